@@ -1,0 +1,35 @@
+/* parse — bytes of a frame → what the pipeline needs to know, or why it is refused.
+ *
+ * Walk:    first stage after receive.
+ * Threads: [worker]. Pure: reads data[0, len), never beyond; fills *p.
+ *
+ * p comes with data, len, port_in and the driver's flags (SL_PKT_IP_CSUM_OK, SL_PKT_L4_CSUM_BAD) set.
+ * On success sl_parse returns SL_DROP_NONE and has set flags, l3_off, l4_off, l4_len, tcp_flags and the tuple
+ * (ICMP and ARP: ports 0; ARP: addresses of the sender and target).
+ * Trailing bytes after the IP datagram (Ethernet padding) are cut: p->len becomes the frame without them.
+ *
+ * Refused here, with the reason of drop.def: truncated and lying headers at every layer, IPv4 header
+ * checksum, source-route and malformed options, martians (also v4-mapped addresses in IPv6), fragments
+ * (until part B forwards them; an IPv6 fragment header with offset 0 and no more fragments, RFC 6946, is
+ * passed), extension headers past 4 or out of a sane order, TCP flags no state allows, TCP offset < 5 or
+ * past the end, UDP length ≠ payload, protocols other than TCP, UDP, ICMP, ICMPv6.
+ * Not verified here: L4 checksums of forwarded packets (rewrite keeps them by difference; the endpoint
+ * verifies); packets the gateway consumes or answers itself are verified where they are handled.
+ */
+#ifndef SL_DATAPLANE_PARSE_H
+#define SL_DATAPLANE_PARSE_H
+
+#include "sluice/pkt.h"
+
+enum sl_drop sl_parse(struct sl_pkt *p);
+
+enum {
+	SL_TCP_FIN = 1,
+	SL_TCP_SYN = 2,
+	SL_TCP_RST = 4,
+	SL_TCP_PSH = 8,
+	SL_TCP_ACK = 16,
+	SL_TCP_URG = 32
+};
+
+#endif

@@ -1,0 +1,108 @@
+/* view — one generation as workers see it: immutable, except the neighbour hints and the pins.
+ *
+ * Built by main from validated objects (image_check.h, store.h), published as one pointer, loaded by a
+ * worker once per turn and passed down as const.  Released when all workers have been quiescent and
+ * no pin is left.
+ * Threads: build, destroy [main]; read [worker].
+ */
+#ifndef SL_DATAPLANE_VIEW_H
+#define SL_DATAPLANE_VIEW_H
+
+#include "dataplane/fib.h"
+#include "lb/choose.h"
+#include "sluice/diag.h"
+#include "sluice/image.h"
+#include "sluice/state.h"
+
+#define SL_VIEW_MAX_PORTS 32
+#define SL_VIEW_MAX_WORKERS 64
+#define SL_VIEW_NONE UINT32_MAX
+
+/* Where an endpoint is, by endpoint slot.  One line. */
+struct sl_hop {
+	SL_ALIGNED struct sl_addr addr; /* the endpoint */
+	struct sl_addr next;  /* link-layer next hop: addr itself when on-link, else a gateway */
+	sl_be16 port;         /* endpoint's port; 0: keep */
+	uint16_t incarnation; /* 0: the slot is not in this generation */
+	uint16_t out_port;    /* port index; UINT16_MAX: no route */
+	uint8_t forward;      /* enum sl_forward */
+	uint8_t family;       /* 4 or 6 */
+	uint32_t service;     /* index into services */
+	uint32_t endpoint;    /* index into the service's endpoints */
+	uint32_t address;     /* NETWORK address used as source of ARP/ND there */
+	_Atomic uint32_t
+		neigh; /* hint: entry of the neighbour table, relaxed; SL_NEIGH_NONE unknown.
+				 * Checked at use against (out_port, next). */
+};
+static_assert(sizeof(struct sl_hop) == 64, "one line");
+
+/* An address the gateway answers for. */
+struct sl_local {
+	struct sl_addr addr;
+	uint32_t address; /* index into NETWORK's addresses, or SL_VIEW_NONE: a VIP */
+	uint32_t used;    /* 1: taken place of the hash table */
+};
+
+struct sl_view {
+	/* read per packet */
+	uint64_t generation;
+	uint64_t seed;
+	const struct sl_img_listener *listeners;
+	const uint32_t *vip_hash; /* open addressing, [vip_mask + 1]: listener index + 1, 0 empty */
+	const struct sl_service *services;
+	struct sl_hop *hops;              /* [hop_cnt], by endpoint slot */
+	const uint32_t *listener_service; /* listener → index into services */
+	const struct sl_fib *fib;
+	uint32_t vip_mask;
+	uint32_t listener_cnt;
+	uint32_t service_cnt;
+	uint32_t hop_cnt;
+	/* read seldom */
+	const struct sl_local *locals; /* open addressing, [local_mask + 1] */
+	uint32_t local_mask;
+	uint32_t address_cnt;
+	const struct sl_img_address *addresses;
+	const uint16_t *address_port; /* address → port index */
+	struct sl_obj_id root_id;
+	/* written by workers: requests that outlive a turn hold the generation; plain per-worker counters */
+	struct {
+		SL_ALIGNED _Atomic uint32_t
+			cnt; /* written by that worker alone, read by main (acquire) */
+	} pins[SL_VIEW_MAX_WORKERS];
+};
+
+/* [worker] sl_view_listener: the listener for (addr, port, proto) or SL_VIEW_NONE. */
+uint32_t sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port,
+			  uint8_t proto);
+
+/* [worker] sl_view_local: the local address, or NULL: not ours. */
+const struct sl_local *sl_view_local(const struct sl_view *v, const struct sl_addr *addr);
+
+/* [worker] pin / unpin on behalf of `worker`. */
+void sl_view_pin(struct sl_view *v, unsigned worker);
+void sl_view_unpin(struct sl_view *v, unsigned worker);
+/* [main] whether any worker holds it. */
+bool sl_view_pinned(const struct sl_view *v);
+
+/* What the dataplane is, for cross-checks. */
+struct sl_view_ports {
+	unsigned cnt;
+	const char *name[SL_VIEW_MAX_PORTS];
+};
+
+/* An object whose bytes have been mapped.  bytes stays valid and unchanged for the life of the view. */
+struct sl_object {
+	const void *bytes;
+	size_t size;
+};
+
+/* [main] sl_view_create checks the references between objects (each already passed sl_image_check) and builds the
+ * view.  objs[i] belongs to refs[i] of the root.  All problems go to diag; 0, -EINVAL or -ENOMEM.
+ * The view keeps pointers into the objects. */
+int sl_view_create(const struct sl_object *root, const struct sl_obj_id *root_id,
+		   uint64_t generation, const struct sl_object *objs, unsigned obj_cnt,
+		   const struct sl_view_ports *ports, struct sl_diag *diag,
+		   struct sl_view **ret_view);
+void sl_view_destroy(struct sl_view *v);
+
+#endif

@@ -1,0 +1,126 @@
+/* worker — one polling core as a function: (packets, ticks, tables, seed) → packets.
+ *
+ * sl_worker_turn runs the loop once: receive → parse → own or hand off → classify → look up or choose →
+ * rewrite → transmit → messages → timers.  Everything it touches is passed in: ports through struct sl_io,
+ * time as now_ns, tables as a view, randomness as the seed of its configuration.  No EAL below this line;
+ * the simulator runs the same code.
+ *
+ * Owner:   a worker owns its flow table, its statistics region, its cursors.  Other workers reach it only
+ *          through single-producer rings: packets (hand-off), packets to send (a port's transmit queue has one
+ *          owner), messages.
+ * Threads: [worker] for all, except init [main].
+ */
+#ifndef SL_DATAPLANE_WORKER_H
+#define SL_DATAPLANE_WORKER_H
+
+#include "dataplane/neigh.h"
+#include "dataplane/rss.h"
+#include "dataplane/view.h"
+#include "lb/flow.h"
+#include "sluice/pkt.h"
+#include "sluice/ring.h"
+#include "sluice/stats.h"
+
+#define SL_BURST 32
+
+/* A packet on its way out, or between workers. */
+struct sl_txd {
+	void *buf;
+	uint16_t len; /* bytes of the frame from its first byte; the driver cuts the buffer to it */
+	uint16_t port;
+	uint32_t zero;
+};
+
+/* What a worker needs of the outside.  Functions are called with the worker's own ctx. */
+struct sl_io {
+	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits); the rest is zero. */
+	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
+	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
+	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);
+	/* alloc gives a buffer with room for 2,048 bytes, or NULL; *ret_data its first byte. */
+	void *(*alloc)(void *ctx, uint8_t **ret_data);
+	void (*free)(void *ctx, void *const *bufs, unsigned n);
+	void *ctx;
+};
+
+struct sl_worker_port {
+	uint8_t mac[6];
+	uint16_t mtu;      /* of the IP packet */
+	bool poll;         /* this worker polls a receive queue of it */
+	bool rss;          /* what arrives on that queue is already ours: no hash, no hand-off */
+	uint8_t tx_worker; /* who sends: this worker, or another over tx_out[] */
+};
+
+/* Messages between workers (and from main): design.md 2.10. */
+enum sl_msg_type {
+	SL_MSG_HALF = 1, /* make or refresh the reply half of a nat flow */
+	SL_MSG_SEEN = 2, /* the other half saw packets; tcp_flags gathers FIN and RST */
+	SL_MSG_END = 3,  /* the other half is gone: drop yours */
+	SL_MSG_REFUSE =
+		4, /* the reply half could not be made: drop the forward half; why in reason */
+	SL_MSG_EXPLAIN = 5, /* main → worker: run `frame` dry; answered through explain_out */
+};
+
+struct sl_msg {
+	uint8_t type;
+	uint8_t from; /* worker, or UINT8_MAX: main */
+	uint8_t tcp_flags;
+	uint8_t reason; /* enum sl_drop */
+	uint32_t slot;
+	uint16_t incarnation;
+	uint8_t state; /* of the half to be made */
+	uint8_t zero;
+	sl_be16 port;     /* HALF: the VIP's port */
+	uint16_t port_in; /* EXPLAIN */
+	uint32_t cookie;  /* EXPLAIN: returned */
+	uint32_t zero2;
+	struct sl_addr addr;   /* HALF: the VIP */
+	struct sl_tuple tuple; /* key of the half that is meant, as its packets arrive */
+	uint8_t pad[8];
+};
+static_assert(sizeof(struct sl_msg) == 88, "");
+
+/* The answer to EXPLAIN. */
+struct sl_explained {
+	uint32_t cookie;
+	uint32_t worker;
+	uint64_t generation;
+	struct sl_pkt pkt;   /* as the pipeline left it */
+	struct sl_tuple out; /* as it would leave */
+	struct sl_addr next; /* next hop */
+};
+
+struct sl_worker_conf {
+	unsigned id;                        /* [0, worker_cnt) */
+	unsigned worker_cnt;                /* [1, 64] */
+	unsigned port_cnt;                  /* [1, 32] */
+	const struct sl_worker_port *ports; /* copied */
+	struct sl_io io;
+	const struct sl_rss *rss;
+	struct sl_flow_table *flows;
+	struct sl_neigh_table *neigh;        /* shared; worker 0 writes */
+	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
+	void *stats;                         /* segment; this worker writes its own region */
+	uint64_t seed;
+	/* rings by peer worker; NULL for itself.  in: we take; out: we put */
+	struct sl_ring *pkt_in[64], *pkt_out[64]; /* struct sl_pkt: to be processed by the owner */
+	struct sl_ring *tx_in[64], *tx_out[64]; /* struct sl_txd: to be sent by the queue's owner */
+	struct sl_ring *msg_in[64], *msg_out[64]; /* struct sl_msg */
+	struct sl_ring *main_in;                  /* struct sl_msg from main, or NULL */
+	struct sl_ring *explain_out;              /* struct sl_explained to main, or NULL */
+};
+
+struct sl_worker;
+
+size_t sl_worker_bytes(void);
+/* sl_worker_init in zeroed, line-aligned memory of that size.  conf is copied. */
+struct sl_worker *sl_worker_init(void *mem, const struct sl_worker_conf *conf);
+
+/* One turn.  view NULL: nothing is active yet (packets are dropped: NO_TABLE; ARP waits).  now_ns is monotonic.
+ * Returns what was done: packets + messages (0: an empty turn). */
+unsigned sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns);
+
+/* sl_worker_fini frees packets the worker still holds (waiting for a neighbour). */
+void sl_worker_fini(struct sl_worker *w);
+
+#endif

@@ -1,0 +1,193 @@
+/* ctl — what sluiced and sluice-dataplane say to each other.
+ *
+ * A SOCK_SEQPACKET Unix socket; the dataplane listens, sluiced connects.  Peer credentials are checked:
+ * the dataplane takes its own uid, root, and the uid of its boot file's `daemon_user`.  One daemon at a
+ * time: a second one gets BYE with a text and is closed; the first is not disturbed.
+ * A message is one struct of its type with exactly that type's size plus, where said, trailing text of
+ * `text_len` bytes (not terminated, UTF-8 printable).  Anything else — wrong length, version, type, or
+ * descriptor count — is answered with BYE and the connection is closed; the active generation stays.
+ *
+ *   sluiced                               sluice-dataplane
+ *     HELLO  ─────────────────────────────▶
+ *     ◀──────────────────────── WELCOME   + 2 descriptors: state segment, stats segment
+ *     OFFER gen, root id  + root fd ──────▶
+ *     ◀──────────────────────── WANT gen, [refs it does not hold]     (as many as needed, last flagged)
+ *     OBJECT gen, ref + fd ───────────────▶  (one each, any order)
+ *                                            … validates, builds, publishes, waits for all workers …
+ *     ◀──────────────────────── REASON gen, text   (any number)
+ *     ◀──────────────────────── VERDICT gen, active or refused, times
+ *
+ * OFFER while another offer is open replaces it (the older gets VERDICT superseded).  Offering the
+ * root that is active answers VERDICT active at once.  When sluiced goes away an open offer is dropped.
+ * EXPLAIN and SECRET may come at any time after WELCOME.
+ */
+#ifndef SLUICE_CTL_H
+#define SLUICE_CTL_H
+
+#include "sluice/addr.h"
+#include "sluice/image.h"
+
+#define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
+#define SL_CTL_VERSION 1
+#define SL_CTL_MSG_MAX 8192  /* bytes of any message */
+#define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
+#define SL_CTL_TEXT_MAX 1024
+
+enum sl_ctl_type {
+	SL_CTL_HELLO = 1,
+	SL_CTL_WELCOME = 2,
+	SL_CTL_OFFER = 3,
+	SL_CTL_WANT = 4,
+	SL_CTL_OBJECT = 5,
+	SL_CTL_REASON = 6,
+	SL_CTL_VERDICT = 7,
+	SL_CTL_EXPLAIN = 8,
+	SL_CTL_EXPLAINED = 9,
+	SL_CTL_SECRET = 10,
+	SL_CTL_SECRET_ACK = 11,
+	SL_CTL_BYE = 12,
+};
+
+struct sl_ctl_head {
+	uint32_t magic;   /* SL_CTL_MAGIC */
+	uint16_t version; /* SL_CTL_VERSION */
+	uint16_t type;    /* enum sl_ctl_type */
+	uint32_t size;    /* bytes of the whole message */
+	uint32_t seq; /* chosen by the asker, returned in answers; 0 where there is no question */
+};
+
+struct sl_ctl_hello {
+	struct sl_ctl_head head;
+	uint32_t image_version; /* SL_IMAGE_VERSION */
+	uint32_t pid;
+};
+
+struct sl_ctl_welcome { /* + state fd, stats fd */
+	struct sl_ctl_head head;
+	uint32_t image_version;
+	uint32_t pid;
+	uint64_t boot_id;
+	uint64_t generation;   /* active one, 0: none since boot */
+	struct sl_obj_id root; /* of the active one */
+	uint32_t worker_cnt;
+	uint32_t port_cnt;
+	uint64_t state_bytes;
+	uint64_t stats_bytes;
+};
+
+struct sl_ctl_offer { /* + root fd */
+	struct sl_ctl_head head;
+	uint64_t generation; /* ≥ 1, larger than the active one */
+	struct sl_obj_id root;
+};
+
+struct sl_ctl_want {
+	struct sl_ctl_head head;
+	uint64_t generation;
+	uint32_t last;  /* 1: no further WANT for this offer */
+	uint32_t cnt;   /* [0, SL_CTL_WANT_MAX]; the message carries exactly cnt refs */
+	uint32_t ref[]; /* indices into the root's refs */
+};
+
+struct sl_ctl_object { /* + object fd */
+	struct sl_ctl_head head;
+	uint64_t generation;
+	uint32_t ref;
+	uint32_t zero;
+};
+
+struct sl_ctl_reason { /* + text */
+	struct sl_ctl_head head;
+	uint64_t generation;
+	uint32_t text_len; /* [1, SL_CTL_TEXT_MAX] */
+	uint32_t zero;
+};
+
+enum sl_ctl_outcome {
+	SL_CTL_ACTIVE = 1,     /* every worker uses it */
+	SL_CTL_REFUSED = 2,    /* REASONs came before; the old generation is still active */
+	SL_CTL_SUPERSEDED = 3, /* a later offer replaced this one */
+};
+
+struct sl_ctl_verdict {
+	struct sl_ctl_head head;
+	uint64_t generation;
+	uint32_t outcome;
+	uint32_t live;     /* generations alive now, this one included */
+	uint64_t check_ns; /* validation */
+	uint64_t build_ns; /* run-time structures */
+	uint64_t swap_ns;  /* from publication until the last worker uses it */
+};
+
+/* EXPLAIN runs the worker's own code on the worker's own tables for a packet made of the tuple, with
+ * transmission, insertion and counters off. */
+struct sl_ctl_explain {
+	struct sl_ctl_head head;
+	struct sl_tuple tuple;
+	uint8_t tcp_flags; /* of the made packet; SYN by default */
+	uint8_t zero[3];
+	uint32_t port; /* it comes in by this port, index */
+};
+
+struct sl_ctl_explained {
+	struct sl_ctl_head head;
+	uint64_t generation;
+	uint32_t verdict; /* enum sl_verdict (pkt.h) */
+	uint32_t drop;    /* enum sl_drop */
+	uint32_t worker;  /* owner of the tuple */
+	uint32_t bucket;  /* Toeplitz bucket, [0,128) */
+	uint32_t why;     /* enum sl_why (pkt.h) */
+	uint32_t tries; /* salts tried until an endpoint admitted the flow, [0,8], 9: list walked */
+	uint32_t listener_slot; /* UINT32_MAX: none, as the following */
+	uint32_t service_slot;
+	uint32_t endpoint_slot;
+	uint32_t endpoint_incarnation;
+	uint32_t port_out;
+	uint32_t zero;
+	struct sl_addr next_hop; /* all 0: none */
+	struct sl_tuple out;     /* the tuple as it would leave */
+};
+
+/* Secrets (part E uses them): the memfd is sealed against resizing only; the dataplane copies it into
+ * locked memory, checks it there, zeroes the memfd, then answers. */
+struct sl_ctl_secret { /* + fd */
+	struct sl_ctl_head head;
+	uint32_t kind;  /* none is known before part E: answered with error ENOTSUP after zeroing */
+	uint32_t bytes; /* [1, 1 MiB] */
+	char name[SL_NAME_MAX];
+};
+
+struct sl_ctl_secret_ack { /* + text when error is not 0 */
+	struct sl_ctl_head head;
+	uint32_t error; /* 0 or errno */
+	uint32_t text_len;
+};
+
+struct sl_ctl_bye { /* + text */
+	struct sl_ctl_head head;
+	uint32_t text_len; /* [1, SL_CTL_TEXT_MAX] */
+	uint32_t zero;
+};
+
+/* sl_ctl_check says whether `bytes` of a received message with `fd_cnt` descriptors are well-formed for
+ * their type as sent by the daemon (from_daemon) or by the dataplane: 0, or -EINVAL with *ret_why
+ * pointing at a static sentence.  Structure only: meaning is the receiver's business. */
+int sl_ctl_check(const void *msg, size_t bytes, unsigned fd_cnt, bool from_daemon,
+		 const char **ret_why);
+
+/* sl_ctl_init fills a head. */
+static inline void
+sl_ctl_init(struct sl_ctl_head *h, enum sl_ctl_type type, size_t size, uint32_t seq)
+{
+	*h = (struct sl_ctl_head){SL_CTL_MAGIC, SL_CTL_VERSION, (uint16_t)type, (uint32_t)size,
+				  seq};
+}
+
+/* sl_ctl_send sends one message with up to 2 descriptors (not closed).  0 or -errno (-EAGAIN: the
+ * peer does not read).  sl_ctl_recv receives one into buf (SL_CTL_MSG_MAX bytes): bytes, 0 at end, or
+ * -errno; descriptors (close-on-exec) go to fds[2], which the caller closes; a message with more than 2
+ * or a truncated one has its descriptors closed and gives -EBADMSG. */
+int sl_ctl_send(int sock, const void *msg, size_t bytes, const int *fds, unsigned fd_cnt);
+long sl_ctl_recv(int sock, void *buf, int fds[2], unsigned *ret_fd_cnt);
+
+#endif

@@ -1,0 +1,197 @@
+/* image — THE table format: what sluiced compiles and sluice-dataplane reads.  Declared only here.
+ *
+ * A generation is one ROOT object that names other objects by the SHA-256 of their bytes.  Each object
+ * lies in a memfd of its own, sealed against writing and resizing, and is mapped privately, read-only.
+ * An object that did not change is not sent again: its id is the same.
+ *
+ *   ROOT ──refs[0..n)──▶ NETWORK (exactly 1)   addresses of the ports, routes
+ *                  └───▶ LISTENERS (exactly 1) addr, port, proto → service, by index into refs
+ *                  └───▶ SERVICE (0..n)        endpoints, Maglev table, round-robin schedule
+ *
+ * Reader algorithm, in this order, nothing trusted (dataplane/image_check.c):
+ *   1. the descriptor has all four seals and its size is a multiple of 8 in [sizeof(head), SL_OBJ_MAX];
+ *   2. SHA-256 over all bytes equals the id (for the root: the id in the offer);
+ *   3. head: magic, version, kind as referenced, size as mapped;
+ *   4. every (offset, count) section lies inside the object, is aligned to 8, and does not overlap the
+ *      head or another section; sections stand in the order they are declared and every byte between
+ *      them is 0;
+ *   5. every field is in the range its comment gives; every field named zero is 0; names are
+ *      SL_NAME_OK and padded with 0;
+ *   6. indices between objects: listener → service, route and address → port name known to this dataplane.
+ * All problems are reported (up to SL_DIAG_MAX), not only the first.
+ *
+ * All integers are little-endian; addresses and ports (_be) in wire order.  Offsets count from the
+ * start of the object.  The compiler is pure: the same configuration and slot map give the same bytes.
+ *
+ * Slots: a listener, service or endpoint has a slot (an index for life) and an incarnation (1..65535;
+ * raised each time the slot is given to another owner; slots are reused first freed, first used).
+ * Statistics and flows are kept by slot and outlive generations.
+ */
+#ifndef SLUICE_IMAGE_H
+#define SLUICE_IMAGE_H
+
+#include "sluice/addr.h"
+
+#define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
+#define SL_IMAGE_VERSION 1
+#define SL_OBJ_MAX (64u << 20) /* bytes */
+#define SL_ID_BYTES 32
+#define SL_NAME_MAX 64 /* bytes with the terminating 0 */
+
+/* Limits of one generation. */
+#define SL_MAX_SERVICES 4096
+#define SL_MAX_LISTENERS 8192
+#define SL_MAX_ENDPOINTS 65536 /* slots in the gateway: endpoint slots are in [0, this) */
+#define SL_MAX_SERVICE_ENDPOINTS 16384
+#define SL_MAX_ROUTES 65536
+#define SL_MAX_ADDRESSES 256
+#define SL_MAX_MAGLEV 1638431u /* room for the smallest prime ≥ 100 × SL_MAX_SERVICE_ENDPOINTS */
+#define SL_MAX_SCHED 65536u
+#define SL_MAX_WEIGHT 256
+
+/* A name: 1..63 bytes of [A-Za-z0-9._-], first one alphanumeric. */
+
+struct sl_obj_id {
+	uint8_t b[SL_ID_BYTES]; /* SHA-256 of the object's bytes */
+};
+
+enum sl_obj_kind {
+	SL_OBJ_ROOT = 1,
+	SL_OBJ_NETWORK = 2,
+	SL_OBJ_LISTENERS = 3,
+	SL_OBJ_SERVICE = 4,
+};
+
+struct sl_obj_head {
+	uint32_t magic;   /* SL_OBJ_MAGIC */
+	uint16_t version; /* SL_IMAGE_VERSION */
+	uint16_t kind;    /* enum sl_obj_kind */
+	uint32_t size;    /* bytes, of the whole object, a multiple of 8 */
+	uint32_t zero;
+};
+static_assert(sizeof(struct sl_obj_head) == 16, "");
+
+/* ---- ROOT ---- */
+
+struct sl_img_root {
+	struct sl_obj_head head;
+	uint64_t hash_seed; /* seeds every choice that gateways must agree on (lb/hash.h) */
+	uint32_t ref_cnt;   /* [2, SL_MAX_SERVICES + 2] */
+	uint32_t
+		ref_off; /* struct sl_img_ref[ref_cnt]: NETWORK, LISTENERS, SERVICE… in name order */
+	char name[SL_NAME_MAX]; /* of the gateway group, for people */
+};
+static_assert(sizeof(struct sl_img_root) == 96, "");
+
+struct sl_img_ref {
+	struct sl_obj_id id;
+	uint32_t kind;        /* enum sl_obj_kind, not ROOT */
+	uint32_t size;        /* bytes of the object */
+	uint32_t slot;        /* SERVICE: in [0, SL_MAX_SERVICES), distinct; else 0 */
+	uint32_t incarnation; /* SERVICE: [1, 65535]; else 0 */
+};
+static_assert(sizeof(struct sl_img_ref) == 48, "");
+
+/* ---- NETWORK ---- */
+
+struct sl_img_network {
+	struct sl_obj_head head;
+	uint32_t address_cnt; /* [0, SL_MAX_ADDRESSES] */
+	uint32_t address_off; /* struct sl_img_address[] sorted by (port, addr, plen), distinct */
+	uint32_t route_cnt;   /* [0, SL_MAX_ROUTES] */
+	uint32_t route_off;   /* struct sl_img_route[] sorted by (prefix, plen), distinct */
+};
+static_assert(sizeof(struct sl_img_network) == 32, "");
+
+/* The gateway's own address on a port: source of ARP and ND, answers ping, makes its prefix on-link. */
+struct sl_img_address {
+	char port[SL_NAME_MAX]; /* a port of the dataplane's boot file */
+	struct sl_addr addr;    /* unicast */
+	uint32_t plen;          /* [0,128] over the 16-byte form; IPv4: [96,128] */
+	uint32_t zero;
+};
+static_assert(sizeof(struct sl_img_address) == 88, "");
+
+struct sl_img_route {
+	struct sl_addr prefix; /* no bits behind plen */
+	struct sl_addr via;    /* next hop, on-link by some address of the same family */
+	uint32_t plen;         /* as above; the IPv4 default route is ::ffff:0:0/96 */
+	uint32_t zero;
+};
+static_assert(sizeof(struct sl_img_route) == 40, "");
+
+/* ---- LISTENERS ---- */
+
+struct sl_img_listeners {
+	struct sl_obj_head head;
+	uint32_t listener_cnt; /* [0, SL_MAX_LISTENERS] */
+	uint32_t
+		listener_off; /* struct sl_img_listener[] sorted by (addr, port, proto), distinct */
+};
+static_assert(sizeof(struct sl_img_listeners) == 24, "");
+
+enum sl_listener_mode {
+	SL_MODE_L4 = 1, /* packets are forwarded; `forward` of the service says how */
+};
+
+struct sl_img_listener {
+	struct sl_addr addr;  /* VIP: unicast, not an address of NETWORK */
+	sl_be16 port_be;      /* [1,65535] */
+	uint8_t proto;        /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
+	uint8_t mode;         /* enum sl_listener_mode */
+	uint32_t ref;         /* index into the root's refs, of kind SERVICE, of the same family */
+	uint32_t slot;        /* [0, SL_MAX_LISTENERS), distinct */
+	uint32_t incarnation; /* [1, 65535] */
+	char name[SL_NAME_MAX]; /* distinct */
+};
+static_assert(sizeof(struct sl_img_listener) == 96, "");
+
+/* ---- SERVICE ---- */
+
+enum sl_policy {
+	SL_POLICY_MAGLEV = 1,      /* hash of the tuple → Maglev table */
+	SL_POLICY_ROUND_ROBIN = 2, /* weighted; each worker walks `sched` for itself */
+	SL_POLICY_SOURCE_HASH = 3, /* hash of the client's address alone → Maglev table */
+};
+
+enum sl_forward {
+	SL_FORWARD_NAT = 1, /* destination rewritten; replies come back through the gateway */
+	SL_FORWARD_DSR =
+		2, /* destination MAC rewritten; the endpoint owns the VIP and answers itself */
+};
+
+struct sl_img_service {
+	struct sl_obj_head head;
+	char name[SL_NAME_MAX];
+	uint8_t policy;  /* enum sl_policy */
+	uint8_t forward; /* enum sl_forward */
+	uint8_t family;  /* 4 or 6: of all endpoints */
+	uint8_t zero0;
+	uint32_t endpoint_cnt; /* [0, SL_MAX_SERVICE_ENDPOINTS] */
+	uint32_t endpoint_off; /* struct sl_img_endpoint[] sorted by name, names distinct */
+	uint32_t
+		maglev_cnt; /* a prime of lb/maglev.h in [101, SL_MAX_MAGLEV]; 0 exactly when endpoint_cnt is 0,
+				* all weights are 0, or the policy is ROUND_ROBIN */
+	uint32_t
+		maglev_off; /* uint16_t[maglev_cnt]: index into endpoints, weight > 0; padded with 0 */
+	uint32_t sched_cnt;     /* [1, SL_MAX_SCHED] for ROUND_ROBIN with some weight > 0; else 0 */
+	uint32_t sched_off;     /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
+	uint32_t max_endpoints; /* as declared: [1, SL_MAX_SERVICE_ENDPOINTS] */
+};
+static_assert(sizeof(struct sl_img_service) == 112, "");
+
+struct sl_img_endpoint {
+	struct sl_addr addr;  /* unicast, of the service's family */
+	sl_be16 port_be;      /* 0: the port the packet came to */
+	uint16_t weight;      /* [0, SL_MAX_WEIGHT]; 0: no new flows */
+	uint32_t slot;        /* [0, SL_MAX_ENDPOINTS), distinct over the generation */
+	uint32_t incarnation; /* [1, 65535] */
+	uint32_t zero;
+	char name[SL_NAME_MAX];
+};
+static_assert(sizeof(struct sl_img_endpoint) == 96, "");
+
+/* sl_name_ok says whether the 64 bytes are a name padded with 0. */
+bool sl_name_ok(const char name[SL_NAME_MAX]);
+
+#endif

@@ -1,0 +1,70 @@
+/* state — the one thing that moves between generations: two words per endpoint slot.
+ *
+ * The segment is a memfd made by the dataplane at boot and passed to sluiced, which maps it
+ * read-write.  Each word has one writer and is read with a relaxed atomic load: a word is complete in
+ * itself, nothing is ordered against it.
+ *
+ *   admin    written by sluiced (health, drain, disable, fraction)
+ *   passive  written by the dataplane's main thread (ejection; from part D on)
+ *
+ * Layout of a word:  bits 0–15 flags · 16–23 fraction · 24–31 zero · 32–63 incarnation
+ * A word whose incarnation differs from the endpoint's in the table says nothing about it: the
+ * endpoint is then taken as freshly added, healthy, whole (SL_STATE_FRESH).
+ */
+#ifndef SLUICE_STATE_H
+#define SLUICE_STATE_H
+
+#include "sluice/base.h"
+
+#define SL_STATE_MAGIC 0x54535453u /* "STST" */
+#define SL_STATE_VERSION 1
+
+enum {
+	SL_ST_UNHEALTHY = 1 << 0, /* probes failed: no new flows; established ones go on */
+	SL_ST_DRAIN = 1 << 1,     /* no new flows; established ones go on */
+	SL_ST_DISABLED = 1 << 2,  /* no new flows; established ones end */
+	SL_ST_EJECTED = 1 << 3,   /* passive word only */
+};
+
+#define SL_FRACTION_WHOLE 255 /* every new flow is admitted; f admits hash2 & 255 < f; 0 none */
+
+struct sl_state_word2 {
+	_Atomic uint64_t admin;
+	_Atomic uint64_t passive;
+};
+
+struct sl_state_seg {
+	uint32_t magic; /* stored last by the creator */
+	uint32_t version;
+	uint64_t boot_id;
+	uint32_t slot_cnt; /* SL_MAX_ENDPOINTS */
+	uint32_t zero[11];
+	struct sl_state_word2 slot[]; /* [slot_cnt] */
+};
+static_assert(offsetof(struct sl_state_seg, slot) == 64, "");
+
+static inline uint64_t
+sl_state_make(uint16_t flags, uint8_t fraction, uint32_t incarnation)
+{
+	return (uint64_t)flags | (uint64_t)fraction << 16 | (uint64_t)incarnation << 32;
+}
+
+static inline uint16_t
+sl_state_flags(uint64_t word)
+{
+	return (uint16_t)word;
+}
+
+static inline uint8_t
+sl_state_fraction(uint64_t word)
+{
+	return (uint8_t)(word >> 16);
+}
+
+static inline uint32_t
+sl_state_incarnation(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+#endif

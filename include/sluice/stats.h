@@ -1,0 +1,188 @@
+/* stats — counters and histograms, one region per worker, written by that worker alone.
+ *
+ * The segment is a memfd made by the dataplane at boot and mapped read-only by sluiced.  Counters are
+ * monotonic for the life of a boot id; exporters subtract, nothing resets.  The writer uses relaxed
+ * stores (plain adds on its own line); a reader sees each 8-byte value whole, and different values
+ * at slightly different times.
+ *
+ *   head · worker[0] · worker[1] · …      each worker_bytes long, page aligned
+ *   a worker's region: struct sl_stats_worker, then (offsets in the head)
+ *     struct sl_stats_port      [port_cnt]
+ *     struct sl_stats_listener  [SL_MAX_LISTENERS]   by listener slot
+ *     struct sl_stats_service   [SL_MAX_SERVICES]    by service slot
+ *     struct sl_stats_endpoint  [SL_MAX_ENDPOINTS]   by endpoint slot
+ * Untouched pages of the big arrays cost nothing.
+ */
+#ifndef SLUICE_STATS_H
+#define SLUICE_STATS_H
+
+#include "sluice/drop.h"
+#include "sluice/image.h"
+
+#define SL_STATS_MAGIC 0x53544153u /* "SATS" */
+#define SL_STATS_VERSION 1
+#define SL_STATS_MAX_WORKERS 64
+#define SL_STATS_MAX_PORTS 32
+
+/* Log-linear histogram: values below 16 exactly, then 16 steps per power of two up to 2^36; larger ones
+ * fall in the last bucket.  Error at most 6.25 %. */
+#define SL_HIST_BUCKETS (16 + 32 * 16)
+struct sl_hist {
+	uint64_t cnt;
+	uint64_t sum;
+	uint64_t bucket[SL_HIST_BUCKETS];
+};
+
+static inline unsigned
+sl_hist_index(uint64_t v)
+{
+	if (v < 16)
+		return (unsigned)v;
+	unsigned log2 = 63u - (unsigned)__builtin_clzll(v); /* ≥ 4 */
+	unsigned idx = 16 + (log2 - 4) * 16 + (unsigned)((v >> (log2 - 4)) & 15);
+	return idx < SL_HIST_BUCKETS ? idx : SL_HIST_BUCKETS - 1;
+}
+
+static inline void
+sl_hist_add(struct sl_hist *h, uint64_t v)
+{
+	h->cnt++;
+	h->sum += v;
+	h->bucket[sl_hist_index(v)]++;
+}
+
+/* Smallest value that falls in bucket idx. */
+uint64_t sl_hist_floor(unsigned idx);
+
+struct sl_stats_worker {
+	/* per turn */
+	uint64_t turns;       /* loop turns */
+	uint64_t turns_empty; /* turns that found no packet, message or due timer */
+	uint64_t
+		busy_ticks; /* ticks (ns of the worker clock, or TSC: see head) spent in non-empty turns */
+	uint64_t total_ticks;
+	uint64_t rx_packets; /* from ports, before hand-off */
+	uint64_t rx_bytes;
+	uint64_t tx_packets; /* accepted by a port or handed to the worker that owns the queue */
+	uint64_t tx_bytes;
+	/* per packet */
+	uint64_t handoff_out; /* packets given to their owner */
+	uint64_t handoff_in;
+	uint64_t consumed; /* ARP, ND and echo taken by the gateway itself */
+	uint64_t forwarded;
+	uint64_t dropped; /* sum of drop[] */
+	/* flows */
+	uint64_t flow_insert;
+	uint64_t flow_expire;
+	uint64_t flow_evict;
+	uint64_t flow_hit;
+	uint64_t flow_miss;
+	uint64_t flow_active;    /* gauge: entries now */
+	uint64_t flow_embryonic; /* gauge */
+	uint64_t flow_capacity;  /* gauge: constant */
+	uint64_t maglev_only;    /* packets forwarded without flow state (table full) */
+	/* mailbox */
+	uint64_t msg_sent;
+	uint64_t msg_received;
+	uint64_t generation;       /* gauge: the last one this worker loaded */
+	uint64_t drop[64];         /* by enum sl_drop */
+	struct sl_hist turn_ns;    /* duration of non-empty turns, ns */
+	struct sl_hist burst_pkts; /* packets per non-empty turn */
+};
+static_assert(SL_DROP_CNT <= 64, "drop[] holds every reason");
+
+struct sl_stats_port {
+	uint64_t rx_packets;
+	uint64_t rx_bytes;
+	uint64_t tx_packets;
+	uint64_t tx_bytes;
+	uint64_t tx_full; /* packets the port's queue refused */
+	uint64_t zero[3];
+};
+
+struct sl_stats_listener {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t new_flows;
+	uint64_t refused; /* new flows not admitted, any reason */
+};
+
+struct sl_stats_service {
+	uint64_t new_flows;
+	uint64_t no_endpoint; /* new flows for which no endpoint could be chosen */
+};
+
+struct sl_stats_endpoint {
+	uint64_t packets; /* towards the endpoint */
+	uint64_t bytes;
+	uint64_t reply_packets; /* from it (nat) */
+	uint64_t reply_bytes;
+	uint64_t new_flows;
+	uint64_t ended_flows; /* closed, expired, evicted */
+	uint64_t zero[2];
+};
+static_assert(sizeof(struct sl_stats_endpoint) == 64, "one line");
+
+struct sl_stats_head {
+	uint32_t magic; /* stored last by the creator */
+	uint32_t version;
+	uint64_t boot_id;
+	uint64_t ticks_per_s; /* of busy_ticks and total_ticks */
+	uint64_t worker_bytes;
+	uint64_t worker_off; /* of worker[0], from the start of the segment */
+	uint32_t worker_cnt;
+	uint32_t port_cnt;
+	uint32_t port_off; /* from the start of a worker's region, as the following */
+	uint32_t listener_off;
+	uint32_t service_off;
+	uint32_t endpoint_off;
+	char port_name[SL_STATS_MAX_PORTS][SL_NAME_MAX];
+};
+
+/* sl_stats_bytes is the size of a segment; sl_stats_init lays it out in zeroed memory of that size
+ * (page aligned) and stores the magic last.  worker_cnt in [1, SL_STATS_MAX_WORKERS], port_cnt in
+ * [0, SL_STATS_MAX_PORTS]. */
+size_t sl_stats_bytes(unsigned worker_cnt, unsigned port_cnt);
+void sl_stats_init(void *mem, unsigned worker_cnt, unsigned port_cnt, const char *const *port_names,
+		   uint64_t boot_id, uint64_t ticks_per_s);
+
+/* sl_stats_check says whether a mapped segment of `bytes` may be walked with the accessors below:
+ * 0, or -EINVAL (not a segment, other version, or offsets that leave it). */
+int sl_stats_check(const void *mem, size_t bytes);
+
+static inline struct sl_stats_worker *
+sl_stats_worker(void *mem, unsigned worker)
+{
+	struct sl_stats_head *h = mem;
+	return (struct sl_stats_worker *)((char *)mem + h->worker_off + worker * h->worker_bytes);
+}
+
+static inline struct sl_stats_port *
+sl_stats_ports(void *mem, unsigned worker)
+{
+	return (struct sl_stats_port *)((char *)sl_stats_worker(mem, worker) +
+					((struct sl_stats_head *)mem)->port_off);
+}
+
+static inline struct sl_stats_listener *
+sl_stats_listeners(void *mem, unsigned worker)
+{
+	return (struct sl_stats_listener *)((char *)sl_stats_worker(mem, worker) +
+					    ((struct sl_stats_head *)mem)->listener_off);
+}
+
+static inline struct sl_stats_service *
+sl_stats_services(void *mem, unsigned worker)
+{
+	return (struct sl_stats_service *)((char *)sl_stats_worker(mem, worker) +
+					   ((struct sl_stats_head *)mem)->service_off);
+}
+
+static inline struct sl_stats_endpoint *
+sl_stats_endpoints(void *mem, unsigned worker)
+{
+	return (struct sl_stats_endpoint *)((char *)sl_stats_worker(mem, worker) +
+					    ((struct sl_stats_head *)mem)->endpoint_off);
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* choose — an endpoint for a new flow.
+ *
+ * Walk:    after a flow miss on a listener; before flow insert.
+ * Threads: [worker]. Pure over (view of a service, state words, hash, cursor).
+ *
+ * The policy gives a candidate.  Its state words may refuse it (unhealthy, draining, disabled, ejected,
+ * or hash2 ≥ fraction): then the next salt is tried, at most 8; then the endpoint list is walked from a hashed
+ * start for one that admits anything at all (fraction > 0, weight > 0, no refusing flag).
+ */
+#ifndef SL_LB_CHOOSE_H
+#define SL_LB_CHOOSE_H
+
+#include "lb/hash.h"
+#include "sluice/image.h"
+#include "sluice/state.h"
+
+#define SL_CHOOSE_SALTS 8
+
+/* A service as a worker sees it: pointers into validated, immutable objects. */
+struct sl_service {
+	const struct sl_img_service *img;
+	const struct sl_img_endpoint *endpoints; /* [endpoint_cnt] */
+	const uint16_t *maglev;                  /* [maglev_cnt] or NULL */
+	const uint16_t *sched;                   /* [sched_cnt] or NULL */
+	uint32_t endpoint_cnt;
+	uint32_t maglev_cnt;
+	uint32_t sched_cnt;
+	uint32_t slot; /* service slot */
+	uint8_t policy;
+	uint8_t forward;
+	uint8_t family;
+	uint8_t zero;
+	uint32_t incarnation;
+};
+
+struct sl_choice {
+	uint32_t endpoint; /* index into endpoints, or UINT32_MAX: none */
+	uint8_t why;       /* enum sl_why */
+	uint8_t tries;     /* salts tried beyond the first, [0,8]; 9: list walked */
+};
+
+/* sl_choose picks.  seed: root.hash_seed.  cursor: this worker's round-robin place of the service,
+ * advanced (a copy for explain).  states: [SL_MAX_ENDPOINTS]. */
+struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_state_word2 *states,
+			   uint64_t seed, const struct sl_tuple *tuple, uint32_t *cursor);
+
+/* sl_choose_admits: whether an endpoint takes this new flow (hash2 in [0,255]) by its words.
+ * sl_choose_serves: whether an established flow may go on to it (not disabled). */
+bool sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t hash2);
+bool sl_choose_serves(const struct sl_state_word2 *w, uint32_t incarnation);
+
+#endif

@@ -1,0 +1,33 @@
+/* rewrite — the edit that forwards a packet, with checksums kept by difference (RFC 1624, eqn. 3).
+ *
+ * Walk:    after the endpoint is known; before transmit.
+ * Threads: [worker]. Pure: bytes in, bytes out.
+ * Checksum by difference keeps a wrong checksum wrong, so the endpoint still catches damage.
+ * A UDP/IPv4 checksum of 0 (none) stays 0; a computed 0 is sent as 0xffff (RFC 768).
+ */
+#ifndef SL_LB_REWRITE_H
+#define SL_LB_REWRITE_H
+
+#include "sluice/addr.h"
+#include "sluice/pkt.h"
+
+/* sl_rewrite_dst / sl_rewrite_src replace destination / source address and port (port 0: keep) of the
+ * TCP or UDP packet p, of p's family; p->tuple is not touched. */
+void sl_rewrite_dst(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port);
+void sl_rewrite_src(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port);
+
+/* sl_rewrite_ttl decrements TTL (with the IPv4 checksum) or hop limit.  The caller has checked > 1. */
+void sl_rewrite_ttl(const struct sl_pkt *p);
+
+/* sl_rewrite_mac sets the Ethernet addresses. */
+void sl_rewrite_mac(const struct sl_pkt *p, const uint8_t dst[6], const uint8_t src[6]);
+
+/* Internet checksum (RFC 1071).  sl_csum_add sums bytes (any alignment, any length; an odd last byte is
+ * padded with 0) onto a partial sum; sl_csum_fold gives the 16 bits to compare with 0xffff, or, inverted,
+ * to store.  sl_csum_pseudo: pseudo header of the packet's family for l4_len bytes of proto. */
+uint64_t sl_csum_add(uint64_t sum, const void *bytes, size_t n);
+uint16_t sl_csum_fold(uint64_t sum);
+uint64_t sl_csum_pseudo(const struct sl_addr *src, const struct sl_addr *dst, uint8_t proto,
+			uint32_t l4_len);
+
+#endif

@@ -1,0 +1,72 @@
+/* compile — structs → objects (include/sluice/image.h), pure.
+ *
+ * The same configuration and slot map give the same bytes, in any process.  Slots: an owner that was in
+ * the previous map keeps slot and incarnation (listeners and services by name, endpoints by service and name
+ * and address: another address is another machine, hence a new incarnation); a new one takes a never-used slot, or else the slot
+ * freed longest ago with its incarnation raised (65535 wraps to 1).
+ * Threads: [any].
+ */
+#ifndef SL_MGMT_COMPILE_H
+#define SL_MGMT_COMPILE_H
+
+#include "mgmt/conf.h"
+
+struct sl_slot_owner {
+	char *key;            /* "web", "web/web-1/198.51.100.11:80"; NULL: free */
+	uint32_t incarnation; /* last one given, 0: never used */
+	uint64_t freed_seq;   /* order in which free slots are taken again */
+};
+
+struct sl_slot_space {
+	struct sl_slot_owner *owner; /* [cnt], by slot */
+	uint32_t cnt;
+	uint32_t max;
+};
+
+struct sl_slot_map {
+	struct sl_slot_space listeners, services, endpoints;
+	uint64_t seq; /* next freed_seq */
+};
+
+void sl_slot_map_init(struct sl_slot_map *m);
+void sl_slot_map_fini(struct sl_slot_map *m);
+/* Text form for the disk (JSON); load refuses what save would not write: -EINVAL with diag. */
+int sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len);
+int sl_slot_map_load(const char *text, size_t len, struct sl_diag *diag,
+		     struct sl_slot_map *ret_map);
+
+struct sl_compiled_object {
+	struct sl_obj_id id;
+	void *bytes; /* aligned to 8 */
+	size_t size;
+};
+
+struct sl_compiled {
+	struct sl_compiled_object root;
+	struct sl_compiled_object *objs; /* [cnt], in the order of the root's refs */
+	uint32_t cnt;
+};
+
+/* sl_compile_reuse lets unchanged services skip the Maglev build: given the previous result (or NULL) the
+ * table of a service with the same (names, weights, size, seed) is copied. */
+/* prev: slot map before; *ret_map: after (initialised by this call; prev is not changed). 0, -EINVAL (slots exhausted, in
+ * diag) or -ENOMEM. */
+int sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
+	       const struct sl_compiled *prev_compiled, struct sl_diag *diag,
+	       struct sl_slot_map *ret_map, struct sl_compiled **ret_compiled);
+void sl_compiled_free(struct sl_compiled *c);
+
+/* Where things ended up, for health, metrics and the CLI. */
+struct sl_placed {
+	uint32_t slot;
+	uint32_t incarnation;
+};
+/* In the order of conf.listeners / conf.services / endpoints of service i; -ENOENT when not there. */
+int sl_slot_find_listener(const struct sl_slot_map *m, const struct sl_conf_listener *l,
+			  struct sl_placed *ret);
+int sl_slot_find_service(const struct sl_slot_map *m, const struct sl_conf_service *s,
+			 struct sl_placed *ret);
+int sl_slot_find_endpoint(const struct sl_slot_map *m, const struct sl_conf_service *s,
+			  const struct sl_conf_endpoint *e, struct sl_placed *ret);
+
+#endif

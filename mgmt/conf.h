@@ -1,0 +1,130 @@
+/* conf — a table file (libconfig) as structs.
+ *
+ * Walk:    sluicectl push → sluiced: conf (syntax, keys, types, ranges) → check (cross references) →
+ *          compile (bytes) → publish.
+ * Threads: [any], no globals.
+ * Errors:  all problems of a file at once, each with file, line, key path and a hint.  An unknown key is an
+ *          error that names the nearest valid one.  Nothing is replaced by a default because it was wrong;
+ *          a key that is absent has the default that conf_keys.def states.
+ *          libconfig 1.5 wraps 4294967296 to 0: number texts are checked against the source.
+ *
+ * The file:
+ *
+ *   gateway = { name = "edge-1"; hash_seed = "..."; };          # name required; seed: 16 hex digits, optional
+ *   network = {
+ *     addresses = ( { port = "front"; address = "192.0.2.2/24"; }, … );
+ *     routes    = ( { prefix = "0.0.0.0/0"; via = "192.0.2.1"; }, … );
+ *   };
+ *   services = ( {
+ *     name = "web";
+ *     forward = "nat" | "dsr";                # required
+ *     policy = "maglev" | "round_robin" | "source_hash";       # default "maglev"
+ *     max_endpoints = 655;                    # default 655; sizes the Maglev table
+ *     slow_start = "0s";                      # duration text: ms, s, m, h; default "0s"
+ *     health = { type = "none" | "tcp" | "http"; interval = "1s"; timeout = "500ms"; rise = 2; fall = 3;
+ *                jitter = 10;                 # percent of interval, 0–50, default 10
+ *                port = 0;                    # 0: the endpoint's
+ *                path = "/"; host = ""; expect = "200"; };   # http: list of codes and ranges, "200,300-399"
+ *     endpoints = ( { name = "web-1"; address = "198.51.100.11"; port = 80; weight = 1;
+ *                     probe = "";             # address[:port] for probes, when it differs (a management network)
+ *                   }, … );
+ *   }, … );
+ *   listeners = ( { name = "web-v4"; address = "203.0.113.10"; port = 80; protocol = "tcp" | "udp";
+ *                   mode = "l4"; service = "web"; }, … );
+ *
+ * Only `gateway.name` and what a service or listener cannot be without are required: name, forward; name,
+ * address, port, protocol, mode, service; an endpoint: name, address, port.
+ */
+#ifndef SL_MGMT_CONF_H
+#define SL_MGMT_CONF_H
+
+#include "sluice/addr.h"
+#include "sluice/diag.h"
+#include "sluice/image.h"
+
+enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP };
+
+#define SL_HEALTH_RANGES 16
+struct sl_health_conf {
+	enum sl_health_type type;
+	uint32_t interval_ms; /* [10, 3600000] */
+	uint32_t timeout_ms;  /* [1, interval] */
+	uint32_t rise, fall;  /* [1, 100] */
+	uint32_t jitter_pct;  /* [0, 50] */
+	uint16_t port;        /* 0: the endpoint's */
+	char path[256];
+	char host[256]; /* "" : the endpoint's address */
+	struct {
+		uint16_t lo, hi; /* [100, 599] */
+	} expect[SL_HEALTH_RANGES];
+	uint32_t expect_cnt;
+};
+
+struct sl_conf_endpoint {
+	char name[SL_NAME_MAX];
+	struct sl_addr addr;
+	uint16_t port; /* host order; 0: the port the packet came to (endpoint port = 0) */
+	uint16_t weight;
+	struct sl_addr probe_addr; /* = addr unless given */
+	uint16_t probe_port;       /* 0: health.port, else port */
+	int line;
+};
+
+struct sl_conf_service {
+	char name[SL_NAME_MAX];
+	enum sl_forward forward;
+	enum sl_policy policy;
+	uint32_t max_endpoints;
+	uint32_t slow_start_ms;
+	struct sl_health_conf health;
+	struct sl_conf_endpoint *endpoints; /* [endpoint_cnt], in file order */
+	uint32_t endpoint_cnt;
+	int line;
+};
+
+struct sl_conf_listener {
+	char name[SL_NAME_MAX];
+	struct sl_addr addr;
+	uint16_t port; /* host order */
+	uint8_t proto;
+	uint8_t mode;
+	char service[SL_NAME_MAX];
+	int line;
+};
+
+struct sl_conf_address {
+	char port[SL_NAME_MAX];
+	struct sl_addr addr;
+	uint32_t plen; /* over the 16-byte form */
+	int line;
+};
+
+struct sl_conf_route {
+	struct sl_addr prefix;
+	uint32_t plen;
+	struct sl_addr via;
+	int line;
+};
+
+struct sl_conf {
+	char name[SL_NAME_MAX];
+	uint64_t hash_seed; /* default: a constant of conf_keys.def */
+	struct sl_conf_address *addresses;
+	struct sl_conf_route *routes;
+	struct sl_conf_service *services;
+	struct sl_conf_listener *listeners;
+	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt;
+};
+
+/* sl_conf_parse reads text (len bytes, not necessarily terminated); file names it in messages.
+ * 0 with *ret_conf to be freed by sl_conf_free; -EINVAL with every problem in diag (cross references are
+ * checked too, check.c, when the syntax allows); -ENOMEM.  `include` directives are refused. */
+int sl_conf_parse(const char *file, const char *text, size_t len, struct sl_diag *diag,
+		  struct sl_conf **ret_conf);
+void sl_conf_free(struct sl_conf *c);
+
+/* check.c: names distinct, listener → service, same family, VIP not an own address, address and port and protocol
+ * distinct, endpoints ≤ max_endpoints, an on-link address for each via, … All problems to diag; 0 or -EINVAL. */
+int sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag);
+
+#endif
