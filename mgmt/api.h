@@ -1,0 +1,154 @@
+/* api — what sluicectl and sluiced say to each other: JSON over a Unix stream socket.
+ *
+ * Framing, both ways: struct sl_api_head (12 bytes, little-endian), then `len` bytes of one JSON object in
+ * UTF-8.  A connection carries any number of request/answer pairs, one at a time and in order.  A frame with
+ * a wrong magic, version, non-zero `zero` or a len below 2 or over SL_API_MAX, and a body that is no JSON
+ * object (duplicate keys too), get one error answer ("malformed"), then the connection is closed.
+ * Time limits: a request has 10 s from its first byte to its last; an answer 10 s to be read; an idle
+ * connection is closed after 60 s.  At most 64 clients; one more is answered "busy" and closed.
+ *
+ * Roles: by peer credentials and sluiced.conf.  viewer < operator < admin; each may do what the lesser may.
+ * A peer without a role gets "denied" to anything.
+ *
+ * REQUEST   {"verb": STRING, …}.  Only the keys named below are allowed, an unknown one is "invalid".
+ *           A key with ? may be absent.  Names are service and endpoint names of the table.
+ *
+ * ANSWER    {"ok": true, "verb": STRING, …}                                   or
+ *           {"ok": false, "verb": STRING|null,
+ *            "error": {"code": CODE, "text": "what is wrong, where", "hint": STRING|null}, …}
+ *   CODE      malformed    frame or JSON (then closed)
+ *             invalid      unknown verb, unknown/missing key, wrong type or range
+ *             denied       the role does not suffice; the text names the role needed and the uid seen
+ *             config       the table has problems:     + "problems": [PROBLEM…], "more": N
+ *             not_found    no such service, endpoint or generation
+ *             refused      the dataplane refused:      + "reasons": [STRING…], "generation": N (refused),
+ *                                                        "active": N (still active; 0 none)
+ *             unavailable  the dataplane is not connected (explain, stats), or went away in between
+ *             busy         too many clients, or another push is under way for too long
+ *             timeout      the dataplane did not answer within 10 s (explain) or 60 s (push, rollback)
+ *             internal     disk or memory; text says what
+ *   PROBLEM   {"file": STRING|null, "line": N (0 none), "path": STRING|null, "text": STRING,
+ *              "hint": STRING|null}
+ *   Times are RFC 3339 UTC strings ("2026-01-31T12:00:00.123Z") or null.  uint64 values over 2^63-1 do
+ *   not occur.  boot ids are 16 hex digits.
+ *
+ * viewer ────────────────────────────────────────────────────────────────────────────────────────────
+ *
+ * {"verb":"status"}                       same as {"verb":"show","what":"status"}
+ *   → "role": "viewer"|"operator"|"admin", "uid": N            the caller's
+ *     "daemon":    {"pid", "version", "started": TIME, "state_dir", "api_socket", "metrics": "127.0.0.1:9900"|"",
+ *                   "notes": [STRING…]}                        what was wrong at start (corrupt files …)
+ *     "dataplane": {"connected": BOOL, "socket", "pid", "boot_id", "workers", "ports": [NAME…],
+ *                   "since": TIME, "error": STRING|null}       not connected: pid 0, workers 0, boot_id null
+ *     "generation":{"active": N, "pending": N, "file", "comment", "uid", "committed": TIME}   0: none
+ *                   (pending: kept, not yet taken by the dataplane; file, comment, uid, committed are those of
+ *                   the pending one if there is one, else of the active one; null when neither)
+ *     "counts":    {"listeners", "services", "endpoints", "up", "down", "unknown", "unprobed",
+ *                   "draining", "disabled"}
+ *
+ * {"verb":"check", "file": NAME FOR MESSAGES, "text": TABLE}
+ *   → "counts": {"listeners", "services", "endpoints", "addresses", "routes"}          or error config
+ *
+ * {"verb":"diff", "file", "text"}         the text against the pending or else active generation
+ *   → "against": N, "same": BOOL, "changes": [{"change": "added"|"removed"|"changed",
+ *       "kind": "gateway"|"address"|"route"|"service"|"endpoint"|"listener",
+ *       "name": "web" | "web/web-1" | "front 192.0.2.2/24" | "0.0.0.0/0",
+ *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
+ *
+ * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "limit"?: 1..1000 (audit only, default 50)}
+ *   WHAT "listeners"  → "listeners": [{"name", "address", "port", "protocol": "tcp"|"udp", "mode": "l4",
+ *                         "service", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
+ *        "services"   → "services": [{"name", "forward": "nat"|"dsr", "policy":
+ *                         "maglev"|"round_robin"|"source_hash", "health": "none"|"tcp"|"http", "max_endpoints",
+ *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
+ *                         "draining", "disabled", "new_flows", "no_endpoint"}]
+ *        "endpoints"  → "endpoints": [ENDPOINT…]
+ *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), COUNTERS of
+ *                         struct sl_stats_worker but drop[] and histograms}]
+ *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full"}]
+ *        "drops"      → "drops": [{"reason", "text", "packets", "must_be_zero": BOOL}]   all reasons but none
+ *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
+ *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
+ *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null}]   newest first;
+ *                         text: why refused or corrupt; corrupt: file … root are null, bytes 0
+ *        "audit"      → "audit": [the JSON lines, newest last]
+ *   Counters are 0 and "dataplane": false stands in the answer when the dataplane is not connected
+ *   (true otherwise; in each of listeners … drops).
+ *   ENDPOINT  {"service", "name", "address", "port" (0: the listener's), "weight", "slot", "incarnation",
+ *              "state": "up"|"down"|"unknown"|"unprobed"|"draining"|"disabled"   the word for people, the
+ *                    strongest: disabled, draining, down, unknown, up; unprobed: the service has no health
+ *              "health": "up"|"down"|"unknown"|"unprobed", "health_text": STRING (last probe's, may be ""),
+ *              "health_since": TIME|null, "drain": BOOL, "disabled": BOOL, "percent": 0–100 (weight verb),
+ *              "fraction": 0–255 (in force now: percent × slow start), "ramping": BOOL,
+ *              "admits": BOOL, "ejected": BOOL,
+ *              "packets", "bytes", "reply_packets", "reply_bytes", "new_flows", "ended_flows",
+ *              "flows" (new − ended, not below 0)}
+ *
+ * {"verb":"stats"}                        raw counters since this owner got its slot (workers, ports, drops:
+ *   → "boot_id", "generation",            since the dataplane's boot), summed over workers
+ *     "total": {COUNTERS of sl_stats_worker}, "workers": [as show workers + "turn_ns": HIST,
+ *     "burst_pkts": HIST], "ports": [as show], "drops": [as show],
+ *     "listeners": [{"name", "packets", "bytes", "new_flows", "refused"}],
+ *     "services": [{"name", "new_flows", "no_endpoint"}],
+ *     "endpoints": [{"service", "name", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",
+ *                    "ended_flows"}]
+ *   HIST  {"cnt", "sum", "p50", "p90", "p99", "p999", "max"}    lower bound of the bucket
+ *   error unavailable when the dataplane is not connected.
+ *
+ * {"verb":"explain", "src": ADDRESS, "dst": ADDRESS, "protocol": "tcp"|"udp"|"icmp", "sport"?: N, "dport"?: N
+ *    (both required for tcp and udp, not allowed for icmp),
+ *  "flags"?: "syn"|"ack"|"syn,ack"|"fin,ack"|"rst" (tcp only; default "syn"), "port"?: NAME (default: first)}
+ *   → "generation", "verdict": "none"|"forward"|"reply"|"consumed"|"held"|"handoff"|"drop",
+ *     "drop": null | {"reason", "text"}, "worker", "bucket",
+ *     "why": "none"|"flow"|"reply"|"maglev"|"source"|"round_robin"|"walk", "why_text": SENTENCE, "tries",
+ *     "listener": null | {"name", "address", "port", "protocol", "mode"},
+ *     "service": null | {"name", "forward", "policy"},
+ *     "endpoint": null | ENDPOINT,
+ *     "port_in": NAME, "port_out": NAME|null, "next_hop": ADDRESS|null,
+ *     "out": null | {"src", "sport", "dst", "dport", "protocol"}    the packet as it would leave
+ *     "sentences": [STRING…]                                        the same for people, in order
+ *
+ * operator ──────────────────────────────────────────────────────────────────────────────────────────
+ *
+ * {"verb":"drain"|"undrain"|"disable"|"enable", "service", "endpoint", "comment"?}
+ * {"verb":"weight", "service", "endpoint", "percent": 0..100, "comment"?}   share of its weight's new flows
+ *   → "changed": BOOL (false: it was so already), "endpoint": ENDPOINT,
+ *     "applied": BOOL (the dataplane is connected and has the new state word),
+ *     "note": STRING|null ("web has no other endpoint that takes new flows" …)
+ *   Kept over restarts, by service and endpoint name; written to the audit log.
+ *
+ * admin ─────────────────────────────────────────────────────────────────────────────────────────────
+ *
+ * {"verb":"push", "file", "text", "comment"?}
+ * {"verb":"rollback", "generation"?: N (default: the one active before the present one), "comment"?}
+ *   Answered when the dataplane has decided, or at once when it is not connected: then the generation is
+ *   kept and offered as soon as the dataplane comes.
+ *   → "generation": N, "previous": N (0 none), "outcome": "active"|"pending",
+ *     "note": STRING|null ("kept; the dataplane is not connected, it is offered as soon as it comes"),
+ *     "objects": N (of the generation), "objects_sent": N, "bytes_sent": N,
+ *     "compile_ms": X, "check_ms": X, "build_ms": X, "swap_ms": X, "total_ms": X   (numbers with fraction;
+ *     pending: check, build, swap are 0), "rollback_of": N (rollback only)
+ *   or error config, refused, timeout, busy, not_found.
+ *   A push of a table equal to the active one still makes a new generation number.
+ */
+#ifndef SL_MGMT_API_H
+#define SL_MGMT_API_H
+
+#include "sluice/base.h"
+
+#define SL_API_MAGIC 0x49504153u /* "SAPI" */
+#define SL_API_VERSION 1
+#define SL_API_MAX (64u << 20) /* bytes of JSON in one frame */
+#define SL_API_CLIENTS 64
+#define SL_API_SOCKET                                                                              \
+	"/run/sluice/api.sock" /* unless sluiced.conf or sluicectl -s says otherwise */
+
+struct sl_api_head {
+	uint32_t magic;   /* SL_API_MAGIC */
+	uint16_t version; /* SL_API_VERSION */
+	uint16_t zero;
+	uint32_t len; /* bytes of JSON that follow, [2, SL_API_MAX] */
+};
+static_assert(sizeof(struct sl_api_head) == 12, "no holes");
+
+#endif
