@@ -171,7 +171,7 @@ struct sl_ctl_bye { /* + text */
 
 /* sl_ctl_check says whether `bytes` of a received message with `fd_cnt` descriptors are well-formed for
  * their type as sent by the daemon (from_daemon) or by the dataplane: 0, or -EINVAL with *ret_why
- * pointing at a static sentence.  Structure only: meaning is the receiver's business. */
+ * pointing at a static sentence.  Structure only: meaning is the receiver's business.  msg is aligned to 8. */
 int sl_ctl_check(const void *msg, size_t bytes, unsigned fd_cnt, bool from_daemon,
 		 const char **ret_why);
 

@@ -1,0 +1,278 @@
+/* One row per message type says how long it is, who sends it and with how many descriptors; a type whose
+ * length follows from its content has a function that gives the exact length.  A check reads nothing
+ * behind `bytes`, so any bytes may be given to it. */
+#include "sluice/ctl.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { DAEMON = 1, DATAPLANE = 2 };
+
+typedef const char *body_fn(const void *msg, size_t bytes);
+
+static body_fn check_offer, check_want, check_object, check_reason, check_explain, check_secret,
+	check_secret_ack, check_bye;
+
+static const struct row {
+	uint16_t from;
+	uint16_t fd_cnt;
+	uint32_t size; /* of the struct */
+	bool tail;     /* body says how much more */
+	body_fn *body; /* NULL: nothing more to check */
+} rows[] = {
+	[SL_CTL_HELLO] = {DAEMON, 0, sizeof(struct sl_ctl_hello), false, NULL},
+	[SL_CTL_WELCOME] = {DATAPLANE, 2, sizeof(struct sl_ctl_welcome), false, NULL},
+	[SL_CTL_OFFER] = {DAEMON, 1, sizeof(struct sl_ctl_offer), false, check_offer},
+	[SL_CTL_WANT] = {DATAPLANE, 0, sizeof(struct sl_ctl_want), true, check_want},
+	[SL_CTL_OBJECT] = {DAEMON, 1, sizeof(struct sl_ctl_object), false, check_object},
+	[SL_CTL_REASON] = {DATAPLANE, 0, sizeof(struct sl_ctl_reason), true, check_reason},
+	[SL_CTL_VERDICT] = {DATAPLANE, 0, sizeof(struct sl_ctl_verdict), false, NULL},
+	[SL_CTL_EXPLAIN] = {DAEMON, 0, sizeof(struct sl_ctl_explain), false, check_explain},
+	[SL_CTL_EXPLAINED] = {DATAPLANE, 0, sizeof(struct sl_ctl_explained), false, NULL},
+	[SL_CTL_SECRET] = {DAEMON, 1, sizeof(struct sl_ctl_secret), false, check_secret},
+	[SL_CTL_SECRET_ACK] = {DATAPLANE, 0, sizeof(struct sl_ctl_secret_ack), true,
+			       check_secret_ack},
+	[SL_CTL_BYE] = {DAEMON | DATAPLANE, 0, sizeof(struct sl_ctl_bye), true, check_bye},
+};
+
+int
+sl_ctl_check(const void *msg, size_t bytes, unsigned fd_cnt, bool from_daemon, const char **ret_why)
+{
+	const char *why = NULL;
+	struct sl_ctl_head h;
+
+	if (bytes < sizeof(h)) {
+		*ret_why = "message shorter than its head";
+		return -EINVAL;
+	}
+	memcpy(&h, msg, sizeof(h));
+	const struct row *r = h.type < SL_ARRAY_CNT(rows) ? &rows[h.type] : &rows[0];
+	if (h.magic != SL_CTL_MAGIC)
+		why = "not a control message (magic)";
+	else if (h.version != SL_CTL_VERSION)
+		why = "control protocol version differs: install the same release of both programs";
+	else if (!(r->from & (DAEMON | DATAPLANE)))
+		why = "unknown message type";
+	else if (!(r->from & (from_daemon ? DAEMON : DATAPLANE)))
+		why = "message type that only the other side sends";
+	else if (h.size != bytes || bytes > SL_CTL_MSG_MAX)
+		why = "size field differs from the length of the message";
+	else if (r->tail ? bytes < r->size : bytes != r->size)
+		why = "length does not fit the message type";
+	else if (fd_cnt != r->fd_cnt)
+		why = "wrong number of descriptors for the message type";
+	else if (r->body)
+		why = r->body(msg, bytes);
+	if (!why)
+		return 0;
+	*ret_why = why;
+	return -EINVAL;
+}
+
+/* Length of the UTF-8 sequence that starts at s, or 0: none that is well-formed and printable. */
+static unsigned
+utf8_len(const uint8_t *s, size_t left)
+{
+	uint32_t c = s[0], min[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned n = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+
+	if (n == 0 || n > left)
+		return 0;
+	if (n == 1)
+		return c >= 0x20 && c != 0x7f;
+	c &= 0xffu >> (n + 1);
+	for (unsigned i = 1; i < n; i++) {
+		if (s[i] >> 6 != 2)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	bool ok = c >= min[n] && c <= 0x10ffff && !(c >= 0xd800 && c < 0xe000) && c >= 0xa0;
+	return ok ? n : 0;
+}
+
+static const char *
+check_text(const void *msg, size_t bytes, size_t fixed, uint32_t len, uint32_t min)
+{
+	const uint8_t *s = (const uint8_t *)msg + fixed;
+
+	if (len < min || len > SL_CTL_TEXT_MAX || bytes != fixed + len)
+		return "text_len out of range or not what the message holds";
+	for (uint32_t i = 0; i < len;) {
+		unsigned n = utf8_len(s + i, len - i);
+		if (n == 0)
+			return "text is not printable UTF-8";
+		i += n;
+	}
+	return NULL;
+}
+
+static const char *
+check_offer(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_offer *m = msg;
+	return m->generation ? NULL : "generation 0";
+}
+
+static const char *
+check_want(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_want *m = msg;
+	if (m->cnt > SL_CTL_WANT_MAX || bytes != sizeof(*m) + m->cnt * sizeof(m->ref[0]))
+		return "cnt out of range or not what the message holds";
+	return m->last <= 1 ? NULL : "last is neither 0 nor 1";
+}
+
+static const char *
+check_object(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_object *m = msg;
+	if (m->generation == 0)
+		return "generation 0";
+	return m->zero == 0 ? NULL : "field that must be 0 is not";
+}
+
+static const char *
+check_reason(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_reason *m = msg;
+	if (m->zero)
+		return "field that must be 0 is not";
+	return check_text(msg, bytes, sizeof(*m), m->text_len, 1);
+}
+
+static const char *
+check_explain(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_explain *m = msg;
+	uint8_t zero = m->zero[0] | m->zero[1] | m->zero[2] | m->tuple.zero[0] | m->tuple.zero[1] |
+		       m->tuple.zero[2];
+
+	if (zero)
+		return "field that must be 0 is not";
+	if (m->tcp_flags & 0xc0)
+		return "tcp_flags past URG";
+	if (sl_addr_is_v4(&m->tuple.src) != sl_addr_is_v4(&m->tuple.dst))
+		return "source and destination of different families";
+	switch (m->tuple.proto) {
+	case SL_IPPROTO_TCP:
+	case SL_IPPROTO_UDP:
+	case SL_IPPROTO_ICMP:
+	case SL_IPPROTO_ICMP6:
+		return NULL;
+	}
+	return "protocol is none of TCP, UDP, ICMP, ICMPv6";
+}
+
+static const char *
+check_secret(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_secret *m = msg;
+	if (m->bytes == 0 || m->bytes > 1u << 20)
+		return "secret's size out of [1, 1 MiB]";
+	return sl_name_ok(m->name) ? NULL : "secret's name is not a name padded with 0";
+}
+
+static const char *
+check_secret_ack(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_secret_ack *m = msg;
+	if (!m->error != !m->text_len)
+		return "text without error, or error without text";
+	return check_text(msg, bytes, sizeof(*m), m->text_len, 0);
+}
+
+static const char *
+check_bye(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_bye *m = msg;
+	if (m->zero)
+		return "field that must be 0 is not";
+	return check_text(msg, bytes, sizeof(*m), m->text_len, 1);
+}
+
+/* Room for exactly two descriptors: a third makes the kernel drop the rest and set MSG_CTRUNC. */
+union fd_room {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(2 * sizeof(int))];
+};
+
+int
+sl_ctl_send(int sock, const void *msg, size_t bytes, const int *fds, unsigned fd_cnt)
+{
+	union fd_room room = {0};
+	struct iovec iov = {(void *)(uintptr_t)msg, bytes};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd_cnt > 2 || bytes == 0 || bytes > SL_CTL_MSG_MAX)
+		return -EINVAL;
+	if (fd_cnt) {
+		mh.msg_control = room.bytes;
+		mh.msg_controllen = CMSG_SPACE(fd_cnt * sizeof(int));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(fd_cnt * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, fd_cnt * sizeof(int));
+	}
+	ssize_t n;
+	do
+		n = sendmsg(sock, &mh, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == bytes ? 0 : -EMSGSIZE;
+}
+
+/* Descriptors that came with a message, into fds[2]; their count. */
+static unsigned
+take_fds(struct msghdr *mh, int fds[2])
+{
+	unsigned cnt = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (cnt < 2)
+				fds[cnt++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return cnt;
+}
+
+long
+sl_ctl_recv(int sock, void *buf, int fds[2], unsigned *ret_fd_cnt)
+{
+	union fd_room room;
+	struct iovec iov = {buf, SL_CTL_MSG_MAX};
+	struct msghdr mh = {.msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = room.bytes,
+			    .msg_controllen = sizeof(room.bytes)};
+	ssize_t n;
+
+	*ret_fd_cnt = 0;
+	do
+		n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	unsigned cnt = take_fds(&mh, fds);
+	if (n == 0 || mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+		while (cnt > 0)
+			close(fds[--cnt]);
+		return n == 0 ? 0 : -EBADMSG;
+	}
+	*ret_fd_cnt = cnt;
+	return n;
+}
