@@ -1,0 +1,104 @@
+/* metrics — Prometheus text of what the gateway counts, and the small HTTP server that gives it out.
+ *
+ * Walk:    GET /metrics → provider (sluiced) fills a snapshot → sl_metrics_render → answer.
+ * Threads: [loop] for the server, which has no thread of its own; sl_metrics_render and the sums are [any],
+ *          pure over the snapshot.
+ * Counters: values of the stats segment summed over workers (or per worker), minus the baseline of the
+ *          slot's present incarnation.  A counter below its baseline is given as 0 (Prometheus takes that
+ *          for the reset it is).
+ * Units:   seconds, bytes, ratios in [0,1], as Prometheus wants them.
+ * Trust:   the segment is written by another process: its head is copied once and checked before use.
+ * Limits:  8 connections at once, 10 s idle, 16 KiB of request; only loopback or a Unix socket.
+ */
+#ifndef SL_MGMT_METRICS_H
+#define SL_MGMT_METRICS_H
+
+#include "mgmt/conf.h"
+#include "mgmt/health.h"
+#include "sluice/stats.h"
+
+#include <uv.h>
+
+struct sl_metrics_listener {
+	const char *name;
+	const char *service;
+	struct sl_addr addr;
+	uint16_t port; /* host order */
+	uint8_t proto; /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
+	uint32_t slot;
+	struct sl_stats_listener
+		base; /* sum over workers when the slot got its present incarnation */
+};
+
+struct sl_metrics_service {
+	const char *name;
+	uint32_t slot;
+	struct sl_stats_service base;
+};
+
+struct sl_metrics_endpoint {
+	const char *service;
+	const char *name;
+	struct sl_addr addr;
+	uint16_t port; /* host order; 0: that of the listener */
+	uint32_t slot;
+	bool healthy; /* no probe says otherwise */
+	bool drain;
+	bool disabled;
+	uint8_t fraction; /* of new flows admitted: 0 … SL_FRACTION_WHOLE; given as 0 … 1, and as 0 while the
+			   * endpoint is unhealthy, drained or disabled */
+	struct sl_stats_endpoint base;
+};
+
+struct sl_metrics_snapshot {
+	const char *version;     /* of the daemon, for sluice_build_info */
+	bool connected;          /* to a dataplane */
+	uint64_t generation;     /* active on the dataplane as far as the daemon knows; 0: none */
+	uint64_t pushes_active;  /* since the daemon started */
+	uint64_t pushes_refused; /* by validation here or there */
+	const void *stats;       /* mapped segment, or NULL: no worker, port or slot series */
+	size_t stats_bytes;
+	const struct sl_prober_stats *probes; /* or NULL */
+	const struct sl_metrics_listener
+		*listeners; /* [listener_cnt], (address, port, protocol) distinct */
+	const struct sl_metrics_service *services;   /* [service_cnt], names distinct */
+	const struct sl_metrics_endpoint *endpoints; /* [endpoint_cnt], (service, name) distinct */
+	size_t listener_cnt, service_cnt, endpoint_cnt;
+};
+
+/* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid segment, slot out of
+ * range). */
+int sl_metrics_sum_listener(const void *stats, size_t bytes, uint32_t slot,
+			    struct sl_stats_listener *ret);
+int sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot,
+			   struct sl_stats_service *ret);
+int sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
+			    struct sl_stats_endpoint *ret);
+
+/* sl_metrics_render makes the whole exposition (text format 0.0.4, terminated by a 0 that *ret_len does
+ * not count); the caller frees it.  0, -EINVAL (stats is no valid segment, a slot out of range) or -ENOMEM. */
+int sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *ret_len);
+
+/* The provider fills *ret (zeroed before); what it points to stays valid until the provider is called
+ * again or the loop's turn ends.  0, or -errno: the scrape is answered 503. */
+typedef int (*sl_metrics_fn)(void *ctx, struct sl_metrics_snapshot *ret);
+
+struct sl_metrics;
+
+/* sl_metrics_start listens at `where`: "127.0.0.1:9900", "[::1]:9900" (port 0: any, see sl_metrics_port) or
+ * "unix:/path" (mode 0660; a socket file that nobody listens on is replaced).
+ *   GET /metrics  the exposition
+ *   GET /healthz  200 "ok" while a dataplane is connected, else 503 with a sentence
+ * Anything else is 404, or 405 for another method.
+ * 0; -EINVAL (not such an address, or not loopback), -EADDRINUSE, -errno, all with a diag item. */
+int sl_metrics_start(uv_loop_t *loop, const char *where, sl_metrics_fn fn, void *ctx,
+		     struct sl_diag *diag, struct sl_metrics **ret_m);
+
+/* sl_metrics_port is the TCP port in host order, 0 for a Unix socket. */
+uint16_t sl_metrics_port(const struct sl_metrics *m);
+
+/* sl_metrics_stop closes everything (NULL is allowed) and removes the socket file; the loop must run once more
+ * afterwards, as for uv_close, before it is closed. */
+void sl_metrics_stop(struct sl_metrics *m);
+
+#endif
