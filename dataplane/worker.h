@@ -59,6 +59,7 @@ enum sl_msg_type {
 	SL_MSG_REFUSE =
 		4, /* the reply half could not be made: drop the forward half; why in reason */
 	SL_MSG_EXPLAIN = 5, /* main → worker: run `frame` dry; answered through explain_out */
+	SL_MSG_NEIGH = 6,   /* to worker 0: resolve addr on port_in */
 };
 
 struct sl_msg {

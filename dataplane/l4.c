@@ -1,0 +1,473 @@
+/* l4 — a burst of packets from parse to transmit.
+ *
+ *   parse ─ own? ─ look up (flow table, all at once) ─ classify
+ *             │                                         ├ flow, forward half → its endpoint
+ *             └ not ours: to the owner's ring           ├ flow, reply half   → back to the client
+ *                                                       ├ listener, no flow  → choose, insert → endpoint
+ *                                                       └ neither            → drop, with the reason
+ *
+ * ARP and ND go to worker 0, echo requests are answered where they arrive.
+ */
+#include "dataplane/worker_priv.h"
+
+#include "dataplane/icmp.h"
+#include "dataplane/parse.h"
+
+void
+sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why)
+{
+	p->verdict = SL_VERDICT_DROP;
+	p->drop = (uint8_t)why;
+	if (sl_pkt_dry(p))
+		return;
+	w->stats->drop[why]++;
+	w->stats->dropped++;
+	sl_send_free(w, p->buf);
+}
+
+/* Frames for other stations reach a promiscuous port; group frames are only for ARP and ND. */
+static bool
+mac_is_ours(const struct sl_worker *w, const struct sl_pkt *p)
+{
+	uint64_t dst = sl_load64(p->data) & 0xffffffffffffull;
+	uint64_t mac = 0;
+
+	memcpy(&mac, w->ports[p->port_in].mac, 6);
+	return dst == mac;
+}
+
+/* A port with RSS has already brought a plain packet to its owner.  NICs disagree about what they
+ * hash behind extension headers and options, so these are hashed here. */
+static bool
+hash_known(const struct sl_worker *w, const struct sl_pkt *p)
+{
+	unsigned plain = (p->flags & SL_PKT_V4) ? 14 + 20 : 14 + 40;
+
+	return (p->flags & SL_PKT_OWNED) || (w->ports[p->port_in].rss && p->l4_off == plain);
+}
+
+static void
+hand_off(struct sl_worker *w, struct sl_pkt *p, unsigned owner)
+{
+	if (sl_pkt_dry(p))
+		return;
+	p->verdict = SL_VERDICT_HANDOFF;
+	p->flags |= SL_PKT_OWNED;
+	if (sl_ring_put(w->conf.pkt_out[owner], p, 1) == 1)
+		w->stats->handoff_out++;
+	else
+		sl_l4_drop(w, p, SL_DROP_HANDOFF_FULL);
+}
+
+/* Whether the packet is this worker's to look up; everything else is settled here. */
+static bool
+triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (!(p->flags & SL_PKT_OWNED) || sl_pkt_dry(p)) {
+		enum sl_drop why = sl_parse(p);
+		if (sl_unlikely(why != SL_DROP_NONE)) {
+			sl_l4_drop(w, p, why);
+			return false;
+		}
+	}
+	if (sl_likely(p->flags & (SL_PKT_TCP | SL_PKT_UDP))) {
+		if (sl_unlikely(!mac_is_ours(w, p))) {
+			sl_l4_drop(w, p, SL_DROP_NOT_OURS);
+			return false;
+		}
+		if (w->conf.worker_cnt > 1 && !hash_known(w, p)) {
+			p->bucket = (uint8_t)sl_rss_bucket(sl_rss_hash(w->conf.rss, &p->tuple));
+			unsigned owner = w->conf.rss->owner[p->bucket];
+			if (owner != w->conf.id) {
+				hand_off(w, p, owner);
+				return false;
+			}
+		}
+		if (sl_unlikely(!view)) {
+			sl_l4_drop(w, p, SL_DROP_NO_TABLE);
+			return false;
+		}
+		return true;
+	}
+	if (p->flags & (SL_PKT_ARP | SL_PKT_ND)) {
+		if (w->conf.id != 0)
+			hand_off(w, p, 0);
+		else
+			sl_local_arp_nd(w, view, p);
+		return false;
+	}
+	sl_local_echo(w, view, p);
+	return false;
+}
+
+static unsigned
+hops_left(const struct sl_pkt *p)
+{
+	return p->data[p->l3_off + ((p->flags & SL_PKT_V4) ? 8 : 7)];
+}
+
+static void
+count_forward(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p)
+{
+	if (sl_unlikely(sl_pkt_dry(p)))
+		return;
+	struct sl_stats_endpoint *e = &w->endpoint_stats[p->endpoint_slot];
+	e->packets++;
+	e->bytes += p->len;
+	if (sl_likely(p->listener != SL_VIEW_NONE)) {
+		struct sl_stats_listener *l = &w->listener_stats[view->listeners[p->listener].slot];
+		l->packets++;
+		l->bytes += p->len;
+	}
+}
+
+/* Out to the endpoint: the edit depends on the service's mode. */
+static void
+to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop)
+{
+	p->service = hop->service;
+	p->service_slot = view->services[hop->service].slot;
+	count_forward(w, view, p);
+	if (hop->forward == SL_FORWARD_NAT)
+		sl_rewrite_dst(p, &hop->addr, hop->port);
+	sl_send_hop(w, view, p, hop);
+}
+
+/* The endpoint of an entry, or NULL: removed, replaced or disabled. */
+static struct sl_hop *
+hop_of_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f)
+{
+	struct sl_hop *hop = f->slot < view->hop_cnt ? &view->hops[f->slot] : NULL;
+
+	if (sl_unlikely(!hop || hop->incarnation != f->incarnation ||
+			!sl_choose_serves(&w->conf.states[f->slot], f->incarnation)))
+		return NULL;
+	return hop;
+}
+
+static void
+drop_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (!sl_pkt_dry(p)) {
+		struct sl_flow f = *sl_flow_get(w->conf.flows, p->flow);
+		struct sl_xlat x = {0};
+		if (f.state & SL_FLOW_REPLY)
+			x = *sl_flow_xlat(w->conf.flows, &f);
+		else
+			w->endpoint_stats[f.slot].ended_flows++;
+		sl_flow_remove(w->conf.flows, p->hash, p->flow);
+		w->table_moved = true;
+		sl_nat_gone(w, view, &f, &x);
+	}
+	p->flow = SL_FLOW_NONE;
+}
+
+static void
+count_insert(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
+	     const struct sl_flow_evicted *gone)
+{
+	w->stats->flow_insert++;
+	if (sl_unlikely(gone->any)) {
+		w->stats->flow_evict++;
+		if (!(gone->flow.state & SL_FLOW_REPLY))
+			w->endpoint_stats[gone->flow.slot].ended_flows++;
+		sl_nat_gone(w, view, &gone->flow, &gone->xlat);
+	}
+	w->endpoint_stats[p->endpoint_slot].new_flows++;
+	w->service_stats[p->service_slot].new_flows++;
+	w->listener_stats[view->listeners[p->listener].slot].new_flows++;
+}
+
+static void
+refuse(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, enum sl_drop why)
+{
+	if (!sl_pkt_dry(p)) {
+		w->listener_stats[view->listeners[p->listener].slot].refused++;
+		if (why == SL_DROP_NO_ENDPOINT)
+			w->service_stats[p->service_slot].no_endpoint++;
+	}
+	sl_l4_drop(w, p, why);
+}
+
+/* Put a new flow into the table.  dsr goes on without when there is no room; nat cannot. */
+static enum sl_drop
+remember(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, bool nat)
+{
+	uint8_t state = (p->flags & SL_PKT_TCP) ? SL_FLOW_EMBRYONIC : SL_FLOW_UDP;
+	struct sl_flow_evicted gone = {.any = false};
+	unsigned reason = 0;
+
+	/* A RST ends what is not there: forward it, remember nothing. */
+	if (p->tcp_flags & SL_TCP_RST)
+		return SL_DROP_NONE;
+	if (p->tcp_flags & SL_TCP_FIN)
+		state = SL_FLOW_CLOSING;
+	if (nat)
+		state |= SL_FLOW_NAT;
+	w->table_moved = true;
+	p->flow =
+		sl_flow_insert(w->conf.flows, p->hash, &p->tuple, p->endpoint_slot,
+			       (uint16_t)p->endpoint_incarnation, state, w->now_q, &gone, &reason);
+	if (sl_unlikely(p->flow == SL_FLOW_NONE)) {
+		if (nat)
+			return (enum sl_drop)reason;
+		w->stats->maglev_only++;
+		return SL_DROP_NONE;
+	}
+	count_insert(w, view, p, &gone);
+	if (!nat)
+		return SL_DROP_NONE;
+	enum sl_drop why = sl_nat_open(w, view, p, p->flow);
+	if (sl_unlikely(why != SL_DROP_NONE)) {
+		sl_flow_remove(w->conf.flows, p->hash, p->flow);
+		w->endpoint_stats[p->endpoint_slot].ended_flows++;
+		p->flow = SL_FLOW_NONE;
+	}
+	return why;
+}
+
+static void
+new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	p->service = view->listener_service[p->listener];
+	const struct sl_service *svc = &view->services[p->service];
+	uint32_t dry_cursor = w->cursors[svc->slot];
+	uint32_t *cursor = sl_pkt_dry(p) ? &dry_cursor : &w->cursors[svc->slot];
+
+	p->service_slot = svc->slot;
+	struct sl_choice c = sl_choose(svc, w->conf.states, view->seed, &p->tuple, cursor);
+	p->why = c.why;
+	p->tries = c.tries;
+	if (sl_unlikely(c.endpoint == UINT32_MAX)) {
+		refuse(w, view, p, SL_DROP_NO_ENDPOINT);
+		return;
+	}
+	p->endpoint_slot = svc->endpoints[c.endpoint].slot;
+	p->endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
+	struct sl_hop *hop = &view->hops[p->endpoint_slot];
+	if (!sl_pkt_dry(p)) {
+		w->stats->flow_miss++;
+		enum sl_drop why = remember(w, view, p, svc->forward == SL_FORWARD_NAT);
+		if (sl_unlikely(why != SL_DROP_NONE)) {
+			refuse(w, view, p, why);
+			return;
+		}
+	}
+	to_endpoint(w, view, p, hop);
+}
+
+static void
+forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f,
+	     struct sl_hop *hop)
+{
+	p->why = SL_WHY_FLOW;
+	if (sl_likely(!sl_pkt_dry(p))) {
+		w->stats->flow_hit++;
+		bool changed = sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false,
+					    w->now_q);
+		if (f->state & SL_FLOW_NAT)
+			sl_nat_tell_reply(w, view, p, changed);
+	}
+	to_endpoint(w, view, p, hop);
+}
+
+static void
+reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f)
+{
+	const struct sl_xlat x = *sl_flow_xlat(w->conf.flows, f);
+
+	p->why = SL_WHY_REPLY;
+	p->service = view->hops[f->slot].service;
+	p->service_slot = view->services[p->service].slot;
+	if (sl_likely(!sl_pkt_dry(p))) {
+		w->stats->flow_hit++;
+		bool changed = sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false,
+					    w->now_q);
+		sl_nat_tell_forward(w, p, changed);
+		struct sl_stats_endpoint *e = &w->endpoint_stats[f->slot];
+		e->reply_packets++;
+		e->reply_bytes += p->len;
+	}
+	struct sl_addr client = p->tuple.dst;
+	sl_rewrite_src(p, &x.addr, x.port);
+	sl_send_routed(w, view, p, &client);
+}
+
+static void
+no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (p->listener != SL_VIEW_NONE)
+		new_flow(w, view, p);
+	else if (sl_view_local(view, &p->tuple.dst))
+		sl_l4_drop(w, p, SL_DROP_NO_LISTENER);
+	else
+		sl_l4_drop(w, p, SL_DROP_NO_FLOW);
+}
+
+/* p->flow and p->hash are known. */
+static void
+classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	p->listener = sl_view_listener(view, &p->tuple.dst, p->tuple.dport, p->tuple.proto);
+	if (sl_unlikely(hops_left(p) <= 1)) {
+		sl_l4_drop(w, p, SL_DROP_TTL);
+		return;
+	}
+	if (p->flow == SL_FLOW_NONE) {
+		no_flow(w, view, p);
+		return;
+	}
+	struct sl_flow *f = sl_flow_get(w->conf.flows, p->flow);
+	struct sl_hop *hop = hop_of_flow(w, view, f);
+	bool reply = f->state & SL_FLOW_REPLY;
+	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE))) {
+		p->endpoint_slot = f->slot;
+		p->endpoint_incarnation = f->incarnation;
+		if (reply)
+			reply_half(w, view, p, f);
+		else
+			forward_half(w, view, p, f, hop);
+		return;
+	}
+	/* The listener or the endpoint is gone.  What opens a flow chooses anew; the rest ends here. */
+	drop_flow(w, view, p);
+	bool opens = (p->flags & SL_PKT_UDP) || (p->tcp_flags & SL_TCP_SYN);
+	if (!reply && p->listener != SL_VIEW_NONE && opens)
+		new_flow(w, view, p);
+	else if (!reply && p->listener == SL_VIEW_NONE)
+		no_flow(w, view, p);
+	else
+		sl_l4_drop(w, p, SL_DROP_ENDPOINT_GONE);
+}
+
+static void
+clear(struct sl_pkt *p)
+{
+	p->verdict = SL_VERDICT_NONE;
+	p->drop = SL_DROP_NONE;
+	p->why = SL_WHY_NONE;
+	p->tries = 0;
+	p->flow = SL_FLOW_NONE;
+	p->listener = SL_VIEW_NONE;
+	p->service = SL_VIEW_NONE;
+	p->endpoint_slot = UINT32_MAX;
+	p->service_slot = UINT32_MAX;
+	p->neigh = SL_NEIGH_NONE;
+	p->port_out = UINT16_MAX;
+}
+
+void
+sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsigned n)
+{
+	const struct sl_tuple *tuples[SL_BURST];
+	struct sl_pkt *mine[SL_BURST];
+	uint64_t hash[SL_BURST];
+	uint32_t idx[SL_BURST];
+	unsigned cnt = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct sl_pkt *p = &pkts[i];
+		clear(p);
+		if (triage(w, view, p)) {
+			mine[cnt] = p;
+			tuples[cnt++] = &p->tuple;
+		}
+	}
+	if (cnt == 0)
+		return;
+	sl_flow_find_burst(w->conf.flows, tuples, hash, idx, cnt, w->now_q);
+	w->table_moved = false;
+	for (unsigned i = 0; i < cnt; i++) {
+		struct sl_pkt *p = mine[i];
+		p->hash = hash[i];
+		p->flow = idx[i];
+		/* An earlier packet of this burst changed the table under this answer. */
+		if (sl_unlikely(w->table_moved))
+			p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
+		classify(w, view, p);
+	}
+}
+
+/* ---- explain ---- */
+
+static void
+make_frame(const struct sl_worker *w, const struct sl_msg *m, uint8_t frame[128], struct sl_pkt *p)
+{
+	const struct sl_tuple *t = &m->tuple;
+	bool v4 = sl_addr_is_v4(&t->dst);
+	unsigned l3 = v4 ? 20 : 40, l4 = t->proto == SL_IPPROTO_TCP ? 20 : 8;
+	uint8_t *ip = frame + 14, *seg = ip + l3;
+
+	memset(frame, 0, 128);
+	memcpy(frame, w->ports[m->port_in].mac, 6);
+	sl_store16(frame + 12, v4 ? sl_to_be16(0x0800) : sl_to_be16(0x86dd));
+	if (v4) {
+		ip[0] = 0x45;
+		sl_store16(ip + 2, sl_to_be16(l3 + l4));
+		ip[8] = 64;
+		ip[9] = t->proto;
+		memcpy(ip + 12, t->src.b + 12, 4);
+		memcpy(ip + 16, t->dst.b + 12, 4);
+		sl_store16(ip + 10, (uint16_t)~sl_csum_fold(sl_csum_add(0, ip, 20)));
+	} else {
+		ip[0] = 0x60;
+		sl_store16(ip + 4, sl_to_be16(l4));
+		ip[6] = t->proto;
+		ip[7] = 64;
+		memcpy(ip + 8, t->src.b, 16);
+		memcpy(ip + 24, t->dst.b, 16);
+	}
+	sl_store16(seg, t->sport);
+	sl_store16(seg + 2, t->dport);
+	if (t->proto == SL_IPPROTO_TCP) {
+		seg[12] = 5 << 4;
+		seg[13] = m->tcp_flags ? m->tcp_flags : SL_TCP_SYN;
+	} else {
+		sl_store16(seg + 4, sl_to_be16(8));
+	}
+	*p = (struct sl_pkt){
+		.data = frame,
+		.len = (uint16_t)(14 + l3 + l4),
+		.port_in = m->port_in,
+		.flags = SL_PKT_DRY | SL_PKT_OWNED,
+	};
+}
+
+void
+sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m)
+{
+	struct sl_explained e = {
+		.cookie = m->cookie,
+		.worker = w->conf.id,
+		.generation = view ? view->generation : 0,
+	};
+	uint8_t frame[128];
+
+	if (m->port_in >= w->conf.port_cnt)
+		return;
+	make_frame(w, m, frame, &e.pkt);
+	struct sl_pkt *p = &e.pkt;
+	clear(p);
+	if (triage(w, view, p)) {
+		p->bucket = (uint8_t)sl_rss_bucket(sl_rss_hash(w->conf.rss, &p->tuple));
+		p->hash = sl_flow_hash(w->conf.flows, &p->tuple);
+		p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
+		classify(w, view, p);
+	}
+	if (p->verdict == SL_VERDICT_FORWARD || p->verdict == SL_VERDICT_HELD) {
+		struct sl_pkt out = {.data = frame, .len = p->len, .flags = SL_PKT_IP_CSUM_OK};
+		if (sl_parse(&out) == SL_DROP_NONE)
+			e.out = out.tuple;
+		if (p->why == SL_WHY_REPLY) {
+			const struct sl_fib_hop *h = sl_fib_find(view->fib, &p->tuple.dst);
+			static const struct sl_addr none;
+			if (h)
+				e.next = sl_addr_eq(&h->via, &none) ? p->tuple.dst : h->via;
+		} else {
+			e.next = view->hops[p->endpoint_slot].next;
+		}
+	}
+	p->data = NULL;
+	if (w->conf.explain_out)
+		sl_ring_put(w->conf.explain_out, &e, 1);
+}

@@ -1,0 +1,267 @@
+/* send — the last steps of a packet: next hop's address, staging, transmit; buffers back.
+ *
+ * A packet whose next hop has no link-layer address yet waits (at most SL_HELD_NS); worker 0 is asked to
+ * resolve it.  A port whose transmit queue belongs to another worker is reached over that worker's ring.
+ */
+#include "dataplane/worker_priv.h"
+
+static const struct sl_addr none;
+
+void
+sl_send_free_flush(struct sl_worker *w)
+{
+	if (w->free_cnt)
+		w->conf.io.free(w->conf.io.ctx, w->free_bufs, w->free_cnt);
+	w->free_cnt = 0;
+}
+
+void
+sl_send_free(struct sl_worker *w, void *buf)
+{
+	if (w->free_cnt == SL_TX_STAGE)
+		sl_send_free_flush(w);
+	w->free_bufs[w->free_cnt++] = buf;
+}
+
+static void
+drop_tx(struct sl_worker *w, const struct sl_txd *d, unsigned n, enum sl_drop why)
+{
+	w->stats->drop[why] += n;
+	w->stats->dropped += n;
+	for (unsigned i = 0; i < n; i++)
+		sl_send_free(w, d[i].buf);
+}
+
+static void
+transmit(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
+{
+	unsigned sent = w->conf.io.tx(w->conf.io.ctx, port, d, n);
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < sent; i++)
+		bytes += d[i].len;
+	w->port_stats[port].tx_packets += sent;
+	w->port_stats[port].tx_bytes += bytes;
+	if (sl_unlikely(sent < n)) {
+		w->port_stats[port].tx_full += n - sent;
+		drop_tx(w, d + sent, n - sent, SL_DROP_TX_FULL);
+	}
+}
+
+static void
+flush_port(struct sl_worker *w, unsigned port)
+{
+	struct sl_tx_stage *s = &w->tx[port];
+	unsigned n = s->cnt, owner = w->ports[port].tx_worker;
+
+	s->cnt = 0;
+	if (owner == w->conf.id) {
+		transmit(w, port, s->d, n);
+		return;
+	}
+	unsigned put = sl_ring_put(w->conf.tx_out[owner], s->d, n);
+	if (sl_unlikely(put < n))
+		drop_tx(w, s->d + put, n - put, SL_DROP_TX_FULL);
+}
+
+void
+sl_send_flush(struct sl_worker *w)
+{
+	for (unsigned i = 0; i < w->conf.port_cnt; i++)
+		if (w->tx[i].cnt)
+			flush_port(w, i);
+}
+
+void
+sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len)
+{
+	struct sl_tx_stage *s = &w->tx[port];
+
+	if (sl_unlikely(s->cnt == SL_TX_STAGE))
+		flush_port(w, port);
+	s->d[s->cnt++] = (struct sl_txd){.buf = buf, .len = (uint16_t)len, .port = (uint16_t)port};
+	w->stats->tx_packets++;
+	w->stats->tx_bytes += len;
+}
+
+unsigned
+sl_send_forwarded(struct sl_worker *w)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < w->conf.worker_cnt; i++) {
+		struct sl_txd d[SL_BURST];
+		unsigned n = w->conf.tx_in[i] ? sl_ring_take(w->conf.tx_in[i], d, SL_BURST) : 0;
+		for (unsigned a = 0, b; a < n; a = b) {
+			for (b = a + 1; b < n && d[b].port == d[a].port; b++)
+				;
+			transmit(w, d[a].port, d + a, b - a);
+		}
+		done += n;
+	}
+	return done;
+}
+
+bool
+sl_send_msg(struct sl_worker *w, unsigned to, struct sl_msg *m)
+{
+	m->from = (uint8_t)w->conf.id;
+	if (sl_unlikely(sl_ring_put(w->conf.msg_out[to], m, 1) != 1)) {
+		w->stats->msg_lost++;
+		return false;
+	}
+	w->stats->msg_sent++;
+	return true;
+}
+
+/* ---- waiting for a neighbour ---- */
+
+static void
+hold(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *next)
+{
+	unsigned same = 0;
+
+	p->verdict = SL_VERDICT_HELD;
+	if (sl_pkt_dry(p))
+		return;
+	for (unsigned i = 0; i < w->held_cnt; i++)
+		same += w->held[i].txd.port == port && sl_addr_eq(&w->held[i].next, next);
+	if (same == 0)
+		sl_local_want(w, port, next);
+	if (w->held_cnt == SL_HELD_MAX || same == SL_HELD_PER_HOP) {
+		sl_l4_drop(w, p, SL_DROP_NEIGH_QUEUE);
+		return;
+	}
+	w->held[w->held_cnt++] = (struct sl_held){
+		.txd = {.buf = p->buf, .len = p->len, .port = (uint16_t)port},
+		.next = *next,
+		.data = p->data,
+		.since_ns = w->now_ns,
+	};
+}
+
+void
+sl_send_held(struct sl_worker *w)
+{
+	if (w->held_cnt == 0 || w->now_ns - w->held_look_ns < SL_HELD_LOOK_NS)
+		return;
+	w->held_look_ns = w->now_ns;
+	unsigned kept = 0;
+	for (unsigned i = 0; i < w->held_cnt; i++) {
+		struct sl_held *h = &w->held[i];
+		unsigned port = h->txd.port;
+		uint32_t n = sl_neigh_find(w->conf.neigh, h->txd.port, &h->next);
+		uint8_t mac[6];
+		if (n != SL_NEIGH_NONE &&
+		    sl_neigh_mac(w->conf.neigh, n, h->txd.port, &h->next, mac)) {
+			memcpy(h->data, mac, 6);
+			memcpy(h->data + 6, w->ports[port].mac, 6);
+			w->stats->forwarded++;
+			sl_send_stage(w, port, h->txd.buf, h->txd.len);
+		} else if (w->now_ns - h->since_ns >= SL_HELD_NS) {
+			drop_tx(w, &h->txd, 1, SL_DROP_NEIGH_PENDING);
+		} else {
+			w->held[kept++] = *h;
+		}
+	}
+	w->held_cnt = kept;
+}
+
+/* ---- next hop ---- */
+
+static bool
+fits(struct sl_worker *w, struct sl_pkt *p, unsigned port)
+{
+	if (sl_likely((unsigned)(p->len - p->l3_off) <= w->ports[port].mtu))
+		return true;
+	sl_l4_drop(w, p, SL_DROP_MTU);
+	return false;
+}
+
+static void
+out(struct sl_worker *w, struct sl_pkt *p, unsigned port, uint32_t neigh,
+    const struct sl_addr *next)
+{
+	uint8_t mac[6];
+
+	p->port_out = (uint16_t)port;
+	p->neigh = neigh;
+	if (sl_unlikely(neigh == SL_NEIGH_NONE ||
+			!sl_neigh_mac(w->conf.neigh, neigh, (uint16_t)port, next, mac))) {
+		hold(w, p, port, next);
+		return;
+	}
+	p->verdict = SL_VERDICT_FORWARD;
+	sl_rewrite_mac(p, mac, w->ports[port].mac);
+	if (sl_unlikely(sl_pkt_dry(p)))
+		return;
+	sl_neigh_used(w->conf.neigh, neigh, w->now_ns);
+	w->stats->forwarded++;
+	sl_send_stage(w, port, p->buf, p->len);
+}
+
+void
+sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop)
+{
+	(void)view;
+	if (sl_unlikely(hop->out_port >= w->conf.port_cnt)) {
+		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
+		return;
+	}
+	if (!fits(w, p, hop->out_port))
+		return;
+	sl_rewrite_ttl(p);
+	uint32_t n = __atomic_load_n((uint32_t *)&hop->neigh, __ATOMIC_RELAXED);
+	uint8_t mac[6];
+	if (sl_unlikely(n == SL_NEIGH_NONE ||
+			!sl_neigh_mac(w->conf.neigh, n, hop->out_port, &hop->next, mac))) {
+		/* The hint is unknown or stale: look again.  Any worker may write it, all write the same. */
+		n = sl_neigh_find(w->conf.neigh, hop->out_port, &hop->next);
+		if (n != SL_NEIGH_NONE)
+			__atomic_store_n((uint32_t *)&hop->neigh, n, __ATOMIC_RELAXED);
+	}
+	out(w, p, hop->out_port, n, &hop->next);
+}
+
+/* Where packets to dst go, remembered per worker until the next generation. */
+static struct sl_route_cached *
+route(struct sl_worker *w, const struct sl_view *view, const struct sl_addr *dst)
+{
+	uint64_t mix = sl_load64(dst->b) ^ sl_load64(dst->b + 8);
+	mix *= 0x9e3779b97f4a7c15ull;
+	struct sl_route_cached *c = &w->routes[mix >> 56 & (SL_ROUTES_CACHED - 1)];
+
+	if (sl_likely(c->generation == view->generation && sl_addr_eq(&c->dst, dst)))
+		return c;
+	const struct sl_fib_hop *h = sl_fib_find(view->fib, dst);
+	if (!h)
+		return NULL;
+	*c = (struct sl_route_cached){
+		.dst = *dst,
+		.next = sl_addr_eq(&h->via, &none) ? *dst : h->via,
+		.generation = view->generation,
+		.neigh = SL_NEIGH_NONE,
+		.port = h->port,
+	};
+	return c;
+}
+
+void
+sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
+	       const struct sl_addr *dst)
+{
+	struct sl_route_cached *c = route(w, view, dst);
+	uint8_t mac[6];
+
+	if (sl_unlikely(!c)) {
+		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
+		return;
+	}
+	if (!fits(w, p, c->port))
+		return;
+	sl_rewrite_ttl(p);
+	if (c->neigh == SL_NEIGH_NONE ||
+	    !sl_neigh_mac(w->conf.neigh, c->neigh, c->port, &c->next, mac))
+		c->neigh = sl_neigh_find(w->conf.neigh, c->port, &c->next);
+	out(w, p, c->port, c->neigh, &c->next);
+}

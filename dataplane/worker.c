@@ -1,0 +1,185 @@
+/* worker — the loop, once per call.
+ *
+ *   for each source of packets (ports polled here, then hand-off rings):
+ *       take a burst → take messages → l4
+ *   send for other workers → waiting packets → sweep flows → neighbours (worker 0) → flush
+ *
+ * Messages are taken after a burst was received and before it is worked on: a worker that opens a nat flow
+ * puts its HALF message into the ring before the packet leaves, so whoever receives the reply finds the message there.
+ */
+#include "dataplane/worker_priv.h"
+
+size_t
+sl_worker_bytes(void)
+{
+	return (sizeof(struct sl_worker) + SL_CACHE_LINE - 1) & ~(size_t)(SL_CACHE_LINE - 1);
+}
+
+struct sl_worker *
+sl_worker_init(void *mem, const struct sl_worker_conf *conf)
+{
+	struct sl_worker *w = mem;
+
+	w->conf = *conf;
+	memcpy(w->ports, conf->ports, conf->port_cnt * sizeof(w->ports[0]));
+	w->conf.ports = w->ports;
+	w->stats = sl_stats_worker(conf->stats, conf->id);
+	w->port_stats = sl_stats_ports(conf->stats, conf->id);
+	w->listener_stats = sl_stats_listeners(conf->stats, conf->id);
+	w->service_stats = sl_stats_services(conf->stats, conf->id);
+	w->endpoint_stats = sl_stats_endpoints(conf->stats, conf->id);
+
+	struct sl_flow_usage u;
+	sl_flow_usage(conf->flows, &u);
+	w->stats->flow_capacity = u.capacity;
+	w->bucket_cnt = u.bucket_cnt;
+	/* Workers start their round-robin schedules apart from each other. */
+	for (unsigned i = 0; i < SL_MAX_SERVICES; i++)
+		w->cursors[i] = (uint32_t)((conf->seed + conf->id * 0x9e3779b97f4a7c15ull) >> 33);
+	return w;
+}
+
+void
+sl_worker_fini(struct sl_worker *w)
+{
+	for (unsigned i = 0; i < w->held_cnt; i++)
+		sl_send_free(w, w->held[i].txd.buf);
+	w->held_cnt = 0;
+	sl_send_free_flush(w);
+}
+
+static void
+message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m)
+{
+	w->stats->msg_received++;
+	if (m->type == SL_MSG_NEIGH)
+		sl_local_want(w, m->port_in, &m->addr);
+	else if (m->type == SL_MSG_EXPLAIN)
+		sl_l4_explain(w, view, m);
+	else if (view)
+		sl_nat_message(w, view, m);
+}
+
+static unsigned
+take_messages(struct sl_worker *w, const struct sl_view *view)
+{
+	unsigned done = 0;
+	struct sl_msg m;
+
+	for (unsigned i = 0; i < w->conf.worker_cnt; i++) {
+		struct sl_ring *r = w->conf.msg_in[i];
+		if (!r || sl_likely(sl_ring_empty(r)))
+			continue;
+		while (sl_ring_take(r, &m, 1) == 1) {
+			message(w, view, &m);
+			done++;
+		}
+	}
+	if (w->conf.main_in)
+		for (unsigned i = 0; i < SL_MSGS_PER_TURN && !sl_ring_empty(w->conf.main_in) &&
+				     sl_ring_take(w->conf.main_in, &m, 1) == 1;
+		     i++, done++)
+			message(w, view, &m);
+	return done;
+}
+
+static unsigned
+from_port(struct sl_worker *w, const struct sl_view *view, unsigned port)
+{
+	unsigned n = w->conf.io.rx(w->conf.io.ctx, port, w->pkts, SL_BURST);
+	unsigned done = n + take_messages(w, view);
+	uint64_t bytes = 0;
+
+	if (n == 0)
+		return done;
+	for (unsigned i = 0; i < n; i++)
+		bytes += w->pkts[i].len;
+	w->port_stats[port].rx_packets += n;
+	w->port_stats[port].rx_bytes += bytes;
+	w->stats->rx_packets += n;
+	w->stats->rx_bytes += bytes;
+	sl_l4_burst(w, view, w->pkts, n);
+	return done;
+}
+
+static unsigned
+from_worker(struct sl_worker *w, const struct sl_view *view, unsigned peer)
+{
+	struct sl_ring *r = w->conf.pkt_in[peer];
+
+	if (!r || sl_ring_empty(r))
+		return 0;
+	unsigned n = sl_ring_take(r, w->pkts, SL_BURST);
+	unsigned done = n + take_messages(w, view);
+	w->stats->handoff_in += n;
+	sl_l4_burst(w, view, w->pkts, n);
+	return done;
+}
+
+struct gone_ctx {
+	struct sl_worker *w;
+	const struct sl_view *view;
+};
+
+static void
+gone(void *ctx, const struct sl_flow *f, const struct sl_xlat *x)
+{
+	struct sl_worker *w = ((struct gone_ctx *)ctx)->w;
+
+	w->stats->flow_expire++;
+	if (!(f->state & SL_FLOW_REPLY))
+		w->endpoint_stats[f->slot].ended_flows++;
+	sl_nat_gone(w, ((struct gone_ctx *)ctx)->view, f, x);
+}
+
+/* A pass over the table in SL_SWEEP_PASS_NS, in slices. */
+static void
+sweep(struct sl_worker *w, const struct sl_view *view)
+{
+	uint64_t elapsed = w->now_ns - w->swept_ns;
+	uint64_t due = (uint64_t)((unsigned __int128)w->bucket_cnt * elapsed / SL_SWEEP_PASS_NS);
+
+	if (due < SL_SWEEP_MIN && elapsed < SL_SWEEP_PASS_NS)
+		return;
+	w->swept_ns = w->now_ns;
+	struct gone_ctx ctx = {w, view};
+	w->sweeping = true;
+	sl_flow_sweep(w->conf.flows, (unsigned)SL_MIN(due, (uint64_t)SL_SWEEP_MAX), w->now_q, gone,
+		      &ctx);
+	w->sweeping = false;
+	for (unsigned i = 0; i < w->later_cnt; i++)
+		sl_nat_message(w, view, &w->later[i]);
+	w->later_cnt = 0;
+	struct sl_flow_usage u;
+	sl_flow_usage(w->conf.flows, &u);
+	w->stats->flow_active = u.active;
+	w->stats->flow_embryonic = u.embryonic;
+}
+
+unsigned
+sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
+{
+	unsigned done = 0;
+
+	w->now_ns = now_ns;
+	w->now_q = (uint32_t)(now_ns / 250000000u);
+	for (unsigned i = 0; i < w->conf.port_cnt; i++)
+		if (w->ports[i].poll)
+			done += from_port(w, view, i);
+	for (unsigned i = 0; i < w->conf.worker_cnt; i++)
+		done += from_worker(w, view, i);
+	done += take_messages(w, view);
+	done += sl_send_forwarded(w);
+	sl_send_held(w);
+	sweep(w, view);
+	sl_local_tick(w, view);
+	sl_send_flush(w);
+	sl_send_free_flush(w);
+
+	w->stats->turns++;
+	w->stats->turns_empty += done == 0;
+	w->stats->generation = view ? view->generation : 0;
+	if (done)
+		sl_hist_add(&w->stats->burst_pkts, done);
+	return done;
+}

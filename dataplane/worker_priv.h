@@ -1,0 +1,158 @@
+/* worker_priv — the inside of struct sl_worker, shared by worker.c, l4.c, nat.c, local.c and send.c.
+ *
+ * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves) → send.c (next hop, transmit)
+ *                      └→ local.c (ARP, ND, echo)
+ * Everything here belongs to one worker; nothing is reached from another thread.
+ */
+#ifndef SL_DATAPLANE_WORKER_PRIV_H
+#define SL_DATAPLANE_WORKER_PRIV_H
+
+#include "dataplane/worker.h"
+#include "lb/rewrite.h"
+
+#define SL_TX_STAGE 64
+#define SL_HELD_MAX 256   /* packets that wait for a neighbour, per worker */
+#define SL_HELD_PER_HOP 4 /* of these, for one next hop */
+#define SL_HELD_NS 1000000000ull
+#define SL_HELD_LOOK_NS 200000ull
+#define SL_ROUTES_CACHED 256 /* a power of two */
+#define SL_ECHO_PER_S 1000
+#define SL_SWEEP_PASS_NS 2000000000ull
+#define SL_SWEEP_MIN 16 /* buckets */
+#define SL_SWEEP_MAX 256
+#define SL_LATER_MAX 256
+#define SL_PINS_PER_TURN 64
+#define SL_MSGS_PER_TURN 64
+
+/* When a half tells the other one that it is alive though nothing changed, in seconds: well inside the
+ * shortest timeout of its state. */
+enum { SL_TELL_UDP_S = 10, SL_TELL_TCP_S = 600 };
+
+struct sl_held {
+	struct sl_txd txd;
+	struct sl_addr next;
+	uint8_t *data;
+	uint64_t since_ns;
+};
+
+struct sl_route_cached {
+	struct sl_addr dst;
+	struct sl_addr next;
+	uint64_t generation; /* 0: empty */
+	uint32_t neigh;
+	uint16_t port;
+	uint16_t zero;
+};
+
+struct sl_tx_stage {
+	unsigned cnt;
+	struct sl_txd d[SL_TX_STAGE];
+};
+
+struct sl_worker {
+	struct sl_worker_conf conf;
+	/* this turn */
+	uint64_t now_ns;
+	uint32_t now_q;
+	uint32_t free_cnt;
+	bool sweeping;    /* messages to ourselves go to later[] */
+	bool table_moved; /* an entry came or went since the burst was looked up */
+	struct sl_stats_worker *stats;
+	struct sl_stats_port *port_stats;
+	struct sl_stats_listener *listener_stats;
+	struct sl_stats_service *service_stats;
+	struct sl_stats_endpoint *endpoint_stats;
+	/* timers */
+	uint64_t swept_ns;
+	uint64_t held_look_ns;
+	uint64_t neigh_tick_ns;
+	uint64_t echo_ns; /* token bucket: time up to which tokens are spent */
+	/* worker 0: next hops of the view it is pinning */
+	uint64_t pin_generation;
+	uint32_t pin_next;
+	unsigned held_cnt;
+	unsigned later_cnt;
+	uint32_t bucket_cnt;
+	struct sl_worker_port ports[SL_VIEW_MAX_PORTS];
+	struct sl_pkt pkts[SL_BURST];
+	void *free_bufs[SL_TX_STAGE];
+	struct sl_tx_stage tx[SL_VIEW_MAX_PORTS];
+	struct sl_route_cached routes[SL_ROUTES_CACHED];
+	struct sl_held held[SL_HELD_MAX];
+	struct sl_msg later[SL_LATER_MAX];
+	uint32_t cursors[SL_MAX_SERVICES];
+};
+
+static inline bool
+sl_pkt_dry(const struct sl_pkt *p)
+{
+	return p->flags & SL_PKT_DRY;
+}
+
+/* ---- l4.c ---- */
+
+/* sl_l4_burst takes n freshly received packets (n ≤ SL_BURST) from parse to transmit. */
+void sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsigned n);
+
+/* sl_l4_explain runs one made packet dry. */
+void sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m);
+
+/* sl_l4_drop settles a packet as dropped: counted, buffer freed. */
+void sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why);
+
+/* ---- nat.c ---- */
+
+/* sl_nat_open makes the reply half of a new nat flow (here or by message) after its forward half `idx` is in
+ * the table.  SL_DROP_NONE, or why it cannot be: the caller removes the forward half. */
+enum sl_drop sl_nat_open(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
+			 uint32_t idx);
+
+/* sl_nat_tell_reply / sl_nat_tell_forward: after a packet of a half was seen, tell the other half when the state
+ * changed or it was last told long ago. */
+void sl_nat_tell_reply(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
+		       bool changed);
+void sl_nat_tell_forward(struct sl_worker *w, const struct sl_pkt *p, bool changed);
+
+/* sl_nat_gone tells the other half that f (with record x if it is a reply half) is gone from our table. */
+void sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f,
+		 const struct sl_xlat *x);
+
+/* sl_nat_message applies HALF, SEEN, END or REFUSE. */
+void sl_nat_message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m);
+
+/* ---- send.c ---- */
+
+/* sl_send_hop: out by an endpoint's hop. sl_send_routed: out by the fib, to p->tuple.dst's next hop.
+ * Both set the verdict. */
+void sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
+		 struct sl_hop *hop);
+void sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
+		    const struct sl_addr *dst);
+
+/* sl_send_stage puts a finished frame on the way out of `port`. */
+void sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len);
+
+/* sl_send_flush sends what is staged; sl_send_forwarded sends what other workers gave us for ports whose queue is
+ * ours (the count); sl_send_held looks at waiting packets. */
+void sl_send_flush(struct sl_worker *w);
+unsigned sl_send_forwarded(struct sl_worker *w);
+void sl_send_held(struct sl_worker *w);
+void sl_send_free(struct sl_worker *w, void *buf);
+void sl_send_free_flush(struct sl_worker *w);
+
+/* sl_send_msg puts a message to worker `to` (not itself); false: its mailbox is full. */
+bool sl_send_msg(struct sl_worker *w, unsigned to, struct sl_msg *m);
+
+/* ---- local.c ---- */
+
+/* sl_local_arp_nd: an ARP packet or ND message (worker 0 only).  sl_local_echo: ICMP to a local address. */
+void sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+void sl_local_echo(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+
+/* sl_local_tick: worker 0's share of neighbour resolution: pins next hops of a new view, asks, ages. */
+void sl_local_tick(struct sl_worker *w, const struct sl_view *view);
+
+/* sl_local_want resolves (port, addr), through worker 0. */
+void sl_local_want(struct sl_worker *w, unsigned port, const struct sl_addr *addr);
+
+#endif
