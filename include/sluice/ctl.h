@@ -20,6 +20,8 @@
  * OFFER while another offer is open replaces it (the older gets VERDICT superseded).  Offering the
  * root that is active answers VERDICT active at once.  When sluiced goes away an open offer is dropped.
  * EXPLAIN and SECRET may come at any time after WELCOME.
+ * Both segments of WELCOME are memfds sealed with F_SEAL_SHRINK | F_SEAL_GROW: their size cannot change under
+ * the reader.
  */
 #ifndef SLUICE_CTL_H
 #define SLUICE_CTL_H
