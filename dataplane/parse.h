@@ -23,13 +23,4 @@
 
 enum sl_drop sl_parse(struct sl_pkt *p);
 
-enum {
-	SL_TCP_FIN = 1,
-	SL_TCP_SYN = 2,
-	SL_TCP_RST = 4,
-	SL_TCP_PSH = 8,
-	SL_TCP_ACK = 16,
-	SL_TCP_URG = 32
-};
-
 #endif

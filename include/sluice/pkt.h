@@ -48,6 +48,16 @@ enum {
 	SL_PKT_BCAST = 1 << 11,      /* link-layer group address */
 };
 
+/* tcp_flags, as on the wire */
+enum {
+	SL_TCP_FIN = 1,
+	SL_TCP_SYN = 2,
+	SL_TCP_RST = 4,
+	SL_TCP_PSH = 8,
+	SL_TCP_ACK = 16,
+	SL_TCP_URG = 32,
+};
+
 struct sl_pkt {
 	/* line 0 */
 	uint8_t *data;
