@@ -4,18 +4,20 @@
  * Owner:   one table per worker, in memory the caller gives (hugepages; part B: a memfd), pointer-free.
  * Threads: [worker]. No locks.
  * Units:   time in quarter seconds of the worker clock, `now_q` (32 bits, wraps are harmless).
- * Limits:  a tuple has two buckets of eight; when both are full an insert takes the place of the entry
- *          nearest to expiry if that is embryonic, else it refuses.  Embryonic flows are at most
- *          1/4 of the capacity: past that a new one replaces the oldest embryonic one of its own
- *          buckets, or is refused.
+ * Limits:  a tuple has two buckets of eight.  Where both are full, and nothing in them can be moved to its
+ *          own other bucket, or where every entry is taken, an insert takes the place of an expired entry of
+ *          the two, else of the one nearest to expiry if that is embryonic, else it refuses.
+ *          Embryonic flows are at most 1/4 of the capacity: past that a new one replaces the oldest
+ *          embryonic one of its own buckets, or is refused.
  * Not here: endpoint choice (choose.h), health, messages between workers (worker).
  *
  * One bucket is one line; an entry is 48 bytes in an array beside it, and translation records
  * (nat replies) lie in a third.  58.7 bytes a flow at capacity, buckets included:
  *
- *   bucket  tag[8] u16 │ expire[8] u16 │ idx[8] u32          64 bytes
- *           0: free       low 16 bits     entry; top 4 bits of idx[0]: overflow count, saturating
- *                         of now_q
+ *   bucket  tag[8] u16 │ expire[8] u16 │ idx[8] u32          64 bytes, capacity / 6 of them
+ *           0: free       low 16 bits     bits 0–26 entry · 27 embryonic · of idx[0] 28–31: how many
+ *                         of now_q        entries have this as primary bucket and lie in the second;
+ *                                         at 15 it stays.  A miss reads the second only when not 0
  *   entry   src 16 │ dst 16 │ sport 2 │ dport 2 │ slot 4 │ incarnation 2 │ proto 1 │ state 1 │ xlat 4
  */
 #ifndef SL_LB_FLOW_H
@@ -78,7 +80,8 @@ static_assert(sizeof(struct sl_xlat) == 32, "");
 
 struct sl_flow_table; /* header in the caller's memory; the layout is in flow.c */
 
-/* sl_flow_bytes: memory for `capacity` flows [1024, 2^27] and xlat_capacity records [0, capacity]. */
+/* sl_flow_bytes: memory for `capacity` flows [1024, 2^27] and xlat_capacity records [0, capacity]; 0 where
+ * the ranges are not kept. */
 size_t sl_flow_bytes(uint32_t capacity, uint32_t xlat_capacity);
 
 /* sl_flow_init makes an empty table in zeroed memory of that size, aligned to a line.
@@ -104,7 +107,7 @@ void sl_flow_find_burst(const struct sl_flow_table *t, const struct sl_tuple *co
 /* sl_flow_get: the entry; valid until the next insert, remove or sweep.  idx from find or insert. */
 struct sl_flow *sl_flow_get(struct sl_flow_table *t, uint32_t idx);
 
-/* What an insert had to take away, so that the worker can tell the other half. */
+/* What an insert had to take away (expired or not), so that the worker can tell the other half. */
 struct sl_flow_evicted {
 	bool any;
 	struct sl_flow flow;
@@ -122,16 +125,24 @@ uint32_t sl_flow_insert(struct sl_flow_table *t, uint64_t hash, const struct sl_
 struct sl_xlat *sl_flow_xlat(struct sl_flow_table *t, const struct sl_flow *f);
 
 /* sl_flow_seen notes a packet of the flow: refreshes expiry, moves the TCP state by flags (0 for UDP).
- * other: the packet went the other way (told by the other half).  True when the state changed. */
+ * other: the packet went the other way (told by the other half).  True when state or FIN flags changed.
+ *
+ *   EMBRYONIC   ─ packet without SYN; of the other direction: with ACK and without SYN ─▶ ESTABLISHED
+ *   any         ─ RST; FIN of both directions; one FIN when the flow is neither NAT nor REPLY ─▶ CLOSING
+ *   CLOSING     ─ SYN without ACK, while embryonic flows are below their limit ─▶ EMBRYONIC
+ *
+ * So a SYN+ACK told as `other` (with its flags, or with 0) does not establish a flow that only a flood
+ * opened; the ACK that answers it does. */
 bool sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_flags,
 		  bool other, uint32_t now_q);
 
 /* sl_flow_remove takes the entry (and its record) away. */
 void sl_flow_remove(struct sl_flow_table *t, uint64_t hash, uint32_t idx);
 
-/* sl_flow_sweep looks at up to `buckets` further buckets and removes what has expired, calling gone for
- * each first.  A whole pass within 2^14 quarter seconds keeps the 16-bit clock sound; the worker sees
- * to a pass every 2 s or so.  Returns the number removed. */
+/* sl_flow_sweep looks at up to `buckets` further buckets and removes what has expired, calling gone (may be
+ * NULL) for each first; gone must not touch the table, and x is NULL without SL_FLOW_REPLY.  A whole pass
+ * within 2^14 quarter seconds keeps the 16-bit clock sound; the worker sees to a pass every 2 s or so.
+ * Returns the number removed. */
 typedef void sl_flow_gone_fn(void *ctx, const struct sl_flow *f, const struct sl_xlat *x);
 unsigned sl_flow_sweep(struct sl_flow_table *t, unsigned buckets, uint32_t now_q,
 		       sl_flow_gone_fn *gone, void *ctx);
