@@ -1,0 +1,39 @@
+/* daemon_conf — sluiced's own file (libconfig), not the tables.
+ *
+ *   api_socket       = "/run/sluice/api.sock";        # where sluicectl connects
+ *   dataplane_socket = "/run/sluice/dataplane.sock";  # where sluice-dataplane listens
+ *   state_dir        = "/var/lib/sluice";             # generations, slots, operators' states
+ *   audit_log        = "/var/log/sluice/audit.log";   # "" : no audit log
+ *   metrics          = "127.0.0.1:9900";              # or "[::1]:9900", "unix:/path", "" : none
+ *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
+ *
+ * Every key may be absent (the values above are the defaults; roles empty).  All problems are
+ * reported at once; an unknown key is an error that names the nearest valid one.
+ * Threads: [main], before the loop.
+ */
+#ifndef SL_MGMT_DAEMON_CONF_H
+#define SL_MGMT_DAEMON_CONF_H
+
+#include "mgmt/roles.h"
+#include "sluice/diag.h"
+
+#define SL_DAEMON_PATH_MAX 108 /* of a socket, with the terminating 0 (sockaddr_un) */
+
+struct sl_daemon_conf {
+	char api_socket[SL_DAEMON_PATH_MAX];
+	char dataplane_socket[SL_DAEMON_PATH_MAX];
+	char state_dir[1024];
+	char audit_log[1024];
+	char metrics[128]; /* checked: "", "unix:/…", or a loopback address and a port */
+	struct sl_roles roles;
+};
+
+/* sl_daemon_conf_parse: 0, or -EINVAL with every problem in diag.  Fini in both cases. */
+int sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_diag *diag,
+			 struct sl_daemon_conf *ret_conf);
+void sl_daemon_conf_fini(struct sl_daemon_conf *c);
+
+/* sl_daemon_conf_metrics_ok: NULL, or what is wrong with the value of `metrics`. */
+const char *sl_daemon_conf_metrics_ok(const char *value);
+
+#endif

@@ -1,0 +1,635 @@
+/* One state machine on one descriptor:
+ *
+ *   OFF ── connect, credentials, HELLO ──▶ WAIT ── WELCOME, segments ──▶ UP ── end, BYE, error ──▶ OFF
+ *
+ * Outgoing messages are small structs in a queue; the objects that WANT asked for are a list of refs with a
+ * cursor, turned into memfds one by one as the socket takes them, at most OBJECTS_PER_TURN a loop turn. */
+#include "mgmt/publish.h"
+
+#include "mgmt/memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "sluice/stats.h"
+
+#define OBJECTS_PER_TURN 64
+#define TEXT_MAX 1300
+
+enum phase { OFF, WAIT, UP };
+
+struct out { /* one queued message */
+	struct out *next;
+	int fd; /* -1: none; closed after sending */
+	size_t bytes;
+	_Alignas(8) uint8_t msg[sizeof(struct sl_ctl_explain)];
+};
+static_assert(sizeof(struct sl_ctl_explain) >= sizeof(struct sl_ctl_offer), "largest we send");
+
+struct question {
+	uint32_t seq; /* 0: free */
+	uint64_t deadline;
+	sl_publish_explain_fn *fn;
+	void *ctx;
+};
+
+struct sl_publish {
+	uv_loop_t *loop;
+	uv_timer_t *timer; /* closed by destroy, freed by its close callback */
+	uv_poll_t *poll;
+	struct sl_publish_events ev;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char trouble[TEXT_MAX];
+	enum phase phase;
+	int sock;
+	uint32_t seq;
+	uint64_t deadline; /* WAIT: WELCOME must be there; OFF: not before */
+	struct out *head, **tail;
+	struct sl_publish_link link;
+	/* the open offer; generation 0: none */
+	uint64_t generation;
+	const struct sl_compiled *compiled;
+	uint32_t *want; /* refs to send, [want_cnt], sent up to want_at */
+	uint32_t want_cnt, want_at;
+	bool want_closed;
+	char *reason[SL_PUBLISH_REASONS];
+	unsigned reason_cnt;
+	uint32_t objects_sent;
+	uint64_t bytes_sent;
+	struct question questions[SL_PUBLISH_EXPLAINS];
+};
+
+static void on_poll(uv_poll_t *h, int status, int events);
+
+static void
+trouble(struct sl_publish *p, const char *why)
+{
+	if (strcmp(p->trouble, why) == 0)
+		return;
+	snprintf(p->trouble, sizeof(p->trouble), "%s", why);
+	p->ev.trouble(p->ev.ctx, p->trouble);
+}
+
+static void
+drop_offer(struct sl_publish *p)
+{
+	for (unsigned i = 0; i < p->reason_cnt; i++)
+		free(p->reason[i]);
+	free(p->want);
+	p->want = NULL;
+	p->reason_cnt = 0;
+	p->generation = 0;
+	p->compiled = NULL;
+	p->want_cnt = p->want_at = 0;
+	p->want_closed = false;
+	p->objects_sent = 0;
+	p->bytes_sent = 0;
+}
+
+static void
+drop_queue(struct sl_publish *p)
+{
+	while (p->head) {
+		struct out *o = p->head;
+		p->head = o->next;
+		if (o->fd >= 0)
+			close(o->fd);
+		free(o);
+	}
+	p->tail = &p->head;
+}
+
+static void
+on_handle_closed(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void
+close_socket(struct sl_publish *p)
+{
+	if (p->poll) {
+		uv_poll_stop(p->poll);
+		uv_close((uv_handle_t *)p->poll, on_handle_closed);
+		p->poll = NULL;
+	}
+	if (p->sock >= 0)
+		close(p->sock);
+	p->sock = -1;
+}
+
+static void
+unmap(struct sl_publish *p)
+{
+	if (p->link.state)
+		munmap(p->link.state, sizeof(struct sl_state_seg) +
+					      SL_MAX_ENDPOINTS * sizeof(struct sl_state_word2));
+	if (p->link.stats)
+		munmap((void *)(uintptr_t)p->link.stats, p->link.stats_bytes);
+	p->link = (struct sl_publish_link){0};
+}
+
+static void
+answer_questions(struct sl_publish *p, int err, uint64_t due)
+{
+	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
+		struct question q = p->questions[i];
+		if (q.seq == 0 || q.deadline > due)
+			continue;
+		p->questions[i].seq = 0;
+		q.fn(q.ctx, err, NULL);
+	}
+}
+
+/* Back to OFF; the next attempt in wait_ms. */
+static void
+disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
+{
+	bool was_up = p->phase == UP;
+	char copy[TEXT_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", why);
+	p->phase = OFF;
+	p->deadline = uv_now(p->loop) + wait_ms;
+	close_socket(p);
+	drop_queue(p);
+	drop_offer(p);
+	if (was_up)
+		p->ev.down(p->ev.ctx, copy);
+	answer_questions(p, -EPIPE, UINT64_MAX);
+	unmap(p);
+	if (was_up)
+		snprintf(p->trouble, sizeof(p->trouble), "%s", copy);
+	else
+		trouble(p, copy);
+}
+
+/* ---- sending ---- */
+
+static void
+update_poll(struct sl_publish *p)
+{
+	bool more = p->head || p->want_at < p->want_cnt;
+	if (p->poll)
+		uv_poll_start(p->poll, UV_READABLE | (more ? UV_WRITABLE : 0), on_poll);
+}
+
+/* 1: sent, 0: later, < 0: broken. */
+static int
+send_now(struct sl_publish *p, const void *msg, size_t bytes, int fd)
+{
+	int err = sl_ctl_send(p->sock, msg, bytes, &fd, fd >= 0);
+	if (err == -EAGAIN || err == -ETOOMANYREFS)
+		return 0;
+	return err ? err : 1;
+}
+
+static int
+queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
+{
+	struct out *o = calloc(1, sizeof(*o));
+	if (!o) {
+		if (fd >= 0)
+			close(fd);
+		return -ENOMEM;
+	}
+	memcpy(o->msg, msg, bytes);
+	o->bytes = bytes;
+	o->fd = fd;
+	*p->tail = o;
+	p->tail = &o->next;
+	update_poll(p);
+	return 0;
+}
+
+static int
+flush_queue(struct sl_publish *p)
+{
+	while (p->head) {
+		struct out *o = p->head;
+		int ret = send_now(p, o->msg, o->bytes, o->fd);
+		if (ret <= 0)
+			return ret;
+		p->head = o->next;
+		if (!p->head)
+			p->tail = &p->head;
+		if (o->fd >= 0)
+			close(o->fd);
+		free(o);
+	}
+	return 1;
+}
+
+static int
+send_object(struct sl_publish *p, uint32_t ref)
+{
+	const struct sl_compiled_object *obj = &p->compiled->objs[ref];
+	struct sl_ctl_object m = {.generation = p->generation, .ref = ref};
+	int fd = sl_memfd_sealed("sluice-object", obj->bytes, obj->size);
+
+	if (fd < 0)
+		return fd;
+	sl_ctl_init(&m.head, SL_CTL_OBJECT, sizeof(m), ++p->seq);
+	int ret = send_now(p, &m, sizeof(m), fd);
+	close(fd);
+	if (ret > 0) {
+		p->objects_sent++;
+		p->bytes_sent += obj->size;
+	}
+	return ret;
+}
+
+static int
+flush(struct sl_publish *p)
+{
+	int ret = flush_queue(p);
+	for (unsigned n = 0; ret > 0 && n < OBJECTS_PER_TURN && p->want_at < p->want_cnt; n++) {
+		ret = send_object(p, p->want[p->want_at]);
+		p->want_at += ret > 0;
+	}
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- connecting ---- */
+
+static int
+check_peer(int sock, char why[TEXT_MAX])
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+	    (cred.uid == 0 || cred.uid == geteuid()))
+		return 0;
+	snprintf(why, TEXT_MAX, "dataplane socket belongs to uid %u, neither root nor our own",
+		 (unsigned)cred.uid);
+	return -EPERM;
+}
+
+static void
+try_connect(struct sl_publish *p)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct sl_ctl_hello hello = {.image_version = SL_IMAGE_VERSION, .pid = (uint32_t)getpid()};
+	char why[TEXT_MAX];
+
+	p->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	memcpy(sa.sun_path, p->path, sizeof(sa.sun_path));
+	if (p->sock < 0 || connect(p->sock, (struct sockaddr *)&sa, sizeof(sa))) {
+		int err = errno;
+		snprintf(why, sizeof(why), "cannot connect to the dataplane at %s: %s", p->path,
+			 err == ENOENT || err == ECONNREFUSED ? "it is not running"
+							      : strerror(err));
+		disconnect(p, 0, why);
+		return;
+	}
+	if (check_peer(p->sock, why)) {
+		disconnect(p, SL_PUBLISH_BACKOFF_MS, why);
+		return;
+	}
+	p->poll = calloc(1, sizeof(*p->poll));
+	if (!p->poll || uv_poll_init(p->loop, p->poll, p->sock)) {
+		free(p->poll);
+		p->poll = NULL;
+		disconnect(p, SL_PUBLISH_BACKOFF_MS, "out of memory or descriptors");
+		return;
+	}
+	p->poll->data = p;
+	p->phase = WAIT;
+	p->deadline = uv_now(p->loop) + SL_PUBLISH_WELCOME_MS;
+	sl_ctl_init(&hello.head, SL_CTL_HELLO, sizeof(hello), ++p->seq);
+	if (queue(p, &hello, sizeof(hello), -1) || flush(p))
+		disconnect(p, SL_PUBLISH_BACKOFF_MS, "the dataplane closed the connection");
+	else
+		update_poll(p);
+}
+
+static void
+on_timer(uv_timer_t *t)
+{
+	struct sl_publish *p = t->data;
+	uint64_t now = uv_now(p->loop);
+
+	answer_questions(p, -ETIMEDOUT, now);
+	if (p->phase == OFF && now >= p->deadline)
+		try_connect(p);
+	else if (p->phase == WAIT && now >= p->deadline)
+		disconnect(p, SL_PUBLISH_BACKOFF_MS,
+			   "something listens on the dataplane's socket but does not say WELCOME");
+}
+
+/* ---- receiving ---- */
+
+static const char *
+map_segments(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const int fds[2])
+{
+	size_t state_bytes =
+		sizeof(struct sl_state_seg) + SL_MAX_ENDPOINTS * sizeof(struct sl_state_word2);
+	const struct sl_stats_head *h;
+	struct stat st[2];
+
+	for (int i = 0; i < 2; i++)
+		if (fstat(fds[i], &st[i]) || !(fcntl(fds[i], F_GET_SEALS) & F_SEAL_SHRINK))
+			return "a segment that is not sealed against shrinking";
+	if ((uint64_t)st[0].st_size < state_bytes || (uint64_t)st[1].st_size != w->stats_bytes)
+		return "a segment of the wrong size";
+	void *m = mmap(NULL, state_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+	if (m == MAP_FAILED)
+		return "a state segment that cannot be mapped";
+	l->state = m;
+	m = mmap(NULL, w->stats_bytes, PROT_READ, MAP_SHARED, fds[1], 0);
+	if (m == MAP_FAILED)
+		return "a statistics segment that cannot be mapped";
+	l->stats = m;
+	l->stats_bytes = w->stats_bytes;
+	h = m;
+	if (l->state->magic != SL_STATE_MAGIC || l->state->version != SL_STATE_VERSION ||
+	    l->state->slot_cnt != SL_MAX_ENDPOINTS)
+		return "a state segment of another version";
+	if (sl_stats_check(l->stats, l->stats_bytes) || h->worker_cnt != w->worker_cnt ||
+	    h->port_cnt != w->port_cnt)
+		return "a statistics segment of another version";
+	memcpy(l->port_name, h->port_name, sizeof(l->port_name));
+	for (unsigned i = 0; i < 32; i++)
+		l->port_name[i][SL_NAME_MAX - 1] = 0;
+	return NULL;
+}
+
+/* NULL, or what is wrong; the descriptors stay the caller's. */
+static const char *
+take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds[2])
+{
+	static char text[256];
+
+	if (p->phase != WAIT)
+		return "a second WELCOME";
+	if (w->image_version != SL_IMAGE_VERSION)
+		return "another version of the table format: install the same release of both "
+		       "programs";
+	const char *why = map_segments(&p->link, w, fds);
+	if (why) {
+		unmap(p);
+		snprintf(text, sizeof(text), "%s", why);
+		return text;
+	}
+	p->link.pid = w->pid;
+	p->link.worker_cnt = w->worker_cnt;
+	p->link.port_cnt = w->port_cnt;
+	p->link.boot_id = w->boot_id;
+	p->link.generation = w->generation;
+	p->link.root = w->root;
+	p->phase = UP;
+	p->trouble[0] = 0;
+	p->ev.up(p->ev.ctx, &p->link);
+	return NULL;
+}
+
+static const char *
+take_want(struct sl_publish *p, const struct sl_ctl_want *m)
+{
+	if (p->generation == 0 || m->generation != p->generation)
+		return NULL; /* of an offer that is not open any more */
+	if (p->want_closed)
+		return "WANT after the last WANT";
+	uint32_t *more = realloc(p->want, (p->want_cnt + m->cnt + 1) * sizeof(*more));
+	if (!more)
+		return "out of memory here";
+	p->want = more;
+	for (uint32_t i = 0; i < m->cnt; i++) {
+		if (m->ref[i] >= p->compiled->cnt || p->want_cnt >= p->compiled->cnt)
+			return "WANT for an object that was not offered";
+		p->want[p->want_cnt++] = m->ref[i];
+	}
+	p->want_closed = m->last;
+	update_poll(p);
+	return NULL;
+}
+
+static const char *
+take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
+{
+	if (p->generation && m->generation == p->generation && p->reason_cnt < SL_PUBLISH_REASONS) {
+		char *text = strndup((const char *)(m + 1), m->text_len);
+		if (text)
+			p->reason[p->reason_cnt++] = text;
+	}
+	return NULL;
+}
+
+static const char *
+take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
+{
+	if (p->generation == 0 || m->generation != p->generation)
+		return NULL;
+	if (m->outcome < SL_CTL_ACTIVE || m->outcome > SL_CTL_SUPERSEDED)
+		return "a verdict of an unknown kind";
+	struct sl_publish_verdict v = {
+		.generation = m->generation,
+		.outcome = (enum sl_ctl_outcome)m->outcome,
+		.check_ns = m->check_ns,
+		.build_ns = m->build_ns,
+		.swap_ns = m->swap_ns,
+		.reasons = (const char *const *)p->reason,
+		.reason_cnt = p->reason_cnt,
+		.objects_sent = p->objects_sent,
+		.bytes_sent = p->bytes_sent,
+	};
+	/* The callback may offer again: the reasons are taken out of its way. */
+	char *reason[SL_PUBLISH_REASONS];
+	unsigned cnt = p->reason_cnt;
+	memcpy(reason, p->reason, cnt * sizeof(reason[0]));
+	v.reasons = (const char *const *)reason;
+	p->reason_cnt = 0;
+	drop_offer(p);
+	p->ev.verdict(p->ev.ctx, &v);
+	for (unsigned i = 0; i < cnt; i++)
+		free(reason[i]);
+	return NULL;
+}
+
+static const char *
+take_explained(struct sl_publish *p, const struct sl_ctl_explained *m)
+{
+	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
+		struct question q = p->questions[i];
+		if (q.seq == 0 || q.seq != m->head.seq)
+			continue;
+		p->questions[i].seq = 0;
+		q.fn(q.ctx, 0, m);
+		break;
+	}
+	return NULL;
+}
+
+static const char *
+take(struct sl_publish *p, const void *msg, const int fds[2])
+{
+	static char text[TEXT_MAX];
+	const struct sl_ctl_head *h = msg;
+	const struct sl_ctl_bye *bye = msg;
+
+	if (h->type == SL_CTL_BYE) {
+		snprintf(text, sizeof(text), "the dataplane says: %.*s", (int)bye->text_len,
+			 (const char *)(bye + 1));
+		return text;
+	}
+	if (h->type == SL_CTL_WELCOME)
+		return take_welcome(p, msg, fds);
+	if (p->phase != UP)
+		return "a message before WELCOME";
+	switch (h->type) {
+	case SL_CTL_WANT:
+		return take_want(p, msg);
+	case SL_CTL_REASON:
+		return take_reason(p, msg);
+	case SL_CTL_VERDICT:
+		return take_verdict(p, msg);
+	case SL_CTL_EXPLAINED:
+		return take_explained(p, msg);
+	default:
+		return NULL; /* SECRET_ACK: nothing was asked */
+	}
+}
+
+/* Reads what is there, at most 256 messages a turn. */
+static void
+receive(struct sl_publish *p)
+{
+	_Alignas(8) uint8_t buf[SL_CTL_MSG_MAX];
+
+	for (unsigned n = 0; n < 256 && p->sock >= 0; n++) {
+		int fds[2] = {-1, -1}, sock = p->sock;
+		unsigned fd_cnt = 0;
+		const char *why = NULL;
+		long got = sl_ctl_recv(sock, buf, fds, &fd_cnt);
+		if (got == -EAGAIN)
+			return;
+		if (got == 0 || got == -ECONNRESET) {
+			disconnect(p, 0, "the dataplane went away");
+			return;
+		}
+		if (got < 0 || sl_ctl_check(buf, (size_t)got, fd_cnt, false, &why) == 0)
+			why = got < 0 ? strerror((int)-got) : take(p, buf, fds);
+		for (unsigned i = 0; i < fd_cnt; i++)
+			close(fds[i]);
+		if (why && p->sock >= 0) {
+			disconnect(p, SL_PUBLISH_BACKOFF_MS, why);
+			return;
+		}
+	}
+}
+
+static void
+on_poll(uv_poll_t *h, int status, int events)
+{
+	struct sl_publish *p = h->data;
+
+	if (status < 0) {
+		disconnect(p, 0, "the dataplane went away");
+		return;
+	}
+	if (events & UV_READABLE)
+		receive(p);
+	if (p->sock < 0 || p->poll != h)
+		return;
+	int err = flush(p);
+	if (err == -EPIPE || err == -ECONNRESET)
+		disconnect(p, 0, "the dataplane went away");
+	else if (err)
+		disconnect(p, SL_PUBLISH_BACKOFF_MS, strerror(-err));
+	else
+		update_poll(p);
+}
+
+/* ---- from outside ---- */
+
+int
+sl_publish_create(uv_loop_t *loop, const char *path, const struct sl_publish_events *ev,
+		  struct sl_publish **ret_publish)
+{
+	struct sl_publish *p = calloc(1, sizeof(*p));
+	uv_timer_t *timer = calloc(1, sizeof(*timer));
+
+	if (!p || !timer || strlen(path) >= sizeof(p->path)) {
+		free(p);
+		free(timer);
+		return strlen(path) >= sizeof(p->path) ? -ENAMETOOLONG : -ENOMEM;
+	}
+	strcpy(p->path, path);
+	p->loop = loop;
+	p->ev = *ev;
+	p->sock = -1;
+	p->tail = &p->head;
+	p->timer = timer;
+	uv_timer_init(loop, timer);
+	timer->data = p;
+	uv_timer_start(timer, on_timer, 0, SL_PUBLISH_RETRY_MS);
+	*ret_publish = p;
+	return 0;
+}
+
+void
+sl_publish_destroy(struct sl_publish *p)
+{
+	if (!p)
+		return;
+	close_socket(p);
+	drop_queue(p);
+	drop_offer(p);
+	unmap(p);
+	uv_timer_stop(p->timer);
+	uv_close((uv_handle_t *)p->timer, on_handle_closed);
+	free(p);
+}
+
+const struct sl_publish_link *
+sl_publish_link(const struct sl_publish *p)
+{
+	return p->phase == UP ? &p->link : NULL;
+}
+
+int
+sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c)
+{
+	struct sl_ctl_offer m = {.generation = generation, .root = c->root.id};
+
+	if (p->phase != UP)
+		return -ENOTCONN;
+	drop_offer(p);
+	int fd = sl_memfd_sealed("sluice-root", c->root.bytes, c->root.size);
+	if (fd < 0)
+		return fd;
+	p->generation = generation;
+	p->compiled = c;
+	p->bytes_sent = c->root.size;
+	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), ++p->seq);
+	return queue(p, &m, sizeof(m), fd);
+}
+
+int
+sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
+		   uint32_t port, sl_publish_explain_fn *fn, void *ctx)
+{
+	struct sl_ctl_explain m = {.tuple = *tuple, .tcp_flags = tcp_flags, .port = port};
+	struct question *q = NULL;
+
+	if (p->phase != UP)
+		return -ENOTCONN;
+	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS && !q; i++)
+		q = p->questions[i].seq ? NULL : &p->questions[i];
+	if (!q)
+		return -EBUSY;
+	uint32_t seq = ++p->seq ? p->seq : ++p->seq;
+	sl_ctl_init(&m.head, SL_CTL_EXPLAIN, sizeof(m), seq);
+	int err = queue(p, &m, sizeof(m), -1);
+	if (!err)
+		*q = (struct question){seq, uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS, fn, ctx};
+	return err;
+}

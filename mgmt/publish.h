@@ -1,0 +1,82 @@
+/* publish — sluiced's end of the link to the dataplane (include/sluice/ctl.h).
+ *
+ * Walk:    connect → HELLO/WELCOME → up() → offers, explains → … → down() → connect again, for ever.
+ * Connect: tried every SL_PUBLISH_RETRY_MS while the socket is absent or refuses, so that a dataplane is
+ *          found within 100 ms; every SL_PUBLISH_BACKOFF_MS after a peer that is not what it should be.
+ * Objects: a memfd each, written, sealed four ways, passed, closed.  What the dataplane holds is not
+ *          remembered: WANT says it.
+ * Trust:   the peer must run as root or as our own uid; segments are checked (size, seals against
+ *          shrinking, heads) before they are used; refs of WANT are checked against the offer.  A peer that
+ *          breaks the protocol is disconnected.
+ * Threads: [loop].  Never blocks: what does not go out at once waits for POLLOUT.
+ */
+#ifndef SL_MGMT_PUBLISH_H
+#define SL_MGMT_PUBLISH_H
+
+#include "mgmt/compile.h"
+#include "sluice/ctl.h"
+#include "sluice/state.h"
+
+#include <uv.h>
+
+#define SL_PUBLISH_RETRY_MS 50
+#define SL_PUBLISH_BACKOFF_MS 1000
+#define SL_PUBLISH_WELCOME_MS 2000
+#define SL_PUBLISH_EXPLAIN_MS 10000
+#define SL_PUBLISH_EXPLAINS 64 /* questions open at once */
+#define SL_PUBLISH_REASONS 256
+
+struct sl_publish;
+
+/* What is known of a connected dataplane; segments are mapped until down() has returned. */
+struct sl_publish_link {
+	uint32_t pid;
+	uint32_t worker_cnt;
+	uint32_t port_cnt;
+	uint64_t boot_id;
+	uint64_t generation; /* active there at WELCOME, 0: none */
+	struct sl_obj_id root;
+	struct sl_state_seg *state; /* room for SL_MAX_ENDPOINTS words */
+	const void *stats;          /* passed sl_stats_check */
+	size_t stats_bytes;
+	char port_name[32][SL_NAME_MAX]; /* [port_cnt], copied from the statistics segment */
+};
+
+struct sl_publish_verdict {
+	uint64_t generation;
+	enum sl_ctl_outcome outcome;
+	uint64_t check_ns, build_ns, swap_ns;
+	const char *const *reasons; /* [reason_cnt] */
+	unsigned reason_cnt;
+	uint32_t objects_sent; /* without the root */
+	uint64_t bytes_sent;   /* with it */
+};
+
+/* Callbacks may call any function below but destroy.  down comes only after up; an offer that is open
+ * then has no verdict any more, an open explain gets -EPIPE.  trouble: the reason for which there is no
+ * link, whenever it changes. */
+struct sl_publish_events {
+	void (*up)(void *ctx, const struct sl_publish_link *link);
+	void (*down)(void *ctx, const char *why);
+	void (*verdict)(void *ctx, const struct sl_publish_verdict *v);
+	void (*trouble)(void *ctx, const char *why);
+	void *ctx;
+};
+
+int sl_publish_create(uv_loop_t *loop, const char *path, const struct sl_publish_events *ev,
+		      struct sl_publish **ret_publish);
+/* sl_publish_destroy ends the link without callbacks; the loop must run once more before it is closed. */
+void sl_publish_destroy(struct sl_publish *p);
+
+/* sl_publish_link: NULL while not connected. */
+const struct sl_publish_link *sl_publish_link(const struct sl_publish *p);
+
+/* sl_publish_offer: c stays valid and unchanged until the verdict, down, or another offer.  0, -ENOTCONN. */
+int sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c);
+
+/* sl_publish_explain asks; fn gets the answer, or NULL with -ETIMEDOUT or -EPIPE.  0, -ENOTCONN, -EBUSY. */
+typedef void sl_publish_explain_fn(void *ctx, int err, const struct sl_ctl_explained *e);
+int sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
+		       uint32_t port, sl_publish_explain_fn *fn, void *ctx);
+
+#endif
