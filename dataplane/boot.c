@@ -23,6 +23,9 @@ struct ctx {
 	const char *file;
 	struct sl_diag *diag;
 	struct sl_boot *boot;
+	int wrapped
+		[64]; /* lines with a number that libconfig will have wrapped: reported already */
+	unsigned wrapped_cnt;
 };
 
 struct key {
@@ -136,7 +139,10 @@ scan_text(struct ctx *c, const char *text)
 		if (n == 0 && *p >= '0' && *p <= '9') {
 			while (word_char(p[n]))
 				n++;
-			if (!number_fits(p, n))
+			bool fits = number_fits(p, n);
+			if (!fits && c->wrapped_cnt < SL_ARRAY_CNT(c->wrapped))
+				c->wrapped[c->wrapped_cnt++] = line;
+			if (!fits)
 				sl_diag_add(c->diag, c->file, line, NULL,
 					    "no value here is larger than 2147483647",
 					    "the number %.*s does not fit", (int)SL_MIN(n, 40), p);
@@ -205,6 +211,9 @@ integer(struct ctx *c, const config_setting_t *s, const char *path, long min, lo
 	}
 	long long v =
 		type == CONFIG_TYPE_INT ? config_setting_get_int(s) : config_setting_get_int64(s);
+	for (unsigned i = 0; i < c->wrapped_cnt; i++)
+		if (c->wrapped[i] == (int)config_setting_source_line(s))
+			return false;
 	if (v < min || v > max) {
 		bad(c, s, path, NULL, "%lld is out of range: %ld to %ld", v, min, max);
 		return false;
@@ -578,7 +587,7 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.mbuf_data = 2048,
 		.flows = 1 << 20,
 	};
-	struct ctx c = {file, diag ? diag : &own, &b};
+	struct ctx c = {.file = file, .diag = diag ? diag : &own, .boot = &b};
 	unsigned before = c.diag->cnt + c.diag->more;
 	config_t conf;
 
