@@ -21,6 +21,8 @@ struct sl_slot_space {
 	struct sl_slot_owner *owner; /* [cnt], by slot */
 	uint32_t cnt;
 	uint32_t max;
+	uint32_t *index; /* slots.c: hash of key → slot + 1; [index_mask + 1] or NULL */
+	uint32_t index_mask;
 };
 
 struct sl_slot_map {
@@ -35,9 +37,11 @@ int sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_l
 int sl_slot_map_load(const char *text, size_t len, struct sl_diag *diag,
 		     struct sl_slot_map *ret_map);
 
+/* The bytes of an object that did not change are shared with the previous result: read them only, and only
+ * while some result that holds them lives. */
 struct sl_compiled_object {
 	struct sl_obj_id id;
-	void *bytes; /* aligned to 8 */
+	const void *bytes; /* aligned to 8 */
 	size_t size;
 };
 
@@ -47,14 +51,22 @@ struct sl_compiled {
 	uint32_t cnt;
 };
 
-/* sl_compile_reuse lets unchanged services skip the Maglev build: given the previous result (or NULL) the
- * table of a service with the same (names, weights, size, seed) is copied. */
-/* prev: slot map before; *ret_map: after (initialised by this call; prev is not changed). 0, -EINVAL (slots exhausted, in
- * diag) or -ENOMEM. */
+/* sl_compile: c passed sl_conf_check.  prev: slot map before; *ret_map: after (initialised by this call; prev
+ * is not changed).  prev_compiled: the previous result or NULL; it changes the time taken, never the bytes:
+ * an unchanged service is taken as it is, and one with the same (names, weights, size, seed) copies its
+ * Maglev table.  It may be freed at once, by any thread.
+ * 0, -EINVAL (slots exhausted, in diag) or -ENOMEM. */
 int sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	       const struct sl_compiled *prev_compiled, struct sl_diag *diag,
 	       struct sl_slot_map *ret_map, struct sl_compiled **ret_compiled);
 void sl_compiled_free(struct sl_compiled *c);
+
+/* sl_compiled_adopt makes a result from objects read back from disk (copied), so that the first push after
+ * a restart finds something to reuse.  root.bytes, root.size and the objs' bytes and sizes are given,
+ * ids are not; 0, -EINVAL (not a root with exactly these objects, by kind, size and SHA-256) or -ENOMEM.
+ * What the objects contain is not checked further. */
+int sl_compiled_adopt(const struct sl_compiled_object *root, const struct sl_compiled_object *objs,
+		      uint32_t cnt, struct sl_compiled **ret_compiled);
 
 /* Where things ended up, for health, metrics and the CLI. */
 struct sl_placed {

@@ -33,7 +33,7 @@
  *                   mode = "l4"; service = "web"; }, … );
  *
  * Only `gateway.name` and what a service or listener cannot be without are required: name, forward; name,
- * address, port, protocol, mode, service; an endpoint: name, address, port.
+ * address, port, protocol, mode, service; an endpoint: name, address, port; a health group: type.
  */
 #ifndef SL_MGMT_CONF_H
 #define SL_MGMT_CONF_H
@@ -67,6 +67,7 @@ struct sl_conf_endpoint {
 	uint16_t weight;
 	struct sl_addr probe_addr; /* = addr unless given */
 	uint16_t probe_port;       /* 0: health.port, else port */
+	bool incomplete;           /* a key of it was wrong: only seen by sl_conf_check within a parse */
 	int line;
 };
 
@@ -123,8 +124,24 @@ int sl_conf_parse(const char *file, const char *text, size_t len, struct sl_diag
 		  struct sl_conf **ret_conf);
 void sl_conf_free(struct sl_conf *c);
 
+/* What names mean.  Where the configuration did not pass sl_conf_check a name may lead nowhere. */
+struct sl_conf_links {
+	uint32_t *service_order;    /* [service_cnt]: indices of services by name */
+	uint32_t *listener_service; /* [listener_cnt]: index of the service, UINT32_MAX: none */
+	uint8_t *family; /* [service_cnt]: 4 or 6, of its endpoints; without any, of its listeners; else 4 */
+};
+
+/* 0 or -ENOMEM.  The caller calls sl_conf_links_fini. */
+int sl_conf_link(const struct sl_conf *c, struct sl_conf_links *ret_links);
+void sl_conf_links_fini(struct sl_conf_links *l);
+
+/* Bytes of all objects of a generation may take this much: max_endpoints decides (Maglev tables). */
+#define SL_CONF_MAX_TABLE_BYTES (1ull << 30)
+
 /* check.c: names distinct, listener → service, same family, VIP not an own address, address and port and protocol
- * distinct, endpoints ≤ max_endpoints, an on-link address for each via, … All problems to diag; 0 or -EINVAL. */
+ * distinct, endpoints ≤ max_endpoints, an on-link address for each via, …  All problems to diag; 0, -EINVAL or -ENOMEM.
+ * Fields that are empty (a name "", an address of zeros, a plen over 128, a forward 0) are passed over: sl_conf_parse
+ * has reported them. */
 int sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag);
 
 #endif

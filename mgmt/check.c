@@ -1,0 +1,656 @@
+/* What the keys of one element cannot say: names that must be distinct or lead somewhere, addresses that must
+ * or must not meet.  Everything is sorted once (indices, never the elements) and searched, so a table with
+ * 65,536 endpoints costs n log n and nobody's choice of names makes it worse.
+ *
+ * Of twins the later one in the file is reported, and says where the first stands. */
+#include "mgmt/conf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lb/maglev.h"
+
+struct check {
+	const char *file;
+	const struct sl_conf *c;
+	struct sl_diag *diag;
+	struct sl_conf_links links;
+	struct sl_addr *own;  /* [own_cnt] addresses of the gateway, sorted */
+	struct sl_addr *vips; /* [vip_cnt] listeners' addresses, sorted */
+	uint32_t own_cnt, vip_cnt;
+	bool service_lost; /* a service has no readable name: a dead reference may be its echo */
+	bool bad;
+	bool oom;
+	char path[96];
+};
+
+/* ---- messages ---- */
+
+static void at(struct check *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void
+at(struct check *k, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(k->path, sizeof(k->path), fmt, ap);
+	va_end(ap);
+}
+
+static void tell(struct check *k, int line, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static void
+tell(struct check *k, int line, const char *hint, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sl_diag_add(k->diag, k->file, line, k->path[0] ? k->path : NULL, hint, "%s", text);
+	k->bad = true;
+}
+
+/* ---- sorting and searching ---- */
+
+typedef int cmp_fn(const void *a, const void *b);
+struct order {
+	const char *base;
+	size_t size;
+	cmp_fn *cmp;
+};
+
+static int
+by_element(const void *a, const void *b, void *arg)
+{
+	const struct order *o = arg;
+	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+	int d = o->cmp(o->base + i * o->size, o->base + j * o->size);
+	return d ? d : (i > j) - (i < j);
+}
+
+/* order_of gives the indices of n elements in the order of cmp, ties by index; NULL: out of memory. */
+static uint32_t *
+order_of(const void *base, uint32_t n, size_t size, cmp_fn *cmp)
+{
+	struct order o = {base, size, cmp};
+	uint32_t *idx = malloc((n + 1) * sizeof(*idx));
+	bool sorted = true;
+
+	if (!idx)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		idx[i] = i;
+		if (i > 0 && cmp(o.base + (i - 1) * size, o.base + i * size) > 0)
+			sorted = false;
+	}
+	if (!sorted)
+		qsort_r(idx, n, sizeof(*idx), by_element, &o);
+	return idx;
+}
+
+/* twins calls found(first, later) for every element that equals an earlier one. */
+typedef void twin_fn(struct check *k, uint32_t owner, uint32_t first, uint32_t later);
+static void
+twins(struct check *k, uint32_t owner, const void *base, uint32_t n, size_t size, cmp_fn *cmp,
+      twin_fn *found)
+{
+	uint32_t *idx = order_of(base, n, size, cmp);
+	uint32_t first = 0;
+
+	if (!idx) {
+		k->oom = true;
+		return;
+	}
+	for (uint32_t i = 1; i < n; i++) {
+		const char *a = (const char *)base + idx[first] * size;
+		if (cmp(a, (const char *)base + idx[i] * size) == 0)
+			found(k, owner, idx[first], idx[i]);
+		else
+			first = i;
+	}
+	free(idx);
+}
+
+static bool
+unset(const struct sl_addr *a)
+{
+	static const struct sl_addr none;
+	return sl_addr_eq(a, &none);
+}
+
+static int
+addr_order(const void *a, const void *b)
+{
+	return sl_addr_cmp(a, b);
+}
+
+static bool
+among(const struct sl_addr *a, const struct sl_addr *sorted, uint32_t n)
+{
+	return n && bsearch(a, sorted, n, sizeof(*a), addr_order) != NULL;
+}
+
+static const char *
+text_of(const struct sl_addr *a)
+{
+	static _Thread_local char buf[SL_ADDR_STRLEN];
+	return sl_addr_format(a, buf);
+}
+
+/* ---- links ---- */
+
+static int
+service_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_service *)a)->name,
+		      ((const struct sl_conf_service *)b)->name);
+}
+
+static uint32_t
+find_service(const struct sl_conf *c, const uint32_t *order, const char *name)
+{
+	uint32_t lo = 0, hi = c->service_cnt;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (strcmp(c->services[order[mid]].name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < c->service_cnt && strcmp(c->services[order[lo]].name, name) == 0)
+		return order[lo];
+	return UINT32_MAX;
+}
+
+static uint8_t
+family_of(const struct sl_addr *a)
+{
+	return unset(a) ? 0 : sl_addr_is_v4(a) ? 4 : 6;
+}
+
+static uint8_t
+endpoints_family(const struct sl_conf_service *s)
+{
+	uint8_t family = 0;
+
+	for (uint32_t i = 0; i < s->endpoint_cnt && !family; i++)
+		family = family_of(&s->endpoints[i].addr);
+	return family;
+}
+
+int
+sl_conf_link(const struct sl_conf *c, struct sl_conf_links *ret_links)
+{
+	struct sl_conf_links l = {
+		.service_order =
+			order_of(c->services, c->service_cnt, sizeof(*c->services), service_order),
+		.listener_service = calloc(c->listener_cnt + 1u, sizeof(*l.listener_service)),
+		.family = calloc(c->service_cnt + 1u, 1),
+	};
+
+	if (!l.service_order || !l.listener_service || !l.family) {
+		sl_conf_links_fini(&l);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		l.family[i] = endpoints_family(&c->services[i]);
+	for (uint32_t i = 0; i < c->listener_cnt; i++) {
+		const struct sl_conf_listener *x = &c->listeners[i];
+		uint32_t s = find_service(c, l.service_order, x->service);
+		l.listener_service[i] = s;
+		if (s != UINT32_MAX && !l.family[s])
+			l.family[s] = family_of(&x->addr);
+	}
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		if (!l.family[i])
+			l.family[i] = 4;
+	*ret_links = l;
+	return 0;
+}
+
+void
+sl_conf_links_fini(struct sl_conf_links *l)
+{
+	free(l->service_order);
+	free(l->listener_service);
+	free(l->family);
+	*l = (struct sl_conf_links){0};
+}
+
+/* ---- network ---- */
+
+static int
+address_order(const void *a, const void *b)
+{
+	return sl_addr_cmp(&((const struct sl_conf_address *)a)->addr,
+			   &((const struct sl_conf_address *)b)->addr);
+}
+
+static void
+address_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_address *a = &k->c->addresses[first], *b = &k->c->addresses[later];
+
+	(void)owner;
+	if (unset(&b->addr))
+		return;
+	at(k, "network.addresses[%u].address", later);
+	tell(k, b->line, "remove one of the two", "%s stands already at line %d", text_of(&b->addr),
+	     a->line);
+}
+
+static int
+route_order(const void *a, const void *b)
+{
+	const struct sl_conf_route *x = a, *y = b;
+	int d = sl_addr_cmp(&x->prefix, &y->prefix);
+	return d ? d : (x->plen > y->plen) - (x->plen < y->plen);
+}
+
+static void
+route_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_route *a = &k->c->routes[first], *b = &k->c->routes[later];
+
+	(void)owner;
+	if (b->plen > 128)
+		return;
+	at(k, "network.routes[%u].prefix", later);
+	tell(k, b->line, "remove one of the two", "the same prefix has a route at line %d",
+	     a->line);
+}
+
+/* Whether some address of the gateway makes a on-link. */
+static bool
+on_link(const struct check *k, const struct sl_addr *a)
+{
+	for (uint32_t i = 0; i < k->c->address_cnt; i++) {
+		const struct sl_conf_address *own = &k->c->addresses[i];
+		if (own->plen <= 128 && family_of(&own->addr) == family_of(a) &&
+		    sl_addr_in(a, &own->addr, own->plen))
+			return true;
+	}
+	return false;
+}
+
+/* Some address could not be read: what is not on-link may be its echo. */
+static bool
+address_lost(const struct check *k)
+{
+	for (uint32_t i = 0; i < k->c->address_cnt; i++)
+		if (k->c->addresses[i].plen > 128)
+			return true;
+	return false;
+}
+
+static void
+check_via(struct check *k, uint32_t i, bool lost)
+{
+	const struct sl_conf_route *r = &k->c->routes[i];
+
+	if (r->plen > 128 || unset(&r->via))
+		return;
+	at(k, "network.routes[%u].via", i);
+	if (family_of(&r->via) != (sl_addr_is_v4(&r->prefix) ? 4 : 6))
+		tell(k, r->line, "a next hop has the family of its prefix",
+		     "%s is not of the prefix's family", text_of(&r->via));
+	else if (among(&r->via, k->own, k->own_cnt))
+		tell(k, r->line, "give the router's address", "%s is the gateway's own address",
+		     text_of(&r->via));
+	else if (!lost && !on_link(k, &r->via))
+		tell(k, r->line, "add an address of that network to network.addresses",
+		     "%s is not on-link by any address of the gateway", text_of(&r->via));
+}
+
+static void
+check_network(struct check *k)
+{
+	const struct sl_conf *c = k->c;
+	bool lost = address_lost(k);
+
+	twins(k, 0, c->addresses, c->address_cnt, sizeof(*c->addresses), address_order,
+	      address_twice);
+	twins(k, 0, c->routes, c->route_cnt, sizeof(*c->routes), route_order, route_twice);
+	for (uint32_t i = 0; i < c->route_cnt; i++)
+		check_via(k, i, lost);
+}
+
+/* ---- services ---- */
+
+static void
+service_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_service *a = &k->c->services[first], *b = &k->c->services[later];
+
+	(void)owner;
+	if (!b->name[0])
+		return;
+	at(k, "services[%u].name", later);
+	tell(k, b->line, "names are distinct", "\"%s\" is the service at line %d", b->name,
+	     a->line);
+}
+
+static int
+endpoint_name_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_endpoint *)a)->name,
+		      ((const struct sl_conf_endpoint *)b)->name);
+}
+
+static void
+endpoint_name_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_endpoint *e = k->c->services[owner].endpoints;
+
+	if (!e[later].name[0])
+		return;
+	at(k, "services[%u].endpoints[%u].name", owner, later);
+	tell(k, e[later].line, "names are distinct within a service",
+	     "\"%s\" is the endpoint at line %d", e[later].name, e[first].line);
+}
+
+static int
+endpoint_place_order(const void *a, const void *b)
+{
+	const struct sl_conf_endpoint *x = a, *y = b;
+	int d = sl_addr_cmp(&x->addr, &y->addr);
+	return d ? d : (x->port > y->port) - (x->port < y->port);
+}
+
+static void
+endpoint_place_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_endpoint *e = k->c->services[owner].endpoints;
+
+	if (unset(&e[later].addr) || e[first].incomplete || e[later].incomplete)
+		return;
+	at(k, "services[%u].endpoints[%u].address", owner, later);
+	tell(k, e[later].line, "give one endpoint more weight instead",
+	     "%s port %u is the endpoint at line %d already", text_of(&e[later].addr),
+	     e[later].port, e[first].line);
+}
+
+static void
+check_endpoint_addr(struct check *k, const struct sl_conf_service *s, uint32_t i, uint32_t j)
+{
+	const struct sl_conf_endpoint *e = &s->endpoints[j];
+	uint8_t family = k->links.family[i];
+
+	if (unset(&e->addr))
+		return;
+	at(k, "services[%u].endpoints[%u].address", i, j);
+	if (family_of(&e->addr) != family)
+		tell(k, e->line, "make a service for each family",
+		     "%s is not IPv%u as the endpoints before it", text_of(&e->addr), family);
+	if (among(&e->addr, k->own, k->own_cnt))
+		tell(k, e->line, "an endpoint is another machine",
+		     "%s is the gateway's own address", text_of(&e->addr));
+	else if (among(&e->addr, k->vips, k->vip_cnt))
+		tell(k, e->line, "packets would come back to the gateway",
+		     "%s is a listener's address", text_of(&e->addr));
+}
+
+/* dsr changes the next hop alone, so it ends at the first router. */
+static void
+check_reach(struct check *k, const struct sl_conf_service *s, uint32_t i, bool lost)
+{
+	bool have = false;
+
+	for (uint32_t a = 0; a < k->own_cnt; a++)
+		have = have || family_of(&k->own[a]) == k->links.family[i];
+	if (s->forward != SL_FORWARD_DSR || !have || lost)
+		return;
+	for (uint32_t j = 0; j < s->endpoint_cnt; j++) {
+		const struct sl_conf_endpoint *e = &s->endpoints[j];
+		if (unset(&e->addr) || on_link(k, &e->addr))
+			continue;
+		at(k, "services[%u].endpoints[%u].address", i, j);
+		tell(k, e->line, "add an address of its network to network.addresses, or use nat",
+		     "%s is not on-link, as dsr needs", text_of(&e->addr));
+	}
+}
+
+static void
+check_health(struct check *k, const struct sl_conf_service *s, uint32_t i)
+{
+	const struct sl_health_conf *h = &s->health;
+
+	if (h->interval_ms && h->timeout_ms > h->interval_ms) {
+		at(k, "services[%u].health.timeout", i);
+		tell(k, s->line, "give a timeout that is not longer",
+		     "%ums is longer than the interval of %ums", h->timeout_ms, h->interval_ms);
+	}
+	if (h->type == SL_HEALTH_NONE || h->port)
+		return;
+	for (uint32_t j = 0; j < s->endpoint_cnt; j++) {
+		const struct sl_conf_endpoint *e = &s->endpoints[j];
+		if (e->port || e->probe_port || e->incomplete)
+			continue;
+		at(k, "services[%u].endpoints[%u].port", i, j);
+		tell(k, e->line, "give health.port, or a port in probe",
+		     "no port to probe: the endpoint takes any");
+	}
+}
+
+static void
+check_service(struct check *k, uint32_t i, bool lost)
+{
+	const struct sl_conf_service *s = &k->c->services[i];
+
+	if (s->max_endpoints && s->endpoint_cnt > s->max_endpoints) {
+		at(k, "services[%u].endpoints", i);
+		tell(k, s->line, "raise max_endpoints; flows in no flow table will move",
+		     "%u endpoints are more than max_endpoints = %u", s->endpoint_cnt,
+		     s->max_endpoints);
+	}
+	twins(k, i, s->endpoints, s->endpoint_cnt, sizeof(*s->endpoints), endpoint_name_order,
+	      endpoint_name_twice);
+	twins(k, i, s->endpoints, s->endpoint_cnt, sizeof(*s->endpoints), endpoint_place_order,
+	      endpoint_place_twice);
+	for (uint32_t j = 0; j < s->endpoint_cnt; j++)
+		check_endpoint_addr(k, s, i, j);
+	check_reach(k, s, i, lost);
+	check_health(k, s, i);
+}
+
+static void
+check_services(struct check *k)
+{
+	const struct sl_conf *c = k->c;
+	uint64_t endpoints = 0, bytes = 0;
+	bool lost = address_lost(k);
+
+	twins(k, 0, c->services, c->service_cnt, sizeof(*c->services), service_order,
+	      service_twice);
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
+		check_service(k, i, lost);
+		endpoints += c->services[i].endpoint_cnt;
+		bytes += 2ull * sl_maglev_size(c->services[i].max_endpoints) +
+			 96ull * c->services[i].endpoint_cnt;
+	}
+	at(k, "services");
+	if (endpoints > SL_MAX_ENDPOINTS)
+		tell(k, 0, "split the table between gateways",
+		     "%llu endpoints are more than a gateway has slots for, %u",
+		     (unsigned long long)endpoints, SL_MAX_ENDPOINTS);
+	if (bytes > SL_CONF_MAX_TABLE_BYTES)
+		tell(k, 0, "lower max_endpoints where services are small",
+		     "the tables would take %llu MiB, more than 1024",
+		     (unsigned long long)(bytes >> 20));
+}
+
+/* ---- listeners ---- */
+
+static int
+listener_name_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_listener *)a)->name,
+		      ((const struct sl_conf_listener *)b)->name);
+}
+
+static void
+listener_name_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_listener *l = k->c->listeners;
+
+	(void)owner;
+	if (!l[later].name[0])
+		return;
+	at(k, "listeners[%u].name", later);
+	tell(k, l[later].line, "names are distinct", "\"%s\" is the listener at line %d",
+	     l[later].name, l[first].line);
+}
+
+static int
+listener_place_order(const void *a, const void *b)
+{
+	const struct sl_conf_listener *x = a, *y = b;
+	int d = sl_addr_cmp(&x->addr, &y->addr);
+
+	if (!d)
+		d = (x->port > y->port) - (x->port < y->port);
+	return d ? d : (x->proto > y->proto) - (x->proto < y->proto);
+}
+
+static void
+listener_place_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_listener *a = &k->c->listeners[first], *b = &k->c->listeners[later];
+
+	(void)owner;
+	if (unset(&b->addr) || !b->port || !b->proto)
+		return;
+	at(k, "listeners[%u].address", later);
+	tell(k, b->line, "a packet has one listener", "%s port %u %s is listener \"%s\" at line %d",
+	     text_of(&b->addr), b->port, b->proto == SL_IPPROTO_TCP ? "tcp" : "udp", a->name,
+	     a->line);
+}
+
+static void
+check_reference(struct check *k, uint32_t i)
+{
+	const struct sl_conf_listener *l = &k->c->listeners[i];
+	uint32_t s = k->links.listener_service[i];
+
+	if (s == UINT32_MAX) {
+		if (k->service_lost || !l->service[0])
+			return;
+		at(k, "listeners[%u].service", i);
+		tell(k, l->line, "name one of services", "there is no service \"%s\"", l->service);
+		return;
+	}
+	if (!unset(&l->addr) && family_of(&l->addr) != k->links.family[s]) {
+		at(k, "listeners[%u].service", i);
+		tell(k, l->line, "a listener and its service are of one family",
+		     "the address is IPv%u, service \"%s\" is IPv%u", family_of(&l->addr),
+		     l->service, k->links.family[s]);
+	}
+}
+
+/* dsr leaves ports as they are. */
+static void
+check_dsr_port(struct check *k, uint32_t i, const uint16_t (*ports)[2])
+{
+	const struct sl_conf_listener *l = &k->c->listeners[i];
+	uint32_t s = k->links.listener_service[i];
+
+	if (s == UINT32_MAX || !l->port || k->c->services[s].forward != SL_FORWARD_DSR)
+		return;
+	uint16_t lo = ports[s][0], hi = ports[s][1];
+	if (!hi || (lo == l->port && hi == l->port))
+		return;
+	at(k, "listeners[%u].port", i);
+	tell(k, l->line, "give the endpoints the listener's port, or 0, or use nat",
+	     "an endpoint of \"%s\" has port %u, but dsr keeps port %u", l->service,
+	     lo != l->port ? lo : hi, l->port);
+}
+
+/* The lowest and highest port of each service's endpoints, 0 left out. */
+static uint16_t (*port_ranges(const struct sl_conf *c))[2]
+{
+	uint16_t(*ports)[2] = calloc(c->service_cnt + 1u, sizeof(*ports));
+
+	for (uint32_t i = 0; ports && i < c->service_cnt; i++) {
+		for (uint32_t j = 0; j < c->services[i].endpoint_cnt; j++) {
+			uint16_t p = c->services[i].endpoints[j].port;
+			if (p && (!ports[i][0] || p < ports[i][0]))
+				ports[i][0] = p;
+			ports[i][1] = SL_MAX(ports[i][1], p);
+		}
+	}
+	return ports;
+}
+
+static void
+check_listeners(struct check *k)
+{
+	const struct sl_conf *c = k->c;
+	uint16_t(*ports)[2] = port_ranges(c);
+
+	if (!ports) {
+		k->oom = true;
+		return;
+	}
+	twins(k, 0, c->listeners, c->listener_cnt, sizeof(*c->listeners), listener_name_order,
+	      listener_name_twice);
+	twins(k, 0, c->listeners, c->listener_cnt, sizeof(*c->listeners), listener_place_order,
+	      listener_place_twice);
+	for (uint32_t i = 0; i < c->listener_cnt; i++) {
+		check_reference(k, i);
+		check_dsr_port(k, i, (const uint16_t(*)[2])ports);
+		if (!among(&c->listeners[i].addr, k->own, k->own_cnt))
+			continue;
+		at(k, "listeners[%u].address", i);
+		tell(k, c->listeners[i].line, "a virtual address is not one of network.addresses",
+		     "%s is the gateway's own address", text_of(&c->listeners[i].addr));
+	}
+	free(ports);
+}
+
+/* ---- the whole ---- */
+
+/* Sorted copies of the addresses that others are compared with; what was not read is left out. */
+static int
+collect(struct check *k)
+{
+	const struct sl_conf *c = k->c;
+
+	k->own = malloc((c->address_cnt + 1u) * sizeof(*k->own));
+	k->vips = malloc((c->listener_cnt + 1u) * sizeof(*k->vips));
+	if (!k->own || !k->vips)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->address_cnt; i++)
+		if (!unset(&c->addresses[i].addr))
+			k->own[k->own_cnt++] = c->addresses[i].addr;
+	for (uint32_t i = 0; i < c->listener_cnt; i++)
+		if (!unset(&c->listeners[i].addr))
+			k->vips[k->vip_cnt++] = c->listeners[i].addr;
+	qsort(k->own, k->own_cnt, sizeof(*k->own), addr_order);
+	qsort(k->vips, k->vip_cnt, sizeof(*k->vips), addr_order);
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		k->service_lost = k->service_lost || !c->services[i].name[0];
+	return sl_conf_link(c, &k->links);
+}
+
+int
+sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
+{
+	struct check k = {.file = file, .c = c, .diag = diag};
+	int err = collect(&k);
+
+	if (err == 0) {
+		check_network(&k);
+		check_services(&k);
+		check_listeners(&k);
+		err = k.oom ? -ENOMEM : k.bad ? -EINVAL : 0;
+	}
+	sl_conf_links_fini(&k.links);
+	free(k.own);
+	free(k.vips);
+	return err;
+}

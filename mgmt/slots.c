@@ -1,0 +1,573 @@
+/* A space is an array of owners by slot, and an index: open addressing over the keys' hashes, at most half
+ * full, that is rebuilt when owners went.
+ *
+ * On disk, one owner a line, so that people and diff can read it:
+ *
+ *   {"version": 1, "seq": 3,
+ *    "listeners": [
+ *     {"key": "web-v4", "incarnation": 1},
+ *     {"freed": 2, "incarnation": 7}],
+ *    "services": […], "endpoints": […]}
+ */
+#include "mgmt/slots.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define VERSION 1
+#define NO_SLOT UINT32_MAX
+#define MAX_INCARNATION 65535u
+
+/* ---- keys ---- */
+
+const char *
+sl_slot_key_endpoint(const char *service, const struct sl_conf_endpoint *e,
+		     char buf[SL_SLOT_KEY_MAX])
+{
+	char addr[SL_ADDR_STRLEN];
+	bool v4 = sl_addr_is_v4(&e->addr);
+
+	snprintf(buf, SL_SLOT_KEY_MAX, "%s/%s/%s%s%s:%u", service, e->name, v4 ? "" : "[",
+		 sl_addr_format(&e->addr, addr), v4 ? "" : "]", e->port);
+	return buf;
+}
+
+static uint32_t
+hash_of(const char *key)
+{
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, its high half folded in */
+
+	for (; *key; key++)
+		h = (h ^ (uint8_t)*key) * 0x100000001b3u;
+	return (uint32_t)(h ^ h >> 32);
+}
+
+/* ---- index ---- */
+
+static uint32_t
+find(const struct sl_slot_space *s, const char *key)
+{
+	if (!s->index)
+		return NO_SLOT;
+	for (uint32_t i = hash_of(key) & s->index_mask;; i = (i + 1) & s->index_mask) {
+		uint32_t slot = s->index[i] - 1;
+		if (s->index[i] == 0)
+			return NO_SLOT;
+		if (strcmp(s->owner[slot].key, key) == 0)
+			return slot;
+	}
+}
+
+static void
+index_insert(struct sl_slot_space *s, uint32_t slot)
+{
+	uint32_t i = hash_of(s->owner[slot].key) & s->index_mask;
+
+	while (s->index[i])
+		i = (i + 1) & s->index_mask;
+	s->index[i] = slot + 1;
+}
+
+/* reindex makes the index anew, with room for `owners` in all. */
+static int
+reindex(struct sl_slot_space *s, uint32_t owners)
+{
+	uint32_t size = 64;
+
+	while (size < 2 * owners)
+		size *= 2;
+	uint32_t *index = calloc(size, sizeof(*index));
+	if (!index)
+		return -ENOMEM;
+	free(s->index);
+	s->index = index;
+	s->index_mask = size - 1;
+	for (uint32_t slot = 0; slot < s->cnt; slot++)
+		if (s->owner[slot].key)
+			index_insert(s, slot);
+	return 0;
+}
+
+/* ---- maps ---- */
+
+void
+sl_slot_map_init(struct sl_slot_map *m)
+{
+	*m = (struct sl_slot_map){
+		.listeners.max = SL_MAX_LISTENERS,
+		.services.max = SL_MAX_SERVICES,
+		.endpoints.max = SL_MAX_ENDPOINTS,
+		.seq = 1,
+	};
+}
+
+static void
+space_fini(struct sl_slot_space *s)
+{
+	for (uint32_t i = 0; i < s->cnt; i++)
+		free(s->owner[i].key);
+	free(s->owner);
+	free(s->index);
+}
+
+void
+sl_slot_map_fini(struct sl_slot_map *m)
+{
+	space_fini(&m->listeners);
+	space_fini(&m->services);
+	space_fini(&m->endpoints);
+	*m = (struct sl_slot_map){0};
+}
+
+static int
+space_copy(const struct sl_slot_space *from, struct sl_slot_space *to)
+{
+	to->max = from->max;
+	if (from->cnt == 0)
+		return 0;
+	to->owner = calloc(from->cnt, sizeof(*to->owner));
+	if (!to->owner)
+		return -ENOMEM;
+	for (; to->cnt < from->cnt; to->cnt++) {
+		struct sl_slot_owner *o = &to->owner[to->cnt];
+		*o = from->owner[to->cnt];
+		if (o->key && !(o->key = strdup(o->key)))
+			return -ENOMEM;
+	}
+	if (!from->index)
+		return reindex(to, to->cnt);
+	size_t bytes = (from->index_mask + 1u) * sizeof(*to->index);
+	if (!(to->index = malloc(bytes)))
+		return -ENOMEM;
+	memcpy(to->index, from->index, bytes);
+	to->index_mask = from->index_mask;
+	return 0;
+}
+
+int
+sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
+{
+	struct sl_slot_map copy = {.seq = m->seq};
+
+	if (space_copy(&m->listeners, &copy.listeners) ||
+	    space_copy(&m->services, &copy.services) ||
+	    space_copy(&m->endpoints, &copy.endpoints)) {
+		sl_slot_map_fini(&copy);
+		return -ENOMEM;
+	}
+	*ret_map = copy;
+	return 0;
+}
+
+/* ---- assignment ---- */
+
+/* Marks who stays; returns the number of new keys, or -EEXIST. */
+static int64_t
+keep(const struct sl_slot_space *s, const char *const *keys, uint32_t n, struct sl_placed *placed,
+     bool *kept)
+{
+	int64_t fresh = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t slot = find(s, keys[i]);
+		placed[i].slot = slot;
+		if (slot == NO_SLOT) {
+			fresh++;
+			continue;
+		}
+		if (kept[slot])
+			return -EEXIST;
+		kept[slot] = true;
+		placed[i].incarnation = s->owner[slot].incarnation;
+	}
+	return fresh;
+}
+
+/* Frees who is not kept; returns their number. */
+static uint32_t
+release(struct sl_slot_space *s, const bool *kept, uint64_t *seq)
+{
+	uint32_t n = 0;
+
+	for (uint32_t slot = 0; slot < s->cnt; slot++) {
+		struct sl_slot_owner *o = &s->owner[slot];
+		if (!o->key || kept[slot])
+			continue;
+		free(o->key);
+		o->key = NULL;
+		o->freed_seq = (*seq)++;
+		n++;
+	}
+	return n;
+}
+
+static int
+by_freed(const void *a, const void *b, void *arg)
+{
+	const struct sl_slot_owner *o = arg;
+	uint64_t x = o[*(const uint32_t *)a].freed_seq, y = o[*(const uint32_t *)b].freed_seq;
+	return (x > y) - (x < y);
+}
+
+/* Lists the slots that the next `want` owners take: never-used ones, then the longest freed. */
+static int
+offer(struct sl_slot_space *s, uint32_t want, uint32_t *slots)
+{
+	uint32_t n = 0, used = s->cnt, grow = SL_MIN(want, s->max - s->cnt);
+
+	if (grow > 0) {
+		struct sl_slot_owner *o = realloc(s->owner, (used + grow) * sizeof(*o));
+		if (!o)
+			return -ENOMEM;
+		memset(o + used, 0, grow * sizeof(*o));
+		s->owner = o;
+		s->cnt = used + grow;
+		while (n < grow) {
+			slots[n] = used + n;
+			n++;
+		}
+	}
+	if (n == want)
+		return 0;
+	uint32_t *freed = malloc((used + 1u) * sizeof(*freed)), cnt = 0;
+	if (!freed)
+		return -ENOMEM;
+	for (uint32_t slot = 0; slot < used; slot++)
+		if (!s->owner[slot].key)
+			freed[cnt++] = slot;
+	qsort_r(freed, cnt, sizeof(*freed), by_freed, s->owner);
+	for (uint32_t i = 0; i < cnt && n < want; i++)
+		slots[n++] = freed[i];
+	free(freed);
+	return n == want ? 0 : -ENOSPC;
+}
+
+static int
+settle(struct sl_slot_space *s, const char *const *keys, uint32_t n, struct sl_placed *placed,
+       const uint32_t *slots)
+{
+	for (uint32_t i = 0, next = 0; i < n; i++) {
+		if (placed[i].slot != NO_SLOT)
+			continue;
+		if (find(s, keys[i]) != NO_SLOT)
+			return -EEXIST;
+		uint32_t slot = slots[next++];
+		struct sl_slot_owner *o = &s->owner[slot];
+		if (!(o->key = strdup(keys[i])))
+			return -ENOMEM;
+		o->incarnation = o->incarnation % MAX_INCARNATION + 1;
+		o->freed_seq = 0;
+		index_insert(s, slot);
+		placed[i] = (struct sl_placed){slot, o->incarnation};
+	}
+	return 0;
+}
+
+int
+sl_slot_space_assign(struct sl_slot_space *s, uint64_t *seq, const char *const *keys, uint32_t n,
+		     struct sl_placed *placed)
+{
+	bool *kept = calloc(s->cnt + 1u, sizeof(*kept));
+	uint32_t *slots = NULL;
+	int err = -ENOMEM;
+
+	if (!kept)
+		return -ENOMEM;
+	int64_t fresh = keep(s, keys, n, placed, kept);
+	if (fresh < 0) {
+		err = (int)fresh;
+		goto out;
+	}
+	uint32_t gone = release(s, kept, seq);
+	if (gone == 0 && fresh == 0) {
+		err = 0;
+		goto out;
+	}
+	slots = malloc(((size_t)fresh + 1) * sizeof(*slots));
+	if (!slots)
+		goto out;
+	err = n > s->max ? -ENOSPC : offer(s, (uint32_t)fresh, slots);
+	if (err == 0)
+		err = reindex(s, n);
+	if (err == 0)
+		err = settle(s, keys, n, placed, slots);
+out:
+	free(slots);
+	free(kept);
+	return err;
+}
+
+/* ---- look-up ---- */
+
+static int
+place(const struct sl_slot_space *s, const char *key, struct sl_placed *ret)
+{
+	uint32_t slot = find(s, key);
+
+	if (slot == NO_SLOT)
+		return -ENOENT;
+	*ret = (struct sl_placed){slot, s->owner[slot].incarnation};
+	return 0;
+}
+
+int
+sl_slot_find_listener(const struct sl_slot_map *m, const struct sl_conf_listener *l,
+		      struct sl_placed *ret)
+{
+	return place(&m->listeners, l->name, ret);
+}
+
+int
+sl_slot_find_service(const struct sl_slot_map *m, const struct sl_conf_service *s,
+		     struct sl_placed *ret)
+{
+	return place(&m->services, s->name, ret);
+}
+
+int
+sl_slot_find_endpoint(const struct sl_slot_map *m, const struct sl_conf_service *s,
+		      const struct sl_conf_endpoint *e, struct sl_placed *ret)
+{
+	char key[SL_SLOT_KEY_MAX];
+
+	return place(&m->endpoints, sl_slot_key_endpoint(s->name, e, key), ret);
+}
+
+/* ---- text ---- */
+
+static void
+save_space(FILE *f, const char *name, const struct sl_slot_space *s)
+{
+	fprintf(f, ",\n \"%s\": [", name);
+	for (uint32_t i = 0; i < s->cnt; i++) {
+		const struct sl_slot_owner *o = &s->owner[i];
+		fprintf(f, "%s\n  ", i ? "," : "");
+		if (o->key) /* names and addresses: nothing that JSON would escape */
+			fprintf(f, "{\"key\": \"%s\", ", o->key);
+		else
+			fprintf(f, "{\"freed\": %llu, ", (unsigned long long)o->freed_seq);
+		fprintf(f, "\"incarnation\": %u}", o->incarnation);
+	}
+	fputc(']', f);
+}
+
+int
+sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return -ENOMEM;
+	fprintf(f, "{\"version\": %d, \"seq\": %llu", VERSION, (unsigned long long)m->seq);
+	save_space(f, "listeners", &m->listeners);
+	save_space(f, "services", &m->services);
+	save_space(f, "endpoints", &m->endpoints);
+	fputs("}\n", f);
+	bool failed = ferror(f);
+	if (fclose(f) != 0 || failed) {
+		free(text);
+		return -ENOMEM;
+	}
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
+
+struct load {
+	struct sl_diag *diag;
+	struct sl_slot_map map;
+	bool bad;
+	bool oom;
+};
+
+static void wrong(struct load *l, const char *path, const char *what);
+static void
+wrong(struct load *l, const char *path, const char *what)
+{
+	sl_diag_add(l->diag, "slot map", 0, path,
+		    "restore the file; without it slots start anew and statistics and flows lose "
+		    "their owners",
+		    "%s", what);
+	l->bad = true;
+}
+
+static bool
+name_key_ok(const char *key)
+{
+	char name[SL_NAME_MAX] = "";
+
+	if (strlen(key) >= SL_NAME_MAX)
+		return false;
+	memcpy(name, key, strlen(key));
+	return sl_name_ok(name);
+}
+
+/* An endpoint's key is read back and written again: it must come out the same. */
+static bool
+endpoint_key_ok(const char *key)
+{
+	char copy[SL_SLOT_KEY_MAX], again[SL_SLOT_KEY_MAX];
+	struct sl_conf_endpoint e = {0};
+
+	if (strlen(key) >= sizeof(copy))
+		return false;
+	strcpy(copy, key);
+	char *name = strchr(copy, '/'), *addr = name ? strchr(name + 1, '/') : NULL;
+	char *port = strrchr(copy, ':');
+	if (!addr || !port || port < addr)
+		return false;
+	*name++ = *addr++ = *port++ = 0;
+	if (!name_key_ok(copy) || !name_key_ok(name) || strlen(port) > 5)
+		return false;
+	size_t len = strlen(addr);
+	if (len > 2 && addr[0] == '[' && addr[len - 1] == ']') {
+		addr[len - 1] = 0;
+		addr++;
+	}
+	if (sl_addr_parse(addr, &e.addr) != 0)
+		return false;
+	strcpy(e.name, name);
+	unsigned long number = strtoul(port, NULL, 10);
+	e.port = (uint16_t)number;
+	return number <= 65535 && strcmp(sl_slot_key_endpoint(copy, &e, again), key) == 0;
+}
+
+static void
+load_owner(struct load *l, struct sl_slot_space *s, const char *path, const json_t *j,
+	   bool (*key_ok)(const char *))
+{
+	struct sl_slot_owner *o = &s->owner[s->cnt];
+	const json_t *key = json_object_get(j, "key"), *freed = json_object_get(j, "freed");
+	json_int_t inc = json_integer_value(json_object_get(j, "incarnation"));
+
+	s->cnt++;
+	if (json_object_size(j) != 2 || !key == !freed || inc < 1 || inc > (int)MAX_INCARNATION) {
+		wrong(l, path, "is not an owner with an incarnation of 1 to 65535");
+		return;
+	}
+	o->incarnation = (uint32_t)inc;
+	if (freed) {
+		json_int_t seq = json_integer_value(freed);
+		if (seq < 1 || (uint64_t)seq >= l->map.seq)
+			wrong(l, path, "was freed at a time that is not yet");
+		o->freed_seq = (uint64_t)seq;
+		return;
+	}
+	const char *text = json_string_value(key);
+	if (!text || strlen(text) != json_string_length(key) || !key_ok(text))
+		wrong(l, path, "has a key that names nothing");
+	else if (!(o->key = strdup(text)))
+		l->oom = true;
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+by_seq(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* No key twice; no two slots freed at one time. */
+static void
+check_distinct(struct load *l, const char *name, const struct sl_slot_space *s)
+{
+	char **keys = malloc((s->cnt + 1u) * sizeof(*keys));
+	uint64_t *seqs = malloc((s->cnt + 1u) * sizeof(*seqs));
+	uint32_t key_cnt = 0, seq_cnt = 0;
+
+	if (!keys || !seqs) {
+		l->oom = true;
+		goto out;
+	}
+	for (uint32_t i = 0; i < s->cnt; i++) {
+		if (s->owner[i].key)
+			keys[key_cnt++] = s->owner[i].key;
+		else
+			seqs[seq_cnt++] = s->owner[i].freed_seq;
+	}
+	qsort(keys, key_cnt, sizeof(*keys), by_key);
+	qsort(seqs, seq_cnt, sizeof(*seqs), by_seq);
+	for (uint32_t i = 1; i < key_cnt; i++)
+		if (strcmp(keys[i - 1], keys[i]) == 0)
+			wrong(l, name, "has an owner twice");
+	for (uint32_t i = 1; i < seq_cnt; i++)
+		if (seqs[i - 1] == seqs[i])
+			wrong(l, name, "has two slots freed at one time");
+out:
+	free(keys);
+	free(seqs);
+}
+
+static void
+load_space(struct load *l, const json_t *root, const char *name, struct sl_slot_space *s,
+	   bool (*key_ok)(const char *))
+{
+	const json_t *list = json_object_get(root, name);
+	size_t n = json_array_size(list);
+
+	if (!json_is_array(list) || n > s->max) {
+		wrong(l, name, "is not a list of owners within the limit");
+		return;
+	}
+	if (!(s->owner = calloc(n + 1, sizeof(*s->owner)))) {
+		l->oom = true;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "%s[%zu]", name, i);
+		load_owner(l, s, path, json_array_get(list, i), key_ok);
+	}
+	if (l->bad || l->oom)
+		return;
+	check_distinct(l, name, s);
+	if (reindex(s, s->cnt) != 0)
+		l->oom = true;
+}
+
+static void
+load_root(struct load *l, const json_t *root)
+{
+	json_int_t seq = json_integer_value(json_object_get(root, "seq"));
+
+	if (json_object_size(root) != 5 ||
+	    json_integer_value(json_object_get(root, "version")) != VERSION || seq < 1) {
+		wrong(l, NULL, "is not a slot map of version 1");
+		return;
+	}
+	l->map.seq = (uint64_t)seq;
+	load_space(l, root, "listeners", &l->map.listeners, name_key_ok);
+	load_space(l, root, "services", &l->map.services, name_key_ok);
+	load_space(l, root, "endpoints", &l->map.endpoints, endpoint_key_ok);
+}
+
+int
+sl_slot_map_load(const char *text, size_t len, struct sl_diag *diag, struct sl_slot_map *ret_map)
+{
+	struct load l = {.diag = diag};
+	json_error_t error;
+	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+
+	sl_slot_map_init(&l.map);
+	if (root)
+		load_root(&l, root);
+	else
+		wrong(&l, NULL, error.text);
+	json_decref(root);
+	if (l.bad || l.oom) {
+		sl_slot_map_fini(&l.map);
+		return l.oom ? -ENOMEM : -EINVAL;
+	}
+	*ret_map = l.map;
+	return 0;
+}
