@@ -42,8 +42,9 @@ uint32_t sl_neigh_want(struct sl_neigh_table *t, uint16_t port, const struct sl_
 /* sl_neigh_unpin_all: before the next hops of a new view are pinned again. */
 void sl_neigh_unpin_all(struct sl_neigh_table *t);
 
-/* sl_neigh_heard: an answer, or a solicitation that taught us a sender's address. solicited: an answer to us.
- * create: make an entry when there is none. */
+/* sl_neigh_heard: an answer, or a solicitation that taught us a sender's address. solicited: an answer to us; it
+ * counts as such only while a request of ours is out, else the address is taken but still to be verified.
+ * create: make an entry when there is none; it never takes the place of one that is pinned or used. */
 void sl_neigh_heard(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *addr,
 		    const uint8_t mac[6], bool solicited, bool create, uint64_t now_ns);
 
@@ -74,7 +75,8 @@ struct sl_neigh_msg {
 	bool has_mac;
 };
 struct sl_pkt;
-/* sl_neigh_parse: 0, or the drop reason (ARP_BAD, ND_BAD, L4_CSUM).  Checks all of RFC 4861 7.1. */
+/* sl_neigh_parse: 0, or the drop reason (ARP_BAD, ND_BAD, L4_CSUM; ICMP_IGNORED: router messages and
+ * redirects).  Checks all of RFC 4861 7.1.  An ARP announcement comes out as an unsolicited answer. */
 unsigned sl_neigh_parse(const struct sl_pkt *p, struct sl_neigh_msg *ret_msg);
 
 /* sl_neigh_answer turns the request p (with message m) round in place into the answer that `target` is at
