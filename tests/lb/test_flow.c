@@ -1,0 +1,681 @@
+#include "lb/flow.h"
+
+#include "sluice/pkt.h"
+#include "tests/lb/model.h"
+#include "tests/suite.h"
+
+#define NOW 1000u
+
+static uint64_t rng;
+
+static uint64_t
+draw(void)
+{
+	rng += 0x9e3779b97f4a7c15ull;
+	uint64_t z = rng;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static struct sl_flow_table *
+table(uint32_t capacity, uint32_t xlat_capacity)
+{
+	struct sl_hash_key key;
+	size_t bytes = sl_flow_bytes(capacity, xlat_capacity);
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED)
+		abort();
+	for (unsigned i = 0; i < sizeof(key.b); i++)
+		key.b[i] = (uint8_t)draw();
+	return sl_flow_init(mem, capacity, xlat_capacity, &key);
+}
+
+static void
+table_free(struct sl_flow_table *t)
+{
+	struct sl_flow_usage u;
+
+	sl_flow_usage(t, &u);
+	munmap(t, sl_flow_bytes(u.capacity, u.xlat_capacity));
+}
+
+/* Distinct tuples for distinct numbers; odd ones are IPv6. */
+static struct sl_tuple
+tuple(uint32_t n)
+{
+	struct sl_tuple k = {.sport = (sl_be16)(n * 7 + (n >> 16)), .dport = 80, .proto = 6};
+	uint32_t ip = n * 2654435761u;
+
+	if (n & 1) {
+		k.src.b[0] = 0x20;
+		k.dst.b[0] = 0x20;
+	} else {
+		k.src = sl_addr_from_v4("\0\0\0\0");
+		k.dst = sl_addr_from_v4("\x0a\0\0\1");
+	}
+	memcpy(k.src.b + 12, &ip, 4);
+	return k;
+}
+
+static uint32_t
+put(struct sl_flow_table *t, uint32_t n, uint8_t state, uint32_t now_q)
+{
+	struct sl_flow_evicted ev;
+	unsigned reason = 0;
+	struct sl_tuple k = tuple(n);
+
+	return sl_flow_insert(t, sl_flow_hash(t, &k), &k, n, 1, state, now_q, &ev, &reason);
+}
+
+static uint32_t
+look(const struct sl_flow_table *t, uint32_t n, uint32_t now_q)
+{
+	struct sl_tuple k = tuple(n);
+	return sl_flow_find(t, sl_flow_hash(t, &k), &k, now_q);
+}
+
+static bool
+see(struct sl_flow_table *t, uint32_t n, uint32_t idx, uint8_t flags, bool other, uint32_t now_q)
+{
+	struct sl_tuple k = tuple(n);
+	return sl_flow_seen(t, sl_flow_hash(t, &k), idx, flags, other, now_q);
+}
+
+static void
+check(const struct sl_flow_table *t)
+{
+	const char *bad = sl_flow_check(t);
+
+	if (bad)
+		printf("  flow table: %s\n", bad);
+	CU_ASSERT_PTR_NULL(bad);
+}
+
+static void
+a_flow_costs_at_most_64_bytes(void)
+{
+	static const uint32_t capacities[] = {1024, 4096, 100000, 1000000, 1u << 27};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(capacities); i++)
+		CU_ASSERT(sl_flow_bytes(capacities[i], 0) <= 64ull * capacities[i]);
+}
+
+static void
+sizes_out_of_range_are_refused(void)
+{
+	static const struct {
+		uint32_t capacity, xlat;
+		bool ok;
+		const char *reason;
+	} rows[] = {
+		{1024, 0, true, "smallest"},       {1023, 0, false, "too few"},
+		{1u << 27, 0, true, "largest"},    {(1u << 27) + 1, 0, false, "index has 27 bits"},
+		{2048, 2048, true, "all replies"}, {2048, 2049, false, "more records than flows"},
+		{0, 0, false, "nothing"},          {UINT32_MAX, 0, false, "far too many"},
+	};
+	struct sl_hash_key key = {0};
+	static SL_ALIGNED char mem[128];
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		size_t n = sl_flow_bytes(rows[i].capacity, rows[i].xlat);
+		CU_ASSERT_EQUAL(n != 0, rows[i].ok);
+		if (!rows[i].ok)
+			CU_ASSERT_PTR_NULL(sl_flow_init(mem, rows[i].capacity, rows[i].xlat, &key));
+	}
+	CU_ASSERT_PTR_NULL(sl_flow_init(mem + 8, 1024, 0, &key));
+}
+
+static void
+find_returns_what_was_inserted(void)
+{
+	struct sl_flow_table *t = table(4096, 0);
+
+	for (uint32_t n = 0; n < 3000; n++)
+		CU_ASSERT_NOT_EQUAL_FATAL(put(t, n, SL_FLOW_ESTABLISHED, NOW), SL_FLOW_NONE);
+	for (uint32_t n = 0; n < 3000; n++) {
+		uint32_t idx = look(t, n, NOW);
+		CU_ASSERT_NOT_EQUAL_FATAL(idx, SL_FLOW_NONE);
+		CU_ASSERT_EQUAL(sl_flow_get(t, idx)->slot, n);
+	}
+	for (uint32_t n = 3000; n < 6000; n++)
+		CU_ASSERT_EQUAL(look(t, n, NOW), SL_FLOW_NONE);
+	check(t);
+	table_free(t);
+}
+
+static void
+every_part_of_the_tuple_counts(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_tuple k = tuple(7);
+
+	put(t, 7, SL_FLOW_ESTABLISHED, NOW);
+	uint64_t hash = sl_flow_hash(t, &k);
+	CU_ASSERT_NOT_EQUAL(sl_flow_find(t, hash, &k, NOW), SL_FLOW_NONE);
+	for (unsigned bit = 0; bit < 37 * 8; bit++) {
+		struct sl_tuple d = k;
+		((uint8_t *)&d)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		/* Under the same hash, so that the comparison of keys decides. */
+		CU_ASSERT_EQUAL(sl_flow_find(t, hash, &d, NOW), SL_FLOW_NONE);
+	}
+	table_free(t);
+}
+
+static void
+find_returns_none_after_expiry(void)
+{
+	static const struct {
+		uint8_t state;
+		uint32_t lasts;
+	} rows[] = {
+		{SL_FLOW_EMBRYONIC, 30 * 4},
+		{SL_FLOW_ESTABLISHED, 3600 * 4},
+		{SL_FLOW_CLOSING, 7 * 4},
+		{SL_FLOW_UDP, 30 * 4},
+	};
+	static const uint32_t starts[] = {0, 65535 - 10, 65536 * 3 - 1, UINT32_MAX - 50};
+
+	for (unsigned s = 0; s < SL_ARRAY_CNT(starts); s++) {
+		struct sl_flow_table *t = table(1024, 0);
+		for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+			uint32_t idx = put(t, i, rows[i].state, starts[s]);
+			CU_ASSERT_EQUAL(look(t, i, starts[s]), idx);
+			CU_ASSERT_EQUAL(look(t, i, starts[s] + rows[i].lasts - 1), idx);
+			CU_ASSERT_EQUAL(look(t, i, starts[s] + rows[i].lasts), SL_FLOW_NONE);
+			CU_ASSERT_EQUAL(look(t, i, starts[s] + rows[i].lasts + 16000),
+					SL_FLOW_NONE);
+		}
+		table_free(t);
+	}
+}
+
+struct gone {
+	unsigned cnt, replies;
+	uint64_t slots;
+};
+
+static void
+note_gone(void *ctx, const struct sl_flow *f, const struct sl_xlat *x)
+{
+	struct gone *g = ctx;
+
+	g->cnt++;
+	g->slots += f->slot;
+	g->replies += x != NULL;
+	CU_ASSERT_EQUAL(x != NULL, !!(f->state & SL_FLOW_REPLY));
+}
+
+static void
+sweep_removes_what_expired_and_nothing_else(void)
+{
+	struct sl_flow_table *t = table(1024, 16);
+	struct gone g = {0};
+	struct sl_flow_usage u;
+
+	for (uint32_t n = 0; n < 100; n++)
+		put(t, n, n < 40 ? SL_FLOW_UDP : SL_FLOW_ESTABLISHED, NOW);
+	for (uint32_t n = 100; n < 110; n++)
+		put(t, n, SL_FLOW_CLOSING | SL_FLOW_REPLY, NOW);
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.xlat_used, 10);
+	CU_ASSERT_EQUAL(sl_flow_sweep(t, 1u << 20, NOW + 27, note_gone, &g), 0);
+	CU_ASSERT_EQUAL(sl_flow_sweep(t, 1u << 20, NOW + 28, note_gone, &g), 10);
+	CU_ASSERT_EQUAL(g.replies, 10);
+	CU_ASSERT_EQUAL(sl_flow_sweep(t, 1u << 20, NOW + 120, note_gone, &g), 40);
+	CU_ASSERT_EQUAL(g.slots, 39 * 40 / 2 + 1045);
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.active, 60);
+	CU_ASSERT_EQUAL(u.xlat_used, 0);
+	check(t);
+	/* In small steps a pass covers every bucket too. */
+	unsigned cnt = 0;
+	for (unsigned i = 0; i < u.bucket_cnt; i += 7)
+		cnt += sl_flow_sweep(t, 7, NOW + 20000, NULL, NULL);
+	CU_ASSERT_EQUAL(cnt, 60);
+	check(t);
+	table_free(t);
+}
+
+enum { S = SL_TCP_SYN, A = SL_TCP_ACK, F = SL_TCP_FIN, R = SL_TCP_RST };
+
+static void
+tcp_state_follows_the_packets(void)
+{
+	enum { EMB = SL_FLOW_EMBRYONIC, EST = SL_FLOW_ESTABLISHED, CLO = SL_FLOW_CLOSING };
+	const uint8_t nat = SL_FLOW_NAT, a = SL_FLOW_FIN_A, b = SL_FLOW_FIN_B;
+	const struct {
+		uint8_t was, flags;
+		bool other;
+		uint8_t is;
+		const char *reason;
+	} rows[] = {
+		{EMB, S, false, EMB, "SYN again"},
+		{EMB, A, false, EST, "opener's ACK"},
+		{EMB, SL_TCP_PSH | A, false, EST, "opener's data"},
+		{EMB | nat, S | A, true, EMB | nat, "endpoint's SYN+ACK proves no opener"},
+		{EMB | nat, 0, true, EMB | nat, "told of something"},
+		{EMB | nat, A, true, EST | nat, "other direction acknowledges"},
+		{EMB, R, false, CLO, "reset while opening"},
+		{EST, S, false, EST, "SYN inside a connection (RFC 5961)"},
+		{EST, A, false, EST, "data"},
+		{EST, F | A, false, CLO | a, "dsr: only one direction is seen"},
+		{EST | nat, F | A, false, EST | nat | a, "half closed"},
+		{EST | nat, F | A, true, EST | nat | b, "other half closed"},
+		{EST | nat | a, F | A, true, CLO | nat | a | b, "both closed"},
+		{EST | nat | b, F | A, false, CLO | nat | a | b, "both closed, other order"},
+		{EST | nat | a, F | A, false, EST | nat | a, "FIN again"},
+		{EST | nat, R, true, CLO | nat, "reset by the endpoint"},
+		{EST, R | A, false, CLO, "reset"},
+		{CLO | a, A, false, CLO | a, "last ACK"},
+		{CLO | a, S, false, EMB, "ports used again"},
+		{CLO | nat | a | b, S, false, EMB | nat, "ports used again, nat"},
+		{CLO | nat | a | b, S, true, EMB | nat, "ports used again, told"},
+		{CLO | nat | a | b, S | A, true, CLO | nat | a | b, "late SYN+ACK opens nothing"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_flow_table *t = table(1024, 0);
+		uint32_t idx = put(t, 5, rows[i].was, NOW);
+		bool changed = see(t, 5, idx, rows[i].flags, rows[i].other, NOW + 4);
+		uint8_t is = sl_flow_get(t, idx)->state;
+		if (is != rows[i].is)
+			printf("  %s: state %#x\n", rows[i].reason, is);
+		CU_ASSERT_EQUAL(is, rows[i].is);
+		CU_ASSERT_EQUAL(changed, rows[i].is != rows[i].was);
+		/* Expiry counts from this packet, by the new state. */
+		uint32_t until = NOW + 4 + model_timeout(is);
+		CU_ASSERT_EQUAL(look(t, 5, until - 1), idx);
+		CU_ASSERT_EQUAL(look(t, 5, until), SL_FLOW_NONE);
+		check(t);
+		table_free(t);
+	}
+}
+
+static void
+a_reply_half_owns_a_record(void)
+{
+	struct sl_flow_table *t = table(1024, 2);
+	struct sl_tuple k = tuple(3);
+	struct sl_flow_evicted ev;
+	unsigned reason = 0;
+
+	uint32_t a = put(t, 1, SL_FLOW_UDP | SL_FLOW_REPLY, NOW);
+	uint32_t b = put(t, 2, SL_FLOW_UDP | SL_FLOW_REPLY, NOW);
+	struct sl_xlat *xa = sl_flow_xlat(t, sl_flow_get(t, a));
+	struct sl_xlat *xb = sl_flow_xlat(t, sl_flow_get(t, b));
+	CU_ASSERT_PTR_NOT_EQUAL(xa, xb);
+	CU_ASSERT_EQUAL(xa->flow, a);
+	CU_ASSERT_EQUAL(sl_flow_insert(t, sl_flow_hash(t, &k), &k, 0, 1,
+				       SL_FLOW_UDP | SL_FLOW_REPLY, NOW, &ev, &reason),
+			SL_FLOW_NONE);
+	CU_ASSERT_EQUAL(reason, SL_DROP_XLAT_FULL);
+	CU_ASSERT_FALSE(ev.any);
+	struct sl_tuple k1 = tuple(1);
+	sl_flow_remove(t, sl_flow_hash(t, &k1), a);
+	CU_ASSERT_EQUAL(look(t, 1, NOW), SL_FLOW_NONE);
+	a = put(t, 3, SL_FLOW_UDP | SL_FLOW_REPLY, NOW);
+	CU_ASSERT_NOT_EQUAL(a, SL_FLOW_NONE);
+	CU_ASSERT_PTR_NULL(sl_flow_xlat(t, sl_flow_get(t, put(t, 4, SL_FLOW_UDP, NOW))));
+	check(t);
+	table_free(t);
+}
+
+static void
+embryonic_flows_are_capped_at_a_quarter(void)
+{
+	struct sl_flow_table *t = table(4096, 0);
+	struct sl_flow_evicted ev;
+	struct sl_flow_usage u;
+	unsigned evicted = 0, refused = 0, reason;
+
+	for (uint32_t n = 0; n < 2000; n++)
+		put(t, n, SL_FLOW_ESTABLISHED, NOW);
+	for (uint32_t n = 2000; n < 12000; n++) {
+		struct sl_tuple k = tuple(n);
+		reason = SL_DROP_NONE;
+		uint32_t idx = sl_flow_insert(t, sl_flow_hash(t, &k), &k, n, 1, SL_FLOW_EMBRYONIC,
+					      NOW + n / 1000, &ev, &reason);
+		refused += idx == SL_FLOW_NONE;
+		evicted += ev.any;
+		if (ev.any)
+			CU_ASSERT_EQUAL(ev.flow.state, SL_FLOW_EMBRYONIC);
+		if (idx == SL_FLOW_NONE)
+			CU_ASSERT_EQUAL(reason, SL_DROP_EMBRYONIC);
+	}
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.embryonic, 1024);
+	CU_ASSERT_EQUAL(evicted + refused, 10000 - 1024);
+	CU_ASSERT(evicted > refused);
+	for (uint32_t n = 0; n < 2000; n++)
+		CU_ASSERT_NOT_EQUAL(look(t, n, NOW + 10), SL_FLOW_NONE);
+	check(t);
+	table_free(t);
+}
+
+static void
+a_full_table_refuses_and_keeps_what_it_has(void)
+{
+	struct sl_flow_table *t = table(4096, 0);
+	struct sl_flow_evicted ev;
+	struct sl_tuple k;
+	struct sl_flow_usage u;
+	unsigned reason = 0;
+	uint32_t n = 0;
+
+	/* Moving neighbours lets the very last entry find a place. */
+	while (n < 4096 && put(t, n, SL_FLOW_ESTABLISHED, NOW) != SL_FLOW_NONE)
+		n++;
+	CU_ASSERT_EQUAL(n, 4096);
+	k = tuple(n);
+	CU_ASSERT_EQUAL(sl_flow_insert(t, sl_flow_hash(t, &k), &k, 0, 1, SL_FLOW_EMBRYONIC, NOW,
+				       &ev, &reason),
+			SL_FLOW_NONE);
+	CU_ASSERT_EQUAL(reason, SL_DROP_FLOW_FULL);
+	for (uint32_t i = 0; i < n; i++)
+		CU_ASSERT_NOT_EQUAL(look(t, i, NOW), SL_FLOW_NONE);
+	check(t);
+	/* Once they have expired a new flow replaces one of its buckets without waiting for the sweep. */
+	CU_ASSERT_NOT_EQUAL(sl_flow_insert(t, sl_flow_hash(t, &k), &k, 0, 1, SL_FLOW_EMBRYONIC,
+					   NOW + SL_FLOW_T_EST, &ev, &reason),
+			    SL_FLOW_NONE);
+	CU_ASSERT_TRUE(ev.any);
+	CU_ASSERT_EQUAL(ev.flow.state, SL_FLOW_ESTABLISHED);
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.active, 4096);
+	check(t);
+	table_free(t);
+}
+
+static void
+a_full_table_gives_up_an_embryonic_flow_first(void)
+{
+	struct sl_flow_table *t = table(4096, 0);
+	struct sl_flow_evicted ev;
+	unsigned reason = 0, evicted = 0, refused = 0;
+
+	for (uint32_t n = 0; n < 4096; n++)
+		put(t, n, n % 8 ? SL_FLOW_ESTABLISHED : SL_FLOW_EMBRYONIC, NOW);
+	for (uint32_t n = 4096; n < 4300; n++) {
+		struct sl_tuple k = tuple(n);
+		uint32_t idx = sl_flow_insert(t, sl_flow_hash(t, &k), &k, n, 1, SL_FLOW_ESTABLISHED,
+					      NOW, &ev, &reason);
+		evicted += ev.any;
+		refused += idx == SL_FLOW_NONE;
+		if (ev.any)
+			CU_ASSERT_EQUAL(ev.flow.state, SL_FLOW_EMBRYONIC);
+	}
+	CU_ASSERT_EQUAL(evicted + refused, 204);
+	CU_ASSERT(evicted > 100);
+	check(t);
+	table_free(t);
+}
+
+static void
+a_burst_answers_as_single_look_ups_do(void)
+{
+	struct sl_flow_table *t = table(2048, 0);
+	struct sl_tuple tuples[64];
+	const struct sl_tuple *at[64];
+	uint64_t hash[64];
+	uint32_t idx[64];
+
+	for (uint32_t n = 0; n < 2048; n++)
+		put(t, n, n % 3 ? SL_FLOW_ESTABLISHED : SL_FLOW_CLOSING, NOW);
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned n = 1 + (unsigned)(draw() % 64);
+		uint32_t now = NOW + (round & 1) * 100;
+		for (unsigned i = 0; i < n; i++) {
+			tuples[i] = tuple((uint32_t)(draw() % 4096));
+			at[i] = &tuples[i];
+		}
+		sl_flow_find_burst(t, at, hash, idx, n, now);
+		for (unsigned i = 0; i < n; i++) {
+			CU_ASSERT_EQUAL(hash[i], sl_flow_hash(t, at[i]));
+			CU_ASSERT_EQUAL(idx[i], sl_flow_find(t, hash[i], at[i], now));
+		}
+	}
+	table_free(t);
+}
+
+static void
+the_table_holds_no_pointers(void)
+{
+	struct sl_flow_table *t = table(1024, 64);
+	size_t bytes = sl_flow_bytes(1024, 64);
+
+	for (uint32_t n = 0; n < 700; n++)
+		put(t, n, n < 64 ? SL_FLOW_UDP | SL_FLOW_REPLY : SL_FLOW_ESTABLISHED, NOW);
+	struct sl_flow_table *moved = table(1024, 64);
+	memcpy(moved, t, bytes);
+	memset(t, 0xa5, bytes);
+	munmap(t, bytes);
+	for (uint32_t n = 0; n < 700; n++)
+		CU_ASSERT_NOT_EQUAL(look(moved, n, NOW), SL_FLOW_NONE);
+	check(moved);
+	table_free(moved);
+}
+
+static void
+check_sees_damage(void)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct sl_flow_table *t = table(1024, 0);
+		uint32_t idx = put(t, 1, SL_FLOW_ESTABLISHED, NOW);
+		struct sl_flow *f = sl_flow_get(t, idx);
+		put(t, 2, SL_FLOW_EMBRYONIC, NOW);
+		check(t);
+		if (i == 0)
+			f->sport ^= 1;
+		else if (i == 1)
+			f->state = SL_FLOW_EMBRYONIC;
+		else
+			f->state = SL_FLOW_FREE;
+		CU_ASSERT_PTR_NOT_NULL(sl_flow_check(t));
+		table_free(t);
+	}
+}
+
+/* ---- against the model ---- */
+
+struct trial {
+	struct sl_flow_table *t;
+	struct model m;
+	uint32_t now_q;
+	uint64_t wrong;
+};
+
+static void
+expect(struct trial *x, bool ok, const char *what)
+{
+	if (!ok && x->wrong++ < 5)
+		printf("  at %u: %s\n", x->now_q, what);
+}
+
+static void
+model_gone(void *ctx, const struct sl_flow *f, const struct sl_xlat *rec)
+{
+	struct trial *x = ctx;
+	struct model_flow *mf = &x->m.flow[f->slot];
+
+	(void)rec;
+	expect(x, mf->used && !model_live(mf, x->now_q), "swept a live flow");
+	expect(x, mf->state == f->state, "swept in another state");
+	if (mf->used)
+		model_del(&x->m, f->slot);
+}
+
+static void
+trial_insert(struct trial *x, uint32_t key, const struct sl_tuple *k, uint64_t hash)
+{
+	static const uint8_t states[] = {
+		SL_FLOW_EMBRYONIC,           SL_FLOW_EMBRYONIC | SL_FLOW_NAT,
+		SL_FLOW_ESTABLISHED,         SL_FLOW_UDP,
+		SL_FLOW_UDP | SL_FLOW_REPLY, SL_FLOW_EMBRYONIC | SL_FLOW_REPLY,
+	};
+	uint8_t state = states[draw() % SL_ARRAY_CNT(states)];
+	struct sl_flow_evicted ev;
+	unsigned reason = SL_DROP_NONE;
+	struct sl_flow_usage u;
+
+	/* An expired entry of the same tuple may lie there still: the model holds one row a key, so it
+	 * is swept first in that case. */
+	if (x->m.flow[key].used)
+		sl_flow_sweep(x->t, UINT32_MAX, x->now_q, model_gone, x);
+	sl_flow_usage(x->t, &u);
+	uint32_t idx = sl_flow_insert(x->t, hash, k, key, (uint16_t)(key | 1), state, x->now_q, &ev,
+				      &reason);
+	if (ev.any) {
+		struct model_flow *gone = &x->m.flow[ev.flow.slot];
+		bool embryonic = (gone->state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
+		expect(x, gone->used && gone->state == ev.flow.state, "evicted a stranger");
+		expect(x, !model_live(gone, x->now_q) || embryonic, "evicted a flow with a claim");
+		if (gone->used)
+			model_del(&x->m, ev.flow.slot);
+	}
+	if (idx == SL_FLOW_NONE) {
+		expect(x, !ev.any, "refused and evicted");
+		if (reason == SL_DROP_EMBRYONIC)
+			expect(x, u.embryonic == u.capacity / 4, "refused below the cap");
+		else if (reason == SL_DROP_XLAT_FULL)
+			expect(x, u.xlat_used == u.xlat_capacity, "refused with records left");
+		else
+			expect(x, reason == SL_DROP_FLOW_FULL && u.active > u.capacity * 9 / 10,
+			       "refused for no reason");
+		return;
+	}
+	model_add(&x->m, key,
+		  (struct model_flow){
+			  .used = true,
+			  .state = state,
+			  .incarnation = (uint16_t)(key | 1),
+			  .slot = key,
+			  .idx = idx,
+			  .until_q = x->now_q + model_timeout(state),
+		  });
+}
+
+static void
+trial_seen(struct trial *x, uint32_t key, uint64_t hash, uint32_t idx)
+{
+	static const uint8_t flags[] = {A, A, A, A, A, A, S, F | A, R, S | A};
+	struct model_flow *mf = &x->m.flow[key];
+	struct sl_flow *f = sl_flow_get(x->t, idx);
+	uint8_t was = f->state;
+
+	bool changed = sl_flow_seen(x->t, hash, idx, flags[draw() % SL_ARRAY_CNT(flags)],
+				    draw() & 1, x->now_q);
+	/* Transitions have a table of their own (tcp_state_follows_the_packets). */
+	expect(x, changed == (f->state != was), "change not told");
+	x->m.embryonic += ((f->state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC);
+	x->m.embryonic -= ((was & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC);
+	mf->state = f->state;
+	mf->until_q = x->now_q + model_timeout(f->state);
+}
+
+static void
+trial_step(struct trial *x)
+{
+	uint32_t key = (uint32_t)(draw() % x->m.cnt);
+	struct sl_tuple k = tuple(key);
+	uint64_t hash = sl_flow_hash(x->t, &k);
+	struct model_flow *mf = &x->m.flow[key];
+	bool live = model_live(mf, x->now_q);
+	uint32_t idx = sl_flow_find(x->t, hash, &k, x->now_q);
+
+	expect(x, (idx != SL_FLOW_NONE) == live, "found what is not, or not what is");
+	if (idx == SL_FLOW_NONE) {
+		trial_insert(x, key, &k, hash);
+		return;
+	}
+	const struct sl_flow *f = sl_flow_get(x->t, idx);
+	expect(x,
+	       idx == mf->idx && f->slot == key && f->incarnation == mf->incarnation &&
+		       f->state == mf->state,
+	       "found another entry");
+	unsigned what = (unsigned)(draw() % 8);
+	if (what == 0) {
+		sl_flow_remove(x->t, hash, idx);
+		model_del(&x->m, key);
+	} else if (what < 6) {
+		trial_seen(x, key, hash, idx);
+	}
+}
+
+static void
+trial_compare(struct trial *x)
+{
+	struct sl_flow_usage u;
+
+	sl_flow_usage(x->t, &u);
+	expect(x, u.active == x->m.used, "number of entries");
+	expect(x, u.embryonic == x->m.embryonic, "number of embryonic entries");
+	expect(x, u.xlat_used == x->m.replies, "number of records");
+	const char *bad = sl_flow_check(x->t);
+	expect(x, bad == NULL, bad ? bad : "");
+}
+
+static void
+run_trial(uint32_t capacity, uint32_t xlat, uint32_t keys, unsigned batches, unsigned steps,
+	  uint32_t leap_q)
+{
+	struct trial x = {.t = table(capacity, xlat), .now_q = UINT32_MAX - 3 * 65536};
+	struct sl_flow_usage u;
+
+	x.m.flow = calloc(keys, sizeof(*x.m.flow));
+	x.m.cnt = keys;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(x.m.flow);
+	sl_flow_usage(x.t, &u);
+	for (unsigned i = 0; i < batches; i++) {
+		for (unsigned j = 0; j < steps; j++) {
+			trial_step(&x);
+			if (j % 256 == 0)
+				sl_flow_sweep(x.t, u.bucket_cnt / 64 + 1, x.now_q, model_gone, &x);
+		}
+		trial_compare(&x);
+		x.now_q += (uint32_t)(draw() % leap_q);
+		/* The worker's pass every two seconds, here only before time leaps. */
+		if (leap_q > 1000)
+			sl_flow_sweep(x.t, u.bucket_cnt, x.now_q, model_gone, &x);
+	}
+	CU_ASSERT_EQUAL(x.wrong, 0);
+	free(x.m.flow);
+	table_free(x.t);
+}
+
+static void
+a_small_crowded_table_agrees_with_the_model(void)
+{
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		rng = seed;
+		run_trial(1024, 200, 3000, 150, 2000, 30);
+	}
+}
+
+static void
+the_table_agrees_with_the_model_over_wraps_of_the_clock(void)
+{
+	rng = 77;
+	run_trial(4096, 1000, 6000, 400, 1000, 9000);
+}
+
+static void
+a_million_flows_agree_with_the_model(void)
+{
+	rng = 4711;
+	run_trial(1000000, 300000, 1300000, 8, 400000, 20);
+}
+
+SL_SUITE("flow", SL_TEST(a_flow_costs_at_most_64_bytes), SL_TEST(sizes_out_of_range_are_refused),
+	 SL_TEST(find_returns_what_was_inserted), SL_TEST(every_part_of_the_tuple_counts),
+	 SL_TEST(find_returns_none_after_expiry),
+	 SL_TEST(sweep_removes_what_expired_and_nothing_else),
+	 SL_TEST(tcp_state_follows_the_packets), SL_TEST(a_reply_half_owns_a_record),
+	 SL_TEST(embryonic_flows_are_capped_at_a_quarter),
+	 SL_TEST(a_full_table_refuses_and_keeps_what_it_has),
+	 SL_TEST(a_full_table_gives_up_an_embryonic_flow_first),
+	 SL_TEST(a_burst_answers_as_single_look_ups_do), SL_TEST(the_table_holds_no_pointers),
+	 SL_TEST(check_sees_damage), SL_TEST(a_small_crowded_table_agrees_with_the_model),
+	 SL_TEST(the_table_agrees_with_the_model_over_wraps_of_the_clock),
+	 SL_TEST(a_million_flows_agree_with_the_model))
