@@ -28,11 +28,11 @@
 #define SL_MGMT_HEALTH_H
 
 #include "mgmt/conf.h"
+#include "mgmt/probe.h"
 
 #include <uv.h>
 
 #define SL_PROBE_OPEN_MAX 16384
-#define SL_PROBE_TEXT_MAX 128
 
 struct sl_prober;
 

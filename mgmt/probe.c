@@ -1,0 +1,262 @@
+/* connect ─▶ CONNECTING ─▶ (tcp) verdict
+ *                      └─▶ (http) SENDING ─▶ READING ─▶ verdict by the answer's status
+ *
+ * Edge-triggered: every step goes on until the socket would block. */
+#include "mgmt/probe.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CONNECTING, SENDING, READING };
+
+/* Errors of this side: descriptors, memory, ports, filters, and routes or families we do not have. */
+static bool
+is_local(int err)
+{
+	static const int local[] = {EMFILE, ENFILE,          ENOBUFS, ENOMEM,     EADDRNOTAVAIL,
+				    EAGAIN, EPERM,           EACCES,  EINVAL,     EAFNOSUPPORT,
+				    EINTR,  EPROTONOSUPPORT, ENOSPC,  ENETUNREACH};
+	for (size_t i = 0; i < SL_ARRAY_CNT(local); i++)
+		if (local[i] == err)
+			return true;
+	return false;
+}
+
+static const char *
+in_words(int err)
+{
+	switch (err) {
+	case ECONNREFUSED:
+		return "connection refused";
+	case ECONNRESET:
+	case EPIPE:
+		return "connection reset";
+	case EHOSTUNREACH:
+		return "host unreachable";
+	case ENETUNREACH:
+		return "network unreachable";
+	case ETIMEDOUT:
+		return "connection timed out";
+	default:
+		return strerror(err);
+	}
+}
+
+static enum sl_probe_result
+not_probed(struct sl_probe *pr, int err, char text[SL_PROBE_TEXT_MAX])
+{
+	sl_probe_close(pr);
+	if (err == EMFILE || err == ENFILE)
+		snprintf(text, SL_PROBE_TEXT_MAX, "not probed: no file descriptor left");
+	else if (err == EADDRNOTAVAIL)
+		snprintf(text, SL_PROBE_TEXT_MAX, "not probed: no local port or address left");
+	else
+		snprintf(text, SL_PROBE_TEXT_MAX, "not probed: %s", strerror(err));
+	return SL_PROBE_LOCAL;
+}
+
+static enum sl_probe_result
+failed(const char *why, char text[SL_PROBE_TEXT_MAX])
+{
+	snprintf(text, SL_PROBE_TEXT_MAX, "%s", why);
+	return SL_PROBE_FAILED;
+}
+
+static socklen_t
+fill_sockaddr(const struct sl_probe_where *w, struct sockaddr_storage *ret_ss)
+{
+	*ret_ss = (struct sockaddr_storage){0};
+	if (sl_addr_is_v4(&w->addr)) {
+		struct sockaddr_in *sin = (struct sockaddr_in *)ret_ss;
+		sin->sin_family = AF_INET;
+		sin->sin_port = htons(w->port);
+		memcpy(&sin->sin_addr, w->addr.b + 12, 4);
+		return sizeof(*sin);
+	}
+	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)ret_ss;
+	sin6->sin6_family = AF_INET6;
+	sin6->sin6_port = htons(w->port);
+	memcpy(&sin6->sin6_addr, w->addr.b, 16);
+	return sizeof(*sin6);
+}
+
+enum sl_probe_result
+sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd, void *tag,
+	      char text[SL_PROBE_TEXT_MAX])
+{
+	struct sockaddr_storage ss;
+	socklen_t len = fill_sockaddr(w, &ss);
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+				 .data.ptr = tag};
+
+	*pr = (struct sl_probe){.fd = -1};
+	pr->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (pr->fd < 0)
+		return not_probed(pr, errno, text);
+	if (connect(pr->fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS) {
+		int err = errno;
+		if (is_local(err))
+			return not_probed(pr, err, text);
+		sl_probe_close(pr);
+		return failed(in_words(err), text);
+	}
+	/* Only now: an unconnected socket would report a hang-up.  What is ready already is reported. */
+	if (epoll_ctl(epfd, EPOLL_CTL_ADD, pr->fd, &ev))
+		return not_probed(pr, errno, text);
+	return SL_PROBE_GOING;
+}
+
+static size_t
+make_request(const struct sl_probe_where *w, char *buf, size_t size)
+{
+	char host[SL_ADDR_STRLEN + 16], ip[SL_ADDR_STRLEN];
+	const char *h = w->conf->host;
+
+	if (!h[0]) {
+		bool v4 = sl_addr_is_v4(&w->addr);
+		sl_addr_format(&w->addr, ip);
+		int n = snprintf(host, sizeof(host), "%s%s%s", v4 ? "" : "[", ip, v4 ? "" : "]");
+		if (w->port != 80)
+			snprintf(host + n, sizeof(host) - (size_t)n, ":%u", w->port);
+		h = host;
+	}
+	int n = snprintf(
+		buf, size,
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sluice-health\r\nAccept: */*\r\n"
+		"Connection: close\r\n\r\n",
+		w->conf->path, h);
+	return (size_t)n;
+}
+
+/* SENDING → READING, or an error */
+static enum sl_probe_result
+send_request(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PROBE_TEXT_MAX])
+{
+	char req[sizeof(w->conf->path) + sizeof(w->conf->host) + SL_ADDR_STRLEN + 160];
+	size_t len = make_request(w, req, sizeof(req));
+
+	while (pr->sent < len) {
+		ssize_t n = send(pr->fd, req + pr->sent, len - pr->sent, MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			return SL_PROBE_GOING;
+		if (n < 0)
+			return failed(in_words(errno), text);
+		pr->sent = (uint16_t)(pr->sent + n);
+	}
+	pr->step = READING;
+	return SL_PROBE_GOING;
+}
+
+static enum sl_probe_result
+judge(const struct sl_health_conf *c, unsigned status, char text[SL_PROBE_TEXT_MAX])
+{
+	char expect[64] = "";
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < c->expect_cnt; i++)
+		if (status >= c->expect[i].lo && status <= c->expect[i].hi) {
+			snprintf(text, SL_PROBE_TEXT_MAX, "ok, HTTP status %u", status);
+			return SL_PROBE_OK;
+		}
+	for (uint32_t i = 0; i < c->expect_cnt && n + 12 < sizeof(expect); i++) {
+		n += (size_t)snprintf(expect + n, sizeof(expect) - n, "%s%u", i ? "," : "",
+				      c->expect[i].lo);
+		if (c->expect[i].hi != c->expect[i].lo)
+			n += (size_t)snprintf(expect + n, sizeof(expect) - n, "-%u",
+					      c->expect[i].hi);
+	}
+	snprintf(text, SL_PROBE_TEXT_MAX, "HTTP status %u, expected %s", status, expect);
+	return SL_PROBE_FAILED;
+}
+
+static enum sl_probe_result
+read_answer(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PROBE_TEXT_MAX])
+{
+	char buf[4096];
+	unsigned status;
+	const char *why;
+
+	for (;;) {
+		ssize_t n = recv(pr->fd, buf, sizeof(buf), 0);
+		if (n < 0 && errno == EAGAIN)
+			return SL_PROBE_GOING;
+		if (n < 0)
+			return failed(errno == ECONNRESET ? "connection reset before the answer"
+							  : in_words(errno),
+				      text);
+		if (n == 0)
+			return failed(sl_answer_end(&pr->answer), text);
+		int got = sl_answer_feed(&pr->answer, buf, (size_t)n, &status, &why);
+		if (got == SL_BAD)
+			return failed(why, text);
+		if (got > 0)
+			return judge(w->conf, status, text);
+	}
+}
+
+/* CONNECTING → SENDING, or a verdict */
+static enum sl_probe_result
+connected(struct sl_probe *pr, const struct sl_probe_where *w, uint32_t events,
+	  char text[SL_PROBE_TEXT_MAX])
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		getsockopt(pr->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+		if (err)
+			return failed(in_words(err), text);
+	}
+	if (!(events & EPOLLOUT))
+		return SL_PROBE_GOING;
+	if (w->conf->type == SL_HEALTH_TCP) {
+		snprintf(text, SL_PROBE_TEXT_MAX, "ok, connected");
+		return SL_PROBE_OK;
+	}
+	pr->step = SENDING;
+	return SL_PROBE_GOING;
+}
+
+enum sl_probe_result
+sl_probe_event(struct sl_probe *pr, const struct sl_probe_where *w, uint32_t events,
+	       char text[SL_PROBE_TEXT_MAX])
+{
+	enum sl_probe_result r = SL_PROBE_GOING;
+
+	if (pr->step == CONNECTING)
+		r = connected(pr, w, events, text);
+	if (r == SL_PROBE_GOING && pr->step == SENDING)
+		r = send_request(pr, w, text);
+	if (r == SL_PROBE_GOING && pr->step == READING)
+		r = read_answer(pr, w, text);
+	return r;
+}
+
+void
+sl_probe_timeout(const struct sl_probe *pr, const struct sl_probe_where *w,
+		 char text[SL_PROBE_TEXT_MAX])
+{
+	const char *what = "no answer to the connection attempt";
+
+	if (pr->step != CONNECTING)
+		what = pr->answer.bytes ? "the answer's head did not end"
+					: "connected, but no answer";
+	snprintf(text, SL_PROBE_TEXT_MAX, "%s within %u ms", what, w->conf->timeout_ms);
+}
+
+void
+sl_probe_close(struct sl_probe *pr)
+{
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (pr->fd < 0)
+		return;
+	setsockopt(pr->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(pr->fd);
+	pr->fd = -1;
+}
