@@ -1,0 +1,65 @@
+# common.sh — sourced by the scripts: packages, builds, progress lines.  Needs bash.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+BUILD_PACKAGES="gcc meson ninja-build pkg-config libc6-dev libdpdk-dev libipsec-mb-dev libhyperscan-dev
+libssl-dev libconfig-dev libcunit1-dev libuv1-dev libjansson-dev libmicrohttpd-dev libedit-dev
+libpcap-dev libbpf-dev libxdp-dev"
+RUN_PACKAGES="dnsmasq-base python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping"
+TEST_PACKAGES="clang-14 libclang-rt-14-dev llvm-14 prometheus python3 python3-scapy tcpdump iperf3
+socat wrk shellcheck"
+LINT_PACKAGES="clang-format-14"
+BENCH_PACKAGES="dpdk python3"
+
+say() { printf '%s\n' "$*"; }
+step() { printf '%s · %s\n' "$(date +%T)" "$*"; }
+die() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 1
+}
+
+# install PACKAGE…: what is missing, from Debian; quiet, retried.
+install() {
+	local missing=() p log i
+	for p in "$@"; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] ||
+			missing+=("$p")
+	done
+	[ ${#missing[@]} -eq 0 ] && return 0
+	[ "$(id -u)" -eq 0 ] || die "these Debian packages are missing, and only root can install them: ${missing[*]}"
+	step "installing ${#missing[@]} Debian packages: ${missing[*]}"
+	log=$(mktemp)
+	for i in 1 2 3; do
+		if apt-get update -qq >"$log" 2>&1 &&
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+				-o Dpkg::Use-Pty=0 "${missing[@]}" >>"$log" 2>&1; then
+			rm -f "$log"
+			return 0
+		fi
+		[ "$i" -lt 3 ] && step "that failed; again in 5 s" && sleep 5
+	done
+	tail -n 20 "$log" >&2
+	rm -f "$log"
+	die "could not install: ${missing[*]} (the end of apt's output is above)"
+}
+
+# build DIR [meson options]: set up once, then compile; output only when it fails.
+build() {
+	local dir=$1 log
+	shift
+	log=$(mktemp)
+	if [ ! -f "$dir/build.ninja" ]; then
+		rm -rf "$dir"
+		meson setup "$dir" "$top" "$@" >"$log" 2>&1 || {
+			tail -n 40 "$log" >&2
+			rm -f "$log"
+			die "meson setup failed in $dir"
+		}
+	fi
+	if ! ninja -C "$dir" >"$log" 2>&1; then
+		grep -E -A12 'FAILED|error:|warning:' "$log" | head -n 80 >&2
+		rm -f "$log"
+		die "build failed in $dir (ninja -C $dir shows all)"
+	fi
+	rm -f "$log"
+}

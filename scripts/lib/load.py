@@ -1,0 +1,170 @@
+"""load.py — a client that counts: requests, failures, who answered.
+
+  load.py --seconds 3 --threads 4 http://10.77.9.10 http://[fd77:9::10] dns://10.77.9.53
+
+Each thread takes the targets in turn.  http: a new connection per request, or with --keepalive one connection
+for the whole time, on which every answer must come from the same endpoint.  dns: who.test, A.
+A refused or reset connection is tried again for up to --retry seconds (as a browser or curl --retry does) and
+counted as retried; what still fails is failed.  Prints one JSON object; progress on stderr with --progress.
+"""
+import argparse
+import collections
+import json
+import os
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+import urllib.parse
+
+args = None
+lock = threading.Lock()
+total = collections.Counter()
+by = collections.defaultdict(collections.Counter)
+errors = collections.Counter()
+
+
+def connect(host, port, kind):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    s = socket.socket(family, kind)
+    s.settimeout(args.timeout)
+    s.connect((host, port))
+    return s
+
+
+def get(s, host):
+    name = f"[{host}]" if ":" in host else host
+    s.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = s.recv(65536)
+        if not part:
+            raise ConnectionResetError("closed before the answer")
+        data += part
+    head, body = data.split(b"\r\n\r\n", 1)
+    length = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length"))
+    while len(body) < length:
+        part = s.recv(65536)
+        if not part:
+            raise ConnectionResetError("closed inside the answer")
+        body += part
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise ValueError(head.split(b"\r\n")[0].decode())
+    return body.decode().strip()
+
+
+def http(host, port):
+    with connect(host, port, socket.SOCK_STREAM) as s:
+        return get(s, host)
+
+
+def dns(host, port):
+    ident = random.randrange(65536)
+    query = struct.pack(">6H", ident, 0x0100, 1, 0, 0, 0) + b"\3who\4test\0" + struct.pack(">2H", 1, 1)
+    with connect(host, port, socket.SOCK_DGRAM) as s:
+        s.send(query)
+        answer = s.recv(2048)
+    if struct.unpack(">H", answer[:2])[0] != ident or struct.unpack(">H", answer[6:8])[0] != 1:
+        raise ValueError("not an answer to the question")
+    return "e" + str(answer[-1] - 10)
+
+
+def attempt(kind, host, port):
+    """One request, with retries of what was refused or reset; (who, retries)."""
+    until = time.monotonic() + args.retry
+    retries = 0
+    while True:
+        try:
+            return (http if kind == "http" else dns)(host, port), retries
+        except (ConnectionError, socket.timeout, OSError):
+            if time.monotonic() >= until:
+                raise
+            retries += 1
+            time.sleep(0.02)
+
+
+def note(url, who, retries=0, error=None):
+    with lock:
+        total["requests"] += 1
+        total["retried"] += retries > 0
+        if error:
+            total["failed"] += 1
+            errors[f"{url}: {error}"] += 1
+        else:
+            by[url][who] += 1
+
+
+def worker(urls, stop, start):
+    while not stop.is_set():
+        for url in urls[start:] + urls[:start]:
+            u = urllib.parse.urlparse(url)
+            try:
+                who, retries = attempt(u.scheme, u.hostname, u.port or {"http": 80, "dns": 53}[u.scheme])
+                note(url, who, retries)
+            except Exception as e:  # every failure is counted with its text
+                note(url, None, error=f"{type(e).__name__}: {e}")
+            if stop.is_set():
+                return
+            if args.pause:
+                time.sleep(args.pause)
+
+
+def keeper(url, stop):
+    """One connection for the whole time; every answer from the same endpoint."""
+    u = urllib.parse.urlparse(url)
+    try:
+        with connect(u.hostname, u.port or 80, socket.SOCK_STREAM) as s:
+            first = None
+            while not stop.is_set():
+                who = get(s, u.hostname)
+                first = first or who
+                note(url, who, error=None if who == first else f"moved from {first} to {who}")
+                time.sleep(args.pause or 0.01)
+    except Exception as e:
+        note(url, None, error=f"{type(e).__name__}: {e}")
+
+
+def main():
+    global args
+    p = argparse.ArgumentParser()
+    p.add_argument("--seconds", type=float, default=3)
+    p.add_argument("--requests", type=int, default=0, help="stop after so many")
+    p.add_argument("--threads", type=int, default=4)
+    p.add_argument("--keepalive", action="store_true")
+    p.add_argument("--pause", type=float, default=0)
+    p.add_argument("--timeout", type=float, default=2)
+    p.add_argument("--retry", type=float, default=0)
+    p.add_argument("--progress", action="store_true")
+    p.add_argument("--ready", help="a file to make when the first answer is there")
+    p.add_argument("targets", nargs="+")
+    args = p.parse_args()
+    stop = threading.Event()
+    if args.keepalive:
+        threads = [threading.Thread(target=keeper, args=(args.targets[i % len(args.targets)], stop))
+                   for i in range(args.threads)]
+    else:
+        threads = [threading.Thread(target=worker, args=(args.targets, stop, i % len(args.targets)))
+                   for i in range(args.threads)]
+    for t in threads:
+        t.start()
+    end = time.monotonic() + args.seconds
+    shown = 0
+    while time.monotonic() < end and not (args.requests and total["requests"] >= args.requests):
+        stop.wait(0.05)
+        if args.ready and total["requests"] and not os.path.exists(args.ready):
+            open(args.ready, "w", encoding="ascii").close()
+        if args.progress and time.monotonic() - shown > 1:
+            shown = time.monotonic()
+            print(f"\r  {total['requests']} requests, {total['failed']} failed ", end="", file=sys.stderr, flush=True)
+    stop.set()
+    for t in threads:
+        t.join()
+    if args.progress:
+        print("\r" + " " * 50 + "\r", end="", file=sys.stderr)
+    print(json.dumps({"requests": total["requests"], "failed": total["failed"], "retried": total["retried"],
+                      "by": by, "errors": errors}))
+
+
+main()

@@ -1,0 +1,257 @@
+# net.sh — a gateway, a client and four endpoints, each in a network namespace.  Sourced by demo and tests.
+#
+#      cl ─eth0──────────front0─ gw ─back0──────┐
+#      │ 10.77.1.100   10.77.1.1    10.77.2.1   │          e1 … e4: eth0 10.77.2.11 … 14, nginx, dnsmasq
+#      │                                        br0 (sw) ──┤
+#      └─eth1 10.77.2.100 ──────────────────────┘          └ eth1 10.77.3.11 … 14
+#                        gw mgmt0 10.77.3.1 ─── br1 (sw) ────┘
+#
+# front0 and back0 belong to the dataplane; mgmt0 is the kernel's, for probes.  IPv6: fd77:N::/64 with the same
+# last numbers.  VIPs 10.77.9.0/24 and fd77:9::/64 are routed to the gateway by the client.  Endpoints hold the
+# dsr VIPs (.11) on lo and send what comes from them straight to the client's eth1.
+# Every name starts with $NET, unique per run; net_down removes all.
+
+NET=${NET:-sl$$-}
+NET_DIR=${NET_DIR:-/tmp/sluice-$NET}
+ENDPOINTS="1 2 3 4"
+NET_PIDS=()
+
+ns() {
+	local n=$1
+	shift
+	ip netns exec "$NET$n" "$@"
+}
+
+# link NS DEV PEER_NS PEER_DEV: a veth without offloads (user-space I/O sees real checksums).
+link() {
+	ip link add "$2" netns "$NET$1" type veth peer name "$4" netns "$NET$3"
+	ns "$1" ethtool -K "$2" tx off tso off gso off gro off >/dev/null
+	ns "$3" ethtool -K "$4" tx off tso off gso off gro off >/dev/null
+	ns "$1" ip link set "$2" up
+	ns "$3" ip link set "$4" up
+}
+
+# addr NS DEV N HOST: 10.77.N.HOST/24 and fd77:N::HOST/64
+addr() {
+	ns "$1" ip addr add "10.77.$3.$4/24" dev "$2"
+	ns "$1" ip -6 addr add "fd77:$3::$4/64" dev "$2" nodad
+}
+
+net_up() {
+	local i n
+	mkdir -p "$NET_DIR"
+	for n in gw cl sw e1 e2 e3 e4; do
+		ip netns add "$NET$n"
+		ns $n sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
+			net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+		ns $n ip link set lo up
+	done
+	# The dataplane owns front0 and back0: the kernel must keep silent on them.
+	ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv4.ip_forward=0
+	ns sw ip link add br0 type bridge
+	ns sw ip link add br1 type bridge
+	link gw front0 cl eth0
+	link gw back0 sw gw0
+	link cl eth1 sw cl0
+	ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=0
+	link gw mgmt0 sw gw1
+	for i in $ENDPOINTS; do
+		link "e$i" eth0 sw "e${i}a"
+		link "e$i" eth1 sw "e${i}b"
+	done
+	for n in gw0 cl0 e1a e2a e3a e4a; do ns sw ip link set $n master br0; done
+	for n in gw1 e1b e2b e3b e4b; do ns sw ip link set $n master br1; done
+	ns sw ip link set br0 up
+	ns sw ip link set br1 up
+
+	addr cl eth0 1 100
+	addr cl eth1 2 100
+	addr gw mgmt0 3 1
+	ns cl ip route add 10.77.9.0/24 via 10.77.1.1
+	ns cl ip -6 route add fd77:9::/64 via fd77:1::1
+	for i in $ENDPOINTS; do
+		n=e$i
+		addr $n eth0 2 1$i
+		addr $n eth1 3 1$i
+		ns $n ip route add 10.77.1.0/24 via 10.77.2.1
+		ns $n ip -6 route add fd77:1::/64 via fd77:2::1
+		# dsr: the VIP on lo, silent on ARP, its packets straight back to the client
+		ns $n sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
+		ns $n ip addr add 10.77.9.11/32 dev lo
+		ns $n ip -6 addr add fd77:9::11/128 dev lo nodad
+		ns $n ip route add 10.77.1.0/24 via 10.77.2.100 table 11
+		ns $n ip -6 route add fd77:1::/64 via fd77:2::100 table 11
+		ns $n ip rule add from 10.77.9.11 lookup 11
+		ns $n ip -6 rule add from fd77:9::11 lookup 11
+	done
+}
+
+# run NS NAME COMMAND…: in the background; its output in $NET_DIR/NAME.log, its pid in $NET_DIR/NAME.pid.
+run() {
+	local where=$1 name=$2
+	shift 2
+	ip netns exec "$NET$where" "$@" >"$NET_DIR/$name.log" 2>&1 </dev/null &
+	echo $! >"$NET_DIR/$name.pid"
+	NET_PIDS+=($!)
+}
+
+pid_of() { cat "$NET_DIR/$1.pid"; }
+
+# stop NAME [SIGNAL]: end it and wait until it is gone.
+stop() {
+	local pid
+	pid=$(pid_of "$1")
+	kill "-${2:-TERM}" "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
+}
+
+# wait_for SECONDS WHAT COMMAND…: until COMMAND succeeds, looking every 20 ms.
+wait_for() {
+	local limit=$1 what=$2 end
+	shift 2
+	end=$((${EPOCHREALTIME/./} + limit * 1000000))
+	until "$@" >/dev/null 2>&1; do
+		if [ "${EPOCHREALTIME/./}" -gt "$end" ]; then
+			echo "$what: not within $limit s" >&2
+			return 1
+		fi
+		read -r -t 0.02 <> <(:) || true
+	done
+}
+
+servers_up() {
+	local i
+	for i in $ENDPOINTS; do server_up "$i"; done
+}
+
+# server_up I: nginx (who answers /) and dnsmasq (who.test is its address) in endpoint I.
+server_up() {
+	local i=$1 d=$NET_DIR/e$1
+	mkdir -p "$d"
+	cat >"$d/nginx.conf" <<-END
+		daemon off;
+		worker_processes 1;
+		pid $d/nginx.pid;
+		error_log $d/error.log;
+		events { worker_connections 4096; }
+		http {
+		  access_log off;
+		  client_body_temp_path $d; proxy_temp_path $d; fastcgi_temp_path $d;
+		  uwsgi_temp_path $d; scgi_temp_path $d;
+		  server {
+		    listen 0.0.0.0:80 backlog=4096;
+		    listen [::]:80 ipv6only=on backlog=4096;
+		    location = /health { return 200 "ok\n"; }
+		    location / { default_type text/plain; return 200 "e$i\n"; }
+		  }
+		}
+	END
+	run "e$i" "nginx$i" nginx -c "$d/nginx.conf" -e "$d/error.log"
+	run "e$i" "dns$i" dnsmasq --keep-in-foreground --no-resolv --no-hosts --no-ping --user=root --pid-file= \
+		--bind-interfaces --listen-address="10.77.2.1$i" --listen-address="fd77:2::1$i" \
+		--address=/who.test/10.77.2.1"$i"
+	wait_for 10 "nginx in e$i" ns "e$i" curl -sf -o "$d/probe" http://127.0.0.1/health
+}
+
+# gateway_up: the dataplane and the daemon, in gw.  WORKERS=1, POWER=adaptive, DRIVER=auto unless set.
+gateway_up() {
+	local w workers=""
+	for w in $(seq "${WORKERS:-1}"); do workers="$workers${workers:+, }$(((w - 1) % $(nproc)))"; done
+	cat >"$NET_DIR/dataplane.conf" <<-END
+		control = "$NET_DIR/dataplane.sock";
+		workers = [ $workers ];
+		main_cpu = $(($(nproc) - 1));
+		memory = { hugepages = "auto"; size_mb = 512; };
+		buffers = 16384;
+		flows = ${FLOWS:-65536};
+		power = "${POWER:-adaptive}";
+		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; },
+		          { name = "back"; device = "back0"; driver = "${DRIVER:-auto}"; } );
+	END
+	cat >"$NET_DIR/sluiced.conf" <<-END
+		api_socket = "$NET_DIR/sluiced.sock";
+		dataplane_socket = "$NET_DIR/dataplane.sock";
+		state_dir = "$NET_DIR/state";
+		audit_log = "$NET_DIR/audit.log";
+		metrics = "unix:$NET_DIR/metrics.sock";
+	END
+	dataplane_up
+	daemon_up
+}
+
+dataplane_up() {
+	run gw dataplane "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
+	wait_for 20 "sluice-dataplane (see $NET_DIR/dataplane.log)" grep -q 'ready:' "$NET_DIR/dataplane.log"
+}
+
+daemon_up() {
+	run gw sluiced "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
+	wait_for 10 "sluiced (see $NET_DIR/sluiced.log)" grep -q 'ready:' "$NET_DIR/sluiced.log"
+}
+
+ctl() { "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/sluiced.sock" "$@"; }
+
+# table FILE [ENDPOINTS]: the standard table for this network, with the endpoints of the list (default all).
+table() {
+	local out=$1 list=${2:-$ENDPOINTS} i
+	{
+		cat <<-END
+			gateway = { name = "${NET}gateway"; };
+			network = {
+			  addresses = (
+			    { port = "front"; address = "10.77.1.1/24"; }, { port = "front"; address = "fd77:1::1/64"; },
+			    { port = "back"; address = "10.77.2.1/24"; }, { port = "back"; address = "fd77:2::1/64"; } );
+			  routes = ();
+			};
+			services = (
+		END
+		service web4 nat 80 http 10.77.2. "$list"
+		echo ,
+		service web6 nat 80 http fd77:2:: "$list"
+		echo ,
+		service dsr4 dsr 80 http 10.77.2. "$list"
+		echo ,
+		service dsr6 dsr 80 http fd77:2:: "$list"
+		echo ,
+		service dns4 nat 53 none 10.77.2. "$list"
+		echo ,
+		service dns6 nat 53 none fd77:2:: "$list"
+		cat <<-END
+			);
+			listeners = (
+			  { name = "web4"; address = "10.77.9.10"; port = 80; protocol = "tcp"; mode = "l4"; service = "web4"; },
+			  { name = "web6"; address = "fd77:9::10"; port = 80; protocol = "tcp"; mode = "l4"; service = "web6"; },
+			  { name = "dsr4"; address = "10.77.9.11"; port = 80; protocol = "tcp"; mode = "l4"; service = "dsr4"; },
+			  { name = "dsr6"; address = "fd77:9::11"; port = 80; protocol = "tcp"; mode = "l4"; service = "dsr6"; },
+			  { name = "dns4"; address = "10.77.9.53"; port = 53; protocol = "udp"; mode = "l4"; service = "dns4"; },
+			  { name = "dns6"; address = "fd77:9::53"; port = 53; protocol = "udp"; mode = "l4"; service = "dns6"; } );
+		END
+	} >"$out"
+}
+
+service() {
+	local name=$1 forward=$2 port=$3 probe=$4 prefix=$5 list=$6 i comma=""
+	echo "{ name = \"$name\"; forward = \"$forward\"; max_endpoints = 40;"
+	if [ "$probe" = http ]; then
+		echo "  health = { type = \"http\"; path = \"/health\"; interval = \"${PROBE_INTERVAL:-500ms}\"; timeout = \"300ms\"; rise = 2; fall = 2; };"
+	fi
+	echo "  endpoints = ("
+	for i in $list; do
+		echo "    $comma{ name = \"e$i\"; address = \"${prefix}1$i\"; port = $port; probe = \"10.77.3.1$i:80\"; }"
+		comma=,
+	done
+	echo "  ); }"
+}
+
+# net_down: end what run started, remove the namespaces and the directory.
+net_down() {
+	local pid n
+	for pid in "${NET_PIDS[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+	for pid in "${NET_PIDS[@]}"; do
+		timeout 5 tail --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	NET_PIDS=()
+	for n in gw cl sw e1 e2 e3 e4; do ip netns del "$NET$n" 2>/dev/null || true; done
+	rm -rf "$NET_DIR"
+}

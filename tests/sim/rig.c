@@ -1,0 +1,401 @@
+#include "tests/sim/rig.h"
+
+#include <stdlib.h>
+
+struct queue {
+	struct rig_frame *first, **last;
+};
+
+struct io_ctx {
+	struct rig *rig;
+	unsigned worker;
+};
+
+struct rig {
+	struct rig_conf conf;
+	rig_sent_fn *sent;
+	void *ctx;
+	struct sl_view *view;
+	struct sl_rss rss;
+	struct rig_frame *pool, *free;
+	unsigned in_use;
+	struct queue rx[RIG_WORKERS][RIG_PORTS];
+	struct sl_worker *worker[RIG_WORKERS];
+	struct sl_flow_table *flows[RIG_WORKERS];
+	struct io_ctx io[RIG_WORKERS];
+	struct sl_neigh_table *neigh;
+	struct sl_state_word2 *states;
+	void *stats;
+	struct sl_ring *main_in[RIG_WORKERS];
+	struct sl_ring *explain;
+	void *mem[512];
+	unsigned mem_cnt;
+	uint8_t mac[RIG_PORTS][6];
+};
+
+static void *
+take(struct rig *r, size_t bytes)
+{
+	bytes = (bytes + 4095) & ~(size_t)4095;
+	void *p = aligned_alloc(4096, bytes);
+	if (!p || r->mem_cnt == SL_ARRAY_CNT(r->mem))
+		abort();
+	memset(p, 0, bytes);
+	return r->mem[r->mem_cnt++] = p;
+}
+
+static struct rig_frame *
+frame_get(struct rig *r)
+{
+	struct rig_frame *f = r->free;
+
+	if (!f)
+		return NULL;
+	if (f->in_use)
+		abort();
+	r->free = f->next;
+	f->next = NULL;
+	f->in_use = 1;
+	r->in_use++;
+	return f;
+}
+
+static void
+frame_put(struct rig *r, struct rig_frame *f)
+{
+	if (f->in_use != 1)
+		abort(); /* freed twice */
+	f->in_use = 0;
+	f->next = r->free;
+	r->free = f;
+	r->in_use--;
+}
+
+static unsigned
+io_rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
+{
+	struct io_ctx *io = ctx;
+	struct queue *q = &io->rig->rx[io->worker][port];
+	unsigned n = 0;
+
+	for (; n < max && q->first; n++) {
+		struct rig_frame *f = q->first;
+		q->first = f->next;
+		if (!q->first)
+			q->last = &q->first;
+		pkts[n] = (struct sl_pkt){
+			.data = f->room,
+			.buf = f,
+			.len = (uint16_t)f->len,
+			.port_in = (uint16_t)port,
+		};
+	}
+	return n;
+}
+
+static unsigned
+io_tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
+{
+	struct rig *r = ((struct io_ctx *)ctx)->rig;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rig_frame *f = pkts[i].buf;
+		if (r->sent)
+			r->sent(r->ctx, port, f->room, pkts[i].len);
+		frame_put(r, f);
+	}
+	return n;
+}
+
+static void *
+io_alloc(void *ctx, uint8_t **ret_data)
+{
+	struct rig_frame *f = frame_get(((struct io_ctx *)ctx)->rig);
+
+	if (f)
+		*ret_data = f->room;
+	return f;
+}
+
+static void
+io_free(void *ctx, void *const *bufs, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		frame_put(((struct io_ctx *)ctx)->rig, bufs[i]);
+}
+
+static void
+fill(void *to, size_t n, uint64_t seed)
+{
+	for (size_t i = 0; i < n; i++) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		((uint8_t *)to)[i] = (uint8_t)(seed >> 56);
+	}
+}
+
+static struct sl_ring *
+ring(struct rig *r, size_t item)
+{
+	unsigned size = r->conf.ring ? r->conf.ring : 1024;
+
+	return sl_ring_init(take(r, sl_ring_bytes(size, (uint32_t)item)), size, (uint32_t)item);
+}
+
+static void
+make_rings(struct rig *r, struct sl_worker_conf *confs)
+{
+	for (unsigned a = 0; a < r->conf.workers; a++)
+		for (unsigned b = 0; b < r->conf.workers; b++) {
+			if (a == b)
+				continue;
+			confs[a].pkt_out[b] = confs[b].pkt_in[a] = ring(r, sizeof(struct sl_pkt));
+			confs[a].tx_out[b] = confs[b].tx_in[a] = ring(r, sizeof(struct sl_txd));
+			confs[a].msg_out[b] = confs[b].msg_in[a] = ring(r, sizeof(struct sl_msg));
+		}
+	r->explain = ring(r, sizeof(struct sl_explained));
+	for (unsigned a = 0; a < r->conf.workers; a++) {
+		r->main_in[a] = confs[a].main_in = ring(r, sizeof(struct sl_msg));
+		confs[a].explain_out = r->explain;
+	}
+}
+
+static void
+make_ports(struct rig *r, unsigned worker, struct sl_worker_port ports[RIG_PORTS])
+{
+	for (unsigned p = 0; p < RIG_PORTS; p++) {
+		memcpy(ports[p].mac, r->mac[p], 6);
+		ports[p].mtu = r->conf.mtu ? r->conf.mtu : 1500;
+		ports[p].rss = r->conf.rss;
+		/* Without RSS each port has one queue each way, at the worker of its number. */
+		ports[p].poll = r->conf.rss || p % r->conf.workers == worker;
+		ports[p].tx_worker = (uint8_t)(r->conf.rss ? worker : p % r->conf.workers);
+	}
+}
+
+struct rig *
+rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	unsigned frames = conf->frames ? conf->frames : 8192;
+	static struct sl_worker_conf confs[RIG_WORKERS];
+	const char *names[RIG_PORTS] = {"front", "back"};
+
+	memset(confs, 0, sizeof(confs));
+	r->conf = *conf;
+	r->sent = sent;
+	r->ctx = ctx;
+	r->pool = calloc(frames, sizeof(*r->pool));
+	for (unsigned i = 0; i < frames; i++) {
+		r->pool[i].next = r->free;
+		r->free = &r->pool[i];
+	}
+	uint8_t key[SL_RSS_KEY_BYTES];
+	struct sl_hash_key hash_key;
+	fill(key, sizeof(key), conf->seed + 1);
+	fill(&hash_key, sizeof(hash_key), conf->seed + 2);
+	sl_rss_init(&r->rss, key, conf->workers);
+	r->neigh = sl_neigh_init(take(r, sl_neigh_bytes()));
+	r->states = take(r, sizeof(struct sl_state_word2) * SL_MAX_ENDPOINTS);
+	r->stats = take(r, sl_stats_bytes(conf->workers, RIG_PORTS));
+	sl_stats_init(r->stats, conf->workers, RIG_PORTS, names, 1, 1000000000);
+	for (unsigned p = 0; p < RIG_PORTS; p++)
+		r->mac[p][0] = 2, r->mac[p][5] = (uint8_t)p;
+	make_rings(r, confs);
+	for (unsigned i = 0; i < conf->workers; i++) {
+		struct sl_worker_port ports[RIG_PORTS] = {0};
+		make_ports(r, i, ports);
+		for (unsigned p = 0; p < RIG_PORTS; p++)
+			r->rx[i][p].last = &r->rx[i][p].first;
+		r->flows[i] = sl_flow_init(take(r, sl_flow_bytes(conf->flows, conf->flows)),
+					   conf->flows, conf->flows, &hash_key);
+		r->io[i] = (struct io_ctx){r, i};
+		struct sl_worker_conf *c = &confs[i];
+		c->id = i;
+		c->worker_cnt = conf->workers;
+		c->port_cnt = RIG_PORTS;
+		c->ports = ports;
+		c->io = (struct sl_io){io_rx, io_tx, io_alloc, io_free, &r->io[i]};
+		c->rss = &r->rss;
+		c->flows = r->flows[i];
+		c->neigh = r->neigh;
+		c->states = r->states;
+		c->stats = r->stats;
+		c->seed = conf->seed;
+		r->worker[i] = sl_worker_init(take(r, sl_worker_bytes()), c);
+	}
+	return r;
+}
+
+void
+rig_destroy(struct rig *r)
+{
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		sl_worker_fini(r->worker[i]);
+	for (unsigned i = 0; i < r->mem_cnt; i++)
+		free(r->mem[i]);
+	free(r->pool);
+	free(r);
+}
+
+void
+rig_publish(struct rig *r, struct sl_view *view)
+{
+	r->view = view;
+}
+
+/* What a NIC with RSS would do: TCP and UDP over IPv4 without options or plain IPv6 by tuple, the rest to queue 0. */
+static unsigned
+nic_queue(const struct rig *r, const uint8_t *f, unsigned len)
+{
+	struct sl_tuple t = {0};
+	unsigned type = len >= 14 ? sl_from_be16(sl_load16(f + 12)) : 0, l4;
+
+	if (!r->conf.rss)
+		return UINT32_MAX;
+	if (type == 0x0800 && len >= 38 && f[14] == 0x45) {
+		t.src = sl_addr_from_v4(f + 26);
+		t.dst = sl_addr_from_v4(f + 30);
+		t.proto = f[23];
+		l4 = 34;
+	} else if (type == 0x86dd && len >= 58) {
+		t.src = sl_addr_from_v6(f + 22);
+		t.dst = sl_addr_from_v6(f + 38);
+		t.proto = f[20];
+		l4 = 54;
+	} else {
+		return 0;
+	}
+	if (t.proto != SL_IPPROTO_TCP && t.proto != SL_IPPROTO_UDP)
+		return 0;
+	t.sport = sl_load16(f + l4);
+	t.dport = sl_load16(f + l4 + 2);
+	return r->rss.owner[sl_rss_bucket(sl_rss_hash(&r->rss, &t))];
+}
+
+bool
+rig_inject(struct rig *r, unsigned port, const void *frame, unsigned len)
+{
+	struct rig_frame *f = len <= RIG_FRAME ? frame_get(r) : NULL;
+
+	if (!f)
+		return false;
+	memcpy(f->room, frame, len);
+	f->len = len;
+	unsigned worker = nic_queue(r, frame, len);
+	if (worker == UINT32_MAX)
+		worker = port % r->conf.workers;
+	struct queue *q = &r->rx[worker][port];
+	*q->last = f;
+	q->last = &f->next;
+	return true;
+}
+
+unsigned
+rig_turn(struct rig *r, uint64_t now_ns)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		done += sl_worker_turn(r->worker[i], r->view, now_ns);
+	return done;
+}
+
+void
+rig_settle(struct rig *r, uint64_t now_ns)
+{
+	for (unsigned i = 0, idle = 0; i < 1000 && idle < 2; i++)
+		idle = rig_turn(r, now_ns) ? 0 : idle + 1;
+}
+
+struct sl_worker *
+rig_worker(struct rig *r, unsigned i)
+{
+	return r->worker[i];
+}
+
+struct sl_flow_table *
+rig_flows(struct rig *r, unsigned i)
+{
+	return r->flows[i];
+}
+
+struct sl_neigh_table *
+rig_neigh(struct rig *r)
+{
+	return r->neigh;
+}
+
+struct sl_state_word2 *
+rig_states(struct rig *r)
+{
+	return r->states;
+}
+
+const struct sl_rss *
+rig_rss(const struct rig *r)
+{
+	return &r->rss;
+}
+
+const uint8_t *
+rig_mac(const struct rig *r, unsigned port)
+{
+	return r->mac[port];
+}
+
+struct sl_stats_worker *
+rig_stats(struct rig *r, unsigned worker)
+{
+	return sl_stats_worker(r->stats, worker);
+}
+
+void *
+rig_stats_segment(struct rig *r)
+{
+	return r->stats;
+}
+
+uint64_t
+rig_drops(struct rig *r, unsigned reason)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		n += rig_stats(r, i)->drop[reason];
+	return n;
+}
+
+unsigned
+rig_in_use(const struct rig *r)
+{
+	return r->in_use;
+}
+
+void
+rig_neighbour(struct rig *r, unsigned port, const struct sl_addr *addr, const uint8_t mac[6],
+	      uint64_t now_ns)
+{
+	sl_neigh_heard(r->neigh, (uint16_t)port, addr, mac, true, true, now_ns);
+}
+
+struct sl_explained
+rig_explain(struct rig *r, const struct sl_tuple *t, uint8_t tcp_flags, unsigned port,
+	    uint64_t now_ns)
+{
+	unsigned owner = r->rss.owner[sl_rss_bucket(sl_rss_hash(&r->rss, t))];
+	struct sl_explained e = {0};
+	struct sl_msg m = {
+		.type = SL_MSG_EXPLAIN,
+		.from = UINT8_MAX,
+		.tcp_flags = tcp_flags,
+		.port_in = (uint16_t)port,
+		.cookie = 7,
+		.tuple = *t,
+	};
+
+	sl_ring_put(r->main_in[owner], &m, 1);
+	rig_settle(r, now_ns);
+	if (sl_ring_take(r->explain, &e, 1) != 1)
+		abort();
+	return e;
+}

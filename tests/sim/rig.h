@@ -1,0 +1,74 @@
+/* rig — a gateway in one ordinary process: 1 to 8 workers over in-memory ports, no EAL, time passed in.
+ *
+ * Tests inject frames and look at what comes out; the simulator puts a virtual network behind it.
+ * Single-threaded: workers run one after the other, so a run is a function of its inputs.
+ */
+#ifndef SL_TESTS_RIG_H
+#define SL_TESTS_RIG_H
+
+#include "dataplane/worker.h"
+
+#define RIG_PORTS 2
+#define RIG_WORKERS 8
+#define RIG_FRAME 2048
+
+/* A frame on its way in or out.  Owned by the rig's pool; counted, so that leaks show. */
+struct rig_frame {
+	struct rig_frame *next;
+	uint32_t len;
+	uint32_t in_use;
+	uint8_t room[RIG_FRAME];
+};
+
+struct rig_conf {
+	unsigned workers; /* [1, RIG_WORKERS] */
+	uint32_t flows;   /* capacity per worker */
+	uint64_t seed;    /* of keys: flow hash, RSS, schedules */
+	bool rss; /* ports distribute by the RSS hash themselves; else worker 0 polls both ports */
+	uint16_t mtu;    /* 0: 1500 */
+	unsigned frames; /* pool size; 0: 8192 */
+	unsigned ring;   /* places of each ring; 0: 1024 */
+};
+
+/* Called for every frame a port sends; the frame is the callee's until it returns (copy what is kept). */
+typedef void rig_sent_fn(void *ctx, unsigned port, const uint8_t *frame, unsigned len);
+
+struct rig;
+
+struct rig *rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx);
+void rig_destroy(struct rig *r);
+
+/* The active view (not owned); NULL: none. */
+void rig_publish(struct rig *r, struct sl_view *view);
+
+/* Put a frame on a port; false: pool or queue full. */
+bool rig_inject(struct rig *r, unsigned port, const void *frame, unsigned len);
+
+/* One turn of every worker at now_ns; what they did. rig_settle turns until nothing is done (at most 1000 turns). */
+unsigned rig_turn(struct rig *r, uint64_t now_ns);
+void rig_settle(struct rig *r, uint64_t now_ns);
+
+struct sl_worker *rig_worker(struct rig *r, unsigned i);
+struct sl_flow_table *rig_flows(struct rig *r, unsigned i);
+struct sl_neigh_table *rig_neigh(struct rig *r);
+struct sl_state_word2 *rig_states(struct rig *r);
+const struct sl_rss *rig_rss(const struct rig *r);
+const uint8_t *rig_mac(const struct rig *r, unsigned port); /* 02:00:00:00:00:<port> */
+
+/* Sums over workers. */
+uint64_t rig_drops(struct rig *r, unsigned reason);
+struct sl_stats_worker *rig_stats(struct rig *r, unsigned worker);
+void *rig_stats_segment(struct rig *r);
+
+/* Frames not in the pool: 0 when nothing is queued or held. */
+unsigned rig_in_use(const struct rig *r);
+
+/* Give the neighbour table an address as if it had answered. */
+void rig_neighbour(struct rig *r, unsigned port, const struct sl_addr *addr, const uint8_t mac[6],
+		   uint64_t now_ns);
+
+/* Run explain on the owning worker (as main would) and return its answer. */
+struct sl_explained rig_explain(struct rig *r, const struct sl_tuple *t, uint8_t tcp_flags,
+				unsigned port, uint64_t now_ns);
+
+#endif
