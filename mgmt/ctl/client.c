@@ -1,0 +1,244 @@
+/* client — one request, one answer over sluiced's socket (mgmt/api.h). */
+#include "mgmt/ctl/ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "mgmt/api.h"
+
+static int
+dial(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		fprintf(stderr, "sluicectl: socket path longer than %zu bytes: %s\n",
+			sizeof(sa.sun_path) - 1, path);
+		return -1;
+	}
+	strcpy(sa.sun_path, path);
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (s < 0 || connect(s, (struct sockaddr *)&sa, sizeof(sa))) {
+		fprintf(stderr,
+			"sluicectl: cannot reach sluiced at %s: %s (is it running? --socket)\n",
+			path, strerror(errno));
+		if (s >= 0)
+			close(s);
+		return -1;
+	}
+	struct timeval limit = {.tv_sec = 90};
+	setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return s;
+}
+
+static bool
+send_all(int s, const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n) {
+		ssize_t k = send(s, p, n, MSG_NOSIGNAL);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return false;
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+static bool
+recv_all(int s, void *data, size_t n)
+{
+	char *p = data;
+
+	while (n) {
+		ssize_t k = recv(s, p, n, 0);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return false;
+		p += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
+static json_t *
+exchange(int s, const char *text, size_t len)
+{
+	struct sl_api_head h = {SL_API_MAGIC, SL_API_VERSION, 0, (uint32_t)len};
+	json_t *answer = NULL;
+
+	/* A daemon that refuses us may answer and close before it has read all: read in any case. */
+	(void)(send_all(s, &h, sizeof(h)) && send_all(s, text, len));
+	if (!recv_all(s, &h, sizeof(h)) || h.magic != SL_API_MAGIC || h.version != SL_API_VERSION ||
+	    h.len > SL_API_MAX)
+		return NULL;
+	char *body = malloc(h.len + 1u);
+	if (body && recv_all(s, body, h.len))
+		answer = json_loadb(body, h.len, 0, NULL);
+	free(body);
+	return answer;
+}
+
+json_t *
+ctl_ask(struct ctl *c, json_t *request, int *ret_exit)
+{
+	char *text = json_dumps(request, JSON_COMPACT);
+	json_t *answer = NULL;
+	int s;
+
+	json_decref(request);
+	*ret_exit = CTL_NO_PEER;
+	if (!text || strlen(text) > SL_API_MAX) {
+		fprintf(stderr, "sluicectl: request larger than %u MiB\n", SL_API_MAX >> 20);
+		*ret_exit = CTL_USAGE;
+	} else if ((s = dial(c->socket)) >= 0) {
+		answer = exchange(s, text, strlen(text));
+		if (!answer)
+			fprintf(stderr,
+				"sluicectl: sluiced closed the connection without an answer\n");
+		close(s);
+	}
+	free(text);
+	return answer;
+}
+
+static int
+exit_of(const char *code)
+{
+	if (!strcmp(code, "denied"))
+		return CTL_DENIED;
+	if (!strcmp(code, "unavailable") || !strcmp(code, "timeout") || !strcmp(code, "busy"))
+		return CTL_NO_PEER;
+	if (!strcmp(code, "invalid") || !strcmp(code, "malformed"))
+		return CTL_USAGE;
+	return CTL_NO;
+}
+
+void
+ctl_print_problems(const json_t *problems, long more)
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach(problems, i, p)
+	{
+		const char *file = ctl_str(p, "file"), *path = ctl_str(p, "path"),
+			   *hint = ctl_str(p, "hint");
+		if (*file)
+			fprintf(stderr, "%s:%lld: ", file, ctl_int(p, "line"));
+		fprintf(stderr, "%s%s%s%s%s%s\n", path, *path ? ": " : "", ctl_str(p, "text"),
+			*hint ? " (" : "", hint, *hint ? ")" : "");
+	}
+	if (more)
+		fprintf(stderr, "and %ld more\n", more);
+}
+
+static void
+print_error(const json_t *answer)
+{
+	const json_t *e = json_object_get(answer, "error");
+	const char *hint = ctl_str(e, "hint");
+	size_t i;
+	json_t *r;
+
+	ctl_print_problems(json_object_get(answer, "problems"), (long)ctl_int(answer, "more"));
+	json_array_foreach(json_object_get(answer, "reasons"), i, r)
+		fprintf(stderr, "  %s\n", json_string_value(r));
+	fprintf(stderr, "sluicectl: %s%s%s%s\n", ctl_str(e, "text"), *hint ? " (" : "", hint,
+		*hint ? ")" : "");
+}
+
+json_t *
+ctl_call(struct ctl *c, json_t *request, int *ret_exit)
+{
+	json_t *answer = ctl_ask(c, request, ret_exit);
+
+	if (!answer)
+		return NULL;
+	bool ok = ctl_bool(answer, "ok");
+	*ret_exit = ok ? CTL_OK : exit_of(ctl_str(json_object_get(answer, "error"), "code"));
+	if (c->json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (!ok) {
+		print_error(answer);
+	}
+	if (ok && !c->json)
+		return answer;
+	json_decref(answer);
+	return NULL;
+}
+
+char *
+ctl_read_file(const char *name, size_t *ret_len)
+{
+	FILE *f = strcmp(name, "-") ? fopen(name, "rb") : stdin;
+	char *text = NULL;
+	size_t len = 0, room = 0, n;
+
+	if (!f) {
+		fprintf(stderr, "sluicectl: %s: %s\n", name, strerror(errno));
+		return NULL;
+	}
+	do {
+		if (len + 65536 > room) {
+			room = room ? 2 * room : 1 << 20;
+			char *more = realloc(text, room);
+			if (!more || len > SL_API_MAX) {
+				fprintf(stderr, "sluicectl: %s: larger than %u MiB\n", name,
+					SL_API_MAX >> 20);
+				free(more ? more : text);
+				text = NULL;
+				break;
+			}
+			text = more;
+		}
+		n = fread(text + len, 1, 65535, f);
+		len += n;
+		text[len] = 0;
+	} while (n);
+	if (text && ferror(f)) {
+		fprintf(stderr, "sluicectl: %s: %s\n", name, strerror(errno ? errno : EIO));
+		free(text);
+		text = NULL;
+	}
+	if (f != stdin)
+		fclose(f);
+	*ret_len = len;
+	return text;
+}
+
+const char *
+ctl_str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+long long
+ctl_int(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+double
+ctl_num(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+bool
+ctl_bool(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}

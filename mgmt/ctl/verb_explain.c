@@ -1,0 +1,102 @@
+/* verb_explain — what the gateway would do with a packet. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/ctl/ctl.h"
+
+/* "192.0.2.1:80" or "[2001:db8::1]:80" → address text and port. */
+static bool
+split(const char *text, char addr[64], long *ret_port)
+{
+	const char *colon = strrchr(text, ':');
+	char *end;
+
+	if (!colon || colon == text)
+		return false;
+	size_t n = (size_t)(colon - text);
+	if (text[0] == '[') {
+		if (text[n - 1] != ']')
+			return false;
+		text++;
+		n -= 2;
+	}
+	if (n == 0 || n >= 64)
+		return false;
+	memcpy(addr, text, n);
+	addr[n] = 0;
+	*ret_port = strtol(colon + 1, &end, 10);
+	return end != colon + 1 && !*end && *ret_port >= 0 && *ret_port <= 65535;
+}
+
+static void
+print_tuple(const char *label, const json_t *t)
+{
+	if (json_is_object(t))
+		printf("%s%s %s port %lld → %s port %lld\n", label, ctl_str(t, "protocol"),
+		       ctl_str(t, "src"), ctl_int(t, "sport"), ctl_str(t, "dst"),
+		       ctl_int(t, "dport"));
+}
+
+static void
+print_answer(const json_t *a)
+{
+	const json_t *l = json_object_get(a, "listener"), *s = json_object_get(a, "service"),
+		     *e = json_object_get(a, "endpoint"), *d = json_object_get(a, "drop");
+	size_t i;
+	json_t *v;
+
+	printf("verdict     %s", ctl_str(a, "verdict"));
+	if (json_is_object(d))
+		printf(" (%s: %s)", ctl_str(d, "reason"), ctl_str(d, "text"));
+	printf("\nworker      %lld (bucket %lld), generation %lld\n", ctl_int(a, "worker"),
+	       ctl_int(a, "bucket"), ctl_int(a, "generation"));
+	if (json_is_object(l))
+		printf("listener    %s\n", ctl_str(l, "name"));
+	if (json_is_object(s))
+		printf("service     %s, mode %s, policy %s\n", ctl_str(s, "name"),
+		       ctl_str(s, "forward"), ctl_str(s, "policy"));
+	if (json_is_object(e))
+		printf("endpoint    %s (%s port %lld), %s\n", ctl_str(e, "name"),
+		       ctl_str(e, "address"), ctl_int(e, "port"), ctl_str(e, "state"));
+	printf("why         %s\n", ctl_str(a, "why_text"));
+	if (*ctl_str(a, "port_out"))
+		printf("out         port %s, next hop %s\n", ctl_str(a, "port_out"),
+		       ctl_str(a, "next_hop"));
+	print_tuple("leaves as   ", json_object_get(a, "out"));
+	json_array_foreach(json_object_get(a, "sentences"), i, v)
+		printf("  %s\n", json_string_value(v));
+}
+
+int
+ctl_explain(struct ctl *c)
+{
+	char src[64], dst[64];
+	long sport, dport;
+	int rc;
+
+	if (strcmp(c->argv[0], "tcp") && strcmp(c->argv[0], "udp")) {
+		fprintf(stderr, "sluicectl: '%s' is neither tcp nor udp\n", c->argv[0]);
+		return CTL_USAGE;
+	}
+	if (!split(c->argv[1], src, &sport) || !split(c->argv[2], dst, &dport)) {
+		fprintf(stderr, "sluicectl: write ADDRESS:PORT, or [ADDRESS]:PORT for IPv6\n");
+		return CTL_USAGE;
+	}
+	json_t *r =
+		json_pack("{s:s,s:s,s:s,s:s,s:i,s:i}", "verb", "explain", "protocol", c->argv[0],
+			  "src", src, "dst", dst, "sport", (int)sport, "dport", (int)dport);
+	if (!r) {
+		fprintf(stderr, "sluicectl: addresses must be UTF-8\n");
+		return CTL_USAGE;
+	}
+	if (c->flags)
+		json_object_set_new(r, "flags", json_string(c->flags));
+	if (c->port)
+		json_object_set_new(r, "port", json_string(c->port));
+	json_t *a = ctl_call(c, r, &rc);
+	if (a)
+		print_answer(a);
+	json_decref(a);
+	return rc;
+}

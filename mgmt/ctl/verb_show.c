@@ -1,0 +1,264 @@
+/* verb_show — status, show, stats: what is, in aligned columns.
+ *
+ * One row of `shows` per WHAT: the array of the answer and its columns.  A column's key names a field;
+ * '>' before the title aligns right. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/ctl/ctl.h"
+
+#define MAX_COLUMNS 16
+
+struct column {
+	const char *title;
+	const char *key;
+};
+
+static const struct show {
+	const char *what;
+	struct column columns[MAX_COLUMNS];
+} shows[] = {
+	{"listeners",
+	 {{"LISTENER", "name"},
+	  {"ADDRESS", "address"},
+	  {">PORT", "port"},
+	  {"PROTO", "protocol"},
+	  {"MODE", "mode"},
+	  {"SERVICE", "service"},
+	  {">PACKETS", "packets"},
+	  {">BYTES", "bytes"},
+	  {">NEW FLOWS", "new_flows"},
+	  {">REFUSED", "refused"}}},
+	{"services",
+	 {{"SERVICE", "name"},
+	  {"FORWARD", "forward"},
+	  {"POLICY", "policy"},
+	  {"HEALTH", "health"},
+	  {">ENDPOINTS", "endpoints"},
+	  {">ADMITTING", "admitting"},
+	  {">UP", "up"},
+	  {">DOWN", "down"},
+	  {">DRAINING", "draining"},
+	  {">NEW FLOWS", "new_flows"},
+	  {">NO ENDPOINT", "no_endpoint"}}},
+	{"endpoints",
+	 {{"SERVICE", "service"},
+	  {"ENDPOINT", "name"},
+	  {"ADDRESS", "address"},
+	  {">PORT", "port"},
+	  {">WEIGHT", "weight"},
+	  {"STATE", "state"},
+	  {">PERCENT", "percent"},
+	  {">ADMITS/255", "fraction"},
+	  {">FLOWS", "flows"},
+	  {">NEW FLOWS", "new_flows"},
+	  {">PACKETS", "packets"},
+	  {">REPLIES", "reply_packets"},
+	  {"LAST PROBE", "health_text"},
+	  {"SINCE", "health_since"}}},
+	{"workers",
+	 {{">WORKER", "worker"},
+	  {">BUSY", "busy"},
+	  {">RX", "rx_packets"},
+	  {">FORWARDED", "forwarded"},
+	  {">CONSUMED", "consumed"},
+	  {">DROPPED", "dropped"},
+	  {">HANDED OUT", "handoff_out"},
+	  {">HANDED IN", "handoff_in"},
+	  {">FLOWS", "flow_active"},
+	  {">HALF-OPEN", "flow_embryonic"},
+	  {">CAPACITY", "flow_capacity"},
+	  {">TURNS", "turns"},
+	  {">EMPTY", "turns_empty"},
+	  {">GENERATION", "generation"}}},
+	{"ports",
+	 {{"PORT", "name"},
+	  {">RX PACKETS", "rx_packets"},
+	  {">RX BYTES", "rx_bytes"},
+	  {">TX PACKETS", "tx_packets"},
+	  {">TX BYTES", "tx_bytes"},
+	  {">TX REFUSED", "tx_full"}}},
+	{"drops",
+	 {{"REASON", "reason"},
+	  {">PACKETS", "packets"},
+	  {"SHOULD BE 0", "must_be_zero"},
+	  {"", "text"}}},
+	{"generations",
+	 {{">GENERATION", "generation"},
+	  {"STATE", "state"},
+	  {"WRITTEN", "written"},
+	  {"FILE", "file"},
+	  {"USER", "user"},
+	  {">BYTES", "bytes"},
+	  {">ROLLBACK OF", "rollback_of"},
+	  {"COMMENT", "comment"},
+	  {"", "text"}}},
+};
+
+static void
+cell(struct ctl_table *t, const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (json_is_integer(v))
+		ctl_table_cell(t, "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v) && strcmp(key, "busy") == 0)
+		ctl_table_cell(t, "%.1f %%", 100 * json_real_value(v));
+	else if (json_is_real(v))
+		ctl_table_cell(t, "%.3f", json_real_value(v));
+	else if (json_is_boolean(v))
+		ctl_table_cell(t, "%s", json_is_true(v) ? "yes" : "no");
+	else if (json_is_string(v))
+		ctl_table_cell(t, "%s", json_string_value(v));
+	else
+		ctl_table_cell(t, "-");
+}
+
+static void
+print_show(const struct show *s, const json_t *rows)
+{
+	const char *titles[MAX_COLUMNS + 1] = {0};
+	size_t i, c;
+	json_t *o;
+
+	for (c = 0; c < MAX_COLUMNS && s->columns[c].title; c++)
+		titles[c] = s->columns[c].title;
+	struct ctl_table *t = ctl_table_new(titles);
+	json_array_foreach(rows, i, o) for (c = 0; titles[c]; c++) cell(t, o, s->columns[c].key);
+	ctl_table_print(t);
+}
+
+static void
+print_audit(const json_t *rows)
+{
+	size_t i;
+	json_t *o;
+
+	json_array_foreach(rows, i, o)
+	{
+		char *line = json_dumps(o, JSON_COMPACT);
+		printf("%s\n", line ? line : "");
+		free(line);
+	}
+}
+
+int
+ctl_show(struct ctl *c)
+{
+	const char *what = c->argv[0];
+	const struct show *s = NULL;
+	int rc;
+
+	if (!strcmp(what, "status"))
+		return ctl_status(c);
+	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
+		if (!strcmp(shows[i].what, what))
+			s = &shows[i];
+	if (!s && strcmp(what, "audit")) {
+		fprintf(stderr, "sluicectl: cannot show '%s'; there are: status", what);
+		for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
+			fprintf(stderr, ", %s", shows[i].what);
+		fprintf(stderr, ", audit\n");
+		return CTL_USAGE;
+	}
+	json_t *r = json_pack("{s:s,s:s}", "verb", "show", "what", what);
+	if (c->argc > 1)
+		json_object_set_new(r, "service", json_string(c->argv[1]));
+	json_t *a = ctl_call(c, r, &rc);
+	if (!a)
+		return rc;
+	if (s)
+		print_show(s, json_object_get(a, what));
+	else
+		print_audit(json_object_get(a, what));
+	if (json_is_false(json_object_get(a, "dataplane")))
+		fprintf(stderr, "the dataplane is not connected: counters are 0\n");
+	json_decref(a);
+	return rc;
+}
+
+int
+ctl_status(struct ctl *c)
+{
+	int rc;
+	json_t *a = ctl_call(c, json_pack("{s:s}", "verb", "status"), &rc), *v;
+	size_t i;
+
+	if (!a)
+		return rc;
+	const json_t *d = json_object_get(a, "daemon"), *p = json_object_get(a, "dataplane"),
+		     *g = json_object_get(a, "generation"), *n = json_object_get(a, "counts");
+	printf("daemon      pid %lld, version %s, since %s\n", ctl_int(d, "pid"),
+	       ctl_str(d, "version"), ctl_str(d, "started"));
+	json_array_foreach(json_object_get(d, "notes"), i, v)
+		printf("            %s\n", json_string_value(v));
+	if (ctl_bool(p, "connected")) {
+		printf("dataplane   pid %lld, boot %s, %lld workers, ports", ctl_int(p, "pid"),
+		       ctl_str(p, "boot_id"), ctl_int(p, "workers"));
+		json_array_foreach(json_object_get(p, "ports"), i, v)
+			printf(" %s", json_string_value(v));
+		printf(", connected since %s\n", ctl_str(p, "since"));
+	} else {
+		printf("dataplane   not connected: %s\n", ctl_str(p, "error"));
+	}
+	printf("generation  %lld active", ctl_int(g, "active"));
+	if (ctl_int(g, "pending"))
+		printf(", %lld pending", ctl_int(g, "pending"));
+	printf(" (%s, %s)\n", ctl_str(g, "file"), ctl_str(g, "committed"));
+	printf("table       %lld listeners, %lld services, %lld endpoints\n",
+	       ctl_int(n, "listeners"), ctl_int(n, "services"), ctl_int(n, "endpoints"));
+	printf("endpoints   %lld up, %lld down, %lld unknown, %lld unprobed, %lld draining, %lld "
+	       "disabled\n",
+	       ctl_int(n, "up"), ctl_int(n, "down"), ctl_int(n, "unknown"), ctl_int(n, "unprobed"),
+	       ctl_int(n, "draining"), ctl_int(n, "disabled"));
+	printf("you         %s (uid %lld)\n", ctl_str(a, "role"), ctl_int(a, "uid"));
+	json_decref(a);
+	return rc;
+}
+
+static void
+print_counters(const char *prefix, const json_t *o)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)o, key, v)
+	{
+		if (json_is_integer(v))
+			printf("%s%-20s %20lld\n", prefix, key, (long long)json_integer_value(v));
+		else if (json_is_object(v))
+			printf("%s%-20s count %lld, p50 %lld, p99 %lld, p99.9 %lld\n", prefix, key,
+			       ctl_int(v, "cnt"), ctl_int(v, "p50"), ctl_int(v, "p99"),
+			       ctl_int(v, "p999"));
+	}
+}
+
+int
+ctl_stats(struct ctl *c)
+{
+	int rc;
+	json_t *a = ctl_call(c, json_pack("{s:s}", "verb", "stats"), &rc), *o;
+	size_t i;
+
+	if (!a)
+		return rc;
+	printf("boot %s, generation %lld\n\nall workers\n", ctl_str(a, "boot_id"),
+	       ctl_int(a, "generation"));
+	print_counters("  ", json_object_get(a, "total"));
+	json_array_foreach(json_object_get(a, "workers"), i, o)
+	{
+		printf("\nworker %lld\n", ctl_int(o, "worker"));
+		print_counters("  ", o);
+	}
+	printf("\n");
+	for (size_t s = 0; s < sizeof(shows) / sizeof(shows[0]); s++) {
+		const char *what = shows[s].what;
+		if (strcmp(what, "drops") && strcmp(what, "ports"))
+			continue;
+		print_show(&shows[s], json_object_get(a, what));
+		printf("\n");
+	}
+	json_decref(a);
+	return rc;
+}
