@@ -19,6 +19,8 @@
 #define TEXT_MAX (1 << 20)
 #define CAPTURE_MAX (1u << 24) /* frames, unless --count asks for more */
 #define SPLIT_MAX 64
+#define ARP_MAX 64
+#define ARP_BYTES 60
 
 struct options {
 	const char *file, *pcap, *json;
@@ -26,6 +28,11 @@ struct options {
 	double pps, duration_s;
 	unsigned port, split;
 	bool has_dmac, has_smac, has_key, quiet;
+	struct {
+		uint8_t ip[4], target[4];
+		uint64_t mac;
+	} arp[ARP_MAX];
+	unsigned arp_cnt;
 	uint8_t key[SL_RSS_KEY_BYTES];
 };
 
@@ -51,6 +58,8 @@ static const struct row {
 	{"rss-key", "HEX", "80 digits: the key that decides which worker", 'k'},
 	{"dmac", "MAC", "destination MAC of all packets", 'd'},
 	{"smac", "MAC", "source MAC of all packets", 's'},
+	{"arp", "LIST", "IP,MAC,TARGET: an ARP answer ahead of the frames of a capture; repeatable",
+	 'a'},
 	{"port", "P", "whose packets to write (default 0)", 'p'},
 	{"pps", "N", "packets a second and port, instead of the file's rate", 'r'},
 	{"duration", "S", "stop sending after S seconds", 't'},
@@ -112,6 +121,22 @@ real(const char *text, double *ret_v)
 	return true;
 }
 
+static bool
+arp_option(struct options *o, const char *text)
+{
+	char ip[16], mac[18], target[16];
+	struct sl_addr a, t;
+
+	if (o->arp_cnt == ARP_MAX ||
+	    sscanf(text, "%15[0-9.],%17[0-9a-fA-F:],%15[0-9.]", ip, mac, target) != 3 ||
+	    sl_addr_parse(ip, &a) || sl_addr_parse(target, &t) ||
+	    sl_form_mac(mac, &o->arp[o->arp_cnt].mac))
+		return false;
+	memcpy(o->arp[o->arp_cnt].ip, a.b + 12, 4);
+	memcpy(o->arp[o->arp_cnt++].target, t.b + 12, 4);
+	return true;
+}
+
 static int
 option(struct options *o, const struct row *r, const char *v)
 {
@@ -153,6 +178,8 @@ option(struct options *o, const struct row *r, const char *v)
 	case 's':
 		o->has_smac = !sl_form_mac(v, &o->smac);
 		return o->has_smac ? 0 : bad(r->name, v, "not a MAC address");
+	case 'a':
+		return arp_option(o, v) ? 0 : bad(r->name, v, "not IPv4,MAC,IPv4, or more than 64");
 	case 'r':
 		return real(v, &o->pps) ? 0 : bad(r->name, v, "not a rate above 0");
 	default:
@@ -325,6 +352,45 @@ capture_fill(const struct sl_script_port *p, uint64_t n, unsigned split, const s
 	return rc ? rc : stop ? -EINTR : 0;
 }
 
+static void
+put_mac(uint8_t *p, uint64_t mac)
+{
+	for (int i = 5; i >= 0; i--, mac >>= 8)
+		p[i] = (uint8_t)mac;
+}
+
+/* A replayed capture must hold what nobody is there to answer: that neighbour i is at its MAC.  All go to the
+ * first part: one worker keeps the neighbours. */
+static int
+capture_arp(const struct options *o, uint64_t dmac, struct sl_pcap *w)
+{
+	static const uint8_t head[] = {0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2};
+	int rc = 0;
+
+	for (unsigned i = 0; i < o->arp_cnt && !rc; i++) {
+		uint8_t f[ARP_BYTES] = {0};
+
+		put_mac(f, dmac);
+		put_mac(f + 6, o->arp[i].mac);
+		memcpy(f + 12, head, sizeof(head));
+		put_mac(f + 22, o->arp[i].mac);
+		memcpy(f + 28, o->arp[i].ip, 4);
+		put_mac(f + 32, dmac);
+		memcpy(f + 38, o->arp[i].target, 4);
+		rc = sl_pcap_add(&w[0], f, sizeof(f));
+	}
+	return rc;
+}
+
+static uint64_t
+first_dmac(const struct sl_script_port *p)
+{
+	struct sl_frame f;
+
+	sl_frame_init(&f, p);
+	return f.now.dst_mac;
+}
+
 static int
 capture(const struct options *o, const struct sl_script *s)
 {
@@ -344,6 +410,8 @@ capture(const struct options *o, const struct sl_script *s)
 	int rc = capture_open(o, w, cnt);
 	bool opened = !rc;
 
+	if (!rc)
+		rc = capture_arp(o, first_dmac(p), w);
 	if (!rc)
 		rc = capture_fill(p, n, o->split, &rss, w);
 	for (unsigned i = 0; i < cnt; i++) {
