@@ -1,0 +1,561 @@
+/* The steps of image.h, for one object:
+ *
+ *   sum → head → fixed part (ranges) → sections (place, gaps) → records of each section
+ *
+ * A section whose place is wrong is reported and its records are left unread; everything else goes on,
+ * so that one look reports all that can be known.  Messages are only put together while the diag has
+ * room: a hostile object with a million wrong entries costs a million comparisons, not a million texts. */
+#include "dataplane/image_check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <openssl/evp.h>
+
+#include "lb/maglev.h"
+
+#define NOWHERE UINT32_MAX /* a problem of the fixed part, not of a record */
+
+struct check {
+	const uint8_t *bytes;
+	size_t size;
+	const char *what;
+	struct sl_diag *diag;
+	unsigned bad;
+	size_t end; /* of what has been laid out so far: fixed part and sections */
+	bool gaps;  /* every section so far was in place: bytes between them can be checked */
+};
+
+/* A section as declared: cnt records of `each` bytes at off. */
+struct section {
+	const char *name;
+	uint32_t cnt;
+	uint32_t off;
+	uint32_t min, max; /* of cnt */
+	uint32_t each;
+};
+
+static void bad(struct check *c, const char *section, uint32_t idx, const char *field,
+		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void
+bad(struct check *c, const char *section, uint32_t idx, const char *field, const char *fmt, ...)
+{
+	char path[128], text[512];
+	va_list ap;
+
+	c->bad++;
+	if (!c->diag)
+		return;
+	if (c->diag->cnt >= SL_DIAG_MAX) {
+		c->diag->more++;
+		return;
+	}
+	if (idx == NOWHERE)
+		snprintf(path, sizeof(path), "%s%s%s", section, *section && *field ? "." : "",
+			 field);
+	else
+		snprintf(path, sizeof(path), "%s[%u]%s%s", section, idx, *field ? "." : "", field);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sl_diag_add(c->diag, c->what, 0, path, NULL, "%s", text);
+}
+
+/* ---- fields ---- */
+
+static void
+check_range(struct check *c, const char *section, uint32_t idx, const char *field, uint32_t v,
+	    uint32_t min, uint32_t max)
+{
+	if (sl_unlikely(v < min || v > max))
+		bad(c, section, idx, field, "is %u, must be in [%u, %u]", v, min, max);
+}
+
+static void
+check_zero(struct check *c, const char *section, uint32_t idx, const char *field, uint32_t v)
+{
+	if (sl_unlikely(v != 0))
+		bad(c, section, idx, field, "is %u, must be 0", v);
+}
+
+static void
+check_name(struct check *c, const char *section, uint32_t idx, const char *field,
+	   const char name[SL_NAME_MAX])
+{
+	char shown[SL_NAME_MAX];
+
+	if (sl_likely(sl_name_ok(name)))
+		return;
+	for (unsigned i = 0; i < SL_NAME_MAX; i++)
+		shown[i] = (char)(name[i] > ' ' && name[i] < 0x7f ? name[i] : name[i] ? '?' : 0);
+	shown[SL_NAME_MAX - 1] = 0;
+	bad(c, section, idx, field,
+	    "\"%s\" is not a name: 1 to %d of A-Z a-z 0-9 . _ -, the first a letter or digit, "
+	    "padded with 0 to %d bytes",
+	    shown, SL_NAME_MAX - 1, SL_NAME_MAX);
+}
+
+static void
+check_unicast(struct check *c, const char *section, uint32_t idx, const char *field,
+	      const struct sl_addr *a)
+{
+	char text[SL_ADDR_STRLEN];
+
+	if (sl_unlikely(!sl_addr_src_ok(a)))
+		bad(c, section, idx, field, "%s is not a unicast address", sl_addr_format(a, text));
+}
+
+static void
+check_plen(struct check *c, const char *section, uint32_t idx, const struct sl_addr *a,
+	   uint32_t plen)
+{
+	check_range(c, section, idx, "plen", plen, sl_addr_is_v4(a) ? 96 : 0, 128);
+}
+
+static void
+check_order(struct check *c, const char *section, uint32_t idx, int order, const char *by)
+{
+	if (sl_unlikely(order >= 0))
+		bad(c, section, idx, "", "%s record %u; records must be sorted by %s and distinct",
+		    order == 0 ? "equals" : "stands behind, but sorts before,", idx - 1, by);
+}
+
+/* Marks slot in a bitmap; complains when it is out of range or taken. */
+static void
+check_slot(struct check *c, const char *section, uint32_t idx, uint32_t slot, uint32_t max,
+	   uint64_t *taken)
+{
+	if (slot >= max) {
+		bad(c, section, idx, "slot", "is %u, must be in [0, %u]", slot, max - 1);
+		return;
+	}
+	if (taken[slot / 64] & 1ull << slot % 64)
+		bad(c, section, idx, "slot", "%u is used by an earlier record", slot);
+	taken[slot / 64] |= 1ull << slot % 64;
+}
+
+/* ---- sections ---- */
+
+static void
+check_gap(struct check *c, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		if (sl_unlikely(c->bytes[i] != 0)) {
+			bad(c, "", NOWHERE, "",
+			    "byte %zu is 0x%02x, must be 0: it is in no section", i, c->bytes[i]);
+			return;
+		}
+}
+
+/* The first record of the section, or NULL: empty or not readable. */
+static const void *
+section_open(struct check *c, const struct section *s)
+{
+	uint64_t end = (uint64_t)s->off + (uint64_t)s->cnt * s->each;
+	unsigned before = c->bad;
+
+	check_range(c, s->name, NOWHERE, "cnt", s->cnt, s->min, s->max);
+	if (s->cnt == 0) {
+		if (s->off != 0)
+			bad(c, s->name, NOWHERE, "off", "is %u, must be 0 for an empty section",
+			    s->off);
+		return NULL;
+	}
+	if (s->off % 8 != 0)
+		bad(c, s->name, NOWHERE, "off", "is %u, must be a multiple of 8", s->off);
+	if (s->off < c->end)
+		bad(c, s->name, NOWHERE, "off",
+		    "is %u, but the bytes before %zu belong to what is declared earlier", s->off,
+		    c->end);
+	if (end > c->size)
+		bad(c, s->name, NOWHERE, "off",
+		    "%u records of %u bytes at %u end at %llu, behind the object's end at %zu",
+		    s->cnt, s->each, s->off, (unsigned long long)end, c->size);
+	if (c->bad != before) {
+		c->gaps = false;
+		return NULL;
+	}
+	if (c->gaps)
+		check_gap(c, c->end, s->off);
+	c->end = end;
+	return c->bytes + s->off;
+}
+
+static void
+sections_close(struct check *c)
+{
+	if (c->gaps)
+		check_gap(c, c->end, c->size);
+}
+
+/* ---- ROOT ---- */
+
+static void
+check_ref(struct check *c, const struct sl_img_ref *r, uint32_t i, uint64_t *slots)
+{
+	uint32_t kind = i == 0 ? SL_OBJ_NETWORK : i == 1 ? SL_OBJ_LISTENERS : SL_OBJ_SERVICE;
+
+	if (r->kind != kind)
+		bad(c, "refs", i, "kind",
+		    "is %u, must be %u (NETWORK, LISTENERS, then only SERVICE)", r->kind, kind);
+	check_range(c, "refs", i, "size", r->size, sizeof(struct sl_obj_head), SL_OBJ_MAX);
+	if (r->size % 8 != 0)
+		bad(c, "refs", i, "size", "is %u, must be a multiple of 8", r->size);
+	if (kind == SL_OBJ_SERVICE) {
+		check_slot(c, "refs", i, r->slot, SL_MAX_SERVICES, slots);
+		check_range(c, "refs", i, "incarnation", r->incarnation, 1, UINT16_MAX);
+	} else {
+		check_zero(c, "refs", i, "slot", r->slot);
+		check_zero(c, "refs", i, "incarnation", r->incarnation);
+	}
+}
+
+static void
+check_root(struct check *c)
+{
+	const struct sl_img_root *root = (const void *)c->bytes;
+	uint64_t slots[SL_MAX_SERVICES / 64] = {0};
+
+	check_name(c, "", NOWHERE, "name", root->name);
+	const struct sl_img_ref *refs =
+		section_open(c, &(struct section){"refs", root->ref_cnt, root->ref_off, 2,
+						  SL_MAX_SERVICES + 2, sizeof(*refs)});
+	for (uint32_t i = 0; refs && i < root->ref_cnt; i++)
+		check_ref(c, &refs[i], i, slots);
+}
+
+/* ---- NETWORK ---- */
+
+static int
+address_cmp(const struct sl_img_address *a, const struct sl_img_address *b)
+{
+	int d = memcmp(a->port, b->port, SL_NAME_MAX);
+
+	if (d == 0)
+		d = sl_addr_cmp(&a->addr, &b->addr);
+	return d ? d : (a->plen > b->plen) - (a->plen < b->plen);
+}
+
+static void
+check_address(struct check *c, const struct sl_img_address *a, uint32_t i)
+{
+	check_name(c, "addresses", i, "port", a->port);
+	check_unicast(c, "addresses", i, "addr", &a->addr);
+	check_plen(c, "addresses", i, &a->addr, a->plen);
+	check_zero(c, "addresses", i, "zero", a->zero);
+	if (i > 0)
+		check_order(c, "addresses", i, address_cmp(a - 1, a), "(port, addr, plen)");
+}
+
+static bool
+bits_behind(const struct sl_addr *a, unsigned plen)
+{
+	for (unsigned bit = plen; bit < 128; bit++)
+		if (a->b[bit / 8] & 0x80u >> bit % 8)
+			return true;
+	return false;
+}
+
+static void
+check_route(struct check *c, const struct sl_img_route *r, uint32_t i)
+{
+	char prefix[SL_ADDR_STRLEN], via[SL_ADDR_STRLEN];
+
+	check_plen(c, "routes", i, &r->prefix, r->plen);
+	if (r->plen <= 128 && bits_behind(&r->prefix, r->plen))
+		bad(c, "routes", i, "prefix", "%s has bits behind its length %u",
+		    sl_addr_format(&r->prefix, prefix), r->plen);
+	check_unicast(c, "routes", i, "via", &r->via);
+	if (sl_addr_is_v4(&r->prefix) != sl_addr_is_v4(&r->via))
+		bad(c, "routes", i, "via", "%s is not of the family of prefix %s",
+		    sl_addr_format(&r->via, via), sl_addr_format(&r->prefix, prefix));
+	check_zero(c, "routes", i, "zero", r->zero);
+	if (i > 0) {
+		int d = sl_addr_cmp(&r[-1].prefix, &r->prefix);
+		if (d == 0)
+			d = (r[-1].plen > r->plen) - (r[-1].plen < r->plen);
+		check_order(c, "routes", i, d, "(prefix, plen)");
+	}
+}
+
+static void
+check_network(struct check *c)
+{
+	const struct sl_img_network *n = (const void *)c->bytes;
+
+	const struct sl_img_address *a =
+		section_open(c, &(struct section){"addresses", n->address_cnt, n->address_off, 0,
+						  SL_MAX_ADDRESSES, sizeof(*a)});
+	for (uint32_t i = 0; a && i < n->address_cnt; i++)
+		check_address(c, &a[i], i);
+
+	const struct sl_img_route *r =
+		section_open(c, &(struct section){"routes", n->route_cnt, n->route_off, 0,
+						  SL_MAX_ROUTES, sizeof(*r)});
+	for (uint32_t i = 0; r && i < n->route_cnt; i++)
+		check_route(c, &r[i], i);
+}
+
+/* ---- LISTENERS ---- */
+
+static int
+listener_cmp(const struct sl_img_listener *a, const struct sl_img_listener *b)
+{
+	int d = sl_addr_cmp(&a->addr, &b->addr);
+
+	if (d == 0) /* wire order compares like the number when taken as bytes */
+		d = memcmp(&a->port_be, &b->port_be, sizeof(a->port_be));
+	return d ? d : (int)a->proto - (int)b->proto;
+}
+
+static void
+check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uint64_t *slots)
+{
+	check_unicast(c, "listeners", i, "addr", &l->addr);
+	if (l->port_be == 0)
+		bad(c, "listeners", i, "port", "is 0, must be in [1, 65535]");
+	if (l->proto != SL_IPPROTO_TCP && l->proto != SL_IPPROTO_UDP)
+		bad(c, "listeners", i, "proto", "is %u, must be %d (TCP) or %d (UDP)", l->proto,
+		    SL_IPPROTO_TCP, SL_IPPROTO_UDP);
+	if (l->mode != SL_MODE_L4)
+		bad(c, "listeners", i, "mode", "is %u, must be %d (l4)", l->mode, SL_MODE_L4);
+	check_range(c, "listeners", i, "ref", l->ref, 2, SL_MAX_SERVICES + 1);
+	check_slot(c, "listeners", i, l->slot, SL_MAX_LISTENERS, slots);
+	check_range(c, "listeners", i, "incarnation", l->incarnation, 1, UINT16_MAX);
+	check_name(c, "listeners", i, "name", l->name);
+	if (i > 0)
+		check_order(c, "listeners", i, listener_cmp(l - 1, l), "(addr, port, proto)");
+}
+
+static int
+by_listener_name(const void *a, const void *b, void *listeners)
+{
+	const struct sl_img_listener *l = listeners;
+
+	return memcmp(l[*(const uint16_t *)a].name, l[*(const uint16_t *)b].name, SL_NAME_MAX);
+}
+
+static void
+check_listener_names(struct check *c, const struct sl_img_listener *l, uint32_t cnt)
+{
+	uint16_t order[SL_MAX_LISTENERS];
+
+	for (uint32_t i = 0; i < cnt; i++)
+		order[i] = (uint16_t)i;
+	qsort_r(order, cnt, sizeof(order[0]), by_listener_name, (void *)(uintptr_t)l);
+	for (uint32_t i = 1; i < cnt; i++)
+		if (memcmp(l[order[i - 1]].name, l[order[i]].name, SL_NAME_MAX) == 0)
+			bad(c, "listeners", SL_MAX(order[i - 1], order[i]), "name",
+			    "\"%.*s\" is also the name of listeners[%u]", SL_NAME_MAX - 1,
+			    l[order[i]].name, SL_MIN(order[i - 1], order[i]));
+}
+
+static void
+check_listeners(struct check *c)
+{
+	const struct sl_img_listeners *ls = (const void *)c->bytes;
+	uint64_t slots[SL_MAX_LISTENERS / 64] = {0};
+
+	const struct sl_img_listener *l =
+		section_open(c, &(struct section){"listeners", ls->listener_cnt, ls->listener_off,
+						  0, SL_MAX_LISTENERS, sizeof(*l)});
+	if (!l)
+		return;
+	for (uint32_t i = 0; i < ls->listener_cnt; i++)
+		check_listener(c, &l[i], i, slots);
+	check_listener_names(c, l, ls->listener_cnt);
+}
+
+/* ---- SERVICE ---- */
+
+static void
+check_endpoint(struct check *c, const struct sl_img_endpoint *e, uint32_t i, uint8_t family,
+	       uint64_t *slots)
+{
+	char text[SL_ADDR_STRLEN];
+
+	check_unicast(c, "endpoints", i, "addr", &e->addr);
+	if ((family == 4) != sl_addr_is_v4(&e->addr))
+		bad(c, "endpoints", i, "addr", "%s is not of the service's family, IPv%u",
+		    sl_addr_format(&e->addr, text), family);
+	check_range(c, "endpoints", i, "weight", e->weight, 0, SL_MAX_WEIGHT);
+	check_slot(c, "endpoints", i, e->slot, SL_MAX_ENDPOINTS, slots);
+	check_range(c, "endpoints", i, "incarnation", e->incarnation, 1, UINT16_MAX);
+	check_zero(c, "endpoints", i, "zero", e->zero);
+	check_name(c, "endpoints", i, "name", e->name);
+	if (i > 0)
+		check_order(c, "endpoints", i, memcmp(e[-1].name, e->name, SL_NAME_MAX), "name");
+}
+
+/* Entries of the Maglev table or of the schedule.  endpoints NULL: they could not be read. */
+static void
+check_places(struct check *c, const char *name, const uint16_t *t, uint32_t cnt,
+	     const struct sl_img_endpoint *endpoints, uint32_t endpoint_cnt, bool weightless)
+{
+	unsigned beyond = 0;
+
+	for (uint32_t i = 0; i < cnt; i++) /* no branch: this goes over megabytes */
+		beyond |= t[i] >= endpoint_cnt;
+	if (!beyond && (!weightless || !endpoints))
+		return;
+	for (uint32_t i = 0; i < cnt; i++) {
+		if (t[i] >= endpoint_cnt)
+			bad(c, name, i, "", "is %u, must be in [0, %u]: an endpoint", t[i],
+			    endpoint_cnt - 1);
+		else if (endpoints && endpoints[t[i]].weight == 0)
+			bad(c, name, i, "", "is %u, an endpoint of weight 0", t[i]);
+	}
+}
+
+/* What maglev_cnt and sched_cnt must be, given what the endpoints weigh. */
+static void
+check_place_counts(struct check *c, const struct sl_img_service *s, bool weighs)
+{
+	bool rr = s->policy == SL_POLICY_ROUND_ROBIN;
+
+	if (weighs && rr && s->sched_cnt == 0)
+		bad(c, "sched", NOWHERE, "cnt",
+		    "is 0, must be in [1, %u]: the policy is round robin and some weight is over 0",
+		    SL_MAX_SCHED);
+	if (!(weighs && rr) && s->sched_cnt != 0)
+		bad(c, "sched", NOWHERE, "cnt", "is %u, must be 0: %s", s->sched_cnt,
+		    rr ? "no endpoint has weight" : "the policy is not round robin");
+	if (weighs && !rr && !sl_maglev_size_listed(s->maglev_cnt))
+		bad(c, "maglev", NOWHERE, "cnt",
+		    "is %u, must be one of the listed primes in [101, %u]", s->maglev_cnt,
+		    SL_MAX_MAGLEV);
+	if ((!weighs || rr) && s->maglev_cnt != 0)
+		bad(c, "maglev", NOWHERE, "cnt", "is %u, must be 0: %s", s->maglev_cnt,
+		    rr ? "the policy is round robin" : "no endpoint has weight");
+}
+
+static void
+check_service_fields(struct check *c, const struct sl_img_service *s)
+{
+	check_name(c, "", NOWHERE, "name", s->name);
+	check_range(c, "", NOWHERE, "policy", s->policy, SL_POLICY_MAGLEV, SL_POLICY_SOURCE_HASH);
+	check_range(c, "", NOWHERE, "forward", s->forward, SL_FORWARD_NAT, SL_FORWARD_DSR);
+	if (s->family != 4 && s->family != 6)
+		bad(c, "", NOWHERE, "family", "is %u, must be 4 or 6", s->family);
+	check_zero(c, "", NOWHERE, "zero0", s->zero0);
+	check_range(c, "", NOWHERE, "max_endpoints", s->max_endpoints, 1, SL_MAX_SERVICE_ENDPOINTS);
+}
+
+static void
+check_service(struct check *c)
+{
+	const struct sl_img_service *s = (const void *)c->bytes;
+	uint64_t slots[SL_MAX_ENDPOINTS / 64] = {0};
+	bool weighs = false, weightless = false;
+
+	check_service_fields(c, s);
+	const struct sl_img_endpoint *e =
+		section_open(c, &(struct section){"endpoints", s->endpoint_cnt, s->endpoint_off, 0,
+						  SL_MAX_SERVICE_ENDPOINTS, sizeof(*e)});
+	for (uint32_t i = 0; e && i < s->endpoint_cnt; i++) {
+		check_endpoint(c, &e[i], i, s->family, slots);
+		weighs |= e[i].weight > 0;
+		weightless |= e[i].weight == 0;
+	}
+	if (e || s->endpoint_cnt == 0)
+		check_place_counts(c, s, weighs);
+
+	const uint16_t *maglev =
+		section_open(c, &(struct section){"maglev", s->maglev_cnt, s->maglev_off, 0,
+						  SL_MAX_MAGLEV, sizeof(*maglev)});
+	if (maglev && s->endpoint_cnt)
+		check_places(c, "maglev", maglev, s->maglev_cnt, e, s->endpoint_cnt, weightless);
+	const uint16_t *sched =
+		section_open(c, &(struct section){"sched", s->sched_cnt, s->sched_off, 0,
+						  SL_MAX_SCHED, sizeof(*sched)});
+	if (sched && s->endpoint_cnt)
+		check_places(c, "sched", sched, s->sched_cnt, e, s->endpoint_cnt, weightless);
+}
+
+/* ---- any object ---- */
+
+static const struct {
+	const char *name;
+	size_t fixed; /* bytes before the first section */
+	void (*check)(struct check *c);
+} kinds[] = {
+	[SL_OBJ_ROOT] = {"ROOT", sizeof(struct sl_img_root), check_root},
+	[SL_OBJ_NETWORK] = {"NETWORK", sizeof(struct sl_img_network), check_network},
+	[SL_OBJ_LISTENERS] = {"LISTENERS", sizeof(struct sl_img_listeners), check_listeners},
+	[SL_OBJ_SERVICE] = {"SERVICE", sizeof(struct sl_img_service), check_service},
+};
+
+void
+sl_image_id(const void *bytes, size_t size, struct sl_obj_id *ret_id)
+{
+	/* Fails only without memory or without SHA-256 in the library: then no id is right. */
+	if (EVP_Digest(bytes, size, ret_id->b, NULL, EVP_sha256(), NULL) != 1)
+		memset(ret_id, 0, sizeof(*ret_id));
+}
+
+static void
+check_id(struct check *c, const struct sl_obj_id *id)
+{
+	struct sl_obj_id got;
+	char hex[2][2 * 8 + 1];
+
+	sl_image_id(c->bytes, c->size, &got);
+	if (memcmp(&got, id, sizeof(got)) == 0)
+		return;
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(hex[0] + 2 * i, 3, "%02x", got.b[i]);
+		snprintf(hex[1] + 2 * i, 3, "%02x", id->b[i]);
+	}
+	bad(c, "", NOWHERE, "id", "the bytes have SHA-256 %s…, but %s… was announced", hex[0],
+	    hex[1]);
+}
+
+static void
+check_head(struct check *c, enum sl_obj_kind kind)
+{
+	const struct sl_obj_head *h = (const void *)c->bytes;
+
+	if (h->magic != SL_OBJ_MAGIC)
+		bad(c, "head", NOWHERE, "magic", "is 0x%08x, must be 0x%08x: not a table object",
+		    h->magic, SL_OBJ_MAGIC);
+	if (h->version != SL_IMAGE_VERSION)
+		bad(c, "head", NOWHERE, "version",
+		    "is %u, this program reads %u: run sluiced and sluice-dataplane of one release",
+		    h->version, SL_IMAGE_VERSION);
+	if (h->kind != kind)
+		bad(c, "head", NOWHERE, "kind", "is %u, must be %u (%s)", h->kind, kind,
+		    kinds[kind].name);
+	if (h->size != c->size)
+		bad(c, "head", NOWHERE, "size", "is %u, but the object has %zu bytes", h->size,
+		    c->size);
+	check_zero(c, "head", NOWHERE, "zero", h->zero);
+	if (c->size < kinds[kind].fixed)
+		bad(c, "head", NOWHERE, "size", "is %zu, but %s takes at least %zu bytes", c->size,
+		    kinds[kind].name, kinds[kind].fixed);
+}
+
+int
+sl_image_check(const void *bytes, size_t size, enum sl_obj_kind kind, const struct sl_obj_id *id,
+	       const char *what, struct sl_diag *diag)
+{
+	struct check c = {.bytes = bytes, .size = size, .what = what, .diag = diag, .gaps = true};
+
+	SL_ASSERT(kind >= SL_OBJ_ROOT && kind <= SL_OBJ_SERVICE);
+	if (size < sizeof(struct sl_obj_head) || size > SL_OBJ_MAX || size % 8 != 0) {
+		bad(&c, "", NOWHERE, "size", "is %zu, must be a multiple of 8 in [%zu, %u]", size,
+		    sizeof(struct sl_obj_head), SL_OBJ_MAX);
+		return -EINVAL;
+	}
+	if (id)
+		check_id(&c, id);
+	unsigned before = c.bad;
+	check_head(&c, kind);
+	if (c.bad != before) /* what follows would be guessing */
+		return -EINVAL;
+	c.end = kinds[kind].fixed;
+	kinds[kind].check(&c);
+	sections_close(&c);
+	return c.bad ? -EINVAL : 0;
+}

@@ -1,0 +1,194 @@
+/* Text of an object, one record a line, stable: golden tests compare it.  Bytes that do not pass the check
+ * are not walked: then the text is what is wrong with them. */
+#include "dataplane/image_check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static const char *const kind_names[] = {
+	[SL_OBJ_ROOT] = "root",
+	[SL_OBJ_NETWORK] = "network",
+	[SL_OBJ_LISTENERS] = "listeners",
+	[SL_OBJ_SERVICE] = "service",
+};
+static const char *const policy_names[] = {
+	[SL_POLICY_MAGLEV] = "maglev",
+	[SL_POLICY_ROUND_ROBIN] = "round_robin",
+	[SL_POLICY_SOURCE_HASH] = "source_hash",
+};
+static const char *const forward_names[] = {
+	[SL_FORWARD_NAT] = "nat",
+	[SL_FORWARD_DSR] = "dsr",
+};
+
+static void
+dump_id(const struct sl_obj_id *id, FILE *f)
+{
+	for (unsigned i = 0; i < SL_ID_BYTES; i++)
+		fprintf(f, "%02x", id->b[i]);
+}
+
+static void
+dump_addr_port(const struct sl_addr *a, sl_be16 port_be, FILE *f)
+{
+	char text[SL_ADDR_STRLEN];
+
+	fprintf(f, sl_addr_is_v4(a) ? "%s:%u" : "[%s]:%u", sl_addr_format(a, text),
+		sl_from_be16(port_be));
+}
+
+/* Length as people write it: an IPv4 /24, not /120. */
+static void
+dump_prefix(const struct sl_addr *a, uint32_t plen, FILE *f)
+{
+	char text[SL_ADDR_STRLEN];
+
+	fprintf(f, "%s/%u", sl_addr_format(a, text), sl_addr_is_v4(a) ? plen - 96 : plen);
+}
+
+static void
+dump_root(const uint8_t *bytes, FILE *f)
+{
+	const struct sl_img_root *root = (const void *)bytes;
+	const struct sl_img_ref *r = (const void *)(bytes + root->ref_off);
+
+	fprintf(f, "name %s\nhash_seed %016" PRIx64 "\nrefs %u\n", root->name, root->hash_seed,
+		root->ref_cnt);
+	for (uint32_t i = 0; i < root->ref_cnt; i++, r++) {
+		fprintf(f, "  [%u] %s ", i, kind_names[r->kind]);
+		dump_id(&r->id, f);
+		fprintf(f, " size %u", r->size);
+		if (r->kind == SL_OBJ_SERVICE)
+			fprintf(f, " slot %u incarnation %u", r->slot, r->incarnation);
+		fputc('\n', f);
+	}
+}
+
+static void
+dump_network(const uint8_t *bytes, FILE *f)
+{
+	const struct sl_img_network *n = (const void *)bytes;
+	const struct sl_img_address *a = (const void *)(bytes + n->address_off);
+	const struct sl_img_route *r = (const void *)(bytes + n->route_off);
+	char via[SL_ADDR_STRLEN];
+
+	fprintf(f, "addresses %u\n", n->address_cnt);
+	for (uint32_t i = 0; i < n->address_cnt; i++, a++) {
+		fprintf(f, "  [%u] ", i);
+		dump_prefix(&a->addr, a->plen, f);
+		fprintf(f, " port %s\n", a->port);
+	}
+	fprintf(f, "routes %u\n", n->route_cnt);
+	for (uint32_t i = 0; i < n->route_cnt; i++, r++) {
+		fprintf(f, "  [%u] ", i);
+		dump_prefix(&r->prefix, r->plen, f);
+		fprintf(f, " via %s\n", sl_addr_format(&r->via, via));
+	}
+}
+
+static void
+dump_listeners(const uint8_t *bytes, FILE *f)
+{
+	const struct sl_img_listeners *ls = (const void *)bytes;
+	const struct sl_img_listener *l = (const void *)(bytes + ls->listener_off);
+
+	fprintf(f, "listeners %u\n", ls->listener_cnt);
+	for (uint32_t i = 0; i < ls->listener_cnt; i++, l++) {
+		fprintf(f, "  [%u] %s ", i, l->name);
+		dump_addr_port(&l->addr, l->port_be, f);
+		fprintf(f, " %s mode l4 ref %u slot %u incarnation %u\n",
+			l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", l->ref, l->slot,
+			l->incarnation);
+	}
+}
+
+/* How many places each endpoint has, and the first ones in order. */
+static void
+dump_places(const char *name, const uint16_t *t, uint32_t cnt, uint32_t endpoint_cnt, FILE *f)
+{
+	uint32_t *share = calloc(endpoint_cnt ? endpoint_cnt : 1, sizeof(*share));
+
+	fprintf(f, "%s %u\n", name, cnt);
+	if (cnt && share) {
+		for (uint32_t i = 0; i < cnt; i++)
+			share[t[i]]++;
+		fprintf(f, "  shares");
+		for (uint32_t i = 0; i < endpoint_cnt; i++)
+			fprintf(f, " %u", share[i]);
+		fprintf(f, "\n  places");
+		for (uint32_t i = 0; i < SL_MIN(cnt, 16u); i++)
+			fprintf(f, " %u", t[i]);
+		fprintf(f, cnt > 16 ? " …\n" : "\n");
+	}
+	free(share);
+}
+
+static void
+dump_service(const uint8_t *bytes, FILE *f)
+{
+	const struct sl_img_service *s = (const void *)bytes;
+	const struct sl_img_endpoint *e = (const void *)(bytes + s->endpoint_off);
+
+	fprintf(f, "name %s\npolicy %s\nforward %s\nfamily %u\nmax_endpoints %u\nendpoints %u\n",
+		s->name, policy_names[s->policy], forward_names[s->forward], s->family,
+		s->max_endpoints, s->endpoint_cnt);
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++, e++) {
+		fprintf(f, "  [%u] %s ", i, e->name);
+		dump_addr_port(&e->addr, e->port_be, f);
+		fprintf(f, " weight %u slot %u incarnation %u\n", e->weight, e->slot,
+			e->incarnation);
+	}
+	dump_places("maglev", (const void *)(bytes + s->maglev_off), s->maglev_cnt, s->endpoint_cnt,
+		    f);
+	dump_places("schedule", (const void *)(bytes + s->sched_off), s->sched_cnt, s->endpoint_cnt,
+		    f);
+}
+
+static void
+dump_problems(const struct sl_diag *d, FILE *f)
+{
+	char line[2048];
+
+	fprintf(f, "invalid object\n");
+	for (unsigned i = 0; i < d->cnt; i++) {
+		sl_diag_format(&d->items[i], line, sizeof(line));
+		fprintf(f, "  %s\n", line);
+	}
+	if (d->more)
+		fprintf(f, "  and %u more problems\n", d->more);
+}
+
+void
+sl_image_dump(const void *bytes, size_t size, FILE *f)
+{
+	const struct sl_obj_head *h = bytes;
+	struct sl_diag diag = {0};
+	struct sl_obj_id id;
+	uint16_t kind = size >= sizeof(*h) ? h->kind : 0;
+
+	if (kind < SL_OBJ_ROOT || kind > SL_OBJ_SERVICE) /* the check then says it is no ROOT */
+		kind = SL_OBJ_ROOT;
+	if (sl_image_check(bytes, size, kind, NULL, kind_names[kind], &diag)) {
+		dump_problems(&diag, f);
+		sl_diag_fini(&diag);
+		return;
+	}
+	sl_image_id(bytes, size, &id);
+	fprintf(f, "object %s version %u size %u id ", kind_names[kind], h->version, h->size);
+	dump_id(&id, f);
+	fputc('\n', f);
+	switch ((enum sl_obj_kind)kind) {
+	case SL_OBJ_ROOT:
+		dump_root(bytes, f);
+		break;
+	case SL_OBJ_NETWORK:
+		dump_network(bytes, f);
+		break;
+	case SL_OBJ_LISTENERS:
+		dump_listeners(bytes, f);
+		break;
+	case SL_OBJ_SERVICE:
+		dump_service(bytes, f);
+		break;
+	}
+}
