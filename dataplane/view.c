@@ -1,0 +1,613 @@
+/* Building, in the order the parts need each other (all of them run even when one complains):
+ *
+ *   refs ─▶ objects of the right kind and size ─▶ ports ─▶ fib (NETWORK)
+ *        └▶ services[] (names ascend) ─▶ listeners → service, families
+ *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
+ *           endpoints ─▶ hops[slot] ◀─ fib
+ *
+ * Every step is linear or a look-up in something sorted.  Both hashes are open addressing with linear
+ * probing and never change: VIPs at most a quarter full, because most packets should find theirs at
+ * the first compare; local addresses, asked for seldom, at most half. */
+#include "dataplane/view.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "dataplane/neigh.h"
+#include "lb/hash.h"
+
+#define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE… */
+
+struct build {
+	const struct sl_img_root *root;
+	const struct sl_img_ref *refs;
+	const struct sl_object *objs;
+	const struct sl_view_ports *ports;
+	struct sl_diag *diag;
+	const struct sl_img_network *net;
+	const struct sl_img_listeners *ls;
+	struct sl_view *v;
+	unsigned bad;
+	/* made by create, given to v */
+	struct sl_service *services;
+	uint32_t *listener_service;
+	uint32_t *vip_hash;
+	struct sl_local *locals;
+	uint16_t *address_port;
+	struct sl_fib *fib;
+	char known[512]; /* text: what addresses and routes there are; made at the first need */
+};
+
+static void bad(struct build *b, const char *path, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void
+bad(struct build *b, const char *path, const char *hint, const char *fmt, ...)
+{
+	char text[768];
+	va_list ap;
+
+	b->bad++;
+	if (!b->diag)
+		return;
+	if (b->diag->cnt >= SL_DIAG_MAX) {
+		b->diag->more++;
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sl_diag_add(b->diag, NULL, 0, path, hint, "%s", text);
+}
+
+/* ---- look-up ---- */
+
+static inline uint64_t
+vip_key(const struct sl_addr *addr, sl_be16 port, uint8_t proto)
+{
+	return sl_hash_fold(sl_load64(addr->b) ^ SL_HASH_P0 ^ (uint64_t)port << 40 ^
+				    (uint64_t)proto << 32,
+			    sl_load64(addr->b + 8) ^ SL_HASH_P1);
+}
+
+uint32_t
+sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port, uint8_t proto)
+{
+	for (uint64_t at = vip_key(addr, port, proto);; at++) {
+		uint32_t entry = v->vip_hash[at & v->vip_mask];
+		if (entry == 0)
+			return SL_VIEW_NONE;
+		const struct sl_img_listener *l = &v->listeners[entry - 1];
+		if (sl_likely(sl_addr_eq(&l->addr, addr) && l->port_be == port &&
+			      l->proto == proto))
+			return entry - 1;
+	}
+}
+
+static struct sl_local *
+local_place(const struct sl_local *locals, uint32_t mask, const struct sl_addr *addr)
+{
+	uint64_t at = vip_key(addr, 0, 0);
+
+	while (locals[at & mask].used && !sl_addr_eq(&locals[at & mask].addr, addr))
+		at++;
+	return (struct sl_local *)(uintptr_t)&locals[at & mask];
+}
+
+const struct sl_local *
+sl_view_local(const struct sl_view *v, const struct sl_addr *addr)
+{
+	const struct sl_local *l = local_place(v->locals, v->local_mask, addr);
+
+	return l->used ? l : NULL;
+}
+
+/* ---- pins ---- */
+
+static void
+pin_add(struct sl_view *v, unsigned worker, uint32_t add)
+{
+	/* Only this worker writes, so no read-modify-write is needed.  Release, with the acquire in
+	 * sl_view_pinned: whoever sees the pin gone sees all that its holder did with the view done. */
+	uint32_t cnt = atomic_load_explicit(&v->pins[worker].cnt, memory_order_relaxed);
+	atomic_store_explicit(&v->pins[worker].cnt, cnt + add, memory_order_release);
+}
+
+void
+sl_view_pin(struct sl_view *v, unsigned worker)
+{
+	pin_add(v, worker, 1);
+}
+
+void
+sl_view_unpin(struct sl_view *v, unsigned worker)
+{
+	SL_ASSERT(atomic_load_explicit(&v->pins[worker].cnt, memory_order_relaxed) > 0);
+	pin_add(v, worker, UINT32_MAX);
+}
+
+bool
+sl_view_pinned(const struct sl_view *v)
+{
+	for (unsigned i = 0; i < SL_VIEW_MAX_WORKERS; i++)
+		if (atomic_load_explicit(&v->pins[i].cnt, memory_order_acquire) != 0)
+			return true;
+	return false;
+}
+
+/* ---- objects ---- */
+
+static const void *
+section(const void *object, uint32_t cnt, uint32_t off)
+{
+	return cnt ? (const uint8_t *)object + off : NULL;
+}
+
+static void
+take_objects(struct build *b, const struct sl_object *root, unsigned obj_cnt)
+{
+	char path[32];
+
+	b->root = root->bytes;
+	b->refs = section(b->root, b->root->ref_cnt, b->root->ref_off);
+	if (b->root->ref_cnt != obj_cnt) {
+		bad(b, "refs", NULL, "root names %u objects, %u were given", b->root->ref_cnt,
+		    obj_cnt);
+		return;
+	}
+	for (uint32_t i = 0; i < obj_cnt; i++) {
+		const struct sl_obj_head *h = b->objs[i].bytes;
+		snprintf(path, sizeof(path), "refs[%u]", i);
+		if (h->kind != b->refs[i].kind)
+			bad(b, path, NULL, "names an object of kind %u, its bytes are of kind %u",
+			    b->refs[i].kind, h->kind);
+		if (b->objs[i].size != b->refs[i].size)
+			bad(b, path, NULL, "names an object of %u bytes, it has %zu",
+			    b->refs[i].size, b->objs[i].size);
+	}
+	if (b->bad)
+		return;
+	b->net = b->objs[0].bytes;
+	b->ls = b->objs[1].bytes;
+}
+
+/* ---- what messages show ---- */
+
+static void
+prefix_format(const struct sl_addr *a, uint32_t plen, char *buf, size_t size)
+{
+	char text[SL_ADDR_STRLEN];
+
+	snprintf(buf, size, "%s/%u", sl_addr_format(a, text), sl_addr_is_v4(a) ? plen - 96 : plen);
+}
+
+static void append(char *buf, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void
+append(char *buf, size_t size, const char *fmt, ...)
+{
+	size_t n = strlen(buf);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf + n, size - n, fmt, ap);
+	va_end(ap);
+}
+
+/* "addresses: 10.0.0.1/24 on front; routes: 0.0.0.0/0 via 10.0.0.254", the first few of each. */
+static const char *
+known(struct build *b)
+{
+	const struct sl_img_address *a = section(b->net, b->net->address_cnt, b->net->address_off);
+	const struct sl_img_route *r = section(b->net, b->net->route_cnt, b->net->route_off);
+	char text[SL_ADDR_STRLEN + 8], via[SL_ADDR_STRLEN];
+	enum { SHOWN = 4 };
+
+	if (b->known[0])
+		return b->known;
+	append(b->known, sizeof(b->known), "addresses: %s", a ? "" : "none");
+	for (uint32_t i = 0; i < SL_MIN(b->net->address_cnt, SHOWN); i++) {
+		prefix_format(&a[i].addr, a[i].plen, text, sizeof(text));
+		append(b->known, sizeof(b->known), "%s%s on %.16s", i ? ", " : "", text, a[i].port);
+	}
+	if (b->net->address_cnt > SHOWN)
+		append(b->known, sizeof(b->known), " and %u more", b->net->address_cnt - SHOWN);
+	append(b->known, sizeof(b->known), "; routes: %s", r ? "" : "none");
+	for (uint32_t i = 0; i < SL_MIN(b->net->route_cnt, SHOWN); i++) {
+		prefix_format(&r[i].prefix, r[i].plen, text, sizeof(text));
+		append(b->known, sizeof(b->known), "%s%s via %s", i ? ", " : "", text,
+		       sl_addr_format(&r[i].via, via));
+	}
+	if (b->net->route_cnt > SHOWN)
+		append(b->known, sizeof(b->known), " and %u more", b->net->route_cnt - SHOWN);
+	return b->known;
+}
+
+/* ---- NETWORK: ports, routes ---- */
+
+static int
+port_find(void *ctx, const char *name)
+{
+	const struct sl_view_ports *ports = ctx;
+
+	for (unsigned i = 0; i < ports->cnt; i++)
+		if (strcmp(ports->name[i], name) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* For the fib: an unknown port has been reported, routes and endpoints still shall be. */
+static int
+port_find_any(void *ctx, const char *name)
+{
+	int port = port_find(ctx, name);
+
+	return port < 0 ? 0 : port;
+}
+
+static void
+ports_format(const struct sl_view_ports *ports, char *buf, size_t size)
+{
+	snprintf(buf, size, "this dataplane's ports: %s", ports->cnt ? "" : "none");
+	for (unsigned i = 0; i < ports->cnt; i++)
+		append(buf, size, "%s%s", i ? ", " : "", ports->name[i]);
+}
+
+static void
+build_ports(struct build *b)
+{
+	const struct sl_img_address *a = section(b->net, b->net->address_cnt, b->net->address_off);
+	char path[48], hint[512], text[SL_ADDR_STRLEN + 8];
+
+	for (uint32_t i = 0; i < b->net->address_cnt; i++) {
+		int port = port_find((void *)(uintptr_t)b->ports, a[i].port);
+		b->address_port[i] = (uint16_t)SL_MAX(port, 0);
+		if (port >= 0)
+			continue;
+		snprintf(path, sizeof(path), "network.addresses[%u].port", i);
+		ports_format(b->ports, hint, sizeof(hint));
+		prefix_format(&a[i].addr, a[i].plen, text, sizeof(text));
+		bad(b, path, hint, "address %s is on port \"%s\", which does not exist", text,
+		    a[i].port);
+	}
+}
+
+static bool
+on_link(const struct build *b, const struct sl_addr *via)
+{
+	const struct sl_img_address *a = section(b->net, b->net->address_cnt, b->net->address_off);
+
+	for (uint32_t i = 0; i < b->net->address_cnt; i++)
+		if (sl_addr_is_v4(&a[i].addr) == sl_addr_is_v4(via) &&
+		    sl_addr_in(via, &a[i].addr, a[i].plen))
+			return true;
+	return false;
+}
+
+/* The fib stops at the first route it cannot resolve: say them all. */
+static void
+report_routes(struct build *b, uint32_t first)
+{
+	const struct sl_img_route *r = section(b->net, b->net->route_cnt, b->net->route_off);
+	unsigned before = b->bad;
+	char path[48], text[SL_ADDR_STRLEN + 8], via[SL_ADDR_STRLEN];
+
+	for (uint32_t i = 0; i < b->net->route_cnt; i++) {
+		if (on_link(b, &r[i].via))
+			continue;
+		snprintf(path, sizeof(path), "network.routes[%u].via", i);
+		prefix_format(&r[i].prefix, r[i].plen, text, sizeof(text));
+		bad(b, path, known(b), "route %s goes via %s, which no address makes on-link", text,
+		    sl_addr_format(&r[i].via, via));
+	}
+	if (b->bad == before)
+		bad(b, "network", known(b), "record %u cannot be resolved", first);
+}
+
+static int
+build_fib(struct build *b)
+{
+	uint32_t first = 0;
+	/* With no port at all every address has been reported. */
+	int err =
+		sl_fib_create(b->net, port_find_any, (void *)(uintptr_t)b->ports, &b->fib, &first);
+
+	if (err == -EINVAL)
+		report_routes(b, first);
+	return err == -ENOMEM ? err : 0;
+}
+
+/* ---- services, listeners, local addresses ---- */
+
+static void
+build_services(struct build *b)
+{
+	const char *before = NULL;
+	char path[32];
+
+	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
+		const struct sl_img_ref *ref = &b->refs[FIRST_SERVICE + i];
+		const struct sl_img_service *s = b->objs[FIRST_SERVICE + i].bytes;
+		b->services[i] = (struct sl_service){
+			.img = s,
+			.endpoints = section(s, s->endpoint_cnt, s->endpoint_off),
+			.maglev = section(s, s->maglev_cnt, s->maglev_off),
+			.sched = section(s, s->sched_cnt, s->sched_off),
+			.endpoint_cnt = s->endpoint_cnt,
+			.maglev_cnt = s->maglev_cnt,
+			.sched_cnt = s->sched_cnt,
+			.slot = ref->slot,
+			.policy = s->policy,
+			.forward = s->forward,
+			.family = s->family,
+			.incarnation = ref->incarnation,
+		};
+		if (before && memcmp(before, s->name, SL_NAME_MAX) >= 0) {
+			snprintf(path, sizeof(path), "refs[%u]", FIRST_SERVICE + i);
+			bad(b, path, NULL,
+			    "service \"%s\" follows service \"%s\": names must ascend and differ",
+			    s->name, before);
+		}
+		before = s->name;
+	}
+}
+
+static void
+build_own_addresses(struct build *b)
+{
+	const struct sl_img_address *a = b->v->addresses;
+
+	/* One address may be on several ports (a link-local one): the first record answers. */
+	for (uint32_t i = 0; i < b->v->address_cnt; i++) {
+		struct sl_local *l = local_place(b->locals, b->v->local_mask, &a[i].addr);
+		if (!l->used)
+			*l = (struct sl_local){a[i].addr, i, 1};
+	}
+}
+
+static void
+build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
+{
+	uint32_t cnt = b->v->service_cnt;
+	char path[48], text[SL_ADDR_STRLEN];
+
+	struct sl_local *local = local_place(b->locals, b->v->local_mask, &l->addr);
+	if (!local->used) {
+		*local = (struct sl_local){l->addr, SL_VIEW_NONE, 1};
+	} else if (local->address != SL_VIEW_NONE) {
+		snprintf(path, sizeof(path), "listeners[%u].addr", i);
+		bad(b, path, "give the listener an address of its own",
+		    "listener \"%s\": %s is the gateway's own address on port \"%s\"", l->name,
+		    sl_addr_format(&l->addr, text), b->v->addresses[local->address].port);
+	}
+
+	uint64_t at = vip_key(&l->addr, l->port_be, l->proto);
+	while (b->vip_hash[at & b->v->vip_mask])
+		at++;
+	b->vip_hash[at & b->v->vip_mask] = i + 1;
+
+	snprintf(path, sizeof(path), "listeners[%u].ref", i);
+	if (l->ref < FIRST_SERVICE || l->ref - FIRST_SERVICE >= cnt) {
+		bad(b, path, NULL, "listener \"%s\": is %u, the root has %u services from ref %d",
+		    l->name, l->ref, cnt, FIRST_SERVICE);
+		return;
+	}
+	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
+	if ((s->family == 4) != sl_addr_is_v4(&l->addr))
+		bad(b, path, "listener and service must be of one family",
+		    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
+		    sl_addr_format(&l->addr, text), s->img->name, s->family);
+	b->listener_service[i] = l->ref - FIRST_SERVICE;
+}
+
+/* ---- endpoints ---- */
+
+static void
+report_endpoint(struct build *b, uint32_t service, uint32_t endpoint, const char *hint,
+		const char *why)
+{
+	const struct sl_service *s = &b->services[service];
+	const struct sl_img_endpoint *e = &s->endpoints[endpoint];
+	char path[64], text[SL_ADDR_STRLEN];
+
+	snprintf(path, sizeof(path), "refs[%u].endpoints[%u]", FIRST_SERVICE + service, endpoint);
+	bad(b, path, hint, "endpoint \"%s\" of service \"%s\" at %s: %s", e->name, s->img->name,
+	    sl_addr_format(&e->addr, text), why);
+}
+
+static void
+report_slot(struct build *b, uint32_t service, uint32_t endpoint, const struct sl_hop *other)
+{
+	const struct sl_service *s = &b->services[other->service];
+	char why[256];
+
+	snprintf(why, sizeof(why), "slot %u is that of endpoint \"%s\" of service \"%s\"",
+		 b->services[service].endpoints[endpoint].slot, s->endpoints[other->endpoint].name,
+		 s->img->name);
+	report_endpoint(b, service, endpoint, NULL, why);
+}
+
+static void
+build_hop(struct build *b, uint32_t service, uint32_t endpoint)
+{
+	static const struct sl_addr none;
+	const struct sl_service *s = &b->services[service];
+	const struct sl_img_endpoint *e = &s->endpoints[endpoint];
+	struct sl_hop *h = &b->v->hops[e->slot];
+
+	if (h->incarnation) {
+		report_slot(b, service, endpoint, h);
+		return;
+	}
+	*h = (struct sl_hop){
+		.addr = e->addr,
+		.next = e->addr,
+		.port = e->port_be,
+		.incarnation = (uint16_t)e->incarnation,
+		.out_port = UINT16_MAX,
+		.forward = s->forward,
+		.family = s->family,
+		.service = service,
+		.endpoint = endpoint,
+		.address = SL_VIEW_NONE,
+		.neigh = SL_NEIGH_NONE,
+	};
+	if (sl_view_local(b->v, &e->addr)) {
+		report_endpoint(b, service, endpoint, "an endpoint is another machine",
+				"that is an address of the gateway or of a listener");
+		return;
+	}
+	if (!b->fib) /* its routes have been reported */
+		return;
+	const struct sl_fib_hop *f = sl_fib_find(b->fib, &e->addr);
+	if (!f) {
+		report_endpoint(b, service, endpoint, known(b), "no route to it");
+		return;
+	}
+	bool link = sl_addr_eq(&f->via, &none);
+	if (!link && s->forward == SL_FORWARD_DSR)
+		report_endpoint(b, service, endpoint, known(b),
+				"forward \"dsr\" needs it on-link, but it is behind a router");
+	if (!link)
+		h->next = f->via;
+	h->out_port = f->port;
+	h->address = f->address;
+}
+
+static void
+build_hops(struct build *b)
+{
+	for (uint32_t i = 0; i < b->v->service_cnt; i++)
+		for (uint32_t k = 0; k < b->services[i].endpoint_cnt; k++)
+			build_hop(b, i, k);
+}
+
+/* ---- the whole ---- */
+
+static uint32_t
+pow2_at_least(uint32_t n)
+{
+	uint32_t p = 16;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+/* Zeroed memory, aligned to a line. */
+static void *
+line_alloc(size_t bytes)
+{
+	void *p = aligned_alloc(SL_CACHE_LINE, (bytes + SL_CACHE_LINE) & ~(size_t)63);
+
+	if (p)
+		memset(p, 0, (bytes + SL_CACHE_LINE) & ~(size_t)63);
+	return p;
+}
+
+static uint32_t
+hops_needed(const struct build *b)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t i = FIRST_SERVICE; i < b->root->ref_cnt; i++) {
+		const struct sl_img_service *s = b->objs[i].bytes;
+		const struct sl_img_endpoint *e = section(s, s->endpoint_cnt, s->endpoint_off);
+		for (uint32_t k = 0; k < s->endpoint_cnt; k++)
+			cnt = SL_MAX(cnt, e[k].slot + 1);
+	}
+	return cnt;
+}
+
+static int
+alloc_parts(struct build *b)
+{
+	struct sl_view *v = b->v;
+
+	v->seed = b->root->hash_seed;
+	v->listener_cnt = b->ls->listener_cnt;
+	v->listeners = section(b->ls, b->ls->listener_cnt, b->ls->listener_off);
+	v->service_cnt = b->root->ref_cnt - FIRST_SERVICE;
+	v->address_cnt = b->net->address_cnt;
+	v->addresses = section(b->net, b->net->address_cnt, b->net->address_off);
+	v->hop_cnt = hops_needed(b);
+	v->vip_mask = pow2_at_least(4 * v->listener_cnt) - 1;
+	v->local_mask = pow2_at_least(2 * (v->listener_cnt + v->address_cnt)) - 1;
+
+	v->services = b->services = line_alloc(v->service_cnt * sizeof(*b->services));
+	v->listener_service = b->listener_service = line_alloc(v->listener_cnt * sizeof(uint32_t));
+	v->vip_hash = b->vip_hash = line_alloc((v->vip_mask + 1) * sizeof(uint32_t));
+	v->locals = b->locals = line_alloc((v->local_mask + 1) * sizeof(*b->locals));
+	v->address_port = b->address_port = line_alloc(v->address_cnt * sizeof(uint16_t));
+	v->hops = line_alloc(v->hop_cnt * sizeof(*v->hops));
+	return v->services && v->listener_service && v->vip_hash && v->locals && v->address_port &&
+			       v->hops
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int
+build_all(struct build *b)
+{
+	int err = alloc_parts(b);
+
+	if (err)
+		return err;
+	build_ports(b);
+	err = build_fib(b);
+	if (err)
+		return err;
+	b->v->fib = b->fib;
+	build_services(b);
+	build_own_addresses(b);
+	for (uint32_t i = 0; i < b->v->listener_cnt; i++)
+		build_listener(b, &b->v->listeners[i], i);
+	build_hops(b);
+	return 0;
+}
+
+int
+sl_view_create(const struct sl_object *root, const struct sl_obj_id *root_id, uint64_t generation,
+	       const struct sl_object *objs, unsigned obj_cnt, const struct sl_view_ports *ports,
+	       struct sl_diag *diag, struct sl_view **ret_view)
+{
+	struct build b = {.objs = objs, .ports = ports, .diag = diag};
+	int err = 0;
+
+	take_objects(&b, root, obj_cnt);
+	if (b.bad)
+		return -EINVAL;
+	b.v = line_alloc(sizeof(*b.v));
+	if (!b.v)
+		return -ENOMEM;
+	b.v->generation = generation;
+	b.v->root_id = *root_id;
+	err = build_all(&b);
+	if (err == 0 && b.bad)
+		err = -EINVAL;
+	if (err) {
+		sl_view_destroy(b.v);
+		return err;
+	}
+	*ret_view = b.v;
+	return 0;
+}
+
+void
+sl_view_destroy(struct sl_view *v)
+{
+	if (!v)
+		return;
+	sl_fib_destroy((struct sl_fib *)(uintptr_t)v->fib);
+	free((void *)(uintptr_t)v->services);
+	free((void *)(uintptr_t)v->listener_service);
+	free((void *)(uintptr_t)v->vip_hash);
+	free((void *)(uintptr_t)v->locals);
+	free((void *)(uintptr_t)v->address_port);
+	free(v->hops);
+	free(v);
+}

@@ -1,0 +1,427 @@
+/* A small compiler without slot map or history: arrays → objects.  Independent of mgmt/compile, so that a
+ * mistake there is not made twice. */
+#include "tests/dataplane/image_build.h"
+
+#include <stdlib.h>
+
+#include "lb/maglev.h"
+
+#define DIE(...)                                                                                   \
+	do {                                                                                       \
+		fprintf(stderr, "image_build: " __VA_ARGS__);                                      \
+		fputc('\n', stderr);                                                               \
+		abort();                                                                           \
+	} while (0)
+
+static const char *const default_ports[] = {"p0", "p1"};
+
+/* Number of records up to the end mark; `end` is the member that is NULL there. */
+#define COUNT(list, n, end)                                                                        \
+	({                                                                                         \
+		uint32_t n_ = (n);                                                                 \
+		if ((list) && n_ == 0)                                                             \
+			while ((list)[n_].end)                                                     \
+				n_++;                                                              \
+		n_;                                                                                \
+	})
+
+struct sl_addr
+sl_test_addr(const char *text)
+{
+	struct sl_addr a;
+
+	if (sl_addr_parse(text, &a))
+		DIE("\"%s\" is not an address", text);
+	return a;
+}
+
+void
+sl_test_addr_port(const char *text, struct sl_addr *ret_addr, sl_be16 *ret_port)
+{
+	char host[SL_ADDR_STRLEN + 2];
+	const char *colon = strrchr(text, ':'), *close = strchr(text, ']');
+	bool v6 = text[0] == '[' || (colon && strchr(text, ':') != colon);
+
+	if (v6 && (!close || colon < close))
+		colon = NULL;
+	size_t n = colon ? (size_t)(colon - text) : strlen(text);
+	if (n >= sizeof(host))
+		DIE("\"%s\" is not an address and port", text);
+	memcpy(host, text, n);
+	host[n] = 0;
+	if (n && host[n - 1] == ']')
+		host[n - 1] = 0;
+	*ret_addr = sl_test_addr(host + (host[0] == '['));
+	*ret_port = colon ? sl_to_be16(atoi(colon + 1)) : 0;
+}
+
+static void
+parse_prefix(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen)
+{
+	char host[SL_ADDR_STRLEN];
+	const char *slash = strchr(text, '/');
+
+	if (!slash || (size_t)(slash - text) >= sizeof(host))
+		DIE("\"%s\" is not address/length", text);
+	memcpy(host, text, (size_t)(slash - text));
+	host[slash - text] = 0;
+	*ret_addr = sl_test_addr(host);
+	*ret_plen = (uint32_t)atoi(slash + 1) + (sl_addr_is_v4(ret_addr) ? 96 : 0);
+}
+
+static void
+set_name(char to[SL_NAME_MAX], const char *name, const char *prefix, uint32_t i)
+{
+	char made[16];
+
+	snprintf(made, sizeof(made), "%s%u", prefix, i);
+	strncpy(to, name ? name : made, SL_NAME_MAX - 1);
+}
+
+/* ---- objects ---- */
+
+static size_t
+round8(size_t n)
+{
+	return (n + 7) & ~(size_t)7;
+}
+
+/* Zeroed object of the kind with room for `size` bytes. */
+static void *
+object_new(struct sl_object *o, enum sl_obj_kind kind, size_t size)
+{
+	struct sl_obj_head *h = calloc(1, round8(size));
+
+	if (!h)
+		DIE("out of memory");
+	*h = (struct sl_obj_head){SL_OBJ_MAGIC, SL_IMAGE_VERSION, (uint16_t)kind,
+				  (uint32_t)round8(size), 0};
+	*o = (struct sl_object){h, round8(size)};
+	return h;
+}
+
+static int
+address_cmp(const void *a, const void *b)
+{
+	const struct sl_img_address *x = a, *y = b;
+	int d = memcmp(x->port, y->port, SL_NAME_MAX);
+
+	if (d == 0)
+		d = sl_addr_cmp(&x->addr, &y->addr);
+	return d ? d : (int)x->plen - (int)y->plen;
+}
+
+static int
+route_cmp(const void *a, const void *b)
+{
+	const struct sl_img_route *x = a, *y = b;
+	int d = sl_addr_cmp(&x->prefix, &y->prefix);
+
+	return d ? d : (int)x->plen - (int)y->plen;
+}
+
+static void
+build_network(const struct sl_test_conf *c, struct sl_object *o)
+{
+	uint32_t na = COUNT(c->addresses, c->address_cnt, addr);
+	uint32_t nr = COUNT(c->routes, c->route_cnt, prefix);
+	size_t addresses = sizeof(struct sl_img_network);
+	size_t routes = addresses + na * sizeof(struct sl_img_address);
+	struct sl_img_network *n =
+		object_new(o, SL_OBJ_NETWORK, routes + nr * sizeof(struct sl_img_route));
+	struct sl_img_address *a = (void *)((char *)n + addresses);
+	struct sl_img_route *r = (void *)((char *)n + routes);
+
+	n->address_cnt = na;
+	n->address_off = na ? (uint32_t)addresses : 0;
+	n->route_cnt = nr;
+	n->route_off = nr ? (uint32_t)routes : 0;
+	for (uint32_t i = 0; i < na; i++) {
+		set_name(a[i].port, c->addresses[i].port, "p", 0);
+		parse_prefix(c->addresses[i].addr, &a[i].addr, &a[i].plen);
+	}
+	for (uint32_t i = 0; i < nr; i++) {
+		parse_prefix(c->routes[i].prefix, &r[i].prefix, &r[i].plen);
+		r[i].via = sl_test_addr(c->routes[i].via);
+	}
+	qsort(a, na, sizeof(*a), address_cmp);
+	qsort(r, nr, sizeof(*r), route_cmp);
+}
+
+/* A service of the configuration and its place there. */
+struct ordered {
+	const struct sl_test_service *conf;
+	uint32_t idx;
+	uint32_t first_slot;
+};
+
+static int
+ordered_cmp(const void *a, const void *b)
+{
+	const struct ordered *x = a, *y = b;
+
+	return strcmp(x->conf->name, y->conf->name);
+}
+
+static int
+listener_cmp(const void *a, const void *b)
+{
+	const struct sl_img_listener *x = a, *y = b;
+	int d = sl_addr_cmp(&x->addr, &y->addr);
+
+	if (d == 0)
+		d = memcmp(&x->port_be, &y->port_be, 2);
+	return d ? d : (int)x->proto - (int)y->proto;
+}
+
+static uint32_t
+service_ref(const struct ordered *order, uint32_t cnt, const char *name)
+{
+	struct ordered key = {.conf = &(struct sl_test_service){.name = name}};
+	const struct ordered *found = bsearch(&key, order, cnt, sizeof(*order), ordered_cmp);
+
+	if (!found)
+		DIE("listener of service \"%s\", which is not there", name);
+	return (uint32_t)(found - order) + 2;
+}
+
+static void
+build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint32_t services,
+		struct sl_object *o)
+{
+	uint32_t cnt = COUNT(c->listeners, c->listener_cnt, addr);
+	struct sl_img_listeners *ls =
+		object_new(o, SL_OBJ_LISTENERS, sizeof(*ls) + cnt * sizeof(struct sl_img_listener));
+	struct sl_img_listener *l = (void *)(ls + 1);
+
+	ls->listener_cnt = cnt;
+	ls->listener_off = cnt ? sizeof(*ls) : 0;
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct sl_test_listener *from = &c->listeners[i];
+		sl_test_addr_port(from->addr, &l[i].addr, &l[i].port_be);
+		l[i].proto = from->proto ? from->proto : SL_IPPROTO_TCP;
+		l[i].mode = SL_MODE_L4;
+		l[i].ref = service_ref(order, services, from->service);
+		l[i].slot = i;
+		l[i].incarnation = 1;
+		set_name(l[i].name, from->name, "l", i);
+	}
+	qsort(l, cnt, sizeof(*l), listener_cmp);
+}
+
+static int
+endpoint_cmp(const void *a, const void *b)
+{
+	const struct sl_img_endpoint *x = a, *y = b;
+
+	return memcmp(x->name, y->name, SL_NAME_MAX);
+}
+
+static bool
+fill_endpoints(const struct ordered *s, struct sl_img_endpoint *e)
+{
+	bool weighs = false;
+
+	for (uint32_t i = 0; i < s->conf->endpoint_cnt; i++) {
+		const struct sl_test_endpoint *from = &s->conf->endpoints[i];
+		sl_test_addr_port(from->addr, &e[i].addr, &e[i].port_be);
+		e[i].weight = from->weight == SL_TEST_WEIGHT_0 ? 0
+			      : from->weight                   ? from->weight
+							       : 1;
+		e[i].slot = from->slot ? from->slot : s->first_slot + i;
+		e[i].incarnation = from->incarnation ? from->incarnation : 1;
+		set_name(e[i].name, from->name, "e", i);
+		weighs |= e[i].weight > 0;
+	}
+	qsort(e, s->conf->endpoint_cnt, sizeof(*e), endpoint_cmp);
+	return weighs;
+}
+
+/* Everything but the tables, into a scratch object with room for them. */
+static void
+build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_object *o)
+{
+	const struct sl_test_service *from = s->conf;
+	uint32_t cnt = from->endpoint_cnt, sched_cnt = 0;
+	uint32_t max = from->max_endpoints ? from->max_endpoints : SL_MAX(cnt, 1u);
+	size_t table = sizeof(struct sl_img_service) + cnt * sizeof(struct sl_img_endpoint);
+	uint32_t places = sl_maglev_size(max);
+	struct sl_img_service *v =
+		object_new(o, SL_OBJ_SERVICE, table + 2 * SL_MAX(places, SL_MAX_SCHED));
+	struct sl_img_endpoint *e = (void *)(v + 1);
+	uint16_t *t = (void *)((char *)v + table);
+	struct sl_maglev_node *nodes = calloc(cnt + 1, sizeof(*nodes));
+
+	set_name(v->name, from->name, "s", 0);
+	v->policy = from->policy ? from->policy : SL_POLICY_MAGLEV;
+	v->forward = from->forward ? from->forward : SL_FORWARD_NAT;
+	v->max_endpoints = max;
+	v->endpoint_cnt = cnt;
+	v->endpoint_off = cnt ? sizeof(*v) : 0;
+	bool weighs = fill_endpoints(s, e);
+	v->family = from->family ? from->family : cnt && !sl_addr_is_v4(&e[0].addr) ? 6 : 4;
+	for (uint32_t i = 0; i < cnt; i++)
+		nodes[i] = (struct sl_maglev_node){e[i].name, e[i].weight};
+	if (weighs && v->policy == SL_POLICY_ROUND_ROBIN) {
+		if (sl_maglev_schedule(nodes, cnt, t, SL_MAX_SCHED, &sched_cnt))
+			DIE("no schedule for service \"%s\"", from->name);
+		v->sched_cnt = sched_cnt;
+		v->sched_off = (uint32_t)table;
+	} else if (weighs) {
+		uint64_t seed = c->hash_seed ? c->hash_seed : 0x5eedull;
+		if (sl_maglev_build(nodes, cnt, seed, t, places))
+			DIE("no Maglev table for service \"%s\"", from->name);
+		v->maglev_cnt = places;
+		v->maglev_off = (uint32_t)table;
+	}
+	free(nodes);
+	o->size = v->head.size = (uint32_t)round8(table + 2 * (v->maglev_cnt + v->sched_cnt));
+	void *shrunk = realloc(v, o->size); /* so that ASan sees the true end */
+	o->bytes = shrunk ? shrunk : v;
+}
+
+static struct ordered *
+order_services(const struct sl_test_conf *c, uint32_t *ret_cnt)
+{
+	uint32_t cnt = COUNT(c->services, c->service_cnt, name), slot = 0;
+	struct ordered *order = calloc(cnt + 1, sizeof(*order));
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		order[i] = (struct ordered){&c->services[i], i, slot};
+		slot += c->services[i].endpoint_cnt;
+	}
+	qsort(order, cnt, sizeof(*order), ordered_cmp);
+	*ret_cnt = cnt;
+	return order;
+}
+
+void
+sl_test_image_build(const struct sl_test_conf *c, struct sl_test_image *ret_image)
+{
+	uint32_t services;
+	struct ordered *order = order_services(c, &services);
+	struct sl_test_image im = {.obj_cnt = services + 2};
+
+	im.objs = calloc(im.obj_cnt, sizeof(*im.objs));
+	build_network(c, &im.objs[0]);
+	build_listeners(c, order, services, &im.objs[1]);
+	for (uint32_t i = 0; i < services; i++)
+		build_service(c, &order[i], &im.objs[2 + i]);
+
+	struct sl_img_root *root = object_new(
+		&im.root, SL_OBJ_ROOT, sizeof(*root) + im.obj_cnt * sizeof(struct sl_img_ref));
+	struct sl_img_ref *ref = (void *)(root + 1);
+	root->hash_seed = c->hash_seed ? c->hash_seed : 0x5eedull;
+	root->ref_cnt = im.obj_cnt;
+	root->ref_off = sizeof(*root);
+	set_name(root->name, "test", "", 0);
+	for (uint32_t i = 0; i < im.obj_cnt; i++) {
+		ref[i].kind = ((const struct sl_obj_head *)im.objs[i].bytes)->kind;
+		ref[i].slot = i < 2 ? 0 : order[i - 2].idx;
+		ref[i].incarnation = i < 2 ? 0 : 1;
+	}
+	free(order);
+	sl_test_image_reseal(&im);
+	*ret_image = im;
+}
+
+void
+sl_test_image_reseal(struct sl_test_image *im)
+{
+	struct sl_img_root *root = sl_test_bytes(&im->root);
+	struct sl_img_ref *ref = (void *)((char *)root + root->ref_off);
+
+	for (uint32_t i = 0; i < im->obj_cnt; i++) {
+		sl_image_id(im->objs[i].bytes, im->objs[i].size, &ref[i].id);
+		ref[i].size = (uint32_t)im->objs[i].size;
+	}
+	sl_image_id(im->root.bytes, im->root.size, &im->root_id);
+}
+
+void
+sl_test_image_free(struct sl_test_image *im)
+{
+	for (uint32_t i = 0; i < im->obj_cnt; i++)
+		free(sl_test_bytes(&im->objs[i]));
+	free(im->objs);
+	free(sl_test_bytes(&im->root));
+	*im = (struct sl_test_image){0};
+}
+
+/* ---- views ---- */
+
+int
+sl_test_image_view(const struct sl_test_image *im, const struct sl_test_conf *c,
+		   struct sl_diag *diag, struct sl_view **ret_view)
+{
+	struct sl_view_ports ports = {0};
+	int err = sl_image_check(im->root.bytes, im->root.size, SL_OBJ_ROOT, &im->root_id, "root",
+				 diag);
+	const struct sl_img_root *root = im->root.bytes;
+
+	if (err)
+		return err;
+	const struct sl_img_ref *ref = (const void *)((const char *)root + root->ref_off);
+	for (uint32_t i = 0; i < im->obj_cnt; i++) {
+		char what[24];
+		snprintf(what, sizeof(what), "object %u", i);
+		int one = sl_image_check(im->objs[i].bytes, im->objs[i].size, ref[i].kind,
+					 &ref[i].id, what, diag);
+		err = err ? err : one;
+	}
+	if (err)
+		return err;
+	while (ports.cnt < SL_VIEW_MAX_PORTS && c->ports[ports.cnt]) {
+		ports.name[ports.cnt] = c->ports[ports.cnt];
+		ports.cnt++;
+	}
+	for (; !c->ports[0] && ports.cnt < SL_ARRAY_CNT(default_ports); ports.cnt++)
+		ports.name[ports.cnt] = default_ports[ports.cnt];
+	return sl_view_create(&im->root, &im->root_id, c->generation ? c->generation : 1, im->objs,
+			      im->obj_cnt, &ports, diag, ret_view);
+}
+
+/* Views of sl_test_view and the objects they stand on. */
+static struct held {
+	struct held *next;
+	struct sl_view *view;
+	struct sl_test_image image;
+} * all;
+
+struct sl_view *
+sl_test_view(const struct sl_test_conf *c)
+{
+	struct held *h = calloc(1, sizeof(*h));
+	struct sl_diag diag = {0};
+	char line[2048];
+
+	sl_test_image_build(c, &h->image);
+	if (sl_test_image_view(&h->image, c, &diag, &h->view)) {
+		for (unsigned i = 0; i < diag.cnt; i++) {
+			sl_diag_format(&diag.items[i], line, sizeof(line));
+			fprintf(stderr, "image_build: %s\n", line);
+		}
+		DIE("the configuration is refused");
+	}
+	sl_diag_fini(&diag);
+	h->next = all;
+	all = h;
+	return h->view;
+}
+
+void
+sl_test_view_free(struct sl_view *v)
+{
+	for (struct held **p = &all; *p; p = &(*p)->next) {
+		struct held *h = *p;
+		if (h->view != v)
+			continue;
+		*p = h->next;
+		sl_view_destroy(v);
+		sl_test_image_free(&h->image);
+		free(h);
+		return;
+	}
+	if (v)
+		DIE("not a view of sl_test_view");
+}

@@ -1,0 +1,106 @@
+/* image_build — valid objects and views from a few C arrays, for tests.
+ *
+ *   static const struct sl_test_endpoint eps[] = {{.addr = "10.0.0.11:80"}, {.addr = "10.0.0.12:80"}};
+ *   struct sl_test_conf conf = {
+ *           .addresses = SL_TEST_LIST(struct sl_test_address, {"p0", "10.0.0.1/24"}),
+ *           .services = SL_TEST_LIST(struct sl_test_service, {"web", .endpoints = eps, .endpoint_cnt = 2}),
+ *           .listeners = SL_TEST_LIST(struct sl_test_listener, {.addr = "203.0.113.10:80", .service = "web"}),
+ *   };
+ *   struct sl_view *v = sl_test_view(&conf);
+ *   …
+ *   sl_test_view_free(v);
+ *
+ * Arrays end at the first record whose name or address is NULL (SL_TEST_LIST adds one), or at cnt when that
+ * is not 0.  SL_TEST_LIST lives as long as the block it stands in: do not return it.  Anything else that is 0 or NULL is filled in, as
+ * said below.  Slots follow the order of the configuration (endpoints: over all services).
+ * What does not parse ends the process with a message: it is the test that is wrong.
+ */
+#ifndef SL_TESTS_IMAGE_BUILD_H
+#define SL_TESTS_IMAGE_BUILD_H
+
+#include "dataplane/image_check.h"
+#include "dataplane/view.h"
+
+#define SL_TEST_LIST(type, ...) ((const type[]){__VA_ARGS__, {0}})
+#define SL_TEST_WEIGHT_0 UINT16_MAX /* weight 0; plain 0 means 1 */
+
+struct sl_test_address {
+	const char *port;
+	const char *addr; /* "10.0.0.1/24", bits behind the length allowed */
+};
+
+struct sl_test_route {
+	const char *prefix; /* "0.0.0.0/0" */
+	const char *via;
+};
+
+struct sl_test_endpoint {
+	const char *addr;     /* "10.0.0.11:80", "[2001:db8::11]:80"; without port: keep it */
+	const char *name;     /* NULL: "e0", "e1" … in order */
+	uint16_t weight;      /* 0: 1; SL_TEST_WEIGHT_0 */
+	uint32_t slot;        /* 0: its place among all endpoints of the configuration */
+	uint32_t incarnation; /* 0: 1 */
+};
+
+struct sl_test_service {
+	const char *name;
+	const struct sl_test_endpoint *endpoints;
+	uint32_t endpoint_cnt;
+	uint8_t policy;         /* 0: MAGLEV */
+	uint8_t forward;        /* 0: NAT */
+	uint8_t family;         /* 0: of the first endpoint; 4 without any */
+	uint32_t max_endpoints; /* 0: endpoint_cnt, at least 1; sizes the Maglev table */
+};
+
+struct sl_test_listener {
+	const char *addr; /* "203.0.113.10:80" */
+	const char *service;
+	uint8_t proto;    /* 0: TCP */
+	const char *name; /* NULL: "l0", "l1" … in order */
+};
+
+struct sl_test_conf {
+	uint64_t generation;                     /* 0: 1 */
+	uint64_t hash_seed;                      /* 0: a constant */
+	const char *ports[SL_VIEW_MAX_PORTS];    /* none: "p0", "p1" */
+	const struct sl_test_address *addresses; /* NULL: none, as the following */
+	const struct sl_test_route *routes;
+	const struct sl_test_service *services;
+	const struct sl_test_listener *listeners;
+	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt; /* 0: up to the end mark */
+};
+
+/* The objects of a generation, each valid for itself. */
+struct sl_test_image {
+	struct sl_object root;
+	struct sl_obj_id root_id;
+	struct sl_object *objs; /* [obj_cnt] NETWORK, LISTENERS, SERVICE… */
+	unsigned obj_cnt;
+};
+
+void sl_test_image_build(const struct sl_test_conf *conf, struct sl_test_image *ret_image);
+void sl_test_image_free(struct sl_test_image *image);
+
+/* The objects' bytes are malloc'ed and may be changed by the test; sl_test_image_reseal then writes ids and
+ * sizes of all objects into the root's refs and makes root_id anew. */
+void sl_test_image_reseal(struct sl_test_image *image);
+static inline void *
+sl_test_bytes(const struct sl_object *o)
+{
+	return (void *)(uintptr_t)o->bytes;
+}
+
+/* Check of all objects and creation of the view.  0, -EINVAL with all problems in diag (or NULL).
+ * The image must outlive the view. */
+int sl_test_image_view(const struct sl_test_image *image, const struct sl_test_conf *conf,
+		       struct sl_diag *diag, struct sl_view **ret_view);
+
+/* All at once.  A configuration that is refused ends the process with the reasons on stderr. */
+struct sl_view *sl_test_view(const struct sl_test_conf *conf);
+void sl_test_view_free(struct sl_view *v);
+
+/* Strings as above; end the process when they do not parse. */
+struct sl_addr sl_test_addr(const char *text);
+void sl_test_addr_port(const char *text, struct sl_addr *ret_addr, sl_be16 *ret_port);
+
+#endif
