@@ -1,6 +1,7 @@
 #include "mgmt/conf_value.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -278,7 +279,7 @@ distance(const char *a, const char *b)
 	size_t n = strlen(a), m = strlen(b);
 
 	if (n >= MAX || m >= MAX)
-		return MAX;
+		return UINT_MAX;
 	for (size_t j = 0; j <= m; j++)
 		rows[0][j] = (unsigned)j;
 	for (size_t i = 1; i <= n; i++) {
@@ -299,7 +300,7 @@ int
 sl_value_nearest(const char *text, const char *const *words, unsigned n)
 {
 	int best = -1;
-	unsigned best_d = (unsigned)(strlen(text) + 2) / 3 + 1;
+	unsigned third = (unsigned)strlen(text) / 3, best_d = SL_MAX(third, 1) + 1;
 
 	for (unsigned i = 0; i < n; i++) {
 		unsigned d = distance(text, words[i]);

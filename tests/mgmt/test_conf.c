@@ -1,0 +1,409 @@
+/* Text → structs, or every problem of the text. */
+#include "mgmt/conf.h"
+
+#include <errno.h>
+
+#include "files.h"
+#include "mgmt/conf_scan.h"
+#include "mgmt/conf_value.h"
+
+#define GATEWAY "gateway = { name = \"g\"; };\n"
+#define SERVICE(keys) GATEWAY "services = ( { name = \"s\"; forward = \"nat\"; " keys " } );\n"
+
+/* The text lies right before a page that must not be touched. */
+static int
+parse(const char *text, size_t len, struct sl_diag *diag, struct sl_conf **ret_conf)
+{
+	uint8_t *guarded = guard_buf(len);
+
+	memcpy(guarded, text, len);
+	int err = sl_conf_parse("t.conf", (char *)guarded, len, diag, ret_conf);
+	guard_free(guarded, len);
+	return err;
+}
+
+static struct sl_conf *
+parse_good(const char *text)
+{
+	struct sl_diag diag = {0};
+	struct sl_conf *c = NULL;
+	char line[2048];
+
+	int err = parse(text, strlen(text), &diag, &c);
+	for (unsigned i = 0; i < diag.cnt; i++) {
+		sl_diag_format(&diag.items[i], line, sizeof(line));
+		printf("\n  %s", line);
+	}
+	CU_ASSERT_EQUAL_FATAL(err, 0);
+	CU_ASSERT_EQUAL(diag.cnt, 0);
+	sl_diag_fini(&diag);
+	return c;
+}
+
+/* The problems as text, a line each; "" when the text was taken. */
+static char *
+problems_of(const char *file, const char *text, size_t len)
+{
+	struct sl_diag diag = {0};
+	struct sl_conf *c = NULL;
+	char line[2048], *out = NULL;
+	size_t out_len;
+	FILE *f = open_memstream(&out, &out_len);
+
+	int err = sl_conf_parse(file, text, len, &diag, &c);
+	CU_ASSERT_EQUAL(err, diag.cnt ? -EINVAL : 0);
+	CU_ASSERT_EQUAL(c == NULL, err != 0);
+	for (unsigned i = 0; i < diag.cnt; i++) {
+		sl_diag_format(&diag.items[i], line, sizeof(line));
+		fprintf(f, "%s\n", line);
+	}
+	fclose(f);
+	sl_diag_fini(&diag);
+	sl_conf_free(c);
+	return out;
+}
+
+static void
+compare_problems(const char *path, const char *stem)
+{
+	char err_path[4096], file[300];
+	size_t len;
+	char *text = file_read(path, &len);
+
+	snprintf(file, sizeof(file), "%s.conf", stem);
+	snprintf(err_path, sizeof(err_path), "%.*s.err", (int)strlen(path) - 5, path);
+	char *got = problems_of(file, text, len);
+	CU_ASSERT_STRING_NOT_EQUAL(got, "");
+	CU_ASSERT(golden_is(err_path, got));
+	free(got);
+	free(text);
+}
+
+static void
+every_bad_file_gives_exactly_its_errors(void)
+{
+	CU_ASSERT(golden_each(SL_GOLDEN "/bad", compare_problems) >= 10);
+}
+
+static void
+every_value_reaches_its_field(void)
+{
+	size_t len;
+	char *text = file_read(SL_GOLDEN "/edge.conf", &len);
+	struct sl_conf *c = parse_good(text);
+	const struct sl_conf_service *web = &c->services[0];
+	struct sl_addr a;
+
+	free(text);
+	CU_ASSERT_STRING_EQUAL(c->name, "edge-1");
+	CU_ASSERT_EQUAL(c->hash_seed, 0x00112233445566ffu);
+	CU_ASSERT_EQUAL(c->address_cnt, 3);
+	CU_ASSERT_EQUAL(c->route_cnt, 2);
+	CU_ASSERT_EQUAL(c->service_cnt, 4);
+	CU_ASSERT_EQUAL(c->listener_cnt, 4);
+	CU_ASSERT_STRING_EQUAL(c->addresses[1].port, "back");
+	CU_ASSERT_EQUAL(c->addresses[1].plen, 96 + 24);
+	CU_ASSERT_EQUAL(c->addresses[2].plen, 64);
+	CU_ASSERT_EQUAL(c->routes[0].plen, 96);
+	CU_ASSERT_EQUAL(c->routes[1].plen, 48);
+	CU_ASSERT_EQUAL(c->addresses[0].line, 5);
+
+	CU_ASSERT_EQUAL(web->forward, SL_FORWARD_NAT);
+	CU_ASSERT_EQUAL(web->policy, SL_POLICY_MAGLEV);
+	CU_ASSERT_EQUAL(web->max_endpoints, 2);
+	CU_ASSERT_EQUAL(web->slow_start_ms, 30000);
+	CU_ASSERT_EQUAL(web->health.type, SL_HEALTH_HTTP);
+	CU_ASSERT_EQUAL(web->health.interval_ms, 2000);
+	CU_ASSERT_EQUAL(web->health.timeout_ms, 1000);
+	CU_ASSERT_EQUAL(web->health.rise, 1);
+	CU_ASSERT_EQUAL(web->health.fall, 2);
+	CU_ASSERT_EQUAL(web->health.jitter_pct, 20);
+	CU_ASSERT_EQUAL(web->health.port, 8080);
+	CU_ASSERT_STRING_EQUAL(web->health.path, "/ready");
+	CU_ASSERT_STRING_EQUAL(web->health.host, "web.example");
+	CU_ASSERT_EQUAL_FATAL(web->health.expect_cnt, 2);
+	CU_ASSERT_EQUAL(web->health.expect[0].hi, 200);
+	CU_ASSERT_EQUAL(web->health.expect[1].lo, 300);
+	CU_ASSERT_EQUAL(web->health.expect[1].hi, 399);
+
+	CU_ASSERT_STRING_EQUAL(web->endpoints[0].name, "web-2");
+	CU_ASSERT_EQUAL(web->endpoints[0].weight, 3);
+	CU_ASSERT(sl_addr_eq(&web->endpoints[0].probe_addr, &web->endpoints[0].addr));
+	CU_ASSERT_EQUAL(web->endpoints[0].probe_port, 0);
+	CU_ASSERT_EQUAL(sl_addr_parse("127.0.0.1", &a), 0);
+	CU_ASSERT(sl_addr_eq(&web->endpoints[1].probe_addr, &a));
+	CU_ASSERT_EQUAL(web->endpoints[1].probe_port, 9000);
+	CU_ASSERT_EQUAL(c->services[1].policy, SL_POLICY_SOURCE_HASH);
+	CU_ASSERT_EQUAL(c->services[1].forward, SL_FORWARD_DSR);
+	CU_ASSERT_EQUAL(c->services[2].endpoints[2].weight, 0);
+	CU_ASSERT_EQUAL(c->listeners[1].proto, SL_IPPROTO_UDP);
+	CU_ASSERT_EQUAL(c->listeners[2].port, 9000); /* written 0x2328 */
+	CU_ASSERT_STRING_EQUAL(c->listeners[2].service, "batch");
+	CU_ASSERT_EQUAL(c->listeners[0].mode, SL_MODE_L4);
+	sl_conf_free(c);
+}
+
+static void
+an_absent_key_has_the_default_of_the_key_table(void)
+{
+	struct sl_conf *c = parse_good(
+		SERVICE("endpoints = ( { name = \"e\"; address = \"192.0.2.9\"; port = 1; } );"));
+	const struct sl_conf_service *s = &c->services[0];
+
+	CU_ASSERT_EQUAL(c->hash_seed, 0x536c756963653031u);
+	CU_ASSERT_EQUAL(s->policy, SL_POLICY_MAGLEV);
+	CU_ASSERT_EQUAL(s->max_endpoints, 655);
+	CU_ASSERT_EQUAL(s->slow_start_ms, 0);
+	CU_ASSERT_EQUAL(s->health.type, SL_HEALTH_NONE);
+	CU_ASSERT_EQUAL(s->health.interval_ms, 1000);
+	CU_ASSERT_EQUAL(s->health.timeout_ms, 500);
+	CU_ASSERT_EQUAL(s->health.rise, 2);
+	CU_ASSERT_EQUAL(s->health.fall, 3);
+	CU_ASSERT_EQUAL(s->health.jitter_pct, 10);
+	CU_ASSERT_EQUAL(s->health.port, 0);
+	CU_ASSERT_STRING_EQUAL(s->health.path, "/");
+	CU_ASSERT_STRING_EQUAL(s->health.host, "");
+	CU_ASSERT_EQUAL(s->health.expect_cnt, 1);
+	CU_ASSERT_EQUAL(s->health.expect[0].lo, 200);
+	CU_ASSERT_EQUAL(s->endpoints[0].weight, 1);
+	CU_ASSERT_EQUAL(s->endpoints[0].incomplete, false);
+	sl_conf_free(c);
+}
+
+/* Structure that must not reach libconfig, made here because no editor shows it. */
+static void
+a_text_that_is_no_text_is_refused(void)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		const char *wants, *reason;
+	} rows[] = {
+		{GATEWAY "\0x = 1;", sizeof(GATEWAY "\0x = 1;") - 1, "t.conf:2: the file contains",
+		 "libconfig would stop at the NUL"},
+		{GATEWAY "# \0", sizeof(GATEWAY "# \0") - 1, "t.conf:2: the file contains",
+		 "in a comment too"},
+		{"gateway = { name = \"g\0\"; };", sizeof("gateway = { name = \"g\0\"; };") - 1,
+		 "t.conf:1: the file contains", "in a string too"},
+		{"gateway = { name = \"g\\x00h\"; };", 29, "t.conf:1: \\x00 would cut",
+		 "libconfig would read \"g\""},
+		{"gateway = { name = \"g\\\\x00\"; };", 30, "is not a name",
+		 "an escaped backslash, then three characters"},
+		{"@include \"/etc/passwd\"\n", 23, "t.conf:1: @include is not taken",
+		 "first in the file"},
+		{GATEWAY "  \t@include \"x\"\n", sizeof(GATEWAY "  \t@include \"x\"\n") - 1,
+		 "t.conf:2: @include", "after blanks"},
+		{"\xff\xfe", 2, "syntax error", "UTF-16"},
+		{"/*", 2, "t.conf:1: the comment that starts here is not closed", "the end"},
+		{"\"\\", 2, "t.conf:1: the string that starts here is not closed", "escape, end"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		char *got = problems_of("t.conf", rows[i].text, rows[i].len);
+		if (!strstr(got, rows[i].wants))
+			printf("\n  %s: %s", rows[i].reason, got);
+		CU_ASSERT_PTR_NOT_NULL(strstr(got, rows[i].wants));
+		free(got);
+	}
+}
+
+static void
+limits_of_a_file_are_kept(void)
+{
+	size_t big = SL_SCAN_MAX_BYTES + 1;
+	char *text = malloc(big), *got;
+
+	memset(text, '\n', big);
+	got = problems_of("t.conf", text, big);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "over 64 MiB"));
+	free(got);
+	memset(text, ' ', SL_SCAN_MAX_LINE + 1);
+	got = problems_of("t.conf", text, SL_SCAN_MAX_LINE + 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "t.conf:1: a line is longer"));
+	free(got);
+	memset(text, '(', 1000000); /* deep enough to end a recursive reader's stack */
+	got = problems_of("t.conf", text, 60000);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "nest deeper"));
+	free(got);
+	size_t n = 0;
+	while (n < 6u << 20)
+		n += (size_t)sprintf(text + n, "x=(%s);\n", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1");
+	got = problems_of("t.conf", text, n);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "more than 64 members"));
+	free(got);
+	memcpy(text, "x=(", 3);
+	for (n = 3; n < 7u << 20; n += 3)
+		memcpy(text + n, "1\n,", 3);
+	got = problems_of("t.conf", text, n);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "more than 2097152 values"));
+	free(got);
+	free(text);
+}
+
+static void
+every_prefix_of_a_file_is_taken_or_refused_in_words(void)
+{
+	size_t len;
+	char *text = file_read(SL_GOLDEN "/edge.conf", &len);
+
+	for (size_t n = 0; n < len; n += 7) {
+		struct sl_diag diag = {0};
+		struct sl_conf *c = NULL;
+		int err = parse(text, n, &diag, &c);
+		CU_ASSERT(err == 0 ? c && diag.cnt == 0 : !c && diag.cnt > 0);
+		sl_conf_free(c);
+		sl_diag_fini(&diag);
+	}
+	free(text);
+}
+
+static void
+problems_past_the_limit_are_counted(void)
+{
+	char *text = malloc(1 << 20), *at = text;
+	struct sl_diag diag = {0};
+	struct sl_conf *c;
+
+	at += sprintf(at, GATEWAY "services = (\n");
+	for (int i = 0; i < 1000; i++)
+		at += sprintf(at, "%s{ name = \"s%d\"; forwrad = 1; }", i ? "," : "", i);
+	at += sprintf(at, ");\n");
+	CU_ASSERT_EQUAL(sl_conf_parse("t.conf", text, (size_t)(at - text), &diag, &c), -EINVAL);
+	CU_ASSERT_EQUAL(diag.cnt, SL_DIAG_MAX);
+	CU_ASSERT_EQUAL(diag.cnt + diag.more, 2000);
+	sl_diag_fini(&diag);
+	CU_ASSERT_EQUAL(sl_conf_parse("t.conf", text, (size_t)(at - text), NULL, &c), -EINVAL);
+	free(text);
+}
+
+static void
+durations_are_a_number_and_a_unit(void)
+{
+	static const struct {
+		const char *text;
+		int64_t ms; /* -1: refused */
+	} rows[] = {{"0s", 0},           {"500ms", 500},  {"1s", 1000},
+		    {"2m", 120000},      {"1h", 3600000}, {"1193h", 4294800000},
+		    {"1194h", -1},       {"1000", -1},    {"", -1},
+		    {"s", -1},           {"1.5s", -1},    {"-1s", -1},
+		    {"1 s", -1},         {"1S", -1},      {"01s", -1},
+		    {"+1s", -1},         {"1sec", -1},    {"0x1s", -1},
+		    {"1s ", -1},         {" 1s", -1},     {"99999999999999999999s", -1},
+		    {"4294967295ms", -1}};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		uint32_t ms = 7;
+		const char *why = sl_value_duration(rows[i].text, &ms);
+		CU_ASSERT_EQUAL(why == NULL, rows[i].ms >= 0);
+		CU_ASSERT_EQUAL(ms, rows[i].ms >= 0 ? rows[i].ms : 7);
+	}
+}
+
+static void
+probes_are_addresses_with_or_without_a_port(void)
+{
+	static const struct {
+		const char *text, *addr;
+		int port; /* -1: refused */
+	} rows[] = {{"192.0.2.1", "192.0.2.1", 0},
+		    {"192.0.2.1:80", "192.0.2.1", 80},
+		    {"127.0.0.1:65535", "127.0.0.1", 65535},
+		    {"::1", "::1", 0},
+		    {"2001:db8::1:80", "2001:db8::1:80", 0},
+		    {"[2001:db8::1]:80", "2001:db8::1", 80},
+		    {"[2001:db8::1]", "2001:db8::1", 0},
+		    {"[192.0.2.1]:80", NULL, -1},
+		    {"[2001:db8::1", NULL, -1},
+		    {"[2001:db8::1]80", NULL, -1},
+		    {"192.0.2.1:", NULL, -1},
+		    {"192.0.2.1:0", NULL, -1},
+		    {"192.0.2.1:65536", NULL, -1},
+		    {"192.0.2.1:80x", NULL, -1},
+		    {":80", NULL, -1},
+		    {"::", NULL, -1},
+		    {"0.0.0.0", NULL, -1},
+		    {"ff02::1", NULL, -1},
+		    {"example.org", NULL, -1}};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_addr a, want;
+		uint16_t port = 7;
+		const char *why = sl_value_probe(rows[i].text, &a, &port);
+		CU_ASSERT_EQUAL(why == NULL, rows[i].port >= 0);
+		if (why || rows[i].port < 0)
+			continue;
+		CU_ASSERT_EQUAL(sl_addr_parse(rows[i].addr, &want), 0);
+		CU_ASSERT(sl_addr_eq(&a, &want));
+		CU_ASSERT_EQUAL(port, rows[i].port);
+	}
+}
+
+static void
+codes_are_ranges_in_order(void)
+{
+	static const struct {
+		const char *text;
+		unsigned cnt; /* 0: refused */
+	} rows[] = {{"200", 1},
+		    {"200,204", 2},
+		    {"100-599", 1},
+		    {"200-200", 1},
+		    {"", 0},
+		    {"99", 0},
+		    {"600", 0},
+		    {"300-200", 0},
+		    {"200,", 0},
+		    {",200", 0},
+		    {"200-", 0},
+		    {"200 ,300", 0},
+		    {"2xx", 0},
+		    {"0200", 0},
+		    {"200,201,202,203,204,205,206,207,208,209,210,211,212,213,214,215", 16},
+		    {"200,201,202,203,204,205,206,207,208,209,210,211,212,213,214,215,216", 0}};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_health_conf h = {0};
+		const char *why = sl_value_codes(rows[i].text, &h);
+		CU_ASSERT_EQUAL(why == NULL, rows[i].cnt > 0);
+		CU_ASSERT_EQUAL(h.expect_cnt, rows[i].cnt);
+	}
+}
+
+static void
+the_nearest_word_is_near(void)
+{
+	static const char *const words[] = {"name", "policy", "max_endpoints", "health", "port"};
+	static const struct {
+		const char *text;
+		int nearest;
+	} rows[] = {{"nmae", 0}, {"polcy", 1}, {"Policy", 1}, {"max_endpoint", 2}, {"helth", 3},
+		    {"prot", 4}, {"xyz", -1},  {"x", -1},     {"weight", -1}};
+	char lots[70000];
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
+		CU_ASSERT_EQUAL(sl_value_nearest(rows[i].text, words, SL_ARRAY_CNT(words)),
+				rows[i].nearest);
+	memset(lots, 'n', sizeof(lots));
+	lots[sizeof(lots) - 1] = 0;
+	CU_ASSERT_EQUAL(sl_value_nearest(lots, words, SL_ARRAY_CNT(words)), -1);
+}
+
+static void
+quoted_text_is_printable_and_fits(void)
+{
+	char buf[20];
+
+	CU_ASSERT_STRING_EQUAL(sl_value_quote("web", buf, sizeof(buf)), "\"web\"");
+	CU_ASSERT_STRING_EQUAL(sl_value_quote("a\x1b\xff", buf, sizeof(buf)), "\"a\\x1b\\xff\"");
+	CU_ASSERT_STRING_EQUAL(sl_value_quote("0123456789abcdef", buf, sizeof(buf)),
+			       "\"0123456789a...\"");
+}
+
+SL_SUITE("conf", SL_TEST(every_bad_file_gives_exactly_its_errors),
+	 SL_TEST(every_value_reaches_its_field),
+	 SL_TEST(an_absent_key_has_the_default_of_the_key_table),
+	 SL_TEST(a_text_that_is_no_text_is_refused), SL_TEST(limits_of_a_file_are_kept),
+	 SL_TEST(every_prefix_of_a_file_is_taken_or_refused_in_words),
+	 SL_TEST(problems_past_the_limit_are_counted), SL_TEST(durations_are_a_number_and_a_unit),
+	 SL_TEST(probes_are_addresses_with_or_without_a_port), SL_TEST(codes_are_ranges_in_order),
+	 SL_TEST(the_nearest_word_is_near), SL_TEST(quoted_text_is_printable_and_fits))
