@@ -3,11 +3,17 @@
  * the next place of its permutation that is free.
  *
  * Weights: in each round a node's credit grows by its weight; at the greatest weight it takes a place and
- * pays that much.  Credit starts at half, so shares are rounded, not cut.  With equal weights every node
- * takes one place a round: the algorithm of the paper. */
+ * pays that much.  Credit starts anywhere below that, by name, so that roundings do not all fall on one
+ * side.  With equal weights every node takes one place a round: the algorithm of the paper.
+ *
+ * Speed: a walk that finds a place when f of M are free takes M / f steps, so most of M ln M steps would
+ * fall to the last few hundred places.  Those are listed instead: a node at place a with skip s comes to
+ * place p after (p − a) / s steps (mod M), so it takes the listed place for which that is least.  The
+ * result is the same. */
 #include "lb/maglev.h"
 
 #include <errno.h>
+#include <immintrin.h>
 #include <stdlib.h>
 
 #include "lb/hash.h"
@@ -20,6 +26,9 @@ static const uint32_t primes[] = {
 	32771, 65537, 131071, 262147, 524287, 1048573, 1638431,
 };
 
+#define UNLISTED __builtin_nan("")
+#define GROUP 16u /* nodes whose credit grows in one step */
+
 struct cursor {
 	uint32_t at;   /* the place to look at next */
 	uint32_t skip; /* in [1, size) */
@@ -27,13 +36,20 @@ struct cursor {
 
 struct build {
 	uint32_t size;
-	uint32_t cnt;     /* nodes with weight */
-	uint16_t *order;  /* [cnt] index into the input, by name */
-	uint16_t *weight; /* [cnt] */
-	uint16_t *credit; /* [cnt] */
-	struct cursor *cur;
-	uint64_t *taken; /* one bit a place */
+	uint32_t cnt;        /* nodes with weight */
+	uint32_t group_cnt;  /* of GROUP nodes; weights past cnt are 0 */
+	uint32_t max_weight; /* of these nodes */
+	uint32_t left;       /* places still free */
+	uint16_t *order;     /* [cnt] index into the input, by name */
+	uint16_t *weight;    /* [group_cnt × GROUP] */
+	uint16_t *credit;    /* likewise, below max_weight between rounds */
+	struct cursor *cur;  /* [cnt] */
+	uint64_t *taken;     /* one bit a place */
 	uint16_t *table;
+	/* the last places */
+	double *last;      /* free places, filled up to a multiple of 4 with UNLISTED */
+	uint32_t *inverse; /* [cnt] 1 / skip, 0: not known yet */
+	uint32_t last_cnt;
 };
 
 uint32_t
@@ -86,47 +102,187 @@ order_nodes(const struct sl_maglev_node *nodes, uint32_t node_cnt, uint16_t *ord
 }
 
 static void
-start_cursors(struct build *b, const struct sl_maglev_node *nodes, uint64_t seed)
+start(struct build *b, const struct sl_maglev_node *nodes, uint64_t seed)
 {
+	for (uint32_t i = 0; i < b->cnt; i++) {
+		b->weight[i] = (uint16_t)nodes[b->order[i]].weight;
+		b->max_weight = SL_MAX(b->max_weight, b->weight[i]);
+	}
 	for (uint32_t i = 0; i < b->cnt; i++) {
 		const char *name = nodes[b->order[i]].name;
 		size_t len = strlen(name);
+		uint64_t h = sl_hash_name(seed, name, len, 1);
 		b->cur[i].at = sl_hash_reduce(sl_hash_name(seed, name, len, 0), b->size);
-		b->cur[i].skip = 1 + sl_hash_reduce(sl_hash_name(seed, name, len, 1), b->size - 1);
+		b->cur[i].skip = 1 + sl_hash_reduce(h, b->size - 1);
+		b->credit[i] = (uint16_t)sl_hash_reduce(h << 32, b->max_weight);
 	}
+	b->left = b->size;
 }
 
-static inline void
-take(struct build *b, uint32_t i)
+static inline uint32_t
+step(uint32_t at, uint32_t by, uint32_t size)
 {
-	uint32_t at = b->cur[i].at, skip = b->cur[i].skip, place;
+	at += by;
+	return SL_MIN(at, at - size); /* wraps far up when at < size */
+}
 
-	do {
-		place = at;
-		at += skip;
-		at = SL_MIN(at, at - b->size); /* wraps far up when at < size */
-	} while (b->taken[place / 64] >> (place % 64) & 1);
-	b->taken[place / 64] |= 1ull << (place % 64);
-	b->table[place] = b->order[i];
-	b->cur[i].at = at;
+static inline bool
+is_taken(const struct build *b, uint32_t place)
+{
+	return b->taken[place / 64] >> (place % 64) & 1;
 }
 
 static void
-fill(struct build *b, uint32_t max_weight)
+take_by_walking(struct build *b, uint32_t i)
 {
-	uint32_t left = b->size;
+	uint32_t at = b->cur[i].at, skip = b->cur[i].skip;
 
+	while (is_taken(b, at))
+		at = step(at, skip, b->size);
+	b->taken[at / 64] |= 1ull << (at % 64);
+	b->table[at] = b->order[i];
+	b->cur[i].at = step(at, skip, b->size);
+}
+
+/* 1 / a modulo the prime m, by Euclid. */
+static uint32_t
+invert(uint32_t a, uint32_t m)
+{
+	uint32_t r0 = m, r1 = a;
+	int64_t t0 = 0, t1 = 1;
+
+	while (r1 > 1) {
+		uint32_t q = r0 / r1, r = r0 % r1;
+		int64_t t = t0 - (int64_t)q * t1;
+		r0 = r1;
+		r1 = r;
+		t0 = t1;
+		t1 = t;
+	}
+	return (uint32_t)(t1 < 0 ? t1 + m : t1);
+}
+
+/* The least (p − at) × inverse (mod size) over the listed places.  Exact in doubles: products stay below
+ * 2^42, and a quotient that is no whole number is at least 1 / size away from one. */
+static uint32_t
+least_steps(const struct build *b, uint32_t at, uint32_t inverse)
+{
+	__m256d a = _mm256_set1_pd(at), inv = _mm256_set1_pd(inverse);
+	__m256d m = _mm256_set1_pd(b->size), per_m = _mm256_set1_pd(1.0 / b->size);
+	__m256d least = m;
+	double lane[4];
+
+	for (uint32_t i = 0; i < b->last_cnt; i += 4) {
+		__m256d d = _mm256_mul_pd(_mm256_sub_pd(_mm256_load_pd(b->last + i), a), inv);
+		__m256d q = _mm256_floor_pd(_mm256_mul_pd(d, per_m));
+		/* The second operand wins against a NaN. */
+		least = _mm256_min_pd(_mm256_fnmadd_pd(q, m, d), least);
+	}
+	_mm256_storeu_pd(lane, least);
+	return (uint32_t)SL_MIN(SL_MIN(lane[0], lane[1]), SL_MIN(lane[2], lane[3]));
+}
+
+static void
+unlist(struct build *b, uint32_t place)
+{
+	uint32_t i = 0, end = --b->last_cnt;
+
+	while (b->last[i] != place)
+		i++;
+	b->last[i] = b->last[end];
+	b->last[end] = UNLISTED;
+}
+
+static void
+take_listed(struct build *b, uint32_t i)
+{
+	struct cursor *c = &b->cur[i];
+
+	if (b->inverse[i] == 0)
+		b->inverse[i] = invert(c->skip, b->size);
+	uint64_t steps = least_steps(b, c->at, b->inverse[i]);
+	uint32_t place = (uint32_t)((c->at + steps * c->skip) % b->size);
+	unlist(b, place);
+	b->table[place] = b->order[i];
+	c->at = step(place, c->skip, b->size);
+}
+
+static void
+list_last(struct build *b)
+{
+	for (uint32_t place = 0; place < b->size; place++)
+		if (!is_taken(b, place))
+			b->last[b->last_cnt++] = place;
+	for (uint32_t i = b->last_cnt; i % 4; i++)
+		b->last[i] = UNLISTED;
+}
+
+/* One round over a group: who takes a place, a bit each. */
+static inline uint32_t
+grow(struct build *b, uint32_t group)
+{
+	__m256i *credit = (__m256i *)(void *)(b->credit + group * GROUP);
+	const __m256i *weight = (const __m256i *)(const void *)(b->weight + group * GROUP);
+	__m256i max = _mm256_set1_epi16((short)b->max_weight);
+	__m256i c = _mm256_add_epi16(_mm256_load_si256(credit), _mm256_load_si256(weight));
+	__m256i pays = _mm256_cmpgt_epi16(max, c); /* not yet */
+
+	_mm256_store_si256(credit, _mm256_sub_epi16(c, _mm256_andnot_si256(pays, max)));
+	return ~(uint32_t)_mm256_movemask_epi8(pays);
+}
+
+static void
+fill(struct build *b, uint32_t listed_from)
+{
 	for (;;) {
-		for (uint32_t i = 0; i < b->cnt; i++) {
-			b->credit[i] = (uint16_t)(b->credit[i] + b->weight[i]);
-			if (b->credit[i] < max_weight)
-				continue;
-			b->credit[i] = (uint16_t)(b->credit[i] - max_weight);
-			take(b, i);
-			if (--left == 0)
-				return;
+		for (uint32_t g = 0; g < b->group_cnt; g++) {
+			for (uint32_t m = grow(b, g) & 0x55555555u; m; m &= m - 1) {
+				uint32_t i = g * GROUP + (uint32_t)__builtin_ctz(m) / 2;
+				if (sl_likely(b->left > listed_from)) {
+					take_by_walking(b, i);
+				} else {
+					if (b->last_cnt == 0)
+						list_last(b);
+					take_listed(b, i);
+				}
+				if (--b->left == 0)
+					return;
+			}
 		}
 	}
+}
+
+/* One zeroed block for everything, each array on a line of its own. */
+static void *
+carve(struct build *b, uint32_t node_cnt, uint32_t listed_from)
+{
+	uint32_t padded = (node_cnt + GROUP - 1) / GROUP * GROUP;
+	const struct {
+		size_t bytes;
+		void *field;
+	} parts[] = {
+		{(b->size + 63) / 64 * sizeof(*b->taken), &b->taken},
+		{padded * sizeof(*b->credit), &b->credit},
+		{padded * sizeof(*b->weight), &b->weight},
+		{padded * sizeof(*b->order), &b->order},
+		{padded * sizeof(*b->cur), &b->cur},
+		{padded * sizeof(*b->inverse), &b->inverse},
+		{(listed_from + 4) * sizeof(*b->last), &b->last},
+	};
+	size_t total = 0;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(parts); i++)
+		total += (parts[i].bytes + 63) / 64 * 64;
+	char *mem = aligned_alloc(SL_CACHE_LINE, total);
+	if (!mem)
+		return NULL;
+	memset(mem, 0, total);
+	char *at = mem;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(parts); i++) {
+		memcpy(parts[i].field, &at, sizeof(at));
+		at += (parts[i].bytes + 63) / 64 * 64;
+	}
+	return mem;
 }
 
 int
@@ -134,34 +290,26 @@ sl_maglev_build(const struct sl_maglev_node *nodes, uint32_t node_cnt, uint64_t 
 		uint16_t *table, uint32_t size)
 {
 	struct build b = {.size = size, .table = table};
-	uint32_t max_weight = 0;
+	uint32_t listed_from = 1;
 
 	if (node_cnt < 1 || node_cnt > MAX_NODES || !sl_maglev_size_listed(size))
 		return -EINVAL;
-	size_t words = (size + 63) / 64;
-	char *mem = calloc(1, words * 8 + node_cnt * (sizeof(struct cursor) + 3 * 2));
+	/* Where walking (size / f steps) gets dearer than looking at f places, a fourth the price. */
+	while (listed_from * listed_from < 4 * size)
+		listed_from++;
+	listed_from = SL_MIN(listed_from, size);
+	void *mem = carve(&b, node_cnt, listed_from);
 	if (!mem)
 		return -ENOMEM;
-	b.taken = (uint64_t *)mem;
-	b.cur = (struct cursor *)(b.taken + words);
-	b.order = (uint16_t *)(b.cur + node_cnt);
-	b.weight = b.order + node_cnt;
-	b.credit = b.weight + node_cnt;
 	b.cnt = order_nodes(nodes, node_cnt, b.order);
-	if (b.cnt == 0 || b.cnt > size) {
-		free(mem);
-		return -EINVAL;
+	b.group_cnt = (b.cnt + GROUP - 1) / GROUP;
+	bool sound = b.cnt > 0 && b.cnt <= size;
+	if (sound) {
+		start(&b, nodes, seed);
+		fill(&b, listed_from);
 	}
-	for (uint32_t i = 0; i < b.cnt; i++) {
-		b.weight[i] = (uint16_t)nodes[b.order[i]].weight;
-		max_weight = SL_MAX(max_weight, b.weight[i]);
-	}
-	for (uint32_t i = 0; i < b.cnt; i++)
-		b.credit[i] = (uint16_t)(max_weight / 2);
-	start_cursors(&b, nodes, seed);
-	fill(&b, max_weight);
 	free(mem);
-	return 0;
+	return sound ? 0 : -EINVAL;
 }
 
 /* ---- round robin ---- */
@@ -259,7 +407,7 @@ sl_maglev_schedule(const struct sl_maglev_node *nodes, uint32_t node_cnt, uint16
 {
 	if (node_cnt < 1 || node_cnt > MAX_NODES)
 		return -EINVAL;
-	uint16_t *order = malloc(node_cnt * (sizeof(*order) + sizeof(uint32_t)));
+	uint16_t *order = malloc(node_cnt * sizeof(*order));
 	if (!order)
 		return -ENOMEM;
 	uint32_t cnt = order_nodes(nodes, node_cnt, order);

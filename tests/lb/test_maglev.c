@@ -115,7 +115,8 @@ build_refuses_what_cannot_be_placed(void)
 	CU_ASSERT_EQUAL(sl_maglev_build(set.node, 101, SEED, table, 101), 0);
 }
 
-/* Full, and each share within one place of what its weight is due (two where rounds end unevenly). */
+/* Full, and each share within two places of what its weight is due: one for its own rounding, one for the
+ * rounds that other nodes' roundings added or took. */
 static void
 every_place_is_filled_by_weight(void)
 {
@@ -148,9 +149,9 @@ every_place_is_filled_by_weight(void)
 			if (set.node[i].weight == 0)
 				CU_ASSERT_EQUAL(cnt[i], 0);
 		}
-		if (worst > 1.5)
+		if (worst > 2)
 			printf("  row %u: off by %f places\n", r, worst);
-		CU_ASSERT(worst <= 1.5);
+		CU_ASSERT(worst <= 2);
 	}
 }
 
@@ -267,9 +268,9 @@ tables_have_the_known_sum(void)
 {
 	uint64_t sum = sum_of_tables();
 
-	if (sum != 0)
+	if (sum != 0x1b69ef79d37f61cbull)
 		printf("  0x%016llx\n", (unsigned long long)sum);
-	CU_ASSERT_EQUAL(sum, 0);
+	CU_ASSERT_EQUAL(sum, 0x1b69ef79d37f61cbull);
 }
 
 /* Builds without node `gone`; returns places of other nodes that moved, per mille of the table. */
@@ -296,9 +297,9 @@ removing_a_node_moves_little_beside_its_own_places(void)
 		uint32_t (*weight)(uint32_t);
 		double most; /* per mille */
 	} rows[] = {
-		{2, 211, equal, 0},        {10, 1009, equal, 40},    {100, 16381, equal, 40},
-		{655, 65537, equal, 40},   {1000, 65537, equal, 40}, {100, 65537, mixed, 40},
-		{1000, 131071, mixed, 40},
+		{2, 211, equal, 0},       {10, 1009, equal, 35},   {100, 16381, equal, 20},
+		{655, 65537, equal, 12},  {1000, 65537, equal, 9}, {100, 65537, mixed, 8},
+		{1000, 131071, mixed, 5},
 	};
 
 	for (unsigned r = 0; r < SL_ARRAY_CNT(rows); r++) {
