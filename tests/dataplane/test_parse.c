@@ -245,6 +245,8 @@ static const struct row rows[] = {
 	{"nothing behind IPv4", FRAME_TCP4, SL_DROP_L4_HEADER, .edit = {AT2(16, 0, 20)}},
 	{"TCP header of 16 bytes", FRAME_TCP4, SL_DROP_L4_HEADER, .edit = {AT1(46, 0x40)}},
 	{"TCP header past the packet", FRAME_TCP4, SL_DROP_L4_HEADER, .edit = {AT1(46, 0x60)}},
+	{"TCP header a byte past the packet", FRAME_TCP6, SL_DROP_L4_HEADER,
+	 .edit = {AT1(66, 0x70)}},
 	{"UDP length too short", FRAME_UDP4, SL_DROP_L4_HEADER, .edit = {AT2(38, 0, 12)}},
 	{"UDP length too long", FRAME_UDP4, SL_DROP_L4_HEADER, .edit = {AT2(38, 0, 14)}},
 	{"UDP length 0", FRAME_UDP6, SL_DROP_L4_HEADER, .edit = {AT2(58, 0, 0)}},
