@@ -44,6 +44,8 @@
 
 enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP };
 
+/* Names in these structs are padded with 0, as in the objects. */
+
 #define SL_HEALTH_RANGES 16
 struct sl_health_conf {
 	enum sl_health_type type;

@@ -1,0 +1,172 @@
+/* What the keys of one element cannot say.  Golden files (bad/cross.conf, bad/network.conf) hold each message;
+ * here are the borders: what is just still good. */
+#include "mgmt/conf.h"
+
+#include <errno.h>
+
+#include "suite.h"
+
+#define GATEWAY "gateway = { name = \"g\"; };"
+#define NET                                                                                        \
+	"network = { addresses = ( { port = \"p\"; address = \"192.0.2.2/24\"; }, "                \
+	"{ port = \"p\"; address = \"2001:db8::2/64\"; } ); };"
+#define EP(n, a, p) "{ name = \"" n "\"; address = \"" a "\"; port = " #p "; }"
+#define SVC(n, f, keys, eps)                                                                       \
+	"services = ( { name = \"" n "\"; forward = \"" f "\"; " keys " endpoints = ( " eps        \
+	" ); } );"
+#define LST(n, a, p, t, s)                                                                         \
+	"{ name = \"" n "\"; address = \"" a "\"; port = " #p "; protocol = \"" t                  \
+	"\"; mode = \"l4\"; service = \"" s "\"; }"
+
+static void
+borders_are_where_they_should_be(void)
+{
+	static const struct {
+		const char *text;
+		const char *wants; /* part of the only problem; NULL: good */
+		const char *reason;
+	} rows[] = {
+		{GATEWAY SVC("s", "nat", "max_endpoints = 1;", EP("a", "192.0.2.9", 1)), NULL,
+		 "as many as declared"},
+		{GATEWAY SVC("s", "nat", "max_endpoints = 1;",
+			     EP("a", "192.0.2.9", 1) "," EP("b", "192.0.2.8", 1)),
+		 "2 endpoints are more than max_endpoints = 1", "one more"},
+		{GATEWAY SVC("s", "nat", "", EP("a", "192.0.2.9", 1) "," EP("b", "192.0.2.9", 2)),
+		 NULL, "one machine, two ports"},
+		{GATEWAY SVC("s", "nat", "", EP("a", "192.0.2.9", 1) "," EP("A", "192.0.2.8", 1)),
+		 NULL, "names are compared by byte"},
+		{GATEWAY SVC("s", "nat", "health = { type = \"tcp\"; interval = \"500ms\"; };",
+			     EP("a", "192.0.2.9", 1)),
+		 NULL, "timeout = interval"},
+		{GATEWAY SVC("s", "nat", "health = { type = \"tcp\"; interval = \"499ms\"; };",
+			     EP("a", "192.0.2.9", 1)),
+		 "500ms is longer than the interval of 499ms", "the default timeout counts"},
+		{GATEWAY SVC("s", "nat", "health = { type = \"tcp\"; port = 1; };",
+			     EP("a", "192.0.2.9", 0)),
+		 NULL, "health.port is a port to probe"},
+		{GATEWAY SVC("s", "nat", "health = { type = \"none\"; };", EP("a", "192.0.2.9", 0)),
+		 NULL, "no probe, no port"},
+		{GATEWAY NET SVC("s", "dsr", "", EP("a", "192.0.2.9", 80)) "listeners = (" LST(
+			 "l", "203.0.113.1", 80, "tcp", "s") ");",
+		 NULL, "dsr, on-link, same port"},
+		{GATEWAY NET SVC("s", "dsr", "", EP("a", "192.0.2.9", 0)) "listeners = (" LST(
+			 "l", "203.0.113.1", 80, "tcp", "s") "," LST("m", "203.0.113.1", 81, "tcp",
+								     "s") ");",
+		 NULL, "dsr, any port"},
+		{GATEWAY NET SVC("s", "dsr", "", EP("a", "192.0.3.9", 0)),
+		 "192.0.3.9 is not on-link", "dsr behind a router"},
+		{GATEWAY NET SVC("s", "nat", "", EP("a", "192.0.3.9", 0)), NULL,
+		 "nat behind a router"},
+		{GATEWAY NET SVC("s", "nat", "", EP("a", "2001:db8::9", 1)) "listeners = (" LST(
+			 "l", "2001:db8:f::1", 80, "tcp", "s") ");",
+		 NULL, "IPv6"},
+		{GATEWAY "services = ( { name = \"s\"; forward = \"nat\"; } ); listeners = (" LST(
+			 "l", "2001:db8:f::1", 80, "tcp", "s") ");",
+		 NULL, "an empty service takes its listener's family"},
+		{GATEWAY "services = ( { name = \"s\"; forward = \"nat\"; } ); listeners = (" LST(
+			 "l", "2001:db8:f::1", 80, "tcp", "s") "," LST("m", "203.0.113.1", 80,
+								       "tcp", "s") ");",
+		 "the address is IPv4, service \"s\" is IPv6", "but only one"},
+		{GATEWAY NET "listeners = (" LST("l", "203.0.113.1", 80, "tcp", "s") ");",
+		 "there is no service \"s\"", "no services at all"},
+		{GATEWAY
+		 "network = { addresses = ( { port = \"p\"; address = \"192.0.2.2/32\"; } ); "
+		 "routes = ( { prefix = \"0.0.0.0/0\"; via = \"192.0.2.1\"; } ); };",
+		 "not on-link", "a /32 makes nothing on-link"},
+		{GATEWAY
+		 "network = { addresses = ( { port = \"p\"; address = \"192.0.2.0/31\"; } ); "
+		 "routes = ( { prefix = \"0.0.0.0/0\"; via = \"192.0.2.1\"; } ); };",
+		 NULL, "a /31 has two hosts"},
+		{GATEWAY NET SVC("s", "nat", "polcy = 1;",
+				 EP("a", "192.0.2.300", 1)) "listeners = (" LST("l", "203.0.113.1",
+										80, "tcp",
+										"s") ");",
+		 "*", "a mistake is told once"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_diag diag = {0};
+		struct sl_conf *c = NULL;
+		bool echo = rows[i].wants && *rows[i].wants == '*';
+		int err = sl_conf_parse("t", rows[i].text, strlen(rows[i].text), &diag, &c);
+		bool good = rows[i].wants == NULL ? err == 0 && diag.cnt == 0
+			    : echo                ? diag.cnt == 2
+				   : diag.cnt == 1 && strstr(diag.items[0].text, rows[i].wants);
+		if (!good)
+			for (unsigned j = 0; j < SL_MAX(diag.cnt, 1u); j++)
+				printf("\n  %s: %s", rows[i].reason,
+				       diag.cnt ? diag.items[j].text : "taken");
+		CU_ASSERT(good);
+		CU_ASSERT_EQUAL(err, rows[i].wants ? -EINVAL : 0);
+		sl_conf_free(c);
+		sl_diag_fini(&diag);
+	}
+}
+
+/* Structs that a file of that size would give: parsing it is not what is tested. */
+static struct sl_conf *
+make(uint32_t services, uint32_t endpoints, uint32_t max_endpoints)
+{
+	struct sl_conf *c = calloc(1, sizeof(*c));
+	uint32_t n = 0;
+
+	strcpy(c->name, "g");
+	c->service_cnt = services;
+	c->services = calloc(services, sizeof(*c->services));
+	for (uint32_t i = 0; i < services; i++) {
+		struct sl_conf_service *s = &c->services[i];
+		snprintf(s->name, sizeof(s->name), "s%u", i);
+		s->forward = SL_FORWARD_NAT;
+		s->policy = SL_POLICY_MAGLEV;
+		s->max_endpoints = max_endpoints;
+		s->endpoint_cnt = endpoints;
+		s->endpoints = calloc(endpoints, sizeof(*s->endpoints));
+		for (uint32_t j = 0; j < endpoints; j++, n++) {
+			uint8_t a[4] = {10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+			snprintf(s->endpoints[j].name, SL_NAME_MAX, "e%u", j);
+			s->endpoints[j].addr = sl_addr_from_v4(a);
+			s->endpoints[j].port = 80;
+		}
+	}
+	return c;
+}
+
+static void
+a_gateway_has_slots_for_so_many_endpoints_and_no_more(void)
+{
+	struct sl_diag diag = {0};
+	struct sl_conf *c = make(4, 16384, 16384);
+
+	CU_ASSERT_EQUAL(sl_conf_check("t", c, &diag), 0);
+	c->services[3].max_endpoints = 1; /* as bad in one way */
+	CU_ASSERT_EQUAL(sl_conf_check("t", c, &diag), -EINVAL);
+	CU_ASSERT_EQUAL(diag.cnt, 1);
+	sl_conf_free(c);
+	sl_diag_fini(&diag);
+	c = make(5, 16384, 16384);
+	CU_ASSERT_EQUAL(sl_conf_check("t", c, &diag), -EINVAL);
+	CU_ASSERT_EQUAL(diag.cnt, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(diag.items[0].text, "more than a gateway has slots for"));
+	sl_conf_free(c);
+	sl_diag_fini(&diag);
+}
+
+static void
+tables_of_a_generation_are_bounded(void)
+{
+	struct sl_diag diag = {0};
+	struct sl_conf *c = make(4096, 1, 655);
+
+	CU_ASSERT_EQUAL(sl_conf_check("t", c, &diag), 0);
+	for (int i = 0; i < 200; i++)
+		c->services[i].max_endpoints = 16384;
+	CU_ASSERT_EQUAL(sl_conf_check("t", c, &diag), -EINVAL);
+	CU_ASSERT_EQUAL(diag.cnt, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(diag.items[0].text, "the tables would take"));
+	sl_conf_free(c);
+	sl_diag_fini(&diag);
+}
+
+SL_SUITE("check", SL_TEST(borders_are_where_they_should_be),
+	 SL_TEST(a_gateway_has_slots_for_so_many_endpoints_and_no_more),
+	 SL_TEST(tables_of_a_generation_are_bounded))

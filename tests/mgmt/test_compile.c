@@ -1,0 +1,484 @@
+/* Structs → objects: what is promised about bytes. */
+#include "mgmt/compile.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <sys/wait.h>
+
+#include "files.h"
+#include "lb/maglev.h"
+
+struct pushed {
+	struct sl_slot_map map;
+	struct sl_compiled *out;
+};
+
+static struct sl_conf *
+conf_of(const char *text)
+{
+	struct sl_diag diag = {0};
+	struct sl_conf *c = NULL;
+
+	int err = sl_conf_parse("t", text, strlen(text), &diag, &c);
+	if (diag.cnt)
+		printf("\n  %s: %s", diag.items[0].path, diag.items[0].text);
+	sl_diag_fini(&diag);
+	CU_ASSERT_EQUAL_FATAL(err, 0);
+	return c;
+}
+
+static struct sl_conf *
+edge_conf(void)
+{
+	size_t len;
+	char *text = file_read(SL_GOLDEN "/edge.conf", &len);
+	struct sl_conf *c = conf_of(text);
+
+	free(text);
+	return c;
+}
+
+/* The first push when prev is NULL. */
+static struct pushed
+push(const struct sl_conf *c, const struct pushed *prev)
+{
+	struct sl_slot_map none;
+	struct pushed p;
+
+	sl_slot_map_init(&none);
+	CU_ASSERT_EQUAL_FATAL(sl_compile(c, prev ? &prev->map : &none, prev ? prev->out : NULL,
+					 NULL, &p.map, &p.out),
+			      0);
+	return p;
+}
+
+static void
+pushed_fini(struct pushed *p)
+{
+	sl_slot_map_fini(&p->map);
+	sl_compiled_free(p->out);
+}
+
+static bool
+same_object(const struct sl_compiled_object *a, const struct sl_compiled_object *b)
+{
+	return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0 &&
+	       memcmp(&a->id, &b->id, sizeof(a->id)) == 0;
+}
+
+static bool
+same_bytes(const struct sl_compiled *a, const struct sl_compiled *b)
+{
+	if (a->cnt != b->cnt || !same_object(&a->root, &b->root))
+		return false;
+	for (uint32_t i = 0; i < a->cnt; i++)
+		if (!same_object(&a->objs[i], &b->objs[i]))
+			return false;
+	return true;
+}
+
+static const struct sl_img_service *
+service(const struct sl_compiled *c, const char *name)
+{
+	for (uint32_t i = 2; i < c->cnt; i++) {
+		const struct sl_img_service *s = c->objs[i].bytes;
+		if (strcmp(s->name, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static const struct sl_img_endpoint *
+endpoints(const struct sl_img_service *s)
+{
+	return (const void *)((const char *)s + s->endpoint_off);
+}
+
+/* ---- content ---- */
+
+static void
+ids_are_sums_and_refs_name_them(void)
+{
+	struct sl_conf *c = edge_conf();
+	struct pushed p = push(c, NULL);
+	const struct sl_img_root *root = p.out->root.bytes;
+	const struct sl_img_ref *ref = (const void *)((const char *)root + root->ref_off);
+
+	CU_ASSERT_EQUAL(root->ref_cnt, p.out->cnt);
+	CU_ASSERT_EQUAL(p.out->cnt, 2 + c->service_cnt);
+	CU_ASSERT_EQUAL(root->hash_seed, 0x00112233445566ffu);
+	for (uint32_t i = 0; i < p.out->cnt; i++) {
+		const struct sl_compiled_object *o = &p.out->objs[i];
+		const struct sl_obj_head *head = o->bytes;
+		struct sl_obj_id id;
+		EVP_Digest(o->bytes, o->size, id.b, NULL, EVP_sha256(), NULL);
+		CU_ASSERT_EQUAL(memcmp(&id, &o->id, sizeof(id)), 0);
+		CU_ASSERT_EQUAL(memcmp(&ref[i].id, &o->id, sizeof(id)), 0);
+		CU_ASSERT_EQUAL(ref[i].size, o->size);
+		CU_ASSERT_EQUAL(head->size, o->size);
+		CU_ASSERT_EQUAL(ref[i].kind, head->kind);
+		CU_ASSERT_EQUAL((uintptr_t)o->bytes % 8, 0);
+		CU_ASSERT_EQUAL(o->size % 8, 0);
+		if (i > 2)
+			CU_ASSERT(strcmp(((const struct sl_img_service *)p.out->objs[i - 1].bytes)
+						 ->name,
+					 ((const struct sl_img_service *)o->bytes)->name) < 0);
+	}
+	pushed_fini(&p);
+	sl_conf_free(c);
+}
+
+static void
+tables_follow_policy_and_weights(void)
+{
+	struct sl_conf *c = edge_conf();
+	struct pushed p = push(c, NULL);
+	const struct sl_img_service *web = service(p.out, "web"), *batch = service(p.out, "batch"),
+				    *empty = service(p.out, "empty"), *dns = service(p.out, "dns6");
+	unsigned share[2] = {0}, turns[3] = {0};
+
+	CU_ASSERT_EQUAL(web->maglev_cnt, sl_maglev_size(2));
+	CU_ASSERT_EQUAL(web->sched_cnt, 0);
+	CU_ASSERT_STRING_EQUAL(endpoints(web)[0].name, "web-1"); /* by name, not by file */
+	const uint16_t *table = (const void *)((const char *)web + web->maglev_off);
+	for (uint32_t i = 0; i < web->maglev_cnt; i++)
+		share[table[i] % 2]++;
+	CU_ASSERT(share[1] > 2 * share[0] && share[1] < 4 * share[0]);
+
+	CU_ASSERT_EQUAL(batch->maglev_cnt, 0);
+	CU_ASSERT_EQUAL(batch->sched_cnt, 3); /* 4 : 2 : 0, by their common factor */
+	const uint16_t *sched = (const void *)((const char *)batch + batch->sched_off);
+	for (uint32_t i = 0; i < batch->sched_cnt; i++)
+		turns[sched[i] % 3]++;
+	CU_ASSERT(turns[0] == 2 && turns[1] == 1 && turns[2] == 0);
+
+	CU_ASSERT_EQUAL(empty->endpoint_cnt + empty->maglev_cnt + empty->sched_cnt, 0);
+	CU_ASSERT_EQUAL(empty->endpoint_off + empty->maglev_off + empty->sched_off, 0);
+	CU_ASSERT_EQUAL(empty->family, 6); /* its listener's */
+	CU_ASSERT_EQUAL(dns->family, 6);
+	CU_ASSERT_EQUAL(dns->forward, SL_FORWARD_DSR);
+	pushed_fini(&p);
+	sl_conf_free(c);
+}
+
+/* ---- determinism ---- */
+
+#define MANY_SERVICES 40
+
+/* A configuration of size by a seed; turned: every list stands the other way round. */
+static char *
+many(uint64_t seed, bool turned, unsigned changed)
+{
+	char *text, eps[2048];
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fprintf(f, "gateway = { name = \"g\"; }; network = { addresses = ( { port = \"a\"; address "
+		   "= \"10.0.0.1/8\"; } ); };\nservices = (");
+	for (unsigned n = 0; n < MANY_SERVICES; n++) {
+		unsigned i = turned ? MANY_SERVICES - 1 - n : n, cnt = (seed >> (i % 32) & 3) + 1;
+		size_t at = 0;
+		for (unsigned m = 0; m < cnt; m++) {
+			unsigned j = turned ? cnt - 1 - m : m;
+			at += (size_t)snprintf(eps + at, sizeof(eps) - at,
+					       "%s{ name = \"e%u\"; address = \"10.1.%u.%u\"; port "
+					       "= 80; weight = %u; }",
+					       m ? ", " : "", j, i, j + 1,
+					       i < changed ? 7 + j : 1 + j);
+		}
+		fprintf(f,
+			"%s{ name = \"s%u\"; forward = \"nat\"; max_endpoints = 5; policy = "
+			"\"%s\"; "
+			"endpoints = ( %s ); }\n",
+			n ? ", " : "", i, i % 3 ? "maglev" : "round_robin", eps);
+	}
+	fprintf(f, ");\nlisteners = (");
+	for (unsigned n = 0; n < MANY_SERVICES; n++) {
+		unsigned i = turned ? MANY_SERVICES - 1 - n : n;
+		fprintf(f,
+			"%s{ name = \"l%u\"; address = \"10.2.0.%u\"; port = %u; protocol = "
+			"\"%s\"; mode = \"l4\"; service = \"s%u\"; }\n",
+			n ? ", " : "", i, i / 4 + 1, i % 2 + 80, i / 2 % 2 ? "tcp" : "udp", i);
+	}
+	fprintf(f, ");\n");
+	fclose(f);
+	return text;
+}
+
+static struct sl_conf *
+many_conf(uint64_t seed, bool turned, unsigned changed)
+{
+	char *text = many(seed, turned, changed);
+	struct sl_conf *c = conf_of(text);
+
+	free(text);
+	return c;
+}
+
+static void
+the_same_configuration_gives_the_same_bytes_in_any_order(void)
+{
+	for (uint64_t seed = 1; seed < 20; seed++) {
+		struct sl_conf *a = many_conf(seed * 0x9e3779b97f4a7c15u, false, 0);
+		struct sl_conf *b = many_conf(seed * 0x9e3779b97f4a7c15u, true, 0);
+		struct pushed pa = push(a, NULL), pb = push(b, NULL);
+		CU_ASSERT(same_bytes(pa.out, pb.out));
+		pushed_fini(&pa);
+		pushed_fini(&pb);
+		sl_conf_free(a);
+		sl_conf_free(b);
+	}
+}
+
+static void
+another_process_gives_the_same_root(void)
+{
+	struct sl_conf *c = many_conf(77, false, 0);
+	struct pushed p = push(c, NULL);
+	struct sl_obj_id id;
+	int ends[2], status;
+
+	CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+	pid_t pid = fork();
+	if (pid == 0) { /* a fresh program: other addresses, nothing left over from this one */
+		dup2(ends[1], 3);
+		execl("/proc/self/exe", "test_compile", "--root", (char *)NULL);
+		_exit(1);
+	}
+	close(ends[1]);
+	CU_ASSERT_EQUAL(read(ends[0], &id, sizeof(id)), (ssize_t)sizeof(id));
+	close(ends[0]);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(memcmp(&id, &p.out->root.id, sizeof(id)), 0);
+	pushed_fini(&p);
+	sl_conf_free(c);
+}
+
+static void
+what_came_before_changes_no_bytes(void)
+{
+	struct sl_conf *a = many_conf(5, false, 0), *b = many_conf(5, true, 6);
+	struct pushed first = push(a, NULL), with = push(b, &first), without;
+
+	CU_ASSERT_EQUAL_FATAL(sl_compile(b, &first.map, NULL, NULL, &without.map, &without.out), 0);
+	CU_ASSERT(same_bytes(with.out, without.out));
+	pushed_fini(&first); /* shared bytes live on */
+	CU_ASSERT(same_bytes(with.out, without.out));
+	pushed_fini(&with);
+	pushed_fini(&without);
+	sl_conf_free(a);
+	sl_conf_free(b);
+}
+
+static void
+an_unchanged_service_is_the_same_object(void)
+{
+	struct sl_conf *a = many_conf(5, false, 0), *b = many_conf(5, false, 6);
+	struct pushed first = push(a, NULL), second = push(b, &first);
+	unsigned shared = 0, same = 0;
+
+	for (uint32_t i = 0; i < first.out->cnt; i++) {
+		same += memcmp(&first.out->objs[i].id, &second.out->objs[i].id, 32) == 0;
+		shared += first.out->objs[i].bytes == second.out->objs[i].bytes;
+	}
+	CU_ASSERT_EQUAL(same, first.out->cnt - 6);
+	CU_ASSERT_EQUAL(shared, MANY_SERVICES - 6);
+	pushed_fini(&first);
+	pushed_fini(&second);
+	sl_conf_free(a);
+	sl_conf_free(b);
+}
+
+static void
+a_new_seed_or_size_or_policy_makes_new_tables(void)
+{
+	struct sl_conf *c = many_conf(5, false, 0);
+	struct pushed first = push(c, NULL), second, plain;
+
+	c->hash_seed++;
+	c->services[1].max_endpoints = 11;
+	c->services[2].policy = SL_POLICY_SOURCE_HASH;
+	c->services[4].policy = SL_POLICY_ROUND_ROBIN;
+	c->services[3].policy = SL_POLICY_MAGLEV;
+	second = push(c, &first);
+	CU_ASSERT_EQUAL_FATAL(sl_compile(c, &first.map, NULL, NULL, &plain.map, &plain.out), 0);
+	CU_ASSERT(same_bytes(second.out, plain.out));
+	for (uint32_t i = 2; i < first.out->cnt; i++) {
+		const struct sl_img_service *s = first.out->objs[i].bytes;
+		if (s->maglev_cnt && s->endpoint_cnt > 1)
+			CU_ASSERT_NOT_EQUAL(
+				memcmp(&first.out->objs[i].id, &second.out->objs[i].id, 32), 0);
+	}
+	pushed_fini(&first);
+	pushed_fini(&second);
+	pushed_fini(&plain);
+	sl_conf_free(c);
+}
+
+/* ---- slots through the compiler ---- */
+
+static void
+a_new_address_is_a_new_machine_and_a_new_weight_is_not(void)
+{
+	struct sl_conf *c = edge_conf();
+	struct pushed first = push(c, NULL), second;
+	struct sl_conf_endpoint *e = c->services[0].endpoints; /* web-2, web-1 */
+
+	e[0].weight = 9;
+	e[1].addr.b[15] ^= 1;
+	second = push(c, &first);
+	const struct sl_img_endpoint *was = endpoints(service(first.out, "web")),
+				     *is = endpoints(service(second.out, "web"));
+	CU_ASSERT_EQUAL(is[1].slot, was[1].slot);
+	CU_ASSERT_EQUAL(is[1].incarnation, was[1].incarnation);
+	CU_ASSERT(is[0].slot != was[0].slot || is[0].incarnation != was[0].incarnation);
+
+	struct sl_placed p;
+	CU_ASSERT_EQUAL(sl_slot_find_endpoint(&second.map, &c->services[0], &e[1], &p), 0);
+	CU_ASSERT_EQUAL(p.slot, is[0].slot);
+	CU_ASSERT_EQUAL(p.incarnation, is[0].incarnation);
+	CU_ASSERT_EQUAL(sl_slot_find_endpoint(&first.map, &c->services[0], &e[1], &p), -ENOENT);
+	pushed_fini(&first);
+	pushed_fini(&second);
+	sl_conf_free(c);
+}
+
+static void
+a_listener_and_a_service_keep_their_slots_when_they_move(void)
+{
+	struct sl_conf *c = edge_conf();
+	struct pushed first = push(c, NULL), second;
+	struct sl_placed was, is;
+
+	c->listeners[0].port = 8081;
+	strncpy(c->services[2].name, "aaa", SL_NAME_MAX); /* refs move, slots do not */
+	strncpy(c->listeners[2].service, "aaa", SL_NAME_MAX);
+	second = push(c, &first);
+	CU_ASSERT_EQUAL(sl_slot_find_listener(&first.map, &c->listeners[0], &was), 0);
+	CU_ASSERT_EQUAL(sl_slot_find_listener(&second.map, &c->listeners[0], &is), 0);
+	CU_ASSERT_EQUAL(was.slot, is.slot);
+	CU_ASSERT_EQUAL(was.incarnation, is.incarnation);
+	CU_ASSERT_EQUAL(sl_slot_find_service(&first.map, &c->services[0], &was), 0);
+	CU_ASSERT_EQUAL(sl_slot_find_service(&second.map, &c->services[0], &is), 0);
+	CU_ASSERT_EQUAL(was.slot, is.slot);
+	CU_ASSERT_EQUAL(memcmp(service(first.out, "web"), service(second.out, "web"),
+			       service(first.out, "web")->head.size),
+			0);
+	pushed_fini(&first);
+	pushed_fini(&second);
+	sl_conf_free(c);
+}
+
+static void
+slots_that_run_out_are_reported(void)
+{
+	struct sl_conf *c = edge_conf();
+	struct sl_slot_map small;
+	struct sl_diag diag = {0};
+	struct pushed p;
+
+	sl_slot_map_init(&small);
+	small.endpoints.max = 5;
+	CU_ASSERT_EQUAL(sl_compile(c, &small, NULL, &diag, &p.map, &p.out), -EINVAL);
+	CU_ASSERT_EQUAL_FATAL(diag.cnt, 1);
+	CU_ASSERT_STRING_EQUAL(diag.items[0].text,
+			       "6 endpoints are more than the 5 slots of a gateway");
+	sl_diag_fini(&diag);
+	sl_conf_free(c);
+}
+
+/* ---- adoption ---- */
+
+static void
+a_generation_from_disk_is_reused(void)
+{
+	struct sl_conf *c = many_conf(5, false, 0);
+	struct pushed first = push(c, NULL), disk = {.map = first.map}, second;
+
+	CU_ASSERT_EQUAL_FATAL(
+		sl_compiled_adopt(&first.out->root, first.out->objs, first.out->cnt, &disk.out), 0);
+	CU_ASSERT(same_bytes(first.out, disk.out));
+	second = push(c, &disk);
+	CU_ASSERT(same_bytes(first.out, second.out));
+	CU_ASSERT_PTR_EQUAL(second.out->objs[2].bytes, disk.out->objs[2].bytes);
+	sl_compiled_free(disk.out);
+	pushed_fini(&first);
+	pushed_fini(&second);
+	sl_conf_free(c);
+}
+
+static void
+a_damaged_generation_is_not_adopted(void)
+{
+	struct sl_conf *c = edge_conf();
+	struct pushed p = push(c, NULL);
+	struct sl_compiled_object objs[16], root;
+	struct sl_compiled *out;
+	char copy[4096];
+
+	CU_ASSERT_FATAL(p.out->cnt <= 16);
+	for (uint32_t i = 0; i < p.out->cnt; i++) {
+		memcpy(objs, p.out->objs, p.out->cnt * sizeof(*objs));
+		CU_ASSERT_FATAL(objs[i].size <= sizeof(copy));
+		memcpy(copy, objs[i].bytes, objs[i].size);
+		copy[objs[i].size / 2] ^= 1;
+		objs[i].bytes = copy;
+		CU_ASSERT_EQUAL(sl_compiled_adopt(&p.out->root, objs, p.out->cnt, &out), -EINVAL);
+		objs[i].bytes = p.out->objs[i].bytes;
+		objs[i].size -= 8;
+		CU_ASSERT_EQUAL(sl_compiled_adopt(&p.out->root, objs, p.out->cnt, &out), -EINVAL);
+	}
+	memcpy(objs, p.out->objs, p.out->cnt * sizeof(*objs));
+	CU_ASSERT_EQUAL(sl_compiled_adopt(&p.out->root, objs, p.out->cnt - 1, &out), -EINVAL);
+	CU_ASSERT_EQUAL(sl_compiled_adopt(&objs[0], objs, p.out->cnt, &out), -EINVAL);
+	for (root = p.out->root; root.size > 0; root.size -= 8)
+		if (root.size != p.out->root.size)
+			CU_ASSERT_EQUAL(sl_compiled_adopt(&root, objs, p.out->cnt, &out), -EINVAL);
+	pushed_fini(&p);
+	sl_conf_free(c);
+}
+
+/* What the other process does: outside the suite, so without its assertions. */
+static int
+write_root(int fd)
+{
+	char *text = many(77, false, 0);
+	struct sl_conf *c;
+	struct sl_slot_map none;
+	struct pushed p;
+
+	sl_slot_map_init(&none);
+	if (sl_conf_parse("t", text, strlen(text), NULL, &c) != 0 ||
+	    sl_compile(c, &none, NULL, NULL, &p.map, &p.out) != 0 ||
+	    write(fd, &p.out->root.id, SL_ID_BYTES) != SL_ID_BYTES)
+		return 1;
+	pushed_fini(&p);
+	sl_conf_free(c);
+	free(text);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const CU_TestInfo tests[] = {
+		SL_TEST(ids_are_sums_and_refs_name_them),
+		SL_TEST(tables_follow_policy_and_weights),
+		SL_TEST(the_same_configuration_gives_the_same_bytes_in_any_order),
+		SL_TEST(another_process_gives_the_same_root),
+		SL_TEST(what_came_before_changes_no_bytes),
+		SL_TEST(an_unchanged_service_is_the_same_object),
+		SL_TEST(a_new_seed_or_size_or_policy_makes_new_tables),
+		SL_TEST(a_new_address_is_a_new_machine_and_a_new_weight_is_not),
+		SL_TEST(a_listener_and_a_service_keep_their_slots_when_they_move),
+		SL_TEST(slots_that_run_out_are_reported),
+		SL_TEST(a_generation_from_disk_is_reused),
+		SL_TEST(a_damaged_generation_is_not_adopted),
+		CU_TEST_INFO_NULL,
+	};
+
+	if (argc == 2 && strcmp(argv[1], "--root") == 0)
+		return write_root(3);
+	return sl_suite_run("compile", tests);
+}
