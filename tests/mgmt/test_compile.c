@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 #include <sys/wait.h>
 
+#include "dataplane/image_check.h"
+#include "dataplane/view.h"
 #include "files.h"
 #include "lb/maglev.h"
 
@@ -161,6 +163,83 @@ tables_follow_policy_and_weights(void)
 	sl_conf_free(c);
 }
 
+/* ---- what the dataplane says of it ---- */
+
+static bool
+checks_pass(const struct sl_compiled *c)
+{
+	struct sl_diag diag = {0};
+	char line[2048];
+
+	sl_image_check(c->root.bytes, c->root.size, SL_OBJ_ROOT, &c->root.id, "root", &diag);
+	for (uint32_t i = 0; i < c->cnt; i++) {
+		enum sl_obj_kind kind = i == 0   ? SL_OBJ_NETWORK
+					: i == 1 ? SL_OBJ_LISTENERS
+						 : SL_OBJ_SERVICE;
+		sl_image_check(c->objs[i].bytes, c->objs[i].size, kind, &c->objs[i].id, "object",
+			       &diag);
+	}
+	for (unsigned i = 0; i < diag.cnt; i++) {
+		sl_diag_format(&diag.items[i], line, sizeof(line));
+		printf("\n  %s", line);
+	}
+	bool good = diag.cnt == 0;
+	sl_diag_fini(&diag);
+	return good;
+}
+
+/* Whether the dataplane can make a view of it. */
+static bool
+view_stands(const struct sl_compiled *c)
+{
+	static const struct sl_view_ports ports = {3, {"front", "back", "a"}};
+	struct sl_object root = {c->root.bytes, c->root.size};
+	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
+	struct sl_view *view = NULL;
+	struct sl_diag diag = {0};
+
+	for (uint32_t i = 0; i < c->cnt; i++)
+		objs[i] = (struct sl_object){c->objs[i].bytes, c->objs[i].size};
+	int err = sl_view_create(&root, &c->root.id, 1, objs, c->cnt, &ports, &diag, &view);
+	for (unsigned i = 0; i < diag.cnt; i++)
+		printf("\n  %s: %s", diag.items[i].path, diag.items[i].text);
+	sl_diag_fini(&diag);
+	sl_view_destroy(view);
+	free(objs);
+	return err == 0;
+}
+
+static void
+compare_dump(const char *path, const char *stem)
+{
+	char dump_path[4096], *text, *dump = NULL;
+	size_t len;
+	FILE *f = open_memstream(&dump, &len);
+
+	(void)stem;
+	snprintf(dump_path, sizeof(dump_path), "%.*s.dump", (int)strlen(path) - 5, path);
+	text = file_read(path, &len);
+	struct sl_conf *c = conf_of(text);
+	struct pushed p = push(c, NULL);
+	CU_ASSERT(checks_pass(p.out));
+	CU_ASSERT(view_stands(p.out));
+	sl_image_dump(p.out->root.bytes, p.out->root.size, f);
+	for (uint32_t i = 0; i < p.out->cnt; i++)
+		sl_image_dump(p.out->objs[i].bytes, p.out->objs[i].size, f);
+	fclose(f);
+	CU_ASSERT(golden_is(dump_path, dump));
+	free(dump);
+	free(text);
+	pushed_fini(&p);
+	sl_conf_free(c);
+}
+
+static void
+every_good_file_gives_exactly_its_objects(void)
+{
+	CU_ASSERT(golden_each(SL_GOLDEN, compare_dump) >= 3);
+}
+
 /* ---- determinism ---- */
 
 #define MANY_SERVICES 40
@@ -223,6 +302,8 @@ the_same_configuration_gives_the_same_bytes_in_any_order(void)
 		struct sl_conf *b = many_conf(seed * 0x9e3779b97f4a7c15u, true, 0);
 		struct pushed pa = push(a, NULL), pb = push(b, NULL);
 		CU_ASSERT(same_bytes(pa.out, pb.out));
+		CU_ASSERT(checks_pass(pa.out));
+		CU_ASSERT(view_stands(pa.out));
 		pushed_fini(&pa);
 		pushed_fini(&pb);
 		sl_conf_free(a);
@@ -304,6 +385,7 @@ a_new_seed_or_size_or_policy_makes_new_tables(void)
 	second = push(c, &first);
 	CU_ASSERT_EQUAL_FATAL(sl_compile(c, &first.map, NULL, NULL, &plain.map, &plain.out), 0);
 	CU_ASSERT(same_bytes(second.out, plain.out));
+	CU_ASSERT(checks_pass(second.out));
 	for (uint32_t i = 2; i < first.out->cnt; i++) {
 		const struct sl_img_service *s = first.out->objs[i].bytes;
 		if (s->maglev_cnt && s->endpoint_cnt > 1)
@@ -362,6 +444,8 @@ a_listener_and_a_service_keep_their_slots_when_they_move(void)
 	CU_ASSERT_EQUAL(sl_slot_find_service(&first.map, &c->services[0], &was), 0);
 	CU_ASSERT_EQUAL(sl_slot_find_service(&second.map, &c->services[0], &is), 0);
 	CU_ASSERT_EQUAL(was.slot, is.slot);
+	CU_ASSERT(checks_pass(second.out));
+	CU_ASSERT(view_stands(second.out));
 	CU_ASSERT_EQUAL(memcmp(service(first.out, "web"), service(second.out, "web"),
 			       service(first.out, "web")->head.size),
 			0);
@@ -465,6 +549,7 @@ main(int argc, char **argv)
 	static const CU_TestInfo tests[] = {
 		SL_TEST(ids_are_sums_and_refs_name_them),
 		SL_TEST(tables_follow_policy_and_weights),
+		SL_TEST(every_good_file_gives_exactly_its_objects),
 		SL_TEST(the_same_configuration_gives_the_same_bytes_in_any_order),
 		SL_TEST(another_process_gives_the_same_root),
 		SL_TEST(what_came_before_changes_no_bytes),
