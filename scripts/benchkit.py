@@ -90,19 +90,23 @@ class Workdir:
         have, page, available = free()
         if have >= megabytes:
             return
-        missing = megabytes - have
-        if missing > available * 0.8:
-            raise Unavailable(f"needs {missing} MB more in hugepages, {available} MB are available")
-        with open(HUGE, encoding="ascii") as f:
-            before = int(f.read())
-        if not any("hugetlbfs" in line.split()[2] for line in open("/proc/mounts", encoding="ascii")):
+        if megabytes - have > available * 0.8:
+            raise Unavailable(f"needs {megabytes - have} MB more in hugepages, {available} MB are available")
+        if not any(line.split()[2] == "hugetlbfs" for line in open("/proc/mounts", encoding="ascii")):
             os.makedirs("/dev/hugepages", exist_ok=True)
             subprocess.run(["mount", "-t", "hugetlbfs", "none", "/dev/hugepages"], check=True)
             self.undo.append(lambda: subprocess.run(["umount", "/dev/hugepages"], check=False))
+        with open(HUGE, encoding="ascii") as f:
+            before = now = int(f.read())
         self.undo.append(lambda: self._set_pages(before))
-        self._set_pages(before + -(-missing // page))
-        if free()[0] < megabytes:
-            raise Unavailable(f"the kernel gives {free()[0]} MB in hugepages of {megabytes} MB needed")
+        for _ in range(4):  # memory is fragmented, and others take pages at the same time
+            now += -(-(megabytes - free()[0]) // page)
+            with open("/proc/sys/vm/compact_memory", "w", encoding="ascii") as f:
+                f.write("1")
+            self._set_pages(now)
+            if free()[0] >= megabytes:
+                return
+        raise Unavailable(f"the kernel gives {free()[0]} MB in hugepages of {megabytes} MB needed")
 
     @staticmethod
     def _set_pages(n):

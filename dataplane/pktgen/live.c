@@ -5,6 +5,7 @@
 #include "pktgen/frame.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -14,7 +15,8 @@
 #define BURST_MAX 256
 #define LINE_BPS 10e9 /* where a port states no speed */
 #define WIRE_EXTRA 20 /* preamble and gap */
-#define TAIL_MS 500   /* receive that long after the last packet */
+#define TRACKED (1u << 20)
+#define TAIL_MS 500 /* receive that long after the last packet */
 
 struct port {
 	uint16_t id;
@@ -35,6 +37,9 @@ struct live {
 	unsigned step;
 	uint64_t hz, begun, wake; /* wake: end of the delay that runs */
 	struct sl_live_total last;
+	double limit_s; /* of the phase that runs */
+	uint32_t first; /* source address of port 0's first packet */
+	uint64_t *seen; /* [TRACKED]: destination MAC by source address */
 };
 
 static int
@@ -167,7 +172,49 @@ is_traffic(const struct rte_mbuf *m)
 }
 
 static void
-receive(struct port *p)
+track(struct live *l, struct port *p, const struct rte_mbuf *m)
+{
+	const uint8_t *d = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t idx = sl_from_be32(sl_load32(d + 26)) - l->first;
+	uint64_t mac = sl_load64(d) & 0xffffffffffffull;
+
+	if (d[12] != 0x08 || idx >= TRACKED)
+		return;
+	p->n.moved += l->seen[idx] && l->seen[idx] != mac;
+	l->seen[idx] = mac;
+}
+
+static void
+put_mac(uint8_t *p, uint64_t mac)
+{
+	for (int i = 5; i >= 0; i--, mac >>= 8)
+		p[i] = (uint8_t)mac;
+}
+
+/* True when m was an ARP request for an address of ours and has gone back as the answer. */
+static bool
+answer_arp(struct live *l, struct port *p, struct rte_mbuf *m)
+{
+	uint8_t *d = rte_pktmbuf_mtod(m, uint8_t *);
+	unsigned i = 0;
+
+	if (m->data_len < 42 || d[12] != 0x08 || d[13] != 0x06 || d[20] || d[21] != 1)
+		return false;
+	while (i < l->c->arp_cnt && memcmp(l->c->arp[i].ip, d + 38, 4))
+		i++;
+	if (i == l->c->arp_cnt)
+		return false;
+	memcpy(d, d + 22, 6);
+	memcpy(d + 32, d + 22, 10);
+	put_mac(d + 6, l->c->arp[i].mac);
+	put_mac(d + 22, l->c->arp[i].mac);
+	memcpy(d + 28, l->c->arp[i].ip, 4);
+	d[21] = 2;
+	return rte_eth_tx_burst(p->id, 0, &m, 1) == 1;
+}
+
+static void
+receive(struct live *l, struct port *p)
 {
 	struct rte_mbuf *m[64];
 	unsigned n = rte_eth_rx_burst(p->id, 0, m, 64);
@@ -176,11 +223,15 @@ receive(struct port *p)
 		if (is_traffic(m[i])) {
 			p->n.received++;
 			p->n.received_bytes += m[i]->pkt_len;
+			if (l->seen)
+				track(l, p, m[i]);
 		} else {
 			p->n.other++;
+			if (answer_arp(l, p, m[i]))
+				continue;
 		}
+		rte_pktmbuf_free(m[i]);
 	}
-	rte_pktmbuf_free_bulk(m, n);
 }
 
 static struct sl_live_total
@@ -197,20 +248,21 @@ total(const struct live *l)
 		t.received_bytes += n->received_bytes;
 		t.other += n->other;
 		t.refused += n->refused;
+		t.moved += n->moved;
 	}
 	return t;
 }
 
 /* Packets in flight at the turn of a second count as lost in one line and as found in the next. */
 static void
-say_second(struct live *l, unsigned second)
+say_second(struct live *l, unsigned second, bool lines)
 {
 	struct sl_live_total t = total(l);
 	int64_t sent = (int64_t)(t.sent - l->last.sent);
 	int64_t got = (int64_t)(t.received - l->last.received);
 
 	l->last = t;
-	if (l->c->quiet)
+	if (l->c->quiet || !lines)
 		return;
 	printf("%5u s  sent %10lld pps  received %10lld pps  lost %10lld\n", second,
 	       (long long)sent, (long long)got, (long long)(sent - got));
@@ -222,8 +274,7 @@ busy(const struct live *l)
 {
 	if (*l->c->stop)
 		return false;
-	if (l->c->duration_s > 0 &&
-	    (double)(rte_rdtsc() - l->begun) >= l->c->duration_s * (double)l->hz)
+	if (l->limit_s > 0 && (double)(rte_rdtsc() - l->begun) >= l->limit_s * (double)l->hz)
 		return false;
 	if (l->step < l->c->script->step_cnt || rte_rdtsc() < l->wake)
 		return true;
@@ -233,22 +284,26 @@ busy(const struct live *l)
 	return false;
 }
 
+/* Sends until the phase is over, then receives what is still under way. */
 static void
-loop(struct live *l)
+loop(struct live *l, double limit_s, bool lines)
 {
-	uint64_t second = l->begun + l->hz;
+	uint64_t second;
 	unsigned seconds = 0;
 
+	l->limit_s = limit_s;
+	l->begun = rte_rdtsc();
+	second = l->begun + l->hz;
 	while (busy(l)) {
 		run_steps(l);
 		for (unsigned i = 0; i < l->port_cnt; i++) {
 			if (l->port[i].sending)
 				send_burst(l, &l->port[i]);
-			receive(&l->port[i]);
+			receive(l, &l->port[i]);
 		}
 		if (rte_rdtsc() >= second) {
 			second += l->hz;
-			say_second(l, ++seconds);
+			say_second(l, ++seconds, lines);
 		}
 	}
 	uint64_t end = rte_rdtsc(), tail = end + TAIL_MS * l->hz / 1000;
@@ -256,7 +311,21 @@ loop(struct live *l)
 	l->last.seconds = (double)(end - l->begun) / (double)l->hz;
 	while (rte_rdtsc() < tail)
 		for (unsigned i = 0; i < l->port_cnt; i++)
-			receive(&l->port[i]);
+			receive(l, &l->port[i]);
+}
+
+static void
+warm_up(struct live *l)
+{
+	loop(l, l->c->warm_s, false);
+	for (unsigned i = 0; i < l->port_cnt; i++) {
+		l->port[i].n = (struct sl_live_total){0};
+		l->port[i].next = rte_rdtsc();
+	}
+	l->last = (struct sl_live_total){0};
+	if (!l->c->quiet)
+		printf("warm\n");
+	fflush(stdout);
 }
 
 static void
@@ -269,7 +338,8 @@ say_json(FILE *f, const struct live *l, const struct sl_live_total *t)
 		"\"sent_bytes\": %llu, \"received_bytes\": %llu, \"other\": %llu, \"refused\": "
 		"%llu, \"ports\": [",
 		(unsigned long long)t->sent_bytes, (unsigned long long)t->received_bytes,
-		(unsigned long long)t->other, (unsigned long long)t->refused);
+		(unsigned long long)t->other, (unsigned long long)t->refused,
+		(unsigned long long)t->moved);
 	for (unsigned i = 0; i < l->port_cnt; i++)
 		fprintf(f, "%s{\"port\": %u, \"sent\": %llu, \"received\": %llu}", i ? ", " : "", i,
 			(unsigned long long)l->port[i].n.sent,
@@ -321,10 +391,24 @@ sl_live_run(const struct sl_live_conf *c, struct sl_diag *diag, struct sl_live_t
 		}
 	}
 	if (!rc) {
-		l->begun = l->wake = rte_rdtsc();
+		l->wake = rte_rdtsc();
 		if (!starts)
 			port_start(l, &l->port[0], &c->script->port[0]);
-		loop(l);
+		if (c->track) {
+			struct sl_tuple t;
+			uint8_t buf[SL_FRAME_MAX];
+			struct sl_frame f;
+
+			sl_frame_init(&f, sl_script_first(c->script, 0));
+			sl_frame_next(&f, buf, &t);
+			l->first = sl_from_be32(sl_load32(t.src.b + 12));
+			l->seen = calloc(TRACKED, sizeof(*l->seen));
+		}
+		if (c->warm_s > 0)
+			warm_up(l);
+		loop(l, c->duration_s, true);
+		free(l->seen);
+		l->seen = NULL;
 		*ret_total = total(l);
 		ret_total->seconds = l->last.seconds;
 		if (c->json)

@@ -11,6 +11,13 @@
 
 #include <stdio.h>
 
+/* An address that is answered for when a device on the other side asks. */
+struct sl_live_arp {
+	uint8_t ip[4];
+	uint8_t target[4]; /* captures only: whom the answer is for */
+	uint64_t mac;
+};
+
 struct sl_live_conf {
 	const struct sl_script *script;
 	double pps;         /* per port, replaces the script's rate; 0: the script's */
@@ -21,7 +28,7 @@ struct sl_live_conf {
 };
 
 struct sl_live_total {
-	uint64_t sent, sent_bytes, received, received_bytes, other, refused;
+	uint64_t sent, sent_bytes, received, received_bytes, other, refused, moved;
 	double seconds; /* of sending */
 };
 

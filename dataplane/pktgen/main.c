@@ -25,13 +25,10 @@
 struct options {
 	const char *file, *pcap, *json;
 	uint64_t count, flows, dmac, smac;
-	double pps, duration_s;
+	double pps, duration_s, warm_s;
 	unsigned port, split;
-	bool has_dmac, has_smac, has_key, quiet;
-	struct {
-		uint8_t ip[4], target[4];
-		uint64_t mac;
-	} arp[ARP_MAX];
+	bool has_dmac, has_smac, has_key, quiet, track;
+	struct sl_live_arp arp[ARP_MAX];
 	unsigned arp_cnt;
 	uint8_t key[SL_RSS_KEY_BYTES];
 };
@@ -58,11 +55,15 @@ static const struct row {
 	{"rss-key", "HEX", "80 digits: the key that decides which worker", 'k'},
 	{"dmac", "MAC", "destination MAC of all packets", 'd'},
 	{"smac", "MAC", "source MAC of all packets", 's'},
-	{"arp", "LIST", "IP,MAC,TARGET: an ARP answer ahead of the frames of a capture; repeatable",
+	{"arp", "LIST",
+	 "IP,MAC,TARGET: capture: an ARP answer at its head; ports: answer for IP; repeatable",
 	 'a'},
 	{"port", "P", "whose packets to write (default 0)", 'p'},
 	{"pps", "N", "packets a second and port, instead of the file's rate", 'r'},
 	{"duration", "S", "stop sending after S seconds", 't'},
+	{"warm", "S", "send S seconds first and count nothing of it", 'W'},
+	{"track", NULL, "count packets that come back to another MAC than their flow did before",
+	 'T'},
 	{"json", "FILE", "summary as JSON; - for standard output", 'j'},
 	{"quiet", NULL, "no line per second", 'q'},
 	{"help", NULL, "this text", 'h'},
@@ -180,6 +181,11 @@ option(struct options *o, const struct row *r, const char *v)
 		return o->has_smac ? 0 : bad(r->name, v, "not a MAC address");
 	case 'a':
 		return arp_option(o, v) ? 0 : bad(r->name, v, "not IPv4,MAC,IPv4, or more than 64");
+	case 'T':
+		o->track = true;
+		return 0;
+	case 'W':
+		return real(v, &o->warm_s) ? 0 : bad(r->name, v, "not a time above 0");
 	case 'r':
 		return real(v, &o->pps) ? 0 : bad(r->name, v, "not a rate above 0");
 	default:
@@ -435,7 +441,11 @@ live(const struct options *o, const struct sl_script *s)
 	struct sl_live_conf c = {.script = s,
 				 .pps = o->pps,
 				 .duration_s = o->duration_s,
+				 .warm_s = o->warm_s,
 				 .quiet = o->quiet,
+				 .track = o->track,
+				 .arp = o->arp,
+				 .arp_cnt = o->arp_cnt,
 				 .stop = &stop};
 	struct sl_live_total t = {0};
 	struct sl_diag diag = {0};
