@@ -220,9 +220,9 @@ class Testpmd(Process):
 
 
 class Dataplane(Process):
-    """sluice-dataplane on the same port, with tables pushed by bench_drive."""
+    """sluice-dataplane with one vdev port, by default the same as Testpmd's; tables are pushed by bench_drive."""
 
-    def __init__(self, work, captures, cpus, room, buffers, flows, memory_mb, mac, key):
+    def __init__(self, work, captures, cpus, room, buffers, flows, memory_mb, mac, key, device="net_pcap0", args=None):
         workers = len(captures)
         tag = f"dp{len(os.listdir(work.path))}"
         self.control = work.file(tag + ".sock")
@@ -236,8 +236,8 @@ buffers = {buffers};
 mbuf_data = {room};
 flows = {flows};
 rss_key = "{key}";
-ports = ( {{ name = "p0"; device = "net_pcap0"; driver = "vdev"; mac = "{mac}";
-            args = "{replay_args(captures)}"; queues = {workers};
+ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
+            args = "{args or replay_args(captures)}"; queues = {workers};
             rss = "{'assume' if workers > 1 else 'auto'}"; }} );
 """)
         exe = os.path.join(BUILD, "dataplane", "sluice-dataplane")

@@ -335,8 +335,8 @@ say_json(FILE *f, const struct live *l, const struct sl_live_total *t)
 		t->seconds, (unsigned long long)t->sent, (unsigned long long)t->received,
 		(long long)(t->sent - t->received));
 	fprintf(f,
-		"\"sent_bytes\": %llu, \"received_bytes\": %llu, \"other\": %llu, \"refused\": "
-		"%llu, \"ports\": [",
+		"\"sent_bytes\": %llu, \"received_bytes\": %llu, \"other\": %llu, "
+		"\"refused\": %llu, \"moved\": %llu, \"ports\": [",
 		(unsigned long long)t->sent_bytes, (unsigned long long)t->received_bytes,
 		(unsigned long long)t->other, (unsigned long long)t->refused,
 		(unsigned long long)t->moved);

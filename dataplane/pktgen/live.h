@@ -20,9 +20,14 @@ struct sl_live_arp {
 
 struct sl_live_conf {
 	const struct sl_script *script;
-	double pps;         /* per port, replaces the script's rate; 0: the script's */
-	double duration_s;  /* stop sending after that long; 0: by count or stop */
-	bool quiet;         /* no line per second */
+	double pps;        /* per port, replaces the script's rate; 0: the script's */
+	double duration_s; /* stop sending after that long; 0: by count or stop */
+	double warm_s;     /* send that long first and count nothing of it */
+	bool quiet;        /* no line per second */
+	bool track; /* count packets that come back to another MAC than the one before of their source
+		     * (IPv4, the 2^20 addresses from the first of port 0 on) */
+	const struct sl_live_arp *arp; /* [arp_cnt] */
+	unsigned arp_cnt;
 	FILE *json;         /* summary as JSON goes there, or NULL */
 	volatile int *stop; /* set by a signal */
 };
