@@ -11,10 +11,12 @@
 static inline char *
 file_read(const char *path, size_t *ret_len)
 {
+	*ret_len = 0;
 	FILE *f = fopen(path, "r");
 	char *text = NULL;
 	size_t len = 0, got;
 
+	*ret_len = 0;
 	if (!f)
 		return NULL;
 	do {
