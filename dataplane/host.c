@@ -1,0 +1,299 @@
+/* Hugepages: --in-memory takes them without a hugetlbfs mount and leaves no files behind; it does not go
+ * with --no-huge, where --no-shconf does the same.  Both also keep instances apart. */
+#include "dataplane/host.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+const char *
+sl_host_cpu_missing(void)
+{
+	__builtin_cpu_init();
+	if (!__builtin_cpu_supports("avx2"))
+		return "AVX2";
+	if (!__builtin_cpu_supports("bmi2"))
+		return "BMI2";
+	if (!__builtin_cpu_supports("aes"))
+		return "AES-NI";
+	if (!__builtin_cpu_supports("pclmul"))
+		return "PCLMULQDQ";
+	return NULL;
+}
+
+/* ---- cores ---- */
+
+/* "0-3,8" */
+static void
+cpu_list(const cpu_set_t *set, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (int i = 0; i < CPU_SETSIZE && n < size; i++) {
+		if (!CPU_ISSET(i, set))
+			continue;
+		int end = i;
+		while (end + 1 < CPU_SETSIZE && CPU_ISSET(end + 1, set))
+			end++;
+		n += (size_t)snprintf(buf + n, size - n, end > i ? "%s%d-%d" : "%s%d", n ? "," : "",
+				      i, end);
+		i = end;
+	}
+}
+
+static bool
+is_worker(const struct sl_boot *b, int cpu)
+{
+	for (unsigned i = 0; i < b->worker_cnt; i++)
+		if (b->workers[i] == cpu)
+			return true;
+	return false;
+}
+
+static int
+choose_main(const struct sl_boot *b, const cpu_set_t *set)
+{
+	int first = -1;
+
+	for (int i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, set))
+			continue;
+		if (!is_worker(b, i))
+			return i;
+		if (first < 0)
+			first = i;
+	}
+	return first;
+}
+
+static void
+check_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *notes,
+	   struct sl_host *host)
+{
+	char path[64], hint[300], list[256];
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		CPU_ZERO(&set);
+	cpu_list(&set, list, sizeof(list));
+	snprintf(hint, sizeof(hint), "usable here: %s", list);
+	for (unsigned i = 0; i < b->worker_cnt; i++) {
+		snprintf(path, sizeof(path), "workers[%u]", i);
+		if (b->workers[i] >= CPU_SETSIZE || !CPU_ISSET(b->workers[i], &set))
+			sl_diag_add(errors, b->file, b->workers_line, path, hint,
+				    "CPU %d does not exist or may not be used", b->workers[i]);
+		for (unsigned j = 0; j < i; j++)
+			if (b->workers[i] == b->workers[j]) {
+				sl_diag_add(notes, b->file, b->workers_line, path,
+					    "for tests only; with power = \"adaptive\" they share "
+					    "it better",
+					    "CPU %d also runs worker %u", b->workers[i], j);
+				break;
+			}
+	}
+	host->main_cpu = b->main_cpu >= 0 ? b->main_cpu : choose_main(b, &set);
+	if (host->main_cpu < 0 || host->main_cpu >= CPU_SETSIZE || !CPU_ISSET(host->main_cpu, &set))
+		sl_diag_add(errors, b->file, b->main_line, "main_cpu", hint,
+			    "CPU %d does not exist or may not be used", host->main_cpu);
+	else if (is_worker(b, host->main_cpu))
+		sl_diag_add(notes, b->file, b->main_line, "main_cpu",
+			    "give the main thread a CPU of its own",
+			    "CPU %d also runs a worker: table changes will delay packets",
+			    host->main_cpu);
+}
+
+/* ---- memory ---- */
+
+/* One number from a file of /sys, or -1. */
+static long
+read_number(const char *path)
+{
+	long v = -1;
+	FILE *f = fopen(path, "re");
+
+	if (f) {
+		if (fscanf(f, "%ld", &v) != 1)
+			v = -1;
+		fclose(f);
+	}
+	return v;
+}
+
+static long
+free_huge_mb(void)
+{
+	static const char root[] = "/sys/kernel/mm/hugepages";
+	char path[384];
+	long mb = 0, kb;
+	DIR *d = opendir(root);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (sscanf(e->d_name, "hugepages-%ldkB", &kb) != 1)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/free_hugepages", root, e->d_name);
+		long n = read_number(path);
+		if (n > 0)
+			mb += n * (kb / 1024);
+	}
+	if (d)
+		closedir(d);
+	return mb;
+}
+
+static void
+check_memory(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *notes,
+	     struct sl_host *host)
+{
+	long mb = free_huge_mb();
+	char hint[160];
+
+	if (b->hugepages == SL_HUGE_NEVER)
+		return;
+	host->huge = mb >= b->size_mb;
+	snprintf(hint, sizeof(hint), "scripts/hugepages, or: echo %d > /proc/sys/vm/nr_hugepages",
+		 b->size_mb);
+	if (host->huge)
+		return;
+	if (b->hugepages == SL_HUGE_REQUIRE)
+		sl_diag_add(errors, b->file, b->memory_line, "memory.hugepages", hint,
+			    "%d MB of hugepages are required, %ld MB are free", b->size_mb, mb);
+	else
+		sl_diag_add(notes, b->file, b->memory_line, "memory.hugepages", hint,
+			    "%ld MB of hugepages are free, %d MB wanted: running on normal pages, "
+			    "slower",
+			    mb, b->size_mb);
+}
+
+/* ---- devices ---- */
+
+static void
+check_pci(const struct sl_boot *b, const struct sl_boot_port *p, const char *path,
+	  struct sl_diag *errors)
+{
+	char link[160], target[256], hint[128];
+
+	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s", p->device);
+	if (strchr(p->device, '/') || access(link, F_OK) != 0) {
+		sl_diag_add(errors, b->file, p->line, path, "lspci -D shows what is there",
+			    "there is no PCI device %s", p->device);
+		return;
+	}
+	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/driver", p->device);
+	ssize_t n = readlink(link, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = 0;
+	const char *name = strrchr(target, '/') ? strrchr(target, '/') + 1 : "no driver";
+	if (strcmp(name, "vfio-pci") == 0 || strstr(name, "uio") || strncmp(name, "mlx", 3) == 0)
+		return;
+	snprintf(hint, sizeof(hint), "scripts/devbind -b vfio-pci %s", p->device);
+	sl_diag_add(errors, b->file, p->line, path, hint,
+		    "PCI device %s is bound to %s, not to vfio-pci", p->device, name);
+}
+
+static void
+check_devices(const struct sl_boot *b, struct sl_diag *errors)
+{
+	for (unsigned i = 0; i < b->port_cnt; i++) {
+		const struct sl_boot_port *p = &b->ports[i];
+		char path[64];
+		snprintf(path, sizeof(path), "ports[%u].device", i);
+		if (p->driver == SL_DRIVER_PCI)
+			check_pci(b, p, path, errors);
+		else if (p->driver != SL_DRIVER_VDEV && if_nametoindex(p->device) == 0)
+			sl_diag_add(errors, b->file, p->line, path, "ip link shows what is there",
+				    "there is no interface %s", p->device);
+	}
+}
+
+int
+sl_host_check(const struct sl_boot *boot, struct sl_diag *errors, struct sl_diag *notes,
+	      struct sl_host *ret_host)
+{
+	struct sl_host host = {0};
+	unsigned before = errors->cnt + errors->more;
+
+	check_cpus(boot, errors, notes, &host);
+	check_memory(boot, errors, notes, &host);
+	check_devices(boot, errors);
+	if (errors->cnt + errors->more > before)
+		return -EINVAL;
+	*ret_host = host;
+	return 0;
+}
+
+/* ---- EAL arguments ---- */
+
+static void __attribute__((format(printf, 2, 3))) arg(struct sl_eal_args *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(a->text[a->argc], sizeof(a->text[0]), fmt, ap);
+	va_end(ap);
+	a->argv[a->argc] = a->text[a->argc];
+	a->argv[++a->argc] = NULL;
+}
+
+void
+sl_host_eal_args(const struct sl_boot *boot, const struct sl_host *host,
+		 struct sl_eal_args *ret_args)
+{
+	struct sl_eal_args *a = ret_args;
+	char lcores[600];
+	unsigned pci = 0;
+	size_t n = (size_t)snprintf(lcores, sizeof(lcores), "0@%d", host->main_cpu);
+
+	for (unsigned i = 0; i < boot->worker_cnt; i++)
+		n += (size_t)snprintf(lcores + n, sizeof(lcores) - n, ",%u@%d", i + 1,
+				      boot->workers[i]);
+	a->argc = 0;
+	arg(a, "sluice-dataplane");
+	arg(a, "--lcores=%s", lcores);
+	arg(a, "--main-lcore=0");
+	arg(a, "--file-prefix=sluice-%d", (int)getpid());
+	arg(a, "--no-telemetry");
+	arg(a, "--log-level=error");
+	arg(a, "-m");
+	arg(a, "%d", boot->size_mb);
+	if (host->huge) {
+		arg(a, "--in-memory");
+	} else {
+		arg(a, "--no-huge");
+		arg(a, "--no-shconf");
+	}
+	for (unsigned i = 0; i < boot->port_cnt; i++)
+		if (boot->ports[i].driver == SL_DRIVER_PCI) {
+			arg(a, "-a");
+			arg(a, "%s%s%s", boot->ports[i].device, boot->ports[i].args[0] ? "," : "",
+			    boot->ports[i].args);
+			pci++;
+		}
+	if (pci == 0)
+		arg(a, "--no-pci");
+}
+
+void *
+sl_host_map(size_t size, bool huge, bool *ret_huge)
+{
+	const size_t huge_page = 2u << 20;
+	size_t room = (size + huge_page - 1) & ~(huge_page - 1);
+	void *m = MAP_FAILED;
+
+	if (huge && size >= huge_page / 2)
+		m = mmap(NULL, room, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+	if (ret_huge)
+		*ret_huge = m != MAP_FAILED;
+	if (m == MAP_FAILED) {
+		m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (m != MAP_FAILED)
+			madvise(m, size, MADV_HUGEPAGE);
+	}
+	return m == MAP_FAILED ? NULL : m;
+}

@@ -1,0 +1,64 @@
+/* Idle, when adaptive: SPIN empty turns polling, then naps that double from NAP_MIN to NAP_MAX while
+ * nothing comes; one packet ends it.  A nap is at most what a burst of arrivals may wait for. */
+#include "dataplane/lcore.h"
+
+#include <rte_rcu_qsbr.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define SPIN 256
+#define NAP_MIN 5000
+#define NAP_MAX 100000
+
+/* One pause of an idle worker; `empty` turns in a row so far. */
+static void
+idle(struct sl_lcore *l, unsigned empty)
+{
+	if (empty < SPIN) {
+		_mm_pause();
+		return;
+	}
+	unsigned shift = SL_MIN((empty - SPIN) / 16, 5u);
+	struct timespec ts = {0, SL_MIN((long)NAP_MIN << shift, (long)NAP_MAX)};
+
+	rte_rcu_qsbr_thread_offline(l->shared->qsbr, l->id);
+	nanosleep(&ts, NULL);
+	rte_rcu_qsbr_thread_online(l->shared->qsbr, l->id);
+}
+
+int
+sl_lcore_run(void *lcore)
+{
+	struct sl_lcore *l = lcore;
+	struct sl_lcore_shared *s = l->shared;
+	struct sl_stats_worker *stats = l->stats;
+	unsigned empty = 0;
+	uint64_t before = __rdtsc();
+
+	prctl(PR_SET_TIMERSLACK, 1000ul);
+	rte_rcu_qsbr_thread_online(s->qsbr, l->id);
+	while (!atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+		/* pairs with the release of main's publication */
+		const struct sl_view *view = atomic_load_explicit(&s->view, memory_order_acquire);
+		unsigned done = sl_worker_turn(l->worker, view, sl_clock_at(&s->clock, before));
+		rte_rcu_qsbr_quiescent(s->qsbr, l->id);
+
+		uint64_t after = __rdtsc(), ticks = after - before;
+		stats->total_ticks += ticks;
+		before = after;
+		if (sl_likely(done)) {
+			stats->busy_ticks += ticks;
+			sl_hist_add(&stats->turn_ns, sl_clock_ns(&s->clock, ticks));
+			empty = 0;
+		} else if (s->adaptive) {
+			empty = SL_MIN(empty + 1, 1u << 30);
+			idle(l, empty);
+			uint64_t woke = __rdtsc();
+			stats->total_ticks += woke - before;
+			before = woke;
+		}
+	}
+	rte_rcu_qsbr_thread_offline(s->qsbr, l->id);
+	return 0;
+}
