@@ -19,7 +19,8 @@
  *
  * OFFER while another offer is open replaces it (the older gets VERDICT superseded).  Offering the
  * root that is active answers VERDICT active at once.  When sluiced goes away an open offer is dropped.
- * EXPLAIN and SECRET may come at any time after WELCOME.
+ * EXPLAIN and SECRET may come at any time after WELCOME.  An EXPLAIN that cannot be answered (unknown port, a
+ * worker that does not answer) gets a REASON with its seq and generation 0 in place of EXPLAINED.
  * Both segments of WELCOME are memfds sealed with F_SEAL_SHRINK | F_SEAL_GROW: their size cannot change under
  * the reader.
  */

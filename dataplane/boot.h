@@ -1,0 +1,85 @@
+/* boot — the boot file of sluice-dataplane: what cannot change without a restart.
+ *
+ * Threads: [main]. Reads one file, touches nothing else.
+ * Errors:  all of them at once, each with file, line, key and what to do.  No value is replaced by a
+ *          default; a key that is left out has the default given here.
+ * Not here: whether the machine has what the file asks for (host.h), EAL arguments (host.h).
+ *
+ *     control = "/run/sluice/dataplane.sock";
+ *     daemon_user = "root";                    # besides root and our own user
+ *     workers = [ 1, 2 ];                      # CPU of each worker
+ *     main_cpu = 0;                            # left out: the first CPU without a worker, or else the first
+ *     memory = { hugepages = "auto"; size_mb = 512; };   # auto | require | never
+ *     buffers = 16384;                         # packet buffers
+ *     mbuf_data = 2048;                        # bytes of a frame in a buffer
+ *     flows = 1048576;                         # capacity of each worker's flow table
+ *     power = "poll";                          # poll | adaptive
+ *     rss_key = "…80 hex digits…";             # tests only; left out: random at each boot
+ *     ports = (
+ *       { name = "front"; device = "veth0"; driver = "auto"; # auto | af_xdp | af_packet | vdev | pci
+ *         mac = "02:00:00:00:00:01"; mtu = 1500; args = ""; queues = 1; rss = "auto"; } );   # auto | assume
+ */
+#ifndef SL_DATAPLANE_BOOT_H
+#define SL_DATAPLANE_BOOT_H
+
+#include "sluice/diag.h"
+#include "sluice/image.h"
+
+#define SL_BOOT_MAX_WORKERS 64
+#define SL_BOOT_MAX_PORTS 32
+#define SL_BOOT_KEY_BYTES 40
+
+enum sl_boot_hugepages { SL_HUGE_AUTO, SL_HUGE_REQUIRE, SL_HUGE_NEVER };
+enum sl_boot_power { SL_POWER_POLL, SL_POWER_ADAPTIVE };
+enum sl_boot_driver {
+	SL_DRIVER_AUTO,
+	SL_DRIVER_AF_XDP,
+	SL_DRIVER_AF_PACKET,
+	SL_DRIVER_VDEV,
+	SL_DRIVER_PCI
+};
+enum sl_boot_rss { SL_RSS_AUTO, SL_RSS_ASSUME };
+
+struct sl_boot_port {
+	char name[SL_NAME_MAX];
+	char device[64]; /* interface, vdev name ("net_pcap0") or PCI address */
+	char args[512];  /* driver arguments, appended */
+	int driver;      /* enum sl_boot_driver */
+	int rss;         /* enum sl_boot_rss */
+	int mtu;         /* of the IP packet; 0: the device's */
+	int queues;      /* receive queues to ask for; 0: one per worker with RSS, else 1 */
+	bool has_mac;
+	uint8_t mac[6];
+	int line;
+};
+
+struct sl_boot {
+	char *file;
+	char control[104];
+	char daemon_user[64];
+	int workers[SL_BOOT_MAX_WORKERS]; /* CPU numbers; the same may stand twice */
+	unsigned worker_cnt;
+	int main_cpu;  /* -1: choose */
+	int hugepages; /* enum sl_boot_hugepages */
+	int size_mb;
+	int buffers;
+	int mbuf_data;
+	int flows;
+	int power; /* enum sl_boot_power */
+	bool has_rss_key;
+	uint8_t rss_key[SL_BOOT_KEY_BYTES];
+	struct sl_boot_port ports[SL_BOOT_MAX_PORTS];
+	unsigned port_cnt;
+	int workers_line, main_line, memory_line;
+};
+
+/* sl_boot_load reads a file.  0, or -errno (-EINVAL: contents) with every problem in diag; *ret_boot is then
+ * untouched.  sl_boot_fini accepts a zeroed one. */
+int sl_boot_load(const char *file, struct sl_diag *diag, struct sl_boot *ret_boot);
+
+/* sl_boot_parse does the same for text that is already in memory (terminated); file names it in messages. */
+int sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *diag,
+		  struct sl_boot *ret_boot);
+void sl_boot_fini(struct sl_boot *boot);
+
+#endif

@@ -1,0 +1,86 @@
+/* ctl_server — the dataplane's end of the control socket: who may speak, in what order, and what is
+ * answered when it is not so.  What a message means is decided behind struct sl_ctl_ops.
+ *
+ *   accept ─▶ NEW ──HELLO──▶ OPEN ──anything wrong──▶ BYE, closed
+ *              │ a newcomer takes its place   │ a newcomer gets BYE
+ *
+ * Owner:   one per process.
+ * Threads: [main].  Never blocks: what a slow peer does not read is queued, up to SL_CTL_QUEUE_MAX bytes;
+ *          past that the connection is closed.
+ * Errors:  whatever a peer does, the listening socket and the active generation stay.
+ */
+#ifndef SL_DATAPLANE_CTL_SERVER_H
+#define SL_DATAPLANE_CTL_SERVER_H
+
+#include "sluice/ctl.h"
+#include "sluice/diag.h"
+
+#include <poll.h>
+#include <sys/types.h>
+
+#define SL_CTL_QUEUE_MAX (4u << 20)
+#define SL_CTL_PER_TURN 64 /* messages taken in one turn */
+
+/* What the server asks of the dataplane.  Each may call the sl_ctl_server_… answers below at once or later.
+ * Descriptors are the callee's to close. */
+struct sl_ctl_ops {
+	/* fill generation and root of a WELCOME (the rest stands in the configuration) */
+	void (*active)(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root);
+	/* an offer; an earlier one that is still open is superseded, its verdict sent by the callee */
+	void (*offer)(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd);
+	void (*object)(void *ctx, uint64_t generation, uint32_t ref, int fd);
+	/* the daemon went away: an open offer is dropped */
+	void (*drop)(void *ctx);
+	/* 0, or -errno with *ret_why a static sentence; the answer comes by sl_ctl_server_explained */
+	int (*explain)(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why);
+	/* one line for the log */
+	void (*log)(void *ctx, const char *line);
+	void *ctx;
+};
+
+struct sl_ctl_server_conf {
+	const char *path; /* NULL: no listening socket (tests attach one end of a pair) */
+	uid_t daemon_uid; /* accepted besides root and our own effective uid */
+	uint64_t boot_id;
+	uint32_t worker_cnt;
+	uint32_t port_cnt;
+	uint64_t state_bytes;
+	uint64_t stats_bytes;
+	int state_fd, stats_fd; /* stay the caller's */
+	struct sl_ctl_ops ops;
+};
+
+struct sl_ctl_server;
+
+/* sl_ctl_server_create binds and listens.  The socket file of a dead process is replaced; a live one, and
+ * anything that is not a socket, is left alone: -EADDRINUSE, -EEXIST or another -errno with the sentence in diag. */
+int sl_ctl_server_create(const struct sl_ctl_server_conf *conf, struct sl_diag *diag,
+			 struct sl_ctl_server **ret_server);
+/* The peer gets BYE "stopping"; the socket file is removed.  NULL is accepted. */
+void sl_ctl_server_destroy(struct sl_ctl_server *s);
+
+/* sl_ctl_server_attach takes a connected socket as if it had been accepted; credentials are not asked. */
+void sl_ctl_server_attach(struct sl_ctl_server *s, int fd);
+
+/* sl_ctl_server_poll fills what to wait for (2 places), the number filled; sl_ctl_server_turn does all that
+ * can be done without waiting: accept, receive, send. */
+unsigned sl_ctl_server_poll(const struct sl_ctl_server *s, struct pollfd ret_fds[2]);
+void sl_ctl_server_turn(struct sl_ctl_server *s);
+
+/* sl_ctl_server_peer numbers the connection that is open: 0 none, else a number that never comes again. */
+uint64_t sl_ctl_server_peer(const struct sl_ctl_server *s);
+
+/* Answers.  Without an open connection they do nothing. */
+void sl_ctl_server_want(struct sl_ctl_server *s, uint64_t generation, const uint32_t *refs,
+			unsigned cnt);
+void sl_ctl_server_reasons(struct sl_ctl_server *s, uint64_t generation,
+			   const struct sl_diag *diag);
+void sl_ctl_server_verdict(struct sl_ctl_server *s, uint64_t generation,
+			   enum sl_ctl_outcome outcome, uint32_t live, const uint64_t times_ns[3]);
+/* answer->head is filled here; seq is the asker's */
+void sl_ctl_server_explained(struct sl_ctl_server *s, uint32_t seq,
+			     struct sl_ctl_explained *answer);
+/* an EXPLAIN that cannot be answered: REASON with its seq and generation 0 */
+void sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why);
+
+#endif

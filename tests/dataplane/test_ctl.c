@@ -1,0 +1,695 @@
+/* ctl_server against a fake publisher, over a socket pair (what a peer may say) and over a socket file (who may
+ * connect).  Every wrong message must end in BYE with a text, and must not reach the publisher. */
+#include "dataplane/ctl_server.h"
+#include "dataplane/secret.h"
+#include "tests/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+struct fake {
+	struct sl_ctl_server *server;
+	unsigned offers, objects, drops, explains;
+	uint64_t generation;
+	uint32_t ref;
+	bool got_fd;
+	int answer; /* of explain */
+	char log[4096];
+};
+
+static void
+fake_active(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root)
+{
+	(void)ctx;
+	*ret_generation = 41;
+	*ret_root = (struct sl_obj_id){.b = {1, 2, 3}};
+}
+
+static void
+take_fd(struct fake *f, int fd)
+{
+	f->got_fd = fcntl(fd, F_GETFD) == FD_CLOEXEC;
+	close(fd);
+}
+
+static void
+fake_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
+{
+	struct fake *f = ctx;
+
+	(void)root;
+	f->offers++;
+	f->generation = generation;
+	take_fd(f, fd);
+}
+
+static void
+fake_object(void *ctx, uint64_t generation, uint32_t ref, int fd)
+{
+	struct fake *f = ctx;
+
+	f->objects++;
+	f->generation = generation;
+	f->ref = ref;
+	take_fd(f, fd);
+}
+
+static void
+fake_drop(void *ctx)
+{
+	((struct fake *)ctx)->drops++;
+}
+
+static int
+fake_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
+{
+	struct fake *f = ctx;
+
+	(void)ask;
+	f->explains++;
+	*ret_why = "no such port";
+	return f->answer;
+}
+
+static void
+fake_log(void *ctx, const char *line)
+{
+	struct fake *f = ctx;
+	size_t n = strlen(f->log);
+
+	snprintf(f->log + n, sizeof(f->log) - n, "%s\n", line);
+}
+
+static struct sl_ctl_server_conf
+fake_conf(struct fake *f, const char *path)
+{
+	return (struct sl_ctl_server_conf){
+		.path = path,
+		.daemon_uid = 0,
+		.boot_id = 0x1122334455667788,
+		.worker_cnt = 2,
+		.port_cnt = 3,
+		.state_bytes = 4096,
+		.stats_bytes = 8192,
+		.state_fd = STDIN_FILENO,
+		.stats_fd = STDERR_FILENO,
+		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain, fake_log, f},
+	};
+}
+
+/* One end of a pair on the server, the other returned. */
+static int
+attach(struct fake *f)
+{
+	int pair[2];
+	struct sl_ctl_server_conf conf = fake_conf(f, NULL);
+
+	if (!f->server && sl_ctl_server_create(&conf, NULL, &f->server))
+		abort();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		abort();
+	sl_ctl_server_attach(f->server, pair[0]);
+	return pair[1];
+}
+
+static _Alignas(8) uint8_t answer[SL_CTL_MSG_MAX];
+
+/* The next message of the server, as the type expected, or NULL. */
+static void *
+expect(int sock, enum sl_ctl_type type)
+{
+	int fds[2];
+	unsigned cnt;
+	const char *why;
+	long n = sl_ctl_recv(sock, answer, fds, &cnt);
+
+	if (n <= 0 || sl_ctl_check(answer, (size_t)n, cnt, false, &why))
+		return NULL;
+	while (cnt > 0)
+		close(fds[--cnt]);
+	return ((struct sl_ctl_head *)answer)->type == type ? answer : NULL;
+}
+
+static void
+hello(struct fake *f, int sock)
+{
+	struct sl_ctl_hello m = {.image_version = SL_IMAGE_VERSION, .pid = 1};
+
+	sl_ctl_init(&m.head, SL_CTL_HELLO, sizeof(m), 7);
+	if (sl_ctl_send(sock, &m, sizeof(m), NULL, 0))
+		abort();
+	sl_ctl_server_turn(f->server);
+}
+
+static int
+memfd(size_t bytes, unsigned seals)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) || fcntl(fd, F_ADD_SEALS, seals))
+		abort();
+	return fd;
+}
+
+/* ---- what a peer may say ---- */
+
+static void
+hello_is_answered_with_segments_and_the_active_generation(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f), fds[2];
+	unsigned cnt;
+
+	CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	hello(&f, sock);
+	CU_ASSERT_EQUAL(sl_ctl_recv(sock, answer, fds, &cnt), sizeof(struct sl_ctl_welcome));
+	struct sl_ctl_welcome *w = (void *)answer;
+	CU_ASSERT_EQUAL(cnt, 2);
+	for (unsigned i = 0; i < cnt; i++)
+		close(fds[i]);
+	CU_ASSERT_EQUAL(w->head.seq, 7);
+	CU_ASSERT_EQUAL(w->generation, 41);
+	CU_ASSERT_EQUAL(w->root.b[2], 3);
+	CU_ASSERT_EQUAL(w->boot_id, 0x1122334455667788);
+	CU_ASSERT_EQUAL(w->worker_cnt, 2);
+	CU_ASSERT_EQUAL(w->stats_bytes, 8192);
+	CU_ASSERT_NOT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	close(sock);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.drops, 1);
+	CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	sl_ctl_server_destroy(f.server);
+}
+
+static void
+offer_and_object_reach_the_publisher_with_their_descriptor(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f), fd = memfd(8, 0);
+	struct sl_ctl_offer offer = {.generation = 42};
+	struct sl_ctl_object object = {.generation = 42, .ref = 5};
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_init(&offer.head, SL_CTL_OFFER, sizeof(offer), 0);
+	sl_ctl_init(&object.head, SL_CTL_OBJECT, sizeof(object), 0);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &offer, sizeof(offer), &fd, 1), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.offers, 1);
+	CU_ASSERT_EQUAL(f.generation, 42);
+	CU_ASSERT_TRUE(f.got_fd);
+	f.got_fd = false;
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &object, sizeof(object), &fd, 1), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.objects, 1);
+	CU_ASSERT_EQUAL(f.ref, 5);
+	CU_ASSERT_TRUE(f.got_fd);
+	close(fd);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+static void
+long_want_lists_are_split_and_only_the_last_is_flagged(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	uint32_t refs[2 * SL_CTL_WANT_MAX + 1];
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(refs); i++)
+		refs[i] = i;
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_server_want(f.server, 9, refs, SL_ARRAY_CNT(refs));
+	unsigned next = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		struct sl_ctl_want *w = expect(sock, SL_CTL_WANT);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+		CU_ASSERT_EQUAL(w->generation, 9);
+		CU_ASSERT_EQUAL(w->last, i == 2);
+		CU_ASSERT_EQUAL(w->cnt, i == 2 ? 1 : SL_CTL_WANT_MAX);
+		for (unsigned j = 0; j < w->cnt; j++)
+			CU_ASSERT_EQUAL(w->ref[j], next++);
+	}
+	sl_ctl_server_want(f.server, 9, refs, 0);
+	struct sl_ctl_want *w = expect(sock, SL_CTL_WANT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+	CU_ASSERT_EQUAL(w->last, 1);
+	CU_ASSERT_EQUAL(w->cnt, 0);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+static void
+every_reason_arrives_before_the_verdict_though_the_peer_reads_late(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	struct sl_diag diag = {0};
+	char text[2000];
+	const uint64_t times[3] = {1, 2, 3};
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = 0;
+	for (unsigned i = 0; i < SL_DIAG_MAX + 3; i++)
+		sl_diag_add(&diag, NULL, 0, NULL, NULL, "%u\n%s", i, text);
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_server_reasons(f.server, 9, &diag);
+	sl_ctl_server_verdict(f.server, 9, SL_CTL_REFUSED, 1, times);
+	struct pollfd p[2];
+	CU_ASSERT_EQUAL(sl_ctl_server_poll(f.server, p), 1);
+	CU_ASSERT_EQUAL(p[0].events, POLLIN | POLLOUT);
+	for (unsigned i = 0; i < SL_DIAG_MAX + 1; i++) {
+		struct sl_ctl_reason *r = expect(sock, SL_CTL_REASON);
+		if (!r) {
+			sl_ctl_server_turn(f.server);
+			r = expect(sock, SL_CTL_REASON);
+		}
+		CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+		CU_ASSERT_EQUAL(r->generation, 9);
+	}
+	CU_ASSERT_PTR_NOT_NULL(strstr((char *)answer + sizeof(struct sl_ctl_reason), "3 more"));
+	sl_ctl_server_turn(f.server);
+	struct sl_ctl_verdict *v = expect(sock, SL_CTL_VERDICT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(v);
+	CU_ASSERT_EQUAL(v->outcome, SL_CTL_REFUSED);
+	CU_ASSERT_EQUAL(v->swap_ns, 3);
+	sl_ctl_server_poll(f.server, p);
+	CU_ASSERT_EQUAL(p[0].events, POLLIN);
+	sl_diag_fini(&diag);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+static void
+a_peer_that_never_reads_is_closed_not_waited_for(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	static uint32_t refs[SL_CTL_WANT_MAX];
+
+	hello(&f, sock);
+	for (unsigned i = 0; i < 4000 && sl_ctl_server_peer(f.server); i++)
+		sl_ctl_server_want(f.server, 9, refs, SL_CTL_WANT_MAX);
+	CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	CU_ASSERT_EQUAL(f.drops, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(f.log, "does not read"));
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+static void
+explain_is_passed_on_and_answered_by_seq(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	struct sl_ctl_explain m = {.tuple.proto = SL_IPPROTO_TCP, .tcp_flags = 2};
+	struct sl_ctl_explained out = {.worker = 1};
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_init(&m.head, SL_CTL_EXPLAIN, sizeof(m), 77);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.explains, 1);
+	sl_ctl_server_explained(f.server, 77, &out);
+	struct sl_ctl_explained *e = expect(sock, SL_CTL_EXPLAINED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+	CU_ASSERT_EQUAL(e->head.seq, 77);
+	CU_ASSERT_EQUAL(e->worker, 1);
+	f.answer = -EINVAL;
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	struct sl_ctl_reason *r = expect(sock, SL_CTL_REASON);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT_EQUAL(r->head.seq, 77);
+	CU_ASSERT_EQUAL(r->generation, 0);
+	CU_ASSERT_EQUAL(memcmp(r + 1, "no such port", 12), 0);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+/* ---- wrong messages ---- */
+
+struct wrong {
+	const char *why; /* part of the BYE */
+	size_t bytes;
+	unsigned fds;
+	bool no_hello;
+	union {
+		struct sl_ctl_head head;
+		struct sl_ctl_hello hello;
+		struct sl_ctl_offer offer;
+		struct sl_ctl_object object;
+		struct sl_ctl_explain explain;
+		struct sl_ctl_secret secret;
+		struct sl_ctl_verdict verdict;
+		struct sl_ctl_bye bye;
+		uint8_t room[SL_CTL_MSG_MAX + 8];
+	} m;
+};
+
+#define HEAD(type, size)                                                                           \
+	{                                                                                          \
+		SL_CTL_MAGIC, SL_CTL_VERSION, type, size, 1                                        \
+	}
+#define WHOLE(type, name) HEAD(type, sizeof(struct sl_ctl_##name))
+#define OFFER WHOLE(SL_CTL_OFFER, offer)
+#define OBJECT WHOLE(SL_CTL_OBJECT, object)
+#define EXPLAIN WHOLE(SL_CTL_EXPLAIN, explain)
+#define SECRET WHOLE(SL_CTL_SECRET, secret)
+
+static struct wrong wrongs[] = {
+	{"shorter", 1, 0, false, {.head = HEAD(SL_CTL_HELLO, 1)}},
+	{"shorter", 15, 0, false, {.head = HEAD(SL_CTL_HELLO, 15)}},
+	{"magic", 24, 0, false, {.head = {0x12345678, 1, SL_CTL_HELLO, 24, 0}}},
+	{"version", 24, 0, false, {.head = {SL_CTL_MAGIC, 2, SL_CTL_HELLO, 24, 0}}},
+	{"unknown", 16, 0, false, {.head = HEAD(0, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(13, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(65535, 16)}},
+	{"only the other", 88, 0, false, {.verdict.head = WHOLE(SL_CTL_VERDICT, verdict)}},
+	{"size field", 23, 0, false, {.hello.head = WHOLE(SL_CTL_HELLO, hello)}},
+	{"length does not", 16, 0, false, {.head = HEAD(SL_CTL_HELLO, 16)}},
+	{"length does not", 32, 0, false, {.head = HEAD(SL_CTL_HELLO, 32)}},
+	{"too long", SL_CTL_MSG_MAX + 1, 0, false, {.head = HEAD(SL_CTL_BYE, 8193)}},
+	{"descriptors", 56, 0, false, {.offer = {OFFER, 1, {{0}}}}},
+	{"descriptors", 56, 2, false, {.offer = {OFFER, 1, {{0}}}}},
+	{"descriptors", 24, 1, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
+	{"descriptors", 32, 0, false, {.object = {OBJECT, 1, 0, 0}}},
+	{"too many desc", 56, 3, false, {.offer = {OFFER, 1, {{0}}}}},
+	{"generation 0", 56, 1, false, {.offer = {OFFER, 0, {{0}}}}},
+	{"generation 0", 32, 1, false, {.object = {OBJECT, 0, 0, 0}}},
+	{"must be 0", 32, 1, false, {.object = {OBJECT, 1, 0, 9}}},
+	{"protocol", sizeof(struct sl_ctl_explain), 0, false, {.explain.head = EXPLAIN}},
+	{"secret's size", sizeof(struct sl_ctl_secret), 1, false, {.secret = {SECRET, 1, 0, "a"}}},
+	{"secret's name", sizeof(struct sl_ctl_secret), 1, false, {.secret = {SECRET, 1, 1, "-"}}},
+	{"already", 24, 0, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
+	{"table format", 24, 0, true, {.hello = {WHOLE(SL_CTL_HELLO, hello), 99, 1}}},
+	{"must be HELLO", 56, 1, true, {.offer = {OFFER, 1, {{0}}}}},
+	{"text_len", 24, 0, false, {.bye = {WHOLE(SL_CTL_BYE, bye), 0, 0}}},
+};
+
+static int
+fd_cnt(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < 256; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
+}
+
+/* Sends with any number of descriptors, which sl_ctl_send would refuse. */
+static void
+send_raw(int sock, const void *msg, size_t bytes, unsigned fds)
+{
+	_Alignas(8) char room[CMSG_SPACE(3 * sizeof(int))] = {0};
+	struct iovec iov = {(void *)(uintptr_t)msg, bytes};
+	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	const int many[3] = {0, 1, 2};
+
+	if (fds) {
+		mh.msg_control = room;
+		mh.msg_controllen = CMSG_SPACE(fds * sizeof(int));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(fds * sizeof(int));
+		memcpy(CMSG_DATA(c), many, fds * sizeof(int));
+	}
+	CU_ASSERT_EQUAL(sendmsg(sock, &mh, 0), (ssize_t)bytes);
+}
+
+static void
+every_wrong_message_is_answered_with_bye_and_leaks_nothing(void)
+{
+	for (unsigned i = 0; i < SL_ARRAY_CNT(wrongs); i++) {
+		struct fake f = {0};
+		int before = fd_cnt(), sock = attach(&f);
+
+		if (!wrongs[i].no_hello) {
+			hello(&f, sock);
+			CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+		}
+		send_raw(sock, &wrongs[i].m, wrongs[i].bytes, wrongs[i].fds);
+		send_raw(sock, &wrongs[i].m, wrongs[i].bytes,
+			 wrongs[i].fds); /* not read any more */
+		sl_ctl_server_turn(f.server);
+		struct sl_ctl_bye *b = expect(sock, SL_CTL_BYE);
+		CU_ASSERT_PTR_NOT_NULL(b);
+		if (b && !memmem(b + 1, b->text_len, wrongs[i].why, strlen(wrongs[i].why))) {
+			printf("row %u: %.*s\n", i, (int)b->text_len, (char *)(b + 1));
+			CU_FAIL("BYE has another text");
+		}
+		CU_ASSERT_EQUAL(recv(sock, answer, sizeof(answer), 0), 0);
+		CU_ASSERT_EQUAL(f.offers + f.objects + f.explains, 0);
+		CU_ASSERT_EQUAL(f.drops, wrongs[i].no_hello ? 0 : 1);
+		close(sock);
+		sl_ctl_server_destroy(f.server);
+		CU_ASSERT_EQUAL(fd_cnt(), before);
+	}
+}
+
+/* ---- secrets ---- */
+
+static void
+a_secret_is_zeroed_and_refused_as_not_supported(void)
+{
+	static const struct {
+		unsigned seals;
+		size_t bytes;
+		uint32_t error;
+		const char *text;
+		bool zeroed;
+	} rows[] = {
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, ENOTSUP, "not known", true},
+		{0, 32, EINVAL, "resizing", true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 31, EINVAL, "as long", true},
+		{F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 32, EINVAL, "zeroed", false},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct fake f = {0};
+		int sock = attach(&f), fd = memfd(32, 0);
+		struct sl_ctl_secret m = {.kind = 1, .bytes = (uint32_t)rows[i].bytes, .name = "k"};
+		char back[32];
+
+		CU_ASSERT_EQUAL(pwrite(fd, "0123456789abcdef0123456789abcdef", 32, 0), 32);
+		CU_ASSERT_EQUAL(fcntl(fd, F_ADD_SEALS, rows[i].seals), 0);
+		hello(&f, sock);
+		CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+		sl_ctl_init(&m.head, SL_CTL_SECRET, sizeof(m), 5);
+		CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), &fd, 1), 0);
+		sl_ctl_server_turn(f.server);
+		struct sl_ctl_secret_ack *a = expect(sock, SL_CTL_SECRET_ACK);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+		CU_ASSERT_EQUAL(a->head.seq, 5);
+		CU_ASSERT_EQUAL(a->error, rows[i].error);
+		CU_ASSERT_PTR_NOT_NULL(
+			memmem(a + 1, a->text_len, rows[i].text, strlen(rows[i].text)));
+		CU_ASSERT_EQUAL(pread(fd, back, 32, 0), 32);
+		CU_ASSERT_EQUAL(memcmp(back, (char[32]){0}, 32) == 0, rows[i].zeroed);
+		CU_ASSERT_NOT_EQUAL(sl_ctl_server_peer(f.server), 0);
+		close(fd);
+		close(sock);
+		sl_ctl_server_destroy(f.server);
+	}
+}
+
+static void
+a_taken_secret_is_in_locked_memory(void)
+{
+	int fd = memfd(8, 0);
+	struct sl_secret s;
+	const char *why = NULL;
+
+	CU_ASSERT_EQUAL(pwrite(fd, "password", 8, 0), 8);
+	CU_ASSERT_EQUAL(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	CU_ASSERT_EQUAL_FATAL(sl_secret_take(fd, 8, &s, &why), 0);
+	CU_ASSERT_EQUAL(memcmp(s.bytes, "password", 8), 0);
+	sl_secret_destroy(&s);
+	CU_ASSERT_PTR_NULL(s.bytes);
+	close(fd);
+}
+
+/* ---- who may connect ---- */
+
+static char dir[] = "/tmp/sluice-test-ctl-XXXXXX";
+static char path[64];
+
+static struct sl_ctl_server *
+listening(struct fake *f)
+{
+	struct sl_diag diag = {0};
+	struct sl_ctl_server_conf conf;
+
+	if (!path[0]) {
+		if (!mkdtemp(dir))
+			abort();
+		snprintf(path, sizeof(path), "%s/s", dir);
+	}
+	conf = fake_conf(f, path);
+	if (sl_ctl_server_create(&conf, &diag, &f->server))
+		abort();
+	return f->server;
+}
+
+static int
+dial(void)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	strcpy(addr.sun_path, path);
+	if (connect(fd, (void *)&addr, sizeof(addr)))
+		abort();
+	return fd;
+}
+
+static void
+done(struct fake *f)
+{
+	sl_ctl_server_destroy(f->server);
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	rmdir(dir);
+	path[0] = 0;
+	strcpy(dir + strlen(dir) - 6, "XXXXXX");
+}
+
+static void
+a_second_daemon_gets_bye_and_the_first_goes_on(void)
+{
+	struct fake f = {0};
+
+	listening(&f);
+	int first = dial();
+	hello(&f, first);
+	sl_ctl_server_turn(f.server); /* hello() came with the accept */
+	CU_ASSERT_PTR_NOT_NULL(expect(first, SL_CTL_WELCOME));
+	int second = dial();
+	hello(&f, second);
+	struct sl_ctl_bye *b = expect(second, SL_CTL_BYE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+	CU_ASSERT_PTR_NOT_NULL(memmem(b + 1, b->text_len, "another sluiced", 15));
+	CU_ASSERT_NOT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	sl_ctl_server_want(f.server, 1, NULL, 0);
+	CU_ASSERT_PTR_NOT_NULL(expect(first, SL_CTL_WANT));
+	CU_ASSERT_EQUAL(f.drops, 0);
+	close(first);
+	int third = dial(); /* before the server noticed that the first is gone */
+	hello(&f, third);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_PTR_NOT_NULL(expect(third, SL_CTL_WELCOME));
+	CU_ASSERT_EQUAL(f.drops, 1);
+	close(second);
+	close(third);
+	done(&f);
+}
+
+static void
+a_silent_connection_does_not_lock_others_out(void)
+{
+	struct fake f = {0};
+
+	listening(&f);
+	int silent = dial();
+	sl_ctl_server_turn(f.server);
+	int daemon = dial();
+	hello(&f, daemon);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_PTR_NOT_NULL(expect(silent, SL_CTL_BYE));
+	CU_ASSERT_PTR_NOT_NULL(expect(daemon, SL_CTL_WELCOME));
+	CU_ASSERT_EQUAL(f.drops, 0);
+	close(silent);
+	close(daemon);
+	done(&f);
+}
+
+static void
+a_foreign_uid_is_refused(void)
+{
+	struct fake f = {0};
+
+	if (geteuid() != 0)
+		return; /* only root can become another */
+	listening(&f);
+	chmod(dir, 0755);
+	chmod(path, 0666);
+	int up[2];
+	if (pipe(up))
+		abort();
+	pid_t pid = fork();
+	if (pid == 0) {
+		char c = 0;
+		if (setuid(65534))
+			_exit(9);
+		int fd = dial();
+		if (write(up[1], "x", 1) != 1)
+			_exit(8);
+		struct pollfd p = {fd, POLLIN, 0};
+		poll(&p, 1, 4000);
+		_exit(expect(fd, SL_CTL_BYE) && memmem(answer, sizeof(answer), "uid 65534", 9) &&
+				      c == 0
+			      ? 0
+			      : 7);
+	}
+	char c;
+	int status = -1;
+	CU_ASSERT_EQUAL(read(up[0], &c, 1), 1);
+	sl_ctl_server_turn(f.server);
+	waitpid(pid, &status, 0);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	close(up[0]);
+	close(up[1]);
+	done(&f);
+}
+
+static void
+a_live_socket_is_left_alone_and_a_stale_one_replaced(void)
+{
+	struct fake f = {0}, g = {0};
+	struct sl_diag diag = {0};
+	struct sl_ctl_server *other = NULL;
+
+	listening(&f);
+	struct sl_ctl_server_conf conf = fake_conf(&g, path);
+	CU_ASSERT_EQUAL(sl_ctl_server_create(&conf, &diag, &other), -EADDRINUSE);
+	CU_ASSERT_EQUAL_FATAL(diag.cnt, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(diag.items[0].text, "running dataplane"));
+	sl_diag_fini(&diag);
+	/* a dead one: the file stays, nobody listens */
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.dead", path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	CU_ASSERT_EQUAL(bind(fd, (void *)&addr, sizeof(addr)), 0);
+	close(fd);
+	conf.path = addr.sun_path;
+	CU_ASSERT_EQUAL_FATAL(sl_ctl_server_create(&conf, &diag, &other), 0);
+	sl_ctl_server_destroy(other);
+	/* not a socket */
+	fd = open(addr.sun_path, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	CU_ASSERT_EQUAL(sl_ctl_server_create(&conf, &diag, &other), -EEXIST);
+	CU_ASSERT_EQUAL(diag.cnt, 1);
+	sl_diag_fini(&diag);
+	unlink(addr.sun_path);
+	done(&f);
+}
+
+SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generation),
+	 SL_TEST(offer_and_object_reach_the_publisher_with_their_descriptor),
+	 SL_TEST(long_want_lists_are_split_and_only_the_last_is_flagged),
+	 SL_TEST(every_reason_arrives_before_the_verdict_though_the_peer_reads_late),
+	 SL_TEST(a_peer_that_never_reads_is_closed_not_waited_for),
+	 SL_TEST(explain_is_passed_on_and_answered_by_seq),
+	 SL_TEST(every_wrong_message_is_answered_with_bye_and_leaks_nothing),
+	 SL_TEST(a_secret_is_zeroed_and_refused_as_not_supported),
+	 SL_TEST(a_taken_secret_is_in_locked_memory),
+	 SL_TEST(a_second_daemon_gets_bye_and_the_first_goes_on),
+	 SL_TEST(a_silent_connection_does_not_lock_others_out), SL_TEST(a_foreign_uid_is_refused),
+	 SL_TEST(a_live_socket_is_left_alone_and_a_stale_one_replaced))
