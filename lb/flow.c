@@ -24,6 +24,7 @@
 #define MAX_CAPACITY (1u << 27)
 #define WAYS 8
 #define NONE UINT32_MAX
+#define SWEEP_AHEAD 8 /* buckets */
 
 /* Parts of bucket.idx[]. */
 #define IDX_MASK (MAX_CAPACITY - 1)
@@ -711,6 +712,15 @@ sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_f
 
 /* ---- time ---- */
 
+static void
+prefetch_expired(const struct sl_flow_table *t, uint32_t at, uint32_t now_q)
+{
+	const struct bucket *b = bucket_at(t, at);
+
+	for (unsigned m = ways_expired(b, now_q); m; m &= m - 1)
+		prefetch_entry(t, b->idx[__builtin_ctz(m)] & IDX_MASK);
+}
+
 static unsigned
 sweep_bucket(struct sl_flow_table *t, uint32_t at, uint32_t now_q, sl_flow_gone_fn *gone, void *ctx)
 {
@@ -734,6 +744,8 @@ sl_flow_sweep(struct sl_flow_table *t, unsigned buckets, uint32_t now_q, sl_flow
 	unsigned cnt = 0;
 
 	for (buckets = SL_MIN(buckets, t->bucket_cnt); buckets; buckets--) {
+		if (t->sweep_at + SWEEP_AHEAD < t->bucket_cnt)
+			prefetch_expired(t, t->sweep_at + SWEEP_AHEAD, now_q);
 		cnt += sweep_bucket(t, t->sweep_at, now_q, gone, ctx);
 		if (++t->sweep_at == t->bucket_cnt)
 			t->sweep_at = 0;
