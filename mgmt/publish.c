@@ -144,7 +144,7 @@ answer_questions(struct sl_publish *p, int err, uint64_t due)
 		if (q.seq == 0 || q.deadline > due)
 			continue;
 		p->questions[i].seq = 0;
-		q.fn(q.ctx, err, NULL);
+		q.fn(q.ctx, err, NULL, NULL);
 	}
 }
 
@@ -412,14 +412,33 @@ take_want(struct sl_publish *p, const struct sl_ctl_want *m)
 	return NULL;
 }
 
+static void
+end_question(struct sl_publish *p, uint32_t seq, int err, const struct sl_ctl_explained *e,
+	     const char *why)
+{
+	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
+		struct question q = p->questions[i];
+		if (q.seq == 0 || q.seq != seq)
+			continue;
+		p->questions[i].seq = 0;
+		q.fn(q.ctx, err, e, why);
+		return;
+	}
+}
+
+/* A REASON of generation 0 is about the question whose seq it returns. */
 static const char *
 take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
 {
-	if (p->generation && m->generation == p->generation && p->reason_cnt < SL_PUBLISH_REASONS) {
-		char *text = strndup((const char *)(m + 1), m->text_len);
-		if (text)
-			p->reason[p->reason_cnt++] = text;
+	char *text = strndup((const char *)(m + 1), m->text_len);
+
+	if (text && m->generation == 0) {
+		end_question(p, m->head.seq, -EREMOTEIO, NULL, text);
+	} else if (text && m->generation == p->generation && p->reason_cnt < SL_PUBLISH_REASONS) {
+		p->reason[p->reason_cnt++] = text;
+		return NULL;
 	}
+	free(text);
 	return NULL;
 }
 
@@ -455,20 +474,6 @@ take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 }
 
 static const char *
-take_explained(struct sl_publish *p, const struct sl_ctl_explained *m)
-{
-	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
-		struct question q = p->questions[i];
-		if (q.seq == 0 || q.seq != m->head.seq)
-			continue;
-		p->questions[i].seq = 0;
-		q.fn(q.ctx, 0, m);
-		break;
-	}
-	return NULL;
-}
-
-static const char *
 take(struct sl_publish *p, const void *msg, const int fds[2])
 {
 	static char text[TEXT_MAX];
@@ -492,7 +497,8 @@ take(struct sl_publish *p, const void *msg, const int fds[2])
 	case SL_CTL_VERDICT:
 		return take_verdict(p, msg);
 	case SL_CTL_EXPLAINED:
-		return take_explained(p, msg);
+		end_question(p, h->seq, 0, msg, NULL);
+		return NULL;
 	default:
 		return NULL; /* SECRET_ACK: nothing was asked */
 	}

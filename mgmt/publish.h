@@ -74,8 +74,10 @@ const struct sl_publish_link *sl_publish_link(const struct sl_publish *p);
 /* sl_publish_offer: c stays valid and unchanged until the verdict, down, or another offer.  0, -ENOTCONN. */
 int sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c);
 
-/* sl_publish_explain asks; fn gets the answer, or NULL with -ETIMEDOUT or -EPIPE.  0, -ENOTCONN, -EBUSY. */
-typedef void sl_publish_explain_fn(void *ctx, int err, const struct sl_ctl_explained *e);
+/* sl_publish_explain asks; fn gets the answer, or NULL with -ETIMEDOUT, -EPIPE, or -EREMOTEIO: the dataplane
+ * cannot answer and says why.  0, -ENOTCONN, -EBUSY. */
+typedef void sl_publish_explain_fn(void *ctx, int err, const struct sl_ctl_explained *e,
+				   const char *why);
 int sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
 		       uint32_t port, sl_publish_explain_fn *fn, void *ctx);
 

@@ -1,0 +1,185 @@
+/* Three arrays by slot: the incarnation a baseline belongs to, and the sums at that moment.  All counters
+ * are uint64, so that one loop subtracts any of the three structs. */
+#include "mgmt/counters.h"
+
+#include "mgmt/metrics.h"
+
+#include <stdlib.h>
+
+struct base_listener {
+	uint32_t incarnation;
+	struct sl_stats_listener base;
+};
+struct base_service {
+	uint32_t incarnation;
+	struct sl_stats_service base;
+};
+struct base_endpoint {
+	uint32_t incarnation;
+	struct sl_stats_endpoint base;
+};
+
+struct sl_counters {
+	const void *stats;
+	size_t bytes;
+	uint64_t boot_id;
+	bool booted; /* boot_id is that of a segment seen */
+	bool fresh;  /* that segment began while we watched: what has no baseline began at 0 */
+	struct base_listener listeners[SL_MAX_LISTENERS];
+	struct base_service services[SL_MAX_SERVICES];
+	struct base_endpoint endpoints[SL_MAX_ENDPOINTS];
+};
+
+struct sl_counters *
+sl_counters_create(void)
+{
+	return calloc(1, sizeof(struct sl_counters));
+}
+
+void
+sl_counters_destroy(struct sl_counters *c)
+{
+	free(c);
+}
+
+void
+sl_counters_attach(struct sl_counters *c, const void *stats, size_t bytes, uint64_t boot_id)
+{
+	c->stats = stats;
+	c->bytes = bytes;
+	if (!stats || (c->booted && c->boot_id == boot_id))
+		return;
+	memset(c->listeners, 0, sizeof(c->listeners));
+	memset(c->services, 0, sizeof(c->services));
+	memset(c->endpoints, 0, sizeof(c->endpoints));
+	c->fresh = c->booted;
+	c->booted = true;
+	c->boot_id = boot_id;
+}
+
+/* Whether the counters at this moment are the baseline of an owner that has none yet. */
+static bool
+from_now(const struct sl_counters *c, uint32_t known, uint32_t incarnation)
+{
+	/* slot never seen: the first owner of all, or a boot whose beginning we watched */
+	if (known == 0 && (incarnation == 1 || c->fresh))
+		return false;
+	return c->stats != NULL;
+}
+
+static void
+prepare_listener(struct sl_counters *c, struct sl_placed at)
+{
+	struct base_listener *b = &c->listeners[at.slot];
+	if (b->incarnation == at.incarnation)
+		return;
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_listener){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_listener(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_service(struct sl_counters *c, struct sl_placed at)
+{
+	struct base_service *b = &c->services[at.slot];
+	if (b->incarnation == at.incarnation)
+		return;
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_service){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_service(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_endpoint(struct sl_counters *c, struct sl_placed at)
+{
+	struct base_endpoint *b = &c->endpoints[at.slot];
+	if (b->incarnation == at.incarnation)
+		return;
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_endpoint){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_endpoint(c->stats, c->bytes, at.slot, &b->base);
+}
+
+void
+sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
+		    const struct sl_slot_map *map)
+{
+	struct sl_placed at;
+
+	for (uint32_t i = 0; i < conf->listener_cnt; i++)
+		if (sl_slot_find_listener(map, &conf->listeners[i], &at) == 0)
+			prepare_listener(c, at);
+	for (uint32_t i = 0; i < conf->service_cnt; i++) {
+		const struct sl_conf_service *s = &conf->services[i];
+		if (sl_slot_find_service(map, s, &at) == 0)
+			prepare_service(c, at);
+		for (uint32_t k = 0; k < s->endpoint_cnt; k++)
+			if (sl_slot_find_endpoint(map, s, &s->endpoints[k], &at) == 0)
+				prepare_endpoint(c, at);
+	}
+}
+
+struct sl_stats_listener
+sl_counters_listener_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_listener *b = &c->listeners[at.slot];
+	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_listener){0};
+}
+
+struct sl_stats_service
+sl_counters_service_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_service *b = &c->services[at.slot];
+	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_service){0};
+}
+
+struct sl_stats_endpoint
+sl_counters_endpoint_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_endpoint *b = &c->endpoints[at.slot];
+	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_endpoint){0};
+}
+
+static void
+subtract(uint64_t *now, const uint64_t *base, size_t bytes)
+{
+	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
+		now[i] = now[i] > base[i] ? now[i] - base[i] : 0;
+}
+
+struct sl_stats_listener
+sl_counters_listener(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_listener s = {0}, base = sl_counters_listener_base(c, at);
+	if (c->stats && sl_metrics_sum_listener(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s));
+	return s;
+}
+
+struct sl_stats_service
+sl_counters_service(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_service s = {0}, base = sl_counters_service_base(c, at);
+	if (c->stats && sl_metrics_sum_service(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s));
+	return s;
+}
+
+struct sl_stats_endpoint
+sl_counters_endpoint(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_endpoint s = {0}, base = sl_counters_endpoint_base(c, at);
+	if (c->stats && sl_metrics_sum_endpoint(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s));
+	return s;
+}
+
+const void *
+sl_counters_stats(const struct sl_counters *c, size_t *ret_bytes)
+{
+	*ret_bytes = c->bytes;
+	return c->stats;
+}

@@ -1,0 +1,465 @@
+/* Order of creation: lock, audit, states, tables (from disk), then what talks to the outside; destruction is the
+ * reverse, with the loop run in between so that handles can close. */
+#include "mgmt/daemon.h"
+
+#include "mgmt/disk.h"
+#include "mgmt/verbs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RAMP_MS 100
+#define OPER_MAX (64u << 20)
+
+void
+sl_daemon_say(const char *fmt, ...)
+{
+	char line[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	for (char *p = line; *p; p++) /* what peers say must not make lines of its own */
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+	fprintf(stderr, "%s\n", line);
+}
+
+int64_t
+sl_daemon_wall_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* ---- state directory ---- */
+
+static int
+lock_state(struct sl_daemon *d, struct sl_diag *diag)
+{
+	char path[1100], pid[32] = "";
+
+	snprintf(path, sizeof(path), "%s/lock", d->conf->state_dir);
+	d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (d->lock < 0) {
+		int err = errno;
+		sl_diag_add(diag, path, 0, "state_dir", NULL, "cannot open: %s", strerror(err));
+		return -err;
+	}
+	if (flock(d->lock, LOCK_EX | LOCK_NB)) {
+		ssize_t n = pread(d->lock, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = 0;
+		sl_diag_add(diag, d->conf->state_dir, 0, "state_dir",
+			    "stop it first, or set another state_dir",
+			    "another sluiced (pid %s) uses it", *pid ? pid : "unknown");
+		return -EBUSY;
+	}
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(d->lock, 0) || pwrite(d->lock, pid, (size_t)n, 0) != n)
+		return -errno;
+	return 0;
+}
+
+static void
+load_oper(struct sl_daemon *d)
+{
+	char path[1100], *text;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/operstate.json", d->conf->state_dir);
+	int err = sl_disk_read(path, OPER_MAX, &text, &len, &d->notes);
+	if (err)
+		return;
+	struct sl_diag diag = {0};
+	if (sl_oper_load(d->oper, text, len, &diag))
+		sl_diag_add(&d->notes, path, 0, NULL, "set drains, disables and weights again",
+			    "%s: no endpoint is drained, disabled or weighted",
+			    diag.cnt ? diag.items[0].text : "out of memory");
+	sl_diag_fini(&diag);
+	free(text);
+}
+
+int
+sl_daemon_save_oper(struct sl_daemon *d, struct sl_diag *diag)
+{
+	char path[1100], *text;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/operstate.json", d->conf->state_dir);
+	int err = sl_oper_save(d->oper, &text, &len);
+	if (err)
+		return err;
+	err = sl_disk_write(path, text, len, diag);
+	free(text);
+	return err;
+}
+
+/* ---- slow start ---- */
+
+static void
+on_ramp(uv_timer_t *t)
+{
+	struct sl_daemon *d = t->data;
+	if (!sl_oper_tick(d->oper, uv_now(d->loop)))
+		uv_timer_stop(t);
+}
+
+void
+sl_daemon_ramp(struct sl_daemon *d)
+{
+	if (sl_oper_tick(d->oper, uv_now(d->loop)))
+		uv_timer_start(d->ramp, on_ramp, RAMP_MS, RAMP_MS);
+}
+
+/* ---- probes ---- */
+
+static void
+on_probe(void *ctx, const struct sl_probe_event *ev)
+{
+	struct sl_daemon *d = ctx;
+	bool up = ev->to != SL_PROBE_UNHEALTHY;
+
+	if (!up || ev->from == SL_PROBE_UNHEALTHY)
+		sl_daemon_say("health: %s/%s is %s: %s", ev->service, ev->endpoint,
+			      up ? "up" : "down", ev->reason);
+	sl_oper_health(d->oper, ev->slot, ev->incarnation, up, ev->reason, uv_now(d->loop),
+		       sl_daemon_wall_ms());
+	sl_daemon_ramp(d);
+}
+
+/* A service's port 0 means the port the packet came to: probed at the first listener's. */
+static uint16_t
+listener_port(const struct sl_conf *c, const char *service)
+{
+	for (uint32_t i = 0; i < c->listener_cnt; i++)
+		if (strcmp(c->listeners[i].service, service) == 0)
+			return c->listeners[i].port;
+	return 0;
+}
+
+static uint16_t
+probe_port(const struct sl_conf *c, const struct sl_conf_service *s,
+	   const struct sl_conf_endpoint *e)
+{
+	if (e->probe_port)
+		return e->probe_port;
+	if (s->health.port)
+		return s->health.port;
+	return e->port ? e->port : listener_port(c, s->name);
+}
+
+static size_t
+make_targets(const struct sl_table *t, struct sl_probe_target *out)
+{
+	struct sl_placed at;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < t->conf->service_cnt; i++) {
+		const struct sl_conf_service *s = &t->conf->services[i];
+		for (uint32_t k = 0; k < s->endpoint_cnt; k++) {
+			const struct sl_conf_endpoint *e = &s->endpoints[k];
+			uint16_t port = probe_port(t->conf, s, e);
+			if (s->health.type == SL_HEALTH_NONE || port == 0 ||
+			    sl_slot_find_endpoint(&t->map, s, e, &at))
+				continue;
+			out[n++] = (struct sl_probe_target){
+				.service = s->name,
+				.endpoint = e->name,
+				.slot = at.slot,
+				.incarnation = at.incarnation,
+				.addr = e->probe_addr,
+				.port = port,
+				.conf = &s->health,
+			};
+		}
+	}
+	return n;
+}
+
+static void
+set_targets(struct sl_daemon *d, const struct sl_table *t)
+{
+	struct sl_diag diag = {0};
+	char line[1800];
+	size_t cnt = 0;
+
+	for (uint32_t i = 0; i < t->conf->service_cnt; i++)
+		cnt += t->conf->services[i].endpoint_cnt;
+	struct sl_probe_target *targets = calloc(cnt + 1, sizeof(*targets));
+	int err = targets ? sl_prober_set(d->prober, targets, make_targets(t, targets), &diag)
+			  : -ENOMEM;
+	free(targets);
+	if (err && diag.cnt == 0)
+		sl_daemon_say("health: the old set of probes goes on: %s", strerror(-err));
+	for (unsigned i = 0; i < diag.cnt; i++) {
+		sl_diag_format(&diag.items[i], line, sizeof(line));
+		sl_daemon_say("health: %s", line);
+	}
+	sl_diag_fini(&diag);
+}
+
+/* ---- tables and link ---- */
+
+static void
+on_activated(void *ctx)
+{
+	struct sl_daemon *d = ctx;
+	const struct sl_table *t = sl_tables_active(d->tables);
+
+	sl_counters_prepare(d->counters, t->conf, &t->map);
+	set_targets(d, t);
+	sl_daemon_ramp(d);
+}
+
+static void
+on_say(void *ctx, const char *line)
+{
+	(void)ctx;
+	sl_daemon_say("%s", line);
+}
+
+static void
+on_up(void *ctx, const struct sl_publish_link *l)
+{
+	struct sl_daemon *d = ctx;
+	const struct sl_table *t = sl_tables_active(d->tables);
+
+	sl_daemon_say("dataplane: connected to pid %u, boot %016llx, %u workers, %u ports, "
+		      "generation %llu",
+		      l->pid, (unsigned long long)l->boot_id, l->worker_cnt, l->port_cnt,
+		      (unsigned long long)l->generation);
+	d->link_since_ms = sl_daemon_wall_ms();
+	d->link_error[0] = 0;
+	sl_oper_attach(d->oper, l->state, true);
+	sl_counters_attach(d->counters, l->stats, l->stats_bytes, l->boot_id);
+	if (t)
+		sl_counters_prepare(d->counters, t->conf, &t->map);
+	sl_tables_up(d->tables, l);
+}
+
+static void
+on_trouble(void *ctx, const char *why)
+{
+	struct sl_daemon *d = ctx;
+	snprintf(d->link_error, sizeof(d->link_error), "%s", why);
+	sl_daemon_say("dataplane: %s", why);
+}
+
+static void
+on_down(void *ctx, const char *why)
+{
+	struct sl_daemon *d = ctx;
+
+	on_trouble(ctx, why);
+	d->link_since_ms = sl_daemon_wall_ms();
+	sl_oper_attach(d->oper, NULL, false);
+	sl_counters_attach(d->counters, NULL, 0, 0);
+	sl_tables_down(d->tables);
+}
+
+static void
+on_verdict(void *ctx, const struct sl_publish_verdict *v)
+{
+	struct sl_daemon *d = ctx;
+	sl_tables_verdict(d->tables, v);
+}
+
+/* ---- metrics ---- */
+
+static size_t
+snapshot_endpoints(struct sl_daemon *d)
+{
+	uint32_t cnt;
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
+	struct sl_metrics_endpoint *out = realloc(d->m_endpoints, (cnt + 1) * sizeof(*out));
+
+	if (!out)
+		return SIZE_MAX;
+	d->m_endpoints = out;
+	for (uint32_t i = 0; i < cnt; i++)
+		out[i] = (struct sl_metrics_endpoint){
+			.service = e[i].service,
+			.name = e[i].name,
+			.addr = e[i].addr,
+			.port = e[i].port,
+			.slot = e[i].at.slot,
+			.healthy = e[i].health != SL_OPER_DOWN,
+			.drain = e[i].drain,
+			.disabled = e[i].disabled,
+			.fraction = sl_state_fraction(sl_oper_word(d->oper, &e[i])),
+			.base = sl_counters_endpoint_base(d->counters, e[i].at),
+		};
+	return cnt;
+}
+
+static int
+snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
+{
+	const struct sl_conf *c = t->conf;
+	struct sl_metrics_listener *ml =
+		realloc(d->m_listeners, (c->listener_cnt + 1) * sizeof(*ml));
+	if (ml)
+		d->m_listeners = ml;
+	struct sl_metrics_service *ms = realloc(d->m_services, (c->service_cnt + 1) * sizeof(*ms));
+	if (ms)
+		d->m_services = ms;
+	size_t cnt = ml && ms ? snapshot_endpoints(d) : SIZE_MAX;
+	if (cnt == SIZE_MAX)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->listener_cnt; i++) {
+		const struct sl_conf_listener *l = &c->listeners[i];
+		struct sl_placed at;
+		if (sl_slot_find_listener(&t->map, l, &at))
+			continue;
+		ml[s->listener_cnt++] = (struct sl_metrics_listener){
+			.name = l->name,
+			.service = l->service,
+			.addr = l->addr,
+			.port = l->port,
+			.proto = l->proto,
+			.slot = at.slot,
+			.base = sl_counters_listener_base(d->counters, at),
+		};
+	}
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
+		struct sl_placed at;
+		if (sl_slot_find_service(&t->map, &c->services[i], &at))
+			continue;
+		ms[s->service_cnt++] = (struct sl_metrics_service){
+			.name = c->services[i].name,
+			.slot = at.slot,
+			.base = sl_counters_service_base(d->counters, at),
+		};
+	}
+	s->listeners = ml;
+	s->services = ms;
+	s->endpoints = d->m_endpoints;
+	s->endpoint_cnt = cnt;
+	return 0;
+}
+
+static int
+on_scrape(void *ctx, struct sl_metrics_snapshot *s)
+{
+	struct sl_daemon *d = ctx;
+	const struct sl_table *t = sl_tables_active(d->tables);
+
+	s->version = SL_VERSION;
+	s->connected = sl_publish_link(d->publish) != NULL;
+	s->generation = sl_tables_running(d->tables);
+	sl_tables_count(d->tables, &s->pushes_active, &s->pushes_refused);
+	s->stats = sl_counters_stats(d->counters, &s->stats_bytes);
+	sl_prober_stats(d->prober, &d->m_probes);
+	s->probes = &d->m_probes;
+	return t ? snapshot_table(d, t, s) : 0;
+}
+
+/* ---- life ---- */
+
+static void
+on_request(void *ctx, struct sl_call *call, const struct sl_peer *peer, json_t *body)
+{
+	sl_verbs_run(ctx, call, peer, body);
+}
+
+static int
+open_tables(struct sl_daemon *d, struct sl_diag *diag)
+{
+	struct sl_tables_conf tc = {
+		.loop = d->loop,
+		.state_dir = d->conf->state_dir,
+		.oper = d->oper,
+		.counters = d->counters,
+		.audit = d->audit,
+		.activated = on_activated,
+		.say = on_say,
+		.ctx = d,
+	};
+	struct sl_publish_events ev = {on_up, on_down, on_verdict, on_trouble, d};
+	int err = sl_tables_create(&tc, &d->notes, &d->tables);
+
+	if (err) {
+		sl_diag_add(diag, d->conf->state_dir, 0, "state_dir", NULL, "cannot be used: %s",
+			    strerror(-err));
+		return err;
+	}
+	if (sl_tables_active(d->tables))
+		on_activated(d);
+	err = sl_publish_create(d->loop, d->conf->dataplane_socket, &ev, &d->publish);
+	if (!err)
+		sl_tables_link(d->tables, d->publish);
+	return err;
+}
+
+int
+sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_diag *diag,
+		 struct sl_daemon *d)
+{
+	memset(d, 0, sizeof(*d));
+	d->loop = loop;
+	d->conf = conf;
+	d->lock = -1;
+	d->started_ms = d->link_since_ms = sl_daemon_wall_ms();
+	int err = sl_disk_mkdir(conf->state_dir, diag);
+	if (!err)
+		err = lock_state(d, diag);
+	if (!err)
+		err = sl_audit_create(conf->audit_log, diag, &d->audit);
+	if (err)
+		return err;
+	d->oper = sl_oper_create();
+	d->counters = sl_counters_create();
+	d->prober = sl_prober_create(loop, (uint64_t)d->started_ms ^ (uint64_t)getpid() << 40,
+				     on_probe, d);
+	d->ramp = calloc(1, sizeof(*d->ramp));
+	if (!d->oper || !d->counters || !d->prober || !d->ramp)
+		return -ENOMEM;
+	uv_timer_init(loop, d->ramp);
+	d->ramp->data = d;
+	load_oper(d);
+	err = open_tables(d, diag);
+	if (!err)
+		err = sl_server_create(loop, conf->api_socket, &conf->roles,
+				       &sl_server_limits_default, on_request, d, diag, &d->server);
+	if (!err && conf->metrics[0])
+		err = sl_metrics_start(loop, conf->metrics, on_scrape, d, diag, &d->metrics);
+	return err;
+}
+
+static void
+on_freed(uv_handle_t *h)
+{
+	free(h);
+}
+
+void
+sl_daemon_destroy(struct sl_daemon *d)
+{
+	sl_metrics_stop(d->metrics);
+	sl_server_destroy(d->server);
+	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0)
+		uv_run(d->loop, UV_RUN_ONCE);
+	sl_publish_destroy(d->publish);
+	sl_tables_destroy(d->tables);
+	sl_prober_destroy(d->prober);
+	if (d->ramp)
+		uv_close((uv_handle_t *)d->ramp, on_freed);
+	uv_run(d->loop, UV_RUN_DEFAULT);
+	sl_oper_destroy(d->oper);
+	sl_counters_destroy(d->counters);
+	sl_audit_destroy(d->audit);
+	sl_diag_fini(&d->notes);
+	free(d->m_listeners);
+	free(d->m_services);
+	free(d->m_endpoints);
+	if (d->lock >= 0)
+		close(d->lock);
+}

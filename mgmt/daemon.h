@@ -1,0 +1,60 @@
+/* daemon — the parts of sluiced put together: who tells whom.
+ *
+ *   publish ──up, down, verdict──▶ tables ──activated──▶ prober's targets, baselines
+ *   prober ──event──▶ operstate ──words──▶ dataplane       server ──request──▶ verbs ──▶ tables, operstate
+ *   metrics ──scrape──▶ snapshot of all
+ *
+ * Threads: [loop].
+ */
+#ifndef SL_MGMT_DAEMON_H
+#define SL_MGMT_DAEMON_H
+
+#include "mgmt/daemon_conf.h"
+#include "mgmt/health.h"
+#include "mgmt/metrics.h"
+#include "mgmt/server.h"
+#include "mgmt/tables.h"
+
+#define SL_VERSION "0.1.0"
+
+struct sl_daemon {
+	uv_loop_t *loop;
+	const struct sl_daemon_conf *conf;
+	struct sl_oper *oper;
+	struct sl_counters *counters;
+	struct sl_audit *audit;
+	struct sl_tables *tables;
+	struct sl_publish *publish;
+	struct sl_prober *prober;
+	struct sl_metrics *metrics;
+	struct sl_server *server;
+	uv_timer_t *ramp; /* runs while an endpoint's slow start is under way */
+	int lock;         /* state_dir/lock */
+	int64_t started_ms, link_since_ms;
+	char link_error[512];
+	struct sl_diag notes; /* what was wrong at start, for status */
+	unsigned jobs;        /* checks and diffs in the pool */
+	/* of the last scrape */
+	struct sl_metrics_listener *m_listeners;
+	struct sl_metrics_service *m_services;
+	struct sl_metrics_endpoint *m_endpoints;
+	struct sl_prober_stats m_probes;
+};
+
+/* sl_daemon_create opens everything; 0, or −errno with every reason in diag.  Destroy in both cases; it runs the
+ * loop until nothing is left. */
+int sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_diag *diag,
+		     struct sl_daemon *d);
+void sl_daemon_destroy(struct sl_daemon *d);
+
+/* sl_daemon_say writes one line to stderr. */
+void sl_daemon_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int64_t sl_daemon_wall_ms(void);
+
+/* sl_daemon_ramp starts the slow-start timer if it is needed. */
+void sl_daemon_ramp(struct sl_daemon *d);
+
+/* sl_daemon_save_oper puts what operators set on disk. */
+int sl_daemon_save_oper(struct sl_daemon *d, struct sl_diag *diag);
+
+#endif

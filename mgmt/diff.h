@@ -1,0 +1,14 @@
+/* diff — what changes between two configurations, in people's terms.
+ * Threads: [any]. Pure. */
+#ifndef SL_MGMT_DIFF_H
+#define SL_MGMT_DIFF_H
+
+#include "mgmt/conf.h"
+#include <jansson.h>
+
+/* sl_diff gives the "changes" array of api.h, in the order gateway, addresses, routes, services (each with its
+ * endpoints), listeners; things are told apart by name.  old may be NULL: everything is added.
+ * NULL: out of memory. */
+json_t *sl_diff(const struct sl_conf *old, const struct sl_conf *now);
+
+#endif

@@ -1,0 +1,313 @@
+/* The question becomes a tuple; the answer's slots become names of the active table. */
+#include "mgmt/verbs.h"
+
+#include "dataplane/parse.h"
+#include "sluice/pkt.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct question {
+	struct sl_verb_run r;
+	struct sl_tuple tuple;
+	uint32_t port;
+};
+
+static const char *const verdict_name[] = {"none", "forward", "reply", "consumed",
+					   "held", "handoff", "drop"};
+static const char *const verdict_text[] = {
+	"nothing was decided",
+	"the packet is forwarded",
+	"the gateway answers the packet itself",
+	"the gateway takes the packet for itself",
+	"the packet waits for its next hop's link-layer address",
+	"the packet is given to the worker that owns it",
+	"the packet is dropped",
+};
+static const char *const why_name[] = {"none",   "flow",        "reply", "maglev",
+				       "source", "round_robin", "walk"};
+static const char *const why_text[] = {
+	"no endpoint was chosen",
+	"the flow table holds the flow",
+	"it is the reply of a nat flow",
+	"the Maglev table gives this endpoint for the connection's addresses and ports",
+	"the Maglev table gives this endpoint for the client's address",
+	"it is the next endpoint of the weighted round robin",
+	"the policy's choices take no new flows, so the list of endpoints was walked",
+};
+
+#define PICK(table, i) ((i) < SL_ARRAY_CNT(table) ? (table)[i] : "unknown")
+
+/* ---- the question ---- */
+
+static int
+take_flags(const char *text, uint8_t *ret)
+{
+	static const struct {
+		const char *text;
+		uint8_t flags;
+	} row[] = {
+		{"syn", SL_TCP_SYN},
+		{"ack", SL_TCP_ACK},
+		{"syn,ack", SL_TCP_SYN | SL_TCP_ACK},
+		{"fin,ack", SL_TCP_FIN | SL_TCP_ACK},
+		{"rst", SL_TCP_RST},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		if (strcmp(row[i].text, text) == 0) {
+			*ret = row[i].flags;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* NULL, or what is wrong with the request. */
+static const char *
+make_tuple(const struct sl_verb_run *r, struct sl_tuple *t, uint8_t *ret_flags)
+{
+	const char *proto = sl_verb_text(r, "protocol"), *flags = sl_verb_text(r, "flags");
+	int64_t sport = sl_verb_number(r, "sport", -1), dport = sl_verb_number(r, "dport", -1);
+
+	*t = (struct sl_tuple){0};
+	if (sl_addr_parse(sl_verb_text(r, "src"), &t->src))
+		return "src: not an address";
+	if (sl_addr_parse(sl_verb_text(r, "dst"), &t->dst))
+		return "dst: not an address";
+	if (sl_addr_is_v4(&t->src) != sl_addr_is_v4(&t->dst))
+		return "src and dst are of different families";
+	if (strcmp(proto, "tcp") == 0)
+		t->proto = SL_IPPROTO_TCP;
+	else if (strcmp(proto, "udp") == 0)
+		t->proto = SL_IPPROTO_UDP;
+	else if (strcmp(proto, "icmp") == 0)
+		t->proto = sl_addr_is_v4(&t->src) ? SL_IPPROTO_ICMP : SL_IPPROTO_ICMP6;
+	else
+		return "protocol: neither tcp, udp nor icmp";
+	bool ports = t->proto == SL_IPPROTO_TCP || t->proto == SL_IPPROTO_UDP;
+	if (ports != (sport >= 0) || ports != (dport >= 0))
+		return "sport and dport: needed for tcp and udp, not allowed for icmp";
+	t->sport = ports ? sl_to_be16(sport) : 0;
+	t->dport = ports ? sl_to_be16(dport) : 0;
+	*ret_flags = t->proto == SL_IPPROTO_TCP ? SL_TCP_SYN : 0;
+	if (flags && (t->proto != SL_IPPROTO_TCP || take_flags(flags, ret_flags)))
+		return "flags: tcp only, one of syn; ack; syn,ack; fin,ack; rst";
+	return NULL;
+}
+
+static bool
+find_port(const struct sl_publish_link *l, const char *name, uint32_t *ret)
+{
+	*ret = 0;
+	for (uint32_t i = 0; name && i < l->port_cnt; i++) {
+		if (strcmp(l->port_name[i], name) == 0) {
+			*ret = i;
+			return true;
+		}
+	}
+	return name == NULL;
+}
+
+/* ---- the answer ---- */
+
+static json_t *
+tuple_json(const struct sl_tuple *t)
+{
+	char src[SL_ADDR_STRLEN], dst[SL_ADDR_STRLEN];
+	const char *proto = t->proto == SL_IPPROTO_TCP   ? "tcp"
+			    : t->proto == SL_IPPROTO_UDP ? "udp"
+							 : "icmp";
+	return json_pack("{s:s, s:i, s:s, s:i, s:s}", "src", sl_addr_format(&t->src, src), "sport",
+			 sl_from_be16(t->sport), "dst", sl_addr_format(&t->dst, dst), "dport",
+			 sl_from_be16(t->dport), "protocol", proto);
+}
+
+static const struct sl_conf_listener *
+listener_at(const struct sl_table *t, uint32_t slot)
+{
+	struct sl_placed at;
+	for (uint32_t i = 0; t && i < t->conf->listener_cnt; i++)
+		if (sl_slot_find_listener(&t->map, &t->conf->listeners[i], &at) == 0 &&
+		    at.slot == slot)
+			return &t->conf->listeners[i];
+	return NULL;
+}
+
+static const struct sl_conf_service *
+service_at(const struct sl_table *t, uint32_t slot)
+{
+	struct sl_placed at;
+	for (uint32_t i = 0; t && i < t->conf->service_cnt; i++)
+		if (sl_slot_find_service(&t->map, &t->conf->services[i], &at) == 0 &&
+		    at.slot == slot)
+			return &t->conf->services[i];
+	return NULL;
+}
+
+static json_t *
+listener_json(const struct sl_conf_listener *l)
+{
+	char addr[SL_ADDR_STRLEN];
+	if (!l)
+		return json_null();
+	return json_pack("{s:s, s:s, s:i, s:s, s:s}", "name", l->name, "address",
+			 sl_addr_format(&l->addr, addr), "port", l->port, "protocol",
+			 l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4");
+}
+
+static json_t *
+service_json(const struct sl_conf_service *s)
+{
+	static const char *const policy[] = {"unknown", "maglev", "round_robin", "source_hash"};
+	if (!s)
+		return json_null();
+	return json_pack("{s:s, s:s, s:s}", "name", s->name, "forward",
+			 s->forward == SL_FORWARD_NAT ? "nat" : "dsr", "policy",
+			 PICK(policy, (unsigned)s->policy));
+}
+
+__attribute__((format(printf, 2, 3))) static void
+sentence(json_t *list, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_array_append_new(list, json_string(text));
+}
+
+static json_t *
+sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
+	  const struct sl_conf_service *s, const struct sl_oper_endpoint *ep, const char *port_out)
+{
+	json_t *list = json_array();
+	char addr[SL_ADDR_STRLEN];
+
+	sentence(list, "bucket %u belongs to worker %u, which runs generation %llu", e->bucket,
+		 e->worker, (unsigned long long)e->generation);
+	if (l)
+		sentence(list, "listener %s takes it for service %s", l->name, l->service);
+	if (s)
+		sentence(list, "service %s forwards by %s", s->name,
+			 s->forward == SL_FORWARD_NAT ? "nat" : "dsr");
+	if (ep)
+		sentence(list, "endpoint %s at %s: %s", ep->name, sl_addr_format(&ep->addr, addr),
+			 PICK(why_text, e->why));
+	if (ep && e->tries && e->tries <= 8)
+		sentence(list, "%u choice%s before it took no new flows", e->tries,
+			 e->tries == 1 ? "" : "s");
+	if (e->verdict == SL_VERDICT_DROP)
+		sentence(list, "%s: %s", PICK(verdict_text, e->verdict), sl_drop_text(e->drop));
+	else if (port_out)
+		sentence(list, "%s by port %s", PICK(verdict_text, e->verdict), port_out);
+	else
+		sentence(list, "%s", PICK(verdict_text, e->verdict));
+	return list;
+}
+
+static bool
+is_zero(const struct sl_addr *a)
+{
+	static const struct sl_addr zero;
+	return sl_addr_eq(a, &zero);
+}
+
+static json_t *
+answer(const struct question *q, const struct sl_ctl_explained *e)
+{
+	struct sl_daemon *d = q->r.d;
+	const struct sl_publish_link *l = sl_publish_link(d->publish);
+	const struct sl_table *t = sl_tables_active(d->tables);
+	const struct sl_conf_listener *li = listener_at(t, e->listener_slot);
+	const struct sl_conf_service *s = service_at(t, e->service_slot);
+	const struct sl_oper_endpoint *ep = sl_oper_by_slot(d->oper, e->endpoint_slot);
+	bool leaves = e->verdict == SL_VERDICT_FORWARD || e->verdict == SL_VERDICT_REPLY ||
+		      e->verdict == SL_VERDICT_HELD;
+	const char *out =
+		l && leaves && e->port_out < l->port_cnt ? l->port_name[e->port_out] : NULL;
+	const char *in = l && q->port < l->port_cnt ? l->port_name[q->port] : "";
+	char hop[SL_ADDR_STRLEN];
+	json_t *a = sl_verb_ok(&q->r), *more;
+
+	if (ep && ep->at.incarnation != e->endpoint_incarnation)
+		ep = NULL; /* another generation than the one we know */
+	more = json_pack("{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
+			 "s:o, s:o}",
+			 "generation", (json_int_t)e->generation, "verdict",
+			 PICK(verdict_name, e->verdict), "drop",
+			 e->verdict == SL_VERDICT_DROP
+				 ? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
+					     sl_drop_text(e->drop))
+				 : json_null(),
+			 "worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
+			 PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
+			 (json_int_t)e->tries, "listener", listener_json(li), "service",
+			 service_json(s), "endpoint", ep ? sl_show_endpoint(d, ep) : json_null(),
+			 "port_in", in, "port_out", out, "next_hop",
+			 is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop), "out",
+			 leaves ? tuple_json(&e->out) : json_null(), "sentences",
+			 sentences(e, li, s, ep, out));
+	json_object_update(a, more);
+	json_decref(more);
+	return a;
+}
+
+static void
+on_explained(void *ctx, int err, const struct sl_ctl_explained *e, const char *why)
+{
+	struct question *q = ctx;
+	json_t *a;
+
+	if (err == -ETIMEDOUT)
+		a = sl_call_error(q->r.verb, "timeout", NULL,
+				  "the dataplane did not answer within %d s",
+				  SL_PUBLISH_EXPLAIN_MS / 1000);
+	else if (err == -EREMOTEIO)
+		a = sl_call_error(q->r.verb, "unavailable", NULL, "the dataplane says: %s", why);
+	else if (err)
+		a = sl_call_error(q->r.verb, "unavailable", "try again",
+				  "the dataplane went away before it answered");
+	else
+		a = answer(q, e);
+	sl_call_answer(q->r.call, a);
+	free(q);
+}
+
+void
+sl_verb_explain(const struct sl_verb_run *r)
+{
+	const struct sl_publish_link *l = sl_publish_link(r->d->publish);
+	struct question *q = calloc(1, sizeof(*q));
+	const char *why = NULL, *port = sl_verb_text(r, "port");
+	json_t *error = NULL;
+	uint8_t flags = 0;
+
+	if (q) {
+		q->r = *r;
+		why = make_tuple(r, &q->tuple, &flags);
+	}
+	if (why)
+		error = sl_call_error(r->verb, "invalid", NULL, "%s", why);
+	else if (!l)
+		error = sl_call_error(r->verb, "unavailable", "see: status", "%s",
+				      "the dataplane is not connected");
+	else if (q && !find_port(l, port, &q->port))
+		error = sl_call_error(r->verb, "not_found", "see: show ports",
+				      "the dataplane has no port %s", port);
+	if (error || !q) {
+		sl_call_answer(r->call, error);
+		free(q);
+		return;
+	}
+	int err = sl_publish_explain(r->d->publish, &q->tuple, flags, q->port, on_explained, q);
+	if (err) {
+		sl_call_answer(r->call,
+			       sl_call_error(r->verb, "busy", "try again",
+					     "cannot ask the dataplane: %s", strerror(-err)));
+		free(q);
+	}
+}

@@ -1,0 +1,414 @@
+/* Rows of the active table, each with its state (operstate) and counters (counters). */
+#include "mgmt/show.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define NUM(v) ((json_int_t)((v)&INT64_MAX))
+
+json_t *
+sl_show_time(int64_t wall_ms)
+{
+	char buf[SL_AUDIT_TIMELEN];
+	return wall_ms ? json_string(sl_audit_time(wall_ms, buf)) : json_null();
+}
+
+/* ---- endpoints ---- */
+
+static const char *const health_name[] = {"unprobed", "unknown", "up", "down"};
+
+static const char *
+state_of(const struct sl_oper_endpoint *e)
+{
+	return e->disabled ? "disabled" : e->drain ? "draining" : health_name[e->health];
+}
+
+json_t *
+sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
+{
+	struct sl_stats_endpoint s = sl_counters_endpoint(d->counters, e->at);
+	unsigned fraction = sl_state_fraction(sl_oper_word(d->oper, e));
+	bool ejected = sl_oper_passive(d->oper, e) & SL_ST_EJECTED;
+	char addr[SL_ADDR_STRLEN];
+	struct sl_probe_status st;
+	const char *text = e->health_text;
+	json_t *o = json_object();
+
+	if (sl_prober_find(d->prober, e->at.slot, e->at.incarnation, &st) == 0 && st.last_text[0])
+		text = st.last_text;
+	json_t *t = json_string(text);
+	json_object_set_new(o, "service", json_string(e->service));
+	json_object_set_new(o, "name", json_string(e->name));
+	json_object_set_new(o, "address", json_string(sl_addr_format(&e->addr, addr)));
+	json_object_set_new(o, "port", json_integer(e->port));
+	json_object_set_new(o, "weight", json_integer(e->weight));
+	json_object_set_new(o, "slot", json_integer(e->at.slot));
+	json_object_set_new(o, "incarnation", json_integer(e->at.incarnation));
+	json_object_set_new(o, "state", json_string(state_of(e)));
+	json_object_set_new(o, "health", json_string(health_name[e->health]));
+	json_object_set_new(o, "health_text", t ? t : json_string(""));
+	json_object_set_new(o, "health_since", sl_show_time(e->health_wall_ms));
+	json_object_set_new(o, "drain", json_boolean(e->drain));
+	json_object_set_new(o, "disabled", json_boolean(e->disabled));
+	json_object_set_new(o, "percent", json_integer(e->percent));
+	json_object_set_new(o, "fraction", json_integer(fraction));
+	json_object_set_new(o, "ramping", json_boolean(e->ramp_from_ms != UINT64_MAX));
+	json_object_set_new(o, "admits", json_boolean(sl_oper_admits(d->oper, e) && !ejected));
+	json_object_set_new(o, "ejected", json_boolean(ejected));
+	json_object_set_new(o, "packets", json_integer(NUM(s.packets)));
+	json_object_set_new(o, "bytes", json_integer(NUM(s.bytes)));
+	json_object_set_new(o, "reply_packets", json_integer(NUM(s.reply_packets)));
+	json_object_set_new(o, "reply_bytes", json_integer(NUM(s.reply_bytes)));
+	json_object_set_new(o, "new_flows", json_integer(NUM(s.new_flows)));
+	json_object_set_new(o, "ended_flows", json_integer(NUM(s.ended_flows)));
+	json_object_set_new(
+		o, "flows",
+		json_integer(s.new_flows > s.ended_flows ? NUM(s.new_flows - s.ended_flows) : 0));
+	return o;
+}
+
+json_t *
+sl_show_endpoints(struct sl_daemon *d, const char *service)
+{
+	uint32_t cnt;
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < cnt; i++)
+		if (!service || strcmp(e[i].service, service) == 0)
+			json_array_append_new(list, sl_show_endpoint(d, &e[i]));
+	return list;
+}
+
+/* ---- listeners, services ---- */
+
+json_t *
+sl_show_listeners(struct sl_daemon *d)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+	json_t *list = json_array();
+	char addr[SL_ADDR_STRLEN];
+
+	for (uint32_t i = 0; t && i < t->conf->listener_cnt; i++) {
+		const struct sl_conf_listener *l = &t->conf->listeners[i];
+		struct sl_placed at = {0};
+		if (sl_slot_find_listener(&t->map, l, &at))
+			continue;
+		struct sl_stats_listener s = sl_counters_listener(d->counters, at);
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I}",
+				  "name", l->name, "address", sl_addr_format(&l->addr, addr),
+				  "port", l->port, "protocol",
+				  l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4",
+				  "service", l->service, "slot", (int)at.slot, "incarnation",
+				  (int)at.incarnation, "packets", NUM(s.packets), "bytes",
+				  NUM(s.bytes), "new_flows", NUM(s.new_flows), "refused",
+				  NUM(s.refused)));
+	}
+	return list;
+}
+
+struct tally {
+	int endpoints, admitting, up, down, unknown, unprobed, draining, disabled;
+};
+
+static void
+tally_add(struct sl_daemon *d, const struct sl_oper_endpoint *e, struct tally *t)
+{
+	t->endpoints++;
+	t->admitting += sl_oper_admits(d->oper, e);
+	t->up += e->health == SL_OPER_UP;
+	t->down += e->health == SL_OPER_DOWN;
+	t->unknown += e->health == SL_OPER_UNKNOWN;
+	t->unprobed += e->health == SL_OPER_UNPROBED;
+	t->draining += e->drain;
+	t->disabled += e->disabled;
+}
+
+static json_t *
+service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_service *s,
+	     const struct tally *n)
+{
+	static const char *const policy[] = {"unknown", "maglev", "round_robin", "source_hash"};
+	static const char *const health[] = {"none", "tcp", "http"};
+	struct sl_placed at = {0};
+
+	if (sl_slot_find_service(&t->map, s, &at))
+		return NULL;
+	struct sl_stats_service c = sl_counters_service(d->counters, at);
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
+		"s:I, s:I}",
+		"name", s->name, "forward", s->forward == SL_FORWARD_NAT ? "nat" : "dsr", "policy",
+		policy[(unsigned)s->policy & 3], "health", health[s->health.type], "max_endpoints",
+		(int)s->max_endpoints, "slow_start_ms", (int)s->slow_start_ms, "slot", (int)at.slot,
+		"incarnation", (int)at.incarnation, "endpoints", n->endpoints, "admitting",
+		n->admitting, "up", n->up, "down", n->down, "draining", n->draining, "disabled",
+		n->disabled, "new_flows", NUM(c.new_flows), "no_endpoint", NUM(c.no_endpoint));
+}
+
+json_t *
+sl_show_services(struct sl_daemon *d)
+{
+	static struct tally tally[SL_MAX_SERVICES]; /* by place in the file */
+	const struct sl_table *t = sl_tables_active(d->tables);
+	json_t *list = json_array();
+	uint32_t cnt;
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
+
+	memset(tally, 0, sizeof(tally));
+	for (uint32_t i = 0; i < cnt; i++)
+		if (e[i].service_idx < SL_MAX_SERVICES)
+			tally_add(d, &e[i], &tally[e[i].service_idx]);
+	for (uint32_t i = 0; t && i < t->conf->service_cnt && i < SL_MAX_SERVICES; i++) {
+		json_t *o = service_json(d, t, &t->conf->services[i], &tally[i]);
+		if (o)
+			json_array_append_new(list, o);
+	}
+	return list;
+}
+
+/* ---- generations ---- */
+
+static json_t *
+generation_json(const struct sl_generation_meta *m, bool in_force)
+{
+	enum sl_generation_state state = m->state;
+	bool known = state != SL_GENERATION_CORRUPT;
+
+	if (state == SL_GENERATION_ACTIVE && !in_force)
+		state = SL_GENERATION_SUPERSEDED;
+	const char *text = m->text && m->text[0] ? m->text : NULL;
+	return json_pack("{s:I, s:s, s:s?, s:s?, s:o, s:s?, s:o, s:I, s:I, s:s?, s:s?}",
+			 "generation", NUM(m->number), "state", sl_generation_state_name(state),
+			 "file", known ? m->file : NULL, "comment", known ? m->comment : NULL,
+			 "uid", known ? json_integer(m->uid) : json_null(), "user",
+			 known ? m->user : NULL, "written", sl_show_time(m->written_ms), "bytes",
+			 NUM(m->bytes), "rollback_of", NUM(m->rollback_of), "root",
+			 known && m->root[0] ? m->root : NULL, "text", text);
+}
+
+static json_t *
+show_generations(struct sl_daemon *d)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+	struct sl_generation_meta *list;
+	json_t *out = json_array();
+	unsigned cnt;
+
+	if (sl_generations_list(sl_tables_dir(d->tables), &list, &cnt))
+		return out;
+	for (unsigned i = 0; i < cnt; i++)
+		json_array_append_new(out,
+				      generation_json(&list[i], t && t->number == list[i].number));
+	sl_generations_list_free(list, cnt);
+	return out;
+}
+
+/* ---- status ---- */
+
+static json_t *
+status_daemon(struct sl_daemon *d)
+{
+	json_t *notes = json_array();
+	char line[1800];
+
+	for (unsigned i = 0; i < d->notes.cnt; i++) {
+		sl_diag_format(&d->notes.items[i], line, sizeof(line));
+		json_array_append_new(notes, json_string(line));
+	}
+	return json_pack("{s:i, s:s, s:o, s:s, s:s, s:s, s:o}", "pid", (int)getpid(), "version",
+			 SL_VERSION, "started", sl_show_time(d->started_ms), "state_dir",
+			 d->conf->state_dir, "api_socket", d->conf->api_socket, "metrics",
+			 d->conf->metrics, "notes", notes);
+}
+
+static json_t *
+status_dataplane(struct sl_daemon *d)
+{
+	const struct sl_publish_link *l = sl_publish_link(d->publish);
+	json_t *ports = json_array();
+	char boot[20] = "";
+
+	for (unsigned i = 0; l && i < l->port_cnt; i++)
+		json_array_append_new(ports, json_string(l->port_name[i]));
+	if (l)
+		snprintf(boot, sizeof(boot), "%016llx", (unsigned long long)l->boot_id);
+	return json_pack("{s:b, s:s, s:I, s:s?, s:I, s:o, s:o, s:s?}", "connected", l != NULL,
+			 "socket", d->conf->dataplane_socket, "pid", (json_int_t)(l ? l->pid : 0),
+			 "boot_id", l ? boot : NULL, "workers", (json_int_t)(l ? l->worker_cnt : 0),
+			 "ports", ports, "since", sl_show_time(d->link_since_ms), "error",
+			 d->link_error[0] ? d->link_error : NULL);
+}
+
+static json_t *
+status_generation(struct sl_daemon *d)
+{
+	const struct sl_table *active = sl_tables_active(d->tables);
+	const struct sl_table *next = sl_tables_next(d->tables), *t = next ? next : active;
+
+	return json_pack("{s:I, s:I, s:s?, s:s?, s:o, s:o}", "active",
+			 NUM(active ? active->number : 0), "pending", NUM(next ? next->number : 0),
+			 "file", t ? t->file : NULL, "comment", t ? t->comment : NULL, "uid",
+			 t ? json_integer(t->uid) : json_null(), "committed",
+			 sl_show_time(t ? t->written_ms : 0));
+}
+
+static json_t *
+status_counts(struct sl_daemon *d)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+	struct tally n = {0};
+	uint32_t cnt;
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
+
+	for (uint32_t i = 0; i < cnt; i++)
+		tally_add(d, &e[i], &n);
+	return json_pack("{s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "listeners",
+			 (json_int_t)(t ? t->conf->listener_cnt : 0), "services",
+			 (json_int_t)(t ? t->conf->service_cnt : 0), "endpoints", n.endpoints, "up",
+			 n.up, "down", n.down, "unknown", n.unknown, "unprobed", n.unprobed,
+			 "draining", n.draining, "disabled", n.disabled);
+}
+
+static json_t *
+status(const struct sl_verb_run *r)
+{
+	json_t *a = sl_verb_ok(r);
+
+	json_object_set_new(a, "role", json_string(sl_roles_name(r->peer->role)));
+	json_object_set_new(a, "uid", json_integer(r->peer->uid));
+	json_object_set_new(a, "daemon", status_daemon(r->d));
+	json_object_set_new(a, "dataplane", status_dataplane(r->d));
+	json_object_set_new(a, "generation", status_generation(r->d));
+	json_object_set_new(a, "counts", status_counts(r->d));
+	return a;
+}
+
+/* ---- the verbs ---- */
+
+static json_t *
+rows_of(const struct sl_verb_run *r, const char *what)
+{
+	struct sl_daemon *d = r->d;
+
+	if (strcmp(what, "listeners") == 0)
+		return sl_show_listeners(d);
+	if (strcmp(what, "services") == 0)
+		return sl_show_services(d);
+	if (strcmp(what, "endpoints") == 0)
+		return sl_show_endpoints(d, sl_verb_text(r, "service"));
+	if (strcmp(what, "workers") == 0)
+		return sl_show_workers(d, false);
+	if (strcmp(what, "ports") == 0)
+		return sl_show_ports(d);
+	if (strcmp(what, "drops") == 0)
+		return sl_show_drops(d);
+	if (strcmp(what, "generations") == 0)
+		return show_generations(d);
+	if (strcmp(what, "audit") == 0)
+		return sl_audit_tail(d->audit, (unsigned)sl_verb_number(r, "limit", 50));
+	return NULL;
+}
+
+static json_t *
+misplaced(const struct sl_verb_run *r, const char *what)
+{
+	if (sl_verb_text(r, "service") && strcmp(what, "endpoints"))
+		return sl_call_error(r->verb, "invalid", NULL,
+				     "service: allowed with endpoints only");
+	if (json_object_get(r->body, "limit") && strcmp(what, "audit"))
+		return sl_call_error(r->verb, "invalid", NULL, "limit: allowed with audit only");
+	return NULL;
+}
+
+static bool
+service_known(struct sl_daemon *d, const char *name)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+	for (uint32_t i = 0; t && i < t->conf->service_cnt; i++)
+		if (strcmp(t->conf->services[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+void
+sl_verb_show(const struct sl_verb_run *r)
+{
+	const char *what = sl_verb_text(r, "what"), *service = sl_verb_text(r, "service");
+	json_t *error = what ? misplaced(r, what) : NULL, *rows = NULL;
+
+	if (!error && (!what || strcmp(what, "status") == 0)) {
+		sl_call_answer(r->call, status(r));
+		return;
+	}
+	if (!error && service && !service_known(r->d, service))
+		error = sl_call_error(r->verb, "not_found", "see: show services",
+				      "no service %s in the active table", service);
+	if (!error && !(rows = rows_of(r, what)))
+		error = sl_call_error(r->verb, "invalid",
+				      "status, listeners, services, endpoints, workers, ports, "
+				      "drops, generations, audit",
+				      "what: \"%s\" cannot be shown", what);
+	if (error) {
+		sl_call_answer(r->call, error);
+		return;
+	}
+	json_t *a = sl_verb_ok(r);
+	json_object_set_new(a, what, rows);
+	if (strcmp(what, "generations") && strcmp(what, "audit"))
+		json_object_set_new(a, "dataplane",
+				    json_boolean(sl_publish_link(r->d->publish) != NULL));
+	sl_call_answer(r->call, a);
+}
+
+/* Rows cut down to the keys that `stats` promises. */
+static json_t *
+only(json_t *rows, const char *const *keys)
+{
+	json_t *out = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		json_t *o = json_object();
+		for (const char *const *k = keys; *k; k++)
+			json_object_set(o, *k, json_object_get(row, *k));
+		json_array_append_new(out, o);
+	}
+	json_decref(rows);
+	return out;
+}
+
+void
+sl_verb_stats(const struct sl_verb_run *r)
+{
+	static const char *const listener[] = {"name",      "packets", "bytes",
+					       "new_flows", "refused", NULL};
+	static const char *const service[] = {"name", "new_flows", "no_endpoint", NULL};
+	static const char *const endpoint[] = {"service",   "name",          "packets",
+					       "bytes",     "reply_packets", "reply_bytes",
+					       "new_flows", "ended_flows",   NULL};
+	struct sl_daemon *d = r->d;
+	const struct sl_publish_link *l = sl_publish_link(d->publish);
+	char boot[20];
+
+	if (!l) {
+		sl_call_answer(r->call, sl_call_error(r->verb, "unavailable", "see: status",
+						      "the dataplane is not connected"));
+		return;
+	}
+	snprintf(boot, sizeof(boot), "%016llx", (unsigned long long)l->boot_id);
+	json_t *a = sl_verb_ok(r);
+	json_object_set_new(a, "boot_id", json_string(boot));
+	json_object_set_new(a, "generation", json_integer(NUM(sl_tables_running(d->tables))));
+	json_object_set_new(a, "total", sl_show_total(d));
+	json_object_set_new(a, "workers", sl_show_workers(d, true));
+	json_object_set_new(a, "ports", sl_show_ports(d));
+	json_object_set_new(a, "drops", sl_show_drops(d));
+	json_object_set_new(a, "listeners", only(sl_show_listeners(d), listener));
+	json_object_set_new(a, "services", only(sl_show_services(d), service));
+	json_object_set_new(a, "endpoints", only(sl_show_endpoints(d, NULL), endpoint));
+	sl_call_answer(r->call, a);
+}

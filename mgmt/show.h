@@ -1,0 +1,21 @@
+/* show — what the gateway is and does, as JSON (api.h: status, show, stats).
+ * Threads: [loop]. */
+#ifndef SL_MGMT_SHOW_H
+#define SL_MGMT_SHOW_H
+
+#include "mgmt/verbs.h"
+
+/* The array that `show WHAT` puts under its own name; NULL: WHAT is none of these.  show_stats.c has those that
+ * come from the statistics segment alone. */
+json_t *sl_show_listeners(struct sl_daemon *d);
+json_t *sl_show_services(struct sl_daemon *d);
+json_t *sl_show_endpoints(struct sl_daemon *d, const char *service);
+json_t *sl_show_workers(struct sl_daemon *d, bool histograms);
+json_t *sl_show_ports(struct sl_daemon *d);
+json_t *sl_show_drops(struct sl_daemon *d);
+/* All COUNTERS of sl_stats_worker, summed. */
+json_t *sl_show_total(struct sl_daemon *d);
+
+json_t *sl_show_time(int64_t wall_ms); /* null for 0 */
+
+#endif

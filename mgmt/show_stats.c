@@ -1,0 +1,188 @@
+/* One list of (name, offset) says which fields of sl_stats_worker are counters; all answers walk it.  Values
+ * are single 8-byte loads: each whole, all at slightly different times. */
+#include "mgmt/show.h"
+
+#include <stdlib.h>
+
+#define FIELD(f)                                                                                   \
+	{                                                                                          \
+#f, offsetof(struct sl_stats_worker, f)                                            \
+	}
+
+static const struct field {
+	const char *name;
+	size_t off;
+} fields[] = {
+	FIELD(turns),         FIELD(turns_empty), FIELD(busy_ticks),  FIELD(total_ticks),
+	FIELD(rx_packets),    FIELD(rx_bytes),    FIELD(tx_packets),  FIELD(tx_bytes),
+	FIELD(handoff_out),   FIELD(handoff_in),  FIELD(consumed),    FIELD(forwarded),
+	FIELD(dropped),       FIELD(flow_insert), FIELD(flow_expire), FIELD(flow_evict),
+	FIELD(flow_hit),      FIELD(flow_miss),   FIELD(flow_active), FIELD(flow_embryonic),
+	FIELD(flow_capacity), FIELD(maglev_only), FIELD(msg_sent),    FIELD(msg_received),
+	FIELD(generation),
+};
+
+struct region {
+	void *mem; /* read-only mapping; the accessors want it without const */
+	unsigned workers, ports;
+};
+
+/* false: not connected, or the head does not hold what it promised. */
+static bool
+open_region(struct sl_daemon *d, struct region *r)
+{
+	size_t bytes;
+	const void *mem = sl_counters_stats(d->counters, &bytes);
+	const struct sl_publish_link *l = sl_publish_link(d->publish);
+
+	if (!mem || !l || sl_stats_check(mem, bytes))
+		return false;
+	r->mem = (void *)(uintptr_t)mem;
+	r->workers = l->worker_cnt;
+	r->ports = l->port_cnt;
+	return true;
+}
+
+static uint64_t
+load(const void *base, size_t off)
+{
+	return __atomic_load_n((const uint64_t *)((const char *)base + off), __ATOMIC_RELAXED);
+}
+
+static json_t *
+number(uint64_t v)
+{
+	return json_integer((json_int_t)(v & INT64_MAX));
+}
+
+static uint64_t
+quantile(const uint64_t *bucket, uint64_t cnt, double q)
+{
+	uint64_t want = (uint64_t)((double)cnt * q), seen = 0;
+	for (unsigned i = 0; i < SL_HIST_BUCKETS; i++) {
+		seen += bucket[i];
+		if (seen > want || (seen == cnt && cnt > 0))
+			return sl_hist_floor(i);
+	}
+	return 0;
+}
+
+static json_t *
+hist_json(const struct sl_hist *h)
+{
+	uint64_t bucket[SL_HIST_BUCKETS], cnt = 0, max = 0;
+
+	for (unsigned i = 0; i < SL_HIST_BUCKETS; i++) {
+		bucket[i] = __atomic_load_n(&h->bucket[i], __ATOMIC_RELAXED);
+		cnt += bucket[i];
+		max = bucket[i] ? sl_hist_floor(i) : max;
+	}
+	json_t *o = json_object();
+	json_object_set_new(o, "cnt", number(cnt));
+	json_object_set_new(o, "sum", number(__atomic_load_n(&h->sum, __ATOMIC_RELAXED)));
+	json_object_set_new(o, "p50", number(quantile(bucket, cnt, 0.5)));
+	json_object_set_new(o, "p90", number(quantile(bucket, cnt, 0.9)));
+	json_object_set_new(o, "p99", number(quantile(bucket, cnt, 0.99)));
+	json_object_set_new(o, "p999", number(quantile(bucket, cnt, 0.999)));
+	json_object_set_new(o, "max", number(max));
+	return o;
+}
+
+json_t *
+sl_show_workers(struct sl_daemon *d, bool histograms)
+{
+	json_t *list = json_array();
+	struct region r;
+
+	if (!open_region(d, &r))
+		return list;
+	for (unsigned w = 0; w < r.workers; w++) {
+		const struct sl_stats_worker *s = sl_stats_worker(r.mem, w);
+		json_t *o = json_object();
+		uint64_t total = load(s, offsetof(struct sl_stats_worker, total_ticks));
+		uint64_t busy = load(s, offsetof(struct sl_stats_worker, busy_ticks));
+		double share = total ? (double)busy / (double)total : 0;
+		json_object_set_new(o, "worker", json_integer(w));
+		json_object_set_new(o, "busy", json_real(share > 1 ? 1 : share));
+		for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++)
+			json_object_set_new(o, fields[i].name, number(load(s, fields[i].off)));
+		if (histograms) {
+			json_object_set_new(o, "turn_ns", hist_json(&s->turn_ns));
+			json_object_set_new(o, "burst_pkts", hist_json(&s->burst_pkts));
+		}
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+json_t *
+sl_show_total(struct sl_daemon *d)
+{
+	json_t *o = json_object();
+	struct region r = {0};
+
+	if (!open_region(d, &r))
+		r.workers = 0;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++) {
+		uint64_t sum = 0;
+		for (unsigned w = 0; w < r.workers; w++) {
+			uint64_t v = load(sl_stats_worker(r.mem, w), fields[i].off);
+			/* a generation is not added up: the oldest that some worker still uses */
+			if (fields[i].off == offsetof(struct sl_stats_worker, generation))
+				sum = w == 0 || v < sum ? v : sum;
+			else
+				sum += v;
+		}
+		json_object_set_new(o, fields[i].name, number(sum));
+	}
+	return o;
+}
+
+json_t *
+sl_show_ports(struct sl_daemon *d)
+{
+	json_t *list = json_array();
+	struct region r;
+	const struct sl_publish_link *l = sl_publish_link(d->publish);
+
+	if (!open_region(d, &r))
+		return list;
+	for (unsigned p = 0; p < r.ports; p++) {
+		uint64_t sum[5] = {0};
+		for (unsigned w = 0; w < r.workers; w++)
+			for (unsigned i = 0; i < 5; i++)
+				sum[i] += load(&sl_stats_ports(r.mem, w)[p], i * sizeof(uint64_t));
+		json_t *o = json_object();
+		json_object_set_new(o, "name", json_string(l->port_name[p]));
+		json_object_set_new(o, "rx_packets", number(sum[0]));
+		json_object_set_new(o, "rx_bytes", number(sum[1]));
+		json_object_set_new(o, "tx_packets", number(sum[2]));
+		json_object_set_new(o, "tx_bytes", number(sum[3]));
+		json_object_set_new(o, "tx_full", number(sum[4]));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+json_t *
+sl_show_drops(struct sl_daemon *d)
+{
+	json_t *list = json_array();
+	struct region r = {0};
+
+	if (!open_region(d, &r))
+		r.workers = 0;
+	for (unsigned k = SL_DROP_NONE + 1; k < SL_DROP_CNT; k++) {
+		uint64_t sum = 0;
+		for (unsigned w = 0; w < r.workers; w++)
+			sum += load(sl_stats_worker(r.mem, w),
+				    offsetof(struct sl_stats_worker, drop) + k * sizeof(uint64_t));
+		json_t *o = json_object();
+		json_object_set_new(o, "reason", json_string(sl_drop_name(k)));
+		json_object_set_new(o, "text", json_string(sl_drop_text(k)));
+		json_object_set_new(o, "packets", number(sum));
+		json_object_set_new(o, "must_be_zero", json_boolean(sl_drop_must_be_zero(k)));
+		json_array_append_new(list, o);
+	}
+	return list;
+}

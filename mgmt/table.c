@@ -1,0 +1,252 @@
+/* slots.json is {"generation", "map": what sl_slot_map_save gives, "sum": SHA-256 of the compact map}. */
+#include "mgmt/table.h"
+
+#include "mgmt/disk.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define SLOTS_MAX (256u << 20)
+
+static char *
+copy(const char *s)
+{
+	return strdup(s ? s : "");
+}
+
+static double
+now_ms(void)
+{
+	return (double)uv_hrtime() / 1e6;
+}
+
+static int64_t
+wall_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int
+sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
+		const struct sl_slot_map *map, struct sl_diag *diag, struct sl_table **ret_table)
+{
+	struct sl_table *t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->rollback_of = q->rollback_of;
+	t->uid = q->uid;
+	t->written_ms = wall_ms();
+	t->file = copy(q->file);
+	t->comment = copy(q->comment);
+	t->user = copy(q->user);
+	t->text = malloc(q->len + 1);
+	if (!t->file || !t->comment || !t->user || !t->text) {
+		sl_table_destroy(t);
+		return -ENOMEM;
+	}
+	memcpy(t->text, q->text, q->len);
+	t->text[q->len] = 0;
+	t->text_len = q->len;
+
+	double start = now_ms();
+	int err = sl_conf_parse(t->file, t->text, t->text_len, diag, &t->conf);
+	if (!err)
+		err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, diag, &t->map,
+				 &t->compiled);
+	t->compile_ms = now_ms() - start;
+	if (err) {
+		sl_table_destroy(t);
+		return err;
+	}
+	*ret_table = t;
+	return 0;
+}
+
+void
+sl_table_destroy(struct sl_table *t)
+{
+	if (!t)
+		return;
+	if (t->compiled)
+		sl_slot_map_fini(&t->map);
+	sl_compiled_free(t->compiled);
+	sl_conf_free(t->conf);
+	free(t->file);
+	free(t->comment);
+	free(t->user);
+	free(t->text);
+	free(t);
+}
+
+int
+sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag)
+{
+	struct sl_generation_meta m = {
+		.number = t->number,
+		.state = SL_GENERATION_PENDING,
+		.file = t->file,
+		.comment = t->comment,
+		.user = t->user,
+		.uid = t->uid,
+		.written_ms = t->written_ms,
+		.rollback_of = t->rollback_of,
+	};
+	for (unsigned i = 0; i < SL_ID_BYTES; i++)
+		snprintf(m.root + 2 * i, 3, "%02x", t->compiled->root.id.b[i]);
+	return sl_generations_write(dir, &m, t->text, t->text_len, diag);
+}
+
+int
+sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map, struct sl_diag *diag,
+	      struct sl_table **ret_table)
+{
+	struct sl_generation_meta m;
+	char *text;
+	size_t len;
+	int err = sl_generations_read(dir, number, &m, &text, &len, diag);
+
+	if (err)
+		return err;
+	struct sl_push_request q = {
+		.uid = m.uid,
+		.user = m.user,
+		.file = m.file,
+		.comment = m.comment,
+		.text = text,
+		.len = len,
+		.rollback_of = m.rollback_of,
+	};
+	err = sl_table_create(&q, NULL, map, diag, ret_table);
+	if (!err) {
+		(*ret_table)->number = number;
+		(*ret_table)->written_ms = m.written_ms;
+	}
+	sl_generation_meta_fini(&m);
+	free(text);
+	return err;
+}
+
+/* ---- slots ---- */
+
+static char *
+slots_text(uint64_t number, const struct sl_slot_map *map, size_t *ret_len)
+{
+	char *inner = NULL, *out = NULL, hex[65];
+	size_t len = 0;
+
+	if (sl_slot_map_save(map, &inner, &len))
+		return NULL;
+	json_t *o = json_loadb(inner, len, JSON_DECODE_ANY, NULL);
+	free(inner);
+	char *compact = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
+	if (compact) {
+		sl_disk_sum(compact, strlen(compact), hex);
+		size_t room = strlen(compact) + 256;
+		out = malloc(room);
+		if (out)
+			*ret_len = (size_t)snprintf(out, room,
+						    "{\"generation\":%" PRIu64
+						    ",\"map\":%s,\"sum\":\"%s\"}\n",
+						    number, compact, hex);
+	}
+	free(compact);
+	json_decref(o);
+	return out;
+}
+
+int
+sl_table_save_slots(const char *state_dir, uint64_t number, const struct sl_slot_map *map,
+		    struct sl_diag *diag)
+{
+	char path[4096], prev[4096];
+	size_t len = 0;
+	char *text = slots_text(number, map, &len);
+
+	if (!text) {
+		sl_diag_add(diag, state_dir, 0, NULL, NULL, "cannot write slots.json: no memory");
+		return -ENOMEM;
+	}
+	snprintf(path, sizeof(path), "%s/slots.json", state_dir);
+	snprintf(prev, sizeof(prev), "%s/slots.json.prev", state_dir);
+	if (rename(path, prev) && errno != ENOENT)
+		sl_diag_add(diag, prev, 0, NULL, NULL, "cannot rename: %s", strerror(errno));
+	int err = sl_disk_write(path, text, len, diag);
+	free(text);
+	return err;
+}
+
+static int
+load_slots(const char *path, struct sl_diag *notes, struct sl_slot_map *ret_map)
+{
+	char *text, hex[65] = "";
+	const char *sum = "";
+	json_t *inner = NULL;
+	size_t len;
+	int err = sl_disk_read(path, SLOTS_MAX, &text, &len, notes);
+
+	if (err)
+		return err;
+	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	free(text);
+	json_unpack(o, "{s:o, s:s}", "map", &inner, "sum", &sum);
+	char *compact =
+		inner ? json_dumps(inner, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
+	if (compact)
+		sl_disk_sum(compact, strlen(compact), hex);
+	if (!compact || strcmp(hex, sum)) {
+		sl_diag_add(notes, path, 0, NULL, NULL,
+			    "truncated or changed: its checksum does not fit");
+		err = -EINVAL;
+	} else {
+		err = sl_slot_map_load(compact, strlen(compact), notes, ret_map);
+	}
+	free(compact);
+	json_decref(o);
+	return err;
+}
+
+static void
+scar(struct sl_slot_space *s, uint16_t incarnation)
+{
+	s->owner = calloc(s->max, sizeof(*s->owner));
+	s->cnt = s->owner ? s->max : 0;
+	for (uint32_t i = 0; i < s->cnt; i++) {
+		s->owner[i].incarnation = incarnation;
+		s->owner[i].freed_seq = i;
+	}
+}
+
+int
+sl_table_load_slots(const char *state_dir, struct sl_diag *notes, struct sl_slot_map *ret_map)
+{
+	char path[4096];
+	uint16_t chance = 0;
+
+	snprintf(path, sizeof(path), "%s/slots.json", state_dir);
+	int err = load_slots(path, notes, ret_map);
+	if (!err)
+		return 0;
+	snprintf(path, sizeof(path), "%s/slots.json.prev", state_dir);
+	int err2 = load_slots(path, notes, ret_map);
+	if (!err2)
+		return 0;
+	sl_slot_map_init(ret_map);
+	if (err == -ENOENT && err2 == -ENOENT)
+		return -ENOENT;
+	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != sizeof(chance))
+		chance = (uint16_t)time(NULL);
+	chance = (uint16_t)(chance % 60000 + 2);
+	scar(&ret_map->listeners, chance);
+	scar(&ret_map->services, chance);
+	scar(&ret_map->endpoints, chance);
+	ret_map->seq = SL_MAX_ENDPOINTS;
+	sl_diag_add(notes, state_dir, 0, NULL, NULL,
+		    "no good slots.json: all slots are given anew, flows of the old ones end");
+	return -EINVAL;
+}

@@ -1,0 +1,29 @@
+/* table — one generation in memory: made from text, written to disk, read back.
+ * Threads: [any] on data of its own; prev is only read. */
+#ifndef SL_MGMT_TABLE_H
+#define SL_MGMT_TABLE_H
+
+#include "mgmt/tables.h"
+
+/* sl_table_create parses and compiles q->text against prev (NULL: nothing before) and map.  0; -EINVAL
+ * with diag (the text); -ENOMEM. */
+int sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
+		    const struct sl_slot_map *map, struct sl_diag *diag,
+		    struct sl_table **ret_table);
+void sl_table_destroy(struct sl_table *t);
+
+/* sl_table_write puts it into dir as pending under t->number. */
+int sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag);
+
+/* sl_table_read makes a table of a generation on disk. */
+int sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map,
+		  struct sl_diag *diag, struct sl_table **ret_table);
+
+/* The slot map on disk.  Load: 0; -ENOENT (there never was one); -EINVAL: both files are bad: *ret_map is then
+ * one in which every slot has been used before under an incarnation that chance gave, so that nothing old is
+ * taken for something new. */
+int sl_table_save_slots(const char *state_dir, uint64_t number, const struct sl_slot_map *map,
+			struct sl_diag *diag);
+int sl_table_load_slots(const char *state_dir, struct sl_diag *notes, struct sl_slot_map *ret_map);
+
+#endif

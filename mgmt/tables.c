@@ -1,0 +1,690 @@
+/* Two things exclude each other: a job in the thread pool, which reads `active`, and an open offer, whose
+ * verdict may replace `active`.  So a push waits for an open offer, and an offer that a new link asks for waits
+ * for a job. */
+#include "mgmt/tables.h"
+
+#include "mgmt/disk.h"
+#include "mgmt/table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define NUMBER_MAX (1ull << 62)
+
+struct push {
+	struct push *next;
+	struct sl_tables *tables;
+	struct sl_push_request q; /* strings are ours */
+	sl_push_fn *fn;           /* NULL: answered */
+	void *ctx;
+	uint64_t since_ns;
+	bool working; /* in the pool, or being offered */
+	uv_work_t work;
+	/* filled by the job */
+	struct sl_table *table;
+	struct sl_diag diag;
+	enum sl_push_outcome outcome;
+	uint64_t number;
+};
+
+struct sl_tables {
+	struct sl_tables_conf c;
+	char *generations; /* directory */
+	struct sl_publish *publish;
+	struct sl_table *active, *next, *offered;
+	struct sl_slot_map empty;
+	struct sl_slot_map *
+		start; /* of the first compilation: what was on disk, until there is an active one */
+	struct push *pushes, **tail;
+	uv_timer_t *timer;
+	uint64_t last; /* number */
+	uint64_t running;
+	uint64_t count_active, count_refused;
+	bool linked;
+	bool job;
+};
+
+static void run_next(struct sl_tables *t);
+static void offer_current(struct sl_tables *t);
+
+static int64_t
+wall_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+__attribute__((format(printf, 2, 3))) static void
+say(struct sl_tables *t, const char *fmt, ...)
+{
+	char line[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	t->c.say(t->c.ctx, line);
+}
+
+/* What a step that must not stop us had to complain about. */
+static void
+say_diag(struct sl_tables *t, struct sl_diag *diag)
+{
+	char line[1800];
+
+	for (unsigned i = 0; i < diag->cnt; i++) {
+		sl_diag_format(&diag->items[i], line, sizeof(line));
+		say(t, "%s", line);
+	}
+	sl_diag_fini(diag);
+}
+
+static const struct sl_slot_map *
+map_now(const struct sl_tables *t)
+{
+	return t->active ? &t->active->map : t->start ? t->start : &t->empty;
+}
+
+/* ---- audit ---- */
+
+static json_t *
+reasons_json(const struct sl_publish_verdict *v)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; v && i < v->reason_cnt; i++)
+		json_array_append_new(list, json_string(v->reasons[i]));
+	return list;
+}
+
+static void
+audit(struct sl_tables *t, const struct push *p, const struct sl_table *tab, const char *outcome,
+      const struct sl_publish_verdict *v)
+{
+	const char *verb = !p ? "offer" : p->q.rollback_of ? "rollback" : "push";
+	json_t *e = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "verb", verb, "outcome", outcome,
+			      "generation", (json_int_t)tab->number, "previous",
+			      (json_int_t)(t->active ? t->active->number : 0), "file", tab->file,
+			      "comment", tab->comment);
+	if (tab->rollback_of)
+		json_object_set_new(e, "rollback_of", json_integer((json_int_t)tab->rollback_of));
+	if (v && v->reason_cnt)
+		json_object_set_new(e, "reasons", reasons_json(v));
+	int err = sl_audit_add(t->c.audit, wall_ms(), p ? p->q.uid : -1, p ? p->q.user : "sluiced",
+			       e);
+	if (err)
+		say(t, "audit log: cannot write: %s", strerror(-err));
+}
+
+/* ---- answers ---- */
+
+static void
+free_push(struct push *p)
+{
+	sl_table_destroy(p->table);
+	sl_diag_fini(&p->diag);
+	free((char *)(uintptr_t)p->q.user);
+	free((char *)(uintptr_t)p->q.file);
+	free((char *)(uintptr_t)p->q.comment);
+	free((char *)(uintptr_t)p->q.text);
+	free(p);
+}
+
+static void
+answer(struct push *p, enum sl_push_outcome outcome, const struct sl_table *tab, uint64_t previous,
+       const struct sl_publish_verdict *v, const char *note)
+{
+	struct sl_push_result r = {
+		.outcome = outcome,
+		.generation = tab ? tab->number : 0,
+		.previous = previous,
+		.rollback_of = tab ? tab->rollback_of : 0,
+		.objects = tab ? tab->compiled->cnt : 0,
+		.compile_ms = tab ? tab->compile_ms : 0,
+		.total_ms = (double)(uv_hrtime() - p->since_ns) / 1e6,
+		.verdict = v,
+		.diag = &p->diag,
+		.note = note,
+	};
+	sl_push_fn *fn = p->fn;
+	p->fn = NULL;
+	if (fn)
+		fn(p->ctx, &r);
+}
+
+/* The push at the head is decided. */
+static void
+finish(struct sl_tables *t, enum sl_push_outcome outcome, const struct sl_table *tab,
+       uint64_t previous, const struct sl_publish_verdict *v, const char *note)
+{
+	struct push *p = t->pushes;
+
+	t->pushes = p->next;
+	if (!t->pushes)
+		t->tail = &t->pushes;
+	answer(p, outcome, tab, previous, v, note);
+	free_push(p);
+}
+
+/* ---- generations changing places ---- */
+
+static void
+mark(struct sl_tables *t, const struct sl_table *tab, enum sl_generation_state state,
+     const char *text)
+{
+	struct sl_diag diag = {0};
+	sl_generations_mark(t->generations, tab->number, state, text, &diag);
+	say_diag(t, &diag);
+}
+
+static void
+replace_next(struct sl_tables *t, struct sl_table *tab)
+{
+	if (t->next) {
+		mark(t, t->next, SL_GENERATION_SUPERSEDED, NULL);
+		sl_table_destroy(t->next);
+	}
+	t->next = tab;
+}
+
+static void
+drop_start(struct sl_tables *t)
+{
+	if (t->start)
+		sl_slot_map_fini(t->start);
+	free(t->start);
+	t->start = NULL;
+}
+
+/* next becomes active: slots first, then the mark, so that a cut between them only repeats the offer. */
+static void
+activate(struct sl_tables *t)
+{
+	struct sl_table *tab = t->next, *old = t->active;
+	struct sl_diag diag = {0};
+
+	sl_table_save_slots(t->c.state_dir, tab->number, &tab->map, &diag);
+	sl_generations_mark(t->generations, tab->number, SL_GENERATION_ACTIVE, NULL, &diag);
+	say_diag(t, &diag);
+	if (sl_oper_place(t->c.oper, tab->conf, &tab->map, uv_now(t->c.loop)))
+		say(t, "out of memory: endpoint states are those of the previous generation");
+	t->active = tab;
+	t->next = NULL;
+	t->running = tab->number;
+	drop_start(t);
+	sl_table_destroy(old);
+	sl_generations_prune(t->generations, tab->number);
+	t->c.activated(t->c.ctx);
+}
+
+/* A dataplane whose generation is not below ours wants a larger number: the same table, written again. */
+static int
+renumber(struct sl_tables *t, struct sl_table *tab, uint64_t above)
+{
+	struct sl_diag diag = {0};
+	uint64_t old = tab->number;
+
+	t->last = SL_MAX(t->last, above);
+	tab->number = ++t->last;
+	int err = sl_table_write(tab, t->generations, &diag);
+	if (!err && tab == t->active)
+		err = sl_generations_mark(t->generations, tab->number, SL_GENERATION_ACTIVE, NULL,
+					  &diag);
+	say_diag(t, &diag);
+	say(t,
+	    "generation %" PRIu64 " is offered as %" PRIu64 ": the dataplane has seen numbers up "
+	    "to %" PRIu64,
+	    old, tab->number, above);
+	return err;
+}
+
+static int
+offer(struct sl_tables *t, struct sl_table *tab)
+{
+	const struct sl_publish_link *l = sl_publish_link(t->publish);
+
+	if (l && tab->number <= SL_MAX(l->generation, t->running) &&
+	    renumber(t, tab, SL_MAX(l->generation, t->running)))
+		return -EIO;
+	if (tab == t->next) {
+		sl_oper_prepare(t->c.oper, tab->conf, &tab->map);
+		sl_counters_prepare(t->c.counters, tab->conf, &tab->map);
+	}
+	int err = sl_publish_offer(t->publish, tab->number, tab->compiled);
+	t->offered = err ? NULL : tab;
+	return err;
+}
+
+static bool
+runs(const struct sl_publish_link *l, const struct sl_table *tab)
+{
+	return l->generation == tab->number &&
+	       memcmp(&l->root, &tab->compiled->root.id, sizeof(l->root)) == 0;
+}
+
+/* What a dataplane that has just come, or has just refused, should run. */
+static void
+offer_current(struct sl_tables *t)
+{
+	const struct sl_publish_link *l = t->linked ? sl_publish_link(t->publish) : NULL;
+	struct sl_table *tab = t->next ? t->next : t->active;
+
+	if (!l || t->offered || t->job || !tab)
+		return;
+	if (t->running != tab->number || !runs(l, tab)) {
+		offer(t, tab);
+		return;
+	}
+	say(t, "the dataplane already runs generation %" PRIu64, tab->number);
+	if (tab == t->next) { /* its verdict was lost with the previous link */
+		audit(t, NULL, tab, "active", NULL);
+		activate(t);
+	}
+}
+
+/* ---- a push, step by step ---- */
+
+static uint64_t
+previous_active(const struct sl_tables *t, uint64_t below)
+{
+	struct sl_generation_meta *list;
+	unsigned cnt;
+	uint64_t found = 0;
+
+	if (sl_generations_list(t->generations, &list, &cnt))
+		return 0;
+	for (unsigned i = 0; i < cnt && !found; i++)
+		if (list[i].state == SL_GENERATION_ACTIVE && list[i].number < below)
+			found = list[i].number;
+	sl_generations_list_free(list, cnt);
+	return found;
+}
+
+/* [pool] The text of a rollback comes from disk. */
+static int
+fetch_old(struct push *p)
+{
+	struct sl_generation_meta m;
+	struct sl_tables *t = p->tables;
+	char *text;
+
+	if (p->q.rollback_of == SL_TABLES_PREVIOUS) {
+		uint64_t now = t->active ? t->active->number : 0;
+		p->q.rollback_of = previous_active(t, now);
+		if (p->q.rollback_of == 0) {
+			sl_diag_add(&p->diag, NULL, 0, NULL, "see: show generations",
+				    "no generation before %" PRIu64 " is there to go back to", now);
+			return -ENOENT;
+		}
+	}
+	int err = sl_generations_read(t->generations, p->q.rollback_of, &m, &text, &p->q.len,
+				      &p->diag);
+	if (err) {
+		sl_diag_add(&p->diag, NULL, 0, NULL, "see: show generations",
+			    "generation %" PRIu64 " %s", p->q.rollback_of,
+			    err == -ENOENT ? "is not there" : "cannot be read");
+		return -ENOENT;
+	}
+	p->q.text = text;
+	free((char *)(uintptr_t)p->q.file);
+	p->q.file = strdup(m.file);
+	sl_generation_meta_fini(&m);
+	return 0;
+}
+
+static void
+job(uv_work_t *w)
+{
+	struct push *p = w->data;
+	struct sl_tables *t = p->tables;
+
+	p->outcome = SL_PUSH_NOT_FOUND;
+	if (p->q.rollback_of && fetch_old(p))
+		return;
+	p->outcome = SL_PUSH_CONFIG;
+	int err = sl_table_create(&p->q, t->active, map_now(t), &p->diag, &p->table);
+	if (err == -EINVAL)
+		return;
+	p->outcome = SL_PUSH_INTERNAL;
+	if (err) {
+		sl_diag_add(&p->diag, NULL, 0, NULL, NULL, "out of memory");
+		return;
+	}
+	p->table->number = p->number;
+	if (sl_table_write(p->table, t->generations, &p->diag) == 0)
+		p->outcome = SL_PUSH_PENDING;
+}
+
+static void
+job_done(uv_work_t *w, int status)
+{
+	struct push *p = w->data;
+	struct sl_tables *t = p->tables;
+	uint64_t previous = t->active ? t->active->number : 0;
+	struct sl_table *tab = p->table;
+
+	t->job = false;
+	if (status || p->outcome != SL_PUSH_PENDING) {
+		t->count_refused++;
+		finish(t, status ? SL_PUSH_INTERNAL : p->outcome, NULL, previous, NULL, NULL);
+		offer_current(t);
+		run_next(t);
+		return;
+	}
+	p->table = NULL;
+	t->last = SL_MAX(t->last, tab->number);
+	replace_next(t, tab);
+	if (t->linked && offer(t, tab) == 0)
+		return; /* the verdict goes on */
+	say(t, "generation %" PRIu64 " is kept; no dataplane is connected", tab->number);
+	audit(t, p, tab, "pending", NULL);
+	finish(t, SL_PUSH_PENDING, tab, previous, NULL,
+	       "kept; the dataplane is not connected, it is offered as soon as it comes");
+	run_next(t);
+}
+
+static void
+run_next(struct sl_tables *t)
+{
+	struct push *p = t->pushes;
+
+	if (!p || p->working || t->job || t->offered)
+		return;
+	p->working = true;
+	p->number = t->last + 1;
+	p->work.data = p;
+	t->job = true;
+	int err = uv_queue_work(t->c.loop, &p->work, job, job_done);
+	if (err)
+		job_done(&p->work, err);
+}
+
+void
+sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
+{
+	struct sl_table *tab = t->offered;
+	struct push *p = t->pushes && t->pushes->working ? t->pushes : NULL;
+	uint64_t previous = t->active ? t->active->number : 0;
+
+	if (!tab || tab->number != v->generation || v->outcome == SL_CTL_SUPERSEDED)
+		return;
+	t->offered = NULL;
+	if (v->outcome == SL_CTL_ACTIVE) {
+		say(t,
+		    "generation %" PRIu64
+		    " is active (%.1f ms to check, %.1f to build, %.1f to swap)",
+		    tab->number, (double)v->check_ns / 1e6, (double)v->build_ns / 1e6,
+		    (double)v->swap_ns / 1e6);
+		t->running = tab->number;
+		if (tab == t->next) {
+			t->count_active++;
+			audit(t, p, tab, "active", NULL);
+			activate(t);
+		}
+		if (p)
+			finish(t, SL_PUSH_ACTIVE, tab, previous, v, NULL);
+		run_next(t);
+		return;
+	}
+	say(t, "generation %" PRIu64 " was refused: %s", tab->number,
+	    v->reason_cnt ? v->reasons[0] : "no reason given");
+	t->count_refused++;
+	audit(t, p, tab, "refused", v);
+	if (tab == t->next) {
+		mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
+		t->next = NULL;
+		if (p)
+			finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
+		sl_table_destroy(tab);
+		if (t->active && t->running != t->active->number)
+			offer_current(t); /* a dataplane that has nothing yet */
+	}
+	run_next(t);
+}
+
+void
+sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l)
+{
+	t->linked = true;
+	t->running = l->generation;
+	if (l->generation < NUMBER_MAX)
+		t->last = SL_MAX(t->last, l->generation);
+	offer_current(t);
+}
+
+void
+sl_tables_down(struct sl_tables *t)
+{
+	struct sl_table *tab = t->offered;
+
+	t->linked = false;
+	t->running = 0;
+	t->offered = NULL;
+	if (!t->pushes || !t->pushes->working || t->job || !tab)
+		return;
+	audit(t, t->pushes, tab, "pending", NULL);
+	finish(t, SL_PUSH_PENDING, tab, t->active ? t->active->number : 0, NULL,
+	       "the dataplane went away before it answered; it is offered again when it comes "
+	       "back");
+	run_next(t);
+}
+
+/* ---- waiting too long ---- */
+
+static void
+on_timer(uv_timer_t *timer)
+{
+	struct sl_tables *t = timer->data;
+	uint64_t now = uv_hrtime();
+
+	for (struct push **at = &t->pushes; *at;) {
+		struct push *p = *at;
+		bool late = p->fn && now >= p->since_ns + SL_TABLES_ANSWER_MS * 1000000ull;
+		if (late && p->working)
+			answer(p, SL_PUSH_TIMEOUT, t->offered, 0, NULL,
+			       "it goes on; see: show generations");
+		if (!late || p->working) {
+			at = &p->next;
+			continue;
+		}
+		answer(p, SL_PUSH_BUSY, NULL, 0, NULL, NULL);
+		*at = p->next;
+		if (!*at)
+			t->tail = at;
+		free_push(p);
+	}
+}
+
+void
+sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_push_fn *fn, void *ctx)
+{
+	struct push *p = calloc(1, sizeof(*p));
+	struct sl_push_result oom = {.outcome = SL_PUSH_INTERNAL};
+
+	if (!p) {
+		fn(ctx, &oom);
+		return;
+	}
+	p->tables = t;
+	p->fn = fn;
+	p->ctx = ctx;
+	p->since_ns = uv_hrtime();
+	p->q = *q;
+	p->q.user = strdup(q->user);
+	p->q.file = strdup(q->file ? q->file : "");
+	p->q.comment = strdup(q->comment ? q->comment : "");
+	char *text = q->text ? malloc(q->len + 1) : NULL;
+	if (text)
+		memcpy(text, q->text, q->len);
+	p->q.text = text;
+	if (!p->q.user || !p->q.file || !p->q.comment || (q->text && !text)) {
+		free_push(p);
+		fn(ctx, &oom);
+		return;
+	}
+	*t->tail = p;
+	t->tail = &p->next;
+	run_next(t);
+}
+
+/* ---- loading ---- */
+
+static void
+load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct sl_slot_map *map,
+	 struct sl_diag *notes)
+{
+	struct sl_table *tab;
+	struct sl_diag diag = {0};
+	char line[1800];
+
+	if (sl_table_read(t->generations, m->number, map, &diag, &tab) == 0) {
+		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
+	} else {
+		sl_diag_format(&diag.items[0], line, sizeof(line));
+		sl_diag_add(notes, NULL, 0, NULL, NULL, "generation %" PRIu64 " cannot be used: %s",
+			    m->number, diag.cnt ? line : "out of memory");
+	}
+	sl_diag_fini(&diag);
+}
+
+/* The newest good active one, and a good pending one that is newer. */
+static void
+load(struct sl_tables *t, struct sl_diag *notes)
+{
+	struct sl_generation_meta *list;
+	unsigned cnt;
+
+	if (sl_generations_list(t->generations, &list, &cnt))
+		return;
+	for (unsigned i = 0; i < cnt && !t->active; i++) {
+		const struct sl_generation_meta *m = &list[i];
+		if (m->state == SL_GENERATION_CORRUPT)
+			sl_diag_add(notes, NULL, 0, NULL, NULL, "generation %" PRIu64 ": %s",
+				    m->number, m->text);
+		else if (m->state == SL_GENERATION_ACTIVE ||
+			 (m->state == SL_GENERATION_PENDING && !t->next))
+			load_one(t, m, map_now(t), notes);
+	}
+	sl_generations_list_free(list, cnt);
+	/* compiled before the active one was known: again, from its slots */
+	if (t->next && t->active) {
+		uint64_t number = t->next->number;
+		struct sl_generation_meta m = {.number = number, .state = SL_GENERATION_PENDING};
+		sl_table_destroy(t->next);
+		t->next = NULL;
+		load_one(t, &m, &t->active->map, notes);
+	}
+}
+
+int
+sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
+		 struct sl_tables **ret_tables)
+{
+	struct sl_tables *t = calloc(1, sizeof(*t));
+	uv_timer_t *timer = calloc(1, sizeof(*timer));
+	char *dir = NULL;
+	int err = -ENOMEM;
+
+	if (t && timer && asprintf(&dir, "%s/generations", conf->state_dir) > 0)
+		err = sl_disk_mkdir(dir, notes);
+	if (err) {
+		free(t);
+		free(timer);
+		free(dir);
+		return err;
+	}
+	t->c = *conf;
+	t->generations = dir;
+	t->tail = &t->pushes;
+	t->timer = timer;
+	uv_timer_init(conf->loop, timer);
+	timer->data = t;
+	uv_timer_start(timer, on_timer, 1000, 1000);
+	sl_slot_map_init(&t->empty);
+	t->start = calloc(1, sizeof(*t->start));
+	if (t->start)
+		sl_table_load_slots(conf->state_dir, notes, t->start);
+	t->last = sl_generations_last(dir);
+	load(t, notes);
+	if (t->active) {
+		if (t->start && sl_table_save_slots(conf->state_dir, t->active->number,
+						    &t->active->map, notes) == 0)
+			drop_start(t);
+		sl_oper_place(t->c.oper, t->active->conf, &t->active->map, uv_now(conf->loop));
+	}
+	*ret_tables = t;
+	return 0;
+}
+
+static void
+on_freed(uv_handle_t *h)
+{
+	free(h);
+}
+
+void
+sl_tables_destroy(struct sl_tables *t)
+{
+	if (!t)
+		return;
+	while (t->pushes) {
+		struct push *p = t->pushes;
+		t->pushes = p->next;
+		free_push(p);
+	}
+	sl_table_destroy(t->active);
+	sl_table_destroy(t->next);
+	drop_start(t);
+	sl_slot_map_fini(&t->empty);
+	uv_timer_stop(t->timer);
+	uv_close((uv_handle_t *)t->timer, on_freed);
+	free(t->generations);
+	free(t);
+}
+
+bool
+sl_tables_busy(const struct sl_tables *t)
+{
+	return t->job;
+}
+
+void
+sl_tables_link(struct sl_tables *t, struct sl_publish *p)
+{
+	t->publish = p;
+}
+
+const struct sl_table *
+sl_tables_active(const struct sl_tables *t)
+{
+	return t->active;
+}
+
+const struct sl_table *
+sl_tables_next(const struct sl_tables *t)
+{
+	return t->next;
+}
+
+const char *
+sl_tables_dir(const struct sl_tables *t)
+{
+	return t->generations;
+}
+
+uint64_t
+sl_tables_running(const struct sl_tables *t)
+{
+	return t->running;
+}
+
+void
+sl_tables_count(const struct sl_tables *t, uint64_t *ret_active, uint64_t *ret_refused)
+{
+	*ret_active = t->count_active;
+	*ret_refused = t->count_refused;
+}

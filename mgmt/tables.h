@@ -1,0 +1,116 @@
+/* tables — the generations the daemon holds in memory, and how one becomes the next.
+ *
+ * Walk:    push → parse, compile, write as pending (thread pool) → offer → verdict → active.
+ *
+ *   next    written, not yet decided: being offered, or waiting for a dataplane
+ *   active  the last one the dataplane took; its slot map is what the next compilation starts from, whatever
+ *           happened to generations in between
+ *
+ * A refusal drops `next` and leaves `active` as it is.  Without a dataplane a push is kept as `next`, and a
+ * later push replaces it.  Pushes are worked on one at a time, in order of arrival.
+ * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active`, with its predecessor in
+ *          slots.json.prev.  As the compiler is pure, either of them gives the same slots again.
+ * Threads: [loop]; parse, compile and the writing of a generation run in the pool on data nobody changes.
+ */
+#ifndef SL_MGMT_TABLES_H
+#define SL_MGMT_TABLES_H
+
+#include "mgmt/audit.h"
+#include "mgmt/compile.h"
+#include "mgmt/counters.h"
+#include "mgmt/generations.h"
+#include "mgmt/operstate.h"
+#include "mgmt/publish.h"
+
+#include <uv.h>
+
+#define SL_TABLES_ANSWER_MS 60000 /* a push is answered after this, decided or not */
+#define SL_TABLES_PREVIOUS UINT64_MAX
+
+struct sl_table {
+	uint64_t number;
+	uint64_t rollback_of;
+	int64_t uid;
+	int64_t written_ms;
+	char *file, *comment, *user;
+	char *text;
+	size_t text_len;
+	struct sl_conf *conf;
+	struct sl_compiled *compiled;
+	struct sl_slot_map map;
+	double compile_ms;
+};
+
+enum sl_push_outcome {
+	SL_PUSH_ACTIVE,
+	SL_PUSH_PENDING,   /* kept; no dataplane, or it went away before it answered */
+	SL_PUSH_CONFIG,    /* diag */
+	SL_PUSH_REFUSED,   /* by the dataplane: verdict->reasons */
+	SL_PUSH_NOT_FOUND, /* rollback to a generation that is not there: diag */
+	SL_PUSH_INTERNAL,  /* disk, memory: diag */
+	SL_PUSH_TIMEOUT,   /* goes on without an audience */
+	SL_PUSH_BUSY,      /* others took too long; nothing was done */
+};
+
+struct sl_push_result {
+	enum sl_push_outcome outcome;
+	uint64_t generation, previous, rollback_of;
+	uint32_t objects;
+	double compile_ms, total_ms;
+	const struct sl_publish_verdict *verdict; /* ACTIVE, REFUSED; else NULL */
+	const struct sl_diag *diag;
+	const char *note;
+};
+
+typedef void sl_push_fn(void *ctx, const struct sl_push_result *r);
+
+struct sl_push_request {
+	int64_t uid;
+	const char *user, *file, *comment;
+	const char *text; /* copied; NULL for a rollback */
+	size_t len;
+	uint64_t rollback_of; /* 0: push; a number; SL_TABLES_PREVIOUS */
+};
+
+struct sl_tables_conf {
+	uv_loop_t *loop;
+	const char *state_dir;
+	struct sl_oper *oper;
+	struct sl_counters *counters;
+	struct sl_audit *audit;
+	/* after `active` changed; not for the one that sl_tables_create loads */
+	void (*activated)(void *ctx);
+	/* one line for the log */
+	void (*say)(void *ctx, const char *line);
+	void *ctx;
+};
+
+struct sl_tables;
+
+/* sl_tables_create makes the directories and loads what is there: the newest good active generation and a newer
+ * pending one.  What could not be read is in notes; only a directory that cannot be used is an error. */
+int sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
+		     struct sl_tables **ret_tables);
+/* sl_tables_destroy: the loop has been run until no job is left (sl_tables_busy). */
+void sl_tables_destroy(struct sl_tables *t);
+bool sl_tables_busy(const struct sl_tables *t);
+
+/* The link's callbacks.  sl_tables_link: p is where offers go. */
+void sl_tables_link(struct sl_tables *t, struct sl_publish *p);
+void sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l);
+void sl_tables_down(struct sl_tables *t);
+void sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v);
+
+/* fn is called once, from the loop, possibly before sl_tables_push returns. */
+void sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_push_fn *fn,
+		    void *ctx);
+
+const struct sl_table *sl_tables_active(const struct sl_tables *t); /* or NULL */
+const struct sl_table *sl_tables_next(const struct sl_tables *t);   /* or NULL */
+const char *sl_tables_dir(const struct sl_tables *t);               /* of generations.h */
+/* What the dataplane was last known to run, 0: nothing, or not connected. */
+uint64_t sl_tables_running(const struct sl_tables *t);
+/* Pushes decided since the daemon started. */
+void sl_tables_count(const struct sl_tables *t, uint64_t *ret_active, uint64_t *ret_refused);
+
+#endif

@@ -1,0 +1,200 @@
+/* One row per verb and one per key: the checks walk the rows, and complain with the nearest thing to do. */
+#include "mgmt/verbs.h"
+
+#include <stdio.h>
+
+enum type { TEXT, NAME, NUMBER };
+
+struct key {
+	const char *name;
+	enum type type;
+	bool optional;
+	int64_t min, max; /* NUMBER: range; TEXT: length */
+};
+
+#define COMMENT                                                                                    \
+	{                                                                                          \
+		"comment", TEXT, true, 0, 1024                                                     \
+	}
+#define FILE_TEXT                                                                                  \
+	{"file", TEXT, false, 0, 4096},                                                            \
+	{                                                                                          \
+		"text", TEXT, false, 0, SL_API_MAX                                                 \
+	}
+#define ENDPOINT_KEYS                                                                              \
+	{"service", NAME, false, 0, 0},                                                            \
+	{                                                                                          \
+		"endpoint", NAME, false, 0, 0                                                      \
+	}
+
+static const struct verb {
+	const char *name;
+	enum sl_role role;
+	sl_verb_fn *run;
+	struct key keys[8];
+} verbs[] = {
+	{"status", SL_ROLE_VIEWER, sl_verb_show, {{0}}},
+	{"show",
+	 SL_ROLE_VIEWER,
+	 sl_verb_show,
+	 {{"what", TEXT, false, 1, 32},
+	  {"service", NAME, true, 0, 0},
+	  {"limit", NUMBER, true, 1, 1000}}},
+	{"stats", SL_ROLE_VIEWER, sl_verb_stats, {{0}}},
+	{"explain",
+	 SL_ROLE_VIEWER,
+	 sl_verb_explain,
+	 {{"src", TEXT, false, 2, 64},
+	  {"dst", TEXT, false, 2, 64},
+	  {"protocol", TEXT, false, 1, 8},
+	  {"sport", NUMBER, true, 0, 65535},
+	  {"dport", NUMBER, true, 0, 65535},
+	  {"flags", TEXT, true, 1, 16},
+	  {"port", NAME, true, 0, 0}}},
+	{"check", SL_ROLE_VIEWER, sl_verb_check, {FILE_TEXT}},
+	{"diff", SL_ROLE_VIEWER, sl_verb_diff, {FILE_TEXT}},
+	{"drain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
+	{"undrain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
+	{"disable", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
+	{"enable", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
+	{"weight",
+	 SL_ROLE_OPERATOR,
+	 sl_verb_endpoint,
+	 {ENDPOINT_KEYS, {"percent", NUMBER, false, 0, 100}, COMMENT}},
+	{"push", SL_ROLE_ADMIN, sl_verb_push, {FILE_TEXT, COMMENT}},
+	{"rollback",
+	 SL_ROLE_ADMIN,
+	 sl_verb_push,
+	 {{"generation", NUMBER, true, 1, INT64_MAX / 2}, COMMENT}},
+};
+
+static const struct key *
+key_of(const struct verb *v, const char *name)
+{
+	for (const struct key *k = v->keys; k < v->keys + SL_ARRAY_CNT(v->keys) && k->name; k++)
+		if (strcmp(k->name, name) == 0)
+			return k;
+	return NULL;
+}
+
+static bool
+name_ok(const char *text)
+{
+	char padded[SL_NAME_MAX] = "";
+	if (strlen(text) >= SL_NAME_MAX)
+		return false;
+	memcpy(padded, text, strlen(text));
+	return sl_name_ok(padded);
+}
+
+/* NULL, or the error for a key that is there. */
+static json_t *
+check_value(const struct verb *v, const struct key *k, json_t *value)
+{
+	if (k->type == NUMBER) {
+		if (!json_is_integer(value))
+			return sl_call_error(v->name, "invalid", NULL, "%s: not a whole number",
+					     k->name);
+		if (json_integer_value(value) < k->min || json_integer_value(value) > k->max)
+			return sl_call_error(v->name, "invalid", NULL,
+					     "%s: %lld is not in %lld–%lld", k->name,
+					     (long long)json_integer_value(value),
+					     (long long)k->min, (long long)k->max);
+		return NULL;
+	}
+	if (!json_is_string(value))
+		return sl_call_error(v->name, "invalid", NULL, "%s: not a string", k->name);
+	size_t len = json_string_length(value);
+	if (k->type == NAME && !name_ok(json_string_value(value)))
+		return sl_call_error(v->name, "invalid",
+				     "1–63 of A–Z a–z 0–9 . _ -, the first a letter or digit",
+				     "%s: not a name", k->name);
+	if (k->type == TEXT && (len < (size_t)k->min || len > (size_t)k->max))
+		return sl_call_error(v->name, "invalid", NULL,
+				     "%s: %zu bytes long, allowed are %lld to %lld", k->name, len,
+				     (long long)k->min, (long long)k->max);
+	return NULL;
+}
+
+static json_t *
+check_keys(const struct verb *v, json_t *body)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(body, name, value)
+	{
+		const struct key *k = key_of(v, name);
+		if (!k && strcmp(name, "verb"))
+			return sl_call_error(v->name, "invalid", NULL, "unknown key \"%.64s\"",
+					     name);
+		json_t *error = k ? check_value(v, k, value) : NULL;
+		if (error)
+			return error;
+	}
+	for (const struct key *k = v->keys; k < v->keys + SL_ARRAY_CNT(v->keys) && k->name; k++)
+		if (!k->optional && !json_object_get(body, k->name))
+			return sl_call_error(v->name, "invalid", NULL, "key \"%s\" is missing",
+					     k->name);
+	return NULL;
+}
+
+static const struct verb *
+find(const char *name)
+{
+	for (unsigned i = 0; name && i < SL_ARRAY_CNT(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+void
+sl_verbs_run(struct sl_daemon *d, struct sl_call *call, const struct sl_peer *peer, json_t *body)
+{
+	const char *name = json_string_value(json_object_get(body, "verb"));
+	const struct verb *v = find(name);
+
+	if (!v) {
+		json_t *e = name ? sl_call_error(NULL, "invalid", "see: sluicectl help",
+						 "unknown verb \"%.64s\"", name)
+				 : sl_call_error(NULL, "invalid", NULL,
+						 "key \"verb\" is missing or not a string");
+		sl_call_answer(call, e);
+		return;
+	}
+	if (peer->role < v->role) {
+		sl_call_answer(call, sl_call_error(v->name, "denied",
+						   "an administrator grants it under roles in "
+						   "sluiced.conf",
+						   "%s needs the role %s; user %s (uid %u) is %s",
+						   v->name, sl_roles_name(v->role), peer->user,
+						   (unsigned)peer->uid, sl_roles_name(peer->role)));
+		return;
+	}
+	json_t *error = check_keys(v, body);
+	if (error) {
+		sl_call_answer(call, error);
+		return;
+	}
+	struct sl_verb_run r = {d, call, peer, body, v->name};
+	v->run(&r);
+}
+
+const char *
+sl_verb_text(const struct sl_verb_run *r, const char *key)
+{
+	return json_string_value(json_object_get(r->body, key));
+}
+
+int64_t
+sl_verb_number(const struct sl_verb_run *r, const char *key, int64_t absent)
+{
+	json_t *v = json_object_get(r->body, key);
+	return v ? json_integer_value(v) : absent;
+}
+
+json_t *
+sl_verb_ok(const struct sl_verb_run *r)
+{
+	return json_pack("{s:b, s:s}", "ok", 1, "verb", r->verb);
+}
