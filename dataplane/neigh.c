@@ -6,8 +6,8 @@
  *   the rest is worker 0's alone
  *
  * Places: an address hashes to two sets of eight and lives in either, so a look-up reads at most sixteen
- * entries and taking one away leaves no mark (two choices fill to 90 % and more before a new entry must take
- * another's place).
+ * entries and taking one away leaves no mark.  The emptier set is taken: the first new entry that has to
+ * take another's place comes at about three quarters of SL_NEIGH_MAX.
  *
  * Readers: load the word, compare the key, load the word again.  The writer changes a key only while the
  * word is 0 and gives the next word a new version, so two equal words around a matching key mean that the
@@ -292,7 +292,7 @@ rank_of(const struct sl_neigh_table *t, const struct entry *e)
 }
 
 /* A place for a new key: a free one in the emptier set, else that of the worst entry not above
- * `limit`, else SL_NEIGH_NONE.  The place returned is free. */
+ * `limit` (below RANK_PINNED), else SL_NEIGH_NONE.  The place returned is free. */
 static uint32_t
 make_room(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *addr, enum rank limit)
 {
@@ -325,7 +325,7 @@ make_room(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *addr, e
 	}
 	if (room != SL_NEIGH_NONE)
 		return room;
-	if (worst_rank > limit || worst_rank == RANK_PINNED)
+	if (worst_rank > limit)
 		return SL_NEIGH_NONE;
 	release(t, worst);
 	return worst;

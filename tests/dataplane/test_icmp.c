@@ -73,7 +73,7 @@ options_of_the_request_come_back_with_a_right_checksum(void)
 static void
 checksums_are_right_for_every_ttl_and_sum(void)
 {
-	for (unsigned v = 0; v < 65536; v += v % 256 == 255 ? 1 : 17) {
+	for (unsigned v = 0; v < 65536; v++) {
 		struct frame f;
 		frame_make(&f, FRAME_ICMP4);
 		f.b[22] = (uint8_t)v;
