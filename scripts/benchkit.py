@@ -117,6 +117,8 @@ class Workdir:
 class Process:
     """A program with a log, that can be stopped and continued, and whose busiest threads are its workers."""
 
+    end = signal.SIGTERM
+
     def __init__(self, work, name, argv, workers):
         self.name, self.workers = name, workers
         self.log = work.file(name + ".log")
@@ -179,7 +181,7 @@ class Process:
         if self.p.poll() is None:
             if self.paused:
                 self.resume()
-            self.p.terminate()
+            self.p.send_signal(self.end)
             try:
                 self.p.wait(5)
             except subprocess.TimeoutExpired:
@@ -194,6 +196,8 @@ def replay_args(captures):
 class Testpmd(Process):
     """DPDK's own forwarder, as the floor: macswap on a port that replays from memory."""
 
+    end = signal.SIGKILL  # it has nothing to leave behind and takes seconds to end by itself
+
     def __init__(self, work, captures, cpus, room, buffers, burst=32):
         if not shutil.which("dpdk-testpmd"):
             raise Unavailable("dpdk-testpmd is not installed (Debian package dpdk-dev)")
@@ -201,11 +205,12 @@ class Testpmd(Process):
         prefix = f"sluice-bench-{os.getpid()}-{id(self):x}"
         lcores = ",".join(["0@0"] + [f"{i + 1}@{c}" for i, c in enumerate(cpus[:workers])])
         super().__init__(work, "testpmd", [
-            "dpdk-testpmd", "--lcores", lcores, "--no-pci", "--file-prefix", prefix,
+            "dpdk-testpmd", "--lcores", lcores, "--no-pci", "--huge-unlink", "--file-prefix", prefix,
             "--vdev", "net_pcap0," + replay_args(captures), "--",
             "--auto-start", "--forward-mode=macswap", f"--nb-cores={workers}", f"--rxq={workers}",
             f"--txq={workers}", f"--burst={burst}", f"--mbuf-size={room + 128}",
             f"--total-num-mbufs={buffers}", "--no-lsc-interrupt"], workers)
+        work.undo.append(lambda: shutil.rmtree(f"/var/run/dpdk/{prefix}", ignore_errors=True))
         path = f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2"
         self.wait("telemetry socket", lambda: os.path.exists(path), 20)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
