@@ -1,0 +1,386 @@
+#include "tests/suite.h"
+
+#include <errno.h>
+
+#include "tests/dataplane/image_build.h"
+
+/* One of each kind, with every section in use: "web" has a Maglev table and an endpoint of weight 0, "rr" a
+ * schedule. */
+static const struct sl_test_endpoint web_eps[] = {
+	{.addr = "10.0.0.11:80"},
+	{.addr = "10.0.0.12:80", .weight = 3},
+	{.addr = "10.0.0.13:80", .weight = SL_TEST_WEIGHT_0},
+};
+static const struct sl_test_endpoint rr_eps[] = {{.addr = "[2001:db8::11]:53"},
+						 {.addr = "[2001:db8::12]:53", .weight = 2}};
+static const struct sl_test_address addresses[] = {
+	{"p0", "10.0.0.1/24"}, {"p1", "2001:db8::1/64"}, {0}};
+static const struct sl_test_route routes[] = {
+	{"0.0.0.0/0", "10.0.0.254"}, {"10.9.0.0/16", "10.0.0.253"}, {0}};
+static const struct sl_test_service services[] = {
+	{.name = "rr", .endpoints = rr_eps, .endpoint_cnt = 2, .policy = SL_POLICY_ROUND_ROBIN},
+	{.name = "web", .endpoints = web_eps, .endpoint_cnt = 3},
+	{0}};
+static const struct sl_test_listener listeners[] = {
+	{.addr = "203.0.113.10:80", .service = "web"},
+	{.addr = "203.0.113.10:81", .service = "web"},
+	{.addr = "[2001:db8:f::1]:53", .service = "rr", .proto = SL_IPPROTO_UDP},
+	{0}};
+static const struct sl_test_conf conf = {
+	.addresses = addresses, .routes = routes, .services = services, .listeners = listeners};
+
+enum { ROOT = -1, NETWORK = 0, LISTENERS = 1, RR = 2, WEB = 3 };
+
+static const struct sl_object *
+object_of(const struct sl_test_image *im, int which)
+{
+	return which == ROOT ? &im->root : &im->objs[which];
+}
+
+static enum sl_obj_kind
+kind_of(int which)
+{
+	return which == ROOT        ? SL_OBJ_ROOT
+	       : which == NETWORK   ? SL_OBJ_NETWORK
+	       : which == LISTENERS ? SL_OBJ_LISTENERS
+				    : SL_OBJ_SERVICE;
+}
+
+/* A copy right before a page that must not be touched. */
+static uint8_t *
+guarded(const struct sl_object *o)
+{
+	uint8_t *p = guard_buf(o->size);
+
+	memcpy(p, o->bytes, o->size);
+	return p;
+}
+
+static bool
+says(const struct sl_diag *d, const char *text)
+{
+	char line[2048];
+
+	for (unsigned i = 0; i < d->cnt; i++) {
+		sl_diag_format(&d->items[i], line, sizeof(line));
+		if (strstr(line, text))
+			return true;
+	}
+	return false;
+}
+
+static void
+print_diag(const char *why, const struct sl_diag *d)
+{
+	char line[2048];
+
+	printf("\n  %s\n", why);
+	for (unsigned i = 0; i < d->cnt; i++) {
+		sl_diag_format(&d->items[i], line, sizeof(line));
+		printf("    said: %s\n", line);
+	}
+}
+
+static void
+valid_objects_pass_with_their_id(void)
+{
+	struct sl_test_image im;
+
+	sl_test_image_build(&conf, &im);
+	for (int which = ROOT; which <= WEB; which++) {
+		const struct sl_object *o = object_of(&im, which);
+		uint8_t *p = guarded(o);
+		struct sl_obj_id id;
+		struct sl_diag d = {0};
+		sl_image_id(p, o->size, &id);
+		CU_ASSERT_EQUAL(sl_image_check(p, o->size, kind_of(which), &id, "o", &d), 0);
+		CU_ASSERT_EQUAL(d.cnt, 0);
+		id.b[31] ^= 1;
+		CU_ASSERT_EQUAL(sl_image_check(p, o->size, kind_of(which), &id, "o", &d), -EINVAL);
+		CU_ASSERT(says(&d, "was announced"));
+		sl_diag_fini(&d);
+		guard_free(p, o->size);
+	}
+	sl_test_image_free(&im);
+}
+
+static void
+every_shorter_object_is_refused_without_reading_past_it(void)
+{
+	struct sl_test_image im;
+
+	sl_test_image_build(&conf, &im);
+	for (int which = ROOT; which <= WEB; which++) {
+		const struct sl_object *o = object_of(&im, which);
+		for (size_t size = 0; size < o->size; size++) {
+			struct sl_object cut = {o->bytes, size};
+			uint8_t *p = guarded(&cut);
+			CU_ASSERT(sl_image_check(p, size, kind_of(which), NULL, "o", NULL) ==
+				  -EINVAL);
+			if (size % 8 == 0 && size >= sizeof(struct sl_obj_head)) {
+				((struct sl_obj_head *)(void *)p)->size = (uint32_t)size;
+				CU_ASSERT(sl_image_check(p, size, kind_of(which), NULL, "o",
+							 NULL) == -EINVAL);
+			}
+			guard_free(p, size);
+		}
+	}
+	sl_test_image_free(&im);
+}
+
+/* A mistake: `bytes` at `off` of an object, and what must be said about it. */
+struct mistake {
+	int which;
+	size_t off;
+	unsigned bytes;
+	uint64_t value;
+	const char *says, *why;
+};
+
+#define AT(type, field)                                                                            \
+	offsetof(struct sl_img_##type, field), sizeof(((struct sl_img_##type *)0)->field)
+#define IN(base, type, i, field)                                                                   \
+	(base) + (i) * sizeof(struct sl_img_##type) + offsetof(struct sl_img_##type, field),       \
+		sizeof(((struct sl_img_##type *)0)->field)
+#define HEAD(field) offsetof(struct sl_obj_head, field), sizeof(((struct sl_obj_head *)0)->field)
+enum {
+	REFS = sizeof(struct sl_img_root),
+	ADDRS = sizeof(struct sl_img_network),
+	ROUTES = ADDRS + 2 * sizeof(struct sl_img_address),
+	LS = sizeof(struct sl_img_listeners),
+	EPS = sizeof(struct sl_img_service),
+	WEB_TABLE = EPS + 3 * sizeof(struct sl_img_endpoint),
+	RR_TABLE = EPS + 2 * sizeof(struct sl_img_endpoint),
+};
+
+static const struct mistake mistakes[] = {
+	{WEB, HEAD(magic), 1, "head.magic: is 0x00000001, must be 0x4a424f53", "magic"},
+	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 1", "version"},
+	{WEB, HEAD(kind), 3, "head.kind: is 3, must be 4 (SERVICE)", "kind"},
+	{WEB, HEAD(size), 8, "head.size: is 8, but the object has", "size"},
+	{WEB, HEAD(zero), 9, "head.zero: is 9, must be 0", "zero"},
+
+	{ROOT, AT(root, name[0]), '-', "\"-est\" is not a name", "first character"},
+	{ROOT, AT(root, name[63]), 'x', "is not a name", "name not padded with 0"},
+	{ROOT, AT(root, ref_cnt), 1, "refs.cnt: is 1, must be in [2, 4098]", "too few refs"},
+	{ROOT, AT(root, ref_cnt), 4099, "refs.cnt: is 4099, must be in [2, 4098]", "too many"},
+	{ROOT, AT(root, ref_cnt), 5, "refs.off: 5 records of 48 bytes at 96 end at 336",
+	 "past end"},
+	{ROOT, AT(root, ref_cnt), UINT32_MAX, "end at 206158430256", "count that would wrap"},
+	{ROOT, AT(root, ref_off), 100, "must be a multiple of 8", "alignment"},
+	{ROOT, AT(root, ref_off), 88, "the bytes before 96 belong", "overlaps the fixed part"},
+	{ROOT, AT(root, ref_off), 0, "the bytes before 96 belong", "offset 0 but not empty"},
+	{ROOT, AT(root, ref_off), UINT32_MAX - 7, "behind the object's end", "offset past end"},
+	{ROOT, IN(REFS, ref, 0, kind), 3, "refs[0].kind: is 3, must be 2", "first is NETWORK"},
+	{ROOT, IN(REFS, ref, 1, kind), 4, "refs[1].kind: is 4, must be 3", "second is LISTENERS"},
+	{ROOT, IN(REFS, ref, 2, kind), 1, "refs[2].kind: is 1, must be 4", "no ROOT in a ROOT"},
+	{ROOT, IN(REFS, ref, 2, size), 8, "refs[2].size: is 8, must be in [16, 67108864]", "size"},
+	{ROOT, IN(REFS, ref, 2, size), 124, "refs[2].size: is 124, must be a multiple of 8",
+	 "size"},
+	{ROOT, IN(REFS, ref, 2, slot), 4096, "refs[2].slot: is 4096, must be in [0, 4095]", "slot"},
+	{ROOT, IN(REFS, ref, 3, slot), 0, "refs[3].slot: 0 is used by an earlier", "slot twice"},
+	{ROOT, IN(REFS, ref, 2, incarnation), 0, "refs[2].incarnation: is 0, must be in [1, 65535]",
+	 "incarnation"},
+	{ROOT, IN(REFS, ref, 0, slot), 1, "refs[0].slot: is 1, must be 0", "NETWORK has no slot"},
+
+	{NETWORK, AT(network, address_cnt), 257, "addresses.cnt: is 257, must be in [0, 256]",
+	 "too many addresses"},
+	{NETWORK, AT(network, address_cnt), 1, "is in no section", "bytes left over between"},
+	{NETWORK, AT(network, address_cnt), 0, "addresses.off: is 32, must be 0", "empty, offset"},
+	{NETWORK, AT(network, route_cnt), 1, "is in no section", "bytes left over at the end"},
+	{NETWORK, AT(network, route_off), 32, "the bytes before 208 belong", "sections overlap"},
+	{NETWORK, IN(ADDRS, address, 0, port[1]), ' ', "addresses[0].port: \"p?\"", "port name"},
+	{NETWORK, IN(ADDRS, address, 0, port[1]), '9', "addresses[1]: stands behind, but sorts",
+	 "order of addresses"},
+	{NETWORK, IN(ADDRS, address, 0, addr.b[12]), 127, "127.0.0.1 is not a unicast", "loopback"},
+	{NETWORK, IN(ADDRS, address, 1, addr.b[0]), 255, "is not a unicast address", "multicast"},
+	{NETWORK, IN(ADDRS, address, 0, plen), 95, "addresses[0].plen: is 95, must be in [96, 128]",
+	 "IPv4 length"},
+	{NETWORK, IN(ADDRS, address, 1, plen), 129, "is 129, must be in [0, 128]", "IPv6 length"},
+	{NETWORK, IN(ADDRS, address, 1, zero), 1, "addresses[1].zero: is 1, must be 0", "zero"},
+	{NETWORK, IN(ROUTES, route, 1, plen), 104, "routes[1].prefix: 10.9.0.0 has bits behind its",
+	 "bits behind"},
+	{NETWORK, IN(ROUTES, route, 1, plen), 200, "is 200, must be in [96, 128]", "wild length"},
+	{NETWORK, IN(ROUTES, route, 0, via.b[0]), 0x20, "is not of the family of prefix 0.0.0.0",
+	 "via of the other family"},
+	{NETWORK, IN(ROUTES, route, 0, via.b[12]), 0, "routes[0].via: 0.0.0.254 is not a unicast",
+	 "via unspecified"},
+	{NETWORK, IN(ROUTES, route, 0, zero), 7, "routes[0].zero", "zero"},
+	{NETWORK, IN(ROUTES, route, 0, prefix.b[12]), 11, "routes[1]: stands behind",
+	 "route order"},
+
+	{LISTENERS, AT(listeners, listener_cnt), 8193, "is 8193, must be in [0, 8192]", "too many"},
+	{LISTENERS, IN(LS, listener, 1, addr.b[12]), 230, "is not a unicast address", "multicast"},
+	{LISTENERS, IN(LS, listener, 1, port_be), 0, "listeners[1].port: is 0", "port 0"},
+	{LISTENERS, IN(LS, listener, 1, proto), 1, "is 1, must be 6 (TCP) or 17 (UDP)", "protocol"},
+	{LISTENERS, IN(LS, listener, 1, mode), 2, "listeners[1].mode: is 2, must be 1", "mode"},
+	{LISTENERS, IN(LS, listener, 1, ref), 1, "is 1, must be in [2, 4097]", "ref of LISTENERS"},
+	{LISTENERS, IN(LS, listener, 1, ref), 4098, "is 4098, must be in [2, 4097]",
+	 "ref too large"},
+	{LISTENERS, IN(LS, listener, 1, slot), 8192, "is 8192, must be in [0, 8191]", "slot"},
+	{LISTENERS, IN(LS, listener, 1, slot), 0, "slot: 0 is used by an earlier", "slot twice"},
+	{LISTENERS, IN(LS, listener, 1, incarnation), 65536, "is 65536, must be in [1, 65535]",
+	 "incarnation"},
+	{LISTENERS, IN(LS, listener, 1, name[1]), '0', "is also the name of listeners[",
+	 "name twice"},
+	{LISTENERS, IN(LS, listener, 1, port_be), 0x5000, "listeners[1]: equals record 0",
+	 "same address, port and protocol"},
+
+	{WEB, AT(service, name[0]), 0, "name: \"\" is not a name", "empty name"},
+	{WEB, AT(service, policy), 0, "policy: is 0, must be in [1, 3]", "policy"},
+	{WEB, AT(service, policy), 4, "policy: is 4, must be in [1, 3]", "policy"},
+	{WEB, AT(service, forward), 3, "forward: is 3, must be in [1, 2]", "forward"},
+	{WEB, AT(service, family), 5, "family: is 5, must be 4 or 6", "family"},
+	{WEB, AT(service, family), 6, "10.0.0.11 is not of the service's family, IPv6", "family"},
+	{WEB, AT(service, zero0), 1, "zero0: is 1, must be 0", "zero"},
+	{WEB, AT(service, max_endpoints), 0, "max_endpoints: is 0, must be in [1, 16384]", "max"},
+	{WEB, AT(service, endpoint_cnt), 16385, "is 16385, must be in [0, 16384]", "too many"},
+	{WEB, AT(service, endpoint_cnt), 0, "maglev.cnt: is 503, must be 0: no endpoint has weight",
+	 "table without endpoints"},
+	{WEB, AT(service, maglev_cnt), 502, "is 502, must be one of the listed primes", "no prime"},
+	{WEB, AT(service, maglev_cnt), 499, "is 499, must be one of the listed primes",
+	 "a prime that is not listed"},
+	{WEB, AT(service, maglev_cnt), 0, "is 0, must be one of the listed primes",
+	 "table missing"},
+	{WEB, AT(service, sched_cnt), 4,
+	 "sched.cnt: is 4, must be 0: the policy is not round robin",
+	 "schedule of a Maglev service"},
+	{WEB, AT(service, policy), 2, "maglev.cnt: is 503, must be 0: the policy is round robin",
+	 "Maglev table of a round-robin service"},
+	{RR, AT(service, sched_cnt), 0, "sched.cnt: is 0, must be in [1, 65536]",
+	 "schedule missing"},
+	{RR, AT(service, sched_cnt), 65537, "sched.cnt: is 65537, must be in [0, 65536]",
+	 "too long"},
+	{WEB, IN(EPS, endpoint, 0, addr.b[12]), 224, "is not a unicast address", "multicast"},
+	{WEB, IN(EPS, endpoint, 0, addr.b[0]), 0x20, "is not of the service's family, IPv4",
+	 "family"},
+	{WEB, IN(EPS, endpoint, 0, weight), 257, "weight: is 257, must be in [0, 256]", "weight"},
+	{WEB, IN(EPS, endpoint, 0, slot), 65536, "is 65536, must be in [0, 65535]", "slot"},
+	{WEB, IN(EPS, endpoint, 2, slot), 2, "endpoints[2].slot: 2 is used", "slot twice"},
+	{WEB, IN(EPS, endpoint, 0, incarnation), 0, "is 0, must be in [1, 65535]", "incarnation"},
+	{WEB, IN(EPS, endpoint, 0, zero), 1, "endpoints[0].zero: is 1", "zero"},
+	{WEB, IN(EPS, endpoint, 1, name[1]), '0', "endpoints[1]: equals record 0", "name twice"},
+	{WEB, IN(EPS, endpoint, 1, name[0]), 'a', "endpoints[1]: stands behind", "name order"},
+	{WEB, WEB_TABLE + 2 * 7, 2, 3, "maglev[7]: is 3, must be in [0, 2]",
+	 "place of no endpoint"},
+	{WEB, WEB_TABLE + 2 * 502, 2, 2, "maglev[502]: is 2, an endpoint of weight 0",
+	 "weightless"},
+	{WEB, WEB_TABLE + 2 * 503, 2, 1, "must be 0: it is in no section", "padding of the table"},
+	{RR, RR_TABLE, 2, 2, "sched[0]: is 2, must be in [0, 1]", "schedule entry"},
+	{RR, RR_TABLE + 2 * 3, 2, 1, "must be 0: it is in no section", "padding of the schedule"},
+};
+
+static void
+each_mistake_is_named_with_place_value_and_range(void)
+{
+	struct sl_test_image im;
+
+	sl_test_image_build(&conf, &im);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(mistakes); i++) {
+		const struct mistake *m = &mistakes[i];
+		const struct sl_object *o = object_of(&im, m->which);
+		uint8_t *p = guarded(o);
+		struct sl_diag d = {0};
+		memcpy(p + m->off, &m->value, m->bytes);
+		bool ok = sl_image_check(p, o->size, kind_of(m->which), NULL, "o", &d) == -EINVAL &&
+			  says(&d, m->says);
+		if (!ok)
+			print_diag(m->why, &d);
+		CU_ASSERT(ok);
+		sl_diag_fini(&d);
+		guard_free(p, o->size);
+	}
+	sl_test_image_free(&im);
+}
+
+static void
+all_mistakes_are_reported_up_to_the_limit(void)
+{
+	struct sl_test_image im;
+	struct sl_diag d = {0};
+
+	sl_test_image_build(&conf, &im);
+	uint8_t *p = guarded(&im.objs[WEB]);
+	((struct sl_img_service *)(void *)p)->forward = 9;
+	((struct sl_img_service *)(void *)p)->zero0 = 9;
+	memset(p + WEB_TABLE, 0xff, 2 * 503);
+	CU_ASSERT_EQUAL(
+		sl_image_check(p, im.objs[WEB].size, SL_OBJ_SERVICE, NULL, "service web", &d),
+		-EINVAL);
+	CU_ASSERT(says(&d, "service web: forward: is 9"));
+	CU_ASSERT(says(&d, "service web: zero0: is 9"));
+	CU_ASSERT(says(&d, "maglev[253]"));
+	CU_ASSERT_EQUAL(d.cnt, SL_DIAG_MAX);
+	CU_ASSERT_EQUAL(d.cnt + d.more, 503 + 2);
+	sl_diag_fini(&d);
+	guard_free(p, im.objs[WEB].size);
+	sl_test_image_free(&im);
+}
+
+/* ---- text ---- */
+
+static char *
+dump_of(const void *bytes, size_t size)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	sl_image_dump(bytes, size, f);
+	fclose(f);
+	return text;
+}
+
+static void
+dump_shows_every_record(void)
+{
+	static const struct {
+		int which;
+		const char *shows;
+	} rows[] = {
+		{ROOT, "object root version 1 size 288 id "},
+		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 4\n"},
+		{NETWORK, "addresses 2\n  [0] 10.0.0.1/24 port p0\n  [1] 2001:db8::1/64 port p1\n"},
+		{NETWORK, "routes 2\n  [0] 0.0.0.0/0 via 10.0.0.254\n  [1] 10.9.0.0/16 via "
+			  "10.0.0.253\n"},
+		{LISTENERS, "  [1] l1 203.0.113.10:81 tcp mode l4 ref 3 slot 1 incarnation 1\n"},
+		{LISTENERS, "  [2] l2 [2001:db8:f::1]:53 udp mode l4 ref 2 slot 2 incarnation 1\n"},
+		{WEB, "name web\npolicy maglev\nforward nat\nfamily 4\nmax_endpoints 3\n"},
+		{WEB, "  [1] e1 10.0.0.12:80 weight 3 slot 3 incarnation 1\n"},
+		{WEB, "maglev 503\n  shares 126 377 0\n  places "},
+		{RR, "policy round_robin\n"},
+		{RR, "schedule 3\n  shares 1 2\n  places 1 0 1\n"},
+	};
+	struct sl_test_image im;
+
+	sl_test_image_build(&conf, &im);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		const struct sl_object *o = object_of(&im, rows[i].which);
+		char *text = dump_of(o->bytes, o->size);
+		bool ok = strstr(text, rows[i].shows) != NULL;
+		if (!ok)
+			printf("\n  no \"%s\" in\n%s\n", rows[i].shows, text);
+		CU_ASSERT(ok);
+		free(text);
+	}
+	sl_test_image_free(&im);
+}
+
+static void
+dump_of_anything_else_says_what_is_wrong(void)
+{
+	SL_ALIGNED uint8_t junk[256];
+
+	memset(junk, 0xa5, sizeof(junk));
+	for (size_t size = 0; size <= sizeof(junk); size++) {
+		char *text = dump_of(junk, size);
+		CU_ASSERT(strncmp(text, "invalid object\n  ", 17) == 0);
+		free(text);
+	}
+}
+
+SL_SUITE("image_check", SL_TEST(valid_objects_pass_with_their_id),
+	 SL_TEST(every_shorter_object_is_refused_without_reading_past_it),
+	 SL_TEST(each_mistake_is_named_with_place_value_and_range),
+	 SL_TEST(all_mistakes_are_reported_up_to_the_limit), SL_TEST(dump_shows_every_record),
+	 SL_TEST(dump_of_anything_else_says_what_is_wrong))

@@ -1,0 +1,159 @@
+/* Each byte of a whole generation is changed, ids and sizes are made right again, and the result is
+ * either refused or can be walked to the end.  Under ASan and UBSan this says that what the checks let
+ * through holds no index, offset or count that leads astray. */
+#include "tests/suite.h"
+
+#include "tests/dataplane/image_build.h"
+
+static const struct sl_test_endpoint web_eps[] = {
+	{.addr = "10.0.0.11:80"},
+	{.addr = "10.0.0.12", .weight = 3},
+	{.addr = "10.9.0.13:80", .weight = SL_TEST_WEIGHT_0},
+};
+static const struct sl_test_endpoint dsr_eps[] = {{.addr = "[2001:db8::11]:53"},
+						  {.addr = "[2001:db8::12]:53", .weight = 2}};
+static const struct sl_test_address addresses[] = {
+	{"p0", "10.0.0.1/24"}, {"p1", "2001:db8::1/64"}, {0}};
+static const struct sl_test_route routes[] = {
+	{"0.0.0.0/0", "10.0.0.254"}, {"10.9.0.0/16", "10.0.0.253"}, {"::/0", "2001:db8::fe"}, {0}};
+static const struct sl_test_service services[] = {
+	{.name = "dns",
+	 .endpoints = dsr_eps,
+	 .endpoint_cnt = 2,
+	 .policy = SL_POLICY_ROUND_ROBIN,
+	 .forward = SL_FORWARD_DSR},
+	{.name = "none"},
+	{.name = "web", .endpoints = web_eps, .endpoint_cnt = 3},
+	{0}};
+static const struct sl_test_listener listeners[] = {
+	{.addr = "203.0.113.10:80", .service = "web"},
+	{.addr = "203.0.113.10:80", .service = "web", .proto = SL_IPPROTO_UDP},
+	{.addr = "203.0.113.11:80", .service = "none"},
+	{.addr = "[2001:db8:f::1]:53", .service = "dns", .proto = SL_IPPROTO_UDP},
+	{0}};
+static const struct sl_test_conf conf = {
+	.addresses = addresses, .routes = routes, .services = services, .listeners = listeners};
+
+/* What a worker may follow: listener → service → place of a table → endpoint → hop → port. */
+static uint64_t
+walk_places(const struct sl_view *v, const struct sl_service *s, const uint16_t *t, uint32_t cnt)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct sl_img_endpoint *e = &s->endpoints[t[i]];
+		const struct sl_hop *h = &v->hops[e->slot];
+		CU_ASSERT_FATAL(e->slot < v->hop_cnt && h->incarnation == e->incarnation);
+		CU_ASSERT_FATAL(h->service < v->service_cnt && h->address < v->address_cnt);
+		CU_ASSERT_FATAL(v->services[h->service].endpoints[h->endpoint].slot == e->slot);
+		CU_ASSERT_FATAL(e->weight > 0 && h->out_port < SL_VIEW_MAX_PORTS);
+		sum += h->next.b[15] + v->address_port[h->address] + (uint64_t)e->name[0];
+	}
+	return sum;
+}
+
+static uint64_t
+walk(const struct sl_view *v)
+{
+	static const uint8_t protos[] = {SL_IPPROTO_TCP, SL_IPPROTO_UDP};
+	uint64_t sum = v->seed;
+
+	for (uint32_t i = 0; i < v->listener_cnt; i++) {
+		const struct sl_img_listener *l = &v->listeners[i];
+		CU_ASSERT_FATAL(sl_view_listener(v, &l->addr, l->port_be, l->proto) == i);
+		for (unsigned p = 0; p < 2; p++)
+			sum += sl_view_listener(v, &l->addr, (sl_be16)~l->port_be, protos[p]);
+		const struct sl_local *local = sl_view_local(v, &l->addr);
+		CU_ASSERT_FATAL(local && local->address == SL_VIEW_NONE);
+		CU_ASSERT_FATAL(v->listener_service[i] < v->service_cnt);
+		const struct sl_service *s = &v->services[v->listener_service[i]];
+		sum += walk_places(v, s, s->maglev, s->maglev_cnt);
+		sum += walk_places(v, s, s->sched, s->sched_cnt);
+	}
+	for (uint32_t i = 0; i < v->service_cnt; i++) {
+		const struct sl_service *s = &v->services[i];
+		for (uint32_t k = 0; k < s->endpoint_cnt; k++) {
+			const struct sl_fib_hop *h = sl_fib_find(v->fib, &s->endpoints[k].addr);
+			CU_ASSERT_FATAL(h && v->hops[s->endpoints[k].slot].out_port == h->port);
+		}
+	}
+	return sum;
+}
+
+struct outcome {
+	unsigned refused, walked;
+	uint64_t sum;
+};
+
+static void
+try_image(const struct sl_test_image *im, struct outcome *o)
+{
+	struct sl_diag d = {0};
+	struct sl_view *v = NULL;
+
+	int err = sl_test_image_view(im, &conf, &d, &v);
+	if (err) {
+		CU_ASSERT(d.cnt > 0); /* a refusal has a reason */
+		o->refused++;
+	} else {
+		o->sum += walk(v);
+		o->walked++;
+	}
+	sl_view_destroy(v);
+	sl_diag_fini(&d);
+}
+
+/* The refs of the root take the objects' new ids; the root itself, when it is the one that was changed,
+ * only a new id of its own. */
+static void
+reseal(struct sl_test_image *im, bool root)
+{
+	if (root)
+		sl_image_id(im->root.bytes, im->root.size, &im->root_id);
+	else
+		sl_test_image_reseal(im);
+}
+
+static void
+flip_all(int which, struct outcome *o)
+{
+	static const uint8_t masks[] = {1, 2, 4, 8, 16, 32, 64, 128, 255};
+	struct sl_test_image im;
+
+	sl_test_image_build(&conf, &im);
+	const struct sl_object *obj = which < 0 ? &im.root : &im.objs[which];
+	uint8_t *bytes = sl_test_bytes(obj);
+	for (size_t i = 0; i < obj->size; i++)
+		for (unsigned m = 0; m < sizeof(masks); m++) {
+			bytes[i] ^= masks[m];
+			reseal(&im, which < 0);
+			try_image(&im, o);
+			bytes[i] ^= masks[m];
+		}
+	reseal(&im, which < 0);
+	struct outcome whole = {0};
+	try_image(&im, &whole);
+	CU_ASSERT_EQUAL(whole.walked, 1); /* nothing was left changed */
+	sl_test_image_free(&im);
+}
+
+static void
+a_changed_byte_is_refused_or_harmless(void)
+{
+	struct outcome sum = {0};
+
+	for (int which = -1; which < 5; which++) {
+		struct outcome o = {0};
+		flip_all(which, &o);
+		printf("\n    %s: %u refused, %u walked",
+		       (const char *const[]){"root", "network", "listeners", "dns", "none",
+					     "web"}[which + 1],
+		       o.refused, o.walked);
+		CU_ASSERT(o.refused > 0);
+		CU_ASSERT(o.walked > 0); /* names, addresses and weights may be others */
+		sum.sum += o.sum;
+	}
+	printf("\n    (sum of all walks %016llx) ", (unsigned long long)sum.sum);
+}
+
+SL_SUITE("image_flip", SL_TEST(a_changed_byte_is_refused_or_harmless))
