@@ -1,0 +1,39 @@
+/* explain — questions of the daemon on their way to the worker that owns the tuple, and back.
+ *
+ * Owner:   main; one ring each way per worker.
+ * Threads: [main].
+ * Limits:  SL_EXPLAIN_MAX questions at a time; one that is not answered within a second is given up.
+ */
+#ifndef SL_DATAPLANE_EXPLAIN_H
+#define SL_DATAPLANE_EXPLAIN_H
+
+#include "dataplane/ctl_server.h"
+#include "dataplane/worker.h"
+
+#define SL_EXPLAIN_MAX 64
+#define SL_EXPLAIN_WAIT_NS 1000000000ull
+
+struct sl_explain_desk {
+	const struct sl_rss *rss;
+	struct sl_ctl_server *server;
+	unsigned worker_cnt, port_cnt;
+	struct sl_ring *to[SL_VIEW_MAX_WORKERS];   /* struct sl_msg */
+	struct sl_ring *from[SL_VIEW_MAX_WORKERS]; /* struct sl_explained */
+	uint32_t cookie;                           /* last one given */
+	unsigned open_cnt;
+	struct {
+		uint32_t cookie; /* 0: free */
+		uint32_t seq;
+		uint64_t peer; /* the connection that asked */
+		uint64_t asked_ns;
+	} open[SL_EXPLAIN_MAX];
+};
+
+/* sl_explain_ask sends a question on its way.  0, or -errno with *ret_why. */
+int sl_explain_ask(struct sl_explain_desk *d, const struct sl_ctl_explain *ask, uint64_t now_ns,
+		   const char **ret_why);
+
+/* sl_explain_turn passes answers on and gives up old questions.  view: the active one. */
+void sl_explain_turn(struct sl_explain_desk *d, const struct sl_view *view, uint64_t now_ns);
+
+#endif

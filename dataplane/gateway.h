@@ -1,0 +1,42 @@
+/* gateway — everything one sluice-dataplane process has, from boot to exit.
+ *
+ * Owner:   main thread; what workers use of it is in lcore.h.
+ */
+#ifndef SL_DATAPLANE_GATEWAY_H
+#define SL_DATAPLANE_GATEWAY_H
+
+#include "dataplane/boot.h"
+#include "dataplane/ctl_server.h"
+#include "dataplane/explain.h"
+#include "dataplane/host.h"
+#include "dataplane/lcore.h"
+#include "dataplane/port.h"
+
+struct sl_publish;
+
+struct sl_gateway {
+	struct sl_boot boot;
+	struct sl_host host;
+	struct sl_diag diag; /* of the step of the boot that runs */
+	uint64_t boot_id;
+	struct sl_state_seg *state;
+	void *stats;
+	size_t state_bytes, stats_bytes;
+	int state_fd, stats_fd;
+	struct sl_rss rss;
+	struct sl_port_set ports;
+	struct sl_lcore_shared shared;
+	struct sl_lcore *lcores; /* [worker_cnt] */
+	struct sl_neigh_table *neigh;
+	struct sl_ctl_server *server;
+	struct sl_explain_desk explain;
+	struct sl_publish *publish;
+	int signal_fd;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+};
+
+/* One plain line on stderr, "sluice-dataplane: " before it. */
+void sl_gateway_log(const char *line);
+void sl_gateway_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

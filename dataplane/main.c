@@ -1,0 +1,673 @@
+/* sluice-dataplane: the boot order as one table, then the main thread's loop.
+ *
+ * Each step comes up with what the steps before it made, and puts its problems into the gateway's diag; when
+ * one fails, all of them are printed and the steps before go down in reverse order.  The control
+ * socket is taken early, so that a second instance stops before it touches memory or ports; it is served
+ * from the loop on. */
+#include "dataplane/gateway.h"
+#include "dataplane/publish.h"
+#include "lb/flow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_rcu_qsbr.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WATCH_NS 1000000000ull
+#define BOOT_FILE "/etc/sluice/dataplane.conf"
+
+struct step {
+	const char *what;
+	int (*up)(struct sl_gateway *g);
+	void (*down)(struct sl_gateway *g); /* NULL: nothing to undo */
+};
+
+/* ---- the log ---- */
+
+void
+sl_gateway_log(const char *line)
+{
+	fprintf(stderr, "sluice-dataplane: %s\n", line);
+}
+
+void
+sl_gateway_say(const char *fmt, ...)
+{
+	char line[1400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	sl_gateway_log(line);
+}
+
+static void
+say_diag(struct sl_diag *d, const char *kind)
+{
+	char text[2048];
+
+	for (unsigned i = 0; i < d->cnt; i++) {
+		sl_diag_format(&d->items[i], text, sizeof(text));
+		sl_gateway_say("%s%s", kind, text);
+	}
+	if (d->more)
+		sl_gateway_say("%s%u more", kind, d->more);
+	sl_diag_fini(d);
+}
+
+static uint64_t
+monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- machine ---- */
+
+static int
+machine_up(struct sl_gateway *g)
+{
+	struct sl_diag notes = {0};
+	int err = sl_host_check(&g->boot, &g->diag, &notes, &g->host);
+
+	say_diag(&notes, "note: ");
+	return err;
+}
+
+static int
+signals_up(struct sl_gateway *g)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL); /* every thread made later inherits it */
+	g->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return g->signal_fd < 0 ? -errno : 0;
+}
+
+/* ---- shared segments ---- */
+
+static int
+random_bytes(void *to, size_t n)
+{
+	return getrandom(to, n, 0) == (ssize_t)n ? 0 : -EIO;
+}
+
+/* A memfd mapped here and sealed so that its size cannot change, and nobody but us can write it if
+ * read_only. */
+static int
+make_segment(const char *name, size_t bytes, bool read_only, int *ret_fd, void **ret_mem)
+{
+	int seals = F_SEAL_SHRINK | F_SEAL_GROW | (read_only ? F_SEAL_FUTURE_WRITE : 0);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *mem = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
+		mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED || fcntl(fd, F_ADD_SEALS, seals | F_SEAL_SEAL) < 0) {
+		int err = -errno;
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	*ret_mem = mem;
+	return 0;
+}
+
+static int
+segments_up(struct sl_gateway *g)
+{
+	void *state;
+	int err = random_bytes(&g->boot_id, sizeof(g->boot_id));
+
+	g->state_bytes = sizeof(*g->state) + SL_MAX_ENDPOINTS * sizeof(g->state->slot[0]);
+	g->stats_bytes = sl_stats_bytes(g->boot.worker_cnt, g->boot.port_cnt);
+	if (!err)
+		err = make_segment("sluice-state", g->state_bytes, false, &g->state_fd, &state);
+	if (!err)
+		err = make_segment("sluice-stats", g->stats_bytes, true, &g->stats_fd, &g->stats);
+	if (err) {
+		sl_diag_add(&g->diag, NULL, 0, NULL, NULL, "shared segments: %s", strerror(-err));
+		return err;
+	}
+	g->state = state;
+	g->state->version = SL_STATE_VERSION;
+	g->state->boot_id = g->boot_id;
+	g->state->slot_cnt = SL_MAX_ENDPOINTS;
+	__atomic_store_n(&g->state->magic, SL_STATE_MAGIC, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void
+segments_down(struct sl_gateway *g)
+{
+	munmap(g->state, g->state_bytes);
+	munmap(g->stats, g->stats_bytes);
+	close(g->state_fd);
+	close(g->stats_fd);
+}
+
+/* ---- control socket ---- */
+
+static void
+ctl_active(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root)
+{
+	sl_publish_active(((struct sl_gateway *)ctx)->publish, ret_generation, ret_root);
+}
+
+static void
+ctl_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
+{
+	sl_publish_offer(((struct sl_gateway *)ctx)->publish, generation, root, fd);
+}
+
+static void
+ctl_object(void *ctx, uint64_t generation, uint32_t ref, int fd)
+{
+	sl_publish_object(((struct sl_gateway *)ctx)->publish, generation, ref, fd);
+}
+
+static void
+ctl_drop(void *ctx)
+{
+	struct sl_gateway *g = ctx;
+
+	if (g->publish)
+		sl_publish_drop(g->publish);
+}
+
+static int
+ctl_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
+{
+	struct sl_gateway *g = ctx;
+
+	return sl_explain_ask(&g->explain, ask, sl_clock_now(&g->shared.clock), ret_why);
+}
+
+static void
+ctl_log(void *ctx, const char *line)
+{
+	(void)ctx;
+	sl_gateway_log(line);
+}
+
+static int
+control_up(struct sl_gateway *g)
+{
+	errno = 0;
+	const struct passwd *pw = getpwnam(g->boot.daemon_user);
+
+	if (!pw) {
+		sl_diag_add(&g->diag, g->boot.file, 0, "daemon_user", NULL,
+			    "there is no user \"%s\"", g->boot.daemon_user);
+		return -ENOENT;
+	}
+	struct sl_ctl_server_conf conf = {
+		.path = g->boot.control,
+		.daemon_uid = pw->pw_uid,
+		.boot_id = g->boot_id,
+		.worker_cnt = g->boot.worker_cnt,
+		.port_cnt = g->boot.port_cnt,
+		.state_bytes = g->state_bytes,
+		.stats_bytes = g->stats_bytes,
+		.state_fd = g->state_fd,
+		.stats_fd = g->stats_fd,
+		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_log, g},
+	};
+	return sl_ctl_server_create(&conf, &g->diag, &g->server);
+}
+
+static void
+control_down(struct sl_gateway *g)
+{
+	sl_ctl_server_destroy(g->server);
+}
+
+/* ---- EAL and ports ---- */
+
+static int
+eal_up(struct sl_gateway *g)
+{
+	struct sl_eal_args *args = malloc(sizeof(*args));
+
+	if (!args)
+		return -ENOMEM;
+	sl_host_eal_args(&g->boot, &g->host, args);
+	int n = rte_eal_init(args->argc, args->argv);
+	/* the EAL keeps no pointer into args */
+	if (n < 0)
+		sl_diag_add(&g->diag, NULL, 0, NULL,
+			    "what it said stands above; memory.size_mb and workers are what it was "
+			    "given",
+			    "DPDK does not start: %s", rte_strerror(rte_errno));
+	free(args);
+	if (n < 0)
+		return -EIO;
+	sl_clock_init(&g->shared.clock, rte_get_tsc_hz());
+	return 0;
+}
+
+static void
+eal_down(struct sl_gateway *g)
+{
+	(void)g;
+	rte_eal_cleanup();
+}
+
+static int
+ports_up(struct sl_gateway *g)
+{
+	uint8_t key[SL_RSS_KEY_BYTES];
+
+	memcpy(key, g->boot.rss_key, sizeof(key));
+	int err = g->boot.has_rss_key ? 0 : random_bytes(key, sizeof(key));
+	if (err)
+		return err;
+	sl_rss_init(&g->rss, key, g->boot.worker_cnt);
+	return sl_port_open(&g->ports, &g->boot, &g->rss, sl_gateway_log, &g->diag);
+}
+
+static void
+ports_down(struct sl_gateway *g)
+{
+	sl_port_close(&g->ports);
+}
+
+/* ---- workers ---- */
+
+struct arena {
+	uint8_t *next;
+	size_t left;
+};
+
+static struct sl_ring *
+ring(struct arena *a, uint32_t size, uint32_t item_bytes)
+{
+	size_t n = sl_ring_bytes(size, item_bytes);
+
+	SL_ASSERT(n <= a->left);
+	struct sl_ring *r = sl_ring_init(a->next, size, item_bytes);
+	a->next += n;
+	a->left -= n;
+	return r;
+}
+
+/* Rings worker `to` takes from, one of each kind per peer, in one piece of memory. */
+static int
+make_rings(struct sl_gateway *g, struct sl_worker_conf *confs, unsigned to)
+{
+	unsigned cnt = g->boot.worker_cnt;
+	uint32_t size = cnt <= 8 ? 2048 : 512;
+	size_t peer = sl_ring_bytes(size, sizeof(struct sl_pkt)) +
+		      sl_ring_bytes(size, sizeof(struct sl_txd)) +
+		      sl_ring_bytes(2 * size, sizeof(struct sl_msg));
+	struct arena a = {.left = peer * cnt +
+				  sl_ring_bytes(SL_EXPLAIN_MAX, sizeof(struct sl_msg)) +
+				  sl_ring_bytes(SL_EXPLAIN_MAX, sizeof(struct sl_explained))};
+
+	a.next = sl_host_map(a.left, g->host.huge, NULL);
+	if (!a.next)
+		return -ENOMEM;
+	for (unsigned from = 0; from < cnt; from++) {
+		if (from == to)
+			continue;
+		confs[to].pkt_in[from] = confs[from].pkt_out[to] =
+			ring(&a, size, sizeof(struct sl_pkt));
+		confs[to].tx_in[from] = confs[from].tx_out[to] =
+			ring(&a, size, sizeof(struct sl_txd));
+		confs[to].msg_in[from] = confs[from].msg_out[to] =
+			ring(&a, 2 * size, sizeof(struct sl_msg));
+	}
+	g->explain.to[to] = confs[to].main_in = ring(&a, SL_EXPLAIN_MAX, sizeof(struct sl_msg));
+	g->explain.from[to] = confs[to].explain_out =
+		ring(&a, SL_EXPLAIN_MAX, sizeof(struct sl_explained));
+	return 0;
+}
+
+static int
+make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
+{
+	struct sl_worker_port ports[SL_BOOT_MAX_PORTS];
+	struct sl_lcore *l = &g->lcores[id];
+	struct sl_hash_key key;
+	uint32_t flows = (uint32_t)g->boot.flows;
+	size_t bytes = sl_flow_bytes(flows, flows / 2);
+	bool huge;
+	void *table = sl_host_map(bytes, g->host.huge, &huge);
+	void *mem = sl_host_map(sl_worker_bytes(), g->host.huge, NULL);
+
+	if (!table || !mem || random_bytes(&key, sizeof(key)) ||
+	    random_bytes(&c->seed, sizeof(c->seed)))
+		return -ENOMEM;
+	if (g->host.huge && !huge && id == 0)
+		sl_gateway_say("note: no hugepages left for the flow tables (%zu MB per worker)",
+			       bytes >> 20);
+	c->id = id;
+	c->worker_cnt = g->boot.worker_cnt;
+	c->port_cnt = g->ports.cnt;
+	c->ports = ports;
+	c->rss = &g->rss;
+	c->flows = sl_flow_init(table, flows, flows / 2, &key);
+	c->neigh = g->neigh;
+	c->states = g->state->slot;
+	c->stats = g->stats;
+	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
+	l->shared = &g->shared;
+	l->id = id;
+	l->stats = sl_stats_worker(g->stats, id);
+	l->worker = sl_worker_init(mem, c);
+	return c->flows ? 0 : -EINVAL;
+}
+
+static int
+make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
+{
+	unsigned cnt = g->boot.worker_cnt;
+	void *neigh = sl_host_map(sl_neigh_bytes(), g->host.huge, NULL);
+	int err = neigh ? 0 : -ENOMEM;
+
+	if (neigh)
+		g->neigh = sl_neigh_init(neigh);
+	for (unsigned i = 0; i < cnt && !err; i++)
+		err = make_rings(g, confs, i);
+	for (unsigned i = 0; i < cnt && !err; i++)
+		err = make_worker(g, &confs[i], i);
+	return err;
+}
+
+static int
+make_qsbr(struct sl_gateway *g)
+{
+	size_t bytes = rte_rcu_qsbr_get_memsize(g->boot.worker_cnt);
+
+	g->shared.qsbr = sl_host_map(bytes, false, NULL);
+	if (!g->shared.qsbr || rte_rcu_qsbr_init(g->shared.qsbr, g->boot.worker_cnt))
+		return -ENOMEM;
+	for (unsigned i = 0; i < g->boot.worker_cnt; i++)
+		rte_rcu_qsbr_thread_register(g->shared.qsbr, i);
+	return 0;
+}
+
+static int
+workers_up(struct sl_gateway *g)
+{
+	const char *names[SL_BOOT_MAX_PORTS];
+	unsigned cnt = g->boot.worker_cnt;
+	struct sl_view_ports ports = {.cnt = g->ports.cnt};
+	struct sl_worker_conf *confs = calloc(cnt, sizeof(*confs));
+
+	for (unsigned i = 0; i < g->ports.cnt; i++)
+		names[i] = ports.name[i] = g->ports.port[i].name;
+	sl_stats_init(g->stats, cnt, g->ports.cnt, names, g->boot_id, rte_get_tsc_hz());
+	g->lcores = sl_host_map(cnt * sizeof(*g->lcores), false, NULL);
+	g->explain.rss = &g->rss;
+	g->explain.server = g->server;
+	g->explain.worker_cnt = cnt;
+	g->explain.port_cnt = g->ports.cnt;
+	g->shared.adaptive = g->boot.power == SL_POWER_ADAPTIVE;
+	int err = confs && g->lcores ? make_workers(g, confs) : -ENOMEM;
+	free(confs);
+	if (!err)
+		err = make_qsbr(g);
+	if (!err)
+		err = sl_publish_create(&ports, &g->shared, sl_gateway_log, &g->publish);
+	if (err) {
+		sl_diag_add(&g->diag, g->boot.file, 0, "flows", "lower flows, or add memory",
+			    "%u workers with %d flows each: %s", cnt, g->boot.flows,
+			    strerror(-err));
+		return err;
+	}
+	sl_publish_attach(g->publish, g->server);
+	return 0;
+}
+
+static void
+workers_down(struct sl_gateway *g)
+{
+	for (unsigned i = 0; i < g->boot.worker_cnt; i++)
+		sl_worker_fini(g->lcores[i].worker);
+	sl_publish_destroy(g->publish);
+	g->publish = NULL;
+}
+
+static int
+threads_up(struct sl_gateway *g)
+{
+	for (unsigned i = 0; i < g->boot.worker_cnt; i++) {
+		int err = rte_eal_remote_launch(sl_lcore_run, &g->lcores[i], i + 1);
+		if (err) {
+			sl_diag_add(&g->diag, NULL, 0, NULL, NULL, "worker %u: %s", i,
+				    strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void
+threads_down(struct sl_gateway *g)
+{
+	atomic_store_explicit(&g->shared.stop, true, memory_order_relaxed);
+	rte_eal_mp_wait_lcore();
+}
+
+/* ---- the loop ---- */
+
+/* systemd's readiness protocol, without its library. */
+static void
+notify(const char *text)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n = path ? strlen(path) : 0;
+
+	if (n == 0 || n >= sizeof(addr.sun_path))
+		return;
+	memcpy(addr.sun_path, path, n);
+	if (path[0] == '@')
+		addr.sun_path[0] = 0;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (void *)&addr,
+	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	close(fd);
+}
+
+static void
+say_ready(const struct sl_gateway *g)
+{
+	char ports[1024] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < g->ports.cnt && n < sizeof(ports); i++)
+		n += (size_t)snprintf(ports + n, sizeof(ports) - n, "%s%s (%s)", i ? ", " : "",
+				      g->ports.port[i].name, g->ports.port[i].what);
+	sl_gateway_say("ready: control socket %s, %u worker%s, ports %s; %s pages, %s; %u ms",
+		       g->boot.control, g->boot.worker_cnt, g->boot.worker_cnt > 1 ? "s" : "",
+		       ports, g->host.huge ? "huge" : "normal",
+		       g->shared.adaptive ? "adaptive" : "polling",
+		       (unsigned)((monotonic_ns() - g->started_ns) / 1000000));
+	notify("READY=1\n");
+}
+
+/* Whether a signal says stop. */
+static bool
+stop_asked(struct sl_gateway *g)
+{
+	struct signalfd_siginfo si;
+
+	while (read(g->signal_fd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGHUP) {
+			sl_gateway_say("SIGHUP: the boot file is read at start only; tables come "
+				       "from sluiced");
+			continue;
+		}
+		sl_gateway_say("stopping: %s from pid %u", strsignal((int)si.ssi_signo),
+			       si.ssi_pid);
+		return true;
+	}
+	return false;
+}
+
+static void
+loop(struct sl_gateway *g)
+{
+	uint64_t watched = 0;
+
+	for (;;) {
+		struct pollfd p[3] = {{g->signal_fd, POLLIN, 0}};
+		unsigned n = 1 + sl_ctl_server_poll(g->server, p + 1);
+		int wait = sl_publish_turn(g->publish);
+
+		if (wait < 0)
+			wait = 500;
+		if (g->explain.open_cnt)
+			wait = 1;
+		poll(p, n, wait);
+		if (stop_asked(g))
+			return;
+		sl_ctl_server_turn(g->server);
+		uint64_t now_ns = sl_clock_now(&g->shared.clock);
+		sl_explain_turn(&g->explain, sl_publish_view(g->publish), now_ns);
+		if (now_ns - watched >= WATCH_NS) {
+			watched = now_ns;
+			sl_port_watch(&g->ports);
+		}
+	}
+}
+
+/* ---- boot ---- */
+
+static const struct step steps[] = {
+	{"signals", signals_up, NULL},
+	{"machine", machine_up, NULL},
+	{"segments", segments_up, segments_down},
+	{"control socket", control_up, control_down},
+	{"DPDK", eal_up, eal_down},
+	{"ports", ports_up, ports_down},
+	{"workers", workers_up, workers_down},
+	{"threads", threads_up, threads_down},
+};
+
+static int
+run(struct sl_gateway *g)
+{
+	unsigned up = 0;
+	int err = 0;
+
+	while (up < SL_ARRAY_CNT(steps) && (err = steps[up].up(g)) == 0)
+		up++;
+	if (err) {
+		unsigned told = g->diag.cnt;
+		say_diag(&g->diag, "");
+		sl_gateway_say("not started: %s%s%s", steps[up].what, told ? "" : ": ",
+			       told ? "" : strerror(-err));
+	} else {
+		say_ready(g);
+		loop(g);
+		notify("STOPPING=1\n");
+	}
+	while (up-- > 0)
+		if (steps[up].down)
+			steps[up].down(g);
+	if (!err)
+		sl_gateway_say("stopped");
+	return err ? 1 : 0;
+}
+
+static const char usage[] = "usage: sluice-dataplane [--check] [-c FILE]\n"
+			    "  -c FILE    boot file (" BOOT_FILE ")\n"
+			    "  --check    read the boot file, look at the machine, and say what is "
+			    "wrong; start nothing\n"
+			    "  --version\n";
+
+/* 0, or an exit code + 1 with nothing to run. */
+static int
+arguments(int argc, char **argv, const char **ret_file, bool *ret_check)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			fputs(usage, stdout);
+			return 1;
+		}
+		if (strcmp(argv[i], "--version") == 0) {
+			puts("sluice-dataplane " SL_VERSION);
+			return 1;
+		}
+		if (strcmp(argv[i], "--check") == 0) {
+			*ret_check = true;
+		} else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
+			*ret_file = argv[++i];
+		} else {
+			fprintf(stderr, "sluice-dataplane: unknown argument %s\n%s", argv[i],
+				usage);
+			return 3;
+		}
+	}
+	return 0;
+}
+
+static int
+check_only(struct sl_gateway *g)
+{
+	int err = machine_up(g);
+
+	say_diag(&g->diag, "");
+	if (!err)
+		sl_gateway_say("%s: nothing wrong", g->boot.file);
+	return err ? 1 : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct sl_gateway g;
+	const char *file = BOOT_FILE, *missing = sl_host_cpu_missing();
+	bool check = false;
+
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	g.started_ns = monotonic_ns();
+	int rc = arguments(argc, argv, &file, &check);
+	if (rc)
+		return rc - 1;
+	if (missing) {
+		sl_gateway_say("this CPU lacks %s: x86-64-v3 with AES-NI is needed (in a virtual "
+			       "machine, pass the host's CPU through)",
+			       missing);
+		return 1;
+	}
+	if (sl_boot_load(file, &g.diag, &g.boot)) {
+		say_diag(&g.diag, "");
+		sl_gateway_say("not started: boot file");
+		return 1;
+	}
+	rc = check ? check_only(&g) : run(&g);
+	sl_boot_fini(&g.boot);
+	return rc;
+}

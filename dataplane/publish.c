@@ -1,0 +1,301 @@
+/* The swap is short: a turn of the slowest worker, some µs to 100 µs.  Main naps in small steps for SWAP_NAPS of
+ * them, then goes back to its loop and looks again each millisecond.  An offer that comes meanwhile waits for
+ * the swap before it, so at most one is under way. */
+#include "dataplane/publish.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <rte_rcu_qsbr.h>
+#include <stdatomic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NAP_NS 10000
+#define SWAP_NAPS 200
+#define STUCK_NS 5000000000ull
+
+struct sl_publish {
+	struct sl_store *store;
+	struct sl_lcore_shared *shared;
+	struct sl_ctl_server *server;
+	void (*log)(const char *line);
+	uint64_t times[3]; /* check, build, swap of the open offer; ns */
+	struct {
+		struct sl_view *view; /* NULL: none under way */
+		uint64_t token;
+		uint64_t since_ns;
+		bool told; /* that it takes long */
+	} swap;
+};
+
+static void say(const struct sl_publish *p, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void
+say(const struct sl_publish *p, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	p->log(line);
+}
+
+static uint64_t
+now(const struct sl_publish *p)
+{
+	return sl_clock_now(&p->shared->clock);
+}
+
+static void
+nap(void)
+{
+	nanosleep(&(struct timespec){0, NAP_NS}, NULL);
+}
+
+/* ---- answers ---- */
+
+static uint32_t
+live_cnt(const struct sl_publish *p)
+{
+	struct sl_store_live live[SL_STORE_LIVE_MAX];
+
+	return sl_store_live(p->store, live);
+}
+
+static void
+refused(struct sl_publish *p, uint64_t generation, struct sl_diag *diag, int err)
+{
+	char text[512];
+
+	if (diag->cnt == 0 && err == -ENOMEM)
+		sl_diag_add(diag, NULL, 0, NULL, NULL, "the dataplane is out of memory");
+	else if (diag->cnt == 0) /* the reasons went out as objects came */
+		say(p, "generation %" PRIu64 " refused", generation);
+	for (unsigned i = 0; i < diag->cnt && i < 3; i++) {
+		sl_diag_format(&diag->items[i], text, sizeof(text));
+		say(p, "generation %" PRIu64 " refused: %s", generation, text);
+	}
+	if (diag->cnt > 3)
+		say(p, "generation %" PRIu64 " refused: %u more reasons", generation,
+		    diag->cnt - 3 + diag->more);
+	sl_store_offer_abort(p->store);
+	sl_ctl_server_reasons(p->server, generation, diag);
+	sl_ctl_server_verdict(p->server, generation, SL_CTL_REFUSED, live_cnt(p), p->times);
+}
+
+/* ---- the swap ---- */
+
+static bool
+swap_done(struct sl_publish *p)
+{
+	if (rte_rcu_qsbr_check(p->shared->qsbr, p->swap.token, false) != 1)
+		return false;
+	uint64_t generation = p->swap.view->generation;
+	p->times[2] = now(p) - p->swap.since_ns;
+	p->swap.view = NULL;
+	(void)sl_publish_turn(p); /* the one before goes now, unless it is pinned */
+	say(p,
+	    "generation %" PRIu64 " active on all workers (check %" PRIu64 " us, build %" PRIu64
+	    " us, swap %" PRIu64 " us)",
+	    generation, p->times[0] / 1000, p->times[1] / 1000, p->times[2] / 1000);
+	sl_ctl_server_verdict(p->server, generation, SL_CTL_ACTIVE, live_cnt(p), p->times);
+	return true;
+}
+
+static void
+swap(struct sl_publish *p, struct sl_view *view)
+{
+	p->swap.since_ns = now(p);
+	p->swap.told = false;
+	p->swap.view = view;
+	/* pairs with the acquire in sl_lcore_run: who sees the pointer sees the view whole */
+	atomic_store_explicit(&p->shared->view, view, memory_order_release);
+	p->swap.token = rte_rcu_qsbr_start(p->shared->qsbr);
+	sl_store_published(p->store, view);
+	for (unsigned i = 0; i < SWAP_NAPS && !swap_done(p); i++)
+		nap();
+}
+
+static void
+swap_wait(struct sl_publish *p)
+{
+	while (p->swap.view && !swap_done(p))
+		nap();
+}
+
+/* ---- what the control server calls ---- */
+
+void
+sl_publish_active(void *publish, uint64_t *ret_generation, struct sl_obj_id *ret_root)
+{
+	const struct sl_view *v = sl_store_active(((struct sl_publish *)publish)->store);
+
+	*ret_generation = v ? v->generation : 0;
+	*ret_root = v ? v->root_id : (struct sl_obj_id){0};
+}
+
+static void
+complete(struct sl_publish *p)
+{
+	uint64_t generation = sl_store_offer_generation(p->store), start = now(p);
+	struct sl_diag diag = {0};
+	struct sl_view *view = NULL;
+	int err = sl_store_offer_complete(p->store, &diag, &view);
+
+	p->times[1] = now(p) - start;
+	if (err)
+		refused(p, generation, &diag, err);
+	else
+		swap(p, view);
+	sl_diag_fini(&diag);
+}
+
+static void
+begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, int fd)
+{
+	struct sl_diag diag = {0};
+	uint64_t start = now(p);
+	unsigned cnt = 0;
+	int err = sl_store_offer_begin(p->store, generation, root, fd, &diag);
+
+	memset(p->times, 0, sizeof(p->times));
+	p->times[0] = now(p) - start;
+	if (err) {
+		refused(p, generation, &diag, err);
+	} else {
+		const uint32_t *refs = sl_store_offer_wanted(p->store, &cnt);
+		sl_ctl_server_want(p->server, generation, refs, cnt);
+		/* the connection may have ended over the WANT, and the offer with it */
+		if (sl_store_offer_generation(p->store) == generation && cnt == 0)
+			complete(p);
+	}
+	sl_diag_fini(&diag);
+}
+
+void
+sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root, int fd)
+{
+	struct sl_publish *p = publish;
+	static const uint64_t no_time[3];
+
+	swap_wait(p);
+	uint64_t open = sl_store_offer_generation(p->store);
+	if (open) {
+		sl_store_offer_abort(p->store);
+		sl_ctl_server_verdict(p->server, open, SL_CTL_SUPERSEDED, live_cnt(p), no_time);
+	}
+	const struct sl_view *active = sl_store_active(p->store);
+	if (active && memcmp(&active->root_id, root, sizeof(*root)) == 0)
+		sl_ctl_server_verdict(p->server, generation, SL_CTL_ACTIVE, live_cnt(p), no_time);
+	else
+		begin(p, generation, root, fd);
+	close(fd);
+}
+
+void
+sl_publish_object(void *publish, uint64_t generation, uint32_t ref, int fd)
+{
+	struct sl_publish *p = publish;
+	struct sl_diag diag = {0};
+
+	/* what was on its way when its offer was refused or superseded is no mistake */
+	if (generation == sl_store_offer_generation(p->store)) {
+		uint64_t start = now(p);
+		int err = sl_store_offer_object(p->store, ref, fd, &diag);
+		p->times[0] += now(p) - start;
+		if (err && err != -EINVAL)
+			refused(p, generation, &diag, err);
+		else if (err)
+			sl_ctl_server_reasons(p->server, generation, &diag);
+		if (generation == sl_store_offer_generation(p->store) &&
+		    sl_store_offer_missing(p->store) == 0)
+			complete(p);
+	}
+	sl_diag_fini(&diag);
+	close(fd);
+}
+
+void
+sl_publish_drop(void *publish)
+{
+	struct sl_publish *p = publish;
+	uint64_t open = sl_store_offer_generation(p->store);
+
+	if (open)
+		say(p, "generation %" PRIu64 " dropped: sluiced went away before it was complete",
+		    open);
+	sl_store_offer_abort(p->store);
+}
+
+/* ---- turns ---- */
+
+int
+sl_publish_turn(struct sl_publish *p)
+{
+	struct sl_store_live live[SL_STORE_LIVE_MAX];
+	bool held = false;
+
+	if (p->swap.view && !swap_done(p)) {
+		if (!p->swap.told && now(p) - p->swap.since_ns > STUCK_NS) {
+			p->swap.told = true;
+			say(p,
+			    "generation %" PRIu64 ": a worker has not taken it for 5 s: is its "
+			    "CPU used by something else?",
+			    p->swap.view->generation);
+		}
+		return 1;
+	}
+	unsigned n = sl_store_live(p->store, live);
+	for (unsigned i = 0; i < n; i++)
+		if (live[i].state == SL_STORE_RETIRED)
+			held |= sl_store_release(p->store, live[i].view) != 0;
+	return held ? 10 : -1;
+}
+
+const struct sl_view *
+sl_publish_view(const struct sl_publish *p)
+{
+	return sl_store_active(p->store);
+}
+
+/* ---- life ---- */
+
+int
+sl_publish_create(const struct sl_view_ports *ports, struct sl_lcore_shared *shared,
+		  void (*log)(const char *line), struct sl_publish **ret_publish)
+{
+	struct sl_publish *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->shared = shared;
+	p->log = log;
+	int err = sl_store_create(ports, &p->store);
+	if (err)
+		free(p);
+	else
+		*ret_publish = p;
+	return err;
+}
+
+void
+sl_publish_attach(struct sl_publish *p, struct sl_ctl_server *server)
+{
+	p->server = server;
+}
+
+void
+sl_publish_destroy(struct sl_publish *p)
+{
+	if (!p)
+		return;
+	atomic_store_explicit(&p->shared->view, NULL, memory_order_relaxed);
+	sl_store_destroy(p->store);
+	free(p);
+}

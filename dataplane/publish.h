@@ -1,0 +1,42 @@
+/* publish — from an offer on the control socket to a view that all workers use.
+ *
+ * The store (store.h) puts offers together and keeps generations, the control server speaks; this is what
+ * happens in between: wants, reasons and verdicts in their order, the swap, the release.
+ *
+ *   offer ─▶ WANT … objects … ─▶ complete ─▶ swap: store the pointer, wait until each worker was quiescent
+ *                │                  │            └─▶ VERDICT active; the old view is released when unpinned
+ *                └──────────────────┴── refused ─▶ REASON… VERDICT refused; nothing changes
+ *
+ * Threads: [main].
+ */
+#ifndef SL_DATAPLANE_PUBLISH_H
+#define SL_DATAPLANE_PUBLISH_H
+
+#include "dataplane/ctl_server.h"
+#include "dataplane/lcore.h"
+#include "dataplane/store.h"
+
+struct sl_publish;
+
+/* sl_publish_create: shared stays the caller's and has its qsbr and clock.  log gets one line at a time. */
+int sl_publish_create(const struct sl_view_ports *ports, struct sl_lcore_shared *shared,
+		      void (*log)(const char *line), struct sl_publish **ret_publish);
+/* Workers have stopped; NULL is accepted. */
+void sl_publish_destroy(struct sl_publish *p);
+
+/* Where answers go; NULL before the server is there. */
+void sl_publish_attach(struct sl_publish *p, struct sl_ctl_server *server);
+
+/* What the control server calls (struct sl_ctl_ops). */
+void sl_publish_active(void *publish, uint64_t *ret_generation, struct sl_obj_id *ret_root);
+void sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root, int fd);
+void sl_publish_object(void *publish, uint64_t generation, uint32_t ref, int fd);
+void sl_publish_drop(void *publish);
+
+/* sl_publish_turn ends a swap that all workers have made, and releases what nobody holds.  Returns the
+ * milliseconds after which it wants to be called again, or -1: when something comes. */
+int sl_publish_turn(struct sl_publish *p);
+
+const struct sl_view *sl_publish_view(const struct sl_publish *p);
+
+#endif
