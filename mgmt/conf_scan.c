@@ -101,9 +101,9 @@ skip_block_comment(struct scan *s)
 static void
 skip_string(struct scan *s)
 {
+	const char *start = ++s->at;
 	int opened = s->line;
 
-	s->at++;
 	while (s->at < s->end && *s->at != '"') {
 		if (next_is(s, "\\x00"))
 			refuse(s, s->line, "remove it", "\\x00 would cut the string short");
@@ -111,6 +111,10 @@ skip_string(struct scan *s)
 			s->at++;
 		step(s);
 	}
+	if (s->at - start > (ptrdiff_t)SL_SCAN_MAX_STRING)
+		refuse(s, opened,
+		       "no value is longer than 255 bytes; is its end where it should be?",
+		       "a string is longer than 1024 bytes");
 	if (s->at < s->end)
 		s->at++;
 	else if (!s->bad)

@@ -2,7 +2,7 @@
  *
  * libconfig 1.5 wraps integers that do not fit, follows @include, recurses as deep as the text nests,
  * compares each member of a group with all others, takes a NUL for the end and an open comment for the end of
- * the file.  The scan walks the text once with the same tokens and refuses or notes these.
+ * the file, and on a syntax error loses the memory of the string it looks at.  The scan walks the text once with the same tokens and refuses or notes these.
  * Threads: [any]. Pure.
  */
 #ifndef SL_MGMT_CONF_SCAN_H
@@ -12,6 +12,7 @@
 
 #define SL_SCAN_MAX_BYTES (64u << 20)
 #define SL_SCAN_MAX_LINE 65536u
+#define SL_SCAN_MAX_STRING 1024u /* no value is longer than 255; bounds what libconfig loses */
 #define SL_SCAN_MAX_DEPTH 32u
 #define SL_SCAN_MAX_MEMBERS 64u       /* of one group: ours have at most a dozen */
 #define SL_SCAN_MAX_VALUES (2u << 20) /* of a file: about twice the largest generation */

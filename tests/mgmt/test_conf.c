@@ -221,6 +221,11 @@ limits_of_a_file_are_kept(void)
 	got = problems_of("t.conf", text, SL_SCAN_MAX_LINE + 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(got, "t.conf:1: a line is longer"));
 	free(got);
+	memset(text, '\n', SL_SCAN_MAX_STRING + 3);
+	text[0] = text[SL_SCAN_MAX_STRING + 2] = '"';
+	got = problems_of("t.conf", text, SL_SCAN_MAX_STRING + 3);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "t.conf:1: a string is longer"));
+	free(got);
 	memset(text, '(', 1000000); /* deep enough to end a recursive reader's stack */
 	got = problems_of("t.conf", text, 60000);
 	CU_ASSERT_PTR_NOT_NULL(strstr(got, "nest deeper"));
