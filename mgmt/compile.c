@@ -28,7 +28,7 @@ static_assert(offsetof(struct blob, bytes) == 16, "objects are aligned to 8");
 
 struct compile {
 	const struct sl_conf *c;
-	const struct sl_compiled *prev; /* or NULL; its root was checked by usable() */
+	const struct sl_compiled *prev; /* or NULL */
 	uint64_t prev_seed;
 	struct sl_diag *diag;
 	struct sl_conf_links links;
@@ -578,85 +578,5 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.sched);
 	free(k.nodes);
 	free(k.eps);
-	return err;
-}
-
-/* ---- adoption ---- */
-
-static int
-copy_object(const struct sl_compiled_object *from, enum sl_obj_kind kind,
-	    struct sl_compiled_object *ret)
-{
-	if (from->size < sizeof(struct sl_obj_head) || from->size > SL_OBJ_MAX)
-		return -EINVAL;
-	void *bytes = object_create(kind, from->size);
-	if (!bytes)
-		return -ENOMEM;
-	memcpy(bytes, from->bytes, from->size);
-	return object_finish(bytes, from->size, ret);
-}
-
-static bool
-inside(size_t size, uint32_t off, uint32_t n, size_t each)
-{
-	return off % 8 == 0 && off <= size && n <= (size - off) / each;
-}
-
-/* What build_service will read must be there. */
-static bool
-usable(const struct sl_compiled_object *o, const struct sl_img_ref *ref, uint32_t i)
-{
-	const struct sl_img_service *s = o->bytes;
-	uint32_t kind = i == 0 ? SL_OBJ_NETWORK : i == 1 ? SL_OBJ_LISTENERS : SL_OBJ_SERVICE;
-
-	if (ref->kind != kind || s->head.kind != kind || ref->size != o->size ||
-	    s->head.version != SL_IMAGE_VERSION || memcmp(&ref->id, &o->id, sizeof(o->id)) != 0)
-		return false;
-	return kind != SL_OBJ_SERVICE ||
-	       (o->size >= sizeof(*s) &&
-		inside(o->size, s->endpoint_off, s->endpoint_cnt, sizeof(struct sl_img_endpoint)) &&
-		inside(o->size, s->maglev_off, s->maglev_cnt, sizeof(uint16_t)));
-}
-
-static int
-adopt(struct sl_compiled *c, const struct sl_compiled_object *root,
-      const struct sl_compiled_object *objs, uint32_t cnt)
-{
-	int err = copy_object(root, SL_OBJ_ROOT, &c->root);
-
-	if (err)
-		return err;
-	const struct sl_img_root *r = c->root.bytes;
-	if (c->root.size < sizeof(*r) || r->head.kind != SL_OBJ_ROOT ||
-	    r->head.version != SL_IMAGE_VERSION || r->ref_cnt != cnt || cnt < 2 ||
-	    !inside(c->root.size, r->ref_off, cnt, sizeof(struct sl_img_ref)))
-		return -EINVAL;
-	const struct sl_img_ref *ref = (const void *)((const char *)r + r->ref_off);
-	for (; c->cnt < cnt; c->cnt++) {
-		uint32_t i = c->cnt;
-		err = copy_object(&objs[i], (enum sl_obj_kind)ref[i].kind, &c->objs[i]);
-		if (err)
-			return err;
-		if (!usable(&c->objs[i], &ref[i], i)) {
-			c->cnt++;
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-int
-sl_compiled_adopt(const struct sl_compiled_object *root, const struct sl_compiled_object *objs,
-		  uint32_t cnt, struct sl_compiled **ret_compiled)
-{
-	struct sl_compiled *c = calloc(1, sizeof(*c));
-	int err = -ENOMEM;
-
-	if (c && (c->objs = calloc(cnt + 1u, sizeof(*c->objs))) != NULL)
-		err = adopt(c, root, objs, cnt);
-	if (err)
-		sl_compiled_free(c);
-	else
-		*ret_compiled = c;
 	return err;
 }

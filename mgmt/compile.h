@@ -61,13 +61,6 @@ int sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	       struct sl_slot_map *ret_map, struct sl_compiled **ret_compiled);
 void sl_compiled_free(struct sl_compiled *c);
 
-/* sl_compiled_adopt makes a result from objects read back from disk (copied), so that the first push after
- * a restart finds something to reuse.  root.bytes, root.size and the objs' bytes and sizes are given,
- * ids are not; 0, -EINVAL (not a root with exactly these objects, by kind, size and SHA-256) or -ENOMEM.
- * What the objects contain is not checked further. */
-int sl_compiled_adopt(const struct sl_compiled_object *root, const struct sl_compiled_object *objs,
-		      uint32_t cnt, struct sl_compiled **ret_compiled);
-
 /* Where things ended up, for health, metrics and the CLI. */
 struct sl_placed {
 	uint32_t slot;

@@ -472,57 +472,6 @@ slots_that_run_out_are_reported(void)
 	sl_conf_free(c);
 }
 
-/* ---- adoption ---- */
-
-static void
-a_generation_from_disk_is_reused(void)
-{
-	struct sl_conf *c = many_conf(5, false, 0);
-	struct pushed first = push(c, NULL), disk = {.map = first.map}, second;
-
-	CU_ASSERT_EQUAL_FATAL(
-		sl_compiled_adopt(&first.out->root, first.out->objs, first.out->cnt, &disk.out), 0);
-	CU_ASSERT(same_bytes(first.out, disk.out));
-	second = push(c, &disk);
-	CU_ASSERT(same_bytes(first.out, second.out));
-	CU_ASSERT_PTR_EQUAL(second.out->objs[2].bytes, disk.out->objs[2].bytes);
-	sl_compiled_free(disk.out);
-	pushed_fini(&first);
-	pushed_fini(&second);
-	sl_conf_free(c);
-}
-
-static void
-a_damaged_generation_is_not_adopted(void)
-{
-	struct sl_conf *c = edge_conf();
-	struct pushed p = push(c, NULL);
-	struct sl_compiled_object objs[16], root;
-	struct sl_compiled *out;
-	char copy[4096];
-
-	CU_ASSERT_FATAL(p.out->cnt <= 16);
-	for (uint32_t i = 0; i < p.out->cnt; i++) {
-		memcpy(objs, p.out->objs, p.out->cnt * sizeof(*objs));
-		CU_ASSERT_FATAL(objs[i].size <= sizeof(copy));
-		memcpy(copy, objs[i].bytes, objs[i].size);
-		copy[objs[i].size / 2] ^= 1;
-		objs[i].bytes = copy;
-		CU_ASSERT_EQUAL(sl_compiled_adopt(&p.out->root, objs, p.out->cnt, &out), -EINVAL);
-		objs[i].bytes = p.out->objs[i].bytes;
-		objs[i].size -= 8;
-		CU_ASSERT_EQUAL(sl_compiled_adopt(&p.out->root, objs, p.out->cnt, &out), -EINVAL);
-	}
-	memcpy(objs, p.out->objs, p.out->cnt * sizeof(*objs));
-	CU_ASSERT_EQUAL(sl_compiled_adopt(&p.out->root, objs, p.out->cnt - 1, &out), -EINVAL);
-	CU_ASSERT_EQUAL(sl_compiled_adopt(&objs[0], objs, p.out->cnt, &out), -EINVAL);
-	for (root = p.out->root; root.size > 0; root.size -= 8)
-		if (root.size != p.out->root.size)
-			CU_ASSERT_EQUAL(sl_compiled_adopt(&root, objs, p.out->cnt, &out), -EINVAL);
-	pushed_fini(&p);
-	sl_conf_free(c);
-}
-
 /* What the other process does: outside the suite, so without its assertions. */
 static int
 write_root(int fd)
@@ -558,8 +507,6 @@ main(int argc, char **argv)
 		SL_TEST(a_new_address_is_a_new_machine_and_a_new_weight_is_not),
 		SL_TEST(a_listener_and_a_service_keep_their_slots_when_they_move),
 		SL_TEST(slots_that_run_out_are_reported),
-		SL_TEST(a_generation_from_disk_is_reused),
-		SL_TEST(a_damaged_generation_is_not_adopted),
 		CU_TEST_INFO_NULL,
 	};
 
