@@ -425,3 +425,78 @@ sl_test_view_free(struct sl_view *v)
 	if (v)
 		DIE("not a view of sl_test_view");
 }
+
+/* ---- walk ---- */
+
+static const char *
+walk_endpoint(const struct sl_view *v, const struct sl_service *s, uint32_t i)
+{
+	const struct sl_img_endpoint *e = &s->endpoints[i];
+
+	if (e->slot >= v->hop_cnt)
+		return "endpoint's slot is behind the hops";
+	const struct sl_hop *h = &v->hops[e->slot];
+	if (h->incarnation != e->incarnation || !sl_addr_eq(&h->addr, &e->addr))
+		return "hop is not the endpoint's";
+	if (h->service >= v->service_cnt || &v->services[h->service] != s || h->endpoint != i)
+		return "hop does not lead back to its endpoint";
+	const struct sl_fib_hop *f = sl_fib_find(v->fib, &e->addr);
+	if (!f || f->port != h->out_port || h->out_port >= SL_VIEW_MAX_PORTS)
+		return "hop leaves by another port than its route";
+	if (h->address >= v->address_cnt || v->address_port[h->address] != h->out_port)
+		return "hop's source address is on another port";
+	if (sl_addr_is_v4(&h->next) != (h->family == 4))
+		return "next hop is of the other family";
+	return NULL;
+}
+
+static const char *
+walk_places(const struct sl_service *s, const uint16_t *t, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		if (t[i] >= s->endpoint_cnt || s->endpoints[t[i]].weight == 0)
+			return "place of a table holds no endpoint with weight";
+	return NULL;
+}
+
+static const char *
+walk_listener(const struct sl_view *v, uint32_t i)
+{
+	const struct sl_img_listener *l = &v->listeners[i];
+	const struct sl_local *local = sl_view_local(v, &l->addr);
+
+	if (sl_view_listener(v, &l->addr, l->port_be, l->proto) != i)
+		return "listener is not found";
+	uint32_t other = sl_view_listener(v, &l->addr, l->port_be, (uint8_t)(l->proto ^ 23));
+	if (other != SL_VIEW_NONE && v->listeners[other].proto == l->proto)
+		return "listener of the other protocol is found";
+	if (!local || local->address != SL_VIEW_NONE)
+		return "listener's address is not a local VIP";
+	if (v->listener_service[i] >= v->service_cnt)
+		return "listener has no service";
+	if ((v->services[v->listener_service[i]].family == 4) != sl_addr_is_v4(&l->addr))
+		return "listener's service is of the other family";
+	return NULL;
+}
+
+const char *
+sl_test_view_walk(const struct sl_view *v)
+{
+	const char *wrong = NULL;
+
+	for (uint32_t i = 0; !wrong && i < v->listener_cnt; i++)
+		wrong = walk_listener(v, i);
+	for (uint32_t i = 0; !wrong && i < v->service_cnt; i++) {
+		const struct sl_service *s = &v->services[i];
+		for (uint32_t k = 0; !wrong && k < s->endpoint_cnt; k++)
+			wrong = walk_endpoint(v, s, k);
+		wrong = wrong ? wrong : walk_places(s, s->maglev, s->maglev_cnt);
+		wrong = wrong ? wrong : walk_places(s, s->sched, s->sched_cnt);
+	}
+	for (uint32_t i = 0; !wrong && i < v->address_cnt; i++) {
+		const struct sl_local *l = sl_view_local(v, &v->addresses[i].addr);
+		if (!l || l->address >= v->address_cnt || v->address_port[i] >= SL_VIEW_MAX_PORTS)
+			wrong = "own address is not local";
+	}
+	return wrong;
+}

@@ -99,6 +99,10 @@ int sl_test_image_view(const struct sl_test_image *image, const struct sl_test_c
 struct sl_view *sl_test_view(const struct sl_test_conf *conf);
 void sl_test_view_free(struct sl_view *v);
 
+/* sl_test_view_walk follows everything a worker may follow: listener → service → each place of a table →
+ * endpoint → hop → port, and back.  NULL, or a sentence on what does not fit. */
+const char *sl_test_view_walk(const struct sl_view *v);
+
 /* Strings as above; end the process when they do not parse. */
 struct sl_addr sl_test_addr(const char *text);
 void sl_test_addr_port(const char *text, struct sl_addr *ret_addr, sl_be16 *ret_port);
