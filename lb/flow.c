@@ -403,6 +403,8 @@ entry_take(struct sl_flow_table *t)
 	if (t->free_head) {
 		idx = t->free_head - 1;
 		t->free_head = entry_at(t, idx)->xlat;
+		/* The next insert will want the link in there. */
+		prefetch_entry(t, t->free_head - (t->free_head != 0));
 	} else {
 		idx = t->fresh++;
 	}

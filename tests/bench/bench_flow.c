@@ -133,57 +133,84 @@ bench_find(const char *what, uint32_t flows)
 
 /* ---- insert and expire ---- */
 
-struct churn {
-	double insert[SLICES], expire[SLICES], add[SLICES], del[SLICES];
+#define CHUNK 1024
+#define MAX_CHUNKS (1u << 14)
+
+/* Cycles a flow, one value a chunk: short enough that most chunks run undisturbed. */
+struct series {
+	double v[MAX_CHUNKS];
+	unsigned cnt;
 };
 
-/* Time moves so that what a slice inserts has expired when the next slice sweeps; the table stays at
- * `flows` entries beside that. */
 static void
-churn_ours(struct sl_flow_table *t, uint32_t first, uint32_t cnt, uint32_t now_q, unsigned buckets,
-	   double *ret_insert, double *ret_expire)
+note(struct series *s, uint64_t start, unsigned flows)
 {
-	struct sl_flow_evicted ev;
-	unsigned reason, gone = 0;
-	uint64_t start = rte_rdtsc_precise();
+	uint64_t spent = rte_rdtsc_precise() - start;
 
-	for (uint32_t n = first; n < first + cnt; n++) {
-		struct sl_tuple k = tuple(n);
-		sl_flow_insert(t, sl_flow_hash(t, &k), &k, 1, 1, SL_FLOW_UDP, now_q, &ev, &reason);
+	if (flows && s->cnt < MAX_CHUNKS)
+		s->v[s->cnt++] = (double)spent / flows;
+}
+
+/* What a round inserts has expired when its sweep begins; `flows` others stay. */
+static void
+churn_ours(struct sl_flow_table *t, uint32_t first, uint32_t cnt, uint32_t now_q,
+	   struct series *insert, struct series *expire)
+{
+	struct sl_flow_usage u;
+	uint32_t gone = 0;
+
+	for (uint32_t n = first; n < first + cnt; n += CHUNK) {
+		uint64_t start = rte_rdtsc_precise();
+		for (uint32_t i = 0; i < CHUNK; i++)
+			put(t, n + i, SL_FLOW_UDP, now_q);
+		note(insert, start, CHUNK);
 	}
-	uint64_t mid = rte_rdtsc_precise();
-	gone = sl_flow_sweep(t, buckets, now_q + SL_FLOW_T_UDP, NULL, NULL);
-	uint64_t end = rte_rdtsc_precise();
-	*ret_insert = (double)(mid - start) / cnt;
-	*ret_expire = (double)(end - mid) / (gone ? gone : 1);
+	sl_flow_usage(t, &u);
+	for (uint32_t done = 0; done < u.bucket_cnt; done += CHUNK) {
+		uint32_t buckets = SL_MIN(CHUNK, u.bucket_cnt - done);
+		uint64_t start = rte_rdtsc_precise();
+		unsigned n = sl_flow_sweep(t, buckets, now_q + SL_FLOW_T_UDP, NULL, NULL);
+		note(expire, start, n);
+		gone += n;
+	}
 	if (gone != cnt)
-		fprintf(stderr, "bench_flow: %u of %" PRIu32 " expired\n", gone, cnt);
+		fprintf(stderr, "bench_flow: %" PRIu32 " of %" PRIu32 " expired\n", gone, cnt);
 }
 
 static void
-churn_theirs(struct rte_hash *h, uint32_t first, uint32_t cnt, double *ret_add, double *ret_del)
+churn_theirs(struct rte_hash *h, uint32_t first, uint32_t cnt, struct series *add,
+	     struct series *del)
 {
-	uint64_t start = rte_rdtsc_precise();
+	for (uint32_t n = first; n < first + cnt; n += CHUNK) {
+		uint64_t start = rte_rdtsc_precise();
+		for (uint32_t i = 0; i < CHUNK; i++) {
+			struct sl_tuple k = tuple(n + i);
+			rte_hash_add_key(h, &k);
+		}
+		note(add, start, CHUNK);
+	}
+	for (uint32_t n = first; n < first + cnt; n += CHUNK) {
+		uint64_t start = rte_rdtsc_precise();
+		for (uint32_t i = 0; i < CHUNK; i++) {
+			struct sl_tuple k = tuple(n + i);
+			rte_hash_del_key(h, &k);
+		}
+		note(del, start, CHUNK);
+	}
+}
 
-	for (uint32_t n = first; n < first + cnt; n++) {
-		struct sl_tuple k = tuple(n);
-		rte_hash_add_key(h, &k);
-	}
-	uint64_t mid = rte_rdtsc_precise();
-	for (uint32_t n = first; n < first + cnt; n++) {
-		struct sl_tuple k = tuple(n);
-		rte_hash_del_key(h, &k);
-	}
-	uint64_t end = rte_rdtsc_precise();
-	*ret_add = (double)(mid - start) / cnt;
-	*ret_del = (double)(end - mid) / cnt;
+static void
+report_sum(const char *name, const struct series *a, const struct series *b)
+{
+	printf("{\"name\":\"%s\",\"value\":%.2f,\"unit\":\"cycles\"}\n", name,
+	       a->v[a->cnt / 2] + b->v[b->cnt / 2]);
 }
 
 static void
 bench_churn(uint32_t flows)
 {
-	static struct churn c;
-	const uint32_t cnt = flows / 8;
+	static struct series insert, expire, add, del;
+	const uint32_t cnt = flows / 8 / CHUNK * CHUNK;
 	const struct rte_hash_parameters params = {
 		.name = "bench_flow",
 		.entries = flows + cnt,
@@ -191,7 +218,6 @@ bench_churn(uint32_t flows)
 		.hash_func = rte_hash_crc,
 		.socket_id = SOCKET_ID_ANY,
 	};
-	struct sl_flow_usage u;
 	struct sl_flow_table *t = make(flows + cnt);
 	struct rte_hash *h = rte_hash_create(&params);
 
@@ -204,24 +230,17 @@ bench_churn(uint32_t flows)
 		put(t, n, SL_FLOW_ESTABLISHED, 0);
 		rte_hash_add_key(h, &k);
 	}
-	sl_flow_usage(t, &u);
-	unsigned slices = quick ? 9 : SLICES;
-	for (unsigned s = 0; s < slices; s++) {
-		uint32_t first = flows + s * cnt;
-		churn_ours(t, first, cnt, 1 + s, u.bucket_cnt, &c.insert[s], &c.expire[s]);
-		churn_theirs(h, first, cnt, &c.add[s], &c.del[s]);
+	for (unsigned r = 0; r < (quick ? 6u : 30u); r++) {
+		uint32_t first = flows + r * cnt;
+		churn_ours(t, first, cnt, 1 + r, &insert, &expire);
+		churn_theirs(h, first, cnt, &add, &del);
 	}
-	double both[SLICES], theirs[SLICES];
-	for (unsigned s = 0; s < slices; s++) {
-		both[s] = c.insert[s] + c.expire[s];
-		theirs[s] = c.add[s] + c.del[s];
-	}
-	report("flow.insert.1m", c.insert, slices, "cycles");
-	report("flow.expire.1m", c.expire, slices, "cycles");
-	report("flow.insert_expire.1m", both, slices, "cycles");
-	report("rte_hash.add.1m", c.add, slices, "cycles");
-	report("rte_hash.del.1m", c.del, slices, "cycles");
-	report("rte_hash.add_del.1m", theirs, slices, "cycles");
+	report("flow.insert.1m", insert.v, insert.cnt, "cycles");
+	report("flow.expire.1m", expire.v, expire.cnt, "cycles");
+	report_sum("flow.insert_expire.1m", &insert, &expire);
+	report("rte_hash.add.1m", add.v, add.cnt, "cycles");
+	report("rte_hash.del.1m", del.v, del.cnt, "cycles");
+	report_sum("rte_hash.add_del.1m", &add, &del);
 	rte_hash_free(h);
 	rte_free(t);
 }
