@@ -48,7 +48,7 @@ struct build {
 	uint16_t *table;
 	/* the last places */
 	double *last;      /* free places, filled up to a multiple of 4 with UNLISTED */
-	uint32_t *inverse; /* [cnt] 1 / skip, 0: not known yet */
+	uint32_t *inverse; /* [cnt] 1 / skip */
 	uint32_t last_cnt;
 };
 
@@ -126,22 +126,35 @@ step(uint32_t at, uint32_t by, uint32_t size)
 	return SL_MIN(at, at - size); /* wraps far up when at < size */
 }
 
-static inline bool
-is_taken(const struct build *b, uint32_t place)
+static inline uint32_t
+is_free(const struct build *b, uint32_t place)
 {
-	return b->taken[place / 64] >> (place % 64) & 1;
+	return ~(uint32_t)(b->taken[place / 64] >> (place % 64)) & 1;
 }
 
-static void
+/* Four steps at a time: whether a place is taken is a coin that no branch predictor knows, so all four are
+ * looked at and the first free one is picked without a branch. */
+static inline void
 take_by_walking(struct build *b, uint32_t i)
 {
-	uint32_t at = b->cur[i].at, skip = b->cur[i].skip;
+	struct cursor *c = &b->cur[i];
+	uint32_t skip = c->skip, skip2 = step(skip, skip, b->size), at[4], free4;
 
-	while (is_taken(b, at))
-		at = step(at, skip, b->size);
-	b->taken[at / 64] |= 1ull << (at % 64);
-	b->table[at] = b->order[i];
-	b->cur[i].at = step(at, skip, b->size);
+	at[0] = c->at;
+	for (;;) {
+		at[1] = step(at[0], skip, b->size);
+		at[2] = step(at[0], skip2, b->size);
+		at[3] = step(at[1], skip2, b->size);
+		free4 = is_free(b, at[0]) | is_free(b, at[1]) << 1 | is_free(b, at[2]) << 2 |
+			is_free(b, at[3]) << 3;
+		if (free4)
+			break;
+		at[0] = step(at[2], skip2, b->size);
+	}
+	uint32_t place = at[__builtin_ctz(free4)];
+	b->taken[place / 64] |= 1ull << (place % 64);
+	b->table[place] = b->order[i];
+	c->at = step(place, skip, b->size);
 }
 
 /* 1 / a modulo the prime m, by Euclid. */
@@ -160,6 +173,23 @@ invert(uint32_t a, uint32_t m)
 		t1 = t;
 	}
 	return (uint32_t)(t1 < 0 ? t1 + m : t1);
+}
+
+/* All inverses for the price of one: that of the product of all skips, and three multiplications each. */
+static void
+invert_all(struct build *b)
+{
+	uint64_t product = 1;
+
+	for (uint32_t i = 0; i < b->cnt; i++) {
+		b->inverse[i] = (uint32_t)product; /* of the skips before */
+		product = product * b->cur[i].skip % b->size;
+	}
+	uint64_t rest = invert((uint32_t)product, b->size); /* of the skips up to i */
+	for (uint32_t i = b->cnt; i-- > 0;) {
+		b->inverse[i] = (uint32_t)(rest * b->inverse[i] % b->size);
+		rest = rest * b->cur[i].skip % b->size;
+	}
 }
 
 /* The least (p − at) × inverse (mod size) over the listed places.  Exact in doubles: products stay below
@@ -197,9 +227,6 @@ static void
 take_listed(struct build *b, uint32_t i)
 {
 	struct cursor *c = &b->cur[i];
-
-	if (b->inverse[i] == 0)
-		b->inverse[i] = invert(c->skip, b->size);
 	uint64_t steps = least_steps(b, c->at, b->inverse[i]);
 	uint32_t place = (uint32_t)((c->at + steps * c->skip) % b->size);
 	unlist(b, place);
@@ -210,9 +237,14 @@ take_listed(struct build *b, uint32_t i)
 static void
 list_last(struct build *b)
 {
-	for (uint32_t place = 0; place < b->size; place++)
-		if (!is_taken(b, place))
-			b->last[b->last_cnt++] = place;
+	invert_all(b);
+	for (uint32_t at = 0; at < b->size; at += 64) {
+		uint64_t free64 = ~b->taken[at / 64];
+		if (b->size - at < 64)
+			free64 &= (1ull << (b->size - at)) - 1;
+		for (; free64; free64 &= free64 - 1)
+			b->last[b->last_cnt++] = at + (uint32_t)__builtin_ctzll(free64);
+	}
 	for (uint32_t i = b->last_cnt; i % 4; i++)
 		b->last[i] = UNLISTED;
 }
