@@ -399,8 +399,9 @@ receive(struct sl_ctl_server *s)
 		if (n == -EBADMSG) {
 			bye(s, "message too long or with too many descriptors");
 		} else if (n <= 0) {
-			say(s, "control: sluiced (pid %d) went away%s%s", (int)s->peer_pid,
-			    n ? ": " : "", n ? strerror((int)-n) : "");
+			if (s->hello)
+				say(s, "control: sluiced (pid %d) went away%s%s", (int)s->peer_pid,
+				    n ? ": " : "", n ? strerror((int)-n) : "");
 			drop_peer(s);
 		} else {
 			on_message(s, (size_t)n, fds, fd_cnt);

@@ -3,6 +3,7 @@
  * AF_PACKET, saying why; what DPDK itself had to say is caught and becomes part of the reason. */
 #include "dataplane/port.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
@@ -56,48 +57,78 @@ say(const struct sl_port_set *set, const char *fmt, ...)
 	set->log(line);
 }
 
-/* ---- what DPDK says while a port comes up ---- */
+/* ---- what drivers say ---- */
 
+/* DPDK's log, libxdp's and libbpf's, line by line: while a port comes up the last line is kept as the reason
+ * of a failure; at other times lines go to our log. */
 static struct {
-	char last[256]; /* its last line */
+	sl_port_log_fn *log;
+	bool keep;
+	char line[256];
 	size_t len;
+	char last[256];
 } heard;
+
+static void
+hear_line(void)
+{
+	heard.line[heard.len] = 0;
+	heard.len = 0;
+	if (heard.keep)
+		memcpy(heard.last, heard.line, sizeof(heard.last));
+	else if (heard.log && heard.line[0])
+		heard.log(heard.line);
+}
 
 static ssize_t
 hear(void *cookie, const char *buf, size_t n)
 {
 	(void)cookie;
-	for (size_t i = 0; i < n; i++) {
-		if (buf[i] == '\n') {
-			heard.last[heard.len] = 0;
-			heard.len = 0;
-		} else if (heard.len < sizeof(heard.last) - 1) {
-			heard.last[heard.len++] = buf[i];
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		if (buf[i] == '\n')
+			hear_line();
+		else if (heard.len < sizeof(heard.line) - 1)
+			heard.line[heard.len++] = buf[i];
 	return (ssize_t)n;
 }
 
-static FILE *
-listen_in(void)
+/* libxdp warns of what it then does another way, so only a failing attempt makes its words known. */
+static int __attribute__((format(printf, 2, 0))) hear_xdp(int level, const char *fmt, va_list ap)
+{
+	char text[256];
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+
+	if (level == 0 && heard.keep && n > 0)
+		hear(NULL, text, SL_MIN((size_t)n, sizeof(text) - 1));
+	return n;
+}
+
+/* The AF_XDP driver brings these libraries; when it is not installed there is nothing to quieten. */
+static void
+hear_library(const char *library, const char *function)
+{
+	typedef int print_fn(int level, const char *fmt, va_list ap);
+	void *lib = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+	print_fn *(*set_print)(print_fn *) = NULL;
+
+	if (lib)
+		*(void **)&set_print = dlsym(lib, function);
+	if (set_print)
+		set_print(hear_xdp);
+}
+
+static void
+listen_to_drivers(sl_port_log_fn *log)
 {
 	FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){.write = hear});
 
-	heard.last[0] = 0;
-	heard.len = 0;
+	heard.log = log;
 	if (f) {
 		setvbuf(f, NULL, _IONBF, 0);
 		rte_openlog_stream(f);
 	}
-	return f;
-}
-
-static void
-listen_end(FILE *f)
-{
-	rte_openlog_stream(NULL);
-	if (f)
-		fclose(f);
+	hear_library("libxdp.so.1", "libxdp_set_print");
+	hear_library("libbpf.so.1", "libbpf_set_print");
 }
 
 static int __attribute__((format(printf, 3, 4)))
@@ -167,8 +198,9 @@ make_af_xdp(struct opening *o)
 			want, have, o->conf->device, want);
 	if (want > o->set->worker_cnt)
 		return failed(o, -EINVAL,
-			      "%u receive queues for %u workers: ethtool -L %s combined %u", want,
-			      o->set->worker_cnt, o->conf->device, o->set->worker_cnt);
+			      "it has %u receive queues and there are %u workers: ethtool -L %s "
+			      "combined %u",
+			      want, o->set->worker_cnt, o->conf->device, o->set->worker_cnt);
 	snprintf(name, sizeof(name), "net_af_xdp%u", o->idx);
 	snprintf(args, sizeof(args), "iface=%s,start_queue=0,queue_count=%u", o->conf->device,
 		 want);
@@ -378,8 +410,8 @@ start(struct opening *o)
 static int
 attempt(struct opening *o, int (*make)(struct opening *))
 {
-	FILE *f = listen_in();
-
+	heard.keep = true;
+	heard.last[0] = 0;
 	o->port.id = RTE_MAX_ETHPORTS;
 	int err = make(o);
 	if (!err)
@@ -392,7 +424,7 @@ attempt(struct opening *o, int (*make)(struct opening *))
 		if (dev && o->conf->driver != SL_DRIVER_PCI)
 			rte_dev_remove(dev);
 	}
-	listen_end(f);
+	heard.keep = false;
 	return err;
 }
 
@@ -434,6 +466,7 @@ sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const stru
 	int err = 0;
 
 	*set = (struct sl_port_set){.worker_cnt = boot->worker_cnt, .log = log};
+	listen_to_drivers(log);
 	set->pool = rte_pktmbuf_pool_create("buffers", (unsigned)boot->buffers, 256, 0,
 					    (uint16_t)(boot->mbuf_data + RTE_PKTMBUF_HEADROOM),
 					    SOCKET_ID_ANY);
