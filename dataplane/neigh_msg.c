@@ -227,7 +227,7 @@ parse_nd(const struct sl_pkt *p, struct sl_neigh_msg *m)
 	unsigned why, want = h[0] == ND_SOLICIT ? OPTION_SOURCE_MAC : OPTION_TARGET_MAC;
 
 	/* hop limit 255: it was not forwarded; no extension headers: RFC 6980 */
-	if (ip[7] != 255 || p->l4_off != p->l3_off + IP6_LEN || h[1] != 0)
+	if (ip[7] != 255 || p->l4_off != p->l3_off + IP6_LEN || h[1] != 0 || !mac_ok(p->data + 6))
 		return SL_DROP_ND_BAD;
 	if (sl_csum_fold(sl_csum_add(sum, h, p->l4_len)) != 0xffff)
 		return SL_DROP_L4_CSUM;
