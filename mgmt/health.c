@@ -46,7 +46,7 @@ struct target {
 	struct sl_probe probe;
 	uint64_t start_ms;
 	uint64_t start_ns;
-	uint64_t held_ms; /* the prober's held_ms when the deadline was set */
+	uint32_t stalls; /* the prober's when the deadline was set */
 	/* whom */
 	struct plan *plan;
 	struct sl_addr addr;
@@ -78,9 +78,9 @@ struct sl_prober {
 	sl_probe_fn fn;
 	void *ctx;
 	uint64_t armed_ms; /* when the timer is to fire */
-	uint64_t held_ms;  /* time the loop was held up, in all */
 	struct target **heap;
 	uint32_t heap_cnt;
+	uint32_t stalls; /* how often the loop was held up */
 	uint32_t mark;
 	struct target_fifo fifo;
 	struct sl_prober_stats st;
@@ -628,7 +628,7 @@ begin(struct sl_prober *p, struct target *t)
 
 	t->start_ms = uv_now(p->loop);
 	t->start_ns = uv_hrtime();
-	t->held_ms = p->held_ms;
+	t->stalls = p->stalls;
 	enum sl_probe_result r = sl_probe_open(&t->probe, &w, p->epfd, t, t->text);
 	if (r != SL_PROBE_GOING) {
 		finish(p, t, r, false);
@@ -684,16 +684,16 @@ drain_events(struct sl_prober *p)
 	} while (n == EVENTS && rounds-- > 0);
 }
 
-/* The time is up, unless the loop stood still while our side had something to do. */
+/* The time is up.  But when the loop was held up meanwhile, a probe past its handshake may have waited for
+ * us: it gets its time once more. */
 static void
 expire(struct sl_prober *p, struct target *t)
 {
-	uint64_t held = sl_probe_connected(&t->probe) ? p->held_ms - t->held_ms : 0;
 	struct sl_probe_where w = where(t);
 
-	t->held_ms = p->held_ms;
-	if (t->when + held > uv_now(p->loop)) {
-		schedule(p, t, t->when + held);
+	if (t->stalls != p->stalls && sl_probe_connected(&t->probe)) {
+		t->stalls = p->stalls;
+		schedule(p, t, uv_now(p->loop) + t->plan->conf.timeout_ms);
 		return;
 	}
 	sl_probe_timeout(&t->probe, &w, t->text);
@@ -709,7 +709,7 @@ tick(uv_timer_t *timer)
 	uv_update_time(p->loop);
 	uint64_t now = uv_now(p->loop);
 	if (now > p->armed_ms + STALL_MS)
-		p->held_ms += now - p->armed_ms;
+		p->stalls++;
 	drain_events(p);
 	while (p->heap_cnt && p->heap[0]->when <= now && left) {
 		struct target *t = p->heap[0];

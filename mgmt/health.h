@@ -18,8 +18,8 @@
  *          interval + fall × timeout when it is silent: two intervals with fall = 2 and a timeout of half
  *          the interval.
  * Ours:    what fails on this side (descriptors, memory, local ports) says nothing about the endpoint:
- *          the probe is counted in `local_errors` and left out.  When the loop was held up, the time lost is added
- *          to the deadline of every open probe.
+ *          the probe is counted in `local_errors` and left out.  When the loop was held up, a
+ *          probe past its handshake gets its timeout anew.
  * Limits:  at most `open_max` probes at once, bounded by SL_PROBE_OPEN_MAX and the descriptor limit, which
  *          is raised as far as allowed; further ones wait their turn.
  * Not here: drain, slow start, what a state means for traffic (sluiced), passive ejection.

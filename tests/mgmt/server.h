@@ -35,6 +35,7 @@ struct server_conn {
 	size_t sent;
 	size_t got;
 	unsigned closing;
+	bool writing;
 	char buf[2048];
 };
 
@@ -60,6 +61,7 @@ static inline void
 server_written(uv_write_t *w, int status)
 {
 	struct server_conn *c = w->data;
+	c->writing = false;
 	if (status || c->sent >= c->s->answer_len)
 		server_conn_close(c);
 }
@@ -70,6 +72,7 @@ server_send(struct server_conn *c, size_t n)
 	uv_buf_t b = uv_buf_init((char *)(uintptr_t)c->s->answer + c->sent, (unsigned)n);
 	c->sent += n;
 	c->write.data = c;
+	c->writing = true;
 	if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &b, 1, server_written))
 		server_conn_close(c);
 }
@@ -78,7 +81,7 @@ static inline void
 server_drip(uv_timer_t *t)
 {
 	struct server_conn *c = t->data;
-	if (c->sent < c->s->answer_len)
+	if (c->sent < c->s->answer_len && !c->writing)
 		server_send(c, 1);
 }
 
