@@ -1,0 +1,69 @@
+# lib_test.sh — sourced by the end-to-end tests: the network of scripts/lib/net.sh, checks that name what failed,
+# clean-up on every exit path.  BUILD names the build directory.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-$top/build}
+# shellcheck source=scripts/lib/net.sh
+. "$top/scripts/lib/net.sh"
+
+WEB="http://10.77.9.10 http://[fd77:9::10] http://10.77.9.11 http://[fd77:9::11]"
+DNS="dns://10.77.9.53 dns://[fd77:9::53]"
+
+test_end() {
+	local rc=$?
+	if [ "$rc" -ne 0 ]; then
+		for f in "$NET_DIR"/*.log; do
+			[ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 20 "$f"
+		done
+	fi
+	net_down
+	exit "$rc"
+}
+trap test_end EXIT
+trap 'exit 130' INT TERM
+
+fail() {
+	echo "FAILED: $*"
+	exit 1
+}
+
+# json FILE EXPRESSION: python over the parsed object j.
+json() { python3 -c 'import json,sys; j=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
+ctl_json() {
+	local expression=$1
+	shift
+	ctl --json "$@" >"$NET_DIR/ctl.json" || true
+	json "$NET_DIR/ctl.json" "$expression"
+}
+
+# load NAME ARGS…: a client in the background that has had its first answer; loaded NAME waits for its end.
+load() {
+	local name=$1
+	shift
+	rm -f "$NET_DIR/$name.ready"
+	run cl "$name" python3 "$top/scripts/lib/load.py" --ready "$NET_DIR/$name.ready" "$@"
+	wait_for 10 "first answer for $name" test -e "$NET_DIR/$name.ready"
+}
+loaded() {
+	wait "$(pid_of "$1")" || fail "client $1 ended badly"
+	tail -n 1 "$NET_DIR/$1.log" >"$NET_DIR/$1.json"
+	cat "$NET_DIR/$1.json"
+}
+# all_good NAME: nothing failed and something was done.
+all_good() {
+	loaded "$1"
+	[ "$(json "$NET_DIR/$1.json" 'j["failed"]')" -eq 0 ] || fail "$1: requests failed"
+	[ "$(json "$NET_DIR/$1.json" 'j["requests"]')" -gt 10 ] || fail "$1: hardly any requests"
+}
+answers_of() { json "$NET_DIR/$1.json" "sum(w.get('$2', 0) for w in j['by'].values())"; }
+
+state_of() { ctl_json "[e['state'] for e in j['endpoints'] if e['name'] == '$2'][0]" show endpoints "$1"; }
+state_is() { [ "$(state_of "$1" "$2")" = "$3" ]; }
+drops_of() { ctl_json "[d['packets'] for d in j['drops'] if d['reason'] == '$1'][0]" show drops; }
+
+# no_bad_drops: every counter that should be 0 is.
+no_bad_drops() {
+	local bad
+	bad=$(ctl_json "' '.join('%s=%d' % (d['reason'], d['packets']) for d in j['drops'] if d['must_be_zero'] and d['packets'])" show drops)
+	[ -z "$bad" ] || fail "drop counters that should be 0: $bad"
+}
