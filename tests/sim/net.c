@@ -1,0 +1,681 @@
+#include "tests/sim/net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "dataplane/parse.h"
+#include "tests/sim/frames.h"
+#include "tests/sim/rig.h"
+#include "tests/sim/table.h"
+
+#define FRONT 0
+#define BACK 1
+#define SERVICES 4 /* nat4, nat6, dsr4, dsr6 */
+#define ENDPOINTS 16
+#define MS 1000000ull
+#define AGAIN_NS (200 * MS)
+#define TRIES 40
+
+enum kind { TO_GATEWAY, TO_CLIENT, TO_ENDPOINT, CLIENT_TIMER, PUSH, CHANGE, KILL };
+
+struct event {
+	uint64_t at, seq;
+	enum kind kind;
+	unsigned port; /* TO_GATEWAY */
+	unsigned who;  /* flow (CLIENT_TIMER) */
+	unsigned len;
+	uint8_t *frame;
+};
+
+enum flow_phase { OPENING, ASKING, CLOSING, DONE, GIVEN_UP };
+
+struct flow {
+	struct sl_tuple t;
+	unsigned service;
+	enum flow_phase phase;
+	unsigned asked, answered, tries;
+	uint64_t sent_at;
+	int endpoint; /* −1: none yet */
+	bool excused;
+};
+
+struct endpoint {
+	struct sl_addr addr;
+	bool in_table, disabled, dead;
+	unsigned weight;
+};
+
+struct net {
+	struct net_conf conf;
+	struct rig *rig;
+	struct table table;
+	struct table_view view;
+	struct table_view old[64];
+	unsigned old_cnt;
+	struct event *heap;
+	size_t cnt, room;
+	uint64_t now, seq, rnd, trace;
+	struct flow *flows;
+	struct endpoint endpoints[SERVICES][ENDPOINTS];
+	unsigned packets, done;
+	const char *wrong;
+	char detail[256];
+};
+
+static const char *const service_name[SERVICES] = {"nat4", "nat6", "dsr4", "dsr6"};
+static const char *const vip_text[SERVICES] = {"192.0.2.1", "2001:db8::1", "192.0.2.2",
+					       "2001:db8::2"};
+
+static uint64_t
+rnd(struct net *n)
+{
+	n->rnd ^= n->rnd << 13;
+	n->rnd ^= n->rnd >> 7;
+	n->rnd ^= n->rnd << 17;
+	return n->rnd * 0x2545f4914f6cdd1dull;
+}
+
+static uint64_t
+below(struct net *n, uint64_t limit)
+{
+	return (rnd(n) >> 11) % limit;
+}
+
+static bool
+chance(struct net *n, double p)
+{
+	return (double)(rnd(n) >> 11) < p * 9007199254740992.0;
+}
+
+static void
+trace(struct net *n, const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		n->trace = (n->trace ^ p[i]) * 1099511628211ull;
+}
+
+static void
+complain(struct net *n, const char *what, unsigned flow)
+{
+	if (n->wrong)
+		return;
+	n->wrong = what;
+	snprintf(n->detail, sizeof(n->detail), "at %.3f ms, flow %u", (double)n->now / 1e6, flow);
+}
+
+/* ---- events ---- */
+
+static bool
+earlier(const struct event *a, const struct event *b)
+{
+	return a->at < b->at || (a->at == b->at && a->seq < b->seq);
+}
+
+static void
+later(struct net *n, uint64_t after, struct event e)
+{
+	if (n->cnt == n->room) {
+		n->room = n->room ? 2 * n->room : 1024;
+		n->heap = realloc(n->heap, n->room * sizeof(*n->heap));
+		if (!n->heap)
+			abort();
+	}
+	e.at = n->now + after;
+	e.seq = n->seq++;
+	size_t i = n->cnt++;
+	for (; i && earlier(&e, &n->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		n->heap[i] = n->heap[(i - 1) / 2];
+	n->heap[i] = e;
+}
+
+static struct event
+next(struct net *n)
+{
+	struct event first = n->heap[0], last = n->heap[--n->cnt];
+	size_t i = 0;
+
+	for (size_t c; (c = 2 * i + 1) < n->cnt; i = c) {
+		if (c + 1 < n->cnt && earlier(&n->heap[c + 1], &n->heap[c]))
+			c++;
+		if (!earlier(&n->heap[c], &last))
+			break;
+		n->heap[i] = n->heap[c];
+	}
+	n->heap[i] = last;
+	return first;
+}
+
+/* A frame onto a link: lost, doubled, delayed. */
+static void
+carry(struct net *n, enum kind to, unsigned port, const uint8_t *frame, unsigned len)
+{
+	unsigned copies = chance(n, n->conf.dup) ? 2 : 1;
+
+	for (unsigned i = 0; i < copies; i++) {
+		if (chance(n, n->conf.loss))
+			continue;
+		uint8_t *copy = malloc(len);
+		memcpy(copy, frame, len);
+		uint64_t delay = n->conf.delay_ns + below(n, n->conf.jitter_ns + 1);
+		later(n, delay,
+		      (struct event){.kind = to, .port = port, .len = len, .frame = copy});
+	}
+}
+
+/* ---- hosts ---- */
+
+static const uint8_t router_mac[6] = {2, 0xaa, 0, 0, 0, 1};
+
+static void
+endpoint_mac(const struct sl_addr *a, uint8_t mac[6])
+{
+	memcpy(mac, (uint8_t[]){2, 0xbb, 0, 0, a->b[14], a->b[15]}, 6);
+}
+
+static struct endpoint *
+endpoint_at(struct net *n, const struct sl_addr *a)
+{
+	for (unsigned s = 0; s < SERVICES; s++)
+		for (unsigned e = 0; e < n->conf.endpoints; e++)
+			if (sl_addr_eq(&n->endpoints[s][e].addr, a))
+				return &n->endpoints[s][e];
+	return NULL;
+}
+
+/* ARP and ND: whoever is asked for answers, over a clean wire (resolution has its own tests). */
+static bool
+neighbour_talk(struct net *n, unsigned port, const uint8_t *frame, unsigned len)
+{
+	uint8_t copy[2048];
+	struct sl_pkt p = {.data = copy, .len = (uint16_t)len};
+	struct sl_neigh_msg m;
+
+	memcpy(copy, frame, len);
+	if (sl_parse(&p) != SL_DROP_NONE || !(p.flags & (SL_PKT_ARP | SL_PKT_ND)))
+		return false;
+	if (sl_neigh_parse(&p, &m) != SL_DROP_NONE) {
+		complain(n, "the gateway sent a bad ARP or ND message", 0);
+		return true;
+	}
+	uint8_t mac[6];
+	memcpy(mac, router_mac, 6);
+	if (port == BACK) {
+		struct endpoint *e = endpoint_at(n, &m.target);
+		if (!e || e->dead)
+			return true;
+		endpoint_mac(&e->addr, mac);
+	}
+	unsigned out = m.request ? sl_neigh_answer(&p, &m, mac) : 0;
+	if (out) {
+		uint8_t *answer = malloc(out);
+		memcpy(answer, copy, out);
+		later(n, 10000,
+		      (struct event){
+			      .kind = TO_GATEWAY, .port = port, .len = out, .frame = answer});
+	}
+	return true;
+}
+
+static void
+sent(void *ctx, unsigned port, const uint8_t *frame, unsigned len)
+{
+	struct net *n = ctx;
+
+	trace(n, frame, len);
+	if (neighbour_talk(n, port, frame, len))
+		return;
+	const char *bad = frame_judge(frame, len);
+	if (bad)
+		complain(n, bad, 0);
+	carry(n, port == FRONT ? TO_CLIENT : TO_ENDPOINT, port, frame, len);
+}
+
+static int
+flow_of(const struct net *n, const struct sl_addr *client, sl_be16 port)
+{
+	unsigned i = (unsigned)client->b[14] << 8 | client->b[15];
+
+	if (i >= n->conf.flows || !sl_addr_eq(&n->flows[i].t.src, client) ||
+	    n->flows[i].t.sport != port)
+		return -1;
+	return (int)i;
+}
+
+static void
+client_send(struct net *n, unsigned i)
+{
+	struct flow *f = &n->flows[i];
+	struct frame_spec s = {.t = f->t, .payload = 20, .seq = f->asked};
+	uint8_t frame[2048];
+
+	s.tcp_flags = f->phase == OPENING   ? SL_TCP_SYN
+		      : f->phase == CLOSING ? SL_TCP_FIN | SL_TCP_ACK
+					    : SL_TCP_ACK | SL_TCP_PSH;
+	memcpy(s.dmac, rig_mac(n->rig, FRONT), 6);
+	memcpy(s.smac, router_mac, 6);
+	f->sent_at = n->now;
+	carry(n, TO_GATEWAY, FRONT, frame, frame_make(&s, frame));
+	later(n, AGAIN_NS, (struct event){.kind = CLIENT_TIMER, .who = i});
+}
+
+static void
+client_timer(struct net *n, unsigned i)
+{
+	struct flow *f = &n->flows[i];
+
+	if (f->phase >= DONE || n->now - f->sent_at < AGAIN_NS)
+		return;
+	if (++f->tries > TRIES || (f->excused && f->tries > 3)) {
+		f->phase = GIVEN_UP;
+		n->done++;
+		return;
+	}
+	client_send(n, i);
+}
+
+static void
+client_hears(struct net *n, const struct event *e)
+{
+	struct sl_tuple t = frame_tuple(e->frame);
+	int i = flow_of(n, &t.dst, t.dport);
+
+	if (i < 0) {
+		complain(n, "a client heard what is not for it", 0);
+		return;
+	}
+	struct flow *f = &n->flows[i];
+	if (!sl_addr_eq(&t.src, &f->t.dst) || t.sport != f->t.dport || t.proto != f->t.proto) {
+		complain(n, "a client heard another source than its VIP", (unsigned)i);
+		return;
+	}
+	uint32_t seq = f->t.proto == SL_IPPROTO_TCP ? (uint32_t)e->frame[e->len - 20] : 0;
+	(void)seq;
+	if (f->phase >= DONE)
+		return;
+	f->tries = 0;
+	if (f->phase == OPENING)
+		f->phase = ASKING;
+	else if (f->phase == ASKING && ++f->answered >= 3 + (unsigned)i % 5)
+		f->phase = f->t.proto == SL_IPPROTO_TCP ? CLOSING : DONE;
+	else if (f->phase == CLOSING)
+		f->phase = DONE;
+	if (f->phase == DONE) {
+		n->done++;
+		return;
+	}
+	f->asked++;
+	/* The next question after a while, so that pushes and changes come in between. */
+	f->sent_at = n->now;
+	later(n, AGAIN_NS + below(n, 50) * MS,
+	      (struct event){.kind = CLIENT_TIMER, .who = (unsigned)i});
+}
+
+static bool
+may_move(const struct net *n, const struct flow *f)
+{
+	const struct endpoint *e = &n->endpoints[f->service][f->endpoint];
+
+	return !e->in_table || e->disabled || f->excused;
+}
+
+static void
+endpoint_hears(struct net *n, const struct event *ev)
+{
+	struct sl_tuple t = frame_tuple(ev->frame);
+	int i = flow_of(n, &t.src, t.sport);
+
+	if (i < 0) {
+		complain(n, "an endpoint heard a packet of no client", 0);
+		return;
+	}
+	struct flow *f = &n->flows[i];
+	bool dsr = f->service >= 2;
+	int who = -1;
+	for (unsigned e = 0; e < n->conf.endpoints; e++) {
+		uint8_t mac[6];
+		endpoint_mac(&n->endpoints[f->service][e].addr, mac);
+		if (memcmp(mac, ev->frame, 6) == 0)
+			who = (int)e;
+	}
+	if (who < 0 || (!dsr && !sl_addr_eq(&t.dst, &n->endpoints[f->service][who].addr)) ||
+	    (dsr && !sl_addr_eq(&t.dst, &f->t.dst))) {
+		complain(n, "a packet reached a machine of another service", (unsigned)i);
+		return;
+	}
+	if (f->endpoint >= 0 && f->endpoint != who && !may_move(n, f)) {
+		complain(n, "a flow moved to another endpoint", (unsigned)i);
+		return;
+	}
+	f->endpoint = who;
+	struct endpoint *e = &n->endpoints[f->service][who];
+	if (e->dead) {
+		f->excused = true;
+		return;
+	}
+	uint8_t flags = ev->frame[14 + (sl_addr_is_v4(&t.dst) ? 20 : 40) + 13];
+	struct frame_spec s = {
+		.t = {.src = t.dst,
+		      .dst = t.src,
+		      .sport = t.dport,
+		      .dport = t.sport,
+		      .proto = t.proto},
+		.payload = 20,
+		.tcp_flags = SL_TCP_ACK | (flags & (SL_TCP_SYN | SL_TCP_FIN)),
+	};
+	uint8_t frame[2048];
+	memcpy(s.dmac, rig_mac(n->rig, BACK), 6);
+	endpoint_mac(&e->addr, s.smac);
+	/* A dsr endpoint answers the client itself, past the gateway. */
+	carry(n, dsr ? TO_CLIENT : TO_GATEWAY, BACK, frame, frame_make(&s, frame));
+}
+
+/* ---- tables and states ---- */
+
+static char *
+make_table(struct net *n)
+{
+	struct table_text t = {0};
+
+	table_append(&t, "gateway = { name = \"sim\"; };\nnetwork = { addresses = (\n"
+			 "{ port = \"front\"; address = \"10.0.1.1/24\"; },"
+			 "{ port = \"front\"; address = \"fd00:1::1/64\"; },"
+			 "{ port = \"back\"; address = \"10.0.2.1/23\"; },"
+			 "{ port = \"back\"; address = \"fd00:2::1/64\"; } );\n"
+			 "routes = ( { prefix = \"0.0.0.0/0\"; via = \"10.0.1.254\"; },"
+			 "{ prefix = \"::/0\"; via = \"fd00:1::fe\"; } ); };\nservices = (\n");
+	for (unsigned s = 0; s < SERVICES; s++) {
+		bool first = true;
+		table_append(
+			&t,
+			"%s{ name = \"%s\"; forward = \"%s\"; max_endpoints = %u; endpoints = (\n",
+			s ? "," : "", service_name[s], s < 2 ? "nat" : "dsr",
+			ENDPOINTS + (unsigned)below(n, 2));
+		for (unsigned e = 0; e < n->conf.endpoints; e++) {
+			char text[SL_ADDR_STRLEN];
+			struct endpoint *ep = &n->endpoints[s][e];
+			if (!ep->in_table)
+				continue;
+			table_append(
+				&t,
+				"%s{ name = \"e%u\"; address = \"%s\"; port = 80; weight = %u; }\n",
+				first ? "" : ",", e, sl_addr_format(&ep->addr, text), ep->weight);
+			first = false;
+		}
+		table_append(&t, ");}\n");
+	}
+	table_append(&t, ");\nlisteners = (\n");
+	for (unsigned s = 0; s < SERVICES; s++)
+		for (unsigned p = 0; p < 2; p++)
+			table_append(&t,
+				     "%s{ name = \"%s-%s\"; address = \"%s\"; port = 80; protocol "
+				     "= \"%s\"; "
+				     "mode = \"l4\"; service = \"%s\"; }\n",
+				     s + p ? "," : "", service_name[s], p ? "udp" : "tcp",
+				     vip_text[s], p ? "udp" : "tcp", service_name[s]);
+	table_append(&t, ");\n");
+	return t.buf;
+}
+
+static void
+write_state(struct net *n, unsigned s, unsigned e, unsigned flags, unsigned fraction)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "e%u", e);
+	uint32_t slot = table_slot(n->view.view, service_name[s], name);
+	if (slot != UINT32_MAX)
+		rig_states(n->rig)[slot].admin = sl_state_make(
+			(uint16_t)flags, (uint8_t)fraction, n->view.view->hops[slot].incarnation);
+}
+
+static void
+excuse_flows_of(struct net *n, unsigned s, unsigned e)
+{
+	for (unsigned i = 0; i < n->conf.flows; i++)
+		if (n->flows[i].service == s && n->flows[i].endpoint == (int)e)
+			n->flows[i].excused = true;
+}
+
+static void
+push(struct net *n)
+{
+	unsigned s = (unsigned)below(n, SERVICES),
+		 e = 1 + (unsigned)below(n, n->conf.endpoints - 1);
+	struct endpoint *ep = &n->endpoints[s][e];
+
+	/* Endpoint 0 of each service stays and stays healthy: somebody always answers. */
+	if (chance(n, 0.5)) {
+		ep->in_table = !ep->in_table;
+		if (!ep->in_table)
+			excuse_flows_of(n, s, e);
+	} else {
+		ep->weight = (unsigned)below(n, 5);
+	}
+	char *text = make_table(n);
+	struct table_view v = table_push(&n->table, text);
+	free(text);
+	if (!v.view) {
+		complain(n, "a table was refused", 0);
+		return;
+	}
+	n->old[n->old_cnt++] = n->view;
+	n->view = v;
+	rig_publish(n->rig, v.view);
+	/* All workers have turned since the one before the last was replaced. */
+	if (n->old_cnt > 2) {
+		table_release(&n->old[0]);
+		memmove(n->old, n->old + 1, --n->old_cnt * sizeof(n->old[0]));
+	}
+}
+
+static void
+change(struct net *n)
+{
+	unsigned s = (unsigned)below(n, SERVICES),
+		 e = 1 + (unsigned)below(n, n->conf.endpoints - 1);
+	struct endpoint *ep = &n->endpoints[s][e];
+
+	if (ep->dead)
+		return;
+	switch (below(n, 4)) {
+	case 0:
+		write_state(n, s, e, SL_ST_DRAIN, SL_FRACTION_WHOLE);
+		ep->disabled = false;
+		break;
+	case 1:
+		write_state(n, s, e, 0, (unsigned)below(n, 256));
+		ep->disabled = false;
+		break;
+	case 2:
+		write_state(n, s, e, SL_ST_DISABLED, SL_FRACTION_WHOLE);
+		ep->disabled = true;
+		excuse_flows_of(n, s, e);
+		break;
+	default:
+		write_state(n, s, e, 0, SL_FRACTION_WHOLE);
+		ep->disabled = false;
+	}
+}
+
+static void
+kill_one(struct net *n)
+{
+	unsigned s = (unsigned)below(n, SERVICES),
+		 e = 1 + (unsigned)below(n, n->conf.endpoints - 1);
+
+	n->endpoints[s][e].dead = true;
+	write_state(n, s, e, SL_ST_UNHEALTHY, SL_FRACTION_WHOLE);
+	excuse_flows_of(n, s, e);
+}
+
+/* ---- a run ---- */
+
+static void
+make_endpoints(struct net *n)
+{
+	for (unsigned s = 0; s < SERVICES; s++)
+		for (unsigned e = 0; e < n->conf.endpoints; e++) {
+			struct sl_addr a = frame_addr(s % 2 ? "fd00:2::" : "10.0.2.0");
+			a.b[14] = (uint8_t)(s % 2 ? s : 2 + (s > 1));
+			a.b[15] = (uint8_t)(20 + e);
+			n->endpoints[s][e] =
+				(struct endpoint){.addr = a, .in_table = true, .weight = 1};
+		}
+}
+
+static void
+make_flows(struct net *n)
+{
+	n->flows = calloc(n->conf.flows, sizeof(*n->flows));
+	for (unsigned i = 0; i < n->conf.flows; i++) {
+		struct flow *f = &n->flows[i];
+		f->service = (unsigned)below(n, SERVICES);
+		f->endpoint = -1;
+		f->t.src = frame_addr(f->service % 2 ? "2001:db8:c::" : "198.18.0.0");
+		f->t.src.b[14] = (uint8_t)(i >> 8);
+		f->t.src.b[15] = (uint8_t)i;
+		f->t.dst = frame_addr(vip_text[f->service]);
+		f->t.sport = sl_to_be16(1024 + below(n, 60000));
+		f->t.dport = sl_to_be16(80);
+		f->t.proto = chance(n, 0.7) ? SL_IPPROTO_TCP : SL_IPPROTO_UDP;
+		if (f->t.proto == SL_IPPROTO_UDP)
+			f->phase = ASKING;
+		/* Due at once, spread over a second. */
+		f->sent_at = 0;
+		later(n, below(n, 1000) * MS, (struct event){.kind = CLIENT_TIMER, .who = i});
+	}
+}
+
+static void
+handle(struct net *n, struct event *e)
+{
+	switch (e->kind) {
+	case TO_GATEWAY:
+		n->packets++;
+		trace(n, e->frame, e->len);
+		if (!rig_inject(n->rig, e->port, e->frame, e->len))
+			complain(n, "the pool of frames is empty: buffers leak", 0);
+		break;
+	case TO_CLIENT:
+		client_hears(n, e);
+		break;
+	case TO_ENDPOINT:
+		endpoint_hears(n, e);
+		break;
+	case CLIENT_TIMER:
+		client_timer(n, e->who);
+		break;
+	case PUSH:
+		push(n);
+		break;
+	case CHANGE:
+		change(n);
+		break;
+	case KILL:
+		kill_one(n);
+		break;
+	}
+	free(e->frame);
+}
+
+static void
+judge_end(struct net *n, struct net_result *r)
+{
+	uint64_t in = 0, out = 0;
+
+	for (unsigned i = 0; i < n->conf.flows; i++) {
+		const struct flow *f = &n->flows[i];
+		if (f->phase == DONE)
+			r->served++;
+		else if (f->excused)
+			r->excused++;
+		else
+			complain(n, "a flow whose endpoint lives was not served", i);
+	}
+	for (unsigned w = 0; w < n->conf.workers; w++) {
+		const struct sl_stats_worker *s = rig_stats(n->rig, w);
+		in += s->rx_packets;
+		out += s->forwarded + s->consumed + s->dropped;
+		for (unsigned d = 0; d < SL_DROP_CNT; d++)
+			if (sl_drop_must_be_zero(d) && d != SL_DROP_NEIGH_PENDING &&
+			    d != SL_DROP_NEIGH_QUEUE && s->drop[d])
+				complain(n, sl_drop_name(d), 0);
+		const char *bad = sl_flow_check(rig_flows(n->rig, w));
+		if (bad)
+			complain(n, bad, w);
+	}
+	if (rig_in_use(n->rig))
+		complain(n, "buffers are not all back", rig_in_use(n->rig));
+	if (in != out)
+		complain(n, "packets in are not all accounted for", (unsigned)(in - out));
+	trace(n, &in, sizeof(in));
+}
+
+static void
+run_until_done(struct net *n)
+{
+	while (n->cnt && n->done < n->conf.flows && !n->wrong) {
+		struct event e = next(n);
+		/* Turns between events, so that timers and sweeps run in virtual time too. */
+		while (e.at - n->now > 20 * MS) {
+			n->now += 20 * MS;
+			rig_turn(n->rig, n->now);
+		}
+		n->now = e.at;
+		handle(n, &e);
+		rig_turn(n->rig, n->now);
+	}
+	/* What still lies in queues: three seconds for waiting packets to end. */
+	for (unsigned i = 0; i < 150; i++) {
+		n->now += 20 * MS;
+		rig_turn(n->rig, n->now);
+	}
+}
+
+struct net_result
+net_run(const struct net_conf *c)
+{
+	struct net n = {.conf = *c,
+			.now = 1000 * MS,
+			.rnd = c->seed * 0x9e3779b97f4a7c15ull + 1,
+			.trace = 14695981039346656037ull};
+	struct rig_conf rc = {.workers = c->workers, .flows = 4096, .seed = c->seed, .rss = c->rss};
+	struct net_result r = {0};
+
+	n.rig = rig_create(&rc, sent, &n);
+	table_init(&n.table);
+	make_endpoints(&n);
+	char *text = make_table(&n);
+	n.view = table_push(&n.table, text);
+	free(text);
+	if (n.view.view) {
+		rig_publish(n.rig, n.view.view);
+		make_flows(&n);
+		for (unsigned i = 0; i < c->pushes; i++)
+			later(&n, below(&n, 2500) * MS, (struct event){.kind = PUSH});
+		for (unsigned i = 0; i < c->changes; i++)
+			later(&n, below(&n, 2500) * MS, (struct event){.kind = CHANGE});
+		for (unsigned i = 0; i < c->kills; i++)
+			later(&n, below(&n, 2500) * MS, (struct event){.kind = KILL});
+		run_until_done(&n);
+		judge_end(&n, &r);
+	} else {
+		n.wrong = "the first table was refused";
+	}
+	while (n.cnt)
+		free(next(&n).frame);
+	rig_destroy(n.rig);
+	table_release(&n.view);
+	for (unsigned i = 0; i < n.old_cnt; i++)
+		table_release(&n.old[i]);
+	table_fini(&n.table);
+	free(n.flows);
+	free(n.heap);
+	r.wrong = n.wrong;
+	r.trace = n.trace;
+	r.packets = n.packets;
+	memcpy(r.detail, n.detail, sizeof(r.detail));
+	return r;
+}
