@@ -421,7 +421,7 @@ make_table(struct net *n)
 static void
 write_state(struct net *n, unsigned s, unsigned e, unsigned flags, unsigned fraction)
 {
-	char name[8];
+	char name[16];
 
 	snprintf(name, sizeof(name), "e%u", e);
 	uint32_t slot = table_slot(n->view.view, service_name[s], name);
@@ -617,12 +617,14 @@ static void
 run_until_done(struct net *n)
 {
 	while (n->cnt && n->done < n->conf.flows && !n->wrong) {
-		struct event e = next(n);
-		/* Turns between events, so that timers and sweeps run in virtual time too. */
-		while (e.at - n->now > 20 * MS) {
+		/* Turns between events, so that timers and sweeps run in virtual time too.  A turn may put
+		 * nearer events in. */
+		if (n->heap[0].at > n->now + 20 * MS) {
 			n->now += 20 * MS;
 			rig_turn(n->rig, n->now);
+			continue;
 		}
+		struct event e = next(n);
 		n->now = e.at;
 		handle(n, &e);
 		rig_turn(n->rig, n->now);
