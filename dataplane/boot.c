@@ -12,7 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX_BYTES (1 << 20)
@@ -618,32 +617,33 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 static int
 read_file(const char *file, char **ret_text, size_t *ret_len)
 {
-	struct stat st;
 	int err = 0, fd = open(file, O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : malloc(FILE_MAX_BYTES + 1);
+	size_t len = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0)
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -EINVAL;
-	else if (st.st_size > FILE_MAX_BYTES)
-		err = -EFBIG;
-	char *text = err ? NULL : malloc((size_t)st.st_size + 1);
-	if (!err && !text)
+	if (!text)
 		err = -ENOMEM;
-	if (!err) {
-		ssize_t n = read(fd, text, (size_t)st.st_size);
-		err = n < 0 ? -errno : 0;
-		*ret_len = n < 0 ? 0 : (size_t)n;
-		text[*ret_len] = 0;
+	while (!err) {
+		ssize_t n = read(fd, text + len, FILE_MAX_BYTES + 1 - len);
+		if (n < 0)
+			err = -errno;
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		if (len > FILE_MAX_BYTES)
+			err = -EFBIG;
 	}
 	close(fd);
-	if (err)
+	if (err) {
 		free(text);
-	else
-		*ret_text = text;
-	return err;
+		return err;
+	}
+	text[len] = 0;
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
 }
 
 int
@@ -654,7 +654,7 @@ sl_boot_load(const char *file, struct sl_diag *diag, struct sl_boot *ret_boot)
 	int err = read_file(file, &text, &len);
 
 	if (err) {
-		sl_diag_add(diag, file, 0, NULL, "give a boot file: sluice-dataplane FILE",
+		sl_diag_add(diag, file, 0, NULL, "give a boot file: sluice-dataplane -c FILE",
 			    "cannot be read: %s", strerror(-err));
 		return err;
 	}

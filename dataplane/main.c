@@ -33,6 +33,10 @@
 #define WATCH_NS 1000000000ull
 #define BOOT_FILE "/etc/sluice/dataplane.conf"
 
+#define NO_HUGE "SLUICE_NO_HUGE" /* in the environment: see again_without_huge */
+
+static char **arguments_given;
+
 struct step {
 	const char *what;
 	int (*up)(struct sl_gateway *g);
@@ -88,6 +92,9 @@ static int
 machine_up(struct sl_gateway *g)
 {
 	struct sl_diag notes = {0};
+
+	if (getenv(NO_HUGE) && g->boot.hugepages == SL_HUGE_AUTO)
+		g->boot.hugepages = SL_HUGE_NEVER;
 	int err = sl_host_check(&g->boot, &g->diag, &notes, &g->host);
 
 	say_diag(&notes, "note: ");
@@ -250,6 +257,17 @@ control_down(struct sl_gateway *g)
 
 /* ---- EAL and ports ---- */
 
+/* Another process took the hugepages between our look and the EAL's, which cannot be started twice in one
+ * process: the program begins anew without them. */
+static void
+again_without_huge(void)
+{
+	sl_gateway_say(
+		"note: hugepages were taken by another process: starting again on normal pages");
+	setenv(NO_HUGE, "1", 1);
+	execv("/proc/self/exe", arguments_given);
+}
+
 static int
 eal_up(struct sl_gateway *g)
 {
@@ -259,6 +277,8 @@ eal_up(struct sl_gateway *g)
 		return -ENOMEM;
 	sl_host_eal_args(&g->boot, &g->host, args);
 	int n = rte_eal_init(args->argc, args->argv);
+	if (n < 0 && g->host.huge && g->boot.hugepages == SL_HUGE_AUTO)
+		again_without_huge();
 	/* the EAL keeps no pointer into args */
 	if (n < 0)
 		sl_diag_add(&g->diag, NULL, 0, NULL,
@@ -651,6 +671,7 @@ main(int argc, char **argv)
 	const char *file = BOOT_FILE, *missing = sl_host_cpu_missing();
 	bool check = false;
 
+	arguments_given = argv;
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	g.started_ns = monotonic_ns();
 	int rc = arguments(argc, argv, &file, &check);

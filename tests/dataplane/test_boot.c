@@ -199,7 +199,7 @@ what_is_not_a_text_file_is_refused(void)
 	struct sl_boot b;
 
 	CU_ASSERT_EQUAL(sl_boot_load("/nonexistent/boot.conf", &diag, &b), -ENOENT);
-	CU_ASSERT_EQUAL(sl_boot_load("/tmp", &diag, &b), -EINVAL);
+	CU_ASSERT_EQUAL(sl_boot_load("/tmp", &diag, &b), -EISDIR);
 	CU_ASSERT_EQUAL(sl_boot_parse("boot.conf", "a\0b", 3, &diag, &b), -EINVAL);
 	CU_ASSERT_EQUAL(diag.cnt, 3);
 	sl_diag_fini(&diag);
