@@ -505,10 +505,10 @@ tell_unknown(struct walk *w, const config_setting_t *s, enum group g)
 static void
 tell_missing(struct walk *w, const config_setting_t *s, const struct key *k)
 {
-	char hint[320], what[256];
+	char hint[400], what[256];
 
 	give(k, what, sizeof(what));
-	snprintf(hint, sizeof(hint), "add %s: %s", k->name, what);
+	snprintf(hint, sizeof(hint), "%s: %s", k->help, what);
 	tell(w, s, hint, "is missing");
 }
 

@@ -105,7 +105,7 @@ skip_string(struct scan *s)
 	int opened = s->line;
 
 	while (s->at < s->end && *s->at != '"') {
-		if (next_is(s, "\\x00"))
+		if (next_is(s, "\\x00") || next_is(s, "\\X00"))
 			refuse(s, s->line, "remove it", "\\x00 would cut the string short");
 		if (*s->at == '\\' && s->at + 1 < s->end)
 			s->at++;

@@ -398,6 +398,64 @@ a_new_seed_or_size_or_policy_makes_new_tables(void)
 	sl_conf_free(c);
 }
 
+/* Each on its own: reuse must see every one of them. */
+static void
+no_single_change_is_overlooked(void)
+{
+	struct sl_conf *c = many_conf(0xffffffffffffffffu, false, 0);
+	struct sl_conf_service *s = &c->services[1];
+	struct pushed first = push(c, NULL);
+
+	for (int change = 0; change < 9; change++) {
+		struct sl_conf_service was = *s;
+		struct sl_conf_endpoint e = s->endpoints[0];
+		uint64_t seed = c->hash_seed;
+		struct pushed with, without;
+		switch (change) {
+		case 0:
+			s->max_endpoints = 11;
+			break;
+		case 1:
+			s->policy = SL_POLICY_SOURCE_HASH;
+			break;
+		case 2:
+			s->policy = SL_POLICY_ROUND_ROBIN;
+			break;
+		case 3:
+			s->forward = SL_FORWARD_DSR;
+			break;
+		case 4:
+			s->endpoints[0].weight++;
+			break;
+		case 5:
+			s->endpoints[0].port++;
+			break;
+		case 6:
+			strncpy(s->endpoints[0].name, "zz", SL_NAME_MAX);
+			break;
+		case 7:
+			s->endpoint_cnt--;
+			break;
+		case 8:
+			c->hash_seed++;
+			break;
+		}
+		with = push(c, &first);
+		CU_ASSERT_EQUAL_FATAL(
+			sl_compile(c, &first.map, NULL, NULL, &without.map, &without.out), 0);
+		CU_ASSERT(same_bytes(with.out, without.out));
+		CU_ASSERT_FALSE(same_bytes(first.out, with.out));
+		CU_ASSERT(checks_pass(with.out));
+		pushed_fini(&with);
+		pushed_fini(&without);
+		*s = was;
+		s->endpoints[0] = e;
+		c->hash_seed = seed;
+	}
+	pushed_fini(&first);
+	sl_conf_free(c);
+}
+
 /* ---- slots through the compiler ---- */
 
 static void
@@ -504,6 +562,7 @@ main(int argc, char **argv)
 		SL_TEST(what_came_before_changes_no_bytes),
 		SL_TEST(an_unchanged_service_is_the_same_object),
 		SL_TEST(a_new_seed_or_size_or_policy_makes_new_tables),
+		SL_TEST(no_single_change_is_overlooked),
 		SL_TEST(a_new_address_is_a_new_machine_and_a_new_weight_is_not),
 		SL_TEST(a_listener_and_a_service_keep_their_slots_when_they_move),
 		SL_TEST(slots_that_run_out_are_reported),

@@ -189,6 +189,8 @@ a_text_that_is_no_text_is_refused(void)
 		 "libconfig would read \"g\""},
 		{"gateway = { name = \"g\\\\x00\"; };", 30, "is not a name",
 		 "an escaped backslash, then three characters"},
+		{"gateway = { name = \"g\\X00h\"; };", 29, "t.conf:1: \\x00 would cut",
+		 "the other x does so, too"},
 		{"@include \"/etc/passwd\"\n", 23, "t.conf:1: @include is not taken",
 		 "first in the file"},
 		{GATEWAY "  \t@include \"x\"\n", sizeof(GATEWAY "  \t@include \"x\"\n") - 1,

@@ -29,6 +29,22 @@ space_fini(struct sl_slot_space *s)
 	sl_slot_map_fini(&m);
 }
 
+/* What a restart of the daemon does to the map. */
+static void
+through_the_disk(struct sl_slot_map *m)
+{
+	struct sl_slot_map back;
+	char *text;
+	size_t len;
+
+	CU_ASSERT_EQUAL_FATAL(sl_slot_map_save(m, &text, &len), 0);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_map_load(text, len, NULL, &back), 0);
+	back.listeners.max = m->listeners.max;
+	sl_slot_map_fini(m);
+	free(text);
+	*m = back;
+}
+
 static void
 owners_keep_slot_and_incarnation_through_a_thousand_pushes(void)
 {
@@ -36,11 +52,12 @@ owners_keep_slot_and_incarnation_through_a_thousand_pushes(void)
 	struct sl_placed at[OWNERS];
 	bool there[OWNERS] = {false};
 	uint32_t last[SLOTS] = {0};
-	uint64_t seed = 7, seq = 1;
-	struct sl_slot_space s;
+	uint64_t seed = 7;
+	struct sl_slot_map m;
 	char names[OWNERS][16];
 
-	space_init(&s, SLOTS);
+	sl_slot_map_init(&m);
+	m.listeners.max = SLOTS;
 	for (int i = 0; i < OWNERS; i++)
 		snprintf(names[i], sizeof(names[i]), "owner-%03d", i);
 	for (int push = 0; push < PUSHES; push++) {
@@ -58,7 +75,8 @@ owners_keep_slot_and_incarnation_through_a_thousand_pushes(void)
 				who[n++] = i;
 			}
 		}
-		CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&s, &seq, keys, n, placed), 0);
+		CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&m.listeners, &m.seq, keys, n, placed),
+				      0);
 		for (uint32_t k = 0; k < n; k++) {
 			struct sl_placed *p = &at[who[k]];
 			CU_ASSERT_FATAL(placed[k].slot < SLOTS);
@@ -74,9 +92,11 @@ owners_keep_slot_and_incarnation_through_a_thousand_pushes(void)
 			*p = placed[k];
 		}
 		memcpy(there, wanted, sizeof(there));
+		if (push % 50 == 0)
+			through_the_disk(&m);
 	}
-	CU_ASSERT(seq > PUSHES); /* slots were freed and given again */
-	space_fini(&s);
+	CU_ASSERT(m.seq > PUSHES); /* slots were freed and given again */
+	sl_slot_map_fini(&m);
 }
 
 static void
