@@ -664,7 +664,7 @@ static void
 a_million_flows_agree_with_the_model(void)
 {
 	rng = 4711;
-	run_trial(1000000, 300000, 1300000, 8, 400000, 20);
+	run_trial(1000000, 300000, 1300000, 6, 350000, 20);
 }
 
 SL_SUITE("flow", SL_TEST(a_flow_costs_at_most_64_bytes), SL_TEST(sizes_out_of_range_are_refused),
