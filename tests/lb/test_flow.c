@@ -457,6 +457,38 @@ the_table_holds_no_pointers(void)
 	table_free(moved);
 }
 
+/* Forty tuples of one primary bucket: its count of those that lie elsewhere saturates. */
+static void
+a_bucket_that_many_tuples_lead_to_loses_none(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_flow_usage u;
+	uint32_t mine[40], cnt = 0;
+
+	sl_flow_usage(t, &u);
+	for (uint32_t n = 0; cnt < SL_ARRAY_CNT(mine); n++) {
+		struct sl_tuple k = tuple(n);
+		if (sl_hash_reduce(sl_flow_hash(t, &k), u.bucket_cnt) == 7)
+			mine[cnt++] = n;
+	}
+	for (unsigned round = 0; round < 3; round++) {
+		for (uint32_t i = 0; i < cnt; i++)
+			CU_ASSERT_NOT_EQUAL_FATAL(put(t, mine[i], SL_FLOW_ESTABLISHED, NOW),
+						  SL_FLOW_NONE);
+		check(t);
+		for (uint32_t i = 0; i < cnt; i++) {
+			struct sl_tuple k = tuple(mine[i]);
+			uint32_t idx = look(t, mine[i], NOW);
+			CU_ASSERT_NOT_EQUAL_FATAL(idx, SL_FLOW_NONE);
+			sl_flow_remove(t, sl_flow_hash(t, &k), idx);
+		}
+		check(t);
+	}
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.active, 0);
+	table_free(t);
+}
+
 static void
 check_sees_damage(void)
 {
@@ -676,6 +708,7 @@ SL_SUITE("flow", SL_TEST(a_flow_costs_at_most_64_bytes), SL_TEST(sizes_out_of_ra
 	 SL_TEST(a_full_table_refuses_and_keeps_what_it_has),
 	 SL_TEST(a_full_table_gives_up_an_embryonic_flow_first),
 	 SL_TEST(a_burst_answers_as_single_look_ups_do), SL_TEST(the_table_holds_no_pointers),
-	 SL_TEST(check_sees_damage), SL_TEST(a_small_crowded_table_agrees_with_the_model),
+	 SL_TEST(a_bucket_that_many_tuples_lead_to_loses_none), SL_TEST(check_sees_damage),
+	 SL_TEST(a_small_crowded_table_agrees_with_the_model),
 	 SL_TEST(the_table_agrees_with_the_model_over_wraps_of_the_clock),
 	 SL_TEST(a_million_flows_agree_with_the_model))
