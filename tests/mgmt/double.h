@@ -1,0 +1,59 @@
+/* double — a test double of the dataplane: the control protocol (include/sluice/ctl.h) and nothing behind it.
+ *
+ * Runs on the test's own loop.  It checks what it is given as the real one would have to (four seals, SHA-256,
+ * sizes), keeps objects by id, and answers as the switches below say.
+ */
+#ifndef SL_TESTS_MGMT_DOUBLE_H
+#define SL_TESTS_MGMT_DOUBLE_H
+
+#include "sluice/ctl.h"
+#include "sluice/state.h"
+#include "sluice/stats.h"
+
+#include <uv.h>
+
+#define DOUBLE_OBJECTS 64
+#define DOUBLE_REFS 32
+
+struct double_dp {
+	uv_loop_t *loop;
+	uv_poll_t *listener, *peer; /* NULL: closed */
+	int listen_fd, peer_fd;
+	char path[108];
+	/* what it is */
+	uint64_t boot_id;
+	uint64_t generation;
+	struct sl_obj_id root;
+	int state_fd, stats_fd;
+	struct sl_state_seg *state;
+	void *stats;
+	size_t state_bytes, stats_bytes;
+	/* switches */
+	const char *refuse;   /* answer offers with this reason */
+	bool silent;          /* take offers, answer nothing */
+	bool leave_on_object; /* close when the first object comes */
+	bool mute;            /* no WELCOME */
+	uint32_t wrong_ref;   /* ask for this ref; 0: right ones */
+	const char *bye;      /* answer HELLO with it */
+	const char *no_explain;
+	struct sl_ctl_explained explained; /* answer to EXPLAIN, head apart */
+	/* what it saw */
+	unsigned hellos, offers, objects, bad; /* bad: objects that fail a check */
+	struct sl_ctl_explain asked;
+	/* the open offer */
+	uint64_t offered;
+	struct sl_obj_id offered_root;
+	struct sl_img_ref refs[DOUBLE_REFS];
+	unsigned ref_cnt, missing;
+	struct sl_obj_id held[DOUBLE_OBJECTS];
+	unsigned held_cnt;
+};
+
+/* Starts with one worker and ports "front" and "back". */
+void double_start(struct double_dp *d, uv_loop_t *loop, const char *path, uint64_t boot_id);
+/* Closes and removes its socket; handles are closed by the next turns of the loop. */
+void double_stop(struct double_dp *d);
+/* Sends any bytes on the connection. */
+void double_send(struct double_dp *d, const void *msg, size_t bytes);
+
+#endif

@@ -1,0 +1,349 @@
+#include "tests/mgmt/fixture.h"
+#include "tests/suite.h"
+
+#include <sys/socket.h>
+
+static struct fixture f;
+
+static json_t *
+raw(uint32_t magic, uint16_t version, uint16_t zero, uint32_t len, const char *body)
+{
+	uint8_t frame[4096];
+	struct sl_api_head h = {magic, version, zero, len};
+	size_t n = strlen(body);
+	int sock = fixture_connect(&f);
+
+	memcpy(frame, &h, sizeof(h));
+	memcpy(frame + sizeof(h), body, n);
+	json_t *a = fixture_exchange(&f, sock, frame, sizeof(h) + n);
+	close(sock);
+	return a;
+}
+
+static void
+a_bad_frame_gets_one_answer(void)
+{
+	static const struct {
+		uint32_t magic;
+		uint16_t version, zero;
+		uint32_t len;
+		const char *body, *why;
+	} row[] = {
+		{0x12345678, 1, 0, 2, "{}", "magic"},
+		{SL_API_MAGIC, 2, 0, 2, "{}", "version"},
+		{SL_API_MAGIC, 1, 7, 2, "{}", "zero"},
+		{SL_API_MAGIC, 1, 0, 0, "", "empty"},
+		{SL_API_MAGIC, 1, 0, SL_API_MAX + 1, "", "too long"},
+		{SL_API_MAGIC, 1, 0, 4, "{\"a\"", "cut JSON"},
+		{SL_API_MAGIC, 1, 0, 2, "[]", "no object"},
+		{SL_API_MAGIC, 1, 0, 30, "{\"verb\":\"status\",\"verb\":\"show\"}", "key twice"},
+	};
+	fixture_open(&f);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		uint32_t len = row[i].len == 30 ? (uint32_t)strlen(row[i].body) : row[i].len;
+		json_t *a = raw(row[i].magic, row[i].version, row[i].zero, len, row[i].body);
+		CU_ASSERT_STRING_EQUAL(answer_code(a), "malformed");
+		json_decref(a);
+	}
+	fixture_close(&f);
+}
+
+static void
+a_request_is_checked_to_the_letter(void)
+{
+	static const struct {
+		const char *body, *code, *why;
+	} row[] = {
+		{"{}", "invalid", "no verb"},
+		{"{\"verb\":7}", "invalid", "verb no string"},
+		{"{\"verb\":\"fly\"}", "invalid", "unknown verb"},
+		{"{\"verb\":\"status\",\"x\":1}", "invalid", "unknown key"},
+		{"{\"verb\":\"show\"}", "invalid", "what missing"},
+		{"{\"verb\":\"show\",\"what\":\"everything\"}", "invalid", "unknown what"},
+		{"{\"verb\":\"show\",\"what\":\"audit\",\"limit\":0}", "invalid", "range"},
+		{"{\"verb\":\"show\",\"what\":\"audit\",\"limit\":\"9\"}", "invalid", "type"},
+		{"{\"verb\":\"show\",\"what\":\"ports\",\"limit\":9}", "invalid", "misplaced"},
+		{"{\"verb\":\"show\",\"what\":\"endpoints\",\"service\":\"no\"}", "not_found",
+		 "name"},
+		{"{\"verb\":\"drain\",\"service\":\"web\"}", "invalid", "endpoint missing"},
+		{"{\"verb\":\"drain\",\"service\":\"we b\",\"endpoint\":\"a\"}", "invalid", "name"},
+		{"{\"verb\":\"drain\",\"service\":\"web\",\"endpoint\":\"a\"}", "not_found",
+		 "no table"},
+		{"{\"verb\":\"weight\",\"service\":\"web\",\"endpoint\":\"a\",\"percent\":101}",
+		 "invalid", "percent"},
+		{"{\"verb\":\"rollback\"}", "not_found", "nothing to go back to"},
+		{"{\"verb\":\"rollback\",\"generation\":9}", "not_found", "unknown generation"},
+		{"{\"verb\":\"stats\"}", "unavailable", "no dataplane"},
+		{"{\"verb\":\"explain\",\"src\":\"1.2.3.4\",\"dst\":\"1.2.3.5\",\"protocol\":"
+		 "\"tcp\"}",
+		 "invalid", "ports missing"},
+		{"{\"verb\":\"explain\",\"src\":\"1.2.3.4\",\"dst\":\"::1:2\",\"protocol\":"
+		 "\"icmp\"}",
+		 "invalid", "families"},
+		{"{\"verb\":\"check\",\"file\":\"t\",\"text\":\"listeners = 1;\"}", "config",
+		 "table"},
+		{"{\"verb\":\"push\",\"file\":\"t\",\"text\":\"x\"}", "config", "table"},
+	};
+	fixture_open(&f);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		json_t *a = fixture_ask(&f, json_loads(row[i].body, 0, NULL));
+		if (strcmp(answer_code(a), row[i].code))
+			printf("  %s: %s\n", row[i].body, answer_code(a));
+		CU_ASSERT_STRING_EQUAL(answer_code(a), row[i].code);
+		json_decref(a);
+	}
+	fixture_close(&f);
+}
+
+static void
+one_connection_carries_many_requests(void)
+{
+	static const char body[] = "{\"verb\":\"status\"}";
+	struct sl_api_head h = {SL_API_MAGIC, SL_API_VERSION, 0, sizeof(body) - 1};
+	uint8_t frame[64];
+
+	fixture_open(&f);
+	int sock = fixture_connect(&f);
+	memcpy(frame, &h, sizeof(h));
+	memcpy(frame + sizeof(h), body, sizeof(body) - 1);
+	for (unsigned i = 0; i < 5; i++) {
+		json_t *a = fixture_exchange(&f, sock, frame, sizeof(h) + sizeof(body) - 1);
+		CU_ASSERT(answer_ok(a));
+		CU_ASSERT_STRING_EQUAL(answer_text(a, "role"), "admin");
+		json_decref(a);
+	}
+	close(sock);
+	fixture_close(&f);
+}
+
+static void
+a_silent_client_does_not_hold_up_others(void)
+{
+	uint8_t part[5] = {0x53, 0x41, 0x50, 0x49, 1};
+
+	fixture_open(&f);
+	int silent = fixture_connect(&f), slow = fixture_connect(&f);
+	CU_ASSERT(send(slow, part, sizeof(part), 0) == sizeof(part));
+	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "status"));
+	CU_ASSERT(answer_ok(a));
+	json_decref(a);
+	close(silent);
+	close(slow);
+	fixture_close(&f);
+}
+
+static void
+ignore(void *ctx, struct sl_call *call, const struct sl_peer *peer, json_t *body)
+{
+	(void)peer;
+	(void)body;
+	(*(unsigned *)ctx)++;
+	sl_call_answer(call, json_object());
+}
+
+static bool
+gone(struct fixture *fx)
+{
+	char c;
+	(void)fx;
+	return recv((int)(intptr_t)fx->daemon.loop, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* A server of its own with short limits and no roles but root's. */
+static void
+slow_and_idle_clients_are_closed(void)
+{
+	struct sl_server_limits lim = {2, 150, 150, 300, 1 << 20};
+	struct sl_roles roles = {0};
+	struct sl_server *s;
+	unsigned calls = 0;
+	uint8_t part[5] = {0x53, 0x41, 0x50, 0x49, 1};
+
+	memset(&f, 0, sizeof(f));
+	uv_loop_init(&f.loop);
+	snprintf(f.conf.api_socket, sizeof(f.conf.api_socket), "/tmp/sluice-test-%d", getpid());
+	CU_ASSERT_FATAL(sl_server_create(&f.loop, f.conf.api_socket, &roles, &lim, ignore, &calls,
+					 NULL, &s) == 0);
+	int idle = fixture_connect(&f), slow = fixture_connect(&f);
+	json_t *a = fixture_exchange(&f, slow, part, sizeof(part));
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "malformed"); /* not complete in time */
+	json_decref(a);
+	f.daemon.loop = (uv_loop_t *)(intptr_t)idle;
+	CU_ASSERT(fixture_wait(&f, gone));
+	close(idle);
+	close(slow);
+	CU_ASSERT(calls == 0);
+	sl_server_destroy(s);
+	uv_run(&f.loop, UV_RUN_DEFAULT);
+	CU_ASSERT(uv_loop_close(&f.loop) == 0);
+}
+
+static void
+too_many_clients_are_told(void)
+{
+	int sock[SL_API_CLIENTS + 1];
+
+	fixture_open(&f);
+	for (unsigned i = 0; i < SL_API_CLIENTS; i++) {
+		sock[i] = fixture_connect(&f);
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	sock[SL_API_CLIENTS] = fixture_connect(&f);
+	json_t *a = fixture_exchange(&f, sock[SL_API_CLIENTS], "", 0);
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "busy");
+	json_decref(a);
+	for (unsigned i = 0; i <= SL_API_CLIENTS; i++)
+		close(sock[i]);
+	fixture_close(&f);
+}
+
+static void
+a_second_daemon_is_refused_by_pid(void)
+{
+	struct sl_daemon other;
+	struct sl_diag diag = {0};
+	uv_loop_t loop;
+	char pid[32];
+
+	fixture_open(&f);
+	uv_loop_init(&loop);
+	snprintf(pid, sizeof(pid), "pid %d", getpid());
+	CU_ASSERT(sl_daemon_create(&loop, &f.conf, &diag, &other) == -EBUSY);
+	CU_ASSERT(diag.cnt == 1 && strstr(diag.items[0].text, pid));
+	sl_daemon_destroy(&other);
+	sl_diag_fini(&diag);
+
+	struct sl_daemon_conf elsewhere = f.conf; /* same socket, another state_dir */
+	snprintf(elsewhere.state_dir, sizeof(elsewhere.state_dir), "%s/state2", f.dir);
+	CU_ASSERT(sl_daemon_create(&loop, &elsewhere, &diag, &other) == -EADDRINUSE);
+	CU_ASSERT(diag.cnt == 1 && strstr(diag.items[0].text, pid));
+	sl_daemon_destroy(&other);
+	sl_diag_fini(&diag);
+	uv_loop_close(&loop);
+
+	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "status"));
+	CU_ASSERT(answer_ok(a)); /* the first one was not disturbed */
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+drain_is_kept_over_a_restart(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2));
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s, s:s}", "verb", "drain", "service", "web",
+					      "endpoint", "web-1"));
+	CU_ASSERT(answer_ok(a));
+	CU_ASSERT(json_is_true(json_object_get(a, "applied")));
+	json_int_t slot = answer_int(json_object_get(a, "endpoint"), "slot");
+	CU_ASSERT(sl_state_flags(f.dp.state->slot[slot].admin) == SL_ST_DRAIN);
+	json_decref(a);
+
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	fixture_dp_start(&f, 2); /* and a new dataplane */
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	CU_ASSERT(sl_state_flags(f.dp.state->slot[slot].admin) == SL_ST_DRAIN);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "endpoints"));
+	json_t *e = json_array_get(json_object_get(a, "endpoints"), 0);
+	CU_ASSERT_STRING_EQUAL(answer_text(e, "state"), "draining");
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+explain_gives_names(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2));
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "web-2");
+	CU_ASSERT_FATAL(e != NULL);
+	f.dp.explained = (struct sl_ctl_explained){
+		.generation = 1,
+		.verdict = 1,
+		.why = 3,
+		.endpoint_slot = e->at.slot,
+		.endpoint_incarnation = e->at.incarnation,
+		.port_out = 1,
+		.out = {.proto = SL_IPPROTO_TCP},
+	};
+	const char *q = "{\"verb\":\"explain\",\"src\":\"198.51.100.1\",\"dst\":\"203.0.113.10\","
+			"\"protocol\":\"tcp\",\"sport\":4000,\"dport\":80,\"port\":\"back\"}";
+	json_t *a = fixture_ask(&f, json_loads(q, 0, NULL));
+	CU_ASSERT(answer_ok(a));
+	CU_ASSERT(f.dp.asked.port == 1 && f.dp.asked.tcp_flags == 2);
+	CU_ASSERT(f.dp.asked.tuple.dport == sl_to_be16(80));
+	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "endpoint"), "name"), "web-2");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "service"), "name"), "web");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "listener"), "name"), "web-v4");
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "why"), "maglev");
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "port_out"), "back");
+	json_decref(a);
+	f.dp.no_explain = "worker 0 does not answer";
+	a = fixture_ask(&f, json_loads(q, 0, NULL));
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "unavailable");
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+stats_of_a_reused_slot_begin_at_zero(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 1));
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "web-1");
+	CU_ASSERT_FATAL(e != NULL);
+	struct sl_stats_endpoint *s = &sl_stats_endpoints(f.dp.stats, 0)[e->at.slot];
+	s->packets = 70;
+	CU_ASSERT(sl_counters_endpoint(f.daemon.counters, e->at).packets == 70);
+	/* the slot goes to another owner: what the next incarnation has is what comes from now on */
+	const struct sl_table *t = sl_tables_active(f.daemon.tables);
+	struct sl_slot_map map = t->map;
+	for (uint32_t i = 0; i < map.endpoints.cnt; i++)
+		map.endpoints.owner[i].incarnation += map.endpoints.owner[i].key != NULL;
+	sl_counters_prepare(f.daemon.counters, t->conf, &map);
+	struct sl_placed next = {e->at.slot, e->at.incarnation + 1};
+	CU_ASSERT(sl_counters_endpoint(f.daemon.counters, next).packets == 0);
+	s->packets = 75;
+	CU_ASSERT(sl_counters_endpoint(f.daemon.counters, next).packets == 5);
+	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "stats"));
+	CU_ASSERT(answer_ok(a));
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "boot_id"), "0000000000000001");
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+diff_speaks_of_names(void)
+{
+	fixture_open(&f);
+	json_decref(fixture_push(&f, 2));
+	char *text = fixture_table(3, "policy = \"source_hash\";");
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "diff", "file", "t", "text", text));
+	json_t *c = json_object_get(a, "changes");
+	CU_ASSERT(answer_int(a, "against") == 1 && json_array_size(c) == 2);
+	json_t *first = json_array_get(c, 0), *second = json_array_get(c, 1);
+	CU_ASSERT_STRING_EQUAL(answer_text(first, "name"), "web");
+	CU_ASSERT_STRING_EQUAL(answer_text(first, "text"), "policy maglev → source_hash");
+	CU_ASSERT_STRING_EQUAL(answer_text(second, "change"), "added");
+	CU_ASSERT_STRING_EQUAL(answer_text(second, "name"), "web/web-3");
+	json_decref(a);
+	free(text);
+	fixture_close(&f);
+}
+
+SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_checked_to_the_letter),
+	 SL_TEST(one_connection_carries_many_requests),
+	 SL_TEST(a_silent_client_does_not_hold_up_others),
+	 SL_TEST(slow_and_idle_clients_are_closed), SL_TEST(too_many_clients_are_told),
+	 SL_TEST(a_second_daemon_is_refused_by_pid), SL_TEST(drain_is_kept_over_a_restart),
+	 SL_TEST(explain_gives_names), SL_TEST(stats_of_a_reused_slot_begin_at_zero),
+	 SL_TEST(diff_speaks_of_names))
