@@ -100,12 +100,17 @@ verdict(struct double_dp *d)
 		.build_ns = 2000000,
 		.swap_ns = 3000,
 	};
+	const char *text = d->refuse;
+	bool refuse = text != NULL;
+
 	if (d->silent)
 		return;
-	if (d->refuse)
-		send_text(d, SL_CTL_REASON, d->offered, 0, d->refuse);
+	if (refuse && d->refuse_cnt && --d->refuse_cnt == 0)
+		d->refuse = NULL;
+	if (refuse)
+		send_text(d, SL_CTL_REASON, d->offered, 0, text);
 	sl_ctl_init(&v.head, SL_CTL_VERDICT, sizeof(v), 0);
-	if (!d->refuse) {
+	if (!refuse) {
 		d->generation = d->offered;
 		d->root = d->offered_root;
 	}

@@ -30,6 +30,7 @@ struct double_dp {
 	size_t state_bytes, stats_bytes;
 	/* switches */
 	const char *refuse;   /* answer offers with this reason */
+	unsigned refuse_cnt;  /* only this many; 0: all */
 	bool silent;          /* take offers, answer nothing */
 	bool leave_on_object; /* close when the first object comes */
 	bool mute;            /* no WELCOME */

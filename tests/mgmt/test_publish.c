@@ -1,0 +1,343 @@
+/* Pushes, verdicts and links, with the whole daemon and the double at the other end. */
+#include "tests/mgmt/fixture.h"
+#include "tests/suite.h"
+
+#include <stdio.h>
+
+static struct fixture f;
+
+static json_t *
+ask1(const char *verb)
+{
+	return fixture_ask(&f, json_pack("{s:s}", "verb", verb));
+}
+
+static void
+link_up(uint64_t boot)
+{
+	fixture_dp_start(&f, boot);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+}
+
+static bool
+active_again(struct fixture *fx)
+{
+	const struct sl_table *t = sl_tables_active(fx->daemon.tables);
+	return t && !sl_tables_next(fx->daemon.tables) && fx->dp.generation == t->number &&
+	       sl_tables_running(fx->daemon.tables) == t->number;
+}
+
+static void
+a_socket_that_appears_is_found_within_100_ms(void)
+{
+	fixture_open(&f);
+	for (unsigned i = 0; i < 30; i++)
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+	uint64_t start = uv_hrtime();
+	link_up(1);
+	CU_ASSERT(uv_hrtime() - start < 100000000); /* 50 ms by the timer */
+	fixture_close(&f);
+}
+
+static void
+a_push_sends_only_what_is_wanted(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_t *a = fixture_push(&f, 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "active");
+	CU_ASSERT(answer_int(a, "generation") == 1 && answer_int(a, "objects_sent") == 3);
+	json_decref(a);
+	a = fixture_push(&f, 3); /* network and listeners are as they were */
+	CU_ASSERT(answer_int(a, "generation") == 2 && answer_int(a, "objects_sent") == 1);
+	CU_ASSERT(answer_int(a, "previous") == 1);
+	json_decref(a);
+	a = fixture_push(&f, 3);
+	CU_ASSERT(answer_int(a, "generation") == 3 && answer_int(a, "objects_sent") == 0);
+	json_decref(a);
+	CU_ASSERT(f.dp.bad == 0 && f.dp.generation == 3);
+	fixture_close(&f);
+}
+
+static void
+a_refusal_keeps_the_old_table(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	f.dp.refuse = "port front is on fire";
+	json_t *a = fixture_push(&f, 5);
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "refused");
+	CU_ASSERT(answer_int(a, "active") == 1 && answer_int(a, "generation") == 2);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_array_get(json_object_get(a, "reasons"), 0)),
+			       "port front is on fire");
+	json_decref(a);
+	CU_ASSERT(sl_tables_active(f.daemon.tables)->number == 1);
+	CU_ASSERT(sl_oper_find(f.daemon.oper, "web", "web-5") == NULL);
+
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "audit"));
+	json_t *lines = json_object_get(a, "audit");
+	json_t *last = json_array_get(lines, json_array_size(lines) - 1);
+	CU_ASSERT_STRING_EQUAL(answer_text(last, "outcome"), "refused");
+	CU_ASSERT(json_array_size(json_object_get(last, "reasons")) == 1);
+	json_decref(a);
+
+	f.dp.refuse = NULL;
+	a = fixture_push(&f, 3);
+	CU_ASSERT(answer_int(a, "generation") == 3 && answer_int(a, "previous") == 1);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+without_a_dataplane_a_push_waits_for_it(void)
+{
+	fixture_open(&f);
+	json_t *a = fixture_push(&f, 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "pending");
+	json_decref(a);
+	json_decref(fixture_push(&f, 3)); /* replaces it */
+	link_up(1);
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.offers == 1 && f.dp.generation == 2 && f.dp.bad == 0);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "generations"));
+	json_t *g = json_object_get(a, "generations");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(g, 0), "state"), "active");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(g, 1), "state"), "superseded");
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+a_new_dataplane_gets_table_and_words_again(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	json_decref(fixture_ask(&f, json_pack("{s:s, s:s, s:s, s:i}", "verb", "weight", "service",
+					      "web", "endpoint", "web-2", "percent", 50)));
+	uint32_t slot = sl_oper_find(f.daemon.oper, "web", "web-2")->at.slot;
+	fixture_dp_stop(&f);
+	CU_ASSERT(fixture_wait(&f, fixture_unlinked));
+	link_up(2);
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.generation == 1 && f.dp.objects == 3 && f.dp.bad == 0);
+	CU_ASSERT(sl_state_fraction(f.dp.state->slot[slot].admin) == 128);
+	CU_ASSERT(sl_state_incarnation(f.dp.state->slot[slot].admin) == 1);
+	fixture_close(&f);
+}
+
+static void
+a_dataplane_that_leaves_in_between_gets_the_offer_again(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	f.dp.leave_on_object = true;
+	json_t *a = fixture_push(&f, 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "pending");
+	json_decref(a);
+	f.dp.leave_on_object = false;
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.generation == 1);
+	fixture_close(&f);
+}
+
+static void
+a_restarted_daemon_makes_the_same_bytes(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 3));
+	json_decref(fixture_push(&f, 2));
+	json_decref(fixture_push(&f, 4));
+	struct sl_obj_id root = f.dp.root;
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	fixture_dp_start(&f, 1);
+	f.dp.generation = 3;
+	f.dp.root = root; /* the dataplane went on with what it had */
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.offers == 0);
+	fixture_close(&f);
+}
+
+static void
+numbers_rise_above_what_the_dataplane_has_seen(void)
+{
+	fixture_open(&f);
+	json_decref(fixture_push(&f, 2));
+	fixture_dp_start(&f, 1);
+	f.dp.generation = 41; /* of a state directory that was lost */
+	memset(&f.dp.root, 7, sizeof(f.dp.root));
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.generation == 42 && f.dp.bad == 0);
+	json_t *a = fixture_push(&f, 3);
+	CU_ASSERT(answer_int(a, "generation") == 43);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+rollback_makes_a_new_generation_of_old_text(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	struct sl_obj_id root = f.dp.root;
+	json_decref(fixture_push(&f, 4));
+	json_t *a = ask1("rollback");
+	CU_ASSERT(answer_int(a, "generation") == 3 && answer_int(a, "rollback_of") == 1);
+	CU_ASSERT(memcmp(&root, &f.dp.root, sizeof(root)) == 0); /* slots were kept too */
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s, s:i}", "verb", "rollback", "generation", 2));
+	CU_ASSERT(answer_int(a, "generation") == 4 && answer_int(a, "rollback_of") == 2);
+	json_decref(a);
+	CU_ASSERT(sl_oper_find(f.daemon.oper, "web", "web-4") != NULL);
+	fixture_close(&f);
+}
+
+static void
+pushes_are_worked_on_in_order(void)
+{
+	struct sl_api_head h = {SL_API_MAGIC, SL_API_VERSION, 0, 0};
+	int sock[4];
+
+	fixture_open(&f);
+	link_up(1);
+	for (unsigned i = 0; i < 4; i++) {
+		char *text = fixture_table(i + 1, ""), frame[8192];
+		json_t *q = json_pack("{s:s, s:s, s:s}", "verb", "push", "file", "t", "text", text);
+		size_t n = json_dumpb(q, frame + sizeof(h), sizeof(frame) - sizeof(h), 0);
+		h.len = (uint32_t)n;
+		memcpy(frame, &h, sizeof(h));
+		sock[i] = fixture_connect(&f);
+		CU_ASSERT(write(sock[i], frame, sizeof(h) + n) == (ssize_t)(sizeof(h) + n));
+		json_decref(q);
+		free(text);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		json_t *a = fixture_exchange(&f, sock[i], "", 0);
+		CU_ASSERT(answer_ok(a));
+		json_decref(a);
+		close(sock[i]);
+	}
+	CU_ASSERT(f.dp.generation == 4 && f.dp.bad == 0);
+	fixture_close(&f);
+}
+
+static bool
+trouble_told(struct fixture *fx)
+{
+	return fx->dp.hellos > 0 && fx->daemon.link_error[0] &&
+	       !strstr(fx->daemon.link_error, "not running") && !fixture_linked(fx);
+}
+
+static void
+a_dataplane_that_breaks_the_protocol_is_left(void)
+{
+	static const char junk[] = "this is not a control message";
+
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	f.dp.bye = "another daemon is connected";
+	CU_ASSERT(fixture_wait(&f, trouble_told));
+	CU_ASSERT(strstr(f.daemon.link_error, "another daemon is connected") != NULL);
+	fixture_close(&f);
+
+	fixture_open(&f);
+	link_up(1);
+	double_send(&f.dp, junk, sizeof(junk));
+	CU_ASSERT(fixture_wait(&f, trouble_told));
+	fixture_close(&f);
+
+	fixture_open(&f);
+	link_up(1);
+	f.dp.wrong_ref = 77;
+	json_t *a = fixture_push(&f, 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "pending");
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+a_pending_table_that_is_refused_gives_way_to_the_active_one(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	fixture_dp_stop(&f);
+	CU_ASSERT(fixture_wait(&f, fixture_unlinked));
+	json_decref(fixture_push(&f, 9));
+	fixture_dp_start(&f, 2);
+	f.dp.refuse = "no";
+	f.dp.refuse_cnt = 1;
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(sl_tables_active(f.daemon.tables)->number == f.dp.generation);
+	CU_ASSERT(sl_oper_find(f.daemon.oper, "web", "web-9") == NULL);
+	fixture_close(&f);
+}
+
+static void
+overwrite(const char *name, const char *text)
+{
+	char path[1200];
+	snprintf(path, sizeof(path), "%s/%s", f.conf.state_dir, name);
+	FILE *out = fopen(path, "w");
+	CU_ASSERT_FATAL(out != NULL);
+	fputs(text, out);
+	fclose(out);
+}
+
+static void
+a_corrupt_generation_is_passed_over_and_named(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	json_decref(fixture_push(&f, 3));
+	fixture_daemon_stop(&f);
+	overwrite("generations/00000002/table.conf", "gateway = {");
+	overwrite("slots.json", "{\"generation\":2");
+	overwrite("operstate.json", "[");
+	fixture_daemon_start(&f);
+	CU_ASSERT(sl_tables_active(f.daemon.tables)->number == 1);
+	CU_ASSERT(f.daemon.notes.cnt == 3);
+	json_t *a = fixture_push(&f, 3); /* not 2 again */
+	CU_ASSERT(answer_int(a, "generation") == 3);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+lost_slots_never_come_back_with_an_old_incarnation(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	json_decref(fixture_push(&f, 2));
+	fixture_daemon_stop(&f);
+	overwrite("slots.json", "");
+	overwrite("slots.json.prev", "x");
+	fixture_daemon_start(&f);
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "web-1");
+	CU_ASSERT_FATAL(e != NULL);
+	CU_ASSERT(e->at.incarnation > 2);
+	fixture_close(&f);
+}
+
+SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
+	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
+	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
+	 SL_TEST(a_new_dataplane_gets_table_and_words_again),
+	 SL_TEST(a_dataplane_that_leaves_in_between_gets_the_offer_again),
+	 SL_TEST(a_restarted_daemon_makes_the_same_bytes),
+	 SL_TEST(numbers_rise_above_what_the_dataplane_has_seen),
+	 SL_TEST(rollback_makes_a_new_generation_of_old_text),
+	 SL_TEST(pushes_are_worked_on_in_order),
+	 SL_TEST(a_dataplane_that_breaks_the_protocol_is_left),
+	 SL_TEST(a_pending_table_that_is_refused_gives_way_to_the_active_one),
+	 SL_TEST(a_corrupt_generation_is_passed_over_and_named),
+	 SL_TEST(lost_slots_never_come_back_with_an_old_incarnation))
