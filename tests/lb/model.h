@@ -1,5 +1,5 @@
-/* model — the flow table as one would write it without caring for speed: a chained hash map with 32-bit
- * times.  It says what the table must answer; what the table refused or evicted it is told.
+/* model — the flow table as one would write it without caring for speed: one row a key, with
+ * 32-bit times.  It says what the table must answer; what the table refused or evicted it is told.
  */
 #ifndef SL_TESTS_LB_MODEL_H
 #define SL_TESTS_LB_MODEL_H

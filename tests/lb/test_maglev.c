@@ -193,8 +193,7 @@ order_of_the_input_does_not_matter(void)
 		CU_ASSERT_EQUAL_FATAL(sl_maglev_build(set2.node, 500, SEED, table2, 65537), 0);
 		unsigned differ = 0;
 		for (uint32_t i = 0; i < 65537; i++)
-			differ += set.node[table[i]].name[9] != 'x' &&
-				  strcmp(set.node[table[i]].name, set2.node[table2[i]].name) != 0;
+			differ += strcmp(set.node[table[i]].name, set2.node[table2[i]].name) != 0;
 		CU_ASSERT_EQUAL(differ, 0);
 	}
 }
