@@ -1,0 +1,128 @@
+/* metrics_fixture — a statistics segment with known contents, and a snapshot over it. */
+#ifndef SL_TESTS_MGMT_METRICS_FIXTURE_H
+#define SL_TESTS_MGMT_METRICS_FIXTURE_H
+
+#include "mgmt/metrics.h"
+#include "sluice/state.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define FIXTURE_WORKERS 2
+#define FIXTURE_PORTS 2
+
+struct fixture {
+	void *mem;
+	size_t bytes;
+	struct sl_metrics_listener listener[2];
+	struct sl_metrics_service service[1];
+	struct sl_metrics_endpoint endpoint[3];
+	struct sl_prober_stats probes;
+	struct sl_metrics_snapshot snap;
+};
+
+static inline struct sl_addr
+fixture_addr(const char *text)
+{
+	struct sl_addr a;
+	if (sl_addr_parse(text, &a))
+		abort();
+	return a;
+}
+
+static inline void
+fixture_fill_worker(void *mem, unsigned w)
+{
+	struct sl_stats_worker *s = sl_stats_worker(mem, w);
+
+	s->turns = 1000 + w;
+	s->turns_empty = 400;
+	s->busy_ticks = 1500000000;
+	s->total_ticks = 4000000000;
+	s->rx_packets = 10 + w;
+	s->flow_active = 7;
+	s->flow_capacity = 1 << 20;
+	s->generation = 12;
+	s->drop[SL_DROP_TTL] = 3 + w;
+	for (uint64_t v = 1; v < 1u << 30; v *= 2)
+		sl_hist_add(&s->turn_ns, v);
+	for (uint64_t v = 0; v <= 64; v++)
+		sl_hist_add(&s->burst_pkts, v);
+	sl_stats_ports(mem, w)[1] = (struct sl_stats_port){.rx_packets = 5, .tx_full = 1 + w};
+	sl_stats_listeners(mem, w)[3] =
+		(struct sl_stats_listener){.packets = 100, .bytes = 6400, .new_flows = 8};
+	sl_stats_services(mem, w)[2] = (struct sl_stats_service){.new_flows = 8, .no_endpoint = w};
+	sl_stats_endpoints(mem, w)[40] = (struct sl_stats_endpoint){.packets = 50,
+								    .bytes = 3200,
+								    .reply_packets = 20,
+								    .reply_bytes = 1280,
+								    .new_flows = 9,
+								    .ended_flows = 4};
+}
+
+static inline void
+fixture_up(struct fixture *f)
+{
+	static const char *const ports[] = {"front", "back"};
+
+	*f = (struct fixture){.bytes = sl_stats_bytes(FIXTURE_WORKERS, FIXTURE_PORTS)};
+	f->mem = mmap(NULL, f->bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (f->mem == MAP_FAILED)
+		abort();
+	sl_stats_init(f->mem, FIXTURE_WORKERS, FIXTURE_PORTS, ports, 1, 1000000000);
+	for (unsigned w = 0; w < FIXTURE_WORKERS; w++)
+		fixture_fill_worker(f->mem, w);
+	f->listener[0] = (struct sl_metrics_listener){.name = "web-v4",
+						      .service = "web",
+						      .addr = fixture_addr("203.0.113.10"),
+						      .port = 80,
+						      .proto = SL_IPPROTO_TCP,
+						      .slot = 3};
+	f->listener[1] = (struct sl_metrics_listener){.name = "dns-v6",
+						      .service = "dns",
+						      .addr = fixture_addr("2001:db8::10"),
+						      .port = 53,
+						      .proto = SL_IPPROTO_UDP,
+						      .slot = 4};
+	f->service[0] = (struct sl_metrics_service){.name = "web", .slot = 2};
+	for (unsigned i = 0; i < 3; i++)
+		f->endpoint[i] = (struct sl_metrics_endpoint){.service = "web",
+							      .healthy = true,
+							      .fraction = SL_FRACTION_WHOLE,
+							      .slot = 40 + i,
+							      .port = 8080};
+	f->endpoint[0].name = "web-1";
+	f->endpoint[0].addr = fixture_addr("198.51.100.11");
+	f->endpoint[1].name = "web-2";
+	f->endpoint[1].addr = fixture_addr("2001:db8::12");
+	f->endpoint[1].healthy = false;
+	f->endpoint[2].name = "web-3";
+	f->endpoint[2].addr = fixture_addr("2001:db8::13");
+	f->endpoint[2].port = 0;
+	f->endpoint[2].fraction = 51;
+	f->probes = (struct sl_prober_stats){
+		.targets = 3, .open = 1, .ok = 90, .failed = 10, .local_errors = 2};
+	f->snap = (struct sl_metrics_snapshot){.version = "0.1.0",
+					       .connected = true,
+					       .generation = 12,
+					       .pushes_active = 12,
+					       .pushes_refused = 1,
+					       .stats = f->mem,
+					       .stats_bytes = f->bytes,
+					       .probes = &f->probes,
+					       .listeners = f->listener,
+					       .listener_cnt = 2,
+					       .services = f->service,
+					       .service_cnt = 1,
+					       .endpoints = f->endpoint,
+					       .endpoint_cnt = 3};
+}
+
+static inline void
+fixture_down(struct fixture *f)
+{
+	munmap(f->mem, f->bytes);
+}
+
+#endif

@@ -1,0 +1,564 @@
+/* metrics: the text line by line over a segment with known contents, and the server by real requests. */
+#include "mgmt/metrics.h"
+#include "tests/mgmt/metrics_fixture.h"
+#include "tests/suite.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static struct fixture f;
+static char *text;
+static size_t text_len;
+
+static void
+render(void)
+{
+	free(text);
+	text = NULL;
+	CU_ASSERT_EQUAL_FATAL(sl_metrics_render(&f.snap, &text, &text_len), 0);
+	CU_ASSERT_EQUAL(strlen(text), text_len);
+}
+
+/* A whole line stands in the text. */
+static bool
+has(const char *line)
+{
+	size_t n = strlen(line);
+
+	for (const char *p = text; (p = strstr(p, line)); p++)
+		if ((p == text || p[-1] == '\n') && p[n] == '\n')
+			return true;
+	printf("missing: %s\n", line);
+	return false;
+}
+
+static double
+value(const char *series)
+{
+	size_t n = strlen(series);
+
+	for (const char *p = text; (p = strstr(p, series)); p++)
+		if ((p == text || p[-1] == '\n') && p[n] == ' ')
+			return atof(p + n);
+	return -1;
+}
+
+/* ---- text ---- */
+
+static void
+every_kind_of_series_has_its_labels_and_sum(void)
+{
+	static const char *const lines[] = {
+		"sluice_build_info{version=\"0.1.0\"} 1",
+		"sluice_dataplane_connected 1",
+		"sluice_generation_active 12",
+		"sluice_pushes_total{outcome=\"refused\"} 1",
+		"sluice_health_probes_total{result=\"local_error\"} 2",
+		"# TYPE sluice_worker_turns_total counter",
+		"sluice_worker_turns_total{worker=\"0\"} 1000",
+		"sluice_worker_turns_total{worker=\"1\"} 1001",
+		"sluice_worker_busy_seconds_total{worker=\"1\"} 1.500000000",
+		"sluice_worker_elapsed_seconds_total{worker=\"1\"} 4.000000000",
+		"# TYPE sluice_worker_flows gauge",
+		"sluice_worker_flows{worker=\"0\"} 7",
+		"sluice_worker_flows_capacity{worker=\"0\"} 1048576",
+		"sluice_worker_generation{worker=\"0\"} 12",
+		"sluice_drops_total{reason=\"ttl\"} 7",
+		"sluice_drops_total{reason=\"tx_full\"} 0",
+		"sluice_port_rx_packets_total{port=\"front\"} 0",
+		"sluice_port_rx_packets_total{port=\"back\"} 10",
+		"sluice_port_tx_full_packets_total{port=\"back\"} 3",
+		"sluice_listener_packets_total{listener=\"web-v4\",address=\"203.0.113.10\",port="
+		"\"80\",protocol=\"tcp\",service=\"web\"} 200",
+		"sluice_listener_packets_total{listener=\"dns-v6\",address=\"2001:db8::10\",port="
+		"\"53\",protocol=\"udp\",service=\"dns\"} 0",
+		"sluice_service_new_flows_total{service=\"web\"} 16",
+		"sluice_service_no_endpoint_total{service=\"web\"} 1",
+		"sluice_endpoint_bytes_total{service=\"web\",endpoint=\"web-1\",address="
+		"\"198.51.100.11:8080\"} 6400",
+		"sluice_endpoint_reply_packets_total{service=\"web\",endpoint=\"web-1\",address="
+		"\"198.51.100.11:8080\"} 40",
+		"sluice_endpoint_flows{service=\"web\",endpoint=\"web-1\",address="
+		"\"198.51.100.11:8080\"} 10",
+		"sluice_endpoint_healthy{service=\"web\",endpoint=\"web-1\",address="
+		"\"198.51.100.11:8080\"} 1",
+		"sluice_endpoint_healthy{service=\"web\",endpoint=\"web-2\",address="
+		"\"[2001:db8::12]:8080\"} 0",
+		"sluice_endpoint_admitted_fraction{service=\"web\",endpoint=\"web-1\",address="
+		"\"198.51.100.11:8080\"} 1.000000000",
+		"sluice_endpoint_admitted_fraction{service=\"web\",endpoint=\"web-2\",address="
+		"\"[2001:db8::12]:8080\"} 0.000000000",
+		"sluice_endpoint_admitted_fraction{service=\"web\",endpoint=\"web-3\",address="
+		"\"2001:db8::13\"} 0.200000000",
+	};
+
+	fixture_up(&f);
+	render();
+	for (size_t i = 0; i < SL_ARRAY_CNT(lines); i++)
+		CU_ASSERT(has(lines[i]));
+	fixture_down(&f);
+}
+
+static void
+every_drop_reason_but_none_has_a_series(void)
+{
+	char line[128];
+
+	fixture_up(&f);
+	for (unsigned r = 0; r < SL_DROP_CNT; r++)
+		sl_stats_worker(f.mem, 1)->drop[r] = 100 + r;
+	sl_stats_worker(f.mem, 0)->drop[SL_DROP_TTL] = 0;
+	render();
+	for (unsigned r = 1; r < SL_DROP_CNT; r++) {
+		snprintf(line, sizeof(line), "sluice_drops_total{reason=\"%s\"} %u",
+			 sl_drop_name(r), 100 + r);
+		CU_ASSERT(has(line));
+	}
+	CU_ASSERT_PTR_NULL(strstr(text, "reason=\"none\""));
+	fixture_down(&f);
+}
+
+static void
+every_family_has_help_and_type_once_and_before_its_samples(void)
+{
+	char family[128] = "", known[200][128];
+	unsigned cnt = 0;
+
+	fixture_up(&f);
+	render();
+	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+		char name[128] = "";
+		if (sscanf(line, "# HELP %127s", family) == 1) {
+			for (unsigned i = 0; i < cnt; i++)
+				CU_ASSERT_STRING_NOT_EQUAL(known[i], family);
+			strcpy(known[cnt++ % 200], family);
+			CU_ASSERT(!strncmp(end + 1, "# TYPE ", 7) &&
+				  !strncmp(end + 8, family, strlen(family)));
+		} else if (line[0] != '#') {
+			sscanf(line, "%127[a-z_]", name);
+			CU_ASSERT(!strncmp(name, family, strlen(family)));
+		}
+	}
+	CU_ASSERT(cnt > 40);
+	fixture_down(&f);
+}
+
+static void
+histograms_count_what_is_below_each_bound(void)
+{
+	static const uint64_t turn_le_ns[] = {256,   512,   1024,  2048,   4096,    8192,
+					      16384, 32768, 65536, 131072, 1048576, 16777216};
+	static const unsigned burst_le[] = {1, 2, 4, 8, 15, 31, 63};
+	char series[128];
+	double last = 0;
+
+	fixture_up(&f);
+	render();
+	for (size_t i = 0; i < SL_ARRAY_CNT(turn_le_ns); i++) {
+		snprintf(series, sizeof(series),
+			 "sluice_worker_turn_seconds_bucket{worker=\"0\",le=\"%.10g\"}",
+			 (double)turn_le_ns[i] / 1e9);
+		double want = 0;
+		for (uint64_t v = 1; v < 1u << 30; v *= 2)
+			want += v < turn_le_ns[i];
+		CU_ASSERT_EQUAL(value(series), want);
+		CU_ASSERT(want >= last);
+		last = want;
+	}
+	CU_ASSERT_EQUAL(value("sluice_worker_turn_seconds_bucket{worker=\"0\",le=\"+Inf\"}"), 30);
+	CU_ASSERT_EQUAL(value("sluice_worker_turn_seconds_count{worker=\"0\"}"), 30);
+	CU_ASSERT(fabs(value("sluice_worker_turn_seconds_sum{worker=\"0\"}") - 1.073741823) < 1e-8);
+	for (size_t i = 0; i < SL_ARRAY_CNT(burst_le); i++) {
+		snprintf(series, sizeof(series),
+			 "sluice_worker_burst_packets_bucket{worker=\"1\",le=\"%u\"}", burst_le[i]);
+		CU_ASSERT_EQUAL(value(series), burst_le[i] + 1); /* values 0 … le */
+	}
+	CU_ASSERT_EQUAL(value("sluice_worker_burst_packets_count{worker=\"1\"}"), 65);
+	fixture_down(&f);
+}
+
+static void
+counters_begin_at_the_baseline_of_their_incarnation(void)
+{
+	const char *bytes = "sluice_endpoint_bytes_total{service=\"web\",endpoint=\"web-1\","
+			    "address=\"198.51.100.11:8080\"}";
+	const char *packets = "sluice_listener_packets_total{listener=\"web-v4\",address="
+			      "\"203.0.113.10\",port=\"80\",protocol=\"tcp\",service=\"web\"}";
+	const char *flows = "sluice_service_new_flows_total{service=\"web\"}";
+
+	fixture_up(&f);
+	CU_ASSERT_EQUAL(sl_metrics_sum_endpoint(f.mem, f.bytes, 40, &f.endpoint[0].base), 0);
+	CU_ASSERT_EQUAL(sl_metrics_sum_listener(f.mem, f.bytes, 3, &f.listener[0].base), 0);
+	CU_ASSERT_EQUAL(sl_metrics_sum_service(f.mem, f.bytes, 2, &f.service[0].base), 0);
+	CU_ASSERT_EQUAL(f.endpoint[0].base.bytes, 6400);
+	render();
+	CU_ASSERT_EQUAL(value(bytes), 0);
+	CU_ASSERT_EQUAL(value(packets), 0);
+	CU_ASSERT_EQUAL(value(flows), 0);
+	sl_stats_endpoints(f.mem, 1)[40].bytes += 11;
+	sl_stats_listeners(f.mem, 0)[3].packets += 12;
+	sl_stats_services(f.mem, 0)[2].new_flows += 13;
+	render();
+	CU_ASSERT_EQUAL(value(bytes), 11);
+	CU_ASSERT_EQUAL(value(packets), 12);
+	CU_ASSERT_EQUAL(value(flows), 13);
+	f.endpoint[0].base.bytes = 1u << 30; /* of another boot */
+	render();
+	CU_ASSERT_EQUAL(value(bytes), 0);
+	fixture_down(&f);
+}
+
+static void
+label_values_are_escaped(void)
+{
+	fixture_up(&f);
+	f.service[0].name = "a\"b\\c\nd";
+	render();
+	CU_ASSERT(has("sluice_service_new_flows_total{service=\"a\\\"b\\\\c\\nd\"} 16"));
+	fixture_down(&f);
+}
+
+static void
+states_are_given_without_a_dataplane(void)
+{
+	fixture_up(&f);
+	f.snap.stats = NULL;
+	f.snap.connected = false;
+	f.endpoint[0].drain = true;
+	render();
+	CU_ASSERT(has("sluice_dataplane_connected 0"));
+	CU_ASSERT(has("sluice_endpoint_healthy{service=\"web\",endpoint=\"web-1\",address="
+		      "\"198.51.100.11:8080\"} 1"));
+	CU_ASSERT(has("sluice_endpoint_admitted_fraction{service=\"web\",endpoint=\"web-1\","
+		      "address=\"198.51.100.11:8080\"} 0.000000000"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_worker"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_endpoint_packets"));
+	fixture_down(&f);
+}
+
+static void
+lying_segments_and_slots_are_refused(void)
+{
+	struct sl_stats_head *h, good;
+	struct sl_stats_endpoint sum;
+	char *t = NULL;
+	size_t n;
+
+	fixture_up(&f);
+	h = f.mem;
+	good = *h;
+	CU_ASSERT_EQUAL(sl_metrics_sum_endpoint(f.mem, f.bytes, SL_MAX_ENDPOINTS, &sum), -EINVAL);
+	f.endpoint[1].slot = SL_MAX_ENDPOINTS;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.endpoint[1].slot = 41;
+	f.snap.stats_bytes = f.bytes - 1;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.snap.stats_bytes = 8;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.snap.stats_bytes = f.bytes;
+	h->worker_cnt = 3;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	*h = good;
+	h->endpoint_off += 8;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	CU_ASSERT_EQUAL(sl_metrics_sum_endpoint(f.mem, f.bytes, 0, &sum), -EINVAL);
+	*h = good;
+	memset(h->port_name[0], '"', SL_NAME_MAX);
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	CU_ASSERT_PTR_NULL(t);
+	fixture_down(&f);
+}
+
+static void
+ten_thousand_endpoints_are_rendered_whole(void)
+{
+	enum { CNT = 10000 };
+	static char name[CNT][16];
+	struct sl_metrics_endpoint *e = calloc(CNT, sizeof(*e));
+	unsigned lines = 0;
+
+	fixture_up(&f);
+	for (unsigned i = 0; i < CNT; i++) {
+		snprintf(name[i], sizeof(name[i]), "e-%u", i);
+		e[i] = f.endpoint[0];
+		e[i].name = name[i];
+		e[i].slot = i;
+	}
+	f.snap.endpoints = e;
+	f.snap.endpoint_cnt = CNT;
+	render();
+	for (char *p = text; (p = strstr(p, "\nsluice_endpoint_packets_total{")); p++)
+		lines++;
+	CU_ASSERT_EQUAL(lines, CNT);
+	free(e);
+	fixture_down(&f);
+}
+
+/* ---- server ---- */
+
+static uv_loop_t loop;
+static int provider_rc;
+
+static int
+provide(void *ctx, struct sl_metrics_snapshot *ret)
+{
+	*ret = ((struct fixture *)ctx)->snap;
+	return provider_rc;
+}
+
+static struct sl_metrics *
+up(const char *where)
+{
+	struct sl_metrics *m = NULL;
+	struct sl_diag d = {0};
+
+	fixture_up(&f);
+	provider_rc = 0;
+	uv_loop_init(&loop);
+	int rc = sl_metrics_start(&loop, where, provide, &f, &d, &m);
+	if (rc)
+		printf("%s\n", d.cnt ? d.items[0].text : "no text");
+	sl_diag_fini(&d);
+	CU_ASSERT_EQUAL_FATAL(rc, 0);
+	return m;
+}
+
+static void
+down(struct sl_metrics *m)
+{
+	sl_metrics_stop(m);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
+	fixture_down(&f);
+}
+
+static int
+dial(uint16_t port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET,
+				 .sin_port = htons(port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_EQUAL_FATAL(connect(s, (struct sockaddr *)&in, sizeof(in)), 0);
+	return s;
+}
+
+static int
+dial_unix(const char *path)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	CU_ASSERT_EQUAL_FATAL(connect(s, (struct sockaddr *)&un, sizeof(un)), 0);
+	return s;
+}
+
+/* Sends the request and runs the loop until the server closes; gives the whole answer. */
+static const char *
+talk(int s, const char *request)
+{
+	static char buf[4 << 20];
+	size_t n = 0;
+	uint64_t end = uv_hrtime() + 4000000000ull;
+
+	CU_ASSERT_EQUAL(send(s, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+	while (uv_hrtime() < end) {
+		ssize_t r = recv(s, buf + n, sizeof(buf) - 1 - n, MSG_DONTWAIT);
+		if (r == 0 || (r < 0 && errno != EAGAIN))
+			break;
+		if (r > 0) {
+			n += (size_t)r;
+			continue;
+		}
+		struct pollfd p[2] = {{s, POLLIN, 0}, {uv_backend_fd(&loop), POLLIN, 0}};
+		int wait = uv_backend_timeout(&loop);
+		poll(p, 2, wait < 0 || wait > 1000 ? 1000 : wait);
+		uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	CU_ASSERT(uv_hrtime() < end);
+	close(s);
+	buf[n] = 0;
+	return buf;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+static void
+metrics_and_healthz_are_served_and_nothing_else(void)
+{
+	static const struct {
+		const char *request, *begins, *holds;
+	} rows[] = {
+		{GET("/metrics"), "HTTP/1.1 200 ", "\nsluice_generation_active 12\n"},
+		{GET("/metrics"), "HTTP/1.1 200 ", "Content-Type: text/plain; version=0.0.4"},
+		{GET("/metrics?a=b"), "HTTP/1.1 200 ", "sluice_drops_total"},
+		{GET("/healthz"), "HTTP/1.1 200 ", "\r\n\r\nok\n"},
+		{GET("/"), "HTTP/1.1 404 ", "only /metrics"},
+		{GET("/metrics/"), "HTTP/1.1 404 ", "only /metrics"},
+		{"POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: "
+		 "0\r\n\r\n",
+		 "HTTP/1.1 405 ", "Allow: GET"},
+		{"DELETE /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		 "HTTP/1.1 405 ", "Allow: GET"},
+		{"GARBAGE\r\n\r\n", "", ""}, /* whatever: it ends, and the next one is served */
+		{GET("/healthz"), "HTTP/1.1 200 ", "\r\n\r\nok\n"},
+	};
+	struct sl_metrics *m = up("127.0.0.1:0");
+
+	for (size_t i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		const char *a = talk(dial(sl_metrics_port(m)), rows[i].request);
+		if (strncmp(a, rows[i].begins, strlen(rows[i].begins)) ||
+		    !strstr(a, rows[i].holds)) {
+			printf("row %zu: %.200s\n", i, a);
+			CU_FAIL("row");
+		}
+	}
+	down(m);
+}
+
+static void
+unavailable_figures_are_a_503(void)
+{
+	struct sl_metrics *m = up("127.0.0.1:0");
+
+	f.snap.connected = false;
+	CU_ASSERT(!strncmp(talk(dial(sl_metrics_port(m)), GET("/healthz")), "HTTP/1.1 503", 12));
+	provider_rc = -ENOMEM;
+	CU_ASSERT(!strncmp(talk(dial(sl_metrics_port(m)), GET("/metrics")), "HTTP/1.1 503", 12));
+	down(m);
+}
+
+static void
+silent_clients_do_not_keep_others_out_nor_their_descriptors(void)
+{
+	struct sl_metrics *m = up("127.0.0.1:0");
+	int idle[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		idle[i] = dial(sl_metrics_port(m));
+		(void)!send(idle[i], "GET /met", 8, MSG_NOSIGNAL);
+	}
+	for (unsigned i = 0; i < 30; i++)
+		CU_ASSERT(!strncmp(talk(dial(sl_metrics_port(m)), GET("/healthz")), "HTTP/1.1 200",
+				   12));
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	CU_ASSERT(n < 30);
+	for (unsigned i = 0; i < 4; i++)
+		close(idle[i]);
+	down(m);
+}
+
+static void
+unix_socket_is_made_replaced_when_stale_and_removed(void)
+{
+	char dir[] = "/tmp/sluice-metrics-XXXXXX", where[64];
+	struct stat st;
+	struct sl_diag d = {0};
+	struct sl_metrics *m, *second = NULL;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	snprintf(where, sizeof(where), "unix:%s/m", dir);
+	/* left behind: bound, never removed */
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	strcpy(un.sun_path, where + 5);
+	int stale = socket(AF_UNIX, SOCK_STREAM, 0);
+	CU_ASSERT_EQUAL(bind(stale, (struct sockaddr *)&un, sizeof(un)), 0);
+	close(stale);
+
+	m = up(where);
+	CU_ASSERT_EQUAL(sl_metrics_port(m), 0);
+	CU_ASSERT_EQUAL(stat(where + 5, &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0660);
+	CU_ASSERT_PTR_NOT_NULL(strstr(talk(dial_unix(where + 5), GET("/metrics")), "sluice_drops"));
+	CU_ASSERT_EQUAL(sl_metrics_start(&loop, where, provide, &f, &d, &second), -EADDRINUSE);
+	CU_ASSERT_EQUAL(d.cnt, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(talk(dial_unix(where + 5), GET("/healthz")), "ok\n"));
+	down(m);
+	CU_ASSERT_EQUAL(stat(where + 5, &st), -1);
+	sl_diag_fini(&d);
+	unlink(where + 5);
+	rmdir(dir);
+}
+
+static void
+addresses_that_are_not_loopback_are_refused_with_a_hint(void)
+{
+	static const char *const bad[] = {
+		"",
+		"9900",
+		"127.0.0.1",
+		"0.0.0.0:9900",
+		"192.0.2.1:9900",
+		"[::]:9900",
+		"::1:9900",
+		"[127.0.0.1]:80",
+		"127.0.0.1:",
+		"127.0.0.1:65536",
+		"127.0.0.1:x",
+		"127.0.0.1:-1",
+		"localhost:9900",
+		"unix:",
+		"unix:relative",
+		"[::1:9900",
+		"127.0.0.1:+80",
+		"[]:9900",
+	};
+	struct sl_metrics *m = NULL;
+
+	uv_loop_init(&loop);
+	for (size_t i = 0; i < SL_ARRAY_CNT(bad); i++) {
+		struct sl_diag d = {0};
+		int rc = sl_metrics_start(&loop, bad[i], provide, &f, &d, &m);
+		if (rc != -EINVAL || d.cnt != 1 || !d.items[0].hint)
+			printf("\"%s\": %d\n", bad[i], rc);
+		CU_ASSERT_EQUAL(rc, -EINVAL);
+		CU_ASSERT_EQUAL(d.cnt, 1);
+		sl_diag_fini(&d);
+	}
+	CU_ASSERT_PTR_NULL(m);
+	CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
+}
+
+static void
+port_in_use_is_said(void)
+{
+	struct sl_metrics *m = up("[::1]:0"), *second = NULL;
+	struct sl_diag d = {0};
+	char where[32];
+
+	snprintf(where, sizeof(where), "[::1]:%u", sl_metrics_port(m));
+	CU_ASSERT_EQUAL(sl_metrics_start(&loop, where, provide, &f, &d, &second), -EADDRINUSE);
+	CU_ASSERT_EQUAL_FATAL(d.cnt, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(d.items[0].text, where));
+	CU_ASSERT_PTR_NOT_NULL(d.items[0].hint);
+	sl_diag_fini(&d);
+	down(m);
+}
+
+SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
+	 SL_TEST(every_drop_reason_but_none_has_a_series),
+	 SL_TEST(every_family_has_help_and_type_once_and_before_its_samples),
+	 SL_TEST(histograms_count_what_is_below_each_bound),
+	 SL_TEST(counters_begin_at_the_baseline_of_their_incarnation),
+	 SL_TEST(label_values_are_escaped), SL_TEST(states_are_given_without_a_dataplane),
+	 SL_TEST(lying_segments_and_slots_are_refused),
+	 SL_TEST(ten_thousand_endpoints_are_rendered_whole),
+	 SL_TEST(metrics_and_healthz_are_served_and_nothing_else),
+	 SL_TEST(unavailable_figures_are_a_503),
+	 SL_TEST(silent_clients_do_not_keep_others_out_nor_their_descriptors),
+	 SL_TEST(unix_socket_is_made_replaced_when_stale_and_removed),
+	 SL_TEST(addresses_that_are_not_loopback_are_refused_with_a_hint),
+	 SL_TEST(port_in_use_is_said))
