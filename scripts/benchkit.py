@@ -19,6 +19,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("SLUICE_BUILD", os.path.join(TOP, "build"))
 HUGE = "/proc/sys/vm/nr_hugepages"
+CPUS = os.sched_getaffinity(0)  # of a process under test; the script confines itself
 WARM_S = 0.15  # of a slice, not counted: caches and branch predictors were the other's
 
 
@@ -123,7 +124,8 @@ class Process:
         self.name, self.workers = name, workers
         self.log = work.file(name + ".log")
         with open(self.log, "wb") as out:
-            self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
+            self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
+                                      preexec_fn=lambda: os.sched_setaffinity(0, CPUS))
         work.undo.append(self.kill)
         self.paused = False
 
@@ -248,7 +250,7 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
         exe = os.path.join(BUILD, "dataplane", "sluice-dataplane")
         if not os.path.exists(exe):
             raise Unavailable(f"{exe} is not there")
-        super().__init__(work, "sluice-dataplane", [exe, boot], workers)
+        super().__init__(work, "sluice-dataplane", [exe, "-c", boot], workers)
         self.wait("control socket", lambda: os.path.exists(self.control), 60)
         self.drive = subprocess.Popen([os.path.join(BUILD, "tests", "bench", "bench_drive"), self.control],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -261,7 +263,9 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
             raise Unavailable("bench_drive ended")
         v = json.loads(line)
         if "error" in v:
-            raise Unavailable("; ".join([v["error"]] + v.get("reasons", [])))
+            reasons = v.get("reasons", [])
+            more = [f"and {len(reasons) - 2} more"] if len(reasons) > 2 else []
+            raise Unavailable("; ".join([v["error"]] + reasons[:2] + more))
         return v
 
     def ask(self, command):
