@@ -11,7 +11,8 @@
  *     main_cpu = 0;                            # left out: the first CPU without a worker, or else the first
  *     memory = { hugepages = "auto"; size_mb = 512; };   # auto | require | never
  *     buffers = 16384;                         # packet buffers
- *     mbuf_data = 2048;                        # bytes of a frame in a buffer
+ *     mbuf_data = 2048;                        # bytes of a frame in a buffer; below 1518 (least 256)
+ *                                              # only for small packets, to measure with many of them
  *     flows = 1048576;                         # capacity of each worker's flow table
  *     power = "poll";                          # poll | adaptive
  *     rss_key = "…80 hex digits…";             # tests only; left out: random at each boot

@@ -37,7 +37,7 @@ struct sl_io {
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
 	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
 	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);
-	/* alloc gives a buffer with room for 2,048 bytes, or NULL; *ret_data its first byte. */
+	/* alloc gives a buffer with room for 256 bytes at least, or NULL; *ret_data its first byte. */
 	void *(*alloc)(void *ctx, uint8_t **ret_data);
 	void (*free)(void *ctx, void *const *bufs, unsigned n);
 	void *ctx;
