@@ -1,0 +1,369 @@
+/* From OFFER to VERDICT over a socket pair, with real objects; the test itself is the worker: it reports quiescent
+ * states when it says so. */
+#include "dataplane/publish.h"
+#include "tests/dataplane/image_build.h"
+#include "tests/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <rte_rcu_qsbr.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+static const struct sl_test_endpoint eps[] = {{.addr = "10.0.0.11:80"}, {.addr = "10.0.0.12:80"}};
+static const struct sl_test_endpoint more[] = {
+	{.addr = "10.0.0.11:80"}, {.addr = "10.0.0.12:80"}, {.addr = "10.0.0.13:80"}};
+static const struct sl_test_address addresses[] = {{"p0", "10.0.0.1/24"}, {0}};
+static const struct sl_test_listener listeners[] = {{.addr = "203.0.113.10:80", .service = "web"},
+						    {0}};
+static const struct sl_test_service web[] = {{.name = "web", .endpoints = eps, .endpoint_cnt = 2},
+					     {0}};
+static const struct sl_test_service web3[] = {{.name = "web", .endpoints = more, .endpoint_cnt = 3},
+					      {0}};
+
+struct rig {
+	struct sl_lcore_shared shared;
+	struct sl_publish *publish;
+	struct sl_ctl_server *server;
+	int sock;
+	struct sl_test_image image[2]; /* two endpoints, three */
+};
+
+static int
+no_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
+{
+	(void)ctx, (void)ask, (void)ret_why;
+	return -1;
+}
+
+static void
+ctx_log(void *ctx, const char *line)
+{
+	(void)ctx, (void)line;
+}
+
+static void
+no_log(const char *line)
+{
+	(void)line;
+}
+
+static struct rig *
+rig_up(void)
+{
+	struct rig *r = aligned_alloc(64, (sizeof(*r) + 63) & ~(size_t)63);
+	struct sl_view_ports ports = {2, {"p0", "p1"}};
+	struct sl_test_conf conf = {
+		.addresses = addresses, .services = web, .listeners = listeners};
+	int pair[2];
+
+	memset(r, 0, sizeof(*r));
+	sl_test_image_build(&conf, &r->image[0]);
+	conf.services = web3;
+	sl_test_image_build(&conf, &r->image[1]);
+	sl_clock_init(&r->shared.clock, 2000000000);
+	r->shared.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
+	rte_rcu_qsbr_init(r->shared.qsbr, 1);
+	rte_rcu_qsbr_thread_register(r->shared.qsbr, 0);
+	rte_rcu_qsbr_thread_online(r->shared.qsbr, 0);
+	if (sl_publish_create(&ports, &r->shared, no_log, &r->publish))
+		abort();
+	struct sl_ctl_server_conf sc = {
+		.state_fd = 0,
+		.stats_fd = 0,
+		.ops = {sl_publish_active, sl_publish_offer, sl_publish_object, sl_publish_drop,
+			no_explain, ctx_log, r->publish},
+	};
+	if (sl_ctl_server_create(&sc, NULL, &r->server) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+		abort();
+	sl_publish_attach(r->publish, r->server);
+	sl_ctl_server_attach(r->server, pair[0]);
+	r->sock = pair[1];
+	return r;
+}
+
+static void
+rig_down(struct rig *r)
+{
+	sl_ctl_server_destroy(r->server);
+	sl_publish_destroy(r->publish);
+	close(r->sock);
+	free(r->shared.qsbr);
+	sl_test_image_free(&r->image[0]);
+	sl_test_image_free(&r->image[1]);
+	free(r);
+}
+
+static _Alignas(8) uint8_t buf[SL_CTL_MSG_MAX];
+
+/* The next message when it is of that type; NULL when it is another or there is none. */
+static void *
+next(struct rig *r, enum sl_ctl_type type)
+{
+	int fds[2];
+	unsigned cnt;
+	long n = sl_ctl_recv(r->sock, buf, fds, &cnt);
+
+	while (n > 0 && cnt > 0)
+		close(fds[--cnt]);
+	return n > 0 && ((struct sl_ctl_head *)buf)->type == type ? buf : NULL;
+}
+
+static bool
+verdict(struct rig *r, uint64_t generation, enum sl_ctl_outcome outcome)
+{
+	const struct sl_ctl_verdict *v = next(r, SL_CTL_VERDICT);
+
+	return v && v->generation == generation && v->outcome == outcome;
+}
+
+static void
+send_fd(struct rig *r, void *msg, enum sl_ctl_type type, size_t bytes, const struct sl_object *o,
+	bool sealed)
+{
+	int fd = -1;
+
+	sl_ctl_init(msg, type, bytes, 1);
+	if (o) {
+		fd = memfd_create("object", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (fd < 0 || write(fd, o->bytes, o->size) != (ssize_t)o->size)
+			abort();
+		if (sealed)
+			fcntl(fd, F_ADD_SEALS,
+			      F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	}
+	if (sl_ctl_send(r->sock, msg, bytes, &fd, o ? 1 : 0))
+		abort();
+	if (fd >= 0)
+		close(fd);
+	sl_ctl_server_turn(r->server);
+}
+
+static void
+say_hello(struct rig *r)
+{
+	struct sl_ctl_hello m = {.image_version = SL_IMAGE_VERSION};
+
+	send_fd(r, &m, SL_CTL_HELLO, sizeof(m), NULL, false);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WELCOME));
+}
+
+static void
+offer(struct rig *r, unsigned image, uint64_t generation)
+{
+	struct sl_ctl_offer m = {.generation = generation, .root = r->image[image].root_id};
+
+	send_fd(r, &m, SL_CTL_OFFER, sizeof(m), &r->image[image].root, true);
+}
+
+static void
+object(struct rig *r, unsigned image, uint64_t generation, uint32_t ref, bool sealed)
+{
+	struct sl_ctl_object m = {.generation = generation, .ref = ref};
+
+	send_fd(r, &m, SL_CTL_OBJECT, sizeof(m), &r->image[image].objs[ref], sealed);
+}
+
+/* Offers and sends what is wanted; how many objects that was. */
+static unsigned
+push(struct rig *r, unsigned image, uint64_t generation)
+{
+	offer(r, image, generation);
+	const struct sl_ctl_want *w = next(r, SL_CTL_WANT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+	CU_ASSERT_EQUAL(w->generation, generation);
+	unsigned cnt = w->cnt;
+	uint32_t refs[8];
+	CU_ASSERT_FATAL(cnt <= 8);
+	memcpy(refs, w->ref, cnt * sizeof(refs[0]));
+	for (unsigned i = 0; i < cnt; i++)
+		object(r, image, generation, refs[i], true);
+	return cnt;
+}
+
+/* A turn of the worker. */
+static const struct sl_view *
+worker_turn(struct rig *r)
+{
+	const struct sl_view *v = atomic_load_explicit(&r->shared.view, memory_order_acquire);
+
+	rte_rcu_qsbr_quiescent(r->shared.qsbr, 0);
+	sl_publish_turn(r->publish);
+	return v;
+}
+
+static void
+first_push(struct rig *r)
+{
+	say_hello(r);
+	CU_ASSERT_EQUAL(push(r, 0, 1), 3);
+	worker_turn(r);
+	CU_ASSERT_TRUE_FATAL(verdict(r, 1, SL_CTL_ACTIVE));
+}
+
+/* ---- claims ---- */
+
+static void
+active_is_said_only_after_the_worker_was_quiescent(void)
+{
+	struct rig *r = rig_up();
+
+	say_hello(r);
+	CU_ASSERT_EQUAL(push(r, 0, 1), 3);
+	CU_ASSERT_PTR_NOT_NULL(atomic_load(&r->shared.view));
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), 1);
+	CU_ASSERT_PTR_NULL(next(r, SL_CTL_VERDICT));
+	CU_ASSERT_PTR_NOT_NULL(worker_turn(r));
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(((struct sl_ctl_verdict *)buf)->live, 1);
+	CU_ASSERT_TRUE(((struct sl_ctl_verdict *)buf)->swap_ns > 0);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	CU_ASSERT_EQUAL(sl_publish_view(r->publish)->generation, 1);
+	rig_down(r);
+}
+
+static void
+a_sleeping_worker_is_not_waited_for(void)
+{
+	struct rig *r = rig_up();
+
+	say_hello(r);
+	rte_rcu_qsbr_thread_offline(r->shared.qsbr, 0);
+	push(r, 0, 1);
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+static void
+a_second_push_sends_only_what_changed(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	CU_ASSERT_EQUAL(push(r, 1, 2), 1); /* the service; network and listeners are held */
+	CU_ASSERT_EQUAL(worker_turn(r)->generation, 2);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(((struct sl_ctl_verdict *)buf)->live, 1);
+	rig_down(r);
+}
+
+static void
+the_old_view_stays_while_a_worker_may_see_it_or_holds_it(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	struct sl_view *old = (struct sl_view *)(uintptr_t)sl_publish_view(r->publish);
+	sl_view_pin(old, 0);
+	push(r, 1, 2);
+	CU_ASSERT_EQUAL(old->generation, 1); /* not quiescent yet: ASan would tell */
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(((struct sl_ctl_verdict *)buf)->live, 2);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), 10);
+	CU_ASSERT_EQUAL(old->generation, 1);
+	sl_view_unpin(old, 0);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	rig_down(r);
+}
+
+static void
+offering_the_active_root_is_active_at_once(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	offer(r, 0, 2);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+static void
+an_offer_replaces_one_that_is_open(void)
+{
+	struct rig *r = rig_up();
+
+	say_hello(r);
+	offer(r, 0, 1);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	object(r, 0, 1, 0, true);
+	offer(r, 1, 2);
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_SUPERSEDED));
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	object(r, 0, 1, 1, true); /* was on its way: no mistake */
+	for (uint32_t i = 0; i < 3; i++)
+		object(r, 1, 2, i, true);
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+static void
+every_refusal_has_a_reason_and_leaves_the_active_one(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	offer(r, 1, 2);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	object(r, 1, 2, 2, false); /* unsealed */
+	const struct sl_ctl_reason *why = next(r, SL_CTL_REASON);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(why);
+	CU_ASSERT_PTR_NOT_NULL(memmem(why + 1, why->text_len, "not sealed", 10));
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
+
+	offer(r, 1, 1); /* not a later number */
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_REFUSED));
+
+	offer(r, 1, 2);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	object(r, 1, 2, 0, true); /* not wanted */
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
+
+	((uint8_t *)sl_test_bytes(&r->image[1].objs[2]))[40] ^= 1; /* another sum */
+	offer(r, 1, 3);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	object(r, 1, 3, 2, true);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	while (!verdict(r, 3, SL_CTL_REFUSED))
+		CU_ASSERT_EQUAL_FATAL(((struct sl_ctl_head *)buf)->type, SL_CTL_REASON);
+	CU_ASSERT_EQUAL(worker_turn(r)->generation, 1);
+	CU_ASSERT_EQUAL(sl_publish_view(r->publish)->generation, 1);
+	rig_down(r);
+}
+
+static void
+an_open_offer_goes_with_the_daemon(void)
+{
+	struct rig *r = rig_up();
+	int pair[2];
+
+	first_push(r);
+	offer(r, 1, 2);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	close(r->sock);
+	sl_ctl_server_turn(r->server);
+	CU_ASSERT_EQUAL(sl_publish_view(r->publish)->generation, 1);
+	CU_ASSERT_EQUAL_FATAL(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	sl_ctl_server_attach(r->server, pair[0]);
+	r->sock = pair[1];
+	say_hello(r);
+	CU_ASSERT_EQUAL(push(r, 1, 2), 1); /* begins anew: no "superseded" before WANT */
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
+	 SL_TEST(a_sleeping_worker_is_not_waited_for),
+	 SL_TEST(a_second_push_sends_only_what_changed),
+	 SL_TEST(the_old_view_stays_while_a_worker_may_see_it_or_holds_it),
+	 SL_TEST(offering_the_active_root_is_active_at_once),
+	 SL_TEST(an_offer_replaces_one_that_is_open),
+	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),
+	 SL_TEST(an_open_offer_goes_with_the_daemon))
