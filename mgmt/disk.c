@@ -47,6 +47,23 @@ sync_parent(const char *path)
 }
 
 int
+sl_disk_create(const char *path, const void *bytes, size_t len, struct sl_diag *diag)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fail(diag, path, "cannot create");
+	bool bad = write_all(fd, bytes, len) || fsync(fd);
+	int err = errno;
+	close(fd);
+	errno = err;
+	if (!bad)
+		return 0;
+	int ret = fail(diag, path, "cannot write");
+	unlink(path);
+	return ret;
+}
+
+int
 sl_disk_write(const char *path, const void *bytes, size_t len, struct sl_diag *diag)
 {
 	char tmp[4096];
@@ -55,19 +72,15 @@ sl_disk_write(const char *path, const void *bytes, size_t len, struct sl_diag *d
 		errno = ENAMETOOLONG;
 		return fail(diag, path, "cannot write");
 	}
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return fail(diag, tmp, "cannot create");
-	bool bad = write_all(fd, bytes, len) || fsync(fd);
-	int err = errno;
-	close(fd);
-	errno = err;
-	if (bad || rename(tmp, path)) {
-		int ret = fail(diag, path, "cannot write");
+	int ret = sl_disk_create(tmp, bytes, len, diag);
+	if (ret)
+		return ret;
+	if (rename(tmp, path)) {
+		ret = fail(diag, path, "cannot rename to");
 		unlink(tmp);
 		return ret;
 	}
-	int ret = sync_parent(path);
+	ret = sync_parent(path);
 	if (ret)
 		sl_diag_add(diag, path, 0, NULL, NULL, "cannot sync its directory: %s",
 			    strerror(-ret));

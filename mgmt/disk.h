@@ -11,6 +11,10 @@
 /* sl_disk_write replaces path: a new file beside it, fsync, rename, fsync of the directory. */
 int sl_disk_write(const char *path, const void *bytes, size_t len, struct sl_diag *diag);
 
+/* sl_disk_create writes and syncs a file in a directory that nobody reads yet: no rename, and syncing the
+ * directory is left to the caller. */
+int sl_disk_create(const char *path, const void *bytes, size_t len, struct sl_diag *diag);
+
 /* sl_disk_read reads a whole regular file of at most max bytes; *ret_text is malloc'ed and terminated.
  * -ENOENT adds nothing to diag: a file that may be absent is the caller's business. */
 int sl_disk_read(const char *path, size_t max, char **ret_text, size_t *ret_len,

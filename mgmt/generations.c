@@ -227,11 +227,13 @@ sl_generations_write(const char *dir, struct sl_generation_meta *m, const char *
 	remove_dir(tmp);
 	int err = sl_disk_mkdir(tmp, diag);
 	if (!err)
-		err = sl_disk_write(path_of(path, dir, m->number, ".tmp/table.conf"), text, len,
-				    diag);
+		err = sl_disk_create(path_of(path, dir, m->number, ".tmp/table.conf"), text, len,
+				     diag);
 	if (!err)
-		err = sl_disk_write(path_of(path, dir, m->number, ".tmp/meta.json"), meta,
-				    strlen(meta), diag);
+		err = sl_disk_create(path_of(path, dir, m->number, ".tmp/meta.json"), meta,
+				     strlen(meta), diag);
+	if (!err)
+		err = sl_disk_sync_dir(tmp);
 	free(meta);
 	if (!err && rename(tmp, path_of(path, dir, m->number, ""))) {
 		err = -errno;

@@ -200,25 +200,34 @@ drop_start(struct sl_tables *t)
 	t->start = NULL;
 }
 
-/* next becomes active: slots first, then the mark, so that a cut between them only repeats the offer. */
-static void
+/* next becomes active, in memory; the table before it, for settle. */
+static struct sl_table *
 activate(struct sl_tables *t)
 {
 	struct sl_table *tab = t->next, *old = t->active;
-	struct sl_diag diag = {0};
 
-	sl_table_save_slots(t->c.state_dir, tab->number, &tab->map, &diag);
-	sl_generations_mark(t->generations, tab->number, SL_GENERATION_ACTIVE, NULL, &diag);
-	say_diag(t, &diag);
 	if (sl_oper_place(t->c.oper, tab->conf, &tab->map, uv_now(t->c.loop)))
 		say(t, "out of memory: endpoint states are those of the previous generation");
 	t->active = tab;
 	t->next = NULL;
 	t->running = tab->number;
+	t->c.activated(t->c.ctx);
+	return old;
+}
+
+/* The same on disk.  Slots first, then the mark; whoever waits has been answered before, because a cut
+ * anywhere in here only means that a pending generation is offered again, with the same bytes. */
+static void
+settle(struct sl_tables *t, struct sl_table *old)
+{
+	struct sl_diag diag = {0};
+
+	sl_table_save_slots(t->c.state_dir, t->active->number, &t->active->map, &diag);
+	sl_generations_mark(t->generations, t->active->number, SL_GENERATION_ACTIVE, NULL, &diag);
+	say_diag(t, &diag);
 	drop_start(t);
 	sl_table_destroy(old);
-	sl_generations_prune(t->generations, tab->number);
-	t->c.activated(t->c.ctx);
+	sl_generations_prune(t->generations, t->active->number);
 }
 
 /* A dataplane whose generation is not below ours wants a larger number: the same table, written again. */
@@ -282,7 +291,7 @@ offer_current(struct sl_tables *t)
 	say(t, "the dataplane already runs generation %" PRIu64, tab->number);
 	if (tab == t->next) { /* its verdict was lost with the previous link */
 		audit(t, NULL, tab, "active", NULL);
-		activate(t);
+		settle(t, activate(t));
 	}
 }
 
@@ -420,13 +429,17 @@ sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
 		    tab->number, (double)v->check_ns / 1e6, (double)v->build_ns / 1e6,
 		    (double)v->swap_ns / 1e6);
 		t->running = tab->number;
-		if (tab == t->next) {
+		bool fresh = tab == t->next;
+		struct sl_table *old = NULL;
+		if (fresh) {
 			t->count_active++;
 			audit(t, p, tab, "active", NULL);
-			activate(t);
+			old = activate(t);
 		}
 		if (p)
 			finish(t, SL_PUSH_ACTIVE, tab, previous, v, NULL);
+		if (fresh)
+			settle(t, old);
 		run_next(t);
 		return;
 	}
