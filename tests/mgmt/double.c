@@ -129,6 +129,9 @@ take_offer(struct double_dp *d, const struct sl_ctl_offer *m, int fd)
 	struct sl_obj_id id;
 
 	d->offers++;
+	d->drained_at_offer = 0;
+	for (uint32_t i = 0; i < SL_MAX_ENDPOINTS; i++)
+		d->drained_at_offer += sl_state_flags(d->state->slot[i].admin) == SL_ST_DRAIN;
 	d->offered = m->generation;
 	d->offered_root = m->root;
 	d->missing = d->ref_cnt = 0;

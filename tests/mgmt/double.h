@@ -41,6 +41,7 @@ struct double_dp {
 	/* what it saw */
 	unsigned hellos, offers, objects, bad; /* bad: objects that fail a check */
 	struct sl_ctl_explain asked;
+	unsigned drained_at_offer; /* words that said so when the last offer came */
 	/* the open offer */
 	uint64_t offered;
 	struct sl_obj_id offered_root;

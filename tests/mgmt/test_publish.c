@@ -143,6 +143,22 @@ a_dataplane_that_leaves_in_between_gets_the_offer_again(void)
 }
 
 static void
+a_drained_name_comes_back_drained_before_its_table(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 3));
+	json_decref(fixture_ask(&f, json_pack("{s:s, s:s, s:s}", "verb", "drain", "service", "web",
+					      "endpoint", "web-3")));
+	json_decref(fixture_push(&f, 2));
+	f.dp.state->slot[2].admin = 0; /* whatever is left of it */
+	json_decref(fixture_push(&f, 3));
+	CU_ASSERT(f.dp.drained_at_offer == 1);
+	fixture_close(&f);
+}
+
+static void
 a_restarted_daemon_makes_the_same_bytes(void)
 {
 	fixture_open(&f);
@@ -333,6 +349,7 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
 	 SL_TEST(a_new_dataplane_gets_table_and_words_again),
 	 SL_TEST(a_dataplane_that_leaves_in_between_gets_the_offer_again),
+	 SL_TEST(a_drained_name_comes_back_drained_before_its_table),
 	 SL_TEST(a_restarted_daemon_makes_the_same_bytes),
 	 SL_TEST(numbers_rise_above_what_the_dataplane_has_seen),
 	 SL_TEST(rollback_makes_a_new_generation_of_old_text),
