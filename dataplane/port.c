@@ -59,14 +59,15 @@ say(const struct sl_port_set *set, const char *fmt, ...)
 
 /* ---- what drivers say ---- */
 
-/* DPDK's log, libxdp's and libbpf's, line by line: while a port comes up the last line is kept as the reason
- * of a failure; at other times lines go to our log. */
+/* DPDK's log, line by line: while a port comes up the first line, which is nearest to the cause, is kept as the
+ * reason of a failure; at other times lines go to our log. */
 static struct {
 	sl_port_log_fn *log;
 	bool keep;
 	char line[256];
 	size_t len;
-	char last[256];
+	char first[256];
+	char xdp[256]; /* libxdp's or libbpf's last: they have warnings on every success */
 } heard;
 
 static void
@@ -74,8 +75,10 @@ hear_line(void)
 {
 	heard.line[heard.len] = 0;
 	heard.len = 0;
-	if (heard.keep)
-		memcpy(heard.last, heard.line, sizeof(heard.last));
+	if (heard.keep && !heard.first[0])
+		memcpy(heard.first, heard.line, sizeof(heard.first));
+	else if (heard.keep)
+		return;
 	else if (heard.log && heard.line[0])
 		heard.log(heard.line);
 }
@@ -92,15 +95,13 @@ hear(void *cookie, const char *buf, size_t n)
 	return (ssize_t)n;
 }
 
-/* libxdp warns of what it then does another way, so only a failing attempt makes its words known. */
 static int __attribute__((format(printf, 2, 0))) hear_xdp(int level, const char *fmt, va_list ap)
 {
-	char text[256];
-	int n = vsnprintf(text, sizeof(text), fmt, ap);
-
-	if (level == 0 && heard.keep && n > 0)
-		hear(NULL, text, SL_MIN((size_t)n, sizeof(text) - 1));
-	return n;
+	if (level == 0 && heard.keep) {
+		vsnprintf(heard.xdp, sizeof(heard.xdp), fmt, ap);
+		heard.xdp[strcspn(heard.xdp, "\n")] = 0;
+	}
+	return 0;
 }
 
 /* The AF_XDP driver brings these libraries; when it is not installed there is nothing to quieten. */
@@ -139,8 +140,9 @@ failed(struct opening *o, int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	int n = vsnprintf(o->why, sizeof(o->why), fmt, ap);
 	va_end(ap);
-	if (heard.last[0] && n > 0 && n < (int)sizeof(o->why))
-		snprintf(o->why + n, sizeof(o->why) - (size_t)n, " (%s)", heard.last);
+	const char *heard_why = heard.first[0] ? heard.first : heard.xdp;
+	if (*heard_why && n > 0 && n < (int)sizeof(o->why))
+		snprintf(o->why + n, sizeof(o->why) - (size_t)n, " (%s)", heard_why);
 	return err < 0 ? err : -EIO;
 }
 
@@ -411,7 +413,7 @@ static int
 attempt(struct opening *o, int (*make)(struct opening *))
 {
 	heard.keep = true;
-	heard.last[0] = 0;
+	heard.first[0] = heard.xdp[0] = 0;
 	o->port.id = RTE_MAX_ETHPORTS;
 	int err = make(o);
 	if (!err)
