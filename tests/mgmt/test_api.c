@@ -1,7 +1,11 @@
 #include "tests/mgmt/fixture.h"
 #include "tests/suite.h"
 
+#include <fcntl.h>
+#include <grp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 static struct fixture f;
 
@@ -227,6 +231,88 @@ a_second_daemon_is_refused_by_pid(void)
 	fixture_close(&f);
 }
 
+/* Asks as another user, in a child; 1: ok, 2: denied, 3: denied and closed before a verb was read, 0: else. */
+static int
+ask_as(uid_t uid, const char *body)
+{
+	struct sl_api_head h = {SL_API_MAGIC, SL_API_VERSION, 0, (uint32_t)strlen(body)};
+	char frame[512], buf[4096] = "";
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct timeval tv = {4, 0};
+		int sock =
+			setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid)
+				? -1
+				: fixture_connect(&f);
+		if (sock < 0)
+			_exit(0);
+		fcntl(sock, F_SETFL, 0);
+		setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+		memcpy(frame, &h, sizeof(h));
+		memcpy(frame + sizeof(h), body, h.len);
+		if (write(sock, frame, sizeof(h) + h.len) < 0 || read(sock, &h, sizeof(h)) < 0 ||
+		    read(sock, buf, sizeof(buf) - 1) <= 0)
+			_exit(0);
+		bool named = strstr(buf, "\"verb\":\"") != NULL;
+		_exit(strstr(buf, "\"ok\":true") ? 1 : !strstr(buf, "denied") ? 0 : named ? 2 : 3);
+	}
+	while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0)
+		uv_run(&f.loop, UV_RUN_ONCE);
+	return WEXITSTATUS(status);
+}
+
+static void
+a_role_allows_its_verbs_and_no_more(void)
+{
+	static const char show[] = "{\"verb\":\"status\"}",
+			  drain[] =
+				  "{\"verb\":\"drain\",\"service\":\"web\",\"endpoint\":\"web-1\"}",
+			  back[] = "{\"verb\":\"rollback\"}";
+	static const struct {
+		uid_t uid;
+		const char *body;
+		int want;
+		const char *why;
+	} row[] = {
+		{60001, show, 1, "viewer looks"},
+		{60001, drain, 2, "viewer changes nothing"},
+		{60001, back, 2, "viewer"},
+		{60002, show, 1, "operator looks"},
+		{60002, drain, 1, "operator drains"},
+		{60002, back, 2, "operator pushes nothing"},
+		{60003, back, 1, "admin"},
+		{60004, show, 3, "nobody"},
+	};
+
+	if (geteuid() != 0)
+		return; /* nobody else can change its uid */
+	fixture_open(&f);
+	chmod(f.dir, 0755);
+	sl_roles_add(&f.conf.roles, SL_ROLE_VIEWER, "60001");
+	sl_roles_add(&f.conf.roles, SL_ROLE_OPERATOR, "60002");
+	sl_roles_add(&f.conf.roles, SL_ROLE_ADMIN, "60003");
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2));
+	json_decref(fixture_push(&f, 3));
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		int got = ask_as(row[i].uid, row[i].body);
+		if (got != row[i].want)
+			printf("  %s: %d\n", row[i].why, got);
+		CU_ASSERT(got == row[i].want);
+	}
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "audit"));
+	json_t *lines = json_object_get(a, "audit");
+	json_t *last = json_array_get(lines, json_array_size(lines) - 1);
+	CU_ASSERT(answer_int(last, "uid") == 60003 && answer_int(last, "previous") == 2);
+	CU_ASSERT(answer_int(json_array_get(lines, json_array_size(lines) - 2), "uid") == 60002);
+	json_decref(a);
+	sl_roles_fini(&f.conf.roles);
+	fixture_close(&f);
+}
+
 static void
 drain_is_kept_over_a_restart(void)
 {
@@ -344,6 +430,6 @@ SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_check
 	 SL_TEST(one_connection_carries_many_requests),
 	 SL_TEST(a_silent_client_does_not_hold_up_others),
 	 SL_TEST(slow_and_idle_clients_are_closed), SL_TEST(too_many_clients_are_told),
-	 SL_TEST(a_second_daemon_is_refused_by_pid), SL_TEST(drain_is_kept_over_a_restart),
-	 SL_TEST(explain_gives_names), SL_TEST(stats_of_a_reused_slot_begin_at_zero),
-	 SL_TEST(diff_speaks_of_names))
+	 SL_TEST(a_second_daemon_is_refused_by_pid), SL_TEST(a_role_allows_its_verbs_and_no_more),
+	 SL_TEST(drain_is_kept_over_a_restart), SL_TEST(explain_gives_names),
+	 SL_TEST(stats_of_a_reused_slot_begin_at_zero), SL_TEST(diff_speaks_of_names))
