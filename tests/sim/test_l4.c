@@ -661,12 +661,12 @@ explain_says_what_the_real_path_does(void)
 			bool six = rnd(2);
 			char src[64];
 			snprintf(src, sizeof(src), six ? "2001:db8:c::%x" : "198.51.100.%u",
-				 1 + rnd(200));
+				 1 + rnd(20));
 			uint8_t flags = rnd(3)   ? SL_TCP_SYN
 					: rnd(8) ? SL_TCP_ACK
 						 : SL_TCP_FIN | SL_TCP_ACK;
 			struct frame_spec s =
-				packet(src, 1024 + rnd(40), six ? v6[rnd(4)] : v4[rnd(5)],
+				packet(src, 1024 + rnd(10), six ? v6[rnd(4)] : v4[rnd(5)],
 				       rnd(10) ? 80 : 81, rnd(2) ? 6 : 17, flags);
 			s.payload = 0;
 			struct sl_explained e = rig_explain(rig, &s.t, flags, FRONT, now);
@@ -691,7 +691,7 @@ explain_says_what_the_real_path_does(void)
 			if (rnd(50) == 0)
 				set_state("nat4", rnd(2) ? "a" : "b", rnd(3) ? 0 : SL_ST_DRAIN,
 					  255 - rnd(3) * 100);
-			now += rnd(100) * 1000000ull;
+			now += rnd(20) * 1000000ull;
 		}
 		CU_ASSERT_TRUE(forwarded > 3000 && hits > 300);
 		stop();
