@@ -3,8 +3,9 @@
  * Walk:    health.c feeds what a probed endpoint sends.
  * Threads: [any]. Pure: no buffer, any split of the input gives the same result.
  * Accepts: HTTP/1.0 and HTTP/1.1; CRLF or bare LF (RFC 9112, 2.2); interim 1xx answers before the
- *          final one are passed over.  Refuses: anything else, header lines that are not `token:`, folded lines,
- *          NUL and other control bytes, heads longer than SL_ANSWER_HEAD_MAX together with the interim ones.
+ *          final one are passed over.  Refuses: anything else, header lines that are not `token:`,
+ *          folded lines, NUL and other control bytes, heads longer than SL_ANSWER_HEAD_MAX together
+ *          with the interim ones.
  * Not here: the body and its length; a probe closes after the head.
  */
 #ifndef SL_MGMT_ANSWER_H
@@ -23,12 +24,13 @@ struct sl_answer {
 
 /* A zeroed struct sl_answer is ready.
  *
- * sl_answer_feed reads data[0, len).  > 0: the head is complete, *ret_status in [100, 599] (101 or a final
- * status); SL_PARTIAL: more is needed; SL_BAD: *ret_why points at a static sentence. */
+ * sl_answer_feed reads data[0, len).  > 0: the head is complete, *ret_status in [100, 599] (101 or
+ * a final status); SL_PARTIAL: more is needed; SL_BAD: *ret_why points at a static sentence. */
 int sl_answer_feed(struct sl_answer *a, const void *data, size_t len, unsigned *ret_status,
 		   const char **ret_why);
 
-/* sl_answer_end says what is missing when the peer closed after an SL_PARTIAL: a static sentence. */
+/* sl_answer_end says what is missing when the peer closed after an SL_PARTIAL: a static sentence.
+ * */
 const char *sl_answer_end(const struct sl_answer *a);
 
 #endif

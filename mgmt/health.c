@@ -1,16 +1,17 @@
-/* Every target has exactly one time: of its next start while idle, of its deadline while a probe is open.
- * One heap orders them all, one uv timer stands at its top.  A target that is due while open_max probes
- * are under way leaves the heap for a FIFO and starts when another one ends.
+/* Every target has exactly one time: of its next start while idle, of its deadline while a probe is
+ * open. One heap orders them all, one uv timer stands at its top.  A target that is due while
+ * open_max probes are under way leaves the heap for a FIFO and starts when another one ends.
  *
  *        ┌───────────── heap, `when` = next start ◀─────────────┐
  *        ▼ due                                                  │ result
  *   open < open_max ── yes ─▶ open: heap, `when` = deadline ────┘
  *        └──────────── no ──▶ FIFO ─▶ open
  *
- * The sockets have an epoll descriptor of their own behind one uv_poll: one system call a socket instead
- * of libuv's three.  Deadlines are looked at only after all pending socket events: after the loop was
- * held up, answers that have been waiting must not count as silence. */
+ * The sockets have an epoll descriptor of their own behind one uv_poll: one system call a socket
+ * instead of libuv's three.  Deadlines are looked at only after all pending socket events: after
+ * the loop was held up, answers that have been waiting must not count as silence. */
 #include "mgmt/health.h"
+#include "mgmt/target.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +25,7 @@
 #define EVENTS 256      /* socket events taken per epoll_wait */
 #define STARTS 512      /* probes started per tick: the loop has other guests */
 #define STALL_MS 20     /* a timer later than this means that the loop was held up */
+#define FIRST_SLACK 50  /* 1/50 of the first interval stays free, so that "within two" has room */
 #define FD_RESERVE 128  /* descriptors left to the rest of the process */
 #define IDLE UINT32_MAX /* heap position of one that is not in the heap */
 
@@ -96,7 +98,6 @@ static bool same(const struct target *t, const struct sl_probe_target *in);
 static struct target *make_target(const struct sl_probe_target *in, struct plan *plan);
 static struct plan *make_plan(const struct sl_probe_target *in);
 static void drop_plan(struct plan *plan);
-static int check_targets(const struct sl_probe_target *in, size_t cnt, struct sl_diag *diag);
 static void raise_limit(struct sl_prober *p, struct sl_diag *diag);
 static void pump(struct sl_prober *p);
 static void arm(struct sl_prober *p);
@@ -165,7 +166,8 @@ closed(uv_handle_t *h)
 
 /* ---- the set ---- */
 
-/* Makes what is new before anything is touched: ret[i] stays NULL where target i goes on as it is. */
+/* Makes what is new before anything is touched: ret[i] stays NULL where target i goes on as it is.
+ * */
 static int
 make_fresh(struct sl_prober *p, const struct sl_probe_target *in, size_t cnt, struct target **ret)
 {
@@ -230,7 +232,7 @@ int
 sl_prober_set(struct sl_prober *p, const struct sl_probe_target *targets, size_t cnt,
 	      struct sl_diag *diag)
 {
-	int rc = check_targets(targets, cnt, diag);
+	int rc = sl_target_check(targets, cnt, diag);
 	if (rc)
 		return rc;
 
@@ -260,28 +262,12 @@ sl_prober_set(struct sl_prober *p, const struct sl_probe_target *targets, size_t
 }
 
 static bool
-same_conf(const struct sl_health_conf *a, const struct sl_health_conf *b)
-{
-	if (a->type != b->type || a->interval_ms != b->interval_ms ||
-	    a->timeout_ms != b->timeout_ms || a->rise != b->rise || a->fall != b->fall ||
-	    a->jitter_pct != b->jitter_pct)
-		return false;
-	if (a->type != SL_HEALTH_HTTP)
-		return true;
-	if (strcmp(a->path, b->path) || strcmp(a->host, b->host) || a->expect_cnt != b->expect_cnt)
-		return false;
-	for (uint32_t i = 0; i < a->expect_cnt; i++)
-		if (a->expect[i].lo != b->expect[i].lo || a->expect[i].hi != b->expect[i].hi)
-			return false;
-	return true;
-}
-
-static bool
 same(const struct target *t, const struct sl_probe_target *in)
 {
 	return t->incarnation == in->incarnation && t->port == in->port &&
 	       sl_addr_eq(&t->addr, &in->addr) && !strcmp(t->endpoint, in->endpoint) &&
-	       !strcmp(t->plan->service, in->service) && same_conf(&t->plan->conf, in->conf);
+	       !strcmp(t->plan->service, in->service) &&
+	       sl_target_same_conf(&t->plan->conf, in->conf);
 }
 
 static struct plan *
@@ -321,70 +307,6 @@ make_target(const struct sl_probe_target *in, struct plan *plan)
 	t->incarnation = in->incarnation;
 	snprintf(t->endpoint, sizeof(t->endpoint), "%s", in->endpoint);
 	return t;
-}
-
-static const char *
-bad_conf(const struct sl_health_conf *c)
-{
-	if (c->interval_ms < 1 || c->timeout_ms < 1 || c->timeout_ms > c->interval_ms)
-		return "probe timeout is not in [1 ms, interval]";
-	if (c->rise < 1 || c->fall < 1 || c->jitter_pct > 50)
-		return "rise or fall is 0, or jitter over 50 percent";
-	if (c->type == SL_HEALTH_TCP)
-		return NULL;
-	if (c->type != SL_HEALTH_HTTP)
-		return "probe type is neither tcp nor http";
-	if (c->path[0] != '/' || !memchr(c->path, 0, sizeof(c->path)) ||
-	    !memchr(c->host, 0, sizeof(c->host)))
-		return "probe path does not begin with /";
-	/* Anything else could change the request behind the path. */
-	for (const char *s = c->path; *s; s++)
-		if (*s <= 0x20 || *s == 0x7f)
-			return "probe path has a blank, a control or a non-ASCII character";
-	for (const char *s = c->host; *s; s++)
-		if (*s <= 0x20 || *s == 0x7f)
-			return "probe host has a blank, a control or a non-ASCII character";
-	if (c->expect_cnt < 1 || c->expect_cnt > SL_HEALTH_RANGES)
-		return "no status is expected, or too many ranges";
-	return NULL;
-}
-
-static const char *
-bad_target(const struct sl_probe_target *in, const uint64_t *seen)
-{
-	static const struct sl_addr zero;
-
-	if (in->slot >= SL_MAX_ENDPOINTS)
-		return "slot is out of range";
-	if (seen[in->slot / 64] >> (in->slot % 64) & 1)
-		return "slot is used by two endpoints of the set";
-	if (in->conf->type == SL_HEALTH_NONE)
-		return NULL;
-	if (in->port == 0)
-		return "no port to probe: give health.port, or a port in the endpoint's probe";
-	if (sl_addr_eq(&in->addr, &zero))
-		return "no address to probe";
-	return bad_conf(in->conf);
-}
-
-static int
-check_targets(const struct sl_probe_target *in, size_t cnt, struct sl_diag *diag)
-{
-	uint64_t seen[SL_MAX_ENDPOINTS / 64] = {0};
-	int rc = 0;
-
-	for (size_t i = 0; i < cnt; i++) {
-		const char *why = bad_target(&in[i], seen);
-		if (why) {
-			char path[2 * SL_NAME_MAX + 2];
-			snprintf(path, sizeof(path), "%s/%s", in[i].service, in[i].endpoint);
-			sl_diag_add(diag, NULL, 0, path, NULL, "%s", why);
-			rc = -EINVAL;
-		} else {
-			seen[in[i].slot / 64] |= 1ull << (in[i].slot % 64);
-		}
-	}
-	return rc;
 }
 
 static unsigned
@@ -517,7 +439,8 @@ install(struct sl_prober *p, struct target *t)
 	p->by_slot[t->slot] = t;
 	p->st.targets++;
 	p->st.unhealthy += t->state == SL_PROBE_UNHEALTHY;
-	schedule(p, t, uv_now(p->loop) + random_below(p, t->plan->conf.interval_ms));
+	uint32_t interval = t->plan->conf.interval_ms;
+	schedule(p, t, uv_now(p->loop) + random_below(p, interval - interval / FIRST_SLACK));
 }
 
 static void
@@ -684,7 +607,8 @@ drain_events(struct sl_prober *p)
 	} while (n == EVENTS && rounds-- > 0);
 }
 
-/* The time is up.  But when the loop was held up meanwhile, a probe past its handshake may have waited for
+/* The time is up.  But when the loop was held up meanwhile, a probe past its handshake may have
+ * waited for
  * us: it gets its time once more. */
 static void
 expire(struct sl_prober *p, struct target *t)

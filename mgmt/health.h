@@ -1,27 +1,27 @@
 /* health — active probes: which endpoints answer.
  *
- * Walk:    sluiced gives the whole set of targets after each push; every change comes back by a callback,
- *          which moves the endpoint's administrative state word (include/sluice/state.h).  No generation
- *          is needed.
+ * Walk:    sluiced gives the whole set of targets after each push; every change comes back by a
+ *          callback, which moves the endpoint's administrative state word (include/sluice/state.h).
+ *          No generation is needed.
  * Threads: [loop] everything runs on the uv loop's thread.
- * Time:    uv_now for schedules, uv_hrtime for latency.  Milliseconds unless named otherwise; `since_ms`
- *          and `last_ms` are on the clock of uv_now(loop).
- * Probe:   tcp: the connection is established.  http: GET path over HTTP/1.1 with `Connection: close`,
- *          an answer whose head ends within SL_ANSWER_HEAD_MAX bytes (answer.h) and whose status is in `expect`.
- *          Both must be done `timeout_ms` after the start.
- * Counting: `fall` failures in a row make an endpoint unhealthy, `rise` successes healthy again.  Before
- *          the first result it is "checking" and counts as healthy; one success ends that.
- * Schedule: the first probe comes at a random point of the first interval; from start to start a period
- *          is the interval shortened by a random share of [0, jitter_pct] percent: never longer than the
- *          interval.  While an endpoint counts as healthy, a probe that met silence until its timeout is repeated
- *          at once.  So one that dies is found within `fall` intervals when it refuses, and within
- *          interval + fall × timeout when it is silent: two intervals with fall = 2 and a timeout of half
- *          the interval.
- * Ours:    what fails on this side (descriptors, memory, local ports) says nothing about the endpoint:
- *          the probe is counted in `local_errors` and left out.  When the loop was held up, a
- *          probe past its handshake gets its timeout anew.
- * Limits:  at most `open_max` probes at once, bounded by SL_PROBE_OPEN_MAX and the descriptor limit, which
- *          is raised as far as allowed; further ones wait their turn.
+ * Time:    uv_now for schedules, uv_hrtime for latency.  Milliseconds unless named otherwise;
+ *          `since_ms` and `last_ms` are on the clock of uv_now(loop).
+ * Probe:   tcp: the connection is established.  http: GET path over HTTP/1.1 with `Connection:
+ *          close`, an answer whose head ends within SL_ANSWER_HEAD_MAX bytes (answer.h) and whose
+ *          status is in `expect`.  Both must be done `timeout_ms` after the start.
+ * Counts:  `fall` failures in a row make an endpoint unhealthy, `rise` successes healthy again.
+ *          Before the first result it is "checking" and counts as healthy; one success ends that.
+ * Periods: the first probe comes at a random point of the first interval (98 % of it); from start
+ *          to start a period is the interval shortened by a random share of [0, jitter_pct]
+ *          percent: never longer than the interval.  While an endpoint counts as healthy, a probe
+ *          that met silence until its timeout is repeated at once.  So one that dies is found
+ *          within `fall` intervals when it refuses, and within interval + fall × timeout when it is
+ *          silent: two intervals with fall = 2 and a timeout of half the interval.
+ * Ours:    what fails on this side (descriptors, memory, local ports) says nothing about the
+ *          endpoint: the probe is counted in `local_errors` and left out.  When the loop was held
+ *          up, a probe past its handshake gets its timeout anew.
+ * Limits:  at most `open_max` probes at once, bounded by SL_PROBE_OPEN_MAX and the descriptor
+ *          limit, which is raised as far as allowed; further ones wait their turn.
  * Not here: drain, slow start, what a state means for traffic (sluiced), passive ejection.
  */
 #ifndef SL_MGMT_HEALTH_H
@@ -67,25 +67,27 @@ struct sl_probe_event {
 	uint64_t since_ms;      /* when it changed: now */
 };
 
-/* Called on each change of state, also from checking to healthy.  It may call sl_prober_find, _show and
- * _stats, but neither sl_prober_set nor sl_prober_destroy.  Never called from within sl_prober_set. */
+/* Called on each change of state, also from checking to healthy.  It may call sl_prober_find, _show
+ * and _stats, but neither sl_prober_set nor sl_prober_destroy.  Never called from within
+ * sl_prober_set. */
 typedef void (*sl_probe_fn)(void *ctx, const struct sl_probe_event *ev);
 
 /* sl_prober_create starts an empty prober; seed drives phases and jitter (same seed and sets, same
  * schedule).  NULL with errno set. */
 struct sl_prober *sl_prober_create(uv_loop_t *loop, uint64_t seed, sl_probe_fn fn, void *ctx);
 
-/* sl_prober_destroy ends all probes at once (NULL is allowed); the loop must run once more afterwards, as
- * for uv_close, before it is closed. */
+/* sl_prober_destroy ends all probes at once (NULL is allowed); the loop must run once more
+ * afterwards, as for uv_close, before it is closed. */
 void sl_prober_destroy(struct sl_prober *p);
 
-/* sl_prober_set replaces the whole set.  A target with the same slot, incarnation, address, port and conf goes
- * on undisturbed (state, counters, phase, a probe under way).  Same slot and incarnation with another
- * address, port or conf keeps its state and starts counting and probing anew.  Any other is new ("checking").
- * One that is no longer in the set is forgotten, without a callback: sl_prober_find then says -ENOENT, and
- * such an endpoint counts as healthy.
- * 0; -EINVAL (slot repeated or out of range, port 0, an address that is neither family, a conf out of its
- * ranges: all in diag) or -ENOMEM, the old set going on.  With 0 diag may hold a warning: the descriptor
+/* sl_prober_set replaces the whole set.  A target with the same slot, incarnation, address, port
+ * and conf goes on undisturbed (state, counters, phase, a probe under way).  Same slot and
+ * incarnation with another address, port or conf keeps its state and starts counting and probing
+ * anew.  Any other is new ("checking"). One that is no longer in the set is forgotten, without a
+ * callback: sl_prober_find then says -ENOENT, and such an endpoint counts as healthy. 0; -EINVAL
+ * (slot repeated or out of range, port 0, an address that is neither family, a conf out of its
+ * ranges: all in diag) or -ENOMEM, the old set going on.  With 0 diag may hold a warning: the
+ *         descriptor
  * limit is too low for the set. */
 int sl_prober_set(struct sl_prober *p, const struct sl_probe_target *targets, size_t cnt,
 		  struct sl_diag *diag);
@@ -111,8 +113,8 @@ struct sl_probe_status {
 	bool open;             /* a probe is under way */
 };
 
-/* sl_prober_show calls fn for every target in slot order; it stops early when fn returns non-zero and returns that.
- * Strings are valid until the next sl_prober_set. */
+/* sl_prober_show calls fn for every target in slot order; it stops early when fn returns non-zero
+ * and returns that. Strings are valid until the next sl_prober_set. */
 int sl_prober_show(struct sl_prober *p, int (*fn)(void *ctx, const struct sl_probe_status *st),
 		   void *ctx);
 

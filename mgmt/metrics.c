@@ -1,6 +1,6 @@
-/* One pass per family, because the text format wants all samples of a family together.  Sums and label
- * texts are therefore made once per listener, service and endpoint (struct row) and walked by each
- * family.  Families are rows of tables: name, help, offset of the counter in its record. */
+/* One pass per family, because the text format wants all samples of a family together.  Sums and
+ * label texts are therefore made once per listener, service and endpoint (struct row) and walked by
+ * each family.  Families are rows of tables: name, help, offset of the counter in its record. */
 #include "mgmt/metrics.h"
 
 #include <errno.h>
@@ -277,8 +277,9 @@ put_ticks(struct out *o, const struct seg *g, const char *name, const char *help
 			    (double)load(seg_worker(g, w), off) / (double)g->head.ticks_per_s);
 }
 
-/* A bound is given as the first value above it, which must be where a bucket begins; le is the text for
- * people.  Turns are measured in whole ns below a real duration, so "< 1024 ns" is le 1.024e-06. */
+/* A bound is given as the first value above it, which must be where a bucket begins; le is the text
+ * for people.  Turns are measured in whole ns below a real duration, so "< 1024 ns" is le
+ * 1.024e-06. */
 struct bound {
 	uint64_t above;
 	const char *le;
@@ -398,7 +399,8 @@ rows_fini(struct rows *rs)
 	free(rs->pool.p);
 }
 
-/* Row i: its sum less the baseline (NULL: none); a counter below it means that the source began anew. */
+/* Row i: its sum less the baseline (NULL: none); a counter below it means that the source began
+ * anew. */
 static void
 row_fill(struct rows *rs, size_t i, const struct seg *g, uint32_t off, uint32_t slot, size_t bytes,
 	 const void *base)

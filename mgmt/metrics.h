@@ -1,13 +1,16 @@
-/* metrics — Prometheus text of what the gateway counts, and the small HTTP server that gives it out.
+/* metrics — Prometheus text of what the gateway counts, and the small HTTP server that gives it
+ * out.
  *
  * Walk:    GET /metrics → provider (sluiced) fills a snapshot → sl_metrics_render → answer.
- * Threads: [loop] for the server, which has no thread of its own; sl_metrics_render and the sums are [any],
- *          pure over the snapshot.
- * Counters: values of the stats segment summed over workers (or per worker), minus the baseline of the
- *          slot's present incarnation.  A counter below its baseline is given as 0 (Prometheus takes that
- *          for the reset it is).
+ * Threads: [loop] for the server, which has no thread of its own; sl_metrics_render and the sums
+ *          are [any], pure over the snapshot.
+ * Counters: values of the stats segment summed over workers (or per worker), minus the baseline of
+ *           the
+ *          slot's present incarnation.  A counter below its baseline is given as 0 (Prometheus
+ *          takes that for the reset it is).
  * Units:   seconds, bytes, ratios in [0,1], as Prometheus wants them.
- * Trust:   the segment is written by another process: its head is copied once and checked before use.
+ * Trust:   the segment is written by another process: its head is copied once and checked before
+ *          use.
  * Limits:  8 connections at once, 10 s idle, 16 KiB of request; only loopback or a Unix socket.
  */
 #ifndef SL_MGMT_METRICS_H
@@ -45,8 +48,8 @@ struct sl_metrics_endpoint {
 	bool healthy; /* no probe says otherwise */
 	bool drain;
 	bool disabled;
-	uint8_t fraction; /* of new flows admitted: 0 … SL_FRACTION_WHOLE; given as 0 … 1, and as 0 while the
-			   * endpoint is unhealthy, drained or disabled */
+	uint8_t fraction; /* of new flows admitted: 0 … SL_FRACTION_WHOLE; given as 0 … 1, and as 0
+			   * while the endpoint is unhealthy, drained or disabled */
 	struct sl_stats_endpoint base;
 };
 
@@ -66,8 +69,8 @@ struct sl_metrics_snapshot {
 	size_t listener_cnt, service_cnt, endpoint_cnt;
 };
 
-/* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid segment, slot out of
- * range). */
+/* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid
+ * segment, slot out of range). */
 int sl_metrics_sum_listener(const void *stats, size_t bytes, uint32_t slot,
 			    struct sl_stats_listener *ret);
 int sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot,
@@ -75,18 +78,19 @@ int sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot,
 int sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
 			    struct sl_stats_endpoint *ret);
 
-/* sl_metrics_render makes the whole exposition (text format 0.0.4, terminated by a 0 that *ret_len does
- * not count); the caller frees it.  0, -EINVAL (stats is no valid segment, a slot out of range) or -ENOMEM. */
+/* sl_metrics_render makes the whole exposition (text format 0.0.4, terminated by a 0 that *ret_len
+ * does not count); the caller frees it.  0, -EINVAL (stats is no valid segment, a slot out of
+ * range) or -ENOMEM. */
 int sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *ret_len);
 
-/* The provider fills *ret (zeroed before); what it points to stays valid until the provider is called
- * again or the loop's turn ends.  0, or -errno: the scrape is answered 503. */
+/* The provider fills *ret (zeroed before); what it points to stays valid until the provider is
+ * called again or the loop's turn ends.  0, or -errno: the scrape is answered 503. */
 typedef int (*sl_metrics_fn)(void *ctx, struct sl_metrics_snapshot *ret);
 
 struct sl_metrics;
 
-/* sl_metrics_start listens at `where`: "127.0.0.1:9900", "[::1]:9900" (port 0: any, see sl_metrics_port) or
- * "unix:/path" (mode 0660; a socket file that nobody listens on is replaced).
+/* sl_metrics_start listens at `where`: "127.0.0.1:9900", "[::1]:9900" (port 0: any, see
+ * sl_metrics_port) or "unix:/path" (mode 0660; a socket file that nobody listens on is replaced).
  *   GET /metrics  the exposition
  *   GET /healthz  200 "ok" while a dataplane is connected, else 503 with a sentence
  * Anything else is 404, or 405 for another method.
@@ -97,8 +101,8 @@ int sl_metrics_start(uv_loop_t *loop, const char *where, sl_metrics_fn fn, void 
 /* sl_metrics_port is the TCP port in host order, 0 for a Unix socket. */
 uint16_t sl_metrics_port(const struct sl_metrics *m);
 
-/* sl_metrics_stop closes everything (NULL is allowed) and removes the socket file; the loop must run once more
- * afterwards, as for uv_close, before it is closed. */
+/* sl_metrics_stop closes everything (NULL is allowed) and removes the socket file; the loop must
+ * run once more afterwards, as for uv_close, before it is closed. */
 void sl_metrics_stop(struct sl_metrics *m);
 
 #endif

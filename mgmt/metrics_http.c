@@ -1,5 +1,6 @@
-/* libmicrohttpd without a thread: its epoll descriptor is watched by a uv_poll, its next timeout by a
- * uv_timer; either one lets it run once.  Answers are made in full while the request is handled. */
+/* libmicrohttpd without a thread: its epoll descriptor is watched by a uv_poll, its next timeout by
+ * a uv_timer; either one lets it run once.  Answers are made in full while the request is handled.
+ * */
 #include "mgmt/metrics.h"
 
 #include <arpa/inet.h>

@@ -14,7 +14,8 @@
 
 enum { CONNECTING, SENDING, READING };
 
-/* Errors of this side: descriptors, memory, ports, filters, and routes or families we do not have. */
+/* Errors of this side: descriptors, memory, ports, filters, and routes or families we do not have.
+ * */
 static bool
 is_local(int err)
 {
@@ -105,7 +106,7 @@ sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd, voi
 		sl_probe_close(pr);
 		return failed(in_words(err), text);
 	}
-	/* Only now: an unconnected socket would report a hang-up.  What is ready already is reported. */
+	/* Only now: an unconnected socket would report a hang-up.  What is ready is reported. */
 	if (epoll_ctl(epfd, EPOLL_CTL_ADD, pr->fd, &ev))
 		return not_probed(pr, errno, text);
 	return SL_PROBE_GOING;

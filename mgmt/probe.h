@@ -34,8 +34,8 @@ struct sl_probe_where {
 	const struct sl_health_conf *conf;
 };
 
-/* sl_probe_open starts connecting and adds the socket to epfd with tag.  Any answer but GOING has closed
- * it again.  text gets the result in words unless it is GOING. */
+/* sl_probe_open starts connecting and adds the socket to epfd with tag.  Any answer but GOING has
+ * closed it again.  text gets the result in words unless it is GOING. */
 enum sl_probe_result sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd,
 				   void *tag, char text[SL_PROBE_TEXT_MAX]);
 
@@ -47,7 +47,8 @@ enum sl_probe_result sl_probe_event(struct sl_probe *pr, const struct sl_probe_w
 void sl_probe_timeout(const struct sl_probe *pr, const struct sl_probe_where *w,
 		      char text[SL_PROBE_TEXT_MAX]);
 
-/* sl_probe_connected says whether the handshake is over: from then on this side has something to do. */
+/* sl_probe_connected says whether the handshake is over: from then on this side has something to
+ * do. */
 static inline bool
 sl_probe_connected(const struct sl_probe *pr)
 {

@@ -1,5 +1,5 @@
-/* health: real probes against real sockets on loopback, in one loop; every wait ends with its event or
- * fails at a deadline. */
+/* health: real probes against real sockets on loopback, in one loop; every wait ends with its event
+ * or fails at a deadline. */
 #include "mgmt/health.h"
 #include "tests/mgmt/server.h"
 #include "tests/suite.h"
@@ -502,8 +502,8 @@ jitter_only_shortens_and_stays_in_its_share(void)
 	rig_down();
 }
 
-/* Somebody else keeps the loop for longer than the timeout, once, while all probes wait for their answer:
- * that is what this test is about. */
+/* Somebody else keeps the loop for longer than the timeout, once, while all probes wait for their
+ * answer: that is what this test is about. */
 static void
 hold_up(uv_prepare_t *prepare)
 {
