@@ -29,8 +29,7 @@ struct sl_answer {
 int sl_answer_feed(struct sl_answer *a, const void *data, size_t len, unsigned *ret_status,
 		   const char **ret_why);
 
-/* sl_answer_end says what is missing when the peer closed after an SL_PARTIAL: a static sentence.
- * */
+/* sl_answer_end says what is missing when the peer closed after SL_PARTIAL: a static sentence. */
 const char *sl_answer_end(const struct sl_answer *a);
 
 #endif

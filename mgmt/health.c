@@ -1,5 +1,5 @@
 /* Every target has exactly one time: of its next start while idle, of its deadline while a probe is
- * open. One heap orders them all, one uv timer stands at its top.  A target that is due while
+ * open.  One heap orders them all, one uv timer stands at its top.  A target that is due while
  * open_max probes are under way leaves the heap for a FIFO and starts when another one ends.
  *
  *        ┌───────────── heap, `when` = next start ◀─────────────┐
@@ -166,8 +166,7 @@ closed(uv_handle_t *h)
 
 /* ---- the set ---- */
 
-/* Makes what is new before anything is touched: ret[i] stays NULL where target i goes on as it is.
- * */
+/* Makes what is new before anything is touched: ret[i] stays NULL where target i goes on. */
 static int
 make_fresh(struct sl_prober *p, const struct sl_probe_target *in, size_t cnt, struct target **ret)
 {

@@ -1,6 +1,5 @@
 /* libmicrohttpd without a thread: its epoll descriptor is watched by a uv_poll, its next timeout by
- * a uv_timer; either one lets it run once.  Answers are made in full while the request is handled.
- * */
+ * a uv_timer; either one lets it run once.  Answers are made in full as requests come. */
 #include "mgmt/metrics.h"
 
 #include <arpa/inet.h>

@@ -14,8 +14,7 @@
 
 enum { CONNECTING, SENDING, READING };
 
-/* Errors of this side: descriptors, memory, ports, filters, and routes or families we do not have.
- * */
+/* Errors of this side: descriptors, memory, ports, filters, missing routes or families. */
 static bool
 is_local(int err)
 {

@@ -3,14 +3,13 @@
  *
  *   bench_health [-n ENDPOINTS] [-i INTERVAL_MS] [-t TIMEOUT_MS] [-m MEASURE_MS] [tcp|http]
  *
- *   this process: prober ── 127.a.b.c, port A ──▶ child: accepts, answers             (four fifths)
- *                       └── 127.a.b.c, port B ──▶ child, until the kernel is told to drop what
- *                                                 for the listening socket               (one
- *                                                 fifth)
+ *   this process: prober ── 127.a.b.c, port A ──▶ child: accepts, answers          (four fifths)
+ *                       └── 127.a.b.c, port B ──▶ child, until the kernel is told    (one fifth)
+ *                                                 to drop what comes for the listener
  *
  * A socket filter that accepts no byte makes a listening socket silent: SYNs are dropped, not
- * refused. Loopback charges the receiving half of the kernel's work to the sender, so the share of
- * a core is an upper bound. Each result is one JSON object a line: {"name", "value", "unit"}. */
+ * refused.  Loopback charges the receiving half of the kernel's work to the sender, so the share of
+ * a core is an upper bound.  Each result is one JSON object a line: {"name", "value", "unit"}. */
 #include "mgmt/health.h"
 
 #include <arpa/inet.h>
