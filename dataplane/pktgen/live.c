@@ -16,7 +16,8 @@
 #define LINE_BPS 10e9 /* where a port states no speed */
 #define WIRE_EXTRA 20 /* preamble and gap */
 #define TRACKED (1u << 20)
-#define TAIL_MS 500 /* receive that long after the last packet */
+#define TAIL_MS 500  /* receive until nothing came for that long, */
+#define TAIL_MAX_S 5 /* at most */
 
 struct port {
 	uint16_t id;
@@ -306,12 +307,18 @@ loop(struct live *l, double limit_s, bool lines)
 			say_second(l, ++seconds, lines);
 		}
 	}
-	uint64_t end = rte_rdtsc(), tail = end + TAIL_MS * l->hz / 1000;
+	uint64_t end = rte_rdtsc(), quiet = end, got = total(l).received;
 
 	l->last.seconds = (double)(end - l->begun) / (double)l->hz;
-	while (rte_rdtsc() < tail)
+	while (rte_rdtsc() - quiet < TAIL_MS * l->hz / 1000 &&
+	       rte_rdtsc() - end < TAIL_MAX_S * l->hz) {
 		for (unsigned i = 0; i < l->port_cnt; i++)
 			receive(l, &l->port[i]);
+		if (total(l).received != got) {
+			got = total(l).received;
+			quiet = rte_rdtsc();
+		}
+	}
 }
 
 static void
