@@ -69,7 +69,7 @@ static const struct key top_keys[] = {
 	{"workers", CPUS, true, 1, SL_BOOT_MAX_WORKERS, NULL, 0, NULL},
 	{"main_cpu", INTEGER, false, 0, 1023, NULL, TOP(main_cpu), NULL},
 	{"memory", GROUP, false, 0, 0, NULL, 0, &memory_group},
-	{"buffers", INTEGER, false, 1024, 1 << 22, NULL, TOP(buffers), NULL},
+	{"buffers", INTEGER, false, 1024, 1 << 24, NULL, TOP(buffers), NULL},
 	{"mbuf_data", INTEGER, false, 256, 9728, NULL, TOP(mbuf_data), NULL},
 	{"flows", INTEGER, false, 1024, 1 << 27, NULL, TOP(flows), NULL},
 	{"power", CHOICE, false, 0, 0, "poll|adaptive", TOP(power), NULL},
