@@ -1,5 +1,7 @@
 /* Hugepages: --in-memory takes them without a hugetlbfs mount and leaves no files behind; it does not go
- * with --no-huge, where --no-shconf does the same.  Both also keep instances apart. */
+ * with --no-huge, where --no-shconf does the same.  Both also keep instances apart.
+ * They are taken as they are needed, not size_mb at once (-m): the first touch of 512 MB of them can take
+ * seconds in a virtual machine, and the dataplane is to serve within two. */
 #include "dataplane/host.h"
 
 #include <dirent.h>
@@ -259,11 +261,11 @@ sl_host_eal_args(const struct sl_boot *boot, const struct sl_host *host,
 	arg(a, "--file-prefix=sluice-%d", (int)getpid());
 	arg(a, "--no-telemetry");
 	arg(a, "--log-level=error");
-	arg(a, "-m");
-	arg(a, "%d", boot->size_mb);
 	if (host->huge) {
 		arg(a, "--in-memory");
 	} else {
+		arg(a, "-m");
+		arg(a, "%d", boot->size_mb);
 		arg(a, "--no-huge");
 		arg(a, "--no-shconf");
 	}

@@ -17,6 +17,7 @@
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_rcu_qsbr.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -36,6 +37,7 @@
 #define NO_HUGE "SLUICE_NO_HUGE" /* in the environment: see again_without_huge */
 
 static char **arguments_given;
+static cpu_set_t cpus_given; /* the EAL pins this thread */
 
 struct step {
 	const char *what;
@@ -257,13 +259,14 @@ control_down(struct sl_gateway *g)
 
 /* ---- EAL and ports ---- */
 
-/* Another process took the hugepages between our look and the EAL's, which cannot be started twice in one
- * process: the program begins anew without them. */
+/* Another process took the hugepages after we had looked, and the EAL cannot be started twice in one process:
+ * the program begins anew without them. */
 static void
 again_without_huge(void)
 {
 	sl_gateway_say(
 		"note: hugepages were taken by another process: starting again on normal pages");
+	sched_setaffinity(0, sizeof(cpus_given), &cpus_given);
 	setenv(NO_HUGE, "1", 1);
 	execv("/proc/self/exe", arguments_given);
 }
@@ -309,7 +312,10 @@ ports_up(struct sl_gateway *g)
 	if (err)
 		return err;
 	sl_rss_init(&g->rss, key, g->boot.worker_cnt);
-	return sl_port_open(&g->ports, &g->boot, &g->rss, sl_gateway_log, &g->diag);
+	err = sl_port_open(&g->ports, &g->boot, &g->rss, sl_gateway_log, &g->diag);
+	if (err == -ENOMEM && g->host.huge && g->boot.hugepages == SL_HUGE_AUTO)
+		again_without_huge(); /* no port is open yet */
+	return err;
 }
 
 static void
@@ -672,6 +678,7 @@ main(int argc, char **argv)
 	bool check = false;
 
 	arguments_given = argv;
+	sched_getaffinity(0, sizeof(cpus_given), &cpus_given);
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	g.started_ns = monotonic_ns();
 	int rc = arguments(argc, argv, &file, &check);
