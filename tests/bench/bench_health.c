@@ -358,6 +358,10 @@ main(int argc, char **argv)
 
 	uv_close((uv_handle_t *)&b.guard, NULL);
 	uv_run(&b.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&b.loop);
 	kill(child, SIGKILL);
+	free(b.targets);
+	free(b.names);
+	free(b.took_ns);
 	return 0;
 }
