@@ -40,6 +40,7 @@ addr() {
 net_up() {
 	local i n
 	mkdir -p "$NET_DIR"
+	head -c 3000000 /dev/urandom >"$NET_DIR/blob"
 	for n in gw cl sw e1 e2 e3 e4; do
 		ip netns add "$NET$n"
 		ns $n sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
@@ -130,6 +131,7 @@ server_up() {
 	mkdir -p "$d"
 	cat >"$d/nginx.conf" <<-END
 		daemon off;
+		user root;
 		worker_processes 1;
 		pid $d/nginx.pid;
 		error_log $d/error.log;
@@ -141,6 +143,7 @@ server_up() {
 		  server {
 		    listen 0.0.0.0:80 backlog=4096;
 		    listen [::]:80 ipv6only=on backlog=4096;
+		    location = /blob { root $NET_DIR; }
 		    location = /health { return 200 "ok\n"; }
 		    location / { default_type text/plain; return 200 "e$i\n"; }
 		  }
