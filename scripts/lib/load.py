@@ -64,8 +64,15 @@ def dns(host, port):
     ident = random.randrange(65536)
     query = struct.pack(">6H", ident, 0x0100, 1, 0, 0, 0) + b"\3who\4test\0" + struct.pack(">2H", 1, 1)
     with connect(host, port, socket.SOCK_DGRAM) as s:
-        s.send(query)
-        answer = s.recv(2048)
+        s.settimeout(args.timeout / 4)
+        for again in range(4):  # as resolvers do
+            s.send(query)
+            try:
+                answer = s.recv(2048)
+                break
+            except socket.timeout:
+                if again == 3:
+                    raise
     if struct.unpack(">H", answer[:2])[0] != ident or struct.unpack(">H", answer[6:8])[0] != 1:
         raise ValueError("not an answer to the question")
     return "e" + str(answer[-1] - 10)
@@ -134,7 +141,7 @@ def main():
     p.add_argument("--threads", type=int, default=4)
     p.add_argument("--keepalive", action="store_true")
     p.add_argument("--pause", type=float, default=0)
-    p.add_argument("--timeout", type=float, default=2)
+    p.add_argument("--timeout", type=float, default=5)
     p.add_argument("--retry", type=float, default=0)
     p.add_argument("--progress", action="store_true")
     p.add_argument("--ready", help="a file to make when the first answer is there")

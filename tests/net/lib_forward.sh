@@ -31,11 +31,11 @@ ns cl ping -q -c 5 -i 0.02 -W 1 fd77:9::10 >/dev/null || fail "ping to the IPv6 
 ns cl ping -q -c 2 -i 0.02 -W 1 10.77.1.1 >/dev/null || fail "ping to the gateway's address"
 
 # explain agrees with what happened: the next connection goes where it says.
-who=$(ctl_json "j['endpoint']['name']" explain tcp 10.77.1.100:45678 10.77.9.10:80)
-got=$(ns cl curl -s --local-port 45678 http://10.77.9.10/)
+who=$(ctl_json "j['endpoint']['name']" explain tcp 10.77.1.100:20001 10.77.9.10:80)
+got=$(ns cl curl -s --local-port 20001 http://10.77.9.10/)
 [ "$who" = "$got" ] || fail "explain said $who, the answer came from $got"
-[ "$(ctl_json "j['why']" explain tcp 10.77.1.100:45678 10.77.9.10:80 --flags ack)" = flow ] || fail "explain does not know the flow"
+[ "$(ctl_json "j['why']" explain tcp 10.77.1.100:20001 10.77.9.10:80 --flags ack)" = flow ] || fail "explain does not know the flow"
 
-[ "$(ctl_json "j['worker'] < ${WORKERS:-1}" explain tcp 10.77.1.100:45678 10.77.9.10:80)" = True ] || fail "worker out of range"
+[ "$(ctl_json "j['worker'] < ${WORKERS:-1}" explain tcp 10.77.1.100:20001 10.77.9.10:80)" = True ] || fail "worker out of range"
 no_bad_drops
 ctl show drops | awk '$2 > 0'

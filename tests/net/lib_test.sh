@@ -12,6 +12,8 @@ DNS="dns://10.77.9.53 dns://[fd77:9::53]"
 test_end() {
 	local rc=$?
 	if [ "$rc" -ne 0 ]; then
+		ctl show drops 2>/dev/null | awk '$2 != "0"' || true
+		ctl show ports 2>/dev/null || true
 		for f in "$NET_DIR"/*.log; do
 			[ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 20 "$f"
 		done

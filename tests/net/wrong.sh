@@ -15,7 +15,7 @@ load all --seconds 25 --threads 2 --pause 0.01 http://10.77.9.10
 refuses() {
 	local what=$1 pattern=$2 rc=0
 	shift 2
-	timeout 10 "$@" >"$NET_DIR/refused.log" 2>&1 </dev/null || rc=$?
+	timeout 10 ip netns exec "${NET}gw" "$@" >"$NET_DIR/refused.log" 2>&1 </dev/null || rc=$?
 	[ "$rc" -ne 0 ] || fail "$what: was not refused"
 	[ "$rc" -ne 124 ] || fail "$what: hangs: $(tail -n 5 "$NET_DIR/refused.log")"
 	[ "$rc" -lt 128 ] || fail "$what: died by signal $((rc - 128)): $(tail -n 5 "$NET_DIR/refused.log")"
@@ -25,27 +25,27 @@ refuses() {
 D=$BUILD/dataplane/sluice-dataplane
 changed() { sed "$1" "$NET_DIR/dataplane.conf" | sed "s|$NET_DIR/dataplane.sock|$NET_DIR/other.sock|" >"$NET_DIR/other.conf"; }
 
-refuses "no file" "no such file" ns gw "$D" -c "$NET_DIR/missing.conf"
-refuses "second dataplane on the socket" "already|in use|running" ns gw "$D" -c "$NET_DIR/dataplane.conf"
+refuses "no file" "no such file" "$D" -c "$NET_DIR/missing.conf"
+refuses "second dataplane on the socket" "already|in use|running" "$D" -c "$NET_DIR/dataplane.conf"
 changed 's/workers = .*/workers = [ 63 ];/'
-refuses "a core that does not exist" "63" ns gw "$D" -c "$NET_DIR/other.conf"
+refuses "a core that does not exist" "63" "$D" -c "$NET_DIR/other.conf"
 changed 's/device = "back0"/device = "nope0"/'
-refuses "a port that does not exist" "nope0" ns gw "$D" -c "$NET_DIR/other.conf"
+refuses "a port that does not exist" "nope0" "$D" -c "$NET_DIR/other.conf"
 changed 's/flows = /flwos = /; s/power = "adaptive"/power = "sometimes"/'
-refuses "two mistakes in the boot file" "flwos" ns gw "$D" -c "$NET_DIR/other.conf"
+refuses "two mistakes in the boot file" "flwos" "$D" -c "$NET_DIR/other.conf"
 grep -q sometimes "$NET_DIR/refused.log" || fail "the second mistake is not named"
 changed 's/flows = .*/flows = 4294967296;/'
-refuses "a number that would wrap" "4294967296|range" ns gw "$D" -c "$NET_DIR/other.conf"
+refuses "a number that would wrap" "4294967296|range" "$D" -c "$NET_DIR/other.conf"
 if [ "$(awk '/HugePages_Free/ { print $2 }' /proc/meminfo)" -eq 0 ]; then
 	changed 's/hugepages = "auto"/hugepages = "require"/'
-	refuses "hugepages required and none there" "huge" ns gw "$D" -c "$NET_DIR/other.conf"
+	refuses "hugepages required and none there" "huge" "$D" -c "$NET_DIR/other.conf"
 fi
-refuses "second daemon on the state directory" "already|lock|running" ns gw "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
+refuses "second daemon on the state directory" "already|lock|running" "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
 sed 's/metrics = .*/metrics = "0.0.0.0:9900";/' "$NET_DIR/sluiced.conf" >"$NET_DIR/other.conf"
-refuses "metrics on every address" "loopback" ns gw "$BUILD/mgmt/sluiced" -c "$NET_DIR/other.conf"
+refuses "metrics on every address" "loopback" "$BUILD/mgmt/sluiced" -c "$NET_DIR/other.conf"
 refuses "unknown verb" "no verb" "$BUILD/mgmt/sluicectl" frobnicate
 refuses "no daemon" "cannot reach" "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/none.sock" status
-refuses "no such endpoint" "e9" ctl drain web4 e9
+refuses "no such endpoint" "e9" "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/sluiced.sock" drain web4 e9
 
 # A second peer on the dataplane's control socket is told so; the first is not disturbed.
 python3 - "$NET_DIR/dataplane.sock" <<'END' || fail "second daemon on the control socket"
