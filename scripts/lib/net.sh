@@ -164,8 +164,8 @@ gateway_up() {
 		control = "$NET_DIR/dataplane.sock";
 		workers = [ $workers ];
 		main_cpu = $(($(nproc) - 1));
-		memory = { hugepages = "auto"; size_mb = 512; };
-		buffers = 16384;
+		memory = { hugepages = "${HUGE:-auto}"; size_mb = ${MEMORY:-256}; };
+		buffers = ${BUFFERS:-32768};
 		flows = ${FLOWS:-65536};
 		power = "${POWER:-adaptive}";
 		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; },
