@@ -460,6 +460,32 @@ open_port(struct opening *o)
 	return attempt(o, make_af_packet);
 }
 
+/* On normal pages objects are packed across page borders: a pool that leaves gaps is longer than what
+ * net_af_xdp registers as its UMEM, and buffers behind its end would be lost to the kernel.  No device
+ * with DMA runs on normal pages, so contiguous addresses are not needed. */
+static struct rte_mempool *
+make_pool(const struct sl_boot *boot)
+{
+	unsigned room = (unsigned)boot->mbuf_data + RTE_PKTMBUF_HEADROOM;
+
+	if (rte_eal_has_hugepages())
+		return rte_pktmbuf_pool_create("buffers", (unsigned)boot->buffers, 256, 0,
+					       (uint16_t)room, SOCKET_ID_ANY);
+	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = (uint16_t)room};
+	struct rte_mempool *mp = rte_mempool_create_empty(
+		"buffers", (unsigned)boot->buffers, sizeof(struct rte_mbuf) + room, 256,
+		sizeof(priv), SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	if (!mp)
+		return NULL;
+	rte_pktmbuf_pool_init(mp, &priv);
+	if (rte_mempool_populate_default(mp) < 0) {
+		rte_mempool_free(mp);
+		return NULL;
+	}
+	rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	return mp;
+}
+
 int
 sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const struct sl_rss *rss,
 	     sl_port_log_fn *log, struct sl_diag *diag)
@@ -469,9 +495,7 @@ sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const stru
 
 	*set = (struct sl_port_set){.worker_cnt = boot->worker_cnt, .log = log};
 	listen_to_drivers(log);
-	set->pool = rte_pktmbuf_pool_create("buffers", (unsigned)boot->buffers, 256, 0,
-					    (uint16_t)(boot->mbuf_data + RTE_PKTMBUF_HEADROOM),
-					    SOCKET_ID_ANY);
+	set->pool = make_pool(boot);
 	if (!set->pool) {
 		sl_diag_add(diag, boot->file, boot->memory_line, "buffers",
 			    "raise memory.size_mb or lower buffers",

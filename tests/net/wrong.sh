@@ -40,7 +40,7 @@ if [ "$(awk '/HugePages_Free/ { print $2 }' /proc/meminfo)" -eq 0 ]; then
 	changed 's/hugepages = "auto"/hugepages = "require"/'
 	refuses "hugepages required and none there" "huge" "$D" -c "$NET_DIR/other.conf"
 fi
-refuses "second daemon on the state directory" "already|lock|running" "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
+refuses "second daemon on the state directory" "another sluiced" "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
 sed 's/metrics = .*/metrics = "0.0.0.0:9900";/' "$NET_DIR/sluiced.conf" >"$NET_DIR/other.conf"
 refuses "metrics on every address" "loopback" "$BUILD/mgmt/sluiced" -c "$NET_DIR/other.conf"
 refuses "unknown verb" "no verb" "$BUILD/mgmt/sluicectl" frobnicate
