@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #define WATCH_NS 1000000000ull
+#define SLOW_START_NS 1000000000ull
 #define BOOT_FILE "/etc/sluice/dataplane.conf"
 
 #define NO_HUGE "SLUICE_NO_HUGE" /* in the environment: see again_without_huge */
@@ -44,6 +45,8 @@ struct step {
 	int (*up)(struct sl_gateway *g);
 	void (*down)(struct sl_gateway *g); /* NULL: nothing to undo */
 };
+
+static unsigned step_ms[16]; /* what each took */
 
 /* ---- the log ---- */
 
@@ -601,14 +604,35 @@ static const struct step steps[] = {
 	{"threads", threads_up, threads_down},
 };
 
+/* A slow start is worth an explanation. */
+static void
+say_times(const struct sl_gateway *g)
+{
+	char text[256] = "";
+	size_t n = 0;
+
+	if (monotonic_ns() - g->started_ns < SLOW_START_NS)
+		return;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(steps) && n < sizeof(text); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %u", i ? ", " : "",
+				      steps[i].what, step_ms[i]);
+	sl_gateway_say("note: slow start, ms: %s", text);
+}
+
 static int
 run(struct sl_gateway *g)
 {
 	unsigned up = 0;
 	int err = 0;
 
-	while (up < SL_ARRAY_CNT(steps) && (err = steps[up].up(g)) == 0)
-		up++;
+	static_assert(SL_ARRAY_CNT(steps) <= SL_ARRAY_CNT(step_ms), "");
+	while (up < SL_ARRAY_CNT(steps)) {
+		uint64_t start = monotonic_ns();
+		err = steps[up].up(g);
+		if (err)
+			break;
+		step_ms[up++] = (unsigned)((monotonic_ns() - start) / 1000000);
+	}
 	if (err) {
 		unsigned told = g->diag.cnt;
 		say_diag(&g->diag, "");
@@ -616,6 +640,7 @@ run(struct sl_gateway *g)
 			       told ? "" : strerror(-err));
 	} else {
 		say_ready(g);
+		say_times(g);
 		loop(g);
 		notify("STOPPING=1\n");
 	}

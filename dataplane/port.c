@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -564,6 +565,27 @@ driver_state(const struct sl_port *p)
 	return rte_eth_link_get_nowait(p->id, &link) ? p->up : link.link_status == RTE_ETH_LINK_UP;
 }
 
+/* What the device lost without a worker seeing it. */
+static void
+watch_losses(const struct sl_port_set *set, struct sl_port *p)
+{
+	struct rte_eth_stats st;
+
+	if (p->quiet > 0)
+		p->quiet--;
+	if (p->quiet > 0 || p->up < 0 || rte_eth_stats_get(p->id, &st))
+		return;
+	uint64_t lost[3] = {st.imissed, st.rx_nombuf, st.oerrors};
+	if (lost[0] > p->lost[0] || lost[1] > p->lost[1] || lost[2] > p->lost[2]) {
+		say(set,
+		    "port %s: lost %" PRIu64 " packets before a worker took them, %" PRIu64
+		    " for want of buffers, %" PRIu64 " in sending",
+		    p->name, lost[0] - p->lost[0], lost[1] - p->lost[1], lost[2] - p->lost[2]);
+		p->quiet = 10;
+	}
+	memcpy(p->lost, lost, sizeof(lost));
+}
+
 void
 sl_port_watch(struct sl_port_set *set)
 {
@@ -578,6 +600,7 @@ sl_port_watch(struct sl_port_set *set)
 			    : up < 0 ? "; the other ports go on; restart when it is back"
 				     : "; the other ports go on");
 		p->up = up;
+		watch_losses(set, p);
 	}
 }
 

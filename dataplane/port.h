@@ -30,6 +30,8 @@ struct sl_port {
 	char device[64];  /* kernel interface, "" where there is none */
 	unsigned ifindex; /* of it */
 	int up;           /* last seen: 1 up, 0 down, -1 gone */
+	uint64_t lost[3]; /* last told: missed, no buffer, transmit errors */
+	unsigned quiet;   /* calls of watch until losses may be told again */
 };
 
 typedef void sl_port_log_fn(const char *line);
@@ -47,7 +49,8 @@ int sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const 
 		 sl_port_log_fn *log, struct sl_diag *diag);
 void sl_port_close(struct sl_port_set *set);
 
-/* sl_port_watch logs links that went down, came back or were removed; call it about once a second. */
+/* sl_port_watch logs links that went down, came back or were removed, and packets a device lost (at most one line
+ * in ten calls); call it about once a second. */
 void sl_port_watch(struct sl_port_set *set);
 
 /* A worker's end.  rxq, txq: UINT16_MAX where the worker has none. */
