@@ -96,7 +96,10 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 			sl_local_arp_nd(w, view, p);
 		return false;
 	}
-	sl_local_echo(w, view, p);
+	if (!(p->flags & SL_PKT_BCAST) && !mac_is_ours(w, p))
+		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
+	else
+		sl_local_echo(w, view, p);
 	return false;
 }
 
@@ -121,14 +124,15 @@ count_forward(struct sl_worker *w, const struct sl_view *view, const struct sl_p
 	}
 }
 
-/* Out to the endpoint: the edit depends on the service's mode. */
+/* Out to the endpoint.  A flow keeps the mode it was opened in, whatever a push has made of its service. */
 static void
-to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop)
+to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
+	    bool nat)
 {
 	p->service = hop->service;
 	p->service_slot = view->services[hop->service].slot;
 	count_forward(w, view, p);
-	if (hop->forward == SL_FORWARD_NAT)
+	if (nat)
 		sl_rewrite_dst(p, &hop->addr, hop->port);
 	sl_send_hop(w, view, p, hop);
 }
@@ -167,12 +171,8 @@ count_insert(struct sl_worker *w, const struct sl_view *view, const struct sl_pk
 	     const struct sl_flow_evicted *gone)
 {
 	w->stats->flow_insert++;
-	if (sl_unlikely(gone->any)) {
-		w->stats->flow_evict++;
-		if (!(gone->flow.state & SL_FLOW_REPLY))
-			w->endpoint_stats[gone->flow.slot].ended_flows++;
-		sl_nat_gone(w, view, &gone->flow, &gone->xlat);
-	}
+	if (sl_unlikely(gone->any))
+		sl_nat_evicted(w, view, gone);
 	w->endpoint_stats[p->endpoint_slot].new_flows++;
 	w->service_stats[p->service_slot].new_flows++;
 	w->listener_stats[view->listeners[p->listener].slot].new_flows++;
@@ -187,6 +187,17 @@ refuse(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, enum s
 			w->service_stats[p->service_slot].no_endpoint++;
 	}
 	sl_l4_drop(w, p, why);
+}
+
+/* Takes a forward half back whose reply half could not be made (and may have pushed it out). */
+static void
+forget(struct sl_worker *w, struct sl_pkt *p)
+{
+	if (sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q) == p->flow) {
+		sl_flow_remove(w->conf.flows, p->hash, p->flow);
+		w->endpoint_stats[p->endpoint_slot].ended_flows++;
+	}
+	p->flow = SL_FLOW_NONE;
 }
 
 /* Put a new flow into the table.  dsr goes on without when there is no room; nat cannot. */
@@ -218,11 +229,8 @@ remember(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, bool
 	if (!nat)
 		return SL_DROP_NONE;
 	enum sl_drop why = sl_nat_open(w, view, p, p->flow);
-	if (sl_unlikely(why != SL_DROP_NONE)) {
-		sl_flow_remove(w->conf.flows, p->hash, p->flow);
-		w->endpoint_stats[p->endpoint_slot].ended_flows++;
-		p->flow = SL_FLOW_NONE;
-	}
+	if (sl_unlikely(why != SL_DROP_NONE))
+		forget(w, p);
 	return why;
 }
 
@@ -244,31 +252,34 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	p->endpoint_slot = svc->endpoints[c.endpoint].slot;
 	p->endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
-	struct sl_hop *hop = &view->hops[p->endpoint_slot];
+	bool nat = svc->forward == SL_FORWARD_NAT;
 	if (!sl_pkt_dry(p)) {
 		w->stats->flow_miss++;
-		enum sl_drop why = remember(w, view, p, svc->forward == SL_FORWARD_NAT);
+		enum sl_drop why = remember(w, view, p, nat);
 		if (sl_unlikely(why != SL_DROP_NONE)) {
 			refuse(w, view, p, why);
 			return;
 		}
 	}
-	to_endpoint(w, view, p, hop);
+	to_endpoint(w, view, p, &view->hops[p->endpoint_slot], nat);
 }
 
 static void
 forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f,
 	     struct sl_hop *hop)
 {
+	/* kept: what the other half answers can remove this one */
+	bool nat = f->state & SL_FLOW_NAT;
+
 	p->why = SL_WHY_FLOW;
 	if (sl_likely(!sl_pkt_dry(p))) {
 		w->stats->flow_hit++;
 		bool changed = sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false,
 					    w->now_q);
-		if (f->state & SL_FLOW_NAT)
+		if (nat)
 			sl_nat_tell_reply(w, view, p, changed);
 	}
-	to_endpoint(w, view, p, hop);
+	to_endpoint(w, view, p, hop, nat);
 }
 
 static void
@@ -304,6 +315,26 @@ no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		sl_l4_drop(w, p, SL_DROP_NO_FLOW);
 }
 
+/* A SYN that finds the end of a flow opens a new one, and one that was never answered has nothing to lose:
+ * neither has to go to an endpoint that takes no new flows, or is dead. */
+static bool
+opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
+{
+	const struct sl_state_word2 *s = &w->conf.states[f->slot];
+
+	if (sl_likely((p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN) ||
+	    (f->state & SL_FLOW_REPLY))
+		return false;
+	switch (f->state & SL_FLOW_STATE_MASK) {
+	case SL_FLOW_CLOSING:
+		return !sl_choose_admits(s, f->incarnation, 0);
+	case SL_FLOW_EMBRYONIC:
+		return !sl_choose_lives(s, f->incarnation);
+	default:
+		return false;
+	}
+}
+
 /* p->flow and p->hash are known. */
 static void
 classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
@@ -320,7 +351,7 @@ classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	struct sl_flow *f = sl_flow_get(w->conf.flows, p->flow);
 	struct sl_hop *hop = hop_of_flow(w, view, f);
 	bool reply = f->state & SL_FLOW_REPLY;
-	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE))) {
+	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE) && !opens_elsewhere(w, p, f))) {
 		p->endpoint_slot = f->slot;
 		p->endpoint_incarnation = f->incarnation;
 		if (reply)
@@ -329,7 +360,8 @@ classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 			forward_half(w, view, p, f, hop);
 		return;
 	}
-	/* The listener or the endpoint is gone.  What opens a flow chooses anew; the rest ends here. */
+	/* The listener or the endpoint is gone, or not for this.  What opens a flow chooses anew; the rest
+	 * ends here. */
 	drop_flow(w, view, p);
 	bool opens = (p->flags & SL_PKT_UDP) || (p->tcp_flags & SL_TCP_SYN);
 	if (!reply && p->listener != SL_VIEW_NONE && opens)

@@ -139,6 +139,7 @@ ask(void *ctx, uint16_t port, const struct sl_addr *addr, const uint8_t *mac)
 	void *buf = w->conf.io.alloc(w->conf.io.ctx, &frame);
 	if (!buf) {
 		w->stats->drop[SL_DROP_NO_BUFFER]++;
+		w->stats->dropped++;
 		return;
 	}
 	unsigned len = sl_neigh_build_request(frame, w->ports[port].mac, me, addr, mac);

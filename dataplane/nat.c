@@ -13,8 +13,12 @@
  *       END   ◀─────────────────────────▶    expired, evicted or endpoint gone: drop yours
  *
  * A half tells the other on every change of state and otherwise at most every SL_TELL_*_S.  A message to the
- * worker itself is a call.  A lost message (mailbox full) is made good by the next one: HALF is repeated until the
- * reply half answers by existing, and a half that hears nothing expires by itself.
+ * worker itself is a call.  Where the mailbox is full, the next packet of the half tries again; a FIN once seen
+ * goes with every message.  A half that hears nothing expires by itself.
+ *
+ * A half can come back under the tuple of one that has expired and lies in the table still: what is said about
+ * the old one must not end the new one.  So a half that has a live successor goes silently, and an END names the
+ * VIP as well as the endpoint.
  */
 #include "dataplane/worker_priv.h"
 
@@ -48,8 +52,10 @@ deliver(struct sl_worker *w, const struct sl_view *view, unsigned to, struct sl_
 		return true;
 	}
 	/* The table must not change under the sweep: afterwards.  One too many expires by itself. */
-	if (w->later_cnt == SL_LATER_MAX)
+	if (w->later_cnt == SL_LATER_MAX) {
+		w->stats->msg_lost++;
 		return false;
+	}
 	w->later[w->later_cnt++] = *m;
 	return true;
 }
@@ -67,19 +73,38 @@ reply_tuple(const struct sl_tuple *fwd, const struct sl_hop *hop)
 	};
 }
 
+/* A FIN that this half has seen, in case the message that told of it was lost. */
+static uint8_t
+fin_seen(const struct sl_flow *f)
+{
+	return f->state & SL_FLOW_FIN_A ? SL_TCP_FIN : 0;
+}
+
 static struct sl_msg
 half_message(const struct sl_view *view, const struct sl_tuple *fwd, const struct sl_flow *f,
 	     uint8_t tcp_flags)
 {
 	return (struct sl_msg){
 		.type = SL_MSG_HALF,
-		.tcp_flags = tcp_flags,
+		.tcp_flags = tcp_flags | fin_seen(f),
 		.slot = f->slot,
 		.incarnation = f->incarnation,
 		.state = f->state & SL_FLOW_STATE_MASK,
 		.addr = fwd->dst,
 		.port = fwd->dport,
 		.tuple = reply_tuple(fwd, &view->hops[f->slot]),
+	};
+}
+
+static struct sl_tuple
+tuple_of(const struct sl_flow *f)
+{
+	return (struct sl_tuple){
+		.src = f->src,
+		.dst = f->dst,
+		.sport = f->sport,
+		.dport = f->dport,
+		.proto = f->proto,
 	};
 }
 
@@ -92,6 +117,30 @@ owner_of(const struct sl_worker *w, const struct sl_tuple *t)
 }
 
 /* ---- making and refreshing a reply half (its worker) ---- */
+
+static enum sl_drop
+make_half(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m, uint64_t hash)
+{
+	struct sl_flow_table *t = w->conf.flows;
+	struct sl_flow_evicted gone = {.any = false};
+	unsigned reason = 0;
+	uint32_t idx = sl_flow_insert(t, hash, &m->tuple, m->slot, m->incarnation,
+				      m->state | SL_FLOW_REPLY, w->now_q, &gone, &reason);
+
+	if (idx == SL_FLOW_NONE)
+		return (enum sl_drop)reason;
+	w->stats->flow_insert++;
+	struct sl_xlat *x = sl_flow_xlat(t, sl_flow_get(t, idx));
+	x->addr = m->addr;
+	x->port = m->port;
+	x->worker = m->from;
+	x->told_q = w->now_q;
+	if (sl_likely(!gone.any))
+		return SL_DROP_NONE;
+	sl_nat_evicted(w, view, &gone);
+	/* In a full table the victim can be the forward half of this very flow: its end was ours too. */
+	return sl_flow_find(t, hash, &m->tuple, w->now_q) == idx ? SL_DROP_NONE : SL_DROP_FLOW_FULL;
+}
 
 static enum sl_drop
 take_half(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m)
@@ -116,25 +165,7 @@ take_half(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *
 		sl_flow_remove(t, hash, idx);
 	}
 
-	struct sl_flow_evicted gone = {.any = false};
-	unsigned reason = 0;
-	idx = sl_flow_insert(t, hash, &m->tuple, m->slot, m->incarnation, m->state | SL_FLOW_REPLY,
-			     w->now_q, &gone, &reason);
-	if (idx == SL_FLOW_NONE)
-		return (enum sl_drop)reason;
-	w->stats->flow_insert++;
-	if (gone.any) {
-		w->stats->flow_evict++;
-		if (!(gone.flow.state & SL_FLOW_REPLY))
-			w->endpoint_stats[gone.flow.slot].ended_flows++;
-		sl_nat_gone(w, view, &gone.flow, &gone.xlat);
-	}
-	struct sl_xlat *x = sl_flow_xlat(t, sl_flow_get(t, idx));
-	x->addr = m->addr;
-	x->port = m->port;
-	x->worker = m->from;
-	x->told_q = w->now_q;
-	return SL_DROP_NONE;
+	return make_half(w, view, m, hash);
 }
 
 enum sl_drop
@@ -164,8 +195,10 @@ sl_nat_tell_reply(struct sl_worker *w, const struct sl_view *view, const struct 
 		return;
 	struct sl_msg m = half_message(view, &p->tuple, f, p->tcp_flags);
 	unsigned to = f->xlat & 0xff;
+	/* before the message: it can end in the removal of this half */
 	f->xlat = pack(to, seconds(w));
-	deliver(w, view, to, &m);
+	if (sl_unlikely(!deliver(w, view, to, &m)))
+		f->xlat = pack(to, seconds(w) - tell_after_s(f->proto));
 }
 
 void
@@ -176,17 +209,36 @@ sl_nat_tell_forward(struct sl_worker *w, const struct sl_pkt *p, bool changed)
 
 	if (sl_likely(!changed && w->now_q - x->told_q < 4 * tell_after_s(f->proto)))
 		return;
-	x->told_q = w->now_q;
 	struct sl_msg m = {
 		.type = SL_MSG_SEEN,
-		.tcp_flags = p->tcp_flags,
+		.tcp_flags = p->tcp_flags | fin_seen(f),
 		.tuple = {.src = f->dst,
 			  .dst = x->addr,
 			  .sport = f->dport,
 			  .dport = x->port,
 			  .proto = f->proto},
 	};
-	deliver(w, NULL, x->worker, &m);
+	bool told = deliver(w, NULL, x->worker, &m);
+	x->told_q = told ? w->now_q : w->now_q - 4 * tell_after_s(f->proto);
+}
+
+/* Whether a live half has taken the place of f, which is expired or out of the table. */
+static bool
+has_successor(const struct sl_worker *w, const struct sl_flow *f)
+{
+	struct sl_tuple t = tuple_of(f);
+
+	return sl_flow_find(w->conf.flows, sl_flow_hash(w->conf.flows, &t), &t, w->now_q) !=
+	       SL_FLOW_NONE;
+}
+
+void
+sl_nat_evicted(struct sl_worker *w, const struct sl_view *view, const struct sl_flow_evicted *gone)
+{
+	w->stats->flow_evict++;
+	if (!(gone->flow.state & SL_FLOW_REPLY))
+		w->endpoint_stats[gone->flow.slot].ended_flows++;
+	sl_nat_gone(w, view, &gone->flow, &gone->xlat);
 }
 
 void
@@ -196,6 +248,8 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 	struct sl_msg m = {.type = SL_MSG_END};
 	unsigned to;
 
+	if (!(f->state & (SL_FLOW_REPLY | SL_FLOW_NAT)) || has_successor(w, f))
+		return;
 	if (f->state & SL_FLOW_REPLY) {
 		m.tuple = (struct sl_tuple){.src = f->dst,
 					    .dst = x->addr,
@@ -203,21 +257,17 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 					    .dport = x->port,
 					    .proto = f->proto};
 		to = x->worker;
-	} else if (f->state & SL_FLOW_NAT) {
+	} else {
 		/* An endpoint that is gone from the view has no address any more: its reply half is dead
 		 * by incarnation and expires by itself. */
 		if (!view || f->slot >= view->hop_cnt ||
 		    view->hops[f->slot].incarnation != f->incarnation)
 			return;
-		struct sl_tuple fwd = {.src = f->src,
-				       .dst = f->dst,
-				       .sport = f->sport,
-				       .dport = f->dport,
-				       .proto = f->proto};
+		struct sl_tuple fwd = tuple_of(f);
 		m.tuple = reply_tuple(&fwd, &view->hops[f->slot]);
+		m.addr = fwd.dst;
+		m.port = fwd.dport;
 		to = f->xlat & 0xff;
-	} else {
-		return;
 	}
 	m.slot = f->slot;
 	m.incarnation = f->incarnation;
@@ -226,6 +276,18 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 }
 
 /* ---- hearing ---- */
+
+/* Whether an END is about f, not about an older flow that had its place. */
+static bool
+end_is_of(const struct sl_worker *w, const struct sl_msg *m, const struct sl_flow *f)
+{
+	if (f->slot != m->slot || f->incarnation != m->incarnation)
+		return false;
+	if (!(f->state & SL_FLOW_REPLY))
+		return true;
+	const struct sl_xlat *x = sl_flow_xlat(w->conf.flows, f);
+	return sl_addr_eq(&x->addr, &m->addr) && x->port == m->port;
+}
 
 static void
 end_half(struct sl_worker *w, const struct sl_msg *m)
@@ -237,9 +299,9 @@ end_half(struct sl_worker *w, const struct sl_msg *m)
 	if (idx == SL_FLOW_NONE)
 		return;
 	const struct sl_flow *f = sl_flow_get(t, idx);
-	if (m->type == SL_MSG_END && (f->slot != m->slot || f->incarnation != m->incarnation))
-		return; /* an older flow's end; this one is new */
 	if (!(f->state & (SL_FLOW_REPLY | SL_FLOW_NAT)))
+		return;
+	if (m->type == SL_MSG_END && !end_is_of(w, m, f))
 		return;
 	if (!(f->state & SL_FLOW_REPLY))
 		w->endpoint_stats[f->slot].ended_flows++;

@@ -84,20 +84,32 @@ sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len)
 	w->stats->tx_bytes += len;
 }
 
+/* Each run of packets for one port goes to it at once. */
+static void
+transmit_runs(struct sl_worker *w, const struct sl_txd *d, unsigned n)
+{
+	for (unsigned a = 0, b; a < n; a = b) {
+		for (b = a + 1; b < n && d[b].port == d[a].port; b++)
+			;
+		transmit(w, d[a].port, d + a, b - a);
+	}
+}
+
 unsigned
 sl_send_forwarded(struct sl_worker *w)
 {
 	unsigned done = 0;
 
 	for (unsigned i = 0; i < w->conf.worker_cnt; i++) {
-		struct sl_txd d[SL_BURST];
-		unsigned n = w->conf.tx_in[i] ? sl_ring_take(w->conf.tx_in[i], d, SL_BURST) : 0;
-		for (unsigned a = 0, b; a < n; a = b) {
-			for (b = a + 1; b < n && d[b].port == d[a].port; b++)
-				;
-			transmit(w, d[a].port, d + a, b - a);
+		struct sl_ring *r = w->conf.tx_in[i];
+		unsigned n = SL_TX_STAGE;
+		/* A peer can put several bursts in a turn: those of its ports and of its own peers. */
+		for (unsigned k = 0; r && n == SL_TX_STAGE && k < SL_TX_ROUNDS; k++) {
+			struct sl_txd d[SL_TX_STAGE];
+			n = sl_ring_take(r, d, SL_TX_STAGE);
+			transmit_runs(w, d, n);
+			done += n;
 		}
-		done += n;
 	}
 	return done;
 }
@@ -178,26 +190,32 @@ fits(struct sl_worker *w, struct sl_pkt *p, unsigned port)
 	return false;
 }
 
-static void
-out(struct sl_worker *w, struct sl_pkt *p, unsigned port, uint32_t neigh,
-    const struct sl_addr *next)
+/* Out of `port` to next, whose place in the neighbour table is hint unless that is stale; the place found. */
+static uint32_t
+out(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *next, uint32_t hint)
 {
+	uint32_t neigh = hint;
 	uint8_t mac[6];
+	bool known = sl_neigh_mac(w->conf.neigh, neigh, (uint16_t)port, next, mac);
 
+	if (sl_unlikely(!known)) {
+		neigh = sl_neigh_find(w->conf.neigh, (uint16_t)port, next);
+		known = sl_neigh_mac(w->conf.neigh, neigh, (uint16_t)port, next, mac);
+	}
 	p->port_out = (uint16_t)port;
 	p->neigh = neigh;
-	if (sl_unlikely(neigh == SL_NEIGH_NONE ||
-			!sl_neigh_mac(w->conf.neigh, neigh, (uint16_t)port, next, mac))) {
+	if (sl_unlikely(!known)) {
 		hold(w, p, port, next);
-		return;
+		return neigh;
 	}
 	p->verdict = SL_VERDICT_FORWARD;
 	sl_rewrite_mac(p, mac, w->ports[port].mac);
 	if (sl_unlikely(sl_pkt_dry(p)))
-		return;
+		return neigh;
 	sl_neigh_used(w->conf.neigh, neigh, w->now_ns);
 	w->stats->forwarded++;
 	sl_send_stage(w, port, p->buf, p->len);
+	return neigh;
 }
 
 void
@@ -211,16 +229,12 @@ sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, s
 	if (!fits(w, p, hop->out_port))
 		return;
 	sl_rewrite_ttl(p);
-	uint32_t n = __atomic_load_n((uint32_t *)&hop->neigh, __ATOMIC_RELAXED);
-	uint8_t mac[6];
-	if (sl_unlikely(n == SL_NEIGH_NONE ||
-			!sl_neigh_mac(w->conf.neigh, n, hop->out_port, &hop->next, mac))) {
-		/* The hint is unknown or stale: look again.  Any worker may write it, all write the same. */
-		n = sl_neigh_find(w->conf.neigh, hop->out_port, &hop->next);
-		if (n != SL_NEIGH_NONE)
-			__atomic_store_n((uint32_t *)&hop->neigh, n, __ATOMIC_RELAXED);
-	}
-	out(w, p, hop->out_port, n, &hop->next);
+	/* Relaxed: a hint is complete in itself and checked at use.  Any worker may write it, all write the
+	 * same. */
+	uint32_t hint = __atomic_load_n((uint32_t *)&hop->neigh, __ATOMIC_RELAXED);
+	uint32_t found = out(w, p, hop->out_port, &hop->next, hint);
+	if (sl_unlikely(found != hint))
+		__atomic_store_n((uint32_t *)&hop->neigh, found, __ATOMIC_RELAXED);
 }
 
 /* Where packets to dst go, remembered per worker until the next generation. */
@@ -251,7 +265,6 @@ sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p
 	       const struct sl_addr *dst)
 {
 	struct sl_route_cached *c = route(w, view, dst);
-	uint8_t mac[6];
 
 	if (sl_unlikely(!c)) {
 		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
@@ -260,8 +273,5 @@ sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p
 	if (!fits(w, p, c->port))
 		return;
 	sl_rewrite_ttl(p);
-	if (c->neigh == SL_NEIGH_NONE ||
-	    !sl_neigh_mac(w->conf.neigh, c->neigh, c->port, &c->next, mac))
-		c->neigh = sl_neigh_find(w->conf.neigh, c->port, &c->next);
-	out(w, p, c->port, c->neigh, &c->next);
+	c->neigh = out(w, p, c->port, &c->next, c->neigh);
 }

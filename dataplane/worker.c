@@ -136,8 +136,9 @@ gone(void *ctx, const struct sl_flow *f, const struct sl_xlat *x)
 static void
 sweep(struct sl_worker *w, const struct sl_view *view)
 {
-	uint64_t elapsed = w->now_ns - w->swept_ns;
-	uint64_t due = (uint64_t)((unsigned __int128)w->bucket_cnt * elapsed / SL_SWEEP_PASS_NS);
+	/* below 2^31, and bucket_cnt is below 2^25: the product fits */
+	uint64_t elapsed = SL_MIN(w->now_ns - w->swept_ns, SL_SWEEP_PASS_NS);
+	uint64_t due = w->bucket_cnt * elapsed / SL_SWEEP_PASS_NS;
 
 	if (due < SL_SWEEP_MIN && elapsed < SL_SWEEP_PASS_NS)
 		return;

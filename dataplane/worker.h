@@ -71,11 +71,11 @@ struct sl_msg {
 	uint16_t incarnation;
 	uint8_t state; /* of the half to be made */
 	uint8_t zero;
-	sl_be16 port;     /* HALF: the VIP's port */
+	sl_be16 port;     /* HALF, END of a reply half: the VIP's port */
 	uint16_t port_in; /* EXPLAIN */
 	uint32_t cookie;  /* EXPLAIN: returned */
 	uint32_t zero2;
-	struct sl_addr addr;   /* HALF: the VIP */
+	struct sl_addr addr;   /* HALF, END of a reply half: the VIP; NEIGH: what to resolve */
 	struct sl_tuple tuple; /* key of the half that is meant, as its packets arrive */
 	uint8_t pad[8];
 };

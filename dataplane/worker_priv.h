@@ -11,6 +11,7 @@
 #include "lb/rewrite.h"
 
 #define SL_TX_STAGE 64
+#define SL_TX_ROUNDS 4 /* of SL_TX_STAGE packets, that a turn takes of another worker's */
 #define SL_HELD_MAX 256   /* packets that wait for a neighbour, per worker */
 #define SL_HELD_PER_HOP 4 /* of these, for one next hop */
 #define SL_HELD_NS 1000000000ull
@@ -113,9 +114,14 @@ void sl_nat_tell_reply(struct sl_worker *w, const struct sl_view *view, const st
 		       bool changed);
 void sl_nat_tell_forward(struct sl_worker *w, const struct sl_pkt *p, bool changed);
 
-/* sl_nat_gone tells the other half that f (with record x if it is a reply half) is gone from our table. */
+/* sl_nat_gone tells the other half that f (with record x if it is a reply half) is expired or gone from our
+ * table, unless a live half has taken its place. */
 void sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f,
 		 const struct sl_xlat *x);
+
+/* sl_nat_evicted counts what an insert took away, and tells its other half. */
+void sl_nat_evicted(struct sl_worker *w, const struct sl_view *view,
+		    const struct sl_flow_evicted *gone);
 
 /* sl_nat_message applies HALF, SEEN, END or REFUSE. */
 void sl_nat_message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m);

@@ -34,6 +34,12 @@ sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t h
 }
 
 bool
+sl_choose_lives(const struct sl_state_word2 *w, uint32_t incarnation)
+{
+	return !(merged(w, incarnation) & (SL_ST_UNHEALTHY | SL_ST_EJECTED));
+}
+
+bool
 sl_choose_serves(const struct sl_state_word2 *w, uint32_t incarnation)
 {
 	return !(merged(w, incarnation) & SL_ST_DISABLED);
