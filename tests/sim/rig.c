@@ -100,6 +100,8 @@ io_tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 {
 	struct rig *r = ((struct io_ctx *)ctx)->rig;
 
+	if (r->conf.tx_max)
+		n = SL_MIN(n, r->conf.tx_max);
 	for (unsigned i = 0; i < n; i++) {
 		struct rig_frame *f = pkts[i].buf;
 		if (r->sent)
@@ -300,6 +302,12 @@ rig_turn(struct rig *r, uint64_t now_ns)
 	for (unsigned i = 0; i < r->conf.workers; i++)
 		done += sl_worker_turn(r->worker[i], r->view, now_ns);
 	return done;
+}
+
+void
+rig_turn_one(struct rig *r, unsigned worker, uint64_t now_ns)
+{
+	sl_worker_turn(r->worker[worker], r->view, now_ns);
 }
 
 void

@@ -28,6 +28,7 @@ struct rig_conf {
 	uint16_t mtu;    /* 0: 1500 */
 	unsigned frames; /* pool size; 0: 8192 */
 	unsigned ring;   /* places of each ring; 0: 1024 */
+	unsigned tx_max; /* frames a port takes of one burst, the rest is refused; 0: all */
 };
 
 /* Called for every frame a port sends; the frame is the callee's until it returns (copy what is kept). */
@@ -44,8 +45,9 @@ void rig_publish(struct rig *r, struct sl_view *view);
 /* Put a frame on a port; false: pool or queue full. */
 bool rig_inject(struct rig *r, unsigned port, const void *frame, unsigned len);
 
-/* One turn of every worker at now_ns; what they did. rig_settle turns until nothing is done (at most 1000 turns). */
+/* One turn of every worker at now_ns; what they did.  rig_turn_one: of one of them.  rig_settle turns until nothing is done (at most 1000 turns). */
 unsigned rig_turn(struct rig *r, uint64_t now_ns);
+void rig_turn_one(struct rig *r, unsigned worker, uint64_t now_ns);
 void rig_settle(struct rig *r, uint64_t now_ns);
 
 struct sl_worker *rig_worker(struct rig *r, unsigned i);
