@@ -69,7 +69,7 @@ struct sl_conf_endpoint {
 	uint16_t weight;
 	struct sl_addr probe_addr; /* = addr unless given */
 	uint16_t probe_port;       /* 0: health.port, else port */
-	bool incomplete;           /* a key of it was wrong: only seen by sl_conf_check within a parse */
+	bool incomplete; /* a key of it was wrong: only seen by sl_conf_check within a parse */
 	int line;
 };
 
@@ -130,7 +130,7 @@ void sl_conf_free(struct sl_conf *c);
 struct sl_conf_links {
 	uint32_t *service_order;    /* [service_cnt]: indices of services by name */
 	uint32_t *listener_service; /* [listener_cnt]: index of the service, UINT32_MAX: none */
-	uint8_t *family; /* [service_cnt]: 4 or 6, of its endpoints; without any, of its listeners; else 4 */
+	uint8_t *family; /* [service_cnt]: 4 or 6, of its endpoints, else its listeners, else 4 */
 };
 
 /* 0 or -ENOMEM.  The caller calls sl_conf_links_fini. */

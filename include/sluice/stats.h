@@ -84,7 +84,7 @@ struct sl_stats_worker {
 	/* mailbox */
 	uint64_t msg_sent;
 	uint64_t msg_received;
-	uint64_t msg_lost; /* mailbox of the other worker full */
+	uint64_t msg_lost;         /* mailbox of the other worker full */
 	uint64_t generation;       /* gauge: the last one this worker loaded */
 	uint64_t drop[64];         /* by enum sl_drop */
 	struct sl_hist turn_ns;    /* duration of non-empty turns, ns */
