@@ -300,7 +300,11 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
             d = {k: self.total(k, now) - self.total(k, last) for k in ("rx", "forwarded", "dropped", "flow_insert")}
             last = now
             return d["rx"] and d["forwarded"] and not d["dropped"] and not d["flow_insert"]
-        self.wait("steady forwarding", steady, seconds)
+        try:
+            self.wait("steady forwarding", steady, seconds)
+        except Unavailable as e:
+            drops = [w["drop"] for w in last["workers"]]
+            raise Unavailable(f"{e}; {self.total('flow_active', last)} flows, drops so far {drops}") from None
 
     def kill(self):
         super().kill()

@@ -21,6 +21,7 @@
 #define SPLIT_MAX 64
 #define ARP_MAX 64
 #define ARP_BYTES 60
+#define ARP_EVERY 65536 /* frames of a capture: a round of millions takes seconds */
 
 struct options {
 	const char *file, *pcap, *json;
@@ -56,7 +57,8 @@ static const struct row {
 	{"dmac", "MAC", "destination MAC of all packets", 'd'},
 	{"smac", "MAC", "source MAC of all packets", 's'},
 	{"arp", "LIST",
-	 "IP,MAC,TARGET: capture: an ARP answer at its head; ports: answer for IP; repeatable",
+	 "IP,MAC,TARGET: capture: an ARP answer at its head and every 65,536 frames; ports: answer "
+	 "for IP; repeatable",
 	 'a'},
 	{"port", "P", "whose packets to write (default 0)", 'p'},
 	{"pps", "N", "packets a second and port, instead of the file's rate", 'r'},
@@ -339,25 +341,6 @@ capture_open(const struct options *o, struct sl_pcap *w, unsigned cnt)
 	return 0;
 }
 
-static int
-capture_fill(const struct sl_script_port *p, uint64_t n, unsigned split, const struct sl_rss *rss,
-	     struct sl_pcap *w)
-{
-	uint8_t buf[SL_FRAME_MAX];
-	struct sl_tuple t;
-	struct sl_frame f;
-	int rc = 0;
-
-	sl_frame_init(&f, p);
-	for (uint64_t i = 0; i < n && !rc && !stop; i++) {
-		unsigned len = sl_frame_next(&f, buf, &t);
-		unsigned to = split ? rss->owner[sl_rss_bucket(sl_rss_hash(rss, &t))] : 0;
-
-		rc = sl_pcap_add(&w[to], buf, len);
-	}
-	return rc ? rc : stop ? -EINTR : 0;
-}
-
 static void
 put_mac(uint8_t *p, uint64_t mac)
 {
@@ -388,13 +371,25 @@ capture_arp(const struct options *o, uint64_t dmac, struct sl_pcap *w)
 	return rc;
 }
 
-static uint64_t
-first_dmac(const struct sl_script_port *p)
+static int
+capture_fill(const struct options *o, const struct sl_script_port *p, uint64_t n, unsigned split,
+	     const struct sl_rss *rss, struct sl_pcap *w)
 {
+	uint8_t buf[SL_FRAME_MAX];
+	struct sl_tuple t;
 	struct sl_frame f;
+	int rc = 0;
 
 	sl_frame_init(&f, p);
-	return f.now.dst_mac;
+	for (uint64_t i = 0; i < n && !rc && !stop; i++) {
+		if (i % ARP_EVERY == 0)
+			rc = capture_arp(o, f.now.dst_mac, w);
+		unsigned len = sl_frame_next(&f, buf, &t);
+		unsigned to = split ? rss->owner[sl_rss_bucket(sl_rss_hash(rss, &t))] : 0;
+
+		rc = rc ? rc : sl_pcap_add(&w[to], buf, len);
+	}
+	return rc ? rc : stop ? -EINTR : 0;
 }
 
 static int
@@ -417,9 +412,7 @@ capture(const struct options *o, const struct sl_script *s)
 	bool opened = !rc;
 
 	if (!rc)
-		rc = capture_arp(o, first_dmac(p), w);
-	if (!rc)
-		rc = capture_fill(p, n, o->split, &rss, w);
+		rc = capture_fill(o, p, n, o->split, &rss, w);
 	for (unsigned i = 0; i < cnt; i++) {
 		uint64_t frames = w[i].cnt;
 		int end = sl_pcap_close(&w[i]);
