@@ -132,7 +132,7 @@ server_up() {
 	cat >"$d/nginx.conf" <<-END
 		daemon off;
 		user root;
-		worker_processes 1;
+		master_process off;
 		pid $d/nginx.pid;
 		error_log $d/error.log;
 		events { worker_connections 4096; }

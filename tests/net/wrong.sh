@@ -67,8 +67,11 @@ for what in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("<IHHI", 0x49504153, 1, 0, 0
     s.connect(sys.argv[1])
     s.sendall(what)
     answer = b""
-    while part := s.recv(65536):
-        answer += part
+    try:
+        while part := s.recv(65536):
+            answer += part
+    except ConnectionResetError:  # closed with our bytes unread, behind the answer
+        pass
     assert b"malformed" in answer, (what, answer)
 END
 all_good all
