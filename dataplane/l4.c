@@ -315,24 +315,22 @@ no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		sl_l4_drop(w, p, SL_DROP_NO_FLOW);
 }
 
-/* A SYN that finds the end of a flow opens a new one, and one that was never answered has nothing to lose:
- * neither has to go to an endpoint that takes no new flows, or is dead. */
+/* Whether a packet of a known flow may go to another endpoint.  A SYN that finds the end of a flow opens a new
+ * one, from the same port; one towards a dead endpoint has nobody to talk to; UDP has no connection to lose.
+ * A SYN on an established flow to a living endpoint stays: the endpoint answers it (RFC 5961, 4.2), and a
+ * forged one moves nothing. */
 static bool
 opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
 {
 	const struct sl_state_word2 *s = &w->conf.states[f->slot];
+	bool udp = p->flags & SL_PKT_UDP;
 
-	if (sl_likely((p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN) ||
+	if (sl_likely(!udp && (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN) ||
 	    (f->state & SL_FLOW_REPLY))
 		return false;
-	switch (f->state & SL_FLOW_STATE_MASK) {
-	case SL_FLOW_CLOSING:
+	if ((f->state & SL_FLOW_STATE_MASK) == SL_FLOW_CLOSING)
 		return !sl_choose_admits(s, f->incarnation, 0);
-	case SL_FLOW_EMBRYONIC:
-		return !sl_choose_lives(s, f->incarnation);
-	default:
-		return false;
-	}
+	return !sl_choose_lives(s, f->incarnation);
 }
 
 /* p->flow and p->hash are known. */

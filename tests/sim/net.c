@@ -218,6 +218,54 @@ neighbour_talk(struct net *n, unsigned port, const uint8_t *frame, unsigned len)
 	return true;
 }
 
+static int
+flow_of(const struct net *n, const struct sl_addr *client, sl_be16 port)
+{
+	unsigned i = (unsigned)client->b[14] << 8 | client->b[15];
+
+	if (i >= n->conf.flows || !sl_addr_eq(&n->flows[i].t.src, client) ||
+	    n->flows[i].t.sport != port)
+		return -1;
+	return (int)i;
+}
+
+static bool
+may_move(const struct net *n, const struct flow *f)
+{
+	const struct endpoint *e = &n->endpoints[f->service][f->endpoint];
+
+	return !e->in_table || e->disabled || f->excused;
+}
+
+/* Which machine of a service has this MAC; −1: none. */
+static int
+machine(const struct net *n, unsigned service, const uint8_t mac[6])
+{
+	for (unsigned e = 0; e < n->conf.endpoints; e++) {
+		uint8_t own[6];
+		endpoint_mac(&n->endpoints[service][e].addr, own);
+		if (memcmp(own, mac, 6) == 0)
+			return (int)e;
+	}
+	return -1;
+}
+
+/* Where the gateway sends a flow, in the order in which it does: links may reorder what follows. */
+static void
+judge_place(struct net *n, const uint8_t *frame)
+{
+	struct sl_tuple t = frame_tuple(frame);
+	int i = flow_of(n, &t.src, t.sport);
+
+	if (i < 0)
+		return;
+	struct flow *f = &n->flows[i];
+	int who = machine(n, f->service, frame);
+	if (f->endpoint >= 0 && f->endpoint != who && !may_move(n, f))
+		complain(n, "a flow moved to another endpoint", (unsigned)i);
+	f->endpoint = who;
+}
+
 static void
 sent(void *ctx, unsigned port, const uint8_t *frame, unsigned len)
 {
@@ -229,18 +277,9 @@ sent(void *ctx, unsigned port, const uint8_t *frame, unsigned len)
 	const char *bad = frame_judge(frame, len);
 	if (bad)
 		complain(n, bad, 0);
+	if (port == BACK)
+		judge_place(n, frame);
 	carry(n, port == FRONT ? TO_CLIENT : TO_ENDPOINT, port, frame, len);
-}
-
-static int
-flow_of(const struct net *n, const struct sl_addr *client, sl_be16 port)
-{
-	unsigned i = (unsigned)client->b[14] << 8 | client->b[15];
-
-	if (i >= n->conf.flows || !sl_addr_eq(&n->flows[i].t.src, client) ||
-	    n->flows[i].t.sport != port)
-		return -1;
-	return (int)i;
 }
 
 static void
@@ -312,14 +351,6 @@ client_hears(struct net *n, const struct event *e)
 	      (struct event){.kind = CLIENT_TIMER, .who = (unsigned)i});
 }
 
-static bool
-may_move(const struct net *n, const struct flow *f)
-{
-	const struct endpoint *e = &n->endpoints[f->service][f->endpoint];
-
-	return !e->in_table || e->disabled || f->excused;
-}
-
 static void
 endpoint_hears(struct net *n, const struct event *ev)
 {
@@ -332,23 +363,12 @@ endpoint_hears(struct net *n, const struct event *ev)
 	}
 	struct flow *f = &n->flows[i];
 	bool dsr = f->service >= 2;
-	int who = -1;
-	for (unsigned e = 0; e < n->conf.endpoints; e++) {
-		uint8_t mac[6];
-		endpoint_mac(&n->endpoints[f->service][e].addr, mac);
-		if (memcmp(mac, ev->frame, 6) == 0)
-			who = (int)e;
-	}
+	int who = machine(n, f->service, ev->frame);
 	if (who < 0 || (!dsr && !sl_addr_eq(&t.dst, &n->endpoints[f->service][who].addr)) ||
 	    (dsr && !sl_addr_eq(&t.dst, &f->t.dst))) {
 		complain(n, "a packet reached a machine of another service", (unsigned)i);
 		return;
 	}
-	if (f->endpoint >= 0 && f->endpoint != who && !may_move(n, f)) {
-		complain(n, "a flow moved to another endpoint", (unsigned)i);
-		return;
-	}
-	f->endpoint = who;
 	struct endpoint *e = &n->endpoints[f->service][who];
 	if (e->dead) {
 		f->excused = true;

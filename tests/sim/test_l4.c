@@ -416,6 +416,63 @@ disabled_endpoint_ends_its_flows(void)
 	stop();
 }
 
+static uint8_t
+udp_to(unsigned sport)
+{
+	struct frame_spec s = packet("198.51.100.9", sport, "192.0.2.1", 80, 17, 0);
+	return give(&s, FRONT) == 1 ? frame_tuple(sent[0].frame).dst.b[15] : 0;
+}
+
+/* A port that is used again must not lead to an endpoint that is out. */
+static void
+syn_on_a_dead_endpoints_flow_chooses_again(void)
+{
+	for (unsigned workers = 1; workers <= 2; workers++) {
+		start(workers, false);
+		unsigned sport = 1000;
+		while (syn_to(sport, SL_TCP_SYN) != 11)
+			sport++;
+		set_state("nat4", "a", SL_ST_UNHEALTHY, SL_FRACTION_WHOLE);
+		CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_ACK), 11); /* what is established goes on */
+		CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_SYN), 12);
+		CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_ACK), 12);
+		stop();
+	}
+}
+
+static void
+syn_after_close_chooses_again_and_forged_syn_does_not(void)
+{
+	start(2, false);
+	unsigned sport = 1000;
+	while (syn_to(sport, SL_TCP_SYN) != 11)
+		sport++;
+	CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_ACK), 11);
+	set_state("nat4", "a", SL_ST_DRAIN, SL_FRACTION_WHOLE);
+	CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_SYN),
+			11); /* forged, or a reboot: the endpoint's to answer */
+	CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_FIN | SL_TCP_ACK), 11);
+	CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_RST), 11);
+	CU_ASSERT_EQUAL(syn_to(sport, SL_TCP_SYN), 12);
+	stop();
+}
+
+static void
+udp_flow_leaves_a_dead_endpoint_and_stays_on_a_draining_one(void)
+{
+	start(2, false);
+	unsigned sport = 1000;
+	while (udp_to(sport) != 11)
+		sport++;
+	set_state("nat4", "a", SL_ST_DRAIN, SL_FRACTION_WHOLE);
+	CU_ASSERT_EQUAL(udp_to(sport), 11);
+	set_state("nat4", "a", SL_ST_UNHEALTHY, SL_FRACTION_WHOLE);
+	CU_ASSERT_EQUAL(udp_to(sport), 12);
+	set_state("nat4", "b", SL_ST_UNHEALTHY, SL_FRACTION_WHOLE);
+	CU_ASSERT_EQUAL(udp_to(sport), 0); /* nobody is left */
+	stop();
+}
+
 static void
 all_endpoints_out_is_no_endpoint(void)
 {
@@ -720,9 +777,13 @@ SL_SUITE("l4", SL_TEST(nat_rewrites_both_ways_in_every_shape),
 	 SL_TEST(dsr_changes_macs_and_ttl_alone), SL_TEST(every_shape_gives_the_same_answers),
 	 SL_TEST(what_is_not_forwarded_is_counted_by_reason),
 	 SL_TEST(frames_for_other_stations_are_dropped), SL_TEST(drain_keeps_flows_and_admits_none),
-	 SL_TEST(disabled_endpoint_ends_its_flows), SL_TEST(all_endpoints_out_is_no_endpoint),
-	 SL_TEST(fraction_admits_its_share), SL_TEST(flows_stay_through_pushes),
-	 SL_TEST(flows_of_a_removed_endpoint_end), SL_TEST(idle_flows_expire_on_both_workers),
+	 SL_TEST(disabled_endpoint_ends_its_flows),
+	 SL_TEST(syn_on_a_dead_endpoints_flow_chooses_again),
+	 SL_TEST(syn_after_close_chooses_again_and_forged_syn_does_not),
+	 SL_TEST(udp_flow_leaves_a_dead_endpoint_and_stays_on_a_draining_one),
+	 SL_TEST(all_endpoints_out_is_no_endpoint), SL_TEST(fraction_admits_its_share),
+	 SL_TEST(flows_stay_through_pushes), SL_TEST(flows_of_a_removed_endpoint_end),
+	 SL_TEST(idle_flows_expire_on_both_workers),
 	 SL_TEST(two_vips_on_one_endpoint_and_client_port_conflict),
 	 SL_TEST(unresolved_next_hop_is_asked_for_and_packets_wait),
 	 SL_TEST(next_hop_that_never_answers_is_counted), SL_TEST(larger_than_the_mtu_is_dropped),
