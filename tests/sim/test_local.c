@@ -166,6 +166,9 @@ neighbours_are_answered_on_every_port(void)
 			       !known("10.0.1.55", BED_FRONT));
 		for (unsigned d = 1; d < SL_DROP_CNT; d++)
 			CU_ASSERT_EQUAL(rig_drops(bed.rig, d), 0);
+		/* The neighbour table is the first worker's to write. */
+		for (unsigned x = 1; x < w; x++)
+			CU_ASSERT_EQUAL(rig_stats(bed.rig, x)->consumed, 0);
 		bed_stop();
 	}
 }
@@ -245,24 +248,22 @@ every_client_gets_its_own_packets(void)
 {
 	for (unsigned w = 1; w <= 2; w++) {
 		start(w);
-		for (unsigned round = 0; round < 2; round++)
-			for (unsigned i = 2; i < 230; i++) {
-				char client[32];
-				uint8_t mac[6];
-				struct frame_spec r;
-				snprintf(client, sizeof(client), i % 2 ? "10.0.1.%u" : "fd00:1::%x",
-					 i);
-				struct sl_addr a = frame_addr(client);
-				bed_mac(&a, mac);
-				bed_resolve(client);
-				struct frame_spec s =
-					bed_packet(client, 4000,
-						   i % 2 ? "192.0.2.1" : "2001:db8::1", 80, 17, 0);
-				CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
-				r = bed_answer(&bed.sent[0], 0);
-				CU_ASSERT_EQUAL_FATAL(bed_give(&r, BED_BACK), 1);
-				CU_ASSERT_EQUAL(memcmp(bed.sent[0].bytes, mac, 6), 0);
-			}
+		for (unsigned i = 0; i < 2 * 456; i++) {
+			bool v4 = i % 2;
+			char client[32];
+			uint8_t mac[6];
+			snprintf(client, sizeof(client), v4 ? "10.0.1.%u" : "fd00:1::%x",
+				 2 + i / 2 % 228);
+			struct sl_addr a = frame_addr(client);
+			bed_mac(&a, mac);
+			bed_resolve(client);
+			struct frame_spec s = bed_packet(
+				client, 4000, v4 ? "192.0.2.1" : "2001:db8::1", 80, 17, 0);
+			CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
+			struct frame_spec r = bed_answer(&bed.sent[0], 0);
+			CU_ASSERT_EQUAL_FATAL(bed_give(&r, BED_BACK), 1);
+			CU_ASSERT_EQUAL(memcmp(bed.sent[0].bytes, mac, 6), 0);
+		}
 		bed_stop();
 	}
 }
@@ -323,8 +324,10 @@ traffic_keeps_a_neighbour(void)
 	CU_ASSERT_EQUAL(talk("10.0.1.50", 0, 1, &r), 1);
 	for (unsigned i = 0; i < 40; i++) {
 		for (unsigned k = 0; k < 250; k++) {
+			bed.asked_cnt = 0;
 			bed_wait(20000000);
-			bed_resolve("10.0.1.50");
+			if (bed.asked_cnt)
+				bed_resolve("10.0.1.50");
 		}
 		CU_ASSERT_EQUAL(bed_give(&r, BED_BACK), 1);
 	}
