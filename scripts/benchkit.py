@@ -252,7 +252,7 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
         if not os.path.exists(exe):
             raise Unavailable(f"{exe} is not there")
         super().__init__(work, "sluice-dataplane", [exe, "-c", boot], workers)
-        self.wait("control socket", lambda: os.path.exists(self.control), 60)
+        self.wait("sign of being ready", lambda: "sluice-dataplane: ready" in self.tail(), 120)
         self.drive = subprocess.Popen([os.path.join(BUILD, "tests", "bench", "bench_drive"), self.control],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.up = self.answer()
