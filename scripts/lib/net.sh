@@ -137,7 +137,7 @@ server_up() {
 		error_log $d/error.log;
 		events { worker_connections 4096; }
 		http {
-		  access_log off;
+		  access_log off; keepalive_requests 1000000;
 		  client_body_temp_path $d; proxy_temp_path $d; fastcgi_temp_path $d;
 		  uwsgi_temp_path $d; scgi_temp_path $d;
 		  server {
