@@ -466,6 +466,10 @@ take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 	memcpy(reason, p->reason, cnt * sizeof(reason[0]));
 	v.reasons = (const char *const *)reason;
 	p->reason_cnt = 0;
+	if (v.outcome == SL_CTL_ACTIVE) {
+		p->link.generation = m->generation;
+		p->link.root = p->compiled->root.id;
+	}
 	drop_offer(p);
 	p->ev.verdict(p->ev.ctx, &v);
 	for (unsigned i = 0; i < cnt; i++)

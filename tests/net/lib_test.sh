@@ -15,7 +15,7 @@ test_end() {
 		ctl show drops 2>/dev/null | awk '$2 != "0"' || true
 		ctl show ports 2>/dev/null || true
 		for f in "$NET_DIR"/*.log; do
-			[ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 20 "$f"
+			[ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 30 "$f"
 		done
 	fi
 	net_down
