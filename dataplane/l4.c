@@ -307,7 +307,10 @@ reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, st
 static void
 no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
-	if (p->listener != SL_VIEW_NONE)
+	/* An endpoint would answer our own address, and the answer would come back as a request. */
+	if (sl_unlikely(sl_view_local(view, &p->tuple.src) != NULL))
+		sl_l4_drop(w, p, SL_DROP_MARTIAN);
+	else if (p->listener != SL_VIEW_NONE)
 		new_flow(w, view, p);
 	else if (sl_view_local(view, &p->tuple.dst))
 		sl_l4_drop(w, p, SL_DROP_NO_LISTENER);

@@ -21,6 +21,9 @@
  *              3 tries  ▼   │5 s└───── 3 unanswered ───────│────────────────┘ └─unused──▶ (free)
  *                       FAILED                            └──── answer ────┘
  *
+ * Another MAC claimed for an entry in use (an announcement, a stranger's request) makes it STALE with the MAC it has,
+ * and everyone is asked: whose answer comes is believed.
+ *
  * Whose place a new entry may take when both sets are full, worst first: one that FAILED; one learned from a
  * stranger and never used; one still INCOMPLETE; the one unused for longest.  Pinned ones never, and what
  * strangers teach may take only the first two, so no flood of ARP pushes out what traffic uses.
@@ -64,7 +67,8 @@ struct entry {
 	uint32_t pin_round; /* pinned when equal to the table's; 0: never was */
 	uint16_t version;
 	uint8_t tries;
-	uint8_t hole[5];
+	uint8_t contested;    /* another MAC was claimed: the next request goes to everyone */
+	uint32_t contested_s; /* when that was last believed worth a request */
 };
 static_assert(sizeof(struct entry) == 64, "one line");
 
@@ -271,6 +275,8 @@ claim(struct sl_neigh_table *t, uint32_t idx, uint16_t port, const struct sl_add
 	e->pin_round = 0;
 	e->version++;
 	e->tries = 0;
+	e->contested = 0;
+	e->contested_s = 0;
 	heap_put(t, t->heap_cnt, idx);
 	heap_move(t, t->heap_cnt++);
 }
@@ -363,6 +369,7 @@ static void
 reachable(struct sl_neigh_table *t, struct entry *e, uint64_t mac, uint64_t now_ns)
 {
 	e->tries = 0;
+	e->contested = 0;
 	e->asked_ns = 0;
 	set_word(e, REACHABLE, mac);
 	set_due(t, e, now_ns + REACHABLE_NS);
@@ -373,9 +380,28 @@ static void
 stale(struct sl_neigh_table *t, struct entry *e, uint64_t mac, uint64_t now_ns)
 {
 	e->tries = 0;
+	e->contested = 0;
 	e->asked_ns = 0;
 	set_word(e, STALE, mac);
 	set_due(t, e, now_ns);
+}
+
+/* Somebody claims the address of an entry that traffic uses.  Who moved answers a request to everyone as fast as
+ * who did not; a claim alone moves nothing.  One such request a second: claims come in floods. */
+static void
+contest(struct sl_neigh_table *t, struct entry *e, uint64_t mac, uint64_t now_ns)
+{
+	if (e->contested || e->contested_s == coarse(now_ns))
+		return;
+	e->contested_s = coarse(now_ns);
+	stale(t, e, mac, now_ns);
+	e->contested = 1;
+}
+
+static bool
+never_used(const struct entry *e)
+{
+	return atomic_load_explicit(&e->used, memory_order_relaxed) & NEVER_USED;
 }
 
 /* "Solicited" counts only while a request of ours is out: else anyone could confirm himself. */
@@ -402,8 +428,10 @@ sl_neigh_heard(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *ad
 	uint64_t w = word_own(e);
 	if (solicited && e->asked_ns != 0)
 		reachable(t, e, bits, now_ns);
-	else if (!word_usable(w) || (w & MAC_MASK) != bits)
+	else if (!word_usable(w) || (never_used(e) && (w & MAC_MASK) != bits))
 		stale(t, e, bits, now_ns);
+	else if ((w & MAC_MASK) != bits)
+		contest(t, e, w & MAC_MASK, now_ns);
 }
 
 /* ---- what is due ---- */
@@ -458,6 +486,8 @@ stale_due(struct sl_neigh_table *t, struct entry *e, const struct tick *k, uint3
 	if (e->tries >= TRIES) {
 		e->tries = 0;
 		set_word(e, INCOMPLETE, 0);
+		ask_now(t, e, k, 0);
+	} else if (e->contested) {
 		ask_now(t, e, k, 0);
 	} else if (e->tries > 0 || used || e->pin_round == t->pin_round) {
 		ask_now(t, e, k, mac);

@@ -43,7 +43,8 @@ uint32_t sl_neigh_want(struct sl_neigh_table *t, uint16_t port, const struct sl_
 void sl_neigh_unpin_all(struct sl_neigh_table *t);
 
 /* sl_neigh_heard: an answer, or a solicitation that taught us a sender's address. solicited: an answer to us; it
- * counts as such only while a request of ours is out, else the address is taken but still to be verified.
+ * counts as such only while a request of ours is out.  Else the address is taken, still to be verified, where no
+ * usable one is known; where traffic uses another, that stays and everyone is asked.
  * create: make an entry when there is none; it never takes the place of one that is pinned or used. */
 void sl_neigh_heard(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *addr,
 		    const uint8_t mac[6], bool solicited, bool create, uint64_t now_ns);

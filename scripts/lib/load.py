@@ -5,13 +5,14 @@
 Each thread takes the targets in turn.  http: a new connection per request, or with --keepalive one connection
 for the whole time, on which every answer must come from the same endpoint.  dns: who.test, A.
 A refused or reset connection is tried again for up to --retry seconds (as a browser or curl --retry does) and
-counted as retried; what still fails is failed.  Prints one JSON object; progress on stderr with --progress.
+counted as retried; what still fails is failed.  SIGTERM ends the run early.  Prints one JSON object; progress on stderr with --progress.
 """
 import argparse
 import collections
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -148,6 +149,7 @@ def main():
     p.add_argument("targets", nargs="+")
     args = p.parse_args()
     stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())  # ends early and in order
     if args.keepalive:
         threads = [threading.Thread(target=keeper, args=(args.targets[i % len(args.targets)], stop))
                    for i in range(args.threads)]
@@ -158,7 +160,7 @@ def main():
         t.start()
     end = time.monotonic() + args.seconds
     shown = 0
-    while time.monotonic() < end and not (args.requests and total["requests"] >= args.requests):
+    while not stop.is_set() and time.monotonic() < end and not (args.requests and total["requests"] >= args.requests):
         stop.wait(0.05)
         if args.ready and total["requests"] and not os.path.exists(args.ready):
             open(args.ready, "w", encoding="ascii").close()

@@ -279,7 +279,7 @@ pinned_entries_are_kept_until_unpinned(void)
 }
 
 static void
-an_unsolicited_claim_is_taken_but_verified(void)
+a_claim_to_a_used_address_makes_us_ask_everyone(void)
 {
 	struct sl_neigh_table *t = table();
 	struct sl_addr a = v4(1);
@@ -287,21 +287,47 @@ an_unsolicited_claim_is_taken_but_verified(void)
 
 	sl_neigh_used(t, idx, 105 * S);
 	sl_neigh_heard(t, 1, &a, mac_b, false, false, 105 * S);
-	CU_ASSERT_TRUE(has_mac(t, 1, &a, mac_b));
-	struct asked q = run(t, 105, 106);
-	CU_ASSERT_EQUAL(q.unicast, 2);
-	CU_ASSERT_EQUAL(memcmp(q.mac, mac_b, 6), 0);
-	/* "solicited" means nothing when nobody asked */
-	sl_neigh_heard(t, 1, &a, mac_a, true, false, 106 * S);
-	sl_neigh_used(t, idx, 110 * S);
-	sl_neigh_heard(t, 1, &a, mac_b, true, false, 110 * S);
+	CU_ASSERT_TRUE(has_mac(t, 1, &a, mac_a));
+	struct asked q = run(t, 105, 105);
+	CU_ASSERT_EQUAL(q.broadcast, 1);
+	CU_ASSERT_EQUAL(q.unicast, 0);
+	/* who has it answers; the stranger's next claim comes too soon to be asked about */
+	sl_neigh_heard(t, 1, &a, mac_a, true, false, 105 * S);
+	for (unsigned i = 0; i < 1000; i++)
+		sl_neigh_heard(t, 1, &a, mac_b, i & 1, i & 2, 105 * S);
+	q = run(t, 105, 105);
+	CU_ASSERT_EQUAL(q.broadcast + q.unicast, 0);
+	CU_ASSERT_TRUE(has_mac(t, 1, &a, mac_a));
+	/* it did move: the new place answers */
+	sl_neigh_heard(t, 1, &a, mac_b, false, false, 110 * S);
 	q = run(t, 110, 110);
-	CU_ASSERT_EQUAL(q.unicast, 1);
+	CU_ASSERT_EQUAL(q.broadcast, 1);
+	sl_neigh_heard(t, 1, &a, mac_b, true, false, 110 * S);
+	CU_ASSERT_TRUE(has_mac(t, 1, &a, mac_b));
 	/* the same address again changes nothing */
 	sl_neigh_heard(t, 1, &a, mac_b, true, false, 110 * S);
 	sl_neigh_heard(t, 1, &a, mac_b, false, false, 111 * S);
 	q = run(t, 111, 139);
 	CU_ASSERT_EQUAL(q.unicast + q.broadcast, 0);
+	free(t);
+}
+
+static void
+a_claim_nobody_confirms_ends_like_silence(void)
+{
+	struct sl_neigh_table *t = table();
+	struct sl_addr a = v4(1);
+
+	reachable(t, &a, true);
+	sl_neigh_heard(t, 1, &a, mac_b, false, false, 105 * S);
+	struct asked q = run(t, 105, 107);
+	CU_ASSERT_EQUAL(q.broadcast, 3);
+	CU_ASSERT_TRUE(has_mac(t, 1, &a, mac_a));
+	run(t, 108, 108);
+	CU_ASSERT_FALSE(has_mac(t, 1, &a, mac_a));
+	/* then a claim is all there is */
+	sl_neigh_heard(t, 1, &a, mac_b, false, false, 109 * S);
+	CU_ASSERT_TRUE(has_mac(t, 1, &a, mac_b));
 	free(t);
 }
 
@@ -848,7 +874,8 @@ SL_SUITE("neigh", SL_TEST(want_asks_and_an_answer_resolves),
 	 SL_TEST(an_unused_entry_is_left_in_peace_and_goes_after_a_minute),
 	 SL_TEST(a_stale_entry_used_again_is_probed), SL_TEST(a_failed_entry_nobody_wants_goes),
 	 SL_TEST(pinned_entries_are_kept_until_unpinned),
-	 SL_TEST(an_unsolicited_claim_is_taken_but_verified),
+	 SL_TEST(a_claim_to_a_used_address_makes_us_ask_everyone),
+	 SL_TEST(a_claim_nobody_confirms_ends_like_silence),
 	 SL_TEST(strangers_are_learned_only_when_told_to),
 	 SL_TEST(a_full_table_refuses_more_pins_and_keeps_what_it_has),
 	 SL_TEST(a_flood_of_arp_takes_no_place_from_what_is_pinned_or_used),
