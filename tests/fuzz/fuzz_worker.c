@@ -195,7 +195,7 @@ made(struct story *s, bool damaged)
 static void
 raw(struct story *s, unsigned port)
 {
-	unsigned len = SL_MIN(take(s), (unsigned)(s->end - s->at));
+	unsigned said = take(s), len = SL_MIN(said, (unsigned)(s->end - s->at));
 	uint8_t f[RIG_FRAME];
 
 	memcpy(f, s->at, len);
