@@ -44,6 +44,8 @@ sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *
 	struct sl_neigh_msg m;
 	unsigned why = sl_neigh_parse(p, &m);
 
+	SL_ASSERT(w->conf.id == 0); /* who writes the table */
+
 	if (why != SL_DROP_NONE) {
 		sl_l4_drop(w, p, (enum sl_drop)why);
 		return;

@@ -633,6 +633,14 @@ judge_end(struct net *n, struct net_result *r)
 	trace(n, &in, sizeof(in));
 }
 
+/* Workers are not in step: in some order, some of them several times, some not at all. */
+static void
+some_turns(struct net *n)
+{
+	for (unsigned i = 0; i < 2 * n->conf.workers; i++)
+		rig_turn_one(n->rig, (unsigned)below(n, n->conf.workers), n->now);
+}
+
 static void
 run_until_done(struct net *n)
 {
@@ -647,7 +655,7 @@ run_until_done(struct net *n)
 		struct event e = next(n);
 		n->now = e.at;
 		handle(n, &e);
-		rig_turn(n->rig, n->now);
+		some_turns(n);
 	}
 	/* What still lies in queues: three seconds for waiting packets to end. */
 	for (unsigned i = 0; i < 150; i++) {

@@ -1,6 +1,8 @@
 /* net — a virtual-time network around the rig: links that lose, double, delay and reorder, clients and endpoints
  * that speak a small TCP or UDP, pushes and state changes in between.  A run is a function of its seed.
  *
+ * Workers are not in step: which of them turns next is drawn too.
+ *
  * Every client flow has an address and port of its own, so that an endpoint can tell which flow a packet is of.
  * A client opens, asks some questions one after the other (sending again when no answer comes), closes. Endpoints
  * answer and note which of them a flow's packets reach.

@@ -428,7 +428,6 @@ static void
 a_lost_message_is_told_again(void)
 {
 	static struct frame_spec s[64], r[64];
-	unsigned lost = 0;
 
 	for (unsigned fin = 0; fin < 2; fin++) {
 		struct rig_conf c = {
@@ -449,7 +448,6 @@ a_lost_message_is_told_again(void)
 		}
 		rig_settle(bed.rig, bed.now);
 		CU_ASSERT_TRUE(TOTAL(msg_lost) > 5);
-		lost += TOTAL(msg_lost);
 		for (unsigned k = 0; k < 64; k++) {
 			s[k].tcp_flags = SL_TCP_ACK;
 			bed_give(&s[k], BED_FRONT);
