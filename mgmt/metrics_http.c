@@ -108,7 +108,7 @@ reply(struct MHD_Connection *c, unsigned status, const char *type, char *text, s
 	}
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, MHD_HTTP_METHOD_GET);
+		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	enum MHD_Result ok = MHD_queue_response(c, status, r);
 	MHD_destroy_response(r);
 	return ok;
@@ -157,8 +157,9 @@ on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *met
 	(void)request;
 	if (!metrics && strcmp(url, "/healthz"))
 		return say(c, MHD_HTTP_NOT_FOUND, "only /metrics and /healthz are here\n");
-	if (strcmp(method, MHD_HTTP_METHOD_GET))
-		return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET is allowed\n");
+	/* the library keeps the body of an answer to HEAD back */
+	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
+		return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are allowed\n");
 	return metrics ? answer_metrics(m, c) : answer_health(m, c);
 }
 
