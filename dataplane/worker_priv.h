@@ -11,7 +11,7 @@
 #include "lb/rewrite.h"
 
 #define SL_TX_STAGE 64
-#define SL_TX_ROUNDS 4 /* of SL_TX_STAGE packets, that a turn takes of another worker's */
+#define SL_TX_ROUNDS 4    /* of SL_TX_STAGE packets, that a turn takes of another worker's */
 #define SL_HELD_MAX 256   /* packets that wait for a neighbour, per worker */
 #define SL_HELD_PER_HOP 4 /* of these, for one next hop */
 #define SL_HELD_NS 1000000000ull

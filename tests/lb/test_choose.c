@@ -71,26 +71,26 @@ words_admit_by_flags_incarnation_and_fraction(void)
 	static const struct {
 		uint64_t admin, passive;
 		uint8_t hash2;
-		bool admits, serves;
+		bool admits, serves, lives;
 		const char *reason;
 	} rows[] = {
-		{0, 0, 255, true, true, "never written: fresh"},
+		{0, 0, 255, true, true, true, "never written: fresh"},
 #define W(flags, fraction, inc)                                                                    \
 	(uint64_t)(flags) | (uint64_t)(fraction) << 16 | (uint64_t)(inc) << 32
-		{W(0, 255, 5), 0, 255, true, true, "whole admits every draw"},
-		{W(0, 254, 5), 0, 253, true, true, "draw below the fraction"},
-		{W(0, 254, 5), 0, 254, false, true, "draw at the fraction"},
-		{W(0, 0, 5), 0, 0, false, true, "fraction 0 admits none"},
-		{W(SL_ST_UNHEALTHY, 255, 5), 0, 0, false, true, "unhealthy"},
-		{W(SL_ST_DRAIN, 255, 5), 0, 0, false, true, "draining"},
-		{W(SL_ST_DISABLED, 255, 5), 0, 0, false, false, "disabled"},
-		{W(0, 255, 5), W(SL_ST_EJECTED, 255, 5), 0, false, true, "ejected"},
-		{0, W(SL_ST_EJECTED, 255, 5), 0, false, true, "ejected, admin never written"},
-		{W(SL_ST_DISABLED, 0, 4), 0, 255, true, true, "word of the one before"},
-		{W(SL_ST_DISABLED, 0, 6), 0, 255, true, true, "word of the one after"},
-		{W(0, 255, 5), W(0, 10, 5), 10, false, true, "smaller fraction rules"},
-		{W(0, 10, 5), W(0, 255, 5), 10, false, true, "smaller fraction, other word"},
-		{W(0, 255, 5), W(SL_ST_EJECTED, 0, 4), 255, true, true, "old ejection"},
+		{W(0, 255, 5), 0, 255, true, true, true, "whole admits every draw"},
+		{W(0, 254, 5), 0, 253, true, true, true, "draw below the fraction"},
+		{W(0, 254, 5), 0, 254, false, true, true, "draw at the fraction"},
+		{W(0, 0, 5), 0, 0, false, true, true, "fraction 0 admits none"},
+		{W(SL_ST_UNHEALTHY, 255, 5), 0, 0, false, true, false, "unhealthy"},
+		{W(SL_ST_DRAIN, 255, 5), 0, 0, false, true, true, "draining"},
+		{W(SL_ST_DISABLED, 255, 5), 0, 0, false, false, true, "disabled"},
+		{W(0, 255, 5), W(SL_ST_EJECTED, 255, 5), 0, false, true, false, "ejected"},
+		{0, W(SL_ST_EJECTED, 255, 5), 0, false, true, false, "ejected, admin never written"},
+		{W(SL_ST_DISABLED, 0, 4), 0, 255, true, true, true, "word of the one before"},
+		{W(SL_ST_DISABLED, 0, 6), 0, 255, true, true, true, "word of the one after"},
+		{W(0, 255, 5), W(0, 10, 5), 10, false, true, true, "smaller fraction rules"},
+		{W(0, 10, 5), W(0, 255, 5), 10, false, true, true, "smaller fraction, other word"},
+		{W(0, 255, 5), W(SL_ST_EJECTED, 0, 4), 255, true, true, true, "old ejection"},
 #undef W
 	};
 
@@ -101,6 +101,7 @@ words_admit_by_flags_incarnation_and_fraction(void)
 			printf("  %s\n", rows[i].reason);
 		CU_ASSERT_EQUAL(admits, rows[i].admits);
 		CU_ASSERT_EQUAL(sl_choose_serves(&w, 5), rows[i].serves);
+		CU_ASSERT_EQUAL(sl_choose_lives(&w, 5), rows[i].lives);
 	}
 }
 
