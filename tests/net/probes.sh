@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# 400 probed endpoints, 80 of them black holes (they answer nothing at all), probed every second: every black hole is
+# down within two intervals and a timeout, nobody else is; so are 40 that turn into black holes later; when they come
+# back, slow start raises their share step by step.
+#
+# All endpoints are one machine, e1: 10.78.0.0/24 and 10.78.2.0/24 are local to it, of 10.78.1.0/24 it knows nothing.
+set -euo pipefail
+# shellcheck source=tests/net/lib_test.sh
+. "$(dirname "$0")/lib_test.sh"
+
+LIMIT_MS=$((2 * 1000 + 300))
+SLACK_MS=700 # this machine may be busy with other things
+
+net_up
+server_up 1
+gateway_up
+ns gw ip route add 10.78.0.0/16 via 10.77.3.11
+ns e1 ip route add local 10.78.0.0/24 dev lo
+ns e1 ip route add local 10.78.2.0/24 dev lo
+ns e1 ip route add blackhole 10.78.1.0/24
+
+endpoint() { echo "{ name = \"$1-$2\"; address = \"10.78.$3.$2\"; port = 80; }"; }
+list() {
+	local kind net first last i sep=""
+	while read -r kind net first last; do
+		for ((i = first; i <= last; i++)); do
+			echo "$sep$(endpoint "$kind" "$i" "$net")"
+			sep=,
+		done
+	done <<-END
+		good 0 1 240
+		turn 2 1 40
+		also 2 41 80
+		hole 1 1 80
+	END
+}
+big_table() {
+	cat <<-END
+		gateway = { name = "${NET}gateway"; };
+		network = {
+		  addresses = ( { port = "front"; address = "10.77.1.1/24"; }, { port = "back"; address = "10.77.2.1/24"; } );
+		  routes = ( { prefix = "10.78.0.0/16"; via = "10.77.2.11"; } );
+		};
+		services = ( { name = "big"; forward = "nat"; max_endpoints = 400; slow_start = "4s";
+		  health = { type = "http"; path = "/health"; interval = "1s"; timeout = "300ms"; rise = 2; fall = 2; port = 80; };
+		  endpoints = (
+		$(list)
+		  ); } );
+		listeners = ( { name = "big"; address = "10.77.9.10"; port = 80; protocol = "tcp"; mode = "l4"; service = "big"; } );
+	END
+}
+big_table >"$NET_DIR/big.conf"
+
+endpoints() { ctl --json show endpoints big >"$NET_DIR/endpoints.json"; }
+# count STATE PREFIX…
+count() {
+	local state=$1
+	shift
+	endpoints
+	json "$NET_DIR/endpoints.json" "sum(e['state'] == '$state' and e['name'].startswith(tuple('$*'.split())) for e in j['endpoints'])"
+}
+counted() { [ "$(count "$2" "${@:3}")" -eq "$1" ]; }
+# latest PREFIX SINCE_MS: how long after SINCE the last of them changed its health, in ms.
+latest() {
+	json "$NET_DIR/endpoints.json" "int(max(__import__('datetime').datetime.fromisoformat(e['health_since'].replace('Z', '+00:00')).timestamp() for e in j['endpoints'] if e['name'].startswith('$1')) * 1000 - $2)"
+}
+now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+start=$(now_ms)
+ctl push "$NET_DIR/big.conf" >/dev/null
+wait_for 30 "80 black holes down" counted 80 down hole
+took=$(latest hole "$start")
+echo "the last of 80 black holes was down after $took ms"
+[ "$took" -le $((LIMIT_MS + SLACK_MS)) ] || fail "a black hole was down only after $took ms, allowed are $LIMIT_MS"
+wait_for 30 "the other 320 up" counted 320 up good turn also
+counted 0 down good turn also || fail "$(count down good turn also) good endpoints are down"
+
+# All traffic goes to those that are up.
+load traffic --seconds 3600 --threads 2 --pause 0.01 http://10.77.9.10
+
+# 40 fall silent.
+start=$(now_ms)
+ns e1 ip route del local 10.78.2.0/24 dev lo
+for ((i = 41; i <= 80; i++)); do ns e1 ip route add local "10.78.2.$i/32" dev lo; done
+ns e1 ip route add blackhole 10.78.2.0/24
+cut=$(now_ms)
+kill -TERM "$(pid_of traffic)"
+loaded traffic >/dev/null
+wait_for 30 "40 more down" counted 40 down turn
+took=$(latest turn "$start")
+echo "the last of 40 that fell silent was down after $took ms ($((cut - start)) of them to cut it off)"
+[ "$took" -le $((LIMIT_MS + SLACK_MS + cut - start)) ] || fail "found only after $took ms, allowed are $LIMIT_MS"
+counted 280 up good also || fail "$((280 - $(count up good also))) good endpoints went down along"
+load traffic --seconds 2 --threads 2 --pause 0.01 http://10.77.9.10
+all_good traffic >/dev/null
+
+# They come back: up, and slowly.
+ns e1 ip route del blackhole 10.78.2.0/24
+ns e1 ip route add local 10.78.2.0/24 dev lo
+wait_for 30 "40 up again" counted 40 up turn
+: >"$NET_DIR/ramp"
+ramped() {
+	ctl_json "[' '.join(map(str, (e['fraction'], e['ramping']))) for e in j['endpoints'] if e['name'] == 'turn-7'][0]" show endpoints big >>"$NET_DIR/ramp"
+	tail -n 1 "$NET_DIR/ramp" | grep -q '255 False'
+}
+wait_for 30 "the end of the ramp" ramped
+python3 - "$NET_DIR/ramp" <<'END' || fail "the ramp: $(tr '\n' ',' <"$NET_DIR/ramp")"
+import sys
+steps = [line.split() for line in open(sys.argv[1], encoding="utf-8")]
+shares = [int(s) for s, _ in steps]
+print("shares of 255:", shares[0], "…", shares[-1], "in", len(set(shares)), "steps")
+assert shares == sorted(shares), "it fell"
+assert shares[0] < 200 and len(set(shares)) >= 5, "no ramp"
+assert all((r == "True") == (s < 255) for s, r in zip(shares, (r for _, r in steps)) if s < 250), "ramping is not what it says"
+END
+counted 80 down hole || fail "a black hole came up"
+no_bad_drops
