@@ -98,8 +98,11 @@ io_rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 static unsigned
 io_tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 {
-	struct rig *r = ((struct io_ctx *)ctx)->rig;
+	const struct io_ctx *io = ctx;
+	struct rig *r = io->rig;
 
+	if (!r->conf.rss && port % r->conf.workers != io->worker)
+		abort(); /* another worker's queue */
 	if (r->conf.tx_max)
 		n = SL_MIN(n, r->conf.tx_max);
 	for (unsigned i = 0; i < n; i++) {
