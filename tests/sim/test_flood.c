@@ -291,6 +291,18 @@ unpaired(const struct frame_spec *s, unsigned cnt)
 	return n;
 }
 
+/* What leaves without its flow cannot be answered.  (Where the reply half is another worker's, its refusal comes
+ * after the packet.) */
+static void
+give_whole(struct frame_spec *s)
+{
+	unsigned out = bed_give(s, BED_FRONT);
+
+	CU_ASSERT_TRUE(out <= 1);
+	if (bed.conf.workers == 1)
+		CU_ASSERT_EQUAL(out, bed_has(&s->t));
+}
+
 /* A full table is where an insert can push out the other half of its own flow. */
 static void
 a_full_table_holds_whole_flows_alone(void)
@@ -300,27 +312,24 @@ a_full_table_holds_whole_flows_alone(void)
 	for (unsigned w = 1; w <= 3; w++)
 		for (unsigned est = 0; est < 2; est++) {
 			unsigned n = 0;
-			start(w, 1024, 0, 0);
-			for (; n < (est ? 500 * w : 0); n++) {
+			/* odd: the last place goes to a forward half */
+			start(w, 1025, 0, 0);
+			for (; n < (est ? 509 * w : 0); n++) {
 				all[n] = stranger(NAT, 6, SL_TCP_SYN);
-				bed_give(&all[n], BED_FRONT);
+				give_whole(&all[n]);
 				all[n].tcp_flags = SL_TCP_ACK;
-				bed_give(&all[n], BED_FRONT);
+				give_whole(&all[n]);
 			}
 			for (; n < 5000; n++) {
 				all[n] = stranger(NAT, rnd(8) ? 6 : 17, SL_TCP_SYN);
-				unsigned out = bed_give(&all[n], BED_FRONT);
-				CU_ASSERT_TRUE(out <= 1);
-				/* What leaves without its flow cannot be answered. */
-				if (w == 1)
-					CU_ASSERT_EQUAL(out, bed_has(&all[n].t));
+				give_whole(&all[n]);
 				if (n % 1000 == 0) {
 					bed.now += 100 * MS;
 					CU_ASSERT_EQUAL(unpaired(all, n), 0);
 				}
 			}
 			CU_ASSERT_EQUAL(unpaired(all, n), 0);
-			CU_ASSERT_TRUE(bed_active() <= 1024 * w);
+			CU_ASSERT_TRUE(bed_active() <= 1025 * w);
 			CU_ASSERT_TRUE(rig_drops(bed.rig, SL_DROP_EMBRYONIC) +
 					       rig_drops(bed.rig, SL_DROP_FLOW_FULL) >
 				       100);
