@@ -1,14 +1,14 @@
+# shellcheck shell=bash disable=SC2034
 # common.sh — sourced by the scripts: packages, builds, progress lines.  Needs bash.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-BUILD_PACKAGES="gcc meson ninja-build pkg-config libc6-dev libdpdk-dev libipsec-mb-dev libhyperscan-dev
-libssl-dev libconfig-dev libcunit1-dev libuv1-dev libjansson-dev libmicrohttpd-dev libedit-dev
-libpcap-dev libbpf-dev libxdp-dev"
+# Complete for a bare Debian 12, without recommended packages.  libdpdk-dev brings the drivers of all ports.
+BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libssl-dev libconfig-dev libcunit1-dev
+libuv1-dev libjansson-dev libmicrohttpd-dev"
 RUN_PACKAGES="dnsmasq-base python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping"
-TEST_PACKAGES="clang-14 libclang-rt-14-dev llvm-14 prometheus python3 python3-scapy tcpdump iperf3
-socat wrk shellcheck"
-LINT_PACKAGES="clang-format-14"
+TEST_PACKAGES="prometheus python3-scapy"
+LINT_PACKAGES="git clang-format-14 clang-14 shellcheck"
 BENCH_PACKAGES="dpdk python3"
 
 say() { printf '%s\n' "$*"; }
@@ -50,16 +50,26 @@ build() {
 	log=$(mktemp)
 	if [ ! -f "$dir/build.ninja" ]; then
 		rm -rf "$dir"
-		meson setup "$dir" "$top" "$@" >"$log" 2>&1 || {
-			tail -n 40 "$log" >&2
-			rm -f "$log"
-			die "meson setup failed in $dir"
-		}
+		configured "$log" meson setup "$dir" "$top" "$@"
+	elif [ $# -gt 0 ] && [ "$(cat "$dir/.options" 2>/dev/null)" != "$*" ]; then
+		configured "$log" meson configure "$dir" "$@"
 	fi
+	[ $# -eq 0 ] || echo "$*" >"$dir/.options"
 	if ! ninja -C "$dir" >"$log" 2>&1; then
-		grep -E -A12 'FAILED|error:|warning:' "$log" | head -n 80 >&2
+		grep -E -A12 'FAILED|error:|warning:|ERROR' "$log" | head -n 80 >&2
 		rm -f "$log"
 		die "build failed in $dir (ninja -C $dir shows all)"
 	fi
 	rm -f "$log"
+}
+
+# configured LOG COMMAND…: die with the end of LOG unless it succeeds.
+configured() {
+	local log=$1
+	shift
+	"$@" >"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		rm -f "$log"
+		die "failed: $*"
+	}
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # net.sh — a gateway, a client and four endpoints, each in a network namespace.  Sourced by demo and tests.
 #
 #      cl ─eth0──────────front0─ gw ─back0──────┐

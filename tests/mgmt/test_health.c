@@ -513,7 +513,7 @@ hold_up(uv_prepare_t *prepare)
 	sl_prober_stats(rig.p, &st);
 	if (st.open == 0 || s->accepted < 5)
 		return;
-	usleep(200000);
+	usleep(450000);
 	uv_prepare_stop(prepare);
 }
 
@@ -521,7 +521,7 @@ static void
 held_up_loop_is_not_taken_for_silence(void)
 {
 	struct server s = {.answer = "HTTP/1.1 200 OK\r\n\r\n", .dribble_ms = 1};
-	struct sl_health_conf c = http_conf(150, 100);
+	struct sl_health_conf c = http_conf(400, 300);
 	struct sl_probe_target t[20];
 	struct sl_prober_stats st;
 	uv_prepare_t prepare;

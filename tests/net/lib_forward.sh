@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # lib_forward.sh — every mode, family and protocol with kernel clients and servers.  WORKERS and DRIVER are set.
 set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh

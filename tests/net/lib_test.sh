@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # lib_test.sh — sourced by the end-to-end tests: the network of scripts/lib/net.sh, checks that name what failed,
 # clean-up on every exit path.  BUILD names the build directory.
 
