@@ -15,7 +15,6 @@
 #include "mgmt/server.h"
 #include "mgmt/tables.h"
 
-#define SL_VERSION "0.1.0"
 
 struct sl_daemon {
 	uv_loop_t *loop;

@@ -2,6 +2,7 @@
 #include "mgmt/ctl/ctl.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,22 +12,105 @@
 
 #include "mgmt/api.h"
 
+static void
+say(const char *text, const char *hint)
+{
+	fprintf(stderr, "sluicectl: %s%s%s%s\n", text, *hint ? " (" : "", hint, *hint ? ")" : "");
+}
+
+void
+ctl_print_json(const json_t *answer)
+{
+	json_dumpf(answer, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
+int
+ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	say(text, hint ? hint : "");
+	if (c->json) {
+		json_t *t = json_string(text); /* NULL when what was typed is not UTF-8 */
+		json_t *a = json_pack("{s:b,s:s?,s:{s:s,s:o,s:s?}}", "ok", 0, "verb", c->verb,
+				      "error", "code", rc == CTL_USAGE ? "invalid" : "unavailable",
+				      "text", t ? t : json_string("not UTF-8"), "hint", hint);
+		ctl_print_json(a);
+		json_decref(a);
+	}
+	return rc;
+}
+
+bool
+ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value)
+{
+	if (!value || json_object_set_new(request, key, json_string(value)) == 0)
+		return true;
+	json_decref(request);
+	ctl_fail(c, CTL_USAGE, NULL, "%s: not UTF-8 text", key);
+	return false;
+}
+
+static unsigned
+distance(const char *a, const char *b)
+{
+	unsigned row[64], m = (unsigned)strlen(b);
+
+	for (unsigned j = 0; j <= m; j++)
+		row[j] = j;
+	for (unsigned i = 1; *a; a++, i++) {
+		unsigned corner = row[0];
+		row[0] = i;
+		for (unsigned j = 1; j <= m; j++) {
+			unsigned best = corner + (*a != b[j - 1]);
+			corner = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+		}
+	}
+	return row[m];
+}
+
+const char *
+ctl_near(const char *text, const char *const *list)
+{
+	const char *near = NULL;
+	unsigned least = 3; /* more letters wrong than two: another word */
+
+	for (; *list; list++) {
+		unsigned d = strlen(*list) < 64 ? distance(text, *list) : least;
+		if (d < least && d < strlen(*list)) {
+			least = d;
+			near = *list;
+		}
+	}
+	return near;
+}
+
 static int
-dial(const char *path)
+dial(const struct ctl *c)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	const char *path = c->socket;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
-		fprintf(stderr, "sluicectl: socket path longer than %zu bytes: %s\n",
-			sizeof(sa.sun_path) - 1, path);
+		ctl_fail(c, CTL_NO_PEER, NULL, "socket path longer than %zu bytes: %s",
+			 sizeof(sa.sun_path) - 1, path);
 		return -1;
 	}
 	strcpy(sa.sun_path, path);
 	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (s < 0 || connect(s, (struct sockaddr *)&sa, sizeof(sa))) {
-		fprintf(stderr,
-			"sluicectl: cannot reach sluiced at %s: %s (is it running? --socket)\n",
-			path, strerror(errno));
+		ctl_fail(c, CTL_NO_PEER,
+			 errno == EACCES ? "who may open it?"
+					 : "is it running? --socket PATH names another",
+			 "cannot reach sluiced at %s: %s", path, strerror(errno));
 		if (s >= 0)
 			close(s);
 		return -1;
@@ -98,13 +182,13 @@ ctl_ask(struct ctl *c, json_t *request, int *ret_exit)
 	json_decref(request);
 	*ret_exit = CTL_NO_PEER;
 	if (!text || strlen(text) > SL_API_MAX) {
-		fprintf(stderr, "sluicectl: request larger than %u MiB\n", SL_API_MAX >> 20);
-		*ret_exit = CTL_USAGE;
-	} else if ((s = dial(c->socket)) >= 0) {
+		*ret_exit = ctl_fail(c, CTL_USAGE, NULL, "request larger than %u MiB",
+				     SL_API_MAX >> 20);
+	} else if ((s = dial(c)) >= 0) {
 		answer = exchange(s, text, strlen(text));
 		if (!answer)
-			fprintf(stderr,
-				"sluicectl: sluiced closed the connection without an answer\n");
+			ctl_fail(c, CTL_NO_PEER, NULL,
+				 "sluiced closed the connection without an answer");
 		close(s);
 	}
 	free(text);
@@ -133,8 +217,10 @@ ctl_print_problems(const json_t *problems, long more)
 	{
 		const char *file = ctl_str(p, "file"), *path = ctl_str(p, "path"),
 			   *hint = ctl_str(p, "hint");
-		if (*file)
+		if (*file && ctl_int(p, "line") > 0)
 			fprintf(stderr, "%s:%lld: ", file, ctl_int(p, "line"));
+		else if (*file)
+			fprintf(stderr, "%s: ", file);
 		fprintf(stderr, "%s%s%s%s%s%s\n", path, *path ? ": " : "", ctl_str(p, "text"),
 			*hint ? " (" : "", hint, *hint ? ")" : "");
 	}
@@ -146,15 +232,13 @@ static void
 print_error(const json_t *answer)
 {
 	const json_t *e = json_object_get(answer, "error");
-	const char *hint = ctl_str(e, "hint");
 	size_t i;
 	json_t *r;
 
 	ctl_print_problems(json_object_get(answer, "problems"), (long)ctl_int(answer, "more"));
 	json_array_foreach(json_object_get(answer, "reasons"), i, r)
 		fprintf(stderr, "  %s\n", json_string_value(r));
-	fprintf(stderr, "sluicectl: %s%s%s%s\n", ctl_str(e, "text"), *hint ? " (" : "", hint,
-		*hint ? ")" : "");
+	say(ctl_str(e, "text"), ctl_str(e, "hint"));
 }
 
 json_t *
@@ -167,8 +251,7 @@ ctl_call(struct ctl *c, json_t *request, int *ret_exit)
 	bool ok = ctl_bool(answer, "ok");
 	*ret_exit = ok ? CTL_OK : exit_of(ctl_str(json_object_get(answer, "error"), "code"));
 	if (c->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		putchar('\n');
+		ctl_print_json(answer);
 	} else if (!ok) {
 		print_error(answer);
 	}
@@ -179,23 +262,23 @@ ctl_call(struct ctl *c, json_t *request, int *ret_exit)
 }
 
 char *
-ctl_read_file(const char *name, size_t *ret_len)
+ctl_read_file(const struct ctl *c, const char *name, size_t *ret_len)
 {
 	FILE *f = strcmp(name, "-") ? fopen(name, "rb") : stdin;
 	char *text = NULL;
 	size_t len = 0, room = 0, n;
 
 	if (!f) {
-		fprintf(stderr, "sluicectl: %s: %s\n", name, strerror(errno));
+		ctl_fail(c, CTL_USAGE, NULL, "%s: %s", name, strerror(errno));
 		return NULL;
 	}
 	do {
-		if (len + 65536 > room) {
+		if (len + 65536 > room || len > SL_API_MAX) {
 			room = room ? 2 * room : 1 << 20;
 			char *more = realloc(text, room);
 			if (!more || len > SL_API_MAX) {
-				fprintf(stderr, "sluicectl: %s: larger than %u MiB\n", name,
-					SL_API_MAX >> 20);
+				ctl_fail(c, CTL_USAGE, "split the table between gateways",
+					 "%s: larger than %u MiB", name, SL_API_MAX >> 20);
 				free(more ? more : text);
 				text = NULL;
 				break;
@@ -207,7 +290,7 @@ ctl_read_file(const char *name, size_t *ret_len)
 		text[len] = 0;
 	} while (n);
 	if (text && ferror(f)) {
-		fprintf(stderr, "sluicectl: %s: %s\n", name, strerror(errno ? errno : EIO));
+		ctl_fail(c, CTL_USAGE, NULL, "%s: %s", name, strerror(errno ? errno : EIO));
 		free(text);
 		text = NULL;
 	}

@@ -20,7 +20,9 @@ enum ctl_exit {
 
 struct ctl {
 	const char *socket;
+	const char *verb;    /* or NULL: none was given, or no such */
 	bool json;           /* answers as they come */
+	bool help;           /* --help */
 	const char *comment; /* -m, or NULL */
 	const char *flags;   /* --flags (explain) */
 	const char *port;    /* --port (explain) */
@@ -45,8 +47,23 @@ extern const struct ctl_verb ctl_verbs[]; /* ends with a NULL name */
 json_t *ctl_ask(struct ctl *c, json_t *request, int *ret_exit);
 json_t *ctl_call(struct ctl *c, json_t *request, int *ret_exit);
 
-/* ctl_read_file: the whole file ("-": standard input), terminated; NULL with the reason on stderr. */
-char *ctl_read_file(const char *name, size_t *ret_len);
+/* ctl_fail says on stderr what was wrong here, before any daemon was asked; with --json also as an answer on
+ * stdout.  Gives rc back. */
+int ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ctl_put adds a text to the request (value NULL: nothing).  False, with the reason said, when it is not UTF-8;
+ * the request is dropped then. */
+bool ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value);
+
+/* ctl_print_json prints an answer as it came. */
+void ctl_print_json(const json_t *answer);
+
+/* ctl_near gives the entry of the list (ends with NULL) most like text, or NULL: none is. */
+const char *ctl_near(const char *text, const char *const *list);
+
+/* ctl_read_file: the whole file ("-": standard input), terminated; NULL with the reason said. */
+char *ctl_read_file(const struct ctl *c, const char *name, size_t *ret_len);
 
 /* ctl_print_problems lists an answer's "problems". */
 void ctl_print_problems(const json_t *problems, long more);
@@ -63,6 +80,9 @@ const char *ctl_str(const json_t *o, const char *key);
 long long ctl_int(const json_t *o, const char *key);
 double ctl_num(const json_t *o, const char *key);
 bool ctl_bool(const json_t *o, const char *key);
+
+/* What `show` can show, ends with NULL (verb_show.c). */
+extern const char *const ctl_show_what[];
 
 /* verbs */
 int ctl_check(struct ctl *c);

@@ -37,13 +37,10 @@ const struct ctl_verb ctl_verbs[] = {
 };
 
 static const struct option options[] = {
-	{"socket", required_argument, NULL, 's'},
-	{"json", no_argument, NULL, 'j'},
-	{"comment", required_argument, NULL, 'm'},
-	{"flags", required_argument, NULL, 'f'},
-	{"port", required_argument, NULL, 'p'},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
+	{"socket", required_argument, NULL, 's'},  {"json", no_argument, NULL, 'j'},
+	{"comment", required_argument, NULL, 'm'}, {"flags", required_argument, NULL, 'f'},
+	{"port", required_argument, NULL, 'p'},    {"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
 };
 
 static const char *const option_help[] = {
@@ -52,7 +49,8 @@ static const char *const option_help[] = {
 	"-m, --comment TEXT   why, for the audit log (push, rollback, drain, …)",
 	"    --flags FLAGS    explain: syn (default), ack, syn,ack, fin,ack or rst",
 	"    --port NAME      explain: the port it comes in by (default: the first)",
-	"-h, --help           this text",
+	"-h, --help           this text, or that of a verb",
+	"    --version        of this program",
 };
 
 static const struct ctl_verb *
@@ -62,6 +60,19 @@ find(const char *name)
 		if (strcmp(v->name, name) == 0)
 			return v;
 	return NULL;
+}
+
+static int
+no_verb(const struct ctl *c, const char *name)
+{
+	const char *names[sizeof(ctl_verbs) / sizeof(ctl_verbs[0])];
+	char hint[64] = "sluicectl help lists them";
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		names[i] = ctl_verbs[i].name;
+	if (ctl_near(name, names))
+		snprintf(hint, sizeof(hint), "did you mean '%s'?", ctl_near(name, names));
+	return ctl_fail(c, CTL_USAGE, hint, "no verb '%s'", name);
 }
 
 static void
@@ -91,11 +102,8 @@ ctl_help(struct ctl *c)
 {
 	const struct ctl_verb *v = c->argc ? find(c->argv[0]) : NULL;
 
-	if (c->argc && !v) {
-		fprintf(stderr, "sluicectl: no verb '%s' (sluicectl help lists them)\n",
-			c->argv[0]);
-		return CTL_USAGE;
-	}
+	if (c->argc && !v)
+		return no_verb(c, c->argv[0]);
 	if (!v) {
 		print_help(stdout);
 		return CTL_OK;
@@ -106,34 +114,64 @@ ctl_help(struct ctl *c)
 	return CTL_OK;
 }
 
+/* In two pieces, with the words that tables know between them.  Services, endpoints and generations are asked of
+ * the daemon whose socket stands on the line. */
+static const char completion_head[] =
+	"_sluicectl_names() { \"${COMP_WORDS[0]}\" \"${ask[@]}\" --json show \"$@\" 2>/dev/null |\n"
+	"\tsed -n 's/^ *\"\\(name\\|generation\\)\": \"\\{0,1\\}\\([^\",]*\\).*/\\2/p'; }\n"
+	"_sluicectl()\n{\n"
+	"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} i words=\n"
+	"\tlocal -a args=() ask=()\n"
+	"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+	"\t\tcase ${COMP_WORDS[i]} in\n"
+	"\t\t-s | --socket) ask=(--socket \"${COMP_WORDS[++i]}\") ;;\n"
+	"\t\t-m | --comment | --flags | --port) ((i++)) ;;\n"
+	"\t\t-*) ;;\n"
+	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
+	"\t\tesac\n"
+	"\tdone\n"
+	"\tcase $prev in\n"
+	"\t-s | --socket) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	"\t-m | --comment | --port) return ;;\n"
+	"\t--flags) COMPREPLY=($(compgen -W 'syn ack syn,ack fin,ack rst' -- \"$cur\")); return "
+	";;\n"
+	"\tesac\n";
+static const char completion_tail[] =
+	"\tcase ${#args[@]}:${args[0]} in\n"
+	"\t0:*) words=$verbs ;;\n"
+	"\t1:check | 1:push | 1:diff) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	"\t1:show) words=$what ;;\n"
+	"\t1:help) words=$verbs ;;\n"
+	"\t1:completion) words=bash ;;\n"
+	"\t1:explain) words='tcp udp' ;;\n"
+	"\t1:rollback) words=$(_sluicectl_names generations) ;;\n"
+	"\t1:drain | 1:undrain | 1:disable | 1:enable | 1:weight) words=$(_sluicectl_names "
+	"services) ;;\n"
+	"\t2:drain | 2:undrain | 2:disable | 2:enable | 2:weight)\n"
+	"\t\twords=$(_sluicectl_names endpoints \"${args[1]}\") ;;\n"
+	"\t2:show) [ \"${args[1]}\" = endpoints ] && words=$(_sluicectl_names services) ;;\n"
+	"\tesac\n"
+	"\t[[ $cur = -* ]] && words=$options\n"
+	"\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+	"}\ncomplete -F _sluicectl sluicectl\n";
+
 int
 ctl_completion(struct ctl *c)
 {
-	if (strcmp(c->argv[0], "bash")) {
-		fprintf(stderr, "sluicectl: completion is there for bash, not for '%s'\n",
-			c->argv[0]);
-		return CTL_USAGE;
-	}
-	printf("_sluicectl()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} verb= i\n"
-	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	       "\t\tcase ${COMP_WORDS[i]} in\n\t\t-s | --socket | -m | --comment | --flags | "
-	       "--port) ((i++)) ;;\n"
-	       "\t\t-*) ;;\n\t\t*) verb=${COMP_WORDS[i]}; break ;;\n\t\tesac\n\tdone\n\tcase $verb "
-	       "in\n");
-	printf("\t\"\") COMPREPLY=($(compgen -W \"");
+	if (strcmp(c->argv[0], "bash"))
+		return ctl_fail(c, CTL_USAGE, NULL, "completion is there for bash, not for '%s'",
+				c->argv[0]);
+	fputs(completion_head, stdout);
+	printf("\tlocal verbs='");
 	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
 		printf("%s ", v->name);
+	printf("' what='");
+	for (size_t i = 0; ctl_show_what[i]; i++)
+		printf("%s ", ctl_show_what[i]);
+	printf("' options='");
 	for (const struct option *o = options; o->name; o++)
 		printf("--%s ", o->name);
-	printf("\" -- \"$cur\")) ;;\n"
-	       "\tcheck | push | diff) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
-	       "\tshow) COMPREPLY=($(compgen -W \"listeners services endpoints workers ports drops "
-	       "generations audit\" -- \"$cur\")) ;;\n"
-	       "\tdrain | undrain | disable | enable | weight)\n"
-	       "\t\tCOMPREPLY=($(compgen -W \"$(sluicectl --json show endpoints 2>/dev/null |\n"
-	       "\t\t\tsed -n 's/.*\"\\(service\\|name\\)\": *\"\\([^\"]*\\)\".*/\\2/p')\" -- "
-	       "\"$cur\")) ;;\n"
-	       "\tesac\n}\ncomplete -F _sluicectl sluicectl\n");
+	printf("'\n%s", completion_tail);
 	return CTL_OK;
 }
 
@@ -160,40 +198,53 @@ parse_options(struct ctl *c, int argc, char **argv)
 			c->port = optarg;
 			break;
 		case 'h':
-			print_help(stdout);
+			c->help = true;
+			break;
+		case 'V':
+			printf("sluicectl %s\n", SL_VERSION);
 			exit(CTL_OK);
 		default:
-			fprintf(stderr, "sluicectl: see sluicectl help\n");
-			return CTL_USAGE;
+			return ctl_fail(c, CTL_USAGE, "sluicectl help lists all options",
+					"wrong option");
 		}
 	}
 	return CTL_OK;
 }
 
+/* An error among the options before it is to be told as asked, too. */
+static bool
+wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0)
+			return true;
+	return false;
+}
+
 int
 main(int argc, char **argv)
 {
-	struct ctl c = {.socket = getenv("SLUICE_SOCKET")};
+	struct ctl c = {.socket = getenv("SLUICE_SOCKET"), .json = wants_json(argc, argv)};
 
 	if (!c.socket)
 		c.socket = SL_API_SOCKET;
 	if (parse_options(&c, argc, argv) != CTL_OK)
 		return CTL_USAGE;
-	if (optind == argc) {
+	if (optind == argc && !c.help) {
 		print_help(stderr);
 		return CTL_USAGE;
 	}
+	c.argc = SL_MAX(argc - optind - !c.help, 0);
+	c.argv = argv + optind + !c.help;
+	if (c.help) {
+		c.argc = SL_MIN(c.argc, 1);
+		return ctl_help(&c);
+	}
 	const struct ctl_verb *v = find(argv[optind]);
-	if (!v) {
-		fprintf(stderr, "sluicectl: no verb '%s' (sluicectl help lists them)\n",
-			argv[optind]);
-		return CTL_USAGE;
-	}
-	c.argc = argc - optind - 1;
-	c.argv = argv + optind + 1;
-	if (c.argc < v->min || c.argc > v->max) {
-		fprintf(stderr, "usage: sluicectl %s %s\n", v->name, v->args);
-		return CTL_USAGE;
-	}
+	if (!v)
+		return no_verb(&c, argv[optind]);
+	c.verb = v->name;
+	if (c.argc < v->min || c.argc > v->max)
+		return ctl_fail(&c, CTL_USAGE, v->help, "usage: sluicectl %s %s", v->name, v->args);
 	return v->run(&c);
 }

@@ -75,25 +75,17 @@ ctl_explain(struct ctl *c)
 	long sport, dport;
 	int rc;
 
-	if (strcmp(c->argv[0], "tcp") && strcmp(c->argv[0], "udp")) {
-		fprintf(stderr, "sluicectl: '%s' is neither tcp nor udp\n", c->argv[0]);
+	if (strcmp(c->argv[0], "tcp") && strcmp(c->argv[0], "udp"))
+		return ctl_fail(c, CTL_USAGE, NULL, "'%s' is neither tcp nor udp", c->argv[0]);
+	for (int i = 1; i <= 2; i++)
+		if (!split(c->argv[i], i == 1 ? src : dst, i == 1 ? &sport : &dport))
+			return ctl_fail(c, CTL_USAGE, "[ADDRESS]:PORT for IPv6",
+					"'%s' is not ADDRESS:PORT", c->argv[i]);
+	json_t *r = json_pack("{s:s,s:s,s:i,s:i}", "verb", "explain", "protocol", c->argv[0],
+			      "sport", (int)sport, "dport", (int)dport);
+	if (!ctl_put(c, r, "src", src) || !ctl_put(c, r, "dst", dst) ||
+	    !ctl_put(c, r, "flags", c->flags) || !ctl_put(c, r, "port", c->port))
 		return CTL_USAGE;
-	}
-	if (!split(c->argv[1], src, &sport) || !split(c->argv[2], dst, &dport)) {
-		fprintf(stderr, "sluicectl: write ADDRESS:PORT, or [ADDRESS]:PORT for IPv6\n");
-		return CTL_USAGE;
-	}
-	json_t *r =
-		json_pack("{s:s,s:s,s:s,s:s,s:i,s:i}", "verb", "explain", "protocol", c->argv[0],
-			  "src", src, "dst", dst, "sport", (int)sport, "dport", (int)dport);
-	if (!r) {
-		fprintf(stderr, "sluicectl: addresses must be UTF-8\n");
-		return CTL_USAGE;
-	}
-	if (c->flags)
-		json_object_set_new(r, "flags", json_string(c->flags));
-	if (c->port)
-		json_object_set_new(r, "port", json_string(c->port));
 	json_t *a = ctl_call(c, r, &rc);
 	if (a)
 		print_answer(a);

@@ -101,7 +101,9 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
 
-	if (json_is_integer(v))
+	if (strcmp(key, "fraction") == 0 && !ctl_bool(o, "admits"))
+		ctl_table_cell(t, "0"); /* drained, disabled, down: nothing, whatever its share */
+	else if (json_is_integer(v))
 		ctl_table_cell(t, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v) && strcmp(key, "busy") == 0)
 		ctl_table_cell(t, "%.1f %%", 100 * json_real_value(v));
@@ -143,6 +145,23 @@ print_audit(const json_t *rows)
 	}
 }
 
+const char *const ctl_show_what[] = {"status", "listeners", "services",    "endpoints", "workers",
+				     "ports",  "drops",     "generations", "audit",     NULL};
+
+static int
+cannot_show(const struct ctl *c, const char *what)
+{
+	const char *near = ctl_near(what, ctl_show_what);
+	char list[256] = "there are";
+
+	for (size_t i = 0, at = strlen(list); ctl_show_what[i] && at < sizeof(list); i++)
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s %s", i ? "," : "",
+				       ctl_show_what[i]);
+	if (near)
+		snprintf(list, sizeof(list), "did you mean '%s'?", near);
+	return ctl_fail(c, CTL_USAGE, list, "cannot show '%s'", what);
+}
+
 int
 ctl_show(struct ctl *c)
 {
@@ -155,16 +174,11 @@ ctl_show(struct ctl *c)
 	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
 		if (!strcmp(shows[i].what, what))
 			s = &shows[i];
-	if (!s && strcmp(what, "audit")) {
-		fprintf(stderr, "sluicectl: cannot show '%s'; there are: status", what);
-		for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
-			fprintf(stderr, ", %s", shows[i].what);
-		fprintf(stderr, ", audit\n");
-		return CTL_USAGE;
-	}
+	if (!s && strcmp(what, "audit"))
+		return cannot_show(c, what);
 	json_t *r = json_pack("{s:s,s:s}", "verb", "show", "what", what);
-	if (c->argc > 1)
-		json_object_set_new(r, "service", json_string(c->argv[1]));
+	if (!ctl_put(c, r, "service", c->argc > 1 ? c->argv[1] : NULL))
+		return CTL_USAGE;
 	json_t *a = ctl_call(c, r, &rc);
 	if (!a)
 		return rc;
@@ -205,7 +219,10 @@ ctl_status(struct ctl *c)
 	printf("generation  %lld active", ctl_int(g, "active"));
 	if (ctl_int(g, "pending"))
 		printf(", %lld pending", ctl_int(g, "pending"));
-	printf(" (%s, %s)\n", ctl_str(g, "file"), ctl_str(g, "committed"));
+	if (ctl_int(g, "active") || ctl_int(g, "pending"))
+		printf(" (%s, %s)\n", ctl_str(g, "file"), ctl_str(g, "committed"));
+	else
+		printf(": no table has been pushed (sluicectl push FILE)\n");
 	printf("table       %lld listeners, %lld services, %lld endpoints\n",
 	       ctl_int(n, "listeners"), ctl_int(n, "services"), ctl_int(n, "endpoints"));
 	printf("endpoints   %lld up, %lld down, %lld unknown, %lld unprobed, %lld draining, %lld "

@@ -11,14 +11,12 @@ change(struct ctl *c, const char *verb, int percent)
 			      c->argv[1]);
 	int rc;
 
-	if (!r) {
-		fprintf(stderr, "sluicectl: names must be UTF-8\n");
-		return CTL_USAGE;
-	}
+	if (!r)
+		return ctl_fail(c, CTL_USAGE, NULL, "names are UTF-8");
 	if (percent >= 0)
 		json_object_set_new(r, "percent", json_integer(percent));
-	if (c->comment)
-		json_object_set_new(r, "comment", json_string(c->comment));
+	if (!ctl_put(c, r, "comment", c->comment))
+		return CTL_USAGE;
 	json_t *a = ctl_call(c, r, &rc);
 	if (!a)
 		return rc;
@@ -64,9 +62,7 @@ ctl_weight(struct ctl *c)
 	char *end;
 	long n = strtol(c->argv[2], &end, 10);
 
-	if (end == c->argv[2] || *end || n < 0 || n > 100) {
-		fprintf(stderr, "sluicectl: '%s' is no percentage (0 to 100)\n", c->argv[2]);
-		return CTL_USAGE;
-	}
+	if (end == c->argv[2] || *end || n < 0 || n > 100)
+		return ctl_fail(c, CTL_USAGE, "0 to 100", "'%s' is no percentage", c->argv[2]);
 	return change(c, "weight", (int)n);
 }

@@ -27,7 +27,7 @@ ctl_check(struct ctl *c)
 	struct sl_diag diag = {0};
 	struct sl_conf *conf = NULL;
 	size_t len;
-	char *text = ctl_read_file(c->argv[0], &len);
+	char *text = ctl_read_file(c, c->argv[0], &len);
 
 	if (!text)
 		return CTL_USAGE;
@@ -37,17 +37,24 @@ ctl_check(struct ctl *c)
 	for (uint32_t i = 0; ok && i < conf->service_cnt; i++)
 		endpoints += conf->services[i].endpoint_cnt;
 	if (c->json) {
-		json_t *a = json_pack("{s:b,s:O,s:i}", "ok", ok, "problems", problems, "more",
-				      (int)diag.more);
-		json_dumpf(a, stdout, JSON_INDENT(2));
-		putchar('\n');
+		json_t *a = json_pack("{s:b,s:s,s:O,s:i}", "ok", ok, "verb", "check", "problems",
+				      problems, "more", (int)diag.more);
+		json_object_set_new(a, ok ? "counts" : "error",
+				    ok ? json_pack("{s:i,s:i,s:i}", "listeners",
+						   (int)conf->listener_cnt, "services",
+						   (int)conf->service_cnt, "endpoints",
+						   (int)endpoints)
+				       : json_pack("{s:s,s:s,s:n}", "code", "config", "text",
+						   "the table has problems", "hint"));
+		ctl_print_json(a);
 		json_decref(a);
 	} else if (ok) {
 		printf("%s: good: %u listeners, %u services, %zu endpoints\n", c->argv[0],
 		       conf->listener_cnt, conf->service_cnt, endpoints);
 	} else {
 		ctl_print_problems(problems, diag.more);
-		fprintf(stderr, "%s: %u problems\n", c->argv[0], diag.cnt + diag.more);
+		fprintf(stderr, "%s: %u problem%s\n", c->argv[0], diag.cnt + diag.more,
+			diag.cnt + diag.more == 1 ? "" : "s");
 	}
 	json_decref(problems);
 	sl_conf_free(conf);
@@ -60,19 +67,20 @@ static json_t *
 file_request(struct ctl *c, const char *verb, bool comment)
 {
 	size_t len;
-	char *text = ctl_read_file(c->argv[0], &len);
+	char *text = ctl_read_file(c, c->argv[0], &len);
 
 	if (!text)
 		return NULL;
 	json_t *j = json_stringn(text, len);
 	free(text);
 	if (!j) {
-		fprintf(stderr, "sluicectl: %s: not UTF-8 text\n", c->argv[0]);
+		ctl_fail(c, CTL_USAGE, "table files are text", "%s: not UTF-8 text", c->argv[0]);
 		return NULL;
 	}
-	json_t *r = json_pack("{s:s,s:s,s:o}", "verb", verb, "file", c->argv[0], "text", j);
-	if (comment && c->comment)
-		json_object_set_new(r, "comment", json_string(c->comment));
+	json_t *r = json_pack("{s:s,s:o}", "verb", verb, "text", j);
+	if (!ctl_put(c, r, "file", c->argv[0]) ||
+	    (comment && !ctl_put(c, r, "comment", c->comment)))
+		return NULL;
 	return r;
 }
 
@@ -120,8 +128,7 @@ ctl_diff(struct ctl *c)
 		/* Print it as ctl_call would; only "differs" has a meaning of its own. */
 		json_t *e = json_object_get(a, "error");
 		if (c->json) {
-			json_dumpf(a, stdout, JSON_INDENT(2));
-			putchar('\n');
+			ctl_print_json(a);
 		} else {
 			ctl_print_problems(json_object_get(a, "problems"),
 					   (long)ctl_int(a, "more"));
@@ -160,15 +167,14 @@ ctl_rollback(struct ctl *c)
 		char *end;
 		long long n = strtoll(c->argv[0], &end, 10);
 		if (*end || n < 1) {
-			fprintf(stderr, "sluicectl: '%s' is no generation (a number from 1 on)\n",
-				c->argv[0]);
 			json_decref(r);
-			return CTL_USAGE;
+			return ctl_fail(c, CTL_USAGE, "a number from 1 on", "'%s' is no generation",
+					c->argv[0]);
 		}
 		json_object_set_new(r, "generation", json_integer(n));
 	}
-	if (c->comment)
-		json_object_set_new(r, "comment", json_string(c->comment));
+	if (!ctl_put(c, r, "comment", c->comment))
+		return CTL_USAGE;
 	json_t *a = ctl_call(c, r, &rc);
 	if (a)
 		print_outcome(a);

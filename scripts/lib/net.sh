@@ -185,12 +185,12 @@ gateway_up() {
 
 dataplane_up() {
 	run gw dataplane "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
-	wait_for 20 "sluice-dataplane (see $NET_DIR/dataplane.log)" grep -q 'ready:' "$NET_DIR/dataplane.log"
+	wait_for 60 "sluice-dataplane (see $NET_DIR/dataplane.log)" grep -q 'ready:' "$NET_DIR/dataplane.log"
 }
 
 daemon_up() {
 	run gw sluiced "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
-	wait_for 10 "sluiced (see $NET_DIR/sluiced.log)" grep -q 'ready:' "$NET_DIR/sluiced.log"
+	wait_for 30 "sluiced (see $NET_DIR/sluiced.log)" grep -q 'ready:' "$NET_DIR/sluiced.log"
 }
 
 ctl() { "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/sluiced.sock" "$@"; }

@@ -5,6 +5,7 @@ set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "$0")/lib_test.sh"
 
+export HUGE=never # others may be taking them all
 net_up
 servers_up
 gateway_up

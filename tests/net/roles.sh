@@ -6,6 +6,7 @@ set -euo pipefail
 
 VIEWER=64101 OPERATOR=64102 ADMIN=64103 GROUP=64110 STRANGER=64199
 
+export HUGE=never # others may be taking them all
 net_up
 servers_up
 gateway_up
@@ -38,25 +39,25 @@ may_not() {
 before=$(ctl_json "j['generation']['active']" status)
 
 for uid in $VIEWER $OPERATOR $ADMIN; do
-	for what in listeners services endpoints workers ports drops generations audit; do may $uid show $what; done
-	may $uid status
-	may $uid stats
-	may $uid diff "$NET_DIR/t.conf"
-	may $uid explain tcp 10.77.1.100:5000 10.77.9.10:80
+	for what in listeners services endpoints workers ports drops generations audit; do may "$uid" show $what; done
+	may "$uid" status
+	may "$uid" stats
+	may "$uid" diff "$NET_DIR/t.conf"
+	may "$uid" explain tcp 10.77.1.100:5000 10.77.9.10:80
 done
 for verb in drain undrain disable enable; do
-	may_not "needs the role operator; user $VIEWER (uid $VIEWER) is viewer" $VIEWER $verb web4 e1
-	may $OPERATOR $verb web4 e1
-	may $ADMIN $verb web4 e1
-	GID=$group may $GROUP $verb web4 e1
-	may_not "no role here" $GROUP $verb web4 e1
+	may_not "needs the role operator; user $VIEWER (uid $VIEWER) is viewer" $VIEWER "$verb" web4 e1
+	may $OPERATOR "$verb" web4 e1
+	may $ADMIN "$verb" web4 e1
+	GID=$group may $GROUP "$verb" web4 e1
+	may_not "no role here" $GROUP "$verb" web4 e1
 done
 may_not operator $VIEWER weight web4 e1 50
 may $OPERATOR weight web4 e1 50
 may $OPERATOR weight web4 e1 100
 for uid in $VIEWER $OPERATOR; do
-	may_not "needs the role admin" $uid push "$NET_DIR/t.conf"
-	may_not "needs the role admin" $uid rollback
+	may_not "needs the role admin" "$uid" push "$NET_DIR/t.conf"
+	may_not "needs the role admin" "$uid" rollback
 done
 [ "$(ctl_json "j['generation']['active']" status)" = "$before" ] || fail "who may not has changed the generation"
 may $ADMIN -m "by the admin" push "$NET_DIR/t.conf"
