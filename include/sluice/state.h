@@ -20,10 +20,11 @@
 #define SL_STATE_VERSION 1
 
 enum {
-	SL_ST_UNHEALTHY = 1 << 0, /* probes failed: no new flows; TCP ones go on, UDP ones choose again */
-	SL_ST_DRAIN = 1 << 1,     /* no new flows; established ones go on */
-	SL_ST_DISABLED = 1 << 2,  /* no new flows; established ones end */
-	SL_ST_EJECTED = 1 << 3,   /* passive word only */
+	SL_ST_UNHEALTHY =
+		1 << 0, /* probes failed: no new flows; TCP ones go on, UDP ones choose again */
+	SL_ST_DRAIN = 1 << 1,    /* no new flows; established ones go on */
+	SL_ST_DISABLED = 1 << 2, /* no new flows; established ones end */
+	SL_ST_EJECTED = 1 << 3,  /* passive word only */
 };
 
 #define SL_FRACTION_WHOLE 255 /* every new flow is admitted; f admits hash2 & 255 < f; 0 none */

@@ -68,9 +68,9 @@ struct sl_stats_worker {
 	/* per packet */
 	uint64_t handoff_out; /* packets given to their owner */
 	uint64_t handoff_in;
-	uint64_t consumed; /* ARP, ND and echo taken by the gateway itself */
+	uint64_t consumed;  /* ARP, ND and echo taken by the gateway itself */
 	uint64_t forwarded; /* on the way out; a full queue can still drop it (tx_full) */
-	uint64_t dropped; /* sum of drop[]: of packets received, less tx_full and no_buffer */
+	uint64_t dropped;   /* sum of drop[]: of packets received, less tx_full and no_buffer */
 	/* flows */
 	uint64_t flow_insert;
 	uint64_t flow_expire;
