@@ -29,11 +29,7 @@ sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why)
 static bool
 mac_is_ours(const struct sl_worker *w, const struct sl_pkt *p)
 {
-	uint64_t dst = sl_load64(p->data) & 0xffffffffffffull;
-	uint64_t mac = 0;
-
-	memcpy(&mac, w->ports[p->port_in].mac, 6);
-	return dst == mac;
+	return (sl_load64(p->data) ^ w->mac[p->port_in]) << 16 == 0;
 }
 
 /* A port with RSS has already brought a plain packet to its owner.  NICs disagree about what they
@@ -137,16 +133,17 @@ to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, s
 	sl_send_hop(w, view, p, hop);
 }
 
-/* The endpoint of an entry, or NULL: removed, replaced or disabled. */
+/* The endpoint of an entry, or NULL: removed, replaced or disabled.  *ret_refusal: its state flags. */
 static struct sl_hop *
-hop_of_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f)
+hop_of_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f,
+	    unsigned *ret_refusal)
 {
 	struct sl_hop *hop = f->slot < view->hop_cnt ? &view->hops[f->slot] : NULL;
 
-	if (sl_unlikely(!hop || hop->incarnation != f->incarnation ||
-			!sl_choose_serves(&w->conf.states[f->slot], f->incarnation)))
+	if (sl_unlikely(!hop || hop->incarnation != f->incarnation))
 		return NULL;
-	return hop;
+	*ret_refusal = sl_state_refusal(&w->conf.states[f->slot], f->incarnation);
+	return sl_unlikely(*ret_refusal & SL_ST_DISABLED) ? NULL : hop;
 }
 
 static void
@@ -264,6 +261,15 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	to_endpoint(w, view, p, &view->hops[p->endpoint_slot], nat);
 }
 
+/* Expiry was refreshed by the look-up. */
+static bool
+seen(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
+{
+	if (sl_likely(!sl_flow_moves(f, p->tcp_flags)))
+		return false;
+	return sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false, w->now_q);
+}
+
 static void
 forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f,
 	     struct sl_hop *hop)
@@ -274,8 +280,7 @@ forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, 
 	p->why = SL_WHY_FLOW;
 	if (sl_likely(!sl_pkt_dry(p))) {
 		w->stats->flow_hit++;
-		bool changed = sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false,
-					    w->now_q);
+		bool changed = seen(w, p, f);
 		if (nat)
 			sl_nat_tell_reply(w, view, p, changed);
 	}
@@ -292,8 +297,7 @@ reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, st
 	p->service_slot = view->services[p->service].slot;
 	if (sl_likely(!sl_pkt_dry(p))) {
 		w->stats->flow_hit++;
-		bool changed = sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false,
-					    w->now_q);
+		bool changed = seen(w, p, f);
 		sl_nat_tell_forward(w, p, changed);
 		struct sl_stats_endpoint *e = &w->endpoint_stats[f->slot];
 		e->reply_packets++;
@@ -323,24 +327,24 @@ no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
  * A SYN on an established flow to a living endpoint stays: the endpoint answers it (RFC 5961, 4.2), and a
  * forged one moves nothing. */
 static bool
-opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
+opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f,
+		unsigned refusal)
 {
-	const struct sl_state_word2 *s = &w->conf.states[f->slot];
 	bool udp = p->flags & SL_PKT_UDP;
+	bool dead = refusal & (SL_ST_UNHEALTHY | SL_ST_EJECTED);
 
 	if (sl_likely(!udp && (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN) ||
 	    (f->state & SL_FLOW_REPLY))
 		return false;
 	if ((f->state & SL_FLOW_STATE_MASK) == SL_FLOW_CLOSING)
-		return !sl_choose_admits(s, f->incarnation, 0);
-	return !sl_choose_lives(s, f->incarnation);
+		return !sl_choose_admits(&w->conf.states[f->slot], f->incarnation, 0);
+	return dead;
 }
 
-/* p->flow and p->hash are known. */
+/* p->flow, p->hash and p->listener are known. */
 static void
 classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
-	p->listener = sl_view_listener(view, &p->tuple.dst, p->tuple.dport, p->tuple.proto);
 	if (sl_unlikely(hops_left(p) <= 1)) {
 		sl_l4_drop(w, p, SL_DROP_TTL);
 		return;
@@ -350,9 +354,11 @@ classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		return;
 	}
 	struct sl_flow *f = sl_flow_get(w->conf.flows, p->flow);
-	struct sl_hop *hop = hop_of_flow(w, view, f);
+	unsigned refusal = 0;
+	struct sl_hop *hop = hop_of_flow(w, view, f, &refusal);
 	bool reply = f->state & SL_FLOW_REPLY;
-	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE) && !opens_elsewhere(w, p, f))) {
+	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE) &&
+		      !opens_elsewhere(w, p, f, refusal))) {
 		p->endpoint_slot = f->slot;
 		p->endpoint_incarnation = f->incarnation;
 		if (reply)
@@ -389,6 +395,16 @@ clear(struct sl_pkt *p)
 	p->port_out = UINT16_MAX;
 }
 
+/* Packets come in trains: the one before often went to the same VIP.  prev NULL: none. */
+static uint32_t
+listener_of(const struct sl_view *view, const struct sl_pkt *p, const struct sl_pkt *prev)
+{
+	if (prev && sl_addr_eq(&prev->tuple.dst, &p->tuple.dst) &&
+	    prev->tuple.dport == p->tuple.dport && prev->tuple.proto == p->tuple.proto)
+		return prev->listener;
+	return sl_view_listener(view, &p->tuple.dst, p->tuple.dport, p->tuple.proto);
+}
+
 void
 sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsigned n)
 {
@@ -414,6 +430,7 @@ sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts
 		struct sl_pkt *p = mine[i];
 		p->hash = hash[i];
 		p->flow = idx[i];
+		p->listener = listener_of(view, p, i ? mine[i - 1] : NULL);
 		/* An earlier packet of this burst changed the table under this answer. */
 		if (sl_unlikely(w->table_moved))
 			p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
@@ -485,6 +502,7 @@ sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_m
 		p->bucket = (uint8_t)sl_rss_bucket(sl_rss_hash(w->conf.rss, &p->tuple));
 		p->hash = sl_flow_hash(w->conf.flows, &p->tuple);
 		p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
+		p->listener = listener_of(view, p, NULL);
 		classify(w, view, p);
 	}
 	if (p->verdict == SL_VERDICT_FORWARD || p->verdict == SL_VERDICT_HELD) {

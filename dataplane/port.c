@@ -635,13 +635,12 @@ rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 			rte_pktmbuf_free(m[i]);
 			continue;
 		}
-		pkts[out++] = (struct sl_pkt){
-			.data = rte_pktmbuf_mtod(m[i], uint8_t *),
-			.buf = m[i],
-			.len = m[i]->data_len,
-			.port_in = (uint16_t)port,
-			.flags = driver_flags(m[i]->ol_flags),
-		};
+		struct sl_pkt *p = &pkts[out++];
+		p->data = rte_pktmbuf_mtod(m[i], uint8_t *);
+		p->buf = m[i];
+		p->len = m[i]->data_len;
+		p->port_in = (uint16_t)port;
+		p->flags = driver_flags(m[i]->ol_flags);
 	}
 	return out;
 }

@@ -55,6 +55,9 @@ flush_port(struct sl_worker *w, unsigned port)
 	unsigned n = s->cnt, owner = w->ports[port].tx_worker;
 
 	s->cnt = 0;
+	w->stats->tx_packets += n;
+	for (unsigned i = 0; i < n; i++)
+		w->stats->tx_bytes += s->d[i].len;
 	if (owner == w->conf.id) {
 		transmit(w, port, s->d, n);
 		return;
@@ -80,8 +83,6 @@ sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len)
 	if (sl_unlikely(s->cnt == SL_TX_STAGE))
 		flush_port(w, port);
 	s->d[s->cnt++] = (struct sl_txd){.buf = buf, .len = (uint16_t)len, .port = (uint16_t)port};
-	w->stats->tx_packets++;
-	w->stats->tx_bytes += len;
 }
 
 /* Each run of packets for one port goes to it at once. */

@@ -23,6 +23,8 @@ sl_worker_init(void *mem, const struct sl_worker_conf *conf)
 	w->conf = *conf;
 	memcpy(w->ports, conf->ports, conf->port_cnt * sizeof(w->ports[0]));
 	w->conf.ports = w->ports;
+	for (unsigned i = 0; i < conf->port_cnt; i++)
+		memcpy(&w->mac[i], w->ports[i].mac, 6);
 	w->stats = sl_stats_worker(conf->stats, conf->id);
 	w->port_stats = sl_stats_ports(conf->stats, conf->id);
 	w->listener_stats = sl_stats_listeners(conf->stats, conf->id);

@@ -33,7 +33,7 @@ struct sl_txd {
 
 /* What a worker needs of the outside.  Functions are called with the worker's own ctx. */
 struct sl_io {
-	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits); the rest is zero. */
+	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits); nothing else. */
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
 	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
 	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);

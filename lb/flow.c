@@ -156,6 +156,19 @@ ways_expired(const struct bucket *b, uint32_t now_q)
 	return 255u & ~(ways_free(b) | ways(live(b, now_q)));
 }
 
+static inline uint16_t
+timeout_of(unsigned state)
+{
+	static const uint16_t after[8] = {
+		[SL_FLOW_EMBRYONIC] = SL_FLOW_T_SYN,
+		[SL_FLOW_ESTABLISHED] = SL_FLOW_T_EST,
+		[SL_FLOW_CLOSING] = SL_FLOW_T_CLOSING,
+		[SL_FLOW_UDP] = SL_FLOW_T_UDP,
+	};
+
+	return after[state];
+}
+
 static inline bool
 same_tuple(const struct sl_flow *f, const struct sl_tuple *k)
 {
@@ -279,35 +292,47 @@ sl_flow_find(const struct sl_flow_table *t, uint64_t hash, const struct sl_tuple
 	return find_in(t, bucket_at(t, other_of(t, at, tag)), tag, tuple, now_q);
 }
 
+static void refresh(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint32_t now_q);
+
 /* Three passes over the burst, each touching what the one before has asked for: buckets, entries (or the
  * second bucket), keys. */
 void
-sl_flow_find_burst(const struct sl_flow_table *t, const struct sl_tuple *const *tuples,
+sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *tuples,
 		   uint64_t *ret_hash, uint32_t *ret_idx, unsigned n, uint32_t now_q)
 {
+	struct bucket *bucket[SL_FLOW_BURST];
+	uint8_t way[SL_FLOW_BURST];
+
 	for (unsigned i = 0; i < n; i++) {
 		ret_hash[i] = sl_hash_tuple_keyed(&t->key, tuples[i]);
-		sl_prefetch(bucket_at(t, primary_of(t, ret_hash[i])));
+		bucket[i] = bucket_at(t, primary_of(t, ret_hash[i]));
+		sl_prefetch_w(bucket[i]);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t tag = tag_of(ret_hash[i]);
-		uint32_t at = primary_of(t, ret_hash[i]);
-		const struct bucket *b = bucket_at(t, at);
+		const struct bucket *b = bucket[i];
 		unsigned m = ways_matching(b, tag, now_q);
 		if (sl_likely(m)) {
-			ret_idx[i] = b->idx[__builtin_ctz(m)] & IDX_MASK;
+			way[i] = (uint8_t)__builtin_ctz(m);
+			ret_idx[i] = b->idx[way[i]] & IDX_MASK;
 			prefetch_entry(t, ret_idx[i]);
 			continue;
 		}
+		uint32_t at = primary_of(t, ret_hash[i]);
 		ret_idx[i] = SL_FLOW_NONE;
 		if (over_cnt(b))
 			sl_prefetch(bucket_at(t, other_of(t, at, tag)));
 	}
 	for (unsigned i = 0; i < n; i++) {
-		if (sl_likely(ret_idx[i] != SL_FLOW_NONE) &&
-		    sl_likely(same_tuple(entry_at(t, ret_idx[i]), tuples[i])))
+		const struct sl_flow *f = entry_at(t, ret_idx[i]);
+		if (sl_likely(ret_idx[i] != SL_FLOW_NONE) && sl_likely(same_tuple(f, tuples[i]))) {
+			bucket[i]->expire[way[i]] =
+				(uint16_t)(now_q + timeout_of(f->state & SL_FLOW_STATE_MASK));
 			continue;
+		}
 		ret_idx[i] = sl_flow_find(t, ret_hash[i], tuples[i], now_q);
+		if (ret_idx[i] != SL_FLOW_NONE)
+			refresh(t, ret_hash[i], ret_idx[i], now_q);
 	}
 }
 
@@ -349,6 +374,16 @@ place_of(const struct sl_flow_table *t, uint64_t hash, uint32_t idx)
 	if (sl_likely(p.bucket != NONE))
 		return p;
 	return place_in(t, other_of(t, at, tag_of(hash)), idx);
+}
+
+static void
+refresh(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint32_t now_q)
+{
+	struct place p = place_of(t, hash, idx);
+	unsigned state = entry_at(t, idx)->state & SL_FLOW_STATE_MASK;
+
+	SL_ASSERT(p.bucket != NONE);
+	bucket_at(t, p.bucket)->expire[p.way] = (uint16_t)(now_q + timeout_of(state));
 }
 
 static void
@@ -484,21 +519,6 @@ sl_flow_remove(struct sl_flow_table *t, uint64_t hash, uint32_t idx)
 }
 
 /* ---- insert ---- */
-
-static uint16_t
-timeout_of(unsigned state)
-{
-	switch (state) {
-	case SL_FLOW_EMBRYONIC:
-		return SL_FLOW_T_SYN;
-	case SL_FLOW_ESTABLISHED:
-		return SL_FLOW_T_EST;
-	case SL_FLOW_CLOSING:
-		return SL_FLOW_T_CLOSING;
-	default:
-		return SL_FLOW_T_UDP;
-	}
-}
 
 static struct place
 place_free(const struct sl_flow_table *t, uint32_t at)

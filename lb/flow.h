@@ -25,6 +25,7 @@
 
 #include "lb/hash.h"
 #include "sluice/addr.h"
+#include "sluice/pkt.h"
 
 #define SL_FLOW_NONE UINT32_MAX
 #define SL_XLAT_NONE UINT32_MAX
@@ -100,8 +101,10 @@ void sl_flow_probe(const struct sl_flow_table *t, uint64_t hash);
 uint32_t sl_flow_find(const struct sl_flow_table *t, uint64_t hash, const struct sl_tuple *tuple,
 		      uint32_t now_q);
 
-/* sl_flow_find_burst does all three steps for n tuples (n ≤ 64), idx out.  The worker's path. */
-void sl_flow_find_burst(const struct sl_flow_table *t, const struct sl_tuple *const *tuples,
+/* sl_flow_find_burst does all three steps for n tuples (n ≤ SL_FLOW_BURST), idx out, and refreshes the expiry of what
+ * it finds: sl_flow_seen is then only needed where sl_flow_moves says so.  The worker's path. */
+#define SL_FLOW_BURST 64
+void sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *tuples,
 			uint64_t *ret_hash, uint32_t *ret_idx, unsigned n, uint32_t now_q);
 
 /* sl_flow_get: the entry; valid until the next insert, remove or sweep.  idx from find or insert. */
@@ -135,6 +138,16 @@ struct sl_xlat *sl_flow_xlat(struct sl_flow_table *t, const struct sl_flow *f);
  * opened; the ACK that answers it does. */
 bool sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_flags,
 		  bool other, uint32_t now_q);
+
+/* sl_flow_moves: whether a packet with these TCP flags (0 for UDP) in this half's direction can change the state. */
+static inline bool
+sl_flow_moves(const struct sl_flow *f, uint8_t tcp_flags)
+{
+	unsigned state = f->state & SL_FLOW_STATE_MASK;
+
+	return (tcp_flags & (SL_TCP_FIN | SL_TCP_SYN | SL_TCP_RST)) ||
+	       (state != SL_FLOW_ESTABLISHED && state != SL_FLOW_UDP);
+}
 
 /* sl_flow_remove takes the entry (and its record) away. */
 void sl_flow_remove(struct sl_flow_table *t, uint64_t hash, uint32_t idx);

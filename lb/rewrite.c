@@ -142,24 +142,3 @@ sl_rewrite_src(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port)
 		delta += replace_port(p->data + p->l4_off, port);
 	l4_csum_update(p, delta);
 }
-
-void
-sl_rewrite_ttl(const struct sl_pkt *p)
-{
-	uint8_t *l3 = p->data + p->l3_off;
-
-	if (!(p->flags & SL_PKT_V4)) {
-		l3[7]--;
-		return;
-	}
-	uint16_t was = sl_load16(l3 + 8);
-	l3[8]--;
-	csum_update(l3 + 10, delta16(was, sl_load16(l3 + 8)));
-}
-
-void
-sl_rewrite_mac(const struct sl_pkt *p, const uint8_t dst[6], const uint8_t src[6])
-{
-	memcpy(p->data, dst, 6);
-	memcpy(p->data + 6, src, 6);
-}

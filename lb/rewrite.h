@@ -17,10 +17,29 @@ void sl_rewrite_dst(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 
 void sl_rewrite_src(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port);
 
 /* sl_rewrite_ttl decrements TTL (with the IPv4 checksum) or hop limit.  The caller has checked > 1. */
-void sl_rewrite_ttl(const struct sl_pkt *p);
+static inline void
+sl_rewrite_ttl(const struct sl_pkt *p)
+{
+	uint8_t *l3 = p->data + p->l3_off;
+
+	if (!(p->flags & SL_PKT_V4)) {
+		l3[7]--;
+		return;
+	}
+	/* One less in the high byte of its word is one more in the complement (RFC 1141), which in
+	 * little-endian is + 1 with the carry brought round; 0xffff is never left standing. */
+	l3[8]--;
+	uint32_t sum = (uint32_t)sl_load16(l3 + 10) + 1;
+	sl_store16(l3 + 10, (uint16_t)(sum + (sum >= 0xffff)));
+}
 
 /* sl_rewrite_mac sets the Ethernet addresses. */
-void sl_rewrite_mac(const struct sl_pkt *p, const uint8_t dst[6], const uint8_t src[6]);
+static inline void
+sl_rewrite_mac(const struct sl_pkt *p, const uint8_t dst[6], const uint8_t src[6])
+{
+	memcpy(p->data, dst, 6);
+	memcpy(p->data + 6, src, 6);
+}
 
 /* Internet checksum (RFC 1071).  sl_csum_add sums bytes (any alignment, any length; an odd last byte is
  * padded with 0) onto a partial sum; sl_csum_fold gives the 16 bits to compare with 0xffff, or, inverted,

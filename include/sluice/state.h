@@ -68,4 +68,15 @@ sl_state_incarnation(uint64_t word)
 	return (uint32_t)(word >> 32);
 }
 
+/* sl_state_refusal: the flags of both words, as far as they speak of this incarnation.  Relaxed: see above. */
+static inline unsigned
+sl_state_refusal(const struct sl_state_word2 *w, uint32_t incarnation)
+{
+	uint64_t admin = __atomic_load_n((const uint64_t *)&w->admin, __ATOMIC_RELAXED);
+	uint64_t passive = __atomic_load_n((const uint64_t *)&w->passive, __ATOMIC_RELAXED);
+
+	return (sl_state_incarnation(admin) == incarnation ? sl_state_flags(admin) : 0u) |
+	       (sl_state_incarnation(passive) == incarnation ? sl_state_flags(passive) : 0u);
+}
+
 #endif
