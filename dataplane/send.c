@@ -48,7 +48,7 @@ transmit(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
 	}
 }
 
-static void
+static __attribute__((noinline)) void
 flush_port(struct sl_worker *w, unsigned port)
 {
 	struct sl_tx_stage *s = &w->tx[port];
@@ -129,7 +129,7 @@ sl_send_msg(struct sl_worker *w, unsigned to, struct sl_msg *m)
 
 /* ---- waiting for a neighbour ---- */
 
-static void
+SL_COLD static void
 hold(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *next)
 {
 	unsigned same = 0;

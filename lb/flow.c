@@ -575,6 +575,26 @@ place_by_moving(const struct sl_flow_table *t, uint32_t at)
 	return (struct place){NONE, 0};
 }
 
+/* The established flow that has been silent for longest, at least SL_FLOW_IDLE_MIN: what is left of its time says
+ * so, and no other state has so much of it. */
+static struct place
+place_idlest(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, uint32_t now_q)
+{
+	const uint32_t at[2] = {b1, b2};
+	struct place p = {NONE, 0};
+	int least = SL_FLOW_T_EST - SL_FLOW_IDLE_MIN + 1;
+
+	for (unsigned i = 0; i < 16; i++) {
+		const struct bucket *b = bucket_at(t, at[i / 8]);
+		int left = (int16_t)(b->expire[i % 8] - now_q);
+		if (b->tag[i % 8] && left > SL_FLOW_T_SYN && left < least) {
+			least = left;
+			p = (struct place){at[i / 8], i % 8};
+		}
+	}
+	return p;
+}
+
 /* What has to go so that a flow can be placed in b1 or b2, or NONE with the reason. */
 static struct place
 victim_for(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, bool at_embryonic_max,
@@ -589,7 +609,7 @@ victim_for(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, bool at_embr
 			return p;
 	}
 	*ret_reason = at_embryonic_max ? SL_DROP_EMBRYONIC : SL_DROP_FLOW_FULL;
-	return (struct place){NONE, 0};
+	return at_embryonic_max ? (struct place){NONE, 0} : place_idlest(t, b1, b2, now_q);
 }
 
 static void

@@ -6,7 +6,8 @@
  * Units:   time in quarter seconds of the worker clock, `now_q` (32 bits, wraps are harmless).
  * Limits:  a tuple has two buckets of eight.  Where both are full, and nothing in them can be moved to its
  *          own other bucket, or where every entry is taken, an insert takes the place of an expired entry of
- *          the two, else of the one nearest to expiry if that is embryonic, else it refuses.
+ *          the two, else of the one nearest to expiry if that is embryonic, else of the established one
+ *          that has been silent for longest (at least SL_FLOW_IDLE_MIN), else it refuses.
  *          Embryonic flows are at most 1/4 of the capacity: past that a new one replaces the oldest
  *          embryonic one of its own buckets, or is refused.
  * Not here: endpoint choice (choose.h), health, messages between workers (worker).
@@ -36,6 +37,7 @@ enum {
 	SL_FLOW_T_EST = 3600 * 4,
 	SL_FLOW_T_CLOSING = 7 * 4,
 	SL_FLOW_T_UDP = 30 * 4,
+	SL_FLOW_IDLE_MIN = 60 * 4, /* an established flow silent for less is never evicted */
 };
 
 enum sl_flow_state { /* low 3 bits of sl_flow.state */

@@ -16,6 +16,7 @@
 
 #define sl_likely(x) __builtin_expect(!!(x), 1)
 #define sl_unlikely(x) __builtin_expect(!!(x), 0)
+#define SL_COLD __attribute__((noinline, cold))
 #define sl_prefetch(p) __builtin_prefetch((p), 0, 3)
 #define sl_prefetch_w(p) __builtin_prefetch((p), 1, 3)
 
