@@ -17,7 +17,9 @@ hostile() { ns cl /usr/bin/python3 "$top/tests/net/hostile.py" "$@"; } # the pyt
 mac=$(ns gw cat /sys/class/net/front0/address)
 back=$(ns gw cat /sys/class/net/back0/address)
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$(pid_of dataplane)/status"; }
-alive() { kill -0 "$(pid_of dataplane)" && kill -0 "$(pid_of sluiced)" || fail "$1: a process died"; }
+alive() {
+	for name in dataplane sluiced; do kill -0 "$(pid_of $name)" || fail "$1: $name died"; done
+}
 end_good() {
 	kill -TERM "$(pid_of good)"
 	all_good good
