@@ -92,6 +92,7 @@ net_up() {
 run() {
 	local where=$1 name=$2
 	shift 2
+	: >"$NET_DIR/$name.log" # now, not when the child comes to it: who waits for a line must not see the last run's
 	ip netns exec "$NET$where" "$@" >"$NET_DIR/$name.log" 2>&1 </dev/null &
 	echo $! >"$NET_DIR/$name.pid"
 	NET_PIDS+=($!)
