@@ -75,7 +75,8 @@ struct sl_worker {
 	unsigned later_cnt;
 	uint32_t bucket_cnt;
 	struct sl_worker_port ports[SL_VIEW_MAX_PORTS];
-	uint64_t mac[SL_VIEW_MAX_PORTS]; /* of the port, as a frame's first eight bytes are loaded */
+	uint64_t
+		mac[SL_VIEW_MAX_PORTS]; /* of the port, as a frame's first eight bytes are loaded */
 	struct sl_pkt pkts[SL_BURST];
 	void *free_bufs[SL_TX_STAGE];
 	struct sl_tx_stage tx[SL_VIEW_MAX_PORTS];

@@ -136,7 +136,7 @@
 
 #include "sluice/base.h"
 
-#define SL_VERSION "0.1.0" /* of sluiced and sluicectl */
+#define SL_VERSION "0.1.0"       /* of sluiced and sluicectl */
 #define SL_API_MAGIC 0x49504153u /* "SAPI" */
 #define SL_API_VERSION 1
 #define SL_API_MAX (64u << 20) /* bytes of JSON in one frame */

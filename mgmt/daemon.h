@@ -15,7 +15,6 @@
 #include "mgmt/server.h"
 #include "mgmt/tables.h"
 
-
 struct sl_daemon {
 	uv_loop_t *loop;
 	const struct sl_daemon_conf *conf;

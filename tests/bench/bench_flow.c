@@ -83,8 +83,7 @@ put(struct sl_flow_table *t, uint32_t n, uint8_t state, uint32_t now_q)
 /* ---- look-up ---- */
 
 static double
-find_slice(struct sl_flow_table *t, uint32_t flows, uint64_t from, unsigned bursts,
-	   bool present)
+find_slice(struct sl_flow_table *t, uint32_t flows, uint64_t from, unsigned bursts, bool present)
 {
 	struct sl_tuple tuples[BURST];
 	const struct sl_tuple *at[BURST];
