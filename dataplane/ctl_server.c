@@ -210,7 +210,8 @@ sl_ctl_server_want(struct sl_ctl_server *s, uint64_t generation, const uint32_t 
 		put(s, m, bytes);
 		refs += n;
 		cnt -= n;
-	} while (cnt > 0);
+		/* the connection may have ended over this one, and the refs with its offer */
+	} while (cnt > 0 && s->peer_fd >= 0);
 }
 
 static void

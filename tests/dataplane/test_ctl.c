@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,6 +19,7 @@ struct fake {
 	uint32_t ref;
 	bool got_fd;
 	int answer; /* of explain */
+	void *refs; /* go away with the offer; NULL: none */
 	char log[4096];
 };
 
@@ -61,7 +63,12 @@ fake_object(void *ctx, uint64_t generation, uint32_t ref, int fd)
 static void
 fake_drop(void *ctx)
 {
-	((struct fake *)ctx)->drops++;
+	struct fake *f = ctx;
+
+	f->drops++;
+	if (f->refs)
+		munmap(f->refs, 4 * SL_CTL_WANT_MAX * sizeof(uint32_t));
+	f->refs = NULL;
 }
 
 static int
@@ -300,6 +307,24 @@ a_peer_that_never_reads_is_closed_not_waited_for(void)
 	CU_ASSERT_EQUAL(f.drops, 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(f.log, "does not read"));
 	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+/* The refs belong to the offer, which ends when the first of the messages finds nobody there. */
+static void
+a_want_list_ends_with_its_peer(void)
+{
+	const size_t bytes = 4 * SL_CTL_WANT_MAX * sizeof(uint32_t);
+	struct fake f = {0};
+	int sock = attach(&f);
+
+	hello(&f, sock);
+	f.refs = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(f.refs != MAP_FAILED);
+	close(sock);
+	sl_ctl_server_want(f.server, 9, f.refs, 4 * SL_CTL_WANT_MAX);
+	CU_ASSERT_EQUAL(f.drops, 1);
+	CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
 	sl_ctl_server_destroy(f.server);
 }
 
@@ -686,6 +711,7 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(long_want_lists_are_split_and_only_the_last_is_flagged),
 	 SL_TEST(every_reason_arrives_before_the_verdict_though_the_peer_reads_late),
 	 SL_TEST(a_peer_that_never_reads_is_closed_not_waited_for),
+	 SL_TEST(a_want_list_ends_with_its_peer),
 	 SL_TEST(explain_is_passed_on_and_answered_by_seq),
 	 SL_TEST(every_wrong_message_is_answered_with_bye_and_leaks_nothing),
 	 SL_TEST(a_secret_is_zeroed_and_refused_as_not_supported),
