@@ -183,12 +183,18 @@ sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *roo
 {
 	struct sl_publish *p = publish;
 	static const uint64_t no_time[3];
+	uint64_t peer = sl_ctl_server_peer(p->server);
 
 	swap_wait(p);
 	uint64_t open = sl_store_offer_generation(p->store);
 	if (open) {
 		sl_store_offer_abort(p->store);
 		sl_ctl_server_verdict(p->server, open, SL_CTL_SUPERSEDED, live_cnt(p), no_time);
+	}
+	/* the connection may have ended over an answer: nobody would end this offer any more */
+	if (sl_ctl_server_peer(p->server) != peer) {
+		close(fd);
+		return;
 	}
 	const struct sl_view *active = sl_store_active(p->store);
 	if (active && memcmp(&active->root_id, root, sizeof(*root)) == 0)

@@ -300,6 +300,32 @@ an_offer_replaces_one_that_is_open(void)
 	rig_down(r);
 }
 
+/* Its answers cannot be sent any more while its last offer can still be read. */
+static void
+an_offer_of_a_peer_that_went_meanwhile_is_not_opened(void)
+{
+	struct rig *r = rig_up();
+	int pair[2];
+
+	say_hello(r);
+	offer(r, 0, 1);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	shutdown(r->sock, SHUT_RD);
+	offer(r, 1, 2); /* the verdict on 1 finds nobody */
+	CU_ASSERT_EQUAL(sl_ctl_server_peer(r->server), 0);
+	close(r->sock);
+	CU_ASSERT_FATAL(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	r->sock = pair[1];
+	sl_ctl_server_attach(r->server, pair[0]);
+	say_hello(r);
+	CU_ASSERT_EQUAL(push(r, 1, 2),
+			3); /* the first answer is WANT, not a verdict on another's */
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
 static void
 every_refusal_has_a_reason_and_leaves_the_active_one(void)
 {
@@ -365,5 +391,6 @@ SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
 	 SL_TEST(the_old_view_stays_while_a_worker_may_see_it_or_holds_it),
 	 SL_TEST(offering_the_active_root_is_active_at_once),
 	 SL_TEST(an_offer_replaces_one_that_is_open),
+	 SL_TEST(an_offer_of_a_peer_that_went_meanwhile_is_not_opened),
 	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),
 	 SL_TEST(an_open_offer_goes_with_the_daemon))
