@@ -12,7 +12,8 @@
 
 struct sl_audit {
 	char *path;
-	int fd; /* -1: none */
+	int fd;   /* -1: none */
+	bool cut; /* the last line may not be whole (disk full) */
 };
 
 static int
@@ -110,6 +111,8 @@ sl_audit_add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user,
 		return ret;
 	}
 	follow(a);
+	if (a->cut)
+		mend(a->fd);
 	char *line = dump_line(o);
 	json_decref(o);
 	if (!line)
@@ -117,7 +120,8 @@ sl_audit_add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user,
 	size_t n = strlen(line);
 	line[n++] = '\n'; /* in place of the terminator: write takes a length */
 	ssize_t put = write(a->fd, line, n);
-	if (put != (ssize_t)n || fdatasync(a->fd))
+	a->cut = put != (ssize_t)n;
+	if (a->cut || fdatasync(a->fd))
 		ret = put < 0 ? -errno : -EIO;
 	free(line);
 	return ret;

@@ -2,6 +2,8 @@
 #include "tests/suite.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static char path[64];
 
@@ -64,6 +66,28 @@ a_line_that_was_cut_spoils_no_other(void)
 }
 
 static void
+a_line_cut_by_a_full_disk_spoils_no_other(void)
+{
+	struct sl_audit *a = open_log();
+	struct rlimit all, small;
+
+	add(a, "one");
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &all);
+	small = all;
+	small.rlim_cur = 100; /* some of the second line */
+	setrlimit(RLIMIT_FSIZE, &small);
+	CU_ASSERT(add(a, "two") == -EIO);
+	setrlimit(RLIMIT_FSIZE, &all);
+	CU_ASSERT(add(a, "three") == 0);
+	json_t *t = sl_audit_tail(a, 10);
+	CU_ASSERT(json_array_size(t) == 2);
+	json_decref(t);
+	sl_audit_destroy(a);
+	unlink(path);
+}
+
+static void
 a_rotated_log_is_followed(void)
 {
 	struct sl_audit *a = open_log();
@@ -107,5 +131,5 @@ a_path_that_cannot_be_opened_is_said(void)
 }
 
 SL_SUITE("audit", SL_TEST(lines_come_back_in_order), SL_TEST(a_line_that_was_cut_spoils_no_other),
-	 SL_TEST(a_rotated_log_is_followed), SL_TEST(strings_cannot_make_lines),
-	 SL_TEST(a_path_that_cannot_be_opened_is_said))
+	 SL_TEST(a_line_cut_by_a_full_disk_spoils_no_other), SL_TEST(a_rotated_log_is_followed),
+	 SL_TEST(strings_cannot_make_lines), SL_TEST(a_path_that_cannot_be_opened_is_said))
