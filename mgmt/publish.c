@@ -335,9 +335,11 @@ map_segments(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const in
 	const struct sl_stats_head *h;
 	struct stat st[2];
 
-	for (int i = 0; i < 2; i++)
-		if (fstat(fds[i], &st[i]) || !(fcntl(fds[i], F_GET_SEALS) & F_SEAL_SHRINK))
+	for (int i = 0; i < 2; i++) {
+		int seals = fcntl(fds[i], F_GET_SEALS); /* -1: no memfd, and all bits set */
+		if (fstat(fds[i], &st[i]) || seals < 0 || !(seals & F_SEAL_SHRINK))
 			return "a segment that is not sealed against shrinking";
+	}
 	if ((uint64_t)st[0].st_size < state_bytes || (uint64_t)st[1].st_size != w->stats_bytes)
 		return "a segment of the wrong size";
 	void *m = mmap(NULL, state_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
@@ -373,6 +375,8 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	if (w->image_version != SL_IMAGE_VERSION)
 		return "another version of the table format: install the same release of both "
 		       "programs";
+	if (w->generation > SL_PUBLISH_GENERATION_MAX)
+		return "a generation number after which none can follow: restart the dataplane";
 	const char *why = map_segments(&p->link, w, fds);
 	if (why) {
 		unmap(p);
@@ -449,6 +453,8 @@ take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 		return NULL;
 	if (m->outcome < SL_CTL_ACTIVE || m->outcome > SL_CTL_SUPERSEDED)
 		return "a verdict of an unknown kind";
+	if (m->outcome == SL_CTL_SUPERSEDED)
+		return "a verdict that another offer replaced the last one";
 	struct sl_publish_verdict v = {
 		.generation = m->generation,
 		.outcome = (enum sl_ctl_outcome)m->outcome,

@@ -25,6 +25,7 @@
 #define SL_PUBLISH_EXPLAIN_MS 10000
 #define SL_PUBLISH_EXPLAINS 64 /* questions open at once */
 #define SL_PUBLISH_REASONS 256
+#define SL_PUBLISH_GENERATION_MAX (1ull << 62) /* believed of a dataplane: ours go on from there */
 
 struct sl_publish;
 

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define NUMBER_MAX (1ull << 62)
-
 struct push {
 	struct push *next;
 	struct sl_tables *tables;
@@ -465,8 +463,7 @@ sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l)
 {
 	t->linked = true;
 	t->running = l->generation;
-	if (l->generation < NUMBER_MAX)
-		t->last = SL_MAX(t->last, l->generation);
+	t->last = SL_MAX(t->last, l->generation);
 	offer_current(t);
 }
 
@@ -558,7 +555,8 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 	if (sl_table_read(t->generations, m->number, map, &diag, &tab) == 0) {
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
-		sl_diag_format(&diag.items[0], line, sizeof(line));
+		if (diag.cnt)
+			sl_diag_format(&diag.items[0], line, sizeof(line));
 		sl_diag_add(notes, NULL, 0, NULL, NULL, "generation %" PRIu64 " cannot be used: %s",
 			    m->number, diag.cnt ? line : "out of memory");
 	}

@@ -94,7 +94,9 @@ verdict(struct double_dp *d)
 {
 	struct sl_ctl_verdict v = {
 		.generation = d->offered,
-		.outcome = d->refuse ? SL_CTL_REFUSED : SL_CTL_ACTIVE,
+		.outcome = d->refuse      ? SL_CTL_REFUSED
+			   : d->supersede ? SL_CTL_SUPERSEDED
+					  : SL_CTL_ACTIVE,
 		.live = 1,
 		.check_ns = 1000000,
 		.build_ns = 2000000,
@@ -110,7 +112,7 @@ verdict(struct double_dp *d)
 	if (refuse)
 		send_text(d, SL_CTL_REASON, d->offered, 0, text);
 	sl_ctl_init(&v.head, SL_CTL_VERDICT, sizeof(v), 0);
-	if (!refuse) {
+	if (!refuse && !d->supersede) {
 		d->generation = d->offered;
 		d->root = d->offered_root;
 	}

@@ -31,6 +31,7 @@ struct double_dp {
 	/* switches */
 	const char *refuse;   /* answer offers with this reason */
 	unsigned refuse_cnt;  /* only this many; 0: all */
+	bool supersede;       /* answer offers with a verdict that another replaced them */
 	bool silent;          /* take offers, answer nothing */
 	bool leave_on_object; /* close when the first object comes */
 	bool mute;            /* no WELCOME */

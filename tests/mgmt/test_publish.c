@@ -2,7 +2,10 @@
 #include "tests/mgmt/fixture.h"
 #include "tests/suite.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct fixture f;
 
@@ -277,6 +280,59 @@ a_dataplane_that_breaks_the_protocol_is_left(void)
 	fixture_close(&f);
 }
 
+/* Nothing would come after it, and the next push would wait for ever. */
+static void
+an_offer_that_nothing_replaced_is_not_superseded(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	f.dp.supersede = true;
+	json_t *a = fixture_push(&f, 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "pending");
+	json_decref(a);
+	CU_ASSERT(trouble_told(&f));
+	f.dp.supersede = false;
+	CU_ASSERT(fixture_wait(&f, active_again)); /* the backoff is 1 s */
+	fixture_close(&f);
+}
+
+static void
+a_segment_that_is_no_memfd_is_refused(void)
+{
+	struct stat st;
+
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	CU_ASSERT_FATAL(fd >= 0 && fstat(fd, &st) == 0);
+	int good = f.dp.stats_fd;
+	size_t bytes = f.dp.stats_bytes;
+	f.dp.stats_fd = fd;
+	f.dp.stats_bytes = (size_t)st.st_size;
+	CU_ASSERT(fixture_wait(&f, trouble_told));
+	CU_ASSERT(strstr(f.daemon.link_error, "not sealed") != NULL);
+	f.dp.stats_fd = good;
+	f.dp.stats_bytes = bytes;
+	close(fd);
+	fixture_close(&f);
+}
+
+static void
+a_generation_after_which_none_can_follow_is_refused(void)
+{
+	fixture_open(&f);
+	json_decref(fixture_push(&f, 2));
+	fixture_dp_start(&f, 1);
+	f.dp.generation = UINT64_MAX;
+	memset(&f.dp.root, 7, sizeof(f.dp.root));
+	CU_ASSERT(fixture_wait(&f, trouble_told));
+	CU_ASSERT(strstr(f.daemon.link_error, "none can follow") != NULL);
+	json_t *a = fixture_push(&f, 3); /* our own numbers are as they were */
+	CU_ASSERT(answer_int(a, "generation") == 2);
+	json_decref(a);
+	fixture_close(&f);
+}
+
 static void
 a_pending_table_that_is_refused_gives_way_to_the_active_one(void)
 {
@@ -355,6 +411,9 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(rollback_makes_a_new_generation_of_old_text),
 	 SL_TEST(pushes_are_worked_on_in_order),
 	 SL_TEST(a_dataplane_that_breaks_the_protocol_is_left),
+	 SL_TEST(an_offer_that_nothing_replaced_is_not_superseded),
+	 SL_TEST(a_segment_that_is_no_memfd_is_refused),
+	 SL_TEST(a_generation_after_which_none_can_follow_is_refused),
 	 SL_TEST(a_pending_table_that_is_refused_gives_way_to_the_active_one),
 	 SL_TEST(a_corrupt_generation_is_passed_over_and_named),
 	 SL_TEST(lost_slots_never_come_back_with_an_old_incarnation))
