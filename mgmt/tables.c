@@ -378,7 +378,7 @@ job_done(uv_work_t *w, int status)
 	if (status || p->outcome != SL_PUSH_PENDING) {
 		t->count_refused++;
 		finish(t, status ? SL_PUSH_INTERNAL : p->outcome, NULL, previous, NULL, NULL);
-		if (t->active && t->running != t->active->number)
+		if (t->next || (t->active && t->running != t->active->number))
 			offer_current(t); /* a dataplane that came meanwhile */
 		run_next(t);
 		return;

@@ -111,6 +111,55 @@ without_a_dataplane_a_push_waits_for_it(void)
 	fixture_close(&f);
 }
 
+static uv_sem_t gate;
+
+static void
+wait_at_gate(uv_work_t *w)
+{
+	(void)w;
+	uv_sem_wait(&gate);
+}
+
+static bool
+push_in_pool(struct fixture *fx)
+{
+	return sl_tables_busy(fx->daemon.tables);
+}
+
+/* The pool is kept full, so that the push is still being read while the dataplane comes. */
+static void
+a_pending_table_is_offered_after_a_push_that_fails_meanwhile(void)
+{
+	struct sl_api_head h = {SL_API_MAGIC, SL_API_VERSION, 0, 0};
+	static const char text[] = "{\"verb\":\"push\",\"file\":\"t\",\"text\":\"nonsense {\"}";
+	static uv_work_t work[4];
+	char frame[sizeof(h) + sizeof(text)];
+
+	fixture_open(&f);
+	json_decref(fixture_push(&f, 2));
+	uv_sem_init(&gate, 0);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(work); i++)
+		CU_ASSERT_FATAL(uv_queue_work(&f.loop, &work[i], wait_at_gate, NULL) == 0);
+	h.len = sizeof(text) - 1;
+	memcpy(frame, &h, sizeof(h));
+	memcpy(frame + sizeof(h), text, sizeof(text));
+	int sock = fixture_connect(&f);
+	CU_ASSERT(write(sock, frame, sizeof(h) + h.len) == (ssize_t)(sizeof(h) + h.len));
+	CU_ASSERT(fixture_wait(&f, push_in_pool));
+	link_up(1);
+	CU_ASSERT(push_in_pool(&f) && f.dp.offers == 0);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(work); i++)
+		uv_sem_post(&gate);
+	json_t *a = fixture_exchange(&f, sock, "", 0);
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "config");
+	json_decref(a);
+	close(sock);
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.offers == 1 && f.dp.generation == 1);
+	fixture_close(&f);
+	uv_sem_destroy(&gate);
+}
+
 static void
 a_new_dataplane_gets_table_and_words_again(void)
 {
@@ -403,6 +452,7 @@ lost_slots_never_come_back_with_an_old_incarnation(void)
 SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
+	 SL_TEST(a_pending_table_is_offered_after_a_push_that_fails_meanwhile),
 	 SL_TEST(a_new_dataplane_gets_table_and_words_again),
 	 SL_TEST(a_dataplane_that_leaves_in_between_gets_the_offer_again),
 	 SL_TEST(a_drained_name_comes_back_drained_before_its_table),
