@@ -484,6 +484,13 @@ workers_down(struct sl_gateway *g)
 	g->publish = NULL;
 }
 
+static void
+threads_down(struct sl_gateway *g)
+{
+	atomic_store_explicit(&g->shared.stop, true, memory_order_relaxed);
+	rte_eal_mp_wait_lcore();
+}
+
 static int
 threads_up(struct sl_gateway *g)
 {
@@ -492,17 +499,11 @@ threads_up(struct sl_gateway *g)
 		if (err) {
 			sl_diag_add(&g->diag, NULL, 0, NULL, NULL, "worker %u: %s", i,
 				    strerror(-err));
+			threads_down(g); /* those that run */
 			return err;
 		}
 	}
 	return 0;
-}
-
-static void
-threads_down(struct sl_gateway *g)
-{
-	atomic_store_explicit(&g->shared.stop, true, memory_order_relaxed);
-	rte_eal_mp_wait_lcore();
 }
 
 /* ---- the loop ---- */
