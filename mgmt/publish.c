@@ -332,7 +332,7 @@ map_segments(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const in
 {
 	size_t state_bytes =
 		sizeof(struct sl_state_seg) + SL_MAX_ENDPOINTS * sizeof(struct sl_state_word2);
-	const struct sl_stats_head *h;
+	struct sl_stats_head h; /* a copy: what was checked cannot change any more */
 	struct stat st[2];
 
 	for (int i = 0; i < 2; i++) {
@@ -351,16 +351,19 @@ map_segments(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const in
 		return "a statistics segment that cannot be mapped";
 	l->stats = m;
 	l->stats_bytes = w->stats_bytes;
-	h = m;
 	if (l->state->magic != SL_STATE_MAGIC || l->state->version != SL_STATE_VERSION ||
 	    l->state->slot_cnt != SL_MAX_ENDPOINTS)
 		return "a state segment of another version";
-	if (sl_stats_check(l->stats, l->stats_bytes) || h->worker_cnt != w->worker_cnt ||
-	    h->port_cnt != w->port_cnt)
+	if (l->stats_bytes < sizeof(h))
+		return "a segment of the wrong size";
+	memcpy(&h, l->stats, sizeof(h));
+	if (sl_stats_check(&h, l->stats_bytes) || h.worker_cnt != w->worker_cnt ||
+	    h.port_cnt != w->port_cnt)
 		return "a statistics segment of another version";
-	memcpy(l->port_name, h->port_name, sizeof(l->port_name));
-	for (unsigned i = 0; i < 32; i++)
-		l->port_name[i][SL_NAME_MAX - 1] = 0;
+	for (unsigned i = 0; i < h.port_cnt; i++) /* they go into answers, metrics and the log */
+		if (!sl_name_ok(h.port_name[i]))
+			return "a port whose name is not a name padded with 0";
+	memcpy(l->port_name, h.port_name, sizeof(l->port_name));
 	return NULL;
 }
 
@@ -626,7 +629,10 @@ sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_comp
 	p->compiled = c;
 	p->bytes_sent = c->root.size;
 	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), ++p->seq);
-	return queue(p, &m, sizeof(m), fd);
+	int err = queue(p, &m, sizeof(m), fd);
+	if (err)
+		drop_offer(p); /* c is not ours to keep */
+	return err;
 }
 
 int

@@ -23,7 +23,8 @@ static const struct field {
 };
 
 struct region {
-	void *mem; /* read-only mapping; the accessors want it without const */
+	const char *mem;
+	struct sl_stats_head head; /* a copy: what was checked cannot change any more */
 	unsigned workers, ports;
 };
 
@@ -35,12 +36,28 @@ open_region(struct sl_daemon *d, struct region *r)
 	const void *mem = sl_counters_stats(d->counters, &bytes);
 	const struct sl_publish_link *l = sl_publish_link(d->publish);
 
-	if (!mem || !l || sl_stats_check(mem, bytes))
+	if (!mem || !l || bytes < sizeof(r->head))
 		return false;
-	r->mem = (void *)(uintptr_t)mem;
+	memcpy(&r->head, mem, sizeof(r->head));
+	if (sl_stats_check(&r->head, bytes) || r->head.worker_cnt != l->worker_cnt ||
+	    r->head.port_cnt != l->port_cnt)
+		return false;
+	r->mem = mem;
 	r->workers = l->worker_cnt;
 	r->ports = l->port_cnt;
 	return true;
+}
+
+static const struct sl_stats_worker *
+worker(const struct region *r, unsigned w)
+{
+	return (const void *)(r->mem + r->head.worker_off + w * r->head.worker_bytes);
+}
+
+static const struct sl_stats_port *
+ports(const struct region *r, unsigned w)
+{
+	return (const void *)((const char *)worker(r, w) + r->head.port_off);
 }
 
 static uint64_t
@@ -97,7 +114,7 @@ sl_show_workers(struct sl_daemon *d, bool histograms)
 	if (!open_region(d, &r))
 		return list;
 	for (unsigned w = 0; w < r.workers; w++) {
-		const struct sl_stats_worker *s = sl_stats_worker(r.mem, w);
+		const struct sl_stats_worker *s = worker(&r, w);
 		json_t *o = json_object();
 		uint64_t total = load(s, offsetof(struct sl_stats_worker, total_ticks));
 		uint64_t busy = load(s, offsetof(struct sl_stats_worker, busy_ticks));
@@ -126,7 +143,7 @@ sl_show_total(struct sl_daemon *d)
 	for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++) {
 		uint64_t sum = 0;
 		for (unsigned w = 0; w < r.workers; w++) {
-			uint64_t v = load(sl_stats_worker(r.mem, w), fields[i].off);
+			uint64_t v = load(worker(&r, w), fields[i].off);
 			/* a generation is not added up: the oldest that some worker still uses */
 			if (fields[i].off == offsetof(struct sl_stats_worker, generation))
 				sum = w == 0 || v < sum ? v : sum;
@@ -151,7 +168,7 @@ sl_show_ports(struct sl_daemon *d)
 		uint64_t sum[5] = {0};
 		for (unsigned w = 0; w < r.workers; w++)
 			for (unsigned i = 0; i < 5; i++)
-				sum[i] += load(&sl_stats_ports(r.mem, w)[p], i * sizeof(uint64_t));
+				sum[i] += load(&ports(&r, w)[p], i * sizeof(uint64_t));
 		json_t *o = json_object();
 		json_object_set_new(o, "name", json_string(l->port_name[p]));
 		json_object_set_new(o, "rx_packets", number(sum[0]));
@@ -175,7 +192,7 @@ sl_show_drops(struct sl_daemon *d)
 	for (unsigned k = SL_DROP_NONE + 1; k < SL_DROP_CNT; k++) {
 		uint64_t sum = 0;
 		for (unsigned w = 0; w < r.workers; w++)
-			sum += load(sl_stats_worker(r.mem, w),
+			sum += load(worker(&r, w),
 				    offsetof(struct sl_stats_worker, drop) + k * sizeof(uint64_t));
 		json_t *o = json_object();
 		json_object_set_new(o, "reason", json_string(sl_drop_name(k)));

@@ -366,6 +366,35 @@ a_segment_that_is_no_memfd_is_refused(void)
 	fixture_close(&f);
 }
 
+/* A head that has changed since WELCOME is not walked by: rows are empty, nothing is read past the end. */
+static void
+a_statistics_head_that_changes_is_not_followed(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "ports"));
+	CU_ASSERT(json_array_size(json_object_get(a, "ports")) == 2);
+	json_decref(a);
+	/* good in itself, of another layout */
+	sl_stats_init(f.dp.stats, 1, 0, NULL, 1, 1000000000);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "ports"));
+	CU_ASSERT(json_array_size(json_object_get(a, "ports")) == 0);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+a_port_whose_name_is_no_name_is_refused(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	struct sl_stats_head *h = f.dp.stats;
+	memcpy(h->port_name[1], "back\xff\033[2J", 9);
+	CU_ASSERT(fixture_wait(&f, trouble_told));
+	CU_ASSERT(strstr(f.daemon.link_error, "port whose name") != NULL);
+	fixture_close(&f);
+}
+
 static void
 a_generation_after_which_none_can_follow_is_refused(void)
 {
@@ -463,6 +492,8 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_dataplane_that_breaks_the_protocol_is_left),
 	 SL_TEST(an_offer_that_nothing_replaced_is_not_superseded),
 	 SL_TEST(a_segment_that_is_no_memfd_is_refused),
+	 SL_TEST(a_statistics_head_that_changes_is_not_followed),
+	 SL_TEST(a_port_whose_name_is_no_name_is_refused),
 	 SL_TEST(a_generation_after_which_none_can_follow_is_refused),
 	 SL_TEST(a_pending_table_that_is_refused_gives_way_to_the_active_one),
 	 SL_TEST(a_corrupt_generation_is_passed_over_and_named),
