@@ -99,6 +99,7 @@ sl_daemon_save_oper(struct sl_daemon *d, struct sl_diag *diag)
 		return err;
 	err = sl_disk_write(path, text, len, diag);
 	free(text);
+	d->oper_unsaved = err != 0;
 	return err;
 }
 

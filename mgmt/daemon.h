@@ -26,8 +26,9 @@ struct sl_daemon {
 	struct sl_prober *prober;
 	struct sl_metrics *metrics;
 	struct sl_server *server;
-	uv_timer_t *ramp; /* runs while an endpoint's slow start is under way */
-	int lock;         /* state_dir/lock */
+	uv_timer_t *ramp;  /* runs while an endpoint's slow start is under way */
+	int lock;          /* state_dir/lock */
+	bool oper_unsaved; /* the last operstate.json could not be written */
 	int64_t started_ms, link_since_ms;
 	char link_error[512];
 	struct sl_diag notes; /* what was wrong at start, for status */

@@ -16,10 +16,11 @@ oper_verb(const char *verb)
 }
 
 static void
-audit(const struct sl_verb_run *r, const struct sl_oper_endpoint *e, bool changed)
+audit(const struct sl_verb_run *r, const struct sl_oper_endpoint *e, const char *outcome,
+      bool changed)
 {
 	const char *comment = sl_verb_text(r, "comment");
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "verb", r->verb, "outcome", "ok",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "verb", r->verb, "outcome", outcome,
 			      "service", e->service, "endpoint", e->name, "changed", changed,
 			      "comment", comment ? comment : "");
 	if (json_object_get(r->body, "percent"))
@@ -63,9 +64,16 @@ sl_verb_endpoint(const struct sl_verb_run *r)
 						      service, name));
 		return;
 	}
-	if (!err && changed)
+	if (err) {
+		sl_call_answer(r->call, sl_call_error(r->verb, "internal", NULL,
+						      "nothing was changed: %s", strerror(-err)));
+		return;
+	}
+	if (changed || r->d->oper_unsaved)
 		err = sl_daemon_save_oper(r->d, &diag);
 	sl_daemon_ramp(r->d);
+	const struct sl_oper_endpoint *e = sl_oper_find(r->d->oper, service, name);
+	audit(r, e, err ? "unsaved" : "ok", changed);
 	if (err) {
 		sl_call_answer(r->call,
 			       sl_call_error(r->verb, "internal", NULL,
@@ -74,8 +82,6 @@ sl_verb_endpoint(const struct sl_verb_run *r)
 		sl_diag_fini(&diag);
 		return;
 	}
-	const struct sl_oper_endpoint *e = sl_oper_find(r->d->oper, service, name);
-	audit(r, e, changed);
 	json_t *a = sl_verb_ok(r);
 	json_object_set_new(a, "changed", json_boolean(changed));
 	json_object_set_new(a, "endpoint", sl_show_endpoint(r->d, e));

@@ -340,6 +340,45 @@ drain_is_kept_over_a_restart(void)
 	fixture_close(&f);
 }
 
+static json_t *
+drain_web_2(void)
+{
+	return fixture_ask(&f, json_pack("{s:s, s:s, s:s}", "verb", "drain", "service", "web",
+					 "endpoint", "web-2"));
+}
+
+/* Asked for again it changes nothing, but it is written. */
+static void
+a_drain_that_could_not_be_kept_is_kept_when_asked_again(void)
+{
+	char block[1200];
+
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2));
+	snprintf(block, sizeof(block), "%s/operstate.json.tmp", f.conf.state_dir);
+	CU_ASSERT_FATAL(mkdir(block, 0700) == 0);
+	json_t *a = drain_web_2();
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "internal");
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "audit"));
+	json_t *lines = json_object_get(a, "audit");
+	json_t *last = json_array_get(lines, json_array_size(lines) - 1);
+	CU_ASSERT_STRING_EQUAL(answer_text(last, "verb"), "drain");
+	CU_ASSERT_STRING_EQUAL(answer_text(last, "outcome"), "unsaved");
+	json_decref(a);
+	rmdir(block);
+	a = drain_web_2();
+	CU_ASSERT(answer_ok(a));
+	json_decref(a);
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "web-2");
+	CU_ASSERT(e && e->drain);
+	fixture_close(&f);
+}
+
 static void
 explain_gives_names(void)
 {
@@ -431,5 +470,7 @@ SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_check
 	 SL_TEST(a_silent_client_does_not_hold_up_others),
 	 SL_TEST(slow_and_idle_clients_are_closed), SL_TEST(too_many_clients_are_told),
 	 SL_TEST(a_second_daemon_is_refused_by_pid), SL_TEST(a_role_allows_its_verbs_and_no_more),
-	 SL_TEST(drain_is_kept_over_a_restart), SL_TEST(explain_gives_names),
-	 SL_TEST(stats_of_a_reused_slot_begin_at_zero), SL_TEST(diff_speaks_of_names))
+	 SL_TEST(drain_is_kept_over_a_restart),
+	 SL_TEST(a_drain_that_could_not_be_kept_is_kept_when_asked_again),
+	 SL_TEST(explain_gives_names), SL_TEST(stats_of_a_reused_slot_begin_at_zero),
+	 SL_TEST(diff_speaks_of_names))
