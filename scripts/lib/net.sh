@@ -168,7 +168,7 @@ gateway_up() {
 		main_cpu = $(($(nproc) - 1));
 		memory = { hugepages = "${HUGE:-auto}"; size_mb = ${MEMORY:-256}; };
 		buffers = ${BUFFERS:-32768};
-		flows = ${FLOWS:-65536};
+		flows = ${FLOWS:-262144};
 		power = "${POWER:-adaptive}";
 		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; },
 		          { name = "back"; device = "back0"; driver = "${DRIVER:-auto}"; } );
