@@ -1,6 +1,6 @@
 /* The swap is short: a turn of the slowest worker, some µs to 100 µs.  Main naps in small steps for SWAP_NAPS of
  * them, then goes back to its loop and looks again each millisecond.  An offer that comes meanwhile waits for
- * the swap before it, so at most one is under way. */
+ * the swap before it, so at most one is under way; it is refused when a worker is stuck. */
 #include "dataplane/publish.h"
 
 #include <errno.h>
@@ -122,11 +122,16 @@ swap(struct sl_publish *p, struct sl_view *view)
 		nap();
 }
 
-static void
+/* Waits for the swap under way; false: a worker is stuck, and main must not be for its sake. */
+static bool
 swap_wait(struct sl_publish *p)
 {
-	while (p->swap.view && !swap_done(p))
+	while (p->swap.view && !swap_done(p)) {
+		if (now(p) - p->swap.since_ns > STUCK_NS)
+			return false;
 		nap();
+	}
+	return true;
 }
 
 /* ---- what the control server calls ---- */
@@ -153,6 +158,18 @@ complete(struct sl_publish *p)
 		refused(p, generation, &diag, err);
 	else
 		swap(p, view);
+	sl_diag_fini(&diag);
+}
+
+static void
+refuse_stuck(struct sl_publish *p, uint64_t generation)
+{
+	struct sl_diag diag = {0};
+
+	memset(p->times, 0, sizeof(p->times));
+	sl_diag_add(&diag, NULL, 0, NULL, "is the worker's CPU used by something else?",
+		    "a worker has not taken generation %" PRIu64 " yet", p->swap.view->generation);
+	refused(p, generation, &diag, -EBUSY);
 	sl_diag_fini(&diag);
 }
 
@@ -185,7 +202,11 @@ sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *roo
 	static const uint64_t no_time[3];
 	uint64_t peer = sl_ctl_server_peer(p->server);
 
-	swap_wait(p);
+	if (!swap_wait(p)) {
+		refuse_stuck(p, generation);
+		close(fd);
+		return;
+	}
 	uint64_t open = sl_store_offer_generation(p->store);
 	if (open) {
 		sl_store_offer_abort(p->store);

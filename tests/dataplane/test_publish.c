@@ -300,6 +300,28 @@ an_offer_replaces_one_that_is_open(void)
 	rig_down(r);
 }
 
+/* Main would not hear a signal either. */
+static void
+an_offer_does_not_wait_for_a_worker_that_is_stuck(void)
+{
+	struct rig *r = rig_up();
+
+	sl_clock_init(&r->shared.clock, 2000000); /* 5 s are some ms */
+	say_hello(r);
+	push(r, 0, 1);
+	offer(r, 1, 2); /* the worker has not turned */
+	const struct sl_ctl_reason *why = next(r, SL_CTL_REASON);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(why);
+	CU_ASSERT_PTR_NOT_NULL(memmem(why + 1, why->text_len, "has not taken", 13));
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(push(r, 1, 2), 1);
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
 /* Its answers cannot be sent any more while its last offer can still be read. */
 static void
 an_offer_of_a_peer_that_went_meanwhile_is_not_opened(void)
@@ -391,6 +413,7 @@ SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
 	 SL_TEST(the_old_view_stays_while_a_worker_may_see_it_or_holds_it),
 	 SL_TEST(offering_the_active_root_is_active_at_once),
 	 SL_TEST(an_offer_replaces_one_that_is_open),
+	 SL_TEST(an_offer_does_not_wait_for_a_worker_that_is_stuck),
 	 SL_TEST(an_offer_of_a_peer_that_went_meanwhile_is_not_opened),
 	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),
 	 SL_TEST(an_open_offer_goes_with_the_daemon))
