@@ -146,7 +146,7 @@ hop_of_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 	if (sl_unlikely(!hop || hop->incarnation != f->incarnation))
 		return NULL;
 	*ret_refusal = sl_state_refusal(&w->conf.states[f->slot], f->incarnation);
-	return sl_unlikely(*ret_refusal & SL_ST_DISABLED) ? NULL : hop;
+	return sl_likely(sl_choose_serves(*ret_refusal)) ? hop : NULL;
 }
 
 SL_COLD static void
@@ -334,14 +334,13 @@ opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct 
 		unsigned refusal)
 {
 	bool udp = p->flags & SL_PKT_UDP;
-	bool dead = refusal & (SL_ST_UNHEALTHY | SL_ST_EJECTED);
 
 	if (sl_likely(!udp && (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN) ||
 	    (f->state & SL_FLOW_REPLY))
 		return false;
 	if ((f->state & SL_FLOW_STATE_MASK) == SL_FLOW_CLOSING)
 		return !sl_choose_admits(&w->conf.states[f->slot], f->incarnation, 0);
-	return dead;
+	return !sl_choose_lives(refusal);
 }
 
 /* p->flow, p->hash and p->listener are known. */

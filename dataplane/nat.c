@@ -96,18 +96,6 @@ half_message(const struct sl_view *view, const struct sl_tuple *fwd, const struc
 	};
 }
 
-static struct sl_tuple
-tuple_of(const struct sl_flow *f)
-{
-	return (struct sl_tuple){
-		.src = f->src,
-		.dst = f->dst,
-		.sport = f->sport,
-		.dport = f->dport,
-		.proto = f->proto,
-	};
-}
-
 static unsigned
 owner_of(const struct sl_worker *w, const struct sl_tuple *t)
 {
@@ -226,7 +214,7 @@ sl_nat_tell_forward(struct sl_worker *w, const struct sl_pkt *p, bool changed)
 static bool
 has_successor(const struct sl_worker *w, const struct sl_flow *f)
 {
-	struct sl_tuple t = tuple_of(f);
+	struct sl_tuple t = sl_flow_tuple(f);
 
 	return sl_flow_find(w->conf.flows, sl_flow_hash(w->conf.flows, &t), &t, w->now_q) !=
 	       SL_FLOW_NONE;
@@ -263,7 +251,7 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 		if (!view || f->slot >= view->hop_cnt ||
 		    view->hops[f->slot].incarnation != f->incarnation)
 			return;
-		struct sl_tuple fwd = tuple_of(f);
+		struct sl_tuple fwd = sl_flow_tuple(f);
 		m.tuple = reply_tuple(&fwd, &view->hops[f->slot]);
 		m.addr = fwd.dst;
 		m.port = fwd.dport;

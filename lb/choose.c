@@ -33,18 +33,6 @@ sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t h
 	return !(m & REFUSING) && (fraction == SL_FRACTION_WHOLE || hash2 < fraction);
 }
 
-bool
-sl_choose_lives(const struct sl_state_word2 *w, uint32_t incarnation)
-{
-	return !(merged(w, incarnation) & (SL_ST_UNHEALTHY | SL_ST_EJECTED));
-}
-
-bool
-sl_choose_serves(const struct sl_state_word2 *w, uint32_t incarnation)
-{
-	return !(merged(w, incarnation) & SL_ST_DISABLED);
-}
-
 static bool
 admits_any(const struct sl_img_endpoint *e, const struct sl_state_word2 *states)
 {

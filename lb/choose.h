@@ -44,11 +44,22 @@ struct sl_choice {
 struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_state_word2 *states,
 			   uint64_t seed, const struct sl_tuple *tuple, uint32_t *cursor);
 
-/* sl_choose_lives: whether probes and replies say that it is there: neither unhealthy nor ejected.
- * sl_choose_admits: whether an endpoint takes this new flow (hash2 in [0,255]) by its words.
- * sl_choose_serves: whether an established flow may go on to it (not disabled). */
-bool sl_choose_lives(const struct sl_state_word2 *w, uint32_t incarnation);
+/* sl_choose_admits: whether an endpoint takes this new flow (hash2 in [0,255]) by its words. */
 bool sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t hash2);
-bool sl_choose_serves(const struct sl_state_word2 *w, uint32_t incarnation);
+
+/* Of the flags of both words (sl_state_refusal), asked for every packet of a known flow:
+ * sl_choose_lives: whether probes and replies say that the endpoint is there: neither unhealthy nor ejected.
+ * sl_choose_serves: whether an established flow may go on to it (not disabled). */
+static inline bool
+sl_choose_lives(unsigned refusal)
+{
+	return !(refusal & (SL_ST_UNHEALTHY | SL_ST_EJECTED));
+}
+
+static inline bool
+sl_choose_serves(unsigned refusal)
+{
+	return !(refusal & SL_ST_DISABLED);
+}
 
 #endif

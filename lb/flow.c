@@ -180,18 +180,6 @@ same_tuple(const struct sl_flow *f, const struct sl_tuple *k)
 	       f->proto == k->proto;
 }
 
-static struct sl_tuple
-tuple_of(const struct sl_flow *f)
-{
-	return (struct sl_tuple){
-		.src = f->src,
-		.dst = f->dst,
-		.sport = f->sport,
-		.dport = f->dport,
-		.proto = f->proto,
-	};
-}
-
 /* ---- making ---- */
 
 static uint32_t
@@ -505,7 +493,7 @@ drop_at(struct sl_flow_table *t, struct place p, uint32_t primary)
 static uint32_t
 primary_of_entry(const struct sl_flow_table *t, const struct sl_flow *f)
 {
-	struct sl_tuple k = tuple_of(f);
+	struct sl_tuple k = sl_flow_tuple(f);
 	return primary_of(t, sl_hash_tuple_keyed(&t->key, &k));
 }
 
@@ -830,7 +818,7 @@ check_way(const struct sl_flow_table *t, uint32_t at, unsigned way, struct tally
 		return "a bucket names an entry without a state";
 	if ((s == SL_FLOW_EMBRYONIC) != !!(b->idx[way] & IDX_EMBRYONIC))
 		return "a bucket and its entry disagree about being embryonic";
-	struct sl_tuple k = tuple_of(f);
+	struct sl_tuple k = sl_flow_tuple(f);
 	uint64_t hash = sl_hash_tuple_keyed(&t->key, &k);
 	uint32_t primary = primary_of(t, hash);
 	if (b->tag[way] != tag_of(hash))

@@ -69,6 +69,19 @@ struct sl_flow {
 };
 static_assert(sizeof(struct sl_flow) == 48, "");
 
+/* sl_flow_tuple: the key of an entry, as its packets carry it. */
+static inline struct sl_tuple
+sl_flow_tuple(const struct sl_flow *f)
+{
+	return (struct sl_tuple){
+		.src = f->src,
+		.dst = f->dst,
+		.sport = f->sport,
+		.dport = f->dport,
+		.proto = f->proto,
+	};
+}
+
 /* Translation record of a reply half: what its source becomes. */
 struct sl_xlat {
 	struct sl_addr addr; /* the VIP */
