@@ -243,7 +243,8 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	uint32_t *cursor = sl_pkt_dry(p) ? &dry_cursor : &w->cursors[svc->slot];
 
 	p->service_slot = svc->slot;
-	struct sl_choice c = sl_choose(svc, w->conf.states, view->seed, &p->tuple, cursor);
+	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, cursor};
+	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	p->why = c.why;
 	p->tries = c.tries;
 	if (sl_unlikely(c.endpoint == UINT32_MAX)) {
@@ -395,6 +396,7 @@ clear(struct sl_pkt *p)
 	p->service_slot = UINT32_MAX;
 	p->neigh = SL_NEIGH_NONE;
 	p->port_out = UINT16_MAX;
+	p->grown = 0;
 }
 
 /* Packets come in trains: the one before often went to the same VIP.  prev NULL: none. */

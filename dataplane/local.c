@@ -18,7 +18,7 @@ reply(struct sl_worker *w, struct sl_pkt *p, unsigned len)
 	p->verdict = SL_VERDICT_REPLY;
 	p->port_out = p->port_in;
 	w->stats->consumed++;
-	sl_send_stage(w, p->port_in, p->buf, len);
+	sl_send_stage(w, p->port_in, p->buf, len, p->grown);
 }
 
 /* Whether addr is on the link of port: strangers' addresses are not learned. */
@@ -145,7 +145,7 @@ ask(void *ctx, uint16_t port, const struct sl_addr *addr, const uint8_t *mac)
 		return;
 	}
 	unsigned len = sl_neigh_build_request(frame, w->ports[port].mac, me, addr, mac);
-	sl_send_stage(w, port, buf, len);
+	sl_send_stage(w, port, buf, len, 0);
 }
 
 /* The next hops of a new view are pinned and resolved ahead of traffic, a few each turn. */

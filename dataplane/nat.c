@@ -3,8 +3,10 @@
  * The client's packets and the endpoint's replies may belong to different workers (the port of the reply is
  * not ours to choose), so each direction has a half-entry at its own worker, and each translates alone:
  *
- *   forward half   key: client → VIP        value: endpoint slot;   xlat: reply worker, when last told
- *   reply half     key: endpoint → client   value: endpoint slot;   xlat record: VIP, forward worker
+ *   forward half   key: client → VIP        value: endpoint slot;   xlat: when last told
+ *   reply half     key: endpoint → client   value: endpoint slot;   xlat record: VIP
+ *
+ * The worker of the other half follows from the other half's key, so tables can be dealt to other workers.
  *
  *     forward's worker                      reply's worker
  *       HALF  ───────────────────────────▶  make, or refresh and move the state      (before the first packet)
@@ -34,11 +36,11 @@ tell_after_s(uint8_t proto)
 	return proto == SL_IPPROTO_UDP ? SL_TELL_UDP_S : SL_TELL_TCP_S;
 }
 
-/* xlat of a forward half: worker of the reply half in bits 0–7, second of the last message in 16–31. */
+/* xlat of a forward half: second of the last message in bits 16–31. */
 static uint32_t
-pack(unsigned worker, uint32_t second)
+pack(uint32_t second)
 {
-	return worker | (second & 0xffff) << 16;
+	return (second & 0xffff) << 16;
 }
 
 static bool
@@ -121,8 +123,8 @@ make_half(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *
 	struct sl_xlat *x = sl_flow_xlat(t, sl_flow_get(t, idx));
 	x->addr = m->addr;
 	x->port = m->port;
-	x->worker = m->from;
 	x->told_q = w->now_q;
+	sl_flow_xlat_seal(x);
 	if (sl_likely(!gone.any))
 		return SL_DROP_NONE;
 	sl_nat_evicted(w, view, &gone);
@@ -163,7 +165,7 @@ sl_nat_open(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt
 	struct sl_msg m = half_message(view, &p->tuple, f, p->tcp_flags);
 	unsigned to = owner_of(w, &m.tuple);
 
-	f->xlat = pack(to, seconds(w));
+	f->xlat = pack(seconds(w));
 	if (to != w->conf.id)
 		return deliver(w, view, to, &m) ? SL_DROP_NONE : SL_DROP_MAILBOX_FULL;
 	m.from = (uint8_t)w->conf.id;
@@ -182,11 +184,10 @@ sl_nat_tell_reply(struct sl_worker *w, const struct sl_view *view, const struct 
 	if (sl_likely(!changed && silent < tell_after_s(f->proto)))
 		return;
 	struct sl_msg m = half_message(view, &p->tuple, f, p->tcp_flags);
-	unsigned to = f->xlat & 0xff;
 	/* before the message: it can end in the removal of this half */
-	f->xlat = pack(to, seconds(w));
-	if (sl_unlikely(!deliver(w, view, to, &m)))
-		f->xlat = pack(to, seconds(w) - tell_after_s(f->proto));
+	f->xlat = pack(seconds(w));
+	if (sl_unlikely(!deliver(w, view, owner_of(w, &m.tuple), &m)))
+		f->xlat = pack(seconds(w) - tell_after_s(f->proto));
 }
 
 void
@@ -206,7 +207,7 @@ sl_nat_tell_forward(struct sl_worker *w, const struct sl_pkt *p, bool changed)
 			  .dport = x->port,
 			  .proto = f->proto},
 	};
-	bool told = deliver(w, NULL, x->worker, &m);
+	bool told = deliver(w, NULL, owner_of(w, &m.tuple), &m);
 	x->told_q = told ? w->now_q : w->now_q - 4 * tell_after_s(f->proto);
 }
 
@@ -234,7 +235,6 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 	    const struct sl_xlat *x)
 {
 	struct sl_msg m = {.type = SL_MSG_END};
-	unsigned to;
 
 	if (!(f->state & (SL_FLOW_REPLY | SL_FLOW_NAT)) || has_successor(w, f))
 		return;
@@ -244,7 +244,6 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 					    .sport = f->dport,
 					    .dport = x->port,
 					    .proto = f->proto};
-		to = x->worker;
 	} else {
 		/* An endpoint that is gone from the view has no address any more: its reply half is dead
 		 * by incarnation and expires by itself. */
@@ -255,12 +254,10 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 		m.tuple = reply_tuple(&fwd, &view->hops[f->slot]);
 		m.addr = fwd.dst;
 		m.port = fwd.dport;
-		to = f->xlat & 0xff;
 	}
 	m.slot = f->slot;
 	m.incarnation = f->incarnation;
-	if (to < w->conf.worker_cnt)
-		deliver(w, view, to, &m);
+	deliver(w, view, owner_of(w, &m.tuple), &m);
 }
 
 /* ---- hearing ---- */

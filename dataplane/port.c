@@ -656,6 +656,7 @@ tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 		unsigned some = SL_MIN(n - sent, (unsigned)SL_ARRAY_CNT(m));
 		for (unsigned i = 0; i < some; i++) {
 			m[i] = pkts[sent + i].buf;
+			m[i]->data_off = (uint16_t)(m[i]->data_off - pkts[sent + i].grown);
 			m[i]->data_len = pkts[sent + i].len;
 			m[i]->pkt_len = pkts[sent + i].len;
 			m[i]->ol_flags = 0;

@@ -76,13 +76,14 @@ sl_send_flush(struct sl_worker *w)
 }
 
 void
-sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len)
+sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len, unsigned grown)
 {
 	struct sl_tx_stage *s = &w->tx[port];
 
 	if (sl_unlikely(s->cnt == SL_TX_STAGE))
 		flush_port(w, port);
-	s->d[s->cnt++] = (struct sl_txd){.buf = buf, .len = (uint16_t)len, .port = (uint16_t)port};
+	s->d[s->cnt++] = (struct sl_txd){
+		.buf = buf, .len = (uint16_t)len, .port = (uint16_t)port, .grown = (uint16_t)grown};
 }
 
 /* Each run of packets for one port goes to it at once. */
@@ -146,7 +147,7 @@ hold(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr 
 		return;
 	}
 	w->held[w->held_cnt++] = (struct sl_held){
-		.txd = {.buf = p->buf, .len = p->len, .port = (uint16_t)port},
+		.txd = {.buf = p->buf, .len = p->len, .port = (uint16_t)port, .grown = p->grown},
 		.next = *next,
 		.data = p->data,
 		.since_ns = w->now_ns,
@@ -170,7 +171,7 @@ sl_send_held(struct sl_worker *w)
 			memcpy(h->data, mac, 6);
 			memcpy(h->data + 6, w->ports[port].mac, 6);
 			w->stats->forwarded++;
-			sl_send_stage(w, port, h->txd.buf, h->txd.len);
+			sl_send_stage(w, port, h->txd.buf, h->txd.len, h->txd.grown);
 		} else if (w->now_ns - h->since_ns >= SL_HELD_NS) {
 			drop_tx(w, &h->txd, 1, SL_DROP_NEIGH_PENDING);
 		} else {
@@ -215,7 +216,7 @@ out(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *
 		return neigh;
 	sl_neigh_used(w->conf.neigh, neigh, w->now_ns);
 	w->stats->forwarded++;
-	sl_send_stage(w, port, p->buf, p->len);
+	sl_send_stage(w, port, p->buf, p->len, p->grown);
 	return neigh;
 }
 

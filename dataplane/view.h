@@ -71,12 +71,17 @@ struct sl_view {
 	} pins[SL_VIEW_MAX_WORKERS];
 };
 
-/* [worker] sl_view_listener: the listener for (addr, port, proto) or SL_VIEW_NONE. */
+/* [worker] sl_view_listener: the listener for (addr, port, proto) or SL_VIEW_NONE: exact address and port by one
+ * hash; prefixes, ranges and any-port (image.h says which wins) behind it, only where the table has some. */
 uint32_t sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port,
 			  uint8_t proto);
 
-/* [worker] sl_view_local: the local address, or NULL: not ours. */
+/* [worker] sl_view_local: the address the gateway answers ARP, ND and ping for, or NULL: own addresses, fullnat
+ * sources, listeners of one address. */
 const struct sl_local *sl_view_local(const struct sl_view *v, const struct sl_addr *addr);
+
+/* [worker] sl_view_vip: whether some listener has the address, alone or in its prefix. */
+bool sl_view_vip(const struct sl_view *v, const struct sl_addr *addr);
 
 /* [worker] pin / unpin on behalf of `worker`. */
 void sl_view_pin(struct sl_view *v, unsigned worker);

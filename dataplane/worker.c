@@ -31,14 +31,23 @@ sl_worker_init(void *mem, const struct sl_worker_conf *conf)
 	w->service_stats = sl_stats_services(conf->stats, conf->id);
 	w->endpoint_stats = sl_stats_endpoints(conf->stats, conf->id);
 
-	struct sl_flow_usage u;
-	sl_flow_usage(conf->flows, &u);
-	w->stats->flow_capacity = u.capacity;
-	w->bucket_cnt = u.bucket_cnt;
+	if (conf->flows)
+		sl_worker_adopt(w, conf->flows);
 	/* Workers start their round-robin schedules apart from each other. */
 	for (unsigned i = 0; i < SL_MAX_SERVICES; i++)
 		w->cursors[i] = (uint32_t)((conf->seed + conf->id * 0x9e3779b97f4a7c15ull) >> 33);
 	return w;
+}
+
+void
+sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
+{
+	struct sl_flow_usage u;
+
+	w->conf.flows = flows;
+	sl_flow_usage(flows, &u);
+	w->stats->flow_capacity = u.capacity;
+	w->bucket_cnt = u.bucket_cnt;
 }
 
 void
@@ -174,7 +183,8 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 	done += take_messages(w, view);
 	done += sl_send_forwarded(w);
 	sl_send_held(w);
-	sweep(w, view);
+	if (sl_likely(w->conf.flows != NULL))
+		sweep(w, view);
 	sl_local_tick(w, view);
 	sl_send_flush(w);
 	sl_send_free_flush(w);

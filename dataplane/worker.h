@@ -22,22 +22,27 @@
 #include "sluice/stats.h"
 
 #define SL_BURST 32
+#define SL_HEADROOM                                                                                \
+	64 /* bytes before a received frame that may be written: the largest tunnel header is 52 */
 
 /* A packet on its way out, or between workers. */
 struct sl_txd {
 	void *buf;
 	uint16_t len; /* bytes of the frame from its first byte; the driver cuts the buffer to it */
 	uint16_t port;
-	uint32_t zero;
+	uint16_t
+		grown; /* the frame begins this many bytes before where it was received; ≤ SL_HEADROOM */
+	uint16_t zero;
 };
 
 /* What a worker needs of the outside.  Functions are called with the worker's own ctx. */
 struct sl_io {
-	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits); nothing else. */
+	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits); nothing else.  SL_HEADROOM
+	 * bytes before data are the packet's, too. */
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
 	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
 	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);
-	/* alloc gives a buffer with room for 256 bytes at least, or NULL; *ret_data its first byte. */
+	/* alloc gives a buffer with room for a frame of the largest MTU, or NULL; *ret_data its first byte. */
 	void *(*alloc)(void *ctx, uint8_t **ret_data);
 	void (*free)(void *ctx, void *const *bufs, unsigned n);
 	void *ctx;
@@ -98,7 +103,7 @@ struct sl_worker_conf {
 	const struct sl_worker_port *ports; /* copied */
 	struct sl_io io;
 	const struct sl_rss *rss;
-	struct sl_flow_table *flows;
+	struct sl_flow_table *flows;         /* or NULL: sl_worker_adopt */
 	struct sl_neigh_table *neigh;        /* shared; worker 0 writes */
 	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
 	void *stats;                         /* segment; this worker writes its own region */
@@ -116,6 +121,10 @@ struct sl_worker;
 size_t sl_worker_bytes(void);
 /* sl_worker_init in zeroed, line-aligned memory of that size.  conf is copied. */
 struct sl_worker *sl_worker_init(void *mem, const struct sl_worker_conf *conf);
+
+/* sl_worker_adopt gives it its flow table, between turns, before the first view that it is turned with: conf.flows may
+ * be NULL until then.  Counts the flows on each endpoint, has nat halves told anew, and seeds gauges. */
+void sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows);
 
 /* One turn.  view NULL: nothing is active yet (packets are dropped: NO_TABLE; ARP waits).  now_ns is monotonic.
  * Returns what was done: packets + messages (0: an empty turn). */

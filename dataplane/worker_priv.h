@@ -84,6 +84,7 @@ struct sl_worker {
 	struct sl_held held[SL_HELD_MAX];
 	struct sl_msg later[SL_LATER_MAX];
 	uint32_t cursors[SL_MAX_SERVICES];
+	uint32_t conns[SL_MAX_ENDPOINTS]; /* flows this worker has on the slot; forward halves */
 };
 
 static inline bool
@@ -137,8 +138,8 @@ void sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt 
 void sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
 		    const struct sl_addr *dst);
 
-/* sl_send_stage puts a finished frame on the way out of `port`. */
-void sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len);
+/* sl_send_stage puts a finished frame on the way out of `port`; grown: as in struct sl_txd. */
+void sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len, unsigned grown);
 
 /* sl_send_flush sends what is staged; sl_send_forwarded sends what other workers gave us for ports whose queue is
  * ours (the count); sl_send_held looks at waiting packets. */

@@ -66,9 +66,12 @@ next_in_schedule(const struct sl_service *svc, uint32_t *cursor)
 }
 
 struct sl_choice
-sl_choose(const struct sl_service *svc, const struct sl_state_word2 *states, uint64_t seed,
-	  const struct sl_tuple *tuple, uint32_t *cursor)
+sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+	  const struct sl_tuple *tuple)
 {
+	const struct sl_state_word2 *states = ctx->states;
+	uint64_t seed = ctx->seed;
+	uint32_t *cursor = ctx->cursor;
 	uint8_t why = svc->policy == SL_POLICY_ROUND_ROBIN   ? SL_WHY_ROUND_ROBIN
 		      : svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE
 							     : SL_WHY_MAGLEV;

@@ -29,8 +29,14 @@ struct sl_service {
 	uint8_t policy;
 	uint8_t forward;
 	uint8_t family;
+	uint8_t source_bits4, source_bits6; /* SOURCE_HASH */
+	sl_be16 gue_port;
+	uint8_t tunnel_plen;
 	uint8_t zero;
 	uint32_t incarnation;
+	uint32_t source_cnt;
+	const struct sl_addr *sources; /* FULLNAT: [source_cnt] or NULL */
+	struct sl_addr tunnel;         /* prefix of outer sources, with tunnel_plen */
 };
 
 struct sl_choice {
@@ -39,10 +45,19 @@ struct sl_choice {
 	uint8_t tries;     /* salts tried beyond the first, [0,8]; 9: list walked */
 };
 
-/* sl_choose picks.  seed: root.hash_seed.  cursor: this worker's round-robin place of the service,
- * advanced (a copy for explain).  states: [SL_MAX_ENDPOINTS]. */
-struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_state_word2 *states,
-			   uint64_t seed, const struct sl_tuple *tuple, uint32_t *cursor);
+/* What a worker knows besides: its own, and only read here but for the cursor. */
+struct sl_choose_ctx {
+	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
+	uint64_t seed;                       /* root.hash_seed */
+	const uint32_t
+		*conns; /* [SL_MAX_ENDPOINTS]: flows this worker has on the slot (LEAST_CONN) */
+	uint32_t *
+		cursor; /* this worker's round-robin place of the service, advanced (a copy for explain) */
+};
+
+/* sl_choose picks. */
+struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+			   const struct sl_tuple *tuple);
 
 /* sl_choose_admits: whether an endpoint takes this new flow (hash2 in [0,255]) by its words. */
 bool sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t hash2);

@@ -18,52 +18,17 @@
 
 #include "sluice/pkt.h"
 
-#define MAGIC 0x574f4c46u /* "FLOW" */
-#define VERSION 1
 #define MIN_CAPACITY 1024u
 #define MAX_CAPACITY (1u << 27)
-#define WAYS 8
+#define WAYS SL_FLOW_WAYS
 #define NONE UINT32_MAX
 #define SWEEP_AHEAD 8 /* buckets */
 
-/* Parts of bucket.idx[]. */
-#define IDX_MASK (MAX_CAPACITY - 1)
-#define IDX_EMBRYONIC (1u << 27)
-#define IDX_OVER_SHIFT 28 /* of idx[0] alone */
+#define IDX_MASK SL_FLOW_IDX_MASK
+#define IDX_EMBRYONIC SL_FLOW_IDX_EMBRYONIC
+#define IDX_OVER_SHIFT SL_FLOW_IDX_OVER_SHIFT
 #define OVER_MAX 15u
 #define OVER_MASK (OVER_MAX << IDX_OVER_SHIFT)
-
-struct bucket {
-	SL_ALIGNED uint16_t tag[WAYS];
-	uint16_t expire[WAYS];
-	uint32_t idx[WAYS];
-};
-static_assert(sizeof(struct bucket) == 64, "one line");
-
-struct sl_flow_table {
-	/* line 0: constant */
-	SL_ALIGNED uint32_t magic;
-	uint32_t version;
-	uint32_t capacity;
-	uint32_t xlat_capacity;
-	uint32_t bucket_cnt;
-	uint32_t embryonic_max;
-	uint64_t entry_off;
-	uint64_t xlat_off;
-	/* line 1: constant */
-	struct sl_hash_key key;
-	/* line 2: written by the worker */
-	SL_ALIGNED uint32_t active;
-	uint32_t embryonic;
-	uint32_t free_head; /* entry + 1, 0 none; link in xlat */
-	uint32_t fresh;     /* entries below were used at least once */
-	uint32_t xlat_used;
-	uint32_t xlat_free_head; /* record + 1, 0 none; link in flow */
-	uint32_t xlat_fresh;
-	uint32_t sweep_at;
-	/* then the buckets */
-};
-static_assert(sizeof(struct sl_flow_table) == 192, "three lines");
 
 /* A place in a bucket. */
 struct place {
@@ -71,10 +36,16 @@ struct place {
 	unsigned way;
 };
 
-static inline struct bucket *
+static inline const struct sl_hash_key *
+key_of(const struct sl_flow_table *t)
+{
+	return (const struct sl_hash_key *)(const void *)t->key;
+}
+
+static inline struct sl_flow_bucket *
 bucket_at(const struct sl_flow_table *t, uint32_t b)
 {
-	return (struct bucket *)(uintptr_t)(t + 1) + b;
+	return (struct sl_flow_bucket *)(uintptr_t)(t + 1) + b;
 }
 
 static inline struct sl_flow *
@@ -110,13 +81,13 @@ other_of(const struct sl_flow_table *t, uint32_t b, uint16_t tag)
 }
 
 static inline uint32_t
-over_cnt(const struct bucket *b)
+over_cnt(const struct sl_flow_bucket *b)
 {
 	return b->idx[0] >> IDX_OVER_SHIFT;
 }
 
 static inline __m128i
-tags_of(const struct bucket *b)
+tags_of(const struct sl_flow_bucket *b)
 {
 	return _mm_load_si128((const __m128i *)(const void *)b->tag);
 }
@@ -130,7 +101,7 @@ ways(__m128i truths)
 
 /* 0xffff where the entry's time is still to come. */
 static inline __m128i
-live(const struct bucket *b, uint32_t now_q)
+live(const struct sl_flow_bucket *b, uint32_t now_q)
 {
 	__m128i expire = _mm_load_si128((const __m128i *)(const void *)b->expire);
 	__m128i left = _mm_sub_epi16(expire, _mm_set1_epi16((short)now_q));
@@ -138,20 +109,20 @@ live(const struct bucket *b, uint32_t now_q)
 }
 
 static inline unsigned
-ways_matching(const struct bucket *b, uint16_t tag, uint32_t now_q)
+ways_matching(const struct sl_flow_bucket *b, uint16_t tag, uint32_t now_q)
 {
 	__m128i same = _mm_cmpeq_epi16(tags_of(b), _mm_set1_epi16((short)tag));
 	return ways(_mm_and_si128(same, live(b, now_q)));
 }
 
 static inline unsigned
-ways_free(const struct bucket *b)
+ways_free(const struct sl_flow_bucket *b)
 {
 	return ways(_mm_cmpeq_epi16(tags_of(b), _mm_setzero_si128()));
 }
 
 static inline unsigned
-ways_expired(const struct bucket *b, uint32_t now_q)
+ways_expired(const struct sl_flow_bucket *b, uint32_t now_q)
 {
 	return 255u & ~(ways_free(b) | ways(live(b, now_q)));
 }
@@ -193,7 +164,8 @@ sl_flow_bytes(uint32_t capacity, uint32_t xlat_capacity)
 {
 	if (capacity < MIN_CAPACITY || capacity > MAX_CAPACITY || xlat_capacity > capacity)
 		return 0;
-	return sizeof(struct sl_flow_table) + bucket_cnt_for(capacity) * sizeof(struct bucket) +
+	return sizeof(struct sl_flow_table) +
+	       bucket_cnt_for(capacity) * sizeof(struct sl_flow_bucket) +
 	       capacity * sizeof(struct sl_flow) + xlat_capacity * sizeof(struct sl_xlat);
 }
 
@@ -204,15 +176,15 @@ sl_flow_init(void *mem, uint32_t capacity, uint32_t xlat_capacity, const struct 
 
 	if (!sl_flow_bytes(capacity, xlat_capacity) || (uintptr_t)mem % SL_CACHE_LINE)
 		return NULL;
-	t->version = VERSION;
+	t->version = SL_FLOWS_VERSION;
 	t->capacity = capacity;
 	t->xlat_capacity = xlat_capacity;
 	t->bucket_cnt = bucket_cnt_for(capacity);
 	t->embryonic_max = capacity / 4;
-	t->entry_off = sizeof(*t) + t->bucket_cnt * sizeof(struct bucket);
+	t->entry_off = sizeof(*t) + t->bucket_cnt * sizeof(struct sl_flow_bucket);
 	t->xlat_off = t->entry_off + capacity * sizeof(struct sl_flow);
-	t->key = *key;
-	t->magic = MAGIC;
+	memcpy(t->key, key->b, sizeof(t->key));
+	t->magic = SL_FLOWS_MAGIC;
 	return t;
 }
 
@@ -221,7 +193,7 @@ sl_flow_init(void *mem, uint32_t capacity, uint32_t xlat_capacity, const struct 
 uint64_t
 sl_flow_hash(const struct sl_flow_table *t, const struct sl_tuple *tuple)
 {
-	return sl_hash_tuple_keyed(&t->key, tuple);
+	return sl_hash_tuple_keyed(key_of(t), tuple);
 }
 
 void
@@ -245,7 +217,7 @@ sl_flow_probe(const struct sl_flow_table *t, uint64_t hash)
 {
 	uint16_t tag = tag_of(hash);
 	uint32_t at = primary_of(t, hash);
-	const struct bucket *b = bucket_at(t, at);
+	const struct sl_flow_bucket *b = bucket_at(t, at);
 	unsigned m = ways(_mm_cmpeq_epi16(tags_of(b), _mm_set1_epi16((short)tag)));
 
 	if (m)
@@ -255,7 +227,7 @@ sl_flow_probe(const struct sl_flow_table *t, uint64_t hash)
 }
 
 static inline uint32_t
-find_in(const struct sl_flow_table *t, const struct bucket *b, uint16_t tag,
+find_in(const struct sl_flow_table *t, const struct sl_flow_bucket *b, uint16_t tag,
 	const struct sl_tuple *tuple, uint32_t now_q)
 {
 	for (unsigned m = ways_matching(b, tag, now_q); m; m &= m - 1) {
@@ -272,7 +244,7 @@ sl_flow_find(const struct sl_flow_table *t, uint64_t hash, const struct sl_tuple
 {
 	uint16_t tag = tag_of(hash);
 	uint32_t at = primary_of(t, hash);
-	const struct bucket *b = bucket_at(t, at);
+	const struct sl_flow_bucket *b = bucket_at(t, at);
 	uint32_t idx = find_in(t, b, tag, tuple, now_q);
 
 	if (idx != SL_FLOW_NONE || over_cnt(b) == 0)
@@ -288,17 +260,17 @@ void
 sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *tuples,
 		   uint64_t *ret_hash, uint32_t *ret_idx, unsigned n, uint32_t now_q)
 {
-	struct bucket *bucket[SL_FLOW_BURST];
+	struct sl_flow_bucket *bucket[SL_FLOW_BURST];
 	uint8_t way[SL_FLOW_BURST];
 
 	for (unsigned i = 0; i < n; i++) {
-		ret_hash[i] = sl_hash_tuple_keyed(&t->key, tuples[i]);
+		ret_hash[i] = sl_hash_tuple_keyed(key_of(t), tuples[i]);
 		bucket[i] = bucket_at(t, primary_of(t, ret_hash[i]));
 		sl_prefetch_w(bucket[i]);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t tag = tag_of(ret_hash[i]);
-		const struct bucket *b = bucket[i];
+		const struct sl_flow_bucket *b = bucket[i];
 		unsigned m = ways_matching(b, tag, now_q);
 		if (sl_likely(m)) {
 			way[i] = (uint8_t)__builtin_ctz(m);
@@ -341,7 +313,7 @@ sl_flow_xlat(struct sl_flow_table *t, const struct sl_flow *f)
 static inline struct place
 place_in(const struct sl_flow_table *t, uint32_t at, uint32_t idx)
 {
-	const struct bucket *b = bucket_at(t, at);
+	const struct sl_flow_bucket *b = bucket_at(t, at);
 	__m256i all = _mm256_load_si256((const __m256i *)(const void *)b->idx);
 	__m256i only = _mm256_and_si256(all, _mm256_set1_epi32((int)IDX_MASK));
 	__m256i same = _mm256_cmpeq_epi32(only, _mm256_set1_epi32((int)idx));
@@ -377,7 +349,7 @@ refresh(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint32_t now_q)
 static void
 over_add(const struct sl_flow_table *t, uint32_t primary, int by)
 {
-	struct bucket *b = bucket_at(t, primary);
+	struct sl_flow_bucket *b = bucket_at(t, primary);
 	uint32_t cnt = over_cnt(b);
 
 	/* A saturated count has lost what it counted and stays. */
@@ -387,7 +359,7 @@ over_add(const struct sl_flow_table *t, uint32_t primary, int by)
 }
 
 static void
-idx_store(struct bucket *b, unsigned way, uint32_t idx_and_flag)
+idx_store(struct sl_flow_bucket *b, unsigned way, uint32_t idx_and_flag)
 {
 	b->idx[way] = (way == 0 ? b->idx[0] & OVER_MASK : 0) | idx_and_flag;
 }
@@ -395,7 +367,7 @@ idx_store(struct bucket *b, unsigned way, uint32_t idx_and_flag)
 static void
 place_clear(const struct sl_flow_table *t, struct place p, uint32_t primary)
 {
-	struct bucket *b = bucket_at(t, p.bucket);
+	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
 
 	b->tag[p.way] = 0;
 	idx_store(b, p.way, 0);
@@ -407,7 +379,7 @@ static void
 place_set(const struct sl_flow_table *t, struct place p, uint32_t primary, uint16_t tag,
 	  uint16_t expire, uint32_t idx_and_flag)
 {
-	struct bucket *b = bucket_at(t, p.bucket);
+	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
 
 	b->tag[p.way] = tag;
 	b->expire[p.way] = expire;
@@ -494,7 +466,7 @@ static uint32_t
 primary_of_entry(const struct sl_flow_table *t, const struct sl_flow *f)
 {
 	struct sl_tuple k = sl_flow_tuple(f);
-	return primary_of(t, sl_hash_tuple_keyed(&t->key, &k));
+	return primary_of(t, sl_hash_tuple_keyed(key_of(t), &k));
 }
 
 void
@@ -526,7 +498,7 @@ place_nearest(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, bool embr
 
 	for (unsigned i = 0; i < 2 * WAYS; i++) {
 		uint32_t at = i < WAYS ? b1 : b2;
-		const struct bucket *b = bucket_at(t, at);
+		const struct sl_flow_bucket *b = bucket_at(t, at);
 		unsigned way = i % WAYS;
 		int16_t left = (int16_t)(b->expire[way] - now_q);
 		if (b->tag[way] == 0 || left >= least)
@@ -544,7 +516,7 @@ place_nearest(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, bool embr
 static struct place
 place_by_moving(const struct sl_flow_table *t, uint32_t at)
 {
-	struct bucket *b = bucket_at(t, at);
+	struct sl_flow_bucket *b = bucket_at(t, at);
 
 	for (unsigned way = 0; way < WAYS; way++)
 		sl_prefetch(bucket_at(t, other_of(t, at, b->tag[way])));
@@ -573,7 +545,7 @@ place_idlest(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, uint32_t n
 	int least = SL_FLOW_T_EST - SL_FLOW_IDLE_MIN + 1;
 
 	for (unsigned i = 0; i < 16; i++) {
-		const struct bucket *b = bucket_at(t, at[i / 8]);
+		const struct sl_flow_bucket *b = bucket_at(t, at[i / 8]);
 		int left = (int16_t)(b->expire[i % 8] - now_q);
 		if (b->tag[i % 8] && left > SL_FLOW_T_SYN && left < least) {
 			least = left;
@@ -591,7 +563,7 @@ victim_for(const struct sl_flow_table *t, uint32_t b1, uint32_t b2, bool at_embr
 	struct place p = place_nearest(t, b1, b2, at_embryonic_max, now_q);
 
 	if (p.bucket != NONE) {
-		const struct bucket *b = bucket_at(t, p.bucket);
+		const struct sl_flow_bucket *b = bucket_at(t, p.bucket);
 		bool expired = (int16_t)(b->expire[p.way] - now_q) <= 0;
 		if (expired || (b->idx[p.way] & IDX_EMBRYONIC))
 			return p;
@@ -674,7 +646,8 @@ sl_flow_insert(struct sl_flow_table *t, uint64_t hash, const struct sl_tuple *tu
 		.dst = tuple->dst,
 		.sport = tuple->sport,
 		.dport = tuple->dport,
-		.slot = slot,
+		.slot = (uint16_t)slot,
+		.check = sl_flow_check16(slot, incarnation),
 		.incarnation = incarnation,
 		.proto = tuple->proto,
 		.state = state,
@@ -720,7 +693,7 @@ sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_f
 {
 	struct sl_flow *f = entry_at(t, idx);
 	struct place p = place_of(t, hash, idx);
-	struct bucket *b = bucket_at(t, p.bucket);
+	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
 	uint8_t was = f->state, is = was;
 
 	SL_ASSERT(p.bucket != NONE);
@@ -745,7 +718,7 @@ sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_f
 static void
 prefetch_expired(const struct sl_flow_table *t, uint32_t at, uint32_t now_q)
 {
-	const struct bucket *b = bucket_at(t, at);
+	const struct sl_flow_bucket *b = bucket_at(t, at);
 
 	for (unsigned m = ways_expired(b, now_q); m; m &= m - 1)
 		prefetch_entry(t, b->idx[__builtin_ctz(m)] & IDX_MASK);
@@ -754,7 +727,7 @@ prefetch_expired(const struct sl_flow_table *t, uint32_t at, uint32_t now_q)
 static unsigned
 sweep_bucket(struct sl_flow_table *t, uint32_t at, uint32_t now_q, sl_flow_gone_fn *gone, void *ctx)
 {
-	const struct bucket *b = bucket_at(t, at);
+	const struct sl_flow_bucket *b = bucket_at(t, at);
 	unsigned cnt = 0;
 
 	for (unsigned m = ways_expired(b, now_q); m; m &= m - 1, cnt++) {
@@ -807,7 +780,7 @@ struct tally {
 static const char *
 check_way(const struct sl_flow_table *t, uint32_t at, unsigned way, struct tally *y)
 {
-	const struct bucket *b = bucket_at(t, at);
+	const struct sl_flow_bucket *b = bucket_at(t, at);
 	uint32_t idx = b->idx[way] & IDX_MASK;
 
 	if (idx >= t->fresh)
@@ -819,7 +792,7 @@ check_way(const struct sl_flow_table *t, uint32_t at, unsigned way, struct tally
 	if ((s == SL_FLOW_EMBRYONIC) != !!(b->idx[way] & IDX_EMBRYONIC))
 		return "a bucket and its entry disagree about being embryonic";
 	struct sl_tuple k = sl_flow_tuple(f);
-	uint64_t hash = sl_hash_tuple_keyed(&t->key, &k);
+	uint64_t hash = sl_hash_tuple_keyed(key_of(t), &k);
 	uint32_t primary = primary_of(t, hash);
 	if (b->tag[way] != tag_of(hash))
 		return "a tag is not that of the entry's tuple";
@@ -885,7 +858,7 @@ sl_flow_check(const struct sl_flow_table *t)
 {
 	struct tally y = {0};
 
-	if (t->magic != MAGIC || t->version != VERSION)
+	if (t->magic != SL_FLOWS_MAGIC || t->version != SL_FLOWS_VERSION)
 		return "not a flow table of this version";
 	if (t->fresh > t->capacity || t->xlat_fresh > t->xlat_capacity ||
 	    t->embryonic > t->embryonic_max)

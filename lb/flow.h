@@ -12,20 +12,20 @@
  *          embryonic one of its own buckets, or is refused.
  * Not here: endpoint choice (choose.h), health, messages between workers (worker).
  *
- * One bucket is one line; an entry is 48 bytes in an array beside it, and translation records
- * (nat replies) lie in a third.  58.7 bytes a flow at capacity, buckets included:
+ * One bucket is one line; an entry is 48 bytes in an array beside it, and translation records (nat replies) lie in a
+ * third: sluice/flows.h has the format.  58.7 bytes a flow at capacity, buckets included.
  *
- *   bucket  tag[8] u16 │ expire[8] u16 │ idx[8] u32          64 bytes, capacity / 6 of them
- *           0: free       low 16 bits     bits 0–26 entry · 27 embryonic · of idx[0] 28–31: how many
- *                         of now_q        entries have this as primary bucket and lie in the second;
- *                                         at 15 it stays.  A miss reads the second only when not 0
- *   entry   src 16 │ dst 16 │ sport 2 │ dport 2 │ slot 4 │ incarnation 2 │ proto 1 │ state 1 │ xlat 4
+ * A fullnat flow is a pair: client → VIP and endpoint → source address, both in this table, each naming the other
+ * in xlat.  They live, change state and go together: sl_flow_seen on one also moves the other, removing or evicting
+ * one takes both, and one whose partner is live does not expire.
+ *
+ * After a restart: flow_adopt.h.  From another process: flow_scan.h.
  */
 #ifndef SL_LB_FLOW_H
 #define SL_LB_FLOW_H
 
 #include "lb/hash.h"
-#include "sluice/addr.h"
+#include "sluice/flows.h"
 #include "sluice/pkt.h"
 
 #define SL_FLOW_NONE UINT32_MAX
@@ -39,62 +39,6 @@ enum {
 	SL_FLOW_T_UDP = 30 * 4,
 	SL_FLOW_IDLE_MIN = 60 * 4, /* an established flow silent for less is never evicted */
 };
-
-enum sl_flow_state { /* low 3 bits of sl_flow.state */
-		     SL_FLOW_FREE = 0,
-		     SL_FLOW_EMBRYONIC = 1,   /* TCP: only the opening packet has been seen */
-		     SL_FLOW_ESTABLISHED = 2, /* TCP: a later packet without SYN was seen */
-		     SL_FLOW_CLOSING = 3,     /* TCP: FIN or RST seen */
-		     SL_FLOW_UDP = 4,
-};
-enum {
-	SL_FLOW_STATE_MASK = 7,
-	SL_FLOW_REPLY = 1 << 3, /* reply half of a nat flow: xlat names its translation */
-	SL_FLOW_NAT =
-		1 << 4, /* forward half of a nat flow: xlat low byte = worker of the reply half */
-	SL_FLOW_FIN_A = 1 << 5, /* FIN seen in this half's direction */
-	SL_FLOW_FIN_B = 1 << 6, /* FIN seen in the other half's */
-};
-
-struct sl_flow {
-	struct sl_addr src;
-	struct sl_addr dst;
-	sl_be16 sport;
-	sl_be16 dport;
-	uint32_t slot;        /* endpoint slot */
-	uint16_t incarnation; /* of the endpoint */
-	uint8_t proto;
-	uint8_t state; /* enum sl_flow_state | SL_FLOW_* */
-	uint32_t xlat; /* REPLY: index of the translation record; NAT: see worker; else 0 */
-};
-static_assert(sizeof(struct sl_flow) == 48, "");
-
-/* sl_flow_tuple: the key of an entry, as its packets carry it. */
-static inline struct sl_tuple
-sl_flow_tuple(const struct sl_flow *f)
-{
-	return (struct sl_tuple){
-		.src = f->src,
-		.dst = f->dst,
-		.sport = f->sport,
-		.dport = f->dport,
-		.proto = f->proto,
-	};
-}
-
-/* Translation record of a reply half: what its source becomes. */
-struct sl_xlat {
-	struct sl_addr addr; /* the VIP */
-	sl_be16 port;
-	uint8_t worker; /* owner of the forward half */
-	uint8_t zero;
-	uint32_t told_q; /* when the forward half was last told of activity */
-	uint32_t flow;   /* the entry this belongs to; free list link when free */
-	uint32_t zero2;
-};
-static_assert(sizeof(struct sl_xlat) == 32, "");
-
-struct sl_flow_table; /* header in the caller's memory; the layout is in flow.c */
 
 /* sl_flow_bytes: memory for `capacity` flows [1024, 2^27] and xlat_capacity records [0, capacity]; 0 where
  * the ranges are not kept. */
@@ -140,12 +84,21 @@ uint32_t sl_flow_insert(struct sl_flow_table *t, uint64_t hash, const struct sl_
 			uint32_t slot, uint16_t incarnation, uint8_t state, uint32_t now_q,
 			struct sl_flow_evicted *ret_evicted, unsigned *ret_reason);
 
+/* sl_flow_xlat: the translation record of a nat reply half; NULL: it has none.  Who writes addr or port calls
+ * sl_flow_xlat_seal afterwards. */
 struct sl_xlat *sl_flow_xlat(struct sl_flow_table *t, const struct sl_flow *f);
+
+static inline void
+sl_flow_xlat_seal(struct sl_xlat *x)
+{
+	x->check = sl_xlat_check32(x);
+}
 
 /* sl_flow_seen notes a packet of the flow: refreshes expiry, moves the TCP state by flags (0 for UDP).
  * other: the packet went the other way (told by the other half).  True when state or FIN flags changed.
  *
  *   EMBRYONIC   ─ packet without SYN; of the other direction: with ACK and without SYN ─▶ ESTABLISHED
+ *   UDP_NEW     ─ second packet of this direction (neither NAT nor REPLY); one of the other (NAT, REPLY) ─▶ UDP
  *   any         ─ RST; FIN of both directions; one FIN when the flow is neither NAT nor REPLY ─▶ CLOSING
  *   CLOSING     ─ SYN without ACK, while embryonic flows are below their limit ─▶ EMBRYONIC
  *
@@ -164,11 +117,27 @@ sl_flow_moves(const struct sl_flow *f, uint8_t tcp_flags)
 	       (state != SL_FLOW_ESTABLISHED && state != SL_FLOW_UDP);
 }
 
-/* sl_flow_remove takes the entry (and its record) away. */
+/* sl_flow_remove takes the entry (and its record, or its partner) away. */
 void sl_flow_remove(struct sl_flow_table *t, uint64_t hash, uint32_t idx);
 
+/* sl_flow_insert_pair adds both halves of a fullnat flow, neither of which is there: all or nothing.  state without
+ * flags.  Returns the forward half (its xlat is the reply half), or SL_FLOW_NONE with *ret_reason as above. */
+uint32_t sl_flow_insert_pair(struct sl_flow_table *t, const struct sl_tuple *forward,
+			     uint64_t forward_hash, const struct sl_tuple *reply,
+			     uint64_t reply_hash, uint32_t slot, uint16_t incarnation,
+			     uint8_t state, uint32_t now_q, struct sl_flow_evicted ret_evicted[2],
+			     unsigned *ret_reason);
+
+/* sl_flow_partner: the other half of a pair. */
+static inline uint32_t
+sl_flow_partner(const struct sl_flow *f)
+{
+	return f->xlat;
+}
+
 /* sl_flow_sweep looks at up to `buckets` further buckets and removes what has expired, calling gone (may be
- * NULL) for each first; gone must not touch the table, and x is NULL without SL_FLOW_REPLY.  A whole pass
+ * NULL) for each first (of a pair: for the forward half alone); gone must not touch the table, and x is NULL
+ * without a translation record.  A whole pass
  * within 2^14 quarter seconds keeps the 16-bit clock sound; the worker sees to a pass every 2 s or so.
  * Returns the number removed. */
 typedef void sl_flow_gone_fn(void *ctx, const struct sl_flow *f, const struct sl_xlat *x);

@@ -1,7 +1,7 @@
 /* hash — two families of hashes, never mixed.
  *
  *   keyed      random key per boot, AES rounds, not linear: flow-table buckets and tags.  An attacker who
- *              chooses tuples cannot choose buckets.  Never leaves the process.
+ *              chooses tuples cannot choose buckets.  Leaves the process only with the flow tables (sluice/flows.h).
  *   agreed     seeded by the table (sl_img_root.hash_seed): Maglev choice, admission, source hash.
  *              All gateways with the same table agree.  Not secret.
  *

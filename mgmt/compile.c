@@ -336,6 +336,8 @@ build_listeners(const struct compile *k, struct sl_compiled_object *ret)
 		SL_ASSERT(service != UINT32_MAX);
 		l[i].addr = x->addr;
 		l[i].port_be = sl_to_be16(x->port);
+		l[i].port_last_be = l[i].port_be;
+		l[i].plen = 128;
 		l[i].proto = x->proto;
 		l[i].mode = x->mode;
 		l[i].ref = 2 + k->service_place[service];

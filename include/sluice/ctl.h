@@ -10,6 +10,11 @@
  *   sluiced                               sluice-dataplane
  *     HELLO  ─────────────────────────────▶
  *     ◀──────────────────────── WELCOME   + 2 descriptors: state segment, stats segment
+ *     ◀──────────────────────── KEEP   + fd: the flow region (flows.h), when the dataplane has one, and again
+ *                                          whenever it makes another
+ *     PARKED + fd ────────────────────────▶  the region of a dataplane before, when WELCOME says flows = 0;
+ *                                            at most one, before the first OFFER
+ *     ◀──────────────────────── TAKEN kept, lost, text
  *     OFFER gen, root id  + root fd ──────▶
  *     ◀──────────────────────── WANT gen, [refs it does not hold]     (as many as needed, last flagged)
  *     OBJECT gen, ref + fd ───────────────▶  (one each, any order)
@@ -21,6 +26,12 @@
  * root that is active answers VERDICT active at once.  When sluiced goes away an open offer is dropped.
  * EXPLAIN and SECRET may come at any time after WELCOME.  An EXPLAIN that cannot be answered (unknown port, a
  * worker that does not answer) gets a REASON with its seq and generation 0 in place of EXPLAINED.
+ * The dataplane makes or takes its flow region at the first of PARKED and OFFER (or at boot, from the descriptor store
+ * of systemd or a predecessor that upgraded itself), and no packet needs it before.  KEEP's descriptor is
+ * open for reading only; the daemon holds it, reads flows from it, and gives it back in PARKED.
+ * UPGRADE: the dataplane looks whether the program file it was started from would run here and has the same
+ * table versions, answers UPGRADED (error, or 0 with a text), and becomes that program; the daemon sees the
+ * connection end and connects again.  The message names no file: who may replace the program decides.
  * Both segments of WELCOME are memfds sealed with F_SEAL_SHRINK | F_SEAL_GROW: their size cannot change under
  * the reader.
  */
@@ -31,7 +42,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 1
+#define SL_CTL_VERSION 2
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -49,6 +60,11 @@ enum sl_ctl_type {
 	SL_CTL_SECRET = 10,
 	SL_CTL_SECRET_ACK = 11,
 	SL_CTL_BYE = 12,
+	SL_CTL_KEEP = 13,
+	SL_CTL_PARKED = 14,
+	SL_CTL_TAKEN = 15,
+	SL_CTL_UPGRADE = 16,
+	SL_CTL_UPGRADED = 17,
 };
 
 struct sl_ctl_head {
@@ -76,6 +92,45 @@ struct sl_ctl_welcome { /* + state fd, stats fd */
 	uint32_t port_cnt;
 	uint64_t state_bytes;
 	uint64_t stats_bytes;
+	uint32_t flows; /* 1: has its flow region, KEEP follows; 0: not yet */
+	uint32_t zero;
+};
+
+struct sl_ctl_keep { /* + fd, read-only */
+	struct sl_ctl_head head;
+	uint64_t bytes;  /* of the region */
+	uint64_t region; /* its id (flows.h) */
+};
+
+struct sl_ctl_parked { /* + fd */
+	struct sl_ctl_head head;
+	uint64_t bytes;
+	uint64_t region;
+};
+
+enum sl_ctl_taken_how {
+	SL_CTL_TAKEN_NOT = 0,     /* refused or already has one: text says why; flows start empty */
+	SL_CTL_TAKEN_PLACE = 1,   /* goes on in the same memory */
+	SL_CTL_TAKEN_REBUILT = 2, /* number of workers or size changed: copied; KEEP follows */
+};
+
+struct sl_ctl_taken { /* + text */
+	struct sl_ctl_head head;
+	uint32_t how;      /* enum sl_ctl_taken_how */
+	uint32_t text_len; /* [1, SL_CTL_TEXT_MAX] */
+	uint64_t kept;     /* flows, halves counted once */
+	uint64_t expired;  /* ended by time meanwhile */
+	uint64_t lost;     /* damaged, or no room */
+};
+
+struct sl_ctl_upgrade {
+	struct sl_ctl_head head;
+};
+
+struct sl_ctl_upgraded { /* + text */
+	struct sl_ctl_head head;
+	uint32_t error;    /* 0: about to become the new program; else errno, nothing has changed */
+	uint32_t text_len; /* [1, SL_CTL_TEXT_MAX] */
 };
 
 struct sl_ctl_offer { /* + root fd */

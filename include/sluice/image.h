@@ -33,7 +33,7 @@
 #include "sluice/addr.h"
 
 #define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
-#define SL_IMAGE_VERSION 1
+#define SL_IMAGE_VERSION 2
 #define SL_OBJ_MAX (64u << 20) /* bytes */
 #define SL_ID_BYTES 32
 #define SL_NAME_MAX 64 /* bytes with the terminating 0 */
@@ -126,7 +126,7 @@ struct sl_img_listeners {
 	struct sl_obj_head head;
 	uint32_t listener_cnt; /* [0, SL_MAX_LISTENERS] */
 	uint32_t
-		listener_off; /* struct sl_img_listener[] sorted by (addr, port, proto), distinct */
+		listener_off; /* struct sl_img_listener[] sorted by (addr, plen, port, port_last, proto) */
 };
 static_assert(sizeof(struct sl_img_listeners) == 24, "");
 
@@ -134,39 +134,69 @@ enum sl_listener_mode {
 	SL_MODE_L4 = 1, /* packets are forwarded; `forward` of the service says how */
 };
 
+/* Which listener a packet is for: the longest prefix that holds its destination and has a listener for its
+ * protocol and port; of several of the same prefix the single port, else the range, else any port.
+ * Of one (addr, plen, proto) there is at most one "any", single ports are distinct, ranges do not overlap. */
 struct sl_img_listener {
-	struct sl_addr addr;  /* VIP: unicast, not an address of NETWORK */
-	sl_be16 port_be;      /* [1,65535] */
+	struct sl_addr
+		addr; /* VIP, or the prefix of VIPs, no bits behind plen; holds no address of NETWORK */
+	sl_be16 port_be;      /* first port, [1,65535] */
+	sl_be16 port_last_be; /* last port, ≥ first; 1 to 65535: any */
 	uint8_t proto;        /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
 	uint8_t mode;         /* enum sl_listener_mode */
-	uint32_t ref;         /* index into the root's refs, of kind SERVICE, of the same family */
+	uint8_t plen;         /* [1,128] over the 16-byte form; IPv4: [97,128].  128: one address */
+	uint8_t zero0;
+	uint32_t
+		ref; /* index into the root's refs, of kind SERVICE, of the same family unless a tunnel */
 	uint32_t slot;        /* [0, SL_MAX_LISTENERS), distinct */
 	uint32_t incarnation; /* [1, 65535] */
+	uint32_t zero1;
 	char name[SL_NAME_MAX]; /* distinct */
 };
-static_assert(sizeof(struct sl_img_listener) == 96, "");
+static_assert(sizeof(struct sl_img_listener) == 104, "");
 
 /* ---- SERVICE ---- */
 
 enum sl_policy {
 	SL_POLICY_MAGLEV = 1,      /* hash of the tuple → Maglev table */
 	SL_POLICY_ROUND_ROBIN = 2, /* weighted; each worker walks `sched` for itself */
-	SL_POLICY_SOURCE_HASH = 3, /* hash of the client's address alone → Maglev table */
+	SL_POLICY_SOURCE_HASH =
+		3, /* hash of the client's address alone, under a mask → Maglev table */
+	SL_POLICY_LEAST_CONN = 4, /* fewest flows for its weight, as this worker sees them */
 };
 
 enum sl_forward {
 	SL_FORWARD_NAT = 1, /* destination rewritten; replies come back through the gateway */
 	SL_FORWARD_DSR =
 		2, /* destination MAC rewritten; the endpoint owns the VIP and answers itself */
+	SL_FORWARD_FULLNAT =
+		3, /* source rewritten too, to one of `sources`: replies come back by themselves */
+	SL_FORWARD_IPIP =
+		4, /* in IPv4 (RFC 2003) or IPv6 (RFC 2473) to the endpoint, which owns the VIP */
+	SL_FORWARD_GUE = 5, /* in UDP, variant 0 of draft-ietf-intarea-gue */
 };
+
+#define SL_MAX_SOURCES 64
+#define SL_GUE_PORT 6080 /* IANA's */
 
 struct sl_img_service {
 	struct sl_obj_head head;
 	char name[SL_NAME_MAX];
 	uint8_t policy;  /* enum sl_policy */
 	uint8_t forward; /* enum sl_forward */
-	uint8_t family;  /* 4 or 6: of all endpoints */
+	uint8_t family;  /* 4 or 6: of all endpoints; tunnels: listeners may be of the other */
 	uint8_t zero0;
+	uint8_t source_bits4; /* SOURCE_HASH: leading bits of the client's address that count, [1,32]; else 0 */
+	uint8_t source_bits6; /* [1,128]; else 0 */
+	sl_be16 gue_port_be;  /* GUE: [1,65535]; else 0 */
+	uint32_t
+		tunnel_plen; /* IPIP, GUE: outer sources are spread over this prefix, of the endpoints' family,
+			       * over the 16-byte form; 0: the gateway's own address there is the source */
+	struct sl_addr tunnel; /* the prefix, no bits behind plen; all 0 with plen 0 */
+	uint32_t source_cnt;   /* FULLNAT: [1, SL_MAX_SOURCES]; else 0 */
+	uint32_t
+		source_off; /* struct sl_addr[] sorted, distinct: unicast, of the service's family, no VIP.  What is
+				* not an address of NETWORK is answered for like one */
 	uint32_t endpoint_cnt; /* [0, SL_MAX_SERVICE_ENDPOINTS] */
 	uint32_t endpoint_off; /* struct sl_img_endpoint[] sorted by name, names distinct */
 	uint32_t
@@ -178,7 +208,7 @@ struct sl_img_service {
 	uint32_t sched_off;     /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
 	uint32_t max_endpoints; /* as declared: [1, SL_MAX_SERVICE_ENDPOINTS] */
 };
-static_assert(sizeof(struct sl_img_service) == 112, "");
+static_assert(sizeof(struct sl_img_service) == 144, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */

@@ -29,7 +29,8 @@ enum sl_why {
 	SL_WHY_MAGLEV,      /* Maglev table, by tuple */
 	SL_WHY_SOURCE,      /* Maglev table, by client address */
 	SL_WHY_ROUND_ROBIN, /* next in the schedule */
-	SL_WHY_WALK, /* every salt met an endpoint that admits nothing: endpoint list walked */
+	SL_WHY_WALK,  /* every salt met an endpoint that admits nothing: endpoint list walked */
+	SL_WHY_LEAST, /* fewest flows for its weight */
 };
 
 /* parse results */
@@ -46,6 +47,12 @@ enum {
 	SL_PKT_DRY = 1 << 9,         /* explain: nothing is inserted, counted or sent */
 	SL_PKT_OWNED = 1 << 10,      /* came over a hand-off ring: the hash was checked */
 	SL_PKT_BCAST = 1 << 11,      /* link-layer group address */
+	SL_PKT_FRAG = 1 << 12,       /* fragment: frag_off, frag_more, frag_id are set */
+	SL_PKT_FRAG_LATER =
+		1 << 13, /* … and not the first: no L4 header; ports are 0 until the tracker
+				      * (frag.h) has put in those of the first */
+	SL_PKT_ICMP_ERR =
+		1 << 14, /* ICMP error about a flow: tuple is that flow's key (icmp_error.h) */
 };
 
 /* tcp_flags, as on the wire */
@@ -80,14 +87,17 @@ struct sl_pkt {
 	uint32_t listener; /* index into the view's listeners; UINT32_MAX none */
 	uint32_t service;  /* index into the view's services; UINT32_MAX none */
 	uint32_t neigh;    /* entry of the neighbour table, or SL_NEIGH_NONE */
-	uint32_t spare0;
+	uint16_t
+		frag_off; /* bytes of the datagram's payload before this fragment's, a multiple of 8 */
+	uint8_t grown; /* bytes by which encapsulation moved `data` before the buffer's first byte */
+	uint8_t frag_more; /* 1: more fragments follow */
 	/* line 1 */
 	struct sl_tuple tuple;
 	uint32_t endpoint_incarnation;
 	uint32_t service_slot;
-	uint32_t l4_len; /* bytes from l4_off to the end of the IP datagram */
-	uint32_t spare1;
-	uint64_t ticks; /* when it was received, for stage histograms */
+	uint32_t l4_len;  /* bytes from l4_off to the end of the IP datagram */
+	uint32_t frag_id; /* IPv4: 16 bits; wire order */
+	uint64_t ticks;   /* when it was received, for stage histograms */
 };
 static_assert(sizeof(struct sl_pkt) == 128, "two lines");
 

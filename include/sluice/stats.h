@@ -20,7 +20,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 1
+#define SL_STATS_VERSION 2
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -84,8 +84,21 @@ struct sl_stats_worker {
 	/* mailbox */
 	uint64_t msg_sent;
 	uint64_t msg_received;
-	uint64_t msg_lost;         /* mailbox of the other worker full */
-	uint64_t generation;       /* gauge: the last one this worker loaded */
+	uint64_t msg_lost;   /* mailbox of the other worker full */
+	uint64_t generation; /* gauge: the last one this worker loaded */
+	/* survival: flows of the dataplane before, taken over (sl_worker_adopt) */
+	uint64_t flow_adopted;
+	uint64_t flow_lost; /* of these: damaged, or expired meanwhile */
+	/* translation records of nat replies */
+	uint64_t xlat_used;     /* gauge */
+	uint64_t xlat_capacity; /* gauge: constant */
+	/* ICMP and fragments */
+	uint64_t icmp_error;       /* ICMP errors passed on to a flow's endpoint or client */
+	uint64_t icmp_too_big;     /* frag-needed and packet-too-big sent */
+	uint64_t frag_rx;          /* fragments received */
+	uint64_t frag_held;        /* gauge: fragments waiting for the first of their datagram */
+	uint64_t frag_open;        /* gauge: datagrams in fragments being followed */
+	uint64_t frag_made;        /* fragments sent because a packet was larger than its way */
 	uint64_t drop[64];         /* by enum sl_drop */
 	struct sl_hist turn_ns;    /* duration of non-empty turns, ns */
 	struct sl_hist burst_pkts; /* packets per non-empty turn */
@@ -111,6 +124,8 @@ struct sl_stats_listener {
 struct sl_stats_service {
 	uint64_t new_flows;
 	uint64_t no_endpoint; /* new flows for which no endpoint could be chosen */
+	uint64_t ports_used;  /* gauge: fullnat: source ports in use */
+	uint64_t ports_out;   /* fullnat: new flows refused for want of a source port */
 };
 
 struct sl_stats_endpoint {
@@ -120,7 +135,8 @@ struct sl_stats_endpoint {
 	uint64_t reply_bytes;
 	uint64_t new_flows;
 	uint64_t ended_flows; /* closed, expired, evicted */
-	uint64_t zero[2];
+	uint64_t active;      /* gauge: flows this worker has on it now */
+	uint64_t zero;
 };
 static_assert(sizeof(struct sl_stats_endpoint) == 64, "one line");
 

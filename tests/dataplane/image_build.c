@@ -199,6 +199,8 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 	for (uint32_t i = 0; i < cnt; i++) {
 		const struct sl_test_listener *from = &c->listeners[i];
 		sl_test_addr_port(from->addr, &l[i].addr, &l[i].port_be);
+		l[i].port_last_be = l[i].port_be;
+		l[i].plen = 128;
 		l[i].proto = from->proto ? from->proto : SL_IPPROTO_TCP;
 		l[i].mode = SL_MODE_L4;
 		l[i].ref = service_ref(order, services, from->service);

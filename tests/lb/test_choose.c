@@ -62,7 +62,7 @@ choose(uint32_t client, uint16_t sport)
 	struct sl_tuple t = tuple(client, sport);
 	uint32_t cursor = 0;
 
-	return sl_choose(&svc, states, SEED, &t, &cursor);
+	return sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, NULL, &cursor}, &t);
 }
 
 static void
@@ -154,7 +154,8 @@ round_robin_takes_turns(void)
 
 	set_up(SL_POLICY_ROUND_ROBIN);
 	for (unsigned i = 0; i < 5 * CNT; i++) {
-		struct sl_choice c = sl_choose(&svc, states, SEED, &t, &cursor);
+		struct sl_choice c =
+			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, NULL, &cursor}, &t);
 		CU_ASSERT_EQUAL(c.why, SL_WHY_ROUND_ROBIN);
 		cnt[c.endpoint]++;
 	}
@@ -163,7 +164,10 @@ round_robin_takes_turns(void)
 	/* One that refuses is passed over; its turn goes to the next. */
 	set_admin(3, SL_ST_DRAIN, 255);
 	for (unsigned i = 0; i < 9 * CNT; i++)
-		CU_ASSERT_NOT_EQUAL(sl_choose(&svc, states, SEED, &t, &cursor).endpoint, 3);
+		CU_ASSERT_NOT_EQUAL(
+			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, NULL, &cursor}, &t)
+				.endpoint,
+			3);
 }
 
 static void

@@ -122,7 +122,7 @@ check_refuses_what_may_not_be_walked(void)
 	CU_ASSERT_EQUAL(sl_stats_check(h, bytes), -EINVAL);                                        \
 	*h = good
 	BAD(magic, 0);
-	BAD(version, 2);
+	BAD(version, 99);
 	BAD(worker_cnt, 0);
 	BAD(worker_cnt, 3);
 	BAD(worker_cnt, 65);

@@ -108,7 +108,7 @@ io_tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		struct rig_frame *f = pkts[i].buf;
 		if (r->sent)
-			r->sent(r->ctx, port, f->room, pkts[i].len);
+			r->sent(r->ctx, port, f->room - pkts[i].grown, pkts[i].len);
 		frame_put(r, f);
 	}
 	return n;

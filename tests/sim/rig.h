@@ -17,6 +17,7 @@ struct rig_frame {
 	struct rig_frame *next;
 	uint32_t len;
 	uint32_t in_use;
+	uint8_t head[SL_HEADROOM];
 	uint8_t room[RIG_FRAME];
 };
 
