@@ -9,8 +9,6 @@
 struct model_flow {
 	bool used;     /* in the table, live or not yet swept */
 	uint8_t state; /* as sl_flow.state */
-	uint16_t incarnation;
-	uint32_t slot;
 	uint32_t idx;
 	uint32_t until_q; /* not live from here on */
 };

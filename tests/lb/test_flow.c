@@ -59,6 +59,13 @@ tuple(uint32_t n)
 	return k;
 }
 
+/* The number of a tuple lies in the endpoint of its flow. */
+static uint32_t
+number_of(const struct sl_flow *f)
+{
+	return f->slot | (uint32_t)f->incarnation << 16;
+}
+
 static uint32_t
 put(struct sl_flow_table *t, uint32_t n, uint8_t state, uint32_t now_q)
 {
@@ -66,7 +73,8 @@ put(struct sl_flow_table *t, uint32_t n, uint8_t state, uint32_t now_q)
 	unsigned reason = 0;
 	struct sl_tuple k = tuple(n);
 
-	return sl_flow_insert(t, sl_flow_hash(t, &k), &k, n, 1, state, now_q, &ev, &reason);
+	return sl_flow_insert(t, sl_flow_hash(t, &k), &k, n & 0xffff, (uint16_t)(n >> 16), state,
+			      now_q, &ev, &reason);
 }
 
 static uint32_t
@@ -529,13 +537,13 @@ static void
 model_gone(void *ctx, const struct sl_flow *f, const struct sl_xlat *rec)
 {
 	struct trial *x = ctx;
-	struct model_flow *mf = &x->m.flow[f->slot];
+	struct model_flow *mf = &x->m.flow[number_of(f)];
 
 	(void)rec;
 	expect(x, mf->used && !model_live(mf, x->now_q), "swept a live flow");
 	expect(x, mf->state == f->state, "swept in another state");
 	if (mf->used)
-		model_del(&x->m, f->slot);
+		model_del(&x->m, number_of(f));
 }
 
 static void
@@ -556,10 +564,10 @@ trial_insert(struct trial *x, uint32_t key, const struct sl_tuple *k, uint64_t h
 	if (x->m.flow[key].used)
 		sl_flow_sweep(x->t, UINT32_MAX, x->now_q, model_gone, x);
 	sl_flow_usage(x->t, &u);
-	uint32_t idx = sl_flow_insert(x->t, hash, k, key, (uint16_t)(key | 1), state, x->now_q, &ev,
-				      &reason);
+	uint32_t idx = sl_flow_insert(x->t, hash, k, key & 0xffff, (uint16_t)(key >> 16), state,
+				      x->now_q, &ev, &reason);
 	if (ev.any) {
-		struct model_flow *gone = &x->m.flow[ev.flow.slot];
+		struct model_flow *gone = &x->m.flow[number_of(&ev.flow)];
 		bool embryonic = (gone->state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
 		expect(x, gone->used && gone->state == ev.flow.state, "evicted a stranger");
 		bool idle = (gone->state & SL_FLOW_STATE_MASK) == SL_FLOW_ESTABLISHED &&
@@ -567,7 +575,7 @@ trial_insert(struct trial *x, uint32_t key, const struct sl_tuple *k, uint64_t h
 		expect(x, !model_live(gone, x->now_q) || embryonic || idle,
 		       "evicted a flow with a claim");
 		if (gone->used)
-			model_del(&x->m, ev.flow.slot);
+			model_del(&x->m, number_of(&ev.flow));
 	}
 	if (idx == SL_FLOW_NONE) {
 		expect(x, !ev.any, "refused and evicted");
@@ -584,8 +592,6 @@ trial_insert(struct trial *x, uint32_t key, const struct sl_tuple *k, uint64_t h
 		  (struct model_flow){
 			  .used = true,
 			  .state = state,
-			  .incarnation = (uint16_t)(key | 1),
-			  .slot = key,
 			  .idx = idx,
 			  .until_q = x->now_q + model_timeout(state),
 		  });
@@ -625,9 +631,7 @@ trial_step(struct trial *x)
 		return;
 	}
 	const struct sl_flow *f = sl_flow_get(x->t, idx);
-	expect(x,
-	       idx == mf->idx && f->slot == key && f->incarnation == mf->incarnation &&
-		       f->state == mf->state,
+	expect(x, idx == mf->idx && number_of(f) == key && f->state == mf->state,
 	       "found another entry");
 	unsigned what = (unsigned)(draw() % 8);
 	if (what == 0) {
