@@ -61,10 +61,12 @@
  *        "services"   → "services": [{"name", "forward": "nat"|"dsr", "policy":
  *                         "maglev"|"round_robin"|"source_hash", "health": "none"|"tcp"|"http", "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
- *                         "draining", "disabled", "new_flows", "no_endpoint"}]
+ *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
+ *                         now), "ports_refused" (new flows refused for want of one)}]
  *        "endpoints"  → "endpoints": [ENDPOINT…]
- *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), COUNTERS of
- *                         struct sl_stats_worker but drop[] and histograms}]
+ *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), "headroom": 0.0–1.0
+ *                         (share of turns that found nothing, since boot), COUNTERS of struct sl_stats_worker but
+ *                         drop[] and histograms}]
  *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full"}]
  *        "drops"      → "drops": [{"reason", "text", "packets", "must_be_zero": BOOL}]   all reasons but none
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
@@ -84,14 +86,16 @@
  *              "packets", "bytes", "reply_packets", "reply_bytes", "new_flows", "ended_flows",
  *              "flows" (new − ended, not below 0)}
  *
- * {"verb":"stats"}                        raw counters since this owner got its slot (workers, ports, drops:
- *   → "boot_id", "generation",            since the dataplane's boot), summed over workers
+ * {"verb":"stats"}                        raw counters since this owner got its slot (workers, ports, drops: since
+ *                                         the dataplane's boot), summed over workers; gauges (flows, ports_used): now
+ *   → "boot_id", "generation", "gateway": NAME|"", "at_ns": N (when, of a clock that only runs forward),
+ *     "ticks_per_s": N (of busy_ticks, total_ticks), "uptime_s": X (of the workers), "pids": {"daemon", "dataplane"},
  *     "total": {COUNTERS of sl_stats_worker}, "workers": [as show workers + "turn_ns": HIST,
  *     "burst_pkts": HIST], "ports": [as show], "drops": [as show],
- *     "listeners": [{"name", "packets", "bytes", "new_flows", "refused"}],
- *     "services": [{"name", "new_flows", "no_endpoint"}],
- *     "endpoints": [{"service", "name", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",
- *                    "ended_flows"}]
+ *     "listeners": [{"name", "address", "port", "protocol", "service", "packets", "bytes", "new_flows", "refused"}],
+ *     "services": [{"name", "new_flows", "no_endpoint", "ports_used", "ports_refused"}],
+ *     "endpoints": [{"service", "name", "state", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",
+ *                    "ended_flows", "flows"}]
  *   HIST  {"cnt", "sum", "p50", "p90", "p99", "p999", "max"}    lower bound of the bucket
  *   error unavailable when the dataplane is not connected.
  *

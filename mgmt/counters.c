@@ -1,5 +1,5 @@
 /* Three arrays by slot: the incarnation a baseline belongs to, and the sums at that moment.  All counters
- * are uint64, so that one loop subtracts any of the three structs. */
+ * are uint64, so that one loop subtracts any of the three structs; gauges say what is now and stay as they are. */
 #include "mgmt/counters.h"
 
 #include "mgmt/metrics.h"
@@ -144,10 +144,11 @@ sl_counters_endpoint_base(const struct sl_counters *c, struct sl_placed at)
 }
 
 static void
-subtract(uint64_t *now, const uint64_t *base, size_t bytes)
+subtract(uint64_t *now, const uint64_t *base, size_t bytes, unsigned gauges)
 {
 	for (size_t i = 0; i < bytes / sizeof(uint64_t); i++)
-		now[i] = now[i] > base[i] ? now[i] - base[i] : 0;
+		if (!(gauges >> i & 1))
+			now[i] = now[i] > base[i] ? now[i] - base[i] : 0;
 }
 
 struct sl_stats_listener
@@ -155,7 +156,7 @@ sl_counters_listener(const struct sl_counters *c, struct sl_placed at)
 {
 	struct sl_stats_listener s = {0}, base = sl_counters_listener_base(c, at);
 	if (c->stats && sl_metrics_sum_listener(c->stats, c->bytes, at.slot, &s) == 0)
-		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s));
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s), 0);
 	return s;
 }
 
@@ -164,7 +165,8 @@ sl_counters_service(const struct sl_counters *c, struct sl_placed at)
 {
 	struct sl_stats_service s = {0}, base = sl_counters_service_base(c, at);
 	if (c->stats && sl_metrics_sum_service(c->stats, c->bytes, at.slot, &s) == 0)
-		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s));
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s),
+			 SL_METRICS_SERVICE_GAUGES);
 	return s;
 }
 
@@ -173,7 +175,8 @@ sl_counters_endpoint(const struct sl_counters *c, struct sl_placed at)
 {
 	struct sl_stats_endpoint s = {0}, base = sl_counters_endpoint_base(c, at);
 	if (c->stats && sl_metrics_sum_endpoint(c->stats, c->bytes, at.slot, &s) == 0)
-		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s));
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s),
+			 SL_METRICS_ENDPOINT_GAUGES);
 	return s;
 }
 

@@ -257,6 +257,25 @@ static const struct column worker_columns[] = {
 	{"sluice_worker_mailbox_lost_total", "counter",
 	 "Messages lost because the other worker's mailbox was full.", W(msg_lost)},
 	{"sluice_worker_generation", "gauge", "Generation the worker loaded last.", W(generation)},
+	{"sluice_worker_flows_adopted_total", "counter",
+	 "Flows taken over from the dataplane before.", W(flow_adopted)},
+	{"sluice_worker_flows_lost_total", "counter",
+	 "Flows of the dataplane before that were damaged or had expired.", W(flow_lost)},
+	{"sluice_worker_translations", "gauge", "Translation records of nat replies in use.",
+	 W(xlat_used)},
+	{"sluice_worker_translations_capacity", "gauge",
+	 "Translation records the worker has room for.", W(xlat_capacity)},
+	{"sluice_worker_icmp_errors_total", "counter",
+	 "ICMP errors passed on to the endpoint or client of their flow.", W(icmp_error)},
+	{"sluice_worker_icmp_too_big_total", "counter",
+	 "Answers sent that a packet was too big for its way.", W(icmp_too_big)},
+	{"sluice_worker_fragments_received_total", "counter", "Fragments received.", W(frag_rx)},
+	{"sluice_worker_fragments_sent_total", "counter",
+	 "Fragments sent because a packet was larger than its way.", W(frag_made)},
+	{"sluice_worker_fragments_held", "gauge",
+	 "Fragments waiting for the first of their datagram.", W(frag_held)},
+	{"sluice_worker_fragmented_datagrams", "gauge",
+	 "Datagrams in fragments that are being followed.", W(frag_open)},
 };
 
 static const char *
@@ -399,18 +418,19 @@ rows_fini(struct rows *rs)
 	free(rs->pool.p);
 }
 
-/* Row i: its sum less the baseline (NULL: none); a counter below it means that the source began
- * anew. */
+/* Row i: its sum less the baseline (NULL: none), gauges as they are; a counter below its baseline means that the
+ * source began anew. */
 static void
 row_fill(struct rows *rs, size_t i, const struct seg *g, uint32_t off, uint32_t slot, size_t bytes,
-	 const void *base)
+	 const void *base, unsigned gauges)
 {
 	const uint64_t *b = base;
 	uint64_t *v = rs->row[i].v;
 
 	seg_sum(g, off, slot, bytes, v);
 	for (size_t k = 0; b && k < bytes / 8; k++)
-		v[k] = v[k] > b[k] ? v[k] - b[k] : 0;
+		if (!(gauges >> k & 1))
+			v[k] = v[k] > b[k] ? v[k] - b[k] : 0;
 }
 
 static struct out *
@@ -463,7 +483,7 @@ put_ports(struct out *o, const struct seg *g)
 	int rc = rows_init(&rs, g->head.port_cnt);
 
 	for (uint32_t i = 0; !rc && i < g->head.port_cnt; i++) {
-		row_fill(&rs, i, g, g->head.port_off, i, sizeof(struct sl_stats_port), NULL);
+		row_fill(&rs, i, g, g->head.port_off, i, sizeof(struct sl_stats_port), NULL, 0);
 		put_label(row_labels(&rs, i), "port", g->head.port_name[i], SL_NAME_MAX);
 	}
 	rc = rc ? rc : rows_ready(&rs);
@@ -501,7 +521,7 @@ put_listeners(struct out *o, const struct seg *g, const struct sl_metrics_snapsh
 
 	for (size_t i = 0; !rc && i < s->listener_cnt; i++) {
 		const struct sl_metrics_listener *l = &s->listeners[i];
-		row_fill(&rs, i, g, g->head.listener_off, l->slot, sizeof(l->base), &l->base);
+		row_fill(&rs, i, g, g->head.listener_off, l->slot, sizeof(l->base), &l->base, 0);
 		listener_labels(row_labels(&rs, i), l);
 	}
 	rc = rc ? rc : rows_ready(&rs);
@@ -516,6 +536,10 @@ static const struct column service_columns[] = {
 	{"sluice_service_new_flows_total", "counter", "New flows.", S(new_flows)},
 	{"sluice_service_no_endpoint_total", "counter",
 	 "New flows for which no endpoint could be chosen.", S(no_endpoint)},
+	{"sluice_service_source_ports_used", "gauge",
+	 "Source ports in use towards endpoints (mode fullnat).", S(ports_used)},
+	{"sluice_service_source_ports_refused_total", "counter",
+	 "New flows refused for want of a source port (mode fullnat).", S(ports_out)},
 };
 
 static int
@@ -526,7 +550,8 @@ put_services(struct out *o, const struct seg *g, const struct sl_metrics_snapsho
 
 	for (size_t i = 0; !rc && i < s->service_cnt; i++) {
 		const struct sl_metrics_service *v = &s->services[i];
-		row_fill(&rs, i, g, g->head.service_off, v->slot, sizeof(v->base), &v->base);
+		row_fill(&rs, i, g, g->head.service_off, v->slot, sizeof(v->base), &v->base,
+			 SL_METRICS_SERVICE_GAUGES);
 		put_label(row_labels(&rs, i), "service", v->name, SL_NAME_MAX);
 	}
 	rc = rc ? rc : rows_ready(&rs);
@@ -607,7 +632,7 @@ put_endpoints(struct out *o, const struct seg *g, const struct sl_metrics_snapsh
 		const struct sl_metrics_endpoint *e = &s->endpoints[i];
 		if (g)
 			row_fill(&rs, i, g, g->head.endpoint_off, e->slot, sizeof(e->base),
-				 &e->base);
+				 &e->base, SL_METRICS_ENDPOINT_GAUGES);
 		endpoint_labels(row_labels(&rs, i), e);
 	}
 	rc = rc ? rc : rows_ready(&rs);

@@ -69,6 +69,11 @@ struct sl_metrics_snapshot {
 	size_t listener_cnt, service_cnt, endpoint_cnt;
 };
 
+/* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */
+#define SL_METRICS_GAUGE(type, field) (1u << (offsetof(struct type, field) / 8))
+#define SL_METRICS_SERVICE_GAUGES SL_METRICS_GAUGE(sl_stats_service, ports_used)
+#define SL_METRICS_ENDPOINT_GAUGES SL_METRICS_GAUGE(sl_stats_endpoint, active)
+
 /* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid
  * segment, slot out of range). */
 int sl_metrics_sum_listener(const void *stats, size_t bytes, uint32_t slot,

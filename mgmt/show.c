@@ -23,6 +23,12 @@ state_of(const struct sl_oper_endpoint *e)
 	return e->disabled ? "disabled" : e->drain ? "draining" : health_name[e->health];
 }
 
+static uint64_t
+flows_of(const struct sl_stats_endpoint *s)
+{
+	return s->new_flows > s->ended_flows ? s->new_flows - s->ended_flows : 0;
+}
+
 json_t *
 sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 {
@@ -61,9 +67,7 @@ sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 	json_object_set_new(o, "reply_bytes", json_integer(NUM(s.reply_bytes)));
 	json_object_set_new(o, "new_flows", json_integer(NUM(s.new_flows)));
 	json_object_set_new(o, "ended_flows", json_integer(NUM(s.ended_flows)));
-	json_object_set_new(
-		o, "flows",
-		json_integer(s.new_flows > s.ended_flows ? NUM(s.new_flows - s.ended_flows) : 0));
+	json_object_set_new(o, "flows", json_integer(NUM(flows_of(&s))));
 	return o;
 }
 
@@ -139,13 +143,14 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 	struct sl_stats_service c = sl_counters_service(d->counters, at);
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I}",
+		"s:I, s:I, s:I, s:I}",
 		"name", s->name, "forward", s->forward == SL_FORWARD_NAT ? "nat" : "dsr", "policy",
 		policy[(unsigned)s->policy & 3], "health", health[s->health.type], "max_endpoints",
 		(int)s->max_endpoints, "slow_start_ms", (int)s->slow_start_ms, "slot", (int)at.slot,
 		"incarnation", (int)at.incarnation, "endpoints", n->endpoints, "admitting",
 		n->admitting, "up", n->up, "down", n->down, "draining", n->draining, "disabled",
-		n->disabled, "new_flows", NUM(c.new_flows), "no_endpoint", NUM(c.no_endpoint));
+		n->disabled, "new_flows", NUM(c.new_flows), "no_endpoint", NUM(c.no_endpoint),
+		"ports_used", NUM(c.ports_used), "ports_refused", NUM(c.ports_out));
 }
 
 json_t *
@@ -363,35 +368,79 @@ sl_verb_show(const struct sl_verb_run *r)
 	sl_call_answer(r->call, a);
 }
 
-/* Rows cut down to the keys that `stats` promises. */
-static json_t *
-only(json_t *rows, const char *const *keys)
-{
-	json_t *out = json_array(), *row;
-	size_t i;
+/* ---- stats ---- */
 
-	json_array_foreach(rows, i, row)
-	{
-		json_t *o = json_object();
-		for (const char *const *k = keys; *k; k++)
-			json_object_set(o, *k, json_object_get(row, *k));
-		json_array_append_new(out, o);
+/* Made row by row, not cut from what `show` says: who watches asks every second. */
+static json_t *
+stats_listeners(struct sl_daemon *d, const struct sl_table *t)
+{
+	json_t *list = json_array();
+	char addr[SL_ADDR_STRLEN];
+	struct sl_placed at;
+
+	for (uint32_t i = 0; t && i < t->conf->listener_cnt; i++) {
+		const struct sl_conf_listener *l = &t->conf->listeners[i];
+		if (sl_slot_find_listener(&t->map, l, &at))
+			continue;
+		struct sl_stats_listener s = sl_counters_listener(d->counters, at);
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "name", l->name,
+				  "address", sl_addr_format(&l->addr, addr), "port", l->port,
+				  "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "service",
+				  l->service, "packets", NUM(s.packets), "bytes", NUM(s.bytes),
+				  "new_flows", NUM(s.new_flows), "refused", NUM(s.refused)));
 	}
-	json_decref(rows);
-	return out;
+	return list;
+}
+
+static json_t *
+stats_services(struct sl_daemon *d, const struct sl_table *t)
+{
+	json_t *list = json_array();
+	struct sl_placed at;
+
+	for (uint32_t i = 0; t && i < t->conf->service_cnt; i++) {
+		const struct sl_conf_service *v = &t->conf->services[i];
+		if (sl_slot_find_service(&t->map, v, &at))
+			continue;
+		struct sl_stats_service s = sl_counters_service(d->counters, at);
+		json_array_append_new(list,
+				      json_pack("{s:s, s:I, s:I, s:I, s:I}", "name", v->name,
+						"new_flows", NUM(s.new_flows), "no_endpoint",
+						NUM(s.no_endpoint), "ports_used", NUM(s.ports_used),
+						"ports_refused", NUM(s.ports_out)));
+	}
+	return list;
+}
+
+static json_t *
+stats_endpoints(struct sl_daemon *d)
+{
+	uint32_t cnt;
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		struct sl_stats_endpoint s = sl_counters_endpoint(d->counters, e[i].at);
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "service",
+				  e[i].service, "name", e[i].name, "state", state_of(&e[i]),
+				  "packets", NUM(s.packets), "bytes", NUM(s.bytes), "reply_packets",
+				  NUM(s.reply_packets), "reply_bytes", NUM(s.reply_bytes),
+				  "new_flows", NUM(s.new_flows), "ended_flows", NUM(s.ended_flows),
+				  "flows", NUM(flows_of(&s))));
+	}
+	return list;
 }
 
 void
 sl_verb_stats(const struct sl_verb_run *r)
 {
-	static const char *const listener[] = {"name",      "packets", "bytes",
-					       "new_flows", "refused", NULL};
-	static const char *const service[] = {"name", "new_flows", "no_endpoint", NULL};
-	static const char *const endpoint[] = {"service",   "name",          "packets",
-					       "bytes",     "reply_packets", "reply_bytes",
-					       "new_flows", "ended_flows",   NULL};
 	struct sl_daemon *d = r->d;
 	const struct sl_publish_link *l = sl_publish_link(d->publish);
+	const struct sl_table *t = sl_tables_active(d->tables);
 	char boot[20];
 
 	if (!l) {
@@ -403,12 +452,19 @@ sl_verb_stats(const struct sl_verb_run *r)
 	json_t *a = sl_verb_ok(r);
 	json_object_set_new(a, "boot_id", json_string(boot));
 	json_object_set_new(a, "generation", json_integer(NUM(sl_tables_running(d->tables))));
+	json_object_set_new(a, "gateway", json_string(t ? t->conf->name : ""));
+	json_object_set_new(a, "at_ns", json_integer(NUM(uv_hrtime())));
+	json_object_set_new(a, "ticks_per_s", json_integer(NUM(sl_show_ticks_per_s(d))));
+	json_object_set_new(a, "uptime_s", json_real(sl_show_uptime(d)));
+	json_object_set_new(
+		a, "pids",
+		json_pack("{s:i, s:I}", "daemon", (int)getpid(), "dataplane", (json_int_t)l->pid));
 	json_object_set_new(a, "total", sl_show_total(d));
 	json_object_set_new(a, "workers", sl_show_workers(d, true));
 	json_object_set_new(a, "ports", sl_show_ports(d));
 	json_object_set_new(a, "drops", sl_show_drops(d));
-	json_object_set_new(a, "listeners", only(sl_show_listeners(d), listener));
-	json_object_set_new(a, "services", only(sl_show_services(d), service));
-	json_object_set_new(a, "endpoints", only(sl_show_endpoints(d, NULL), endpoint));
+	json_object_set_new(a, "listeners", stats_listeners(d, t));
+	json_object_set_new(a, "services", stats_services(d, t));
+	json_object_set_new(a, "endpoints", stats_endpoints(d));
 	sl_call_answer(r->call, a);
 }

@@ -15,6 +15,9 @@ json_t *sl_show_ports(struct sl_daemon *d);
 json_t *sl_show_drops(struct sl_daemon *d);
 /* All COUNTERS of sl_stats_worker, summed. */
 json_t *sl_show_total(struct sl_daemon *d);
+/* What a tick is, and for how long the workers have been running; 0 without a dataplane. */
+uint64_t sl_show_ticks_per_s(struct sl_daemon *d);
+double sl_show_uptime(struct sl_daemon *d);
 
 json_t *sl_show_time(int64_t wall_ms); /* null for 0 */
 

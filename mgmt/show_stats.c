@@ -13,14 +13,18 @@ static const struct field {
 	const char *name;
 	size_t off;
 } fields[] = {
-	FIELD(turns),         FIELD(turns_empty), FIELD(busy_ticks),  FIELD(total_ticks),
-	FIELD(rx_packets),    FIELD(rx_bytes),    FIELD(tx_packets),  FIELD(tx_bytes),
-	FIELD(handoff_out),   FIELD(handoff_in),  FIELD(consumed),    FIELD(forwarded),
-	FIELD(dropped),       FIELD(flow_insert), FIELD(flow_expire), FIELD(flow_evict),
-	FIELD(flow_hit),      FIELD(flow_miss),   FIELD(flow_active), FIELD(flow_embryonic),
-	FIELD(flow_capacity), FIELD(maglev_only), FIELD(msg_sent),    FIELD(msg_received),
-	FIELD(generation),
+	FIELD(turns),         FIELD(turns_empty),  FIELD(busy_ticks),   FIELD(total_ticks),
+	FIELD(rx_packets),    FIELD(rx_bytes),     FIELD(tx_packets),   FIELD(tx_bytes),
+	FIELD(handoff_out),   FIELD(handoff_in),   FIELD(consumed),     FIELD(forwarded),
+	FIELD(dropped),       FIELD(flow_insert),  FIELD(flow_expire),  FIELD(flow_evict),
+	FIELD(flow_hit),      FIELD(flow_miss),    FIELD(flow_active),  FIELD(flow_embryonic),
+	FIELD(flow_capacity), FIELD(maglev_only),  FIELD(msg_sent),     FIELD(msg_received),
+	FIELD(generation),    FIELD(flow_adopted), FIELD(flow_lost),    FIELD(xlat_used),
+	FIELD(xlat_capacity), FIELD(icmp_error),   FIELD(icmp_too_big), FIELD(frag_rx),
+	FIELD(frag_held),     FIELD(frag_open),    FIELD(frag_made),    FIELD(msg_lost),
 };
+static_assert(SL_ARRAY_CNT(fields) == offsetof(struct sl_stats_worker, drop) / sizeof(uint64_t),
+	      "none is forgotten");
 
 struct region {
 	const char *mem;
@@ -119,8 +123,12 @@ sl_show_workers(struct sl_daemon *d, bool histograms)
 		uint64_t total = load(s, offsetof(struct sl_stats_worker, total_ticks));
 		uint64_t busy = load(s, offsetof(struct sl_stats_worker, busy_ticks));
 		double share = total ? (double)busy / (double)total : 0;
+		uint64_t turns = load(s, offsetof(struct sl_stats_worker, turns));
+		uint64_t empty = load(s, offsetof(struct sl_stats_worker, turns_empty));
+		double idle = turns ? (double)empty / (double)turns : 1;
 		json_object_set_new(o, "worker", json_integer(w));
 		json_object_set_new(o, "busy", json_real(share > 1 ? 1 : share));
+		json_object_set_new(o, "headroom", json_real(idle > 1 ? 1 : idle));
 		for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++)
 			json_object_set_new(o, fields[i].name, number(load(s, fields[i].off)));
 		if (histograms) {
@@ -153,6 +161,28 @@ sl_show_total(struct sl_daemon *d)
 		json_object_set_new(o, fields[i].name, number(sum));
 	}
 	return o;
+}
+
+uint64_t
+sl_show_ticks_per_s(struct sl_daemon *d)
+{
+	struct region r;
+	return open_region(d, &r) ? r.head.ticks_per_s : 0;
+}
+
+double
+sl_show_uptime(struct sl_daemon *d)
+{
+	struct region r;
+	uint64_t most = 0;
+
+	if (!open_region(d, &r) || r.head.ticks_per_s == 0)
+		return 0;
+	for (unsigned w = 0; w < r.workers; w++) {
+		uint64_t v = load(worker(&r, w), offsetof(struct sl_stats_worker, total_ticks));
+		most = v > most ? v : most;
+	}
+	return (double)most / (double)r.head.ticks_per_s;
 }
 
 json_t *

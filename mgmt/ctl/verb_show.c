@@ -41,7 +41,9 @@ static const struct show {
 	  {">DOWN", "down"},
 	  {">DRAINING", "draining"},
 	  {">NEW FLOWS", "new_flows"},
-	  {">NO ENDPOINT", "no_endpoint"}}},
+	  {">NO ENDPOINT", "no_endpoint"},
+	  {">PORTS USED", "ports_used"},
+	  {">REFUSED", "ports_refused"}}},
 	{"endpoints",
 	 {{"SERVICE", "service"},
 	  {"ENDPOINT", "name"},
@@ -60,6 +62,7 @@ static const struct show {
 	{"workers",
 	 {{">WORKER", "worker"},
 	  {">BUSY", "busy"},
+	  {">HEADROOM", "headroom"},
 	  {">RX", "rx_packets"},
 	  {">FORWARDED", "forwarded"},
 	  {">CONSUMED", "consumed"},
@@ -69,8 +72,8 @@ static const struct show {
 	  {">FLOWS", "flow_active"},
 	  {">HALF-OPEN", "flow_embryonic"},
 	  {">CAPACITY", "flow_capacity"},
-	  {">TURNS", "turns"},
-	  {">EMPTY", "turns_empty"},
+	  {">ADOPTED", "flow_adopted"},
+	  {">LOST", "flow_lost"},
 	  {">GENERATION", "generation"}}},
 	{"ports",
 	 {{"PORT", "name"},
@@ -105,7 +108,7 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 		ctl_table_cell(t, "0"); /* drained, disabled, down: nothing, whatever its share */
 	else if (json_is_integer(v))
 		ctl_table_cell(t, "%lld", (long long)json_integer_value(v));
-	else if (json_is_real(v) && strcmp(key, "busy") == 0)
+	else if (json_is_real(v) && (!strcmp(key, "busy") || !strcmp(key, "headroom")))
 		ctl_table_cell(t, "%.1f %%", 100 * json_real_value(v));
 	else if (json_is_real(v))
 		ctl_table_cell(t, "%.3f", json_real_value(v));

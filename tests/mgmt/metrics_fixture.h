@@ -43,6 +43,16 @@ fixture_fill_worker(void *mem, unsigned w)
 	s->flow_active = 7;
 	s->flow_capacity = 1 << 20;
 	s->generation = 12;
+	s->flow_adopted = 20 + w;
+	s->flow_lost = 2;
+	s->xlat_used = 30 + w;
+	s->xlat_capacity = 1 << 19;
+	s->icmp_error = 40 + w;
+	s->icmp_too_big = 50 + w;
+	s->frag_rx = 60 + w;
+	s->frag_held = 70 + w;
+	s->frag_open = 80 + w;
+	s->frag_made = 90 + w;
 	s->drop[SL_DROP_TTL] = 3 + w;
 	for (uint64_t v = 1; v < 1u << 30; v *= 2)
 		sl_hist_add(&s->turn_ns, v);
@@ -51,13 +61,15 @@ fixture_fill_worker(void *mem, unsigned w)
 	sl_stats_ports(mem, w)[1] = (struct sl_stats_port){.rx_packets = 5, .tx_full = 1 + w};
 	sl_stats_listeners(mem, w)[3] =
 		(struct sl_stats_listener){.packets = 100, .bytes = 6400, .new_flows = 8};
-	sl_stats_services(mem, w)[2] = (struct sl_stats_service){.new_flows = 8, .no_endpoint = w};
+	sl_stats_services(mem, w)[2] = (struct sl_stats_service){
+		.new_flows = 8, .no_endpoint = w, .ports_used = 100 + w, .ports_out = 6};
 	sl_stats_endpoints(mem, w)[40] = (struct sl_stats_endpoint){.packets = 50,
 								    .bytes = 3200,
 								    .reply_packets = 20,
 								    .reply_bytes = 1280,
 								    .new_flows = 9,
-								    .ended_flows = 4};
+								    .ended_flows = 4,
+								    .active = 5};
 }
 
 static inline void

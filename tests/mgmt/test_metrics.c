@@ -72,6 +72,22 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"sluice_worker_generation{worker=\"0\"} 12",
 		"sluice_drops_total{reason=\"ttl\"} 7",
 		"sluice_drops_total{reason=\"tx_full\"} 0",
+		"# TYPE sluice_worker_flows_adopted_total counter",
+		"sluice_worker_flows_adopted_total{worker=\"1\"} 21",
+		"sluice_worker_flows_lost_total{worker=\"0\"} 2",
+		"# TYPE sluice_worker_translations gauge",
+		"sluice_worker_translations{worker=\"1\"} 31",
+		"sluice_worker_translations_capacity{worker=\"0\"} 524288",
+		"sluice_worker_icmp_errors_total{worker=\"1\"} 41",
+		"sluice_worker_icmp_too_big_total{worker=\"1\"} 51",
+		"sluice_worker_fragments_received_total{worker=\"1\"} 61",
+		"# TYPE sluice_worker_fragments_held gauge",
+		"sluice_worker_fragments_held{worker=\"1\"} 71",
+		"sluice_worker_fragmented_datagrams{worker=\"1\"} 81",
+		"sluice_worker_fragments_sent_total{worker=\"1\"} 91",
+		"# TYPE sluice_service_source_ports_used gauge",
+		"sluice_service_source_ports_used{service=\"web\"} 201",
+		"sluice_service_source_ports_refused_total{service=\"web\"} 12",
 		"sluice_port_rx_packets_total{port=\"front\"} 0",
 		"sluice_port_rx_packets_total{port=\"back\"} 10",
 		"sluice_port_tx_full_packets_total{port=\"back\"} 3",
@@ -202,6 +218,8 @@ counters_begin_at_the_baseline_of_their_incarnation(void)
 	CU_ASSERT_EQUAL(value(bytes), 0);
 	CU_ASSERT_EQUAL(value(packets), 0);
 	CU_ASSERT_EQUAL(value(flows), 0);
+	CU_ASSERT_EQUAL(value("sluice_service_source_ports_used{service=\"web\"}"), 201);
+	CU_ASSERT_EQUAL(value("sluice_service_source_ports_refused_total{service=\"web\"}"), 0);
 	sl_stats_endpoints(f.mem, 1)[40].bytes += 11;
 	sl_stats_listeners(f.mem, 0)[3].packets += 12;
 	sl_stats_services(f.mem, 0)[2].new_flows += 13;
