@@ -10,6 +10,8 @@
  */
 #include "dataplane/worker_priv.h"
 
+#include <limits.h>
+
 #include "dataplane/icmp.h"
 #include "dataplane/parse.h"
 
@@ -67,6 +69,11 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		}
 	}
 	if (sl_likely(p->flags & (SL_PKT_TCP | SL_PKT_UDP))) {
+		/* not even whose it is can be told: the RSS key may change before the first view */
+		if (sl_unlikely(!view)) {
+			sl_l4_drop(w, p, SL_DROP_NO_TABLE);
+			return false;
+		}
 		if (sl_unlikely(!mac_is_ours(w, p))) {
 			sl_l4_drop(w, p, SL_DROP_NOT_OURS);
 			return false;
@@ -81,10 +88,6 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 				hand_off(w, p, owner);
 				return false;
 			}
-		}
-		if (sl_unlikely(!view)) {
-			sl_l4_drop(w, p, SL_DROP_NO_TABLE);
-			return false;
 		}
 		return true;
 	}
@@ -123,17 +126,32 @@ count_forward(struct sl_worker *w, const struct sl_view *view, const struct sl_p
 	}
 }
 
-/* Out to the endpoint.  A flow keeps the mode it was opened in, whatever a push has made of its service. */
+/* A flow without translation goes as its endpoint's service says today; where that translates now, it goes on as it
+ * did, to the endpoint's MAC. */
+static uint8_t
+mode_of_stateful(const struct sl_hop *hop)
+{
+	bool translates = hop->forward == SL_FORWARD_NAT || hop->forward == SL_FORWARD_FULLNAT;
+
+	return translates ? SL_FORWARD_DSR : hop->forward;
+}
+
+/* Out to the endpoint.  mode is the flow's: a push does not change nat and fullnat under it. */
 static void
 to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
-	    bool nat)
+	    uint8_t mode)
 {
+	unsigned more = mode >= SL_FORWARD_IPIP ? sl_encap_bytes(mode, hop->family == 4) : 0;
+
 	p->service = hop->service;
 	p->service_slot = view->services[hop->service].slot;
+	enum sl_fit fit = sl_send_fit(w, p, hop->out_port, more);
+	if (sl_unlikely(fit == SL_FIT_NOT))
+		return;
 	count_forward(w, view, p);
-	if (nat)
+	if (mode == SL_FORWARD_NAT)
 		sl_rewrite_dst(p, &hop->addr, hop->port);
-	sl_send_hop(w, view, p, hop);
+	sl_send_hop(w, view, p, hop, mode, fit);
 }
 
 /* The endpoint of an entry, or NULL: removed, replaced or disabled.  *ret_refusal: its state flags. */
@@ -157,9 +175,8 @@ drop_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		struct sl_xlat x = {0};
 		if (f.state & SL_FLOW_REPLY)
 			x = *sl_flow_xlat(w->conf.flows, &f);
-		else
-			w->endpoint_stats[f.slot].ended_flows++;
 		sl_flow_remove(w->conf.flows, p->hash, p->flow);
+		sl_tally_end(w, &f);
 		w->table_moved = true;
 		sl_nat_gone(w, view, &f, &x);
 	}
@@ -171,6 +188,8 @@ count_insert(struct sl_worker *w, const struct sl_view *view, const struct sl_pk
 	     const struct sl_flow_evicted *gone)
 {
 	w->stats->flow_insert++;
+	sl_tally_insert(w, p->endpoint_slot, (uint16_t)p->endpoint_incarnation, p->service_slot,
+			false);
 	if (sl_unlikely(gone->any))
 		sl_nat_evicted(w, view, gone);
 	w->endpoint_stats[p->endpoint_slot].new_flows++;
@@ -194,8 +213,9 @@ SL_COLD static void
 forget(struct sl_worker *w, struct sl_pkt *p)
 {
 	if (sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q) == p->flow) {
+		struct sl_flow f = *sl_flow_get(w->conf.flows, p->flow);
 		sl_flow_remove(w->conf.flows, p->hash, p->flow);
-		w->endpoint_stats[p->endpoint_slot].ended_flows++;
+		sl_tally_end(w, &f);
 	}
 	p->flow = SL_FLOW_NONE;
 }
@@ -253,16 +273,15 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	p->endpoint_slot = svc->endpoints[c.endpoint].slot;
 	p->endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
-	bool nat = svc->forward == SL_FORWARD_NAT;
 	if (!sl_pkt_dry(p)) {
 		w->stats->flow_miss++;
-		enum sl_drop why = remember(w, view, p, nat);
+		enum sl_drop why = remember(w, view, p, svc->forward == SL_FORWARD_NAT);
 		if (sl_unlikely(why != SL_DROP_NONE)) {
 			refuse(w, view, p, why);
 			return;
 		}
 	}
-	to_endpoint(w, view, p, &view->hops[p->endpoint_slot], nat);
+	to_endpoint(w, view, p, &view->hops[p->endpoint_slot], svc->forward);
 }
 
 /* Expiry was refreshed by the look-up. */
@@ -288,17 +307,21 @@ forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, 
 		if (nat)
 			sl_nat_tell_reply(w, view, p, changed);
 	}
-	to_endpoint(w, view, p, hop, nat);
+	to_endpoint(w, view, p, hop, nat ? SL_FORWARD_NAT : mode_of_stateful(hop));
 }
 
 static void
 reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f)
 {
 	const struct sl_xlat x = *sl_flow_xlat(w->conf.flows, f);
+	struct sl_route_cached *way = sl_send_route(w, view, &p->tuple.dst);
 
 	p->why = SL_WHY_REPLY;
 	p->service = view->hops[f->slot].service;
 	p->service_slot = view->services[p->service].slot;
+	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT_MAX, 0);
+	if (sl_unlikely(fit == SL_FIT_NOT))
+		return;
 	if (sl_likely(!sl_pkt_dry(p))) {
 		w->stats->flow_hit++;
 		bool changed = seen(w, p, f);
@@ -307,9 +330,8 @@ reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, st
 		e->reply_packets++;
 		e->reply_bytes += p->len;
 	}
-	struct sl_addr client = p->tuple.dst;
 	sl_rewrite_src(p, &x.addr, x.port);
-	sl_send_routed(w, view, p, &client);
+	sl_send_routed(w, view, p, way, fit);
 }
 
 SL_COLD static void
@@ -516,10 +538,9 @@ sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_m
 		if (sl_parse(&out) == SL_DROP_NONE)
 			e.out = out.tuple;
 		if (p->why == SL_WHY_REPLY) {
-			const struct sl_fib_hop *h = sl_fib_find(view->fib, &p->tuple.dst);
-			static const struct sl_addr none;
-			if (h)
-				e.next = sl_addr_eq(&h->via, &none) ? p->tuple.dst : h->via;
+			const struct sl_route_cached *c = sl_send_route(w, view, &e.out.dst);
+			if (c)
+				e.next = c->next;
 		} else {
 			e.next = view->hops[p->endpoint_slot].next;
 		}

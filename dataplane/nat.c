@@ -36,7 +36,9 @@ tell_after_s(uint8_t proto)
 	return proto == SL_IPPROTO_UDP ? SL_TELL_UDP_S : SL_TELL_TCP_S;
 }
 
-/* xlat of a forward half: second of the last message in bits 16–31. */
+/* xlat of a forward half: second of the last message in bits 16–31; bit 0: tell with the next packet. */
+#define TELL_NOW 1u
+
 static uint32_t
 pack(uint32_t second)
 {
@@ -142,7 +144,7 @@ take_half(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *
 	w->table_moved = true;
 	if (idx != SL_FLOW_NONE) {
 		struct sl_flow *f = sl_flow_get(t, idx);
-		if (!(f->state & SL_FLOW_REPLY))
+		if (!(f->state & SL_FLOW_REPLY) || (f->state & SL_FLOW_PAIR))
 			return SL_DROP_NAT_CONFLICT;
 		struct sl_xlat *x = sl_flow_xlat(t, f);
 		bool same = sl_addr_eq(&x->addr, &m->addr) && x->port == m->port;
@@ -181,13 +183,20 @@ sl_nat_tell_reply(struct sl_worker *w, const struct sl_view *view, const struct 
 	struct sl_flow *f = sl_flow_get(w->conf.flows, p->flow);
 	uint16_t silent = (uint16_t)(seconds(w) - (f->xlat >> 16));
 
-	if (sl_likely(!changed && silent < tell_after_s(f->proto)))
+	if (sl_likely(!changed && silent < tell_after_s(f->proto) && !(f->xlat & TELL_NOW)))
 		return;
 	struct sl_msg m = half_message(view, &p->tuple, f, p->tcp_flags);
 	/* before the message: it can end in the removal of this half */
 	f->xlat = pack(seconds(w));
 	if (sl_unlikely(!deliver(w, view, owner_of(w, &m.tuple), &m)))
-		f->xlat = pack(seconds(w) - tell_after_s(f->proto));
+		f->xlat = TELL_NOW;
+}
+
+void
+sl_nat_adopt(struct sl_flow *f)
+{
+	if ((f->state & (SL_FLOW_NAT | SL_FLOW_PAIR)) == SL_FLOW_NAT)
+		f->xlat = TELL_NOW;
 }
 
 void
@@ -225,8 +234,7 @@ void
 sl_nat_evicted(struct sl_worker *w, const struct sl_view *view, const struct sl_flow_evicted *gone)
 {
 	w->stats->flow_evict++;
-	if (!(gone->flow.state & SL_FLOW_REPLY))
-		w->endpoint_stats[gone->flow.slot].ended_flows++;
+	sl_tally_end(w, &gone->flow);
 	sl_nat_gone(w, view, &gone->flow, &gone->xlat);
 }
 
@@ -236,7 +244,8 @@ sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flo
 {
 	struct sl_msg m = {.type = SL_MSG_END};
 
-	if (!(f->state & (SL_FLOW_REPLY | SL_FLOW_NAT)) || has_successor(w, f))
+	if (!(f->state & (SL_FLOW_REPLY | SL_FLOW_NAT)) || (f->state & SL_FLOW_PAIR) ||
+	    has_successor(w, f))
 		return;
 	if (f->state & SL_FLOW_REPLY) {
 		m.tuple = (struct sl_tuple){.src = f->dst,
@@ -283,14 +292,13 @@ end_half(struct sl_worker *w, const struct sl_msg *m)
 
 	if (idx == SL_FLOW_NONE)
 		return;
-	const struct sl_flow *f = sl_flow_get(t, idx);
-	if (!(f->state & (SL_FLOW_REPLY | SL_FLOW_NAT)))
+	const struct sl_flow f = *sl_flow_get(t, idx);
+	if (!(f.state & (SL_FLOW_REPLY | SL_FLOW_NAT)) || (f.state & SL_FLOW_PAIR))
 		return;
-	if (m->type == SL_MSG_END && !end_is_of(w, m, f))
+	if (m->type == SL_MSG_END && !end_is_of(w, m, &f))
 		return;
-	if (!(f->state & SL_FLOW_REPLY))
-		w->endpoint_stats[f->slot].ended_flows++;
 	sl_flow_remove(t, hash, idx);
+	sl_tally_end(w, &f);
 	w->table_moved = true;
 }
 

@@ -25,6 +25,43 @@ fill(uint32_t row[256], const uint8_t *key, unsigned position)
 		row[v] = row[v & (v - 1)] ^ row[v & -v];
 }
 
+/* hi, lo: contributions of the port's two bytes. */
+static void
+build_ports(struct sl_rss_ports *p, const uint32_t hi[256], const uint32_t lo[256])
+{
+	bool seen[SL_RSS_BUCKETS] = {false};
+	unsigned still = 0, changes = 0;
+
+	*p = (struct sl_rss_ports){.ok = 0};
+	for (unsigned port = 0; port <= UINT16_MAX; port++) {
+		unsigned change = sl_rss_bucket(hi[port >> 8] ^ lo[port & 255]);
+		if (!seen[change]) {
+			seen[change] = true;
+			p->offset[change] = (uint16_t)port;
+			changes++;
+		}
+		if (change == 0 && still < SL_RSS_PORTS)
+			p->still[still++] = (uint16_t)port;
+	}
+	p->ok = changes == SL_RSS_BUCKETS;
+}
+
+bool
+sl_rss_key_ok(const uint8_t key[SL_RSS_KEY_BYTES])
+{
+	uint32_t hi[256], lo[256];
+	struct sl_rss_ports p;
+
+	for (unsigned at = 10; at <= 34; at += 34 - 10) {
+		fill(hi, key, at);
+		fill(lo, key, at + 1);
+		build_ports(&p, hi, lo);
+		if (!p.ok)
+			return false;
+	}
+	return true;
+}
+
 void
 sl_rss_init(struct sl_rss *r, const uint8_t key[SL_RSS_KEY_BYTES], unsigned worker_cnt)
 {
@@ -37,6 +74,8 @@ sl_rss_init(struct sl_rss *r, const uint8_t key[SL_RSS_KEY_BYTES], unsigned work
 	for (unsigned i = 0; i < SL_RSS_BUCKETS; i++)
 		r->owner[i] = (uint8_t)(i % worker_cnt);
 	r->worker_cnt = worker_cnt;
+	build_ports(&r->ports4, r->v4[10], r->v4[11]);
+	build_ports(&r->ports6, r->v6[34], r->v6[35]);
 }
 
 static inline uint32_t

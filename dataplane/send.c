@@ -183,13 +183,17 @@ sl_send_held(struct sl_worker *w)
 
 /* ---- next hop ---- */
 
-static bool
-fits(struct sl_worker *w, struct sl_pkt *p, unsigned port)
+enum sl_fit
+sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port, unsigned more)
 {
-	if (sl_likely((unsigned)(p->len - p->l3_off) <= w->ports[port].mtu))
-		return true;
+	if (sl_unlikely(port >= w->conf.port_cnt)) {
+		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
+		return SL_FIT_NOT;
+	}
+	if (sl_likely(p->len - p->l3_off + more <= w->ports[port].mtu))
+		return SL_FIT_WHOLE;
 	sl_l4_drop(w, p, SL_DROP_MTU);
-	return false;
+	return SL_FIT_NOT;
 }
 
 /* Out of `port` to next, whose place in the neighbour table is hint unless that is stale; the place found. */
@@ -221,16 +225,13 @@ out(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *
 }
 
 void
-sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop)
+sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
+	    uint8_t mode, enum sl_fit fit)
 {
-	(void)view;
-	if (sl_unlikely(hop->out_port >= w->conf.port_cnt)) {
-		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
-		return;
-	}
-	if (!fits(w, p, hop->out_port))
-		return;
+	(void)fit;
 	sl_rewrite_ttl(p);
+	if (mode >= SL_FORWARD_IPIP && !sl_pkt_dry(p))
+		sl_tunnel_wrap(view, p, hop, mode);
 	/* Relaxed: a hint is complete in itself and checked at use.  Any worker may write it, all write the
 	 * same. */
 	uint32_t hint = __atomic_load_n((uint32_t *)&hop->neigh, __ATOMIC_RELAXED);
@@ -240,8 +241,8 @@ sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, s
 }
 
 /* Where packets to dst go, remembered per worker until the next generation. */
-static struct sl_route_cached *
-route(struct sl_worker *w, const struct sl_view *view, const struct sl_addr *dst)
+struct sl_route_cached *
+sl_send_route(struct sl_worker *w, const struct sl_view *view, const struct sl_addr *dst)
 {
 	uint64_t mix = sl_load64(dst->b) ^ sl_load64(dst->b + 8);
 	mix *= 0x9e3779b97f4a7c15ull;
@@ -264,16 +265,10 @@ route(struct sl_worker *w, const struct sl_view *view, const struct sl_addr *dst
 
 void
 sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
-	       const struct sl_addr *dst)
+	       struct sl_route_cached *c, enum sl_fit fit)
 {
-	struct sl_route_cached *c = route(w, view, dst);
-
-	if (sl_unlikely(!c)) {
-		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
-		return;
-	}
-	if (!fits(w, p, c->port))
-		return;
+	(void)view;
+	(void)fit;
 	sl_rewrite_ttl(p);
 	c->neigh = out(w, p, c->port, &c->next, c->neigh);
 }

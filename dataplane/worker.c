@@ -39,6 +39,17 @@ sl_worker_init(void *mem, const struct sl_worker_conf *conf)
 	return w;
 }
 
+static void
+gauges(struct sl_worker *w)
+{
+	struct sl_flow_usage u;
+
+	sl_flow_usage(w->conf.flows, &u);
+	w->stats->flow_active = u.active;
+	w->stats->flow_embryonic = u.embryonic;
+	w->stats->xlat_used = u.xlat_used;
+}
+
 void
 sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
 {
@@ -47,7 +58,10 @@ sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
 	w->conf.flows = flows;
 	sl_flow_usage(flows, &u);
 	w->stats->flow_capacity = u.capacity;
+	w->stats->xlat_capacity = u.xlat_capacity;
 	w->bucket_cnt = u.bucket_cnt;
+	w->adopted = true;
+	gauges(w);
 }
 
 void
@@ -138,8 +152,7 @@ gone(void *ctx, const struct sl_flow *f, const struct sl_xlat *x)
 	struct sl_worker *w = ((struct gone_ctx *)ctx)->w;
 
 	w->stats->flow_expire++;
-	if (!(f->state & SL_FLOW_REPLY))
-		w->endpoint_stats[f->slot].ended_flows++;
+	sl_tally_end(w, f);
 	sl_nat_gone(w, ((struct gone_ctx *)ctx)->view, f, x);
 }
 
@@ -162,10 +175,7 @@ sweep(struct sl_worker *w, const struct sl_view *view)
 	for (unsigned i = 0; i < w->later_cnt; i++)
 		sl_nat_message(w, view, &w->later[i]);
 	w->later_cnt = 0;
-	struct sl_flow_usage u;
-	sl_flow_usage(w->conf.flows, &u);
-	w->stats->flow_active = u.active;
-	w->stats->flow_embryonic = u.embryonic;
+	gauges(w);
 }
 
 unsigned
@@ -175,6 +185,10 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 
 	w->now_ns = now_ns;
 	w->now_q = (uint32_t)(now_ns / 250000000u);
+	if (sl_unlikely(w->adopted && view)) {
+		w->adopted = false;
+		sl_tally_view(w, view);
+	}
 	for (unsigned i = 0; i < w->conf.port_cnt; i++)
 		if (w->ports[i].poll)
 			done += from_port(w, view, i);
@@ -183,7 +197,7 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 	done += take_messages(w, view);
 	done += sl_send_forwarded(w);
 	sl_send_held(w);
-	if (sl_likely(w->conf.flows != NULL))
+	if (sl_likely(view != NULL))
 		sweep(w, view);
 	sl_local_tick(w, view);
 	sl_send_flush(w);

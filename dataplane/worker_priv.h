@@ -1,13 +1,15 @@
-/* worker_priv — the inside of struct sl_worker, shared by worker.c, l4.c, nat.c, local.c and send.c.
+/* worker_priv — the inside of struct sl_worker, shared by the files of the pipeline.
  *
- * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves) → send.c (next hop, transmit)
- *                      └→ local.c (ARP, ND, echo)
+ * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves of nat) → send.c (size, next hop, transmit)
+ *                      │                          └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
+ *                      └→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
  * Everything here belongs to one worker; nothing is reached from another thread.
  */
 #ifndef SL_DATAPLANE_WORKER_PRIV_H
 #define SL_DATAPLANE_WORKER_PRIV_H
 
 #include "dataplane/worker.h"
+#include "lb/encap.h"
 #include "lb/rewrite.h"
 
 #define SL_TX_STAGE 64
@@ -45,6 +47,13 @@ struct sl_route_cached {
 	uint16_t zero;
 };
 
+/* Of an endpoint slot: whose it is, and how many source ports of fullnat are in use towards it. */
+struct sl_use {
+	uint32_t pairs;
+	uint16_t incarnation; /* of conns[] and pairs; 0: nothing counted yet */
+	uint16_t service;     /* slot; UINT16_MAX: not known yet */
+};
+
 struct sl_tx_stage {
 	unsigned cnt;
 	struct sl_txd d[SL_TX_STAGE];
@@ -56,8 +65,10 @@ struct sl_worker {
 	uint64_t now_ns;
 	uint32_t now_q;
 	uint32_t free_cnt;
-	bool sweeping;    /* messages to ourselves go to later[] */
-	bool table_moved; /* an entry came or went since the burst was looked up */
+	bool sweeping;     /* messages to ourselves go to later[] */
+	bool table_moved;  /* an entry came or went since the burst was looked up */
+	bool adopted;      /* flows were taken over, and no view has been seen since */
+	uint32_t pair_cnt; /* fullnat flows in the table */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
 	struct sl_stats_listener *listener_stats;
@@ -67,7 +78,8 @@ struct sl_worker {
 	uint64_t swept_ns;
 	uint64_t held_look_ns;
 	uint64_t neigh_tick_ns;
-	uint64_t echo_ns; /* token bucket: time up to which tokens are spent */
+	uint64_t echo_ns;    /* token bucket: time up to which tokens are spent */
+	uint64_t too_big_ns; /* likewise */
 	/* worker 0: next hops of the view it is pinning */
 	uint64_t pin_generation;
 	uint32_t pin_next;
@@ -85,6 +97,7 @@ struct sl_worker {
 	struct sl_msg later[SL_LATER_MAX];
 	uint32_t cursors[SL_MAX_SERVICES];
 	uint32_t conns[SL_MAX_ENDPOINTS]; /* flows this worker has on the slot; forward halves */
+	struct sl_use use[SL_MAX_ENDPOINTS];
 };
 
 static inline bool
@@ -117,6 +130,9 @@ void sl_nat_tell_reply(struct sl_worker *w, const struct sl_view *view, const st
 		       bool changed);
 void sl_nat_tell_forward(struct sl_worker *w, const struct sl_pkt *p, bool changed);
 
+/* sl_nat_adopt: a flow of an adopted table; the message that made its other half may be lost. */
+void sl_nat_adopt(struct sl_flow *f);
+
 /* sl_nat_gone tells the other half that f (with record x if it is a reply half) is expired or gone from our
  * table, unless a live half has taken its place. */
 void sl_nat_gone(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f,
@@ -129,14 +145,42 @@ void sl_nat_evicted(struct sl_worker *w, const struct sl_view *view,
 /* sl_nat_message applies HALF, SEEN, END or REFUSE. */
 void sl_nat_message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m);
 
+/* ---- tally.c: flows on an endpoint (w->conns, gauges) ---- */
+
+/* sl_tally_insert: a flow (of a pair: both halves at once) came into the table; sl_tally_end: f is gone from it.
+ * sl_tally_adopt: f was found in an adopted table; sl_tally_view: the first view after that. */
+void sl_tally_insert(struct sl_worker *w, uint32_t slot, uint16_t incarnation,
+		     uint32_t service_slot, bool pair);
+void sl_tally_end(struct sl_worker *w, const struct sl_flow *f);
+void sl_tally_adopt(struct sl_worker *w, const struct sl_flow *f);
+void sl_tally_view(struct sl_worker *w, const struct sl_view *view);
+
+/* ---- tunnel.c ---- */
+
+/* sl_tunnel_wrap puts the outer header of mode (SL_FORWARD_IPIP, SL_FORWARD_GUE) towards hop's endpoint. */
+void sl_tunnel_wrap(const struct sl_view *view, struct sl_pkt *p, const struct sl_hop *hop,
+		    uint8_t mode);
+
 /* ---- send.c ---- */
 
-/* sl_send_hop: out by an endpoint's hop. sl_send_routed: out by the fib, to p->tuple.dst's next hop.
- * Both set the verdict. */
+/* How a packet gets through a port. */
+enum sl_fit {
+	SL_FIT_WHOLE,
+	SL_FIT_PIECES, /* IPv4 without DF: cut */
+	SL_FIT_NOT,    /* settled: dropped, the sender told */
+};
+
+/* sl_send_fit looks, before anything is rewritten, whether p with `more` bytes of tunnel header fits the port. */
+enum sl_fit sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port, unsigned more);
+
+/* sl_send_hop: out by an endpoint's hop, in a tunnel when mode says so.  sl_send_routed: out by c, from sl_send_route
+ * (NULL: no route).  p fits as fit says.  Both decrement the TTL and set the verdict. */
 void sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
-		 struct sl_hop *hop);
+		 struct sl_hop *hop, uint8_t mode, enum sl_fit fit);
+struct sl_route_cached *sl_send_route(struct sl_worker *w, const struct sl_view *view,
+				      const struct sl_addr *dst);
 void sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
-		    const struct sl_addr *dst);
+		    struct sl_route_cached *c, enum sl_fit fit);
 
 /* sl_send_stage puts a finished frame on the way out of `port`; grown: as in struct sl_txd. */
 void sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len, unsigned grown);

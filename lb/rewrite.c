@@ -142,3 +142,25 @@ sl_rewrite_src(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port)
 		delta += replace_port(p->data + p->l4_off, port);
 	l4_csum_update(p, delta);
 }
+
+void
+sl_rewrite_both(const struct sl_pkt *p, const struct sl_addr *src, sl_be16 sport,
+		const struct sl_addr *dst, sl_be16 dport)
+{
+	uint8_t *l3 = p->data + p->l3_off, *l4 = p->data + p->l4_off;
+	uint32_t ports = (uint32_t)dport << 16 | sport;
+	uint64_t delta;
+
+	if (p->flags & SL_PKT_V4) {
+		uint32_t s = sl_load32(src->b + 12), d = sl_load32(dst->b + 12);
+		delta = delta32(sl_load32(l3 + 12), s) + delta32(sl_load32(l3 + 16), d);
+		sl_store32(l3 + 12, s);
+		sl_store32(l3 + 16, d);
+		csum_update(l3 + 10, delta);
+	} else {
+		delta = replace_v6(l3 + 8, src) + replace_v6(l3 + 24, dst);
+	}
+	delta += delta32(sl_load32(l4), ports);
+	sl_store32(l4, ports);
+	l4_csum_update(p, delta);
+}

@@ -16,6 +16,10 @@
 void sl_rewrite_dst(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port);
 void sl_rewrite_src(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 port);
 
+/* sl_rewrite_both replaces both addresses and both ports (0 is a port here) in one pass. */
+void sl_rewrite_both(const struct sl_pkt *p, const struct sl_addr *src, sl_be16 sport,
+		     const struct sl_addr *dst, sl_be16 dport);
+
 /* sl_rewrite_ttl decrements TTL (with the IPv4 checksum) or hop limit.  The caller has checked > 1. */
 static inline void
 sl_rewrite_ttl(const struct sl_pkt *p)

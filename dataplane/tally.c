@@ -1,0 +1,106 @@
+/* tally — how many flows this worker has on each endpoint, and how many source ports of fullnat are in use.
+ *
+ * By endpoint slot.  A slot belongs to one incarnation at a time: the flows of the one before end uncounted.  The service
+ * that a port is counted for is that of the endpoint; after a restart it is known with the first view.
+ *
+ * Of a nat flow the forward half is counted, of a pair it is both at once, and so is its end. */
+#include "dataplane/worker_priv.h"
+
+#define NO_SERVICE UINT16_MAX
+
+static void
+own(struct sl_worker *w, struct sl_use *u, uint16_t service)
+{
+	if (sl_likely(u->service == service))
+		return;
+	if (u->service != NO_SERVICE)
+		w->service_stats[u->service].ports_used -= u->pairs;
+	if (service != NO_SERVICE)
+		w->service_stats[service].ports_used += u->pairs;
+	u->service = service;
+}
+
+/* The slot has another owner: nothing is on it yet. */
+static void
+renew(struct sl_worker *w, uint32_t slot, uint16_t incarnation)
+{
+	struct sl_use *u = &w->use[slot];
+
+	if (u->incarnation)
+		own(w, u, NO_SERVICE);
+	*u = (struct sl_use){.incarnation = incarnation, .service = NO_SERVICE};
+	w->conns[slot] = 0;
+}
+
+static void
+add(struct sl_worker *w, uint32_t slot, bool pair)
+{
+	struct sl_use *u = &w->use[slot];
+
+	w->endpoint_stats[slot].active = ++w->conns[slot];
+	if (!pair)
+		return;
+	w->pair_cnt++;
+	u->pairs++;
+	if (u->service != NO_SERVICE)
+		w->service_stats[u->service].ports_used++;
+}
+
+void
+sl_tally_insert(struct sl_worker *w, uint32_t slot, uint16_t incarnation, uint32_t service_slot,
+		bool pair)
+{
+	struct sl_use *u = &w->use[slot];
+
+	if (sl_unlikely(u->incarnation != incarnation))
+		renew(w, slot, incarnation);
+	own(w, u, (uint16_t)service_slot);
+	add(w, slot, pair);
+}
+
+void
+sl_tally_end(struct sl_worker *w, const struct sl_flow *f)
+{
+	struct sl_use *u = &w->use[f->slot];
+	bool pair = f->state & SL_FLOW_PAIR;
+
+	if (!pair && (f->state & SL_FLOW_REPLY))
+		return;
+	w->endpoint_stats[f->slot].ended_flows++;
+	w->pair_cnt -= pair;
+	if (u->incarnation != f->incarnation)
+		return;
+	w->endpoint_stats[f->slot].active = --w->conns[f->slot];
+	if (!pair)
+		return;
+	u->pairs--;
+	if (u->service != NO_SERVICE)
+		w->service_stats[u->service].ports_used--;
+}
+
+void
+sl_tally_adopt(struct sl_worker *w, const struct sl_flow *f)
+{
+	struct sl_use *u = &w->use[f->slot];
+	bool pair = f->state & SL_FLOW_PAIR;
+
+	if (f->state & SL_FLOW_REPLY)
+		return;
+	/* Of several incarnations the last is the one that is in use. */
+	if (u->incarnation == 0 || (int16_t)(f->incarnation - u->incarnation) > 0)
+		renew(w, f->slot, f->incarnation);
+	if (u->incarnation == f->incarnation)
+		add(w, f->slot, pair);
+	else
+		w->pair_cnt += pair;
+}
+
+void
+sl_tally_view(struct sl_worker *w, const struct sl_view *view)
+{
+	for (uint32_t i = 0; i < view->hop_cnt; i++) {
+		const struct sl_hop *hop = &view->hops[i];
+		if (w->use[i].pairs && w->use[i].incarnation == hop->incarnation)
+			own(w, &w->use[i], (uint16_t)view->services[hop->service].slot);
+	}
+}
