@@ -8,14 +8,17 @@
 #                        gw mgmt0 10.77.3.1 ─── br1 (sw) ────┘
 #
 # front0 and back0 belong to the dataplane; mgmt0 is the kernel's, for probes.  IPv6: fd77:N::/64 with the same
-# last numbers.  VIPs 10.77.9.0/24 and fd77:9::/64 are routed to the gateway by the client.  Endpoints hold the
-# dsr VIPs (.11) on lo and send what comes from them straight to the client's eth1.
+# last numbers.  VIPs 10.77.9.0/24 and fd77:9::/64 are routed to the gateway by the client; their last number says
+# how they are served: 10 nat, 11 dsr, 12 fullnat, 13 ipip in IPv4, 14 ipip in IPv6, 15 gue in IPv4, 16 gue in IPv6.
+# Endpoints hold those of dsr and the tunnels on lo and send what comes from them straight to the client's eth1.
 # Every name starts with $NET, unique per run; net_down removes all.
 
 NET=${NET:-sl$$-}
 NET_DIR=${NET_DIR:-/tmp/sluice-$NET}
 ENDPOINTS="1 2 3 4"
+DIRECT_VIPS="11 13 14 15 16" # the endpoints answer for them
 NET_PIDS=()
+NET_MORE=() # further namespaces that net_down removes
 
 ns() {
 	local n=$1
@@ -39,7 +42,7 @@ addr() {
 }
 
 net_up() {
-	local i n
+	local i n vip
 	mkdir -p "$NET_DIR"
 	head -c 3000000 /dev/urandom >"$NET_DIR/blob"
 	for n in gw cl sw e1 e2 e3 e4; do
@@ -77,14 +80,16 @@ net_up() {
 		addr $n eth1 3 1$i
 		ns $n ip route add 10.77.1.0/24 via 10.77.2.1
 		ns $n ip -6 route add fd77:1::/64 via fd77:2::1
-		# dsr: the VIP on lo, silent on ARP, its packets straight back to the client
+		# dsr and tunnels: the VIP on lo, silent on ARP, its packets straight back to the client
 		ns $n sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
-		ns $n ip addr add 10.77.9.11/32 dev lo
-		ns $n ip -6 addr add fd77:9::11/128 dev lo nodad
+		for vip in $DIRECT_VIPS; do
+			ns $n ip addr add "10.77.9.$vip/32" dev lo
+			ns $n ip -6 addr add "fd77:9::$vip/128" dev lo nodad
+		done
 		ns $n ip route add 10.77.1.0/24 via 10.77.2.100 table 11
 		ns $n ip -6 route add fd77:1::/64 via fd77:2::100 table 11
-		ns $n ip rule add from 10.77.9.11 lookup 11
-		ns $n ip -6 rule add from fd77:9::11 lookup 11
+		ns $n ip rule add from 10.77.9.0/24 lookup 11
+		ns $n ip -6 rule add from fd77:9::/64 lookup 11
 	done
 }
 
@@ -156,6 +161,21 @@ server_up() {
 		--bind-interfaces --listen-address="10.77.2.1$i" --listen-address="fd77:2::1$i" \
 		--address=/who.test/10.77.2.1"$i"
 	wait_for 10 "nginx in e$i" ns "e$i" curl -sf -o "$d/probe" http://127.0.0.1/health
+}
+
+# peer_up I [PORT…]: peer.py of tests/net in endpoint I, TCP and UDP (7000 and 7001 unless told).
+peer_up() {
+	local i=$1
+	shift
+	[ $# -gt 0 ] || set -- 7000 7001
+	run "e$i" "peer$i" python3 "$top/tests/net/peer.py" serve "e$i" "$@"
+	wait_for 10 "peer.py in e$i" grep -q ready "$NET_DIR/peer$i.log"
+}
+
+# decap_up I: the far end of tunnels in endpoint I; its report is in $NET_DIR/decapI.log.
+decap_up() {
+	run "e$1" "decap$1" "$BUILD/tests/net/decap"
+	wait_for 10 "decap in e$1" grep -q ready "$NET_DIR/decap$1.log"
 }
 
 # gateway_up: the dataplane and the daemon, in gw.  WORKERS=1, POWER=adaptive, DRIVER=auto unless set.
@@ -248,6 +268,69 @@ service() {
 	echo "  ); }"
 }
 
+# modes_table FILE [POLICY [ENDPOINTS]]: every way of forwarding in both families, each at its VIP (above), TCP ports 80
+# and 7000, UDP port 7000.  LISTEN replaces the ports: words PROTOCOL:PORT.  EXTRA_ROUTES: rows of network.routes.
+modes_table() {
+	local out=$1 policy=${2:-maglev} list=${3:-$ENDPOINTS} m comma=""
+	{
+		cat <<-END
+			gateway = { name = "${NET}gateway"; };
+			network = {
+			  addresses = (
+			    { port = "front"; address = "10.77.1.1/24"; }, { port = "front"; address = "fd77:1::1/64"; },
+			    { port = "back"; address = "10.77.2.1/24"; }, { port = "back"; address = "fd77:2::1/64"; } );
+			  routes = ( ${EXTRA_ROUTES:-} );
+			};
+			services = (
+		END
+		for m in nat:4 nat:6 dsr:4 dsr:6 fullnat:4 fullnat:6 ipip:4 ipip:6 gue:4 gue:6; do
+			echo "$comma"
+			mode_service "${m%:*}" "${m#*:}" "$policy" "$list"
+			comma=,
+		done
+		echo "); listeners = ("
+		comma=""
+		for m in nat::10 dsr::11 fullnat::12 ipip:4:13 ipip:6:14 gue:4:15 gue:6:16; do
+			mode_listeners "$comma" "${m%%:*}" "$m"
+			comma=,
+		done
+		echo ");"
+	} >"$out"
+}
+
+# mode_service FORWARD FAMILY POLICY ENDPOINTS: the service "FORWARDFAMILY".
+mode_service() {
+	local forward=$1 family=$2 policy=$3 prefix=10.77.2. i comma=""
+	[ "$family" = 4 ] || prefix=fd77:2::
+	echo "{ name = \"$forward$family\"; forward = \"$forward\"; policy = \"$policy\"; max_endpoints = 40; ${SERVICE_KEYS:-}"
+	case $forward in
+	fullnat) echo "  sources = ( \"${prefix}201\", \"${prefix}202\" );" ;;
+	ipip) if [ "$family" = 4 ]; then echo '  tunnel_source = "172.16.0.0/16";'; else echo '  tunnel_source = "fd77:aa::/64";'; fi ;;
+	esac
+	echo "  endpoints = ("
+	for i in $4; do
+		echo "    $comma{ name = \"e$i\"; address = \"${prefix}1$i\"; port = 0; }"
+		comma=,
+	done
+	echo "  ); }"
+}
+
+# mode_listeners COMMA FORWARD FORWARD:FAMILY:VIP: its listeners in both families.
+mode_listeners() {
+	local comma=$1 forward=$2 vip=${3##*:} outer what inner address
+	outer=${3#*:}
+	outer=${outer%:*}
+	for inner in 4 6; do
+		address=10.77.9.$vip
+		[ $inner = 4 ] || address=fd77:9::$vip
+		for what in ${LISTEN:-tcp:80 tcp:7000 udp:7000}; do
+			echo "  $comma{ name = \"v$inner-$vip-${what/:/-}\"; address = \"$address\"; port = ${what#*:}; protocol = \"${what%:*}\";"
+			echo "    mode = \"l4\"; service = \"$forward${outer:-$inner}\"; }"
+			comma=,
+		done
+	done
+}
+
 # net_down: end what run started, remove the namespaces and the directory.
 net_down() {
 	local pid n
@@ -257,6 +340,6 @@ net_down() {
 		wait "$pid" 2>/dev/null || true
 	done
 	NET_PIDS=()
-	for n in gw cl sw e1 e2 e3 e4; do ip netns del "$NET$n" 2>/dev/null || true; done
+	for n in gw cl sw e1 e2 e3 e4 "${NET_MORE[@]}"; do ip netns del "$NET$n" 2>/dev/null || true; done
 	rm -rf "$NET_DIR"
 }
