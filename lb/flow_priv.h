@@ -1,0 +1,248 @@
+/* flow_priv — what the files of the flow table share: where things lie, and the places of a bucket.
+ *
+ *   flow.c        making, look-up, state, time
+ *   flow_place.c  insert, remove: which place, and who has to go for it
+ *   flow_check.c  the walk over everything
+ */
+#ifndef SL_LB_FLOW_PRIV_H
+#define SL_LB_FLOW_PRIV_H
+
+#include "lb/flow.h"
+
+#define MIN_CAPACITY 1024u
+#define MAX_CAPACITY (1u << 27)
+#define WAYS SL_FLOW_WAYS
+#define NONE UINT32_MAX
+
+#define IDX_MASK SL_FLOW_IDX_MASK
+#define IDX_EMBRYONIC SL_FLOW_IDX_EMBRYONIC
+#define IDX_OVER_SHIFT SL_FLOW_IDX_OVER_SHIFT
+#define OVER_MAX 15u
+#define OVER_MASK (OVER_MAX << IDX_OVER_SHIFT)
+
+/* A place in a bucket. */
+struct place {
+	uint32_t bucket; /* NONE: nowhere */
+	unsigned way;
+};
+
+static inline const struct sl_hash_key *
+key_of(const struct sl_flow_table *t)
+{
+	return (const struct sl_hash_key *)(const void *)t->key;
+}
+
+static inline struct sl_flow_bucket *
+bucket_at(const struct sl_flow_table *t, uint32_t b)
+{
+	return (struct sl_flow_bucket *)(uintptr_t)(t + 1) + b;
+}
+
+static inline struct sl_flow *
+entry_at(const struct sl_flow_table *t, uint32_t idx)
+{
+	return (struct sl_flow *)((uintptr_t)t + t->entry_off) + idx;
+}
+
+static inline struct sl_xlat *
+xlat_at(const struct sl_flow_table *t, uint32_t x)
+{
+	return (struct sl_xlat *)((uintptr_t)t + t->xlat_off) + x;
+}
+
+static inline uint16_t
+tag_of(uint64_t hash)
+{
+	uint16_t tag = (uint16_t)hash;
+	return tag ? tag : 1;
+}
+
+static inline uint32_t
+primary_of(const struct sl_flow_table *t, uint64_t hash)
+{
+	return sl_hash_reduce(hash, t->bucket_cnt);
+}
+
+static inline uint32_t
+other_of(const struct sl_flow_table *t, uint32_t b, uint16_t tag)
+{
+	uint32_t spread = (uint32_t)((uint64_t)(tag * 0x9e3779b1u) * t->bucket_cnt >> 32);
+	return spread >= b ? spread - b : spread - b + t->bucket_cnt;
+}
+
+static inline uint32_t
+over_cnt(const struct sl_flow_bucket *b)
+{
+	return b->idx[0] >> IDX_OVER_SHIFT;
+}
+
+static inline __m128i
+tags_of(const struct sl_flow_bucket *b)
+{
+	return _mm_load_si128((const __m128i *)(const void *)b->tag);
+}
+
+/* Eight 16-bit truths → eight bits. */
+static inline unsigned
+ways(__m128i truths)
+{
+	return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(truths, _mm_setzero_si128()));
+}
+
+/* 0xffff where the entry's time is still to come. */
+static inline __m128i
+live(const struct sl_flow_bucket *b, uint32_t now_q)
+{
+	__m128i expire = _mm_load_si128((const __m128i *)(const void *)b->expire);
+	__m128i left = _mm_sub_epi16(expire, _mm_set1_epi16((short)now_q));
+	return _mm_cmpgt_epi16(left, _mm_setzero_si128());
+}
+
+static inline unsigned
+ways_matching(const struct sl_flow_bucket *b, uint16_t tag, uint32_t now_q)
+{
+	__m128i same = _mm_cmpeq_epi16(tags_of(b), _mm_set1_epi16((short)tag));
+	return ways(_mm_and_si128(same, live(b, now_q)));
+}
+
+static inline unsigned
+ways_free(const struct sl_flow_bucket *b)
+{
+	return ways(_mm_cmpeq_epi16(tags_of(b), _mm_setzero_si128()));
+}
+
+static inline unsigned
+ways_expired(const struct sl_flow_bucket *b, uint32_t now_q)
+{
+	return 255u & ~(ways_free(b) | ways(live(b, now_q)));
+}
+
+static inline uint16_t
+timeout_of(unsigned state)
+{
+	static const uint16_t after[8] = {
+		[SL_FLOW_EMBRYONIC] = SL_FLOW_T_SYN,
+		[SL_FLOW_ESTABLISHED] = SL_FLOW_T_EST,
+		[SL_FLOW_CLOSING] = SL_FLOW_T_CLOSING,
+		[SL_FLOW_UDP] = SL_FLOW_T_UDP,
+	};
+
+	return after[state];
+}
+
+static inline bool
+same_tuple(const struct sl_flow *f, const struct sl_tuple *k)
+{
+	__m256i a = _mm256_loadu_si256((const __m256i *)(const void *)f);
+	__m256i b = _mm256_loadu_si256((const __m256i *)(const void *)k);
+	__m256i d = _mm256_xor_si256(a, b);
+
+	return _mm256_testz_si256(d, d) && sl_load32(&f->sport) == sl_load32(&k->sport) &&
+	       f->proto == k->proto;
+}
+
+static inline uint32_t
+bucket_cnt_for(uint32_t capacity)
+{
+	return (capacity + 5) / 6;
+}
+
+/* An entry starts on a multiple of 16, so it lies on one line or two. */
+static inline void
+prefetch_entry(const struct sl_flow_table *t, uint32_t idx)
+{
+	const char *e = (const char *)entry_at(t, idx);
+
+	sl_prefetch(e);
+	sl_prefetch(e + sizeof(struct sl_flow) - 1);
+}
+
+static inline unsigned
+state_of(const struct sl_flow *f)
+{
+	return f->state & SL_FLOW_STATE_MASK;
+}
+
+static inline uint32_t
+primary_of_entry(const struct sl_flow_table *t, const struct sl_flow *f)
+{
+	struct sl_tuple k = sl_flow_tuple(f);
+	return primary_of(t, sl_hash_tuple_keyed(key_of(t), &k));
+}
+
+/* ---- places ---- */
+
+static inline struct place
+place_in(const struct sl_flow_table *t, uint32_t at, uint32_t idx)
+{
+	const struct sl_flow_bucket *b = bucket_at(t, at);
+	__m256i all = _mm256_load_si256((const __m256i *)(const void *)b->idx);
+	__m256i only = _mm256_and_si256(all, _mm256_set1_epi32((int)IDX_MASK));
+	__m256i same = _mm256_cmpeq_epi32(only, _mm256_set1_epi32((int)idx));
+	unsigned m = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(same)) & ~ways_free(b);
+
+	if (m == 0)
+		return (struct place){NONE, 0};
+	return (struct place){at, (unsigned)__builtin_ctz(m)};
+}
+
+/* Where a used entry's bucket slot is. */
+static inline struct place
+place_of(const struct sl_flow_table *t, uint64_t hash, uint32_t idx)
+{
+	uint32_t at = primary_of(t, hash);
+	struct place p = place_in(t, at, idx);
+
+	if (sl_likely(p.bucket != NONE))
+		return p;
+	return place_in(t, other_of(t, at, tag_of(hash)), idx);
+}
+
+static inline void
+over_add(const struct sl_flow_table *t, uint32_t primary, int by)
+{
+	struct sl_flow_bucket *b = bucket_at(t, primary);
+	uint32_t cnt = over_cnt(b);
+
+	/* A saturated count has lost what it counted and stays. */
+	if (cnt == OVER_MAX)
+		return;
+	b->idx[0] = (b->idx[0] & ~OVER_MASK) | (cnt + (uint32_t)by) << IDX_OVER_SHIFT;
+}
+
+static inline void
+idx_store(struct sl_flow_bucket *b, unsigned way, uint32_t idx_and_flag)
+{
+	b->idx[way] = (way == 0 ? b->idx[0] & OVER_MASK : 0) | idx_and_flag;
+}
+
+static inline void
+place_clear(const struct sl_flow_table *t, struct place p, uint32_t primary)
+{
+	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
+
+	b->tag[p.way] = 0;
+	idx_store(b, p.way, 0);
+	if (p.bucket != primary)
+		over_add(t, primary, -1);
+}
+
+static inline void
+place_set(const struct sl_flow_table *t, struct place p, uint32_t primary, uint16_t tag,
+	  uint16_t expire, uint32_t idx_and_flag)
+{
+	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
+
+	b->tag[p.way] = tag;
+	b->expire[p.way] = expire;
+	idx_store(b, p.way, idx_and_flag);
+	if (p.bucket != primary)
+		over_add(t, primary, 1);
+}
+
+/* ---- flow_place.c ---- */
+
+/* sl_flow_drop takes away the entry at p, whose primary bucket is given. */
+void sl_flow_drop(struct sl_flow_table *t, struct place p, uint32_t primary);
+
+#endif
