@@ -160,7 +160,7 @@ sl_flow_get(struct sl_flow_table *t, uint32_t idx)
 struct sl_xlat *
 sl_flow_xlat(struct sl_flow_table *t, const struct sl_flow *f)
 {
-	return f->state & SL_FLOW_REPLY ? xlat_at(t, f->xlat) : NULL;
+	return has_record(f->state) ? xlat_at(t, f->xlat) : NULL;
 }
 
 /* ---- state ---- */
@@ -176,7 +176,8 @@ tcp_next(const struct sl_flow_table *t, uint8_t state, uint8_t tcp_flags, bool o
 	if (s == SL_FLOW_CLOSING) {
 		/* The same ports again: a new connection, as long as new ones are let in. */
 		bool opens = (tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) == SL_TCP_SYN;
-		if (opens && t->embryonic < t->embryonic_max)
+		unsigned more = state & SL_FLOW_PAIR ? 2 : 1;
+		if (opens && t->embryonic + more <= t->embryonic_max)
 			return (uint8_t)(rest & ~fins) | SL_FLOW_EMBRYONIC;
 	}
 	if (tcp_flags & SL_TCP_FIN)
@@ -191,35 +192,63 @@ tcp_next(const struct sl_flow_table *t, uint8_t state, uint8_t tcp_flags, bool o
 	return rest | (uint8_t)s;
 }
 
+static uint8_t
+next(const struct sl_flow_table *t, uint8_t state, uint8_t tcp_flags, bool other)
+{
+	unsigned s = state & SL_FLOW_STATE_MASK;
+	bool two_way = state & (SL_FLOW_NAT | SL_FLOW_REPLY);
+
+	if (s == SL_FLOW_UDP)
+		return state;
+	if (s != SL_FLOW_UDP_NEW)
+		return tcp_next(t, state, tcp_flags, other);
+	/* One direction alone is seen, or the other one has to answer. */
+	return two_way == other ? (state & (uint8_t)~SL_FLOW_STATE_MASK) | SL_FLOW_UDP : state;
+}
+
+static void
+move(struct sl_flow_table *t, struct place p, uint32_t idx, uint8_t is, uint32_t now_q)
+{
+	struct sl_flow *f = entry_at(t, idx);
+	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
+	uint16_t expire = (uint16_t)(now_q + timeout_of(is & SL_FLOW_STATE_MASK));
+
+	SL_ASSERT(p.bucket != NONE);
+	if (b->expire[p.way] != expire)
+		b->expire[p.way] = expire;
+	if (sl_likely(is == f->state))
+		return;
+	t->embryonic += (uint32_t)is_embryonic(is) - (uint32_t)is_embryonic(f->state);
+	f->state = is;
+	idx_store(b, p.way, idx | (is_embryonic(is) ? IDX_EMBRYONIC : 0));
+}
+
 bool
 sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_flags, bool other,
 	     uint32_t now_q)
 {
-	struct sl_flow *f = entry_at(t, idx);
-	struct place p = place_of(t, hash, idx);
-	struct sl_flow_bucket *b = bucket_at(t, p.bucket);
-	uint8_t was = f->state, is = was;
+	const struct sl_flow *f = entry_at(t, idx);
+	uint8_t was = f->state, is;
 
-	SL_ASSERT(p.bucket != NONE);
-	if ((was & SL_FLOW_STATE_MASK) != SL_FLOW_UDP)
-		is = tcp_next(t, was, tcp_flags, other);
-	uint16_t expire = (uint16_t)(now_q + timeout_of(is & SL_FLOW_STATE_MASK));
-	if (b->expire[p.way] != expire)
-		b->expire[p.way] = expire;
-	if (sl_likely(is == was))
-		return false;
-
-	bool was_embryonic = (was & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
-	bool is_embryonic = (is & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
-	f->state = is;
-	t->embryonic += (uint32_t)is_embryonic - (uint32_t)was_embryonic;
-	idx_store(b, p.way, idx | (is_embryonic ? IDX_EMBRYONIC : 0));
-	return true;
+	if (sl_likely(!(was & SL_FLOW_PAIR))) {
+		is = next(t, was, tcp_flags, other);
+	} else {
+		/* Judged by the forward half, so that both always agree. */
+		bool reply = was & SL_FLOW_REPLY;
+		is = next(t, reply ? mirror(was) : was, tcp_flags, other != reply);
+		is = reply ? mirror(is) : is;
+		move(t, place_of_entry(t, f->xlat), f->xlat, mirror(is), now_q);
+	}
+	move(t, place_of(t, hash, idx), idx, is, now_q);
+	return is != was;
 }
 
 /* ---- time ---- */
 
 #define SWEEP_AHEAD 8 /* buckets */
+/* Quarter seconds: a half of a pair takes its partner's time over so long before its own is up, two passes of the
+ * worker, that no packet meets it expired. */
+#define PAIR_AHEAD 16
 
 static void
 prefetch_expired(const struct sl_flow_table *t, uint32_t at, uint32_t now_q)
@@ -230,18 +259,54 @@ prefetch_expired(const struct sl_flow_table *t, uint32_t at, uint32_t now_q)
 		prefetch_entry(t, b->idx[__builtin_ctz(m)] & IDX_MASK);
 }
 
+/* Gives a half of a pair the time of its partner, if that has more and is live.  Not when another flow has its tuple
+ * by now: then the pair is over. */
+static bool
+revive(struct sl_flow_table *t, struct place p, uint32_t now_q)
+{
+	const struct sl_flow *f = entry_at(t, bucket_at(t, p.bucket)->idx[p.way] & IDX_MASK);
+
+	if (!(f->state & SL_FLOW_PAIR))
+		return false;
+	struct place q = place_of_entry(t, f->xlat);
+	int own = left_at(t, p, now_q), left = left_at(t, q, now_q);
+	if (left <= 0 || left <= own)
+		return false;
+	if (own <= 0) {
+		struct sl_tuple k = sl_flow_tuple(f);
+		if (sl_flow_find(t, sl_flow_hash(t, &k), &k, now_q) != SL_FLOW_NONE)
+			return false;
+	}
+	bucket_at(t, p.bucket)->expire[p.way] = bucket_at(t, q.bucket)->expire[q.way];
+	return true;
+}
+
+static void
+expire(struct sl_flow_table *t, struct place p, sl_flow_gone_fn *gone, void *ctx)
+{
+	const struct sl_flow *f = entry_at(t, bucket_at(t, p.bucket)->idx[p.way] & IDX_MASK);
+	bool reply_of_pair = (f->state & SL_FLOW_PAIR) && (f->state & SL_FLOW_REPLY);
+
+	if (gone)
+		gone(ctx, reply_of_pair ? entry_at(t, f->xlat) : f, sl_flow_xlat(t, f));
+	sl_flow_drop(t, p, primary_of_entry(t, f));
+}
+
 static unsigned
 sweep_bucket(struct sl_flow_table *t, uint32_t at, uint32_t now_q, sl_flow_gone_fn *gone, void *ctx)
 {
 	const struct sl_flow_bucket *b = bucket_at(t, at);
 	unsigned cnt = 0;
 
-	for (unsigned m = ways_expired(b, now_q); m; m &= m - 1, cnt++) {
+	for (unsigned m = ways_expired(b, now_q + (t->pairs ? PAIR_AHEAD : 0)); m; m &= m - 1) {
 		struct place p = {at, (unsigned)__builtin_ctz(m)};
-		const struct sl_flow *f = entry_at(t, b->idx[p.way] & IDX_MASK);
-		if (gone)
-			gone(ctx, f, sl_flow_xlat(t, f));
-		sl_flow_drop(t, p, primary_of_entry(t, f));
+		/* The partner of one before it: gone with it. */
+		if (b->tag[p.way] == 0)
+			continue;
+		if ((t->pairs && revive(t, p, now_q)) || left_at(t, p, now_q) > 0)
+			continue;
+		expire(t, p, gone, ctx);
+		cnt++;
 	}
 	return cnt;
 }
@@ -252,6 +317,7 @@ sl_flow_sweep(struct sl_flow_table *t, unsigned buckets, uint32_t now_q, sl_flow
 {
 	unsigned cnt = 0;
 
+	t->clock_q = now_q;
 	for (buckets = SL_MIN(buckets, t->bucket_cnt); buckets; buckets--) {
 		if (t->sweep_at + SWEEP_AHEAD < t->bucket_cnt)
 			prefetch_expired(t, t->sweep_at + SWEEP_AHEAD, now_q);

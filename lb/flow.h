@@ -77,7 +77,7 @@ struct sl_flow_evicted {
 };
 
 /* sl_flow_insert adds a tuple that is not there.  state: sl_flow_state with flags.  expire follows from
- * the state.  Returns the entry, or SL_FLOW_NONE with *ret_reason SL_DROP_FLOW_FULL or
+ * the state; UDP comes as SL_FLOW_UDP_NEW, or as what its other half says.  Returns the entry, or SL_FLOW_NONE with *ret_reason SL_DROP_FLOW_FULL or
  * SL_DROP_EMBRYONIC (xlat wanted and none left: SL_DROP_XLAT_FULL).  An entry with SL_FLOW_REPLY gets a
  * record: *sl_flow_xlat(). */
 uint32_t sl_flow_insert(struct sl_flow_table *t, uint64_t hash, const struct sl_tuple *tuple,
@@ -102,6 +102,9 @@ sl_flow_xlat_seal(struct sl_xlat *x)
  *   any         ─ RST; FIN of both directions; one FIN when the flow is neither NAT nor REPLY ─▶ CLOSING
  *   CLOSING     ─ SYN without ACK, while embryonic flows are below their limit ─▶ EMBRYONIC
  *
+ * EMBRYONIC and UDP_NEW are what this file calls embryonic.  A pair is judged by its forward half, on whichever half
+ * the packet came: its reply half's packets are `other` there.
+ *
  * So a SYN+ACK told as `other` (with its flags, or with 0) does not establish a flow that only a flood
  * opened; the ACK that answers it does. */
 bool sl_flow_seen(struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint8_t tcp_flags,
@@ -121,7 +124,9 @@ sl_flow_moves(const struct sl_flow *f, uint8_t tcp_flags)
 void sl_flow_remove(struct sl_flow_table *t, uint64_t hash, uint32_t idx);
 
 /* sl_flow_insert_pair adds both halves of a fullnat flow, neither of which is there: all or nothing.  state without
- * flags.  Returns the forward half (its xlat is the reply half), or SL_FLOW_NONE with *ret_reason as above. */
+ * flags.  Returns the forward half (its xlat is the reply half), or SL_FLOW_NONE with *ret_reason as above.  ret_evicted
+ * is to be looked at in both cases: in a full table the second half can find no place after something went for the
+ * first. */
 uint32_t sl_flow_insert_pair(struct sl_flow_table *t, const struct sl_tuple *forward,
 			     uint64_t forward_hash, const struct sl_tuple *reply,
 			     uint64_t reply_hash, uint32_t slot, uint16_t incarnation,
@@ -136,7 +141,7 @@ sl_flow_partner(const struct sl_flow *f)
 }
 
 /* sl_flow_sweep looks at up to `buckets` further buckets and removes what has expired, calling gone (may be
- * NULL) for each first (of a pair: for the forward half alone); gone must not touch the table, and x is NULL
+ * NULL) for each first (of a pair, which is one: for the forward half alone); gone must not touch the table, and x is NULL
  * without a translation record.  A whole pass
  * within 2^14 quarter seconds keeps the 16-bit clock sound; the worker sees to a pass every 2 s or so.
  * Returns the number removed. */

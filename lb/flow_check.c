@@ -6,8 +6,26 @@
 /* What the walk over buckets adds up. */
 struct tally {
 	uint8_t *over; /* [bucket_cnt] entries that lie elsewhere, saturating */
-	uint32_t used, embryonic, xlat;
+	uint32_t used, embryonic, xlat, pairs;
 };
+
+/* A half of a pair.  The partner's own place is looked at in its turn. */
+static const char *
+check_half(const struct sl_flow_table *t, uint32_t idx, const struct sl_flow *f)
+{
+	if (!(f->state & SL_FLOW_NAT) == !(f->state & SL_FLOW_REPLY))
+		return "a half of a pair is neither forward nor reply, or both";
+	if (f->xlat >= t->fresh)
+		return "a half of a pair names a partner that was never used";
+	const struct sl_flow *g = entry_at(t, f->xlat);
+	if (g->xlat != idx || g->state != mirror(f->state))
+		return "the halves of a pair disagree";
+	if (g->slot != f->slot || g->incarnation != f->incarnation)
+		return "the halves of a pair have two endpoints";
+	if (place_of_entry(t, f->xlat).bucket == NONE)
+		return "the partner of a half lies in no bucket";
+	return NULL;
+}
 
 static const char *
 check_way(const struct sl_flow_table *t, uint32_t at, unsigned way, struct tally *y)
@@ -19,12 +37,11 @@ check_way(const struct sl_flow_table *t, uint32_t at, unsigned way, struct tally
 		return "a bucket names an entry that was never used";
 	const struct sl_flow *f = entry_at(t, idx);
 	unsigned s = state_of(f);
-	if (s == SL_FLOW_FREE || s > SL_FLOW_UDP)
+	if (s == SL_FLOW_FREE || s > SL_FLOW_UDP_NEW)
 		return "a bucket names an entry without a state";
-	if ((s == SL_FLOW_EMBRYONIC) != !!(b->idx[way] & IDX_EMBRYONIC))
+	if (is_embryonic(f->state) != !!(b->idx[way] & IDX_EMBRYONIC))
 		return "a bucket and its entry disagree about being embryonic";
-	struct sl_tuple k = sl_flow_tuple(f);
-	uint64_t hash = sl_hash_tuple_keyed(key_of(t), &k);
+	uint64_t hash = hash_of_entry(t, f);
 	uint32_t primary = primary_of(t, hash);
 	if (b->tag[way] != tag_of(hash))
 		return "a tag is not that of the entry's tuple";
@@ -35,13 +52,21 @@ check_way(const struct sl_flow_table *t, uint32_t at, unsigned way, struct tally
 		return "an entry is named by two places";
 	if (at != primary && y->over[primary] < OVER_MAX)
 		y->over[primary]++;
-	if (f->state & SL_FLOW_REPLY) {
+	if (f->check != sl_flow_check16(hash, f->slot, f->incarnation, f->state))
+		return "an entry's check is wrong";
+	if (f->state & SL_FLOW_PAIR) {
+		const char *bad = check_half(t, idx, f);
+		if (bad)
+			return bad;
+		y->pairs++;
+	}
+	if (has_record(f->state)) {
 		if (f->xlat >= t->xlat_fresh || xlat_at(t, f->xlat)->flow != idx)
 			return "a reply half and its translation record disagree";
 		y->xlat++;
 	}
 	y->used++;
-	y->embryonic += s == SL_FLOW_EMBRYONIC;
+	y->embryonic += is_embryonic(f->state);
 	return NULL;
 }
 
@@ -75,7 +100,8 @@ check_buckets(const struct sl_flow_table *t, struct tally *y)
 				return bad;
 		}
 	}
-	if (y->used != t->active || y->embryonic != t->embryonic || y->xlat != t->xlat_used)
+	if (y->used != t->active || y->embryonic != t->embryonic || y->xlat != t->xlat_used ||
+	    y->pairs != t->pairs)
 		return "the counts of the head are not those of the buckets";
 	for (uint32_t at = 0; at < t->bucket_cnt; at++) {
 		uint32_t cnt = over_cnt(bucket_at(t, at));

@@ -121,10 +121,9 @@ static inline uint16_t
 timeout_of(unsigned state)
 {
 	static const uint16_t after[8] = {
-		[SL_FLOW_EMBRYONIC] = SL_FLOW_T_SYN,
-		[SL_FLOW_ESTABLISHED] = SL_FLOW_T_EST,
-		[SL_FLOW_CLOSING] = SL_FLOW_T_CLOSING,
-		[SL_FLOW_UDP] = SL_FLOW_T_UDP,
+		[SL_FLOW_EMBRYONIC] = SL_FLOW_T_SYN,   [SL_FLOW_ESTABLISHED] = SL_FLOW_T_EST,
+		[SL_FLOW_CLOSING] = SL_FLOW_T_CLOSING, [SL_FLOW_UDP] = SL_FLOW_T_UDP,
+		[SL_FLOW_UDP_NEW] = SL_FLOW_T_UDP,
 	};
 
 	return after[state];
@@ -163,11 +162,45 @@ state_of(const struct sl_flow *f)
 	return f->state & SL_FLOW_STATE_MASK;
 }
 
+/* Not proved by a second packet yet: shares the cap, goes first. */
+static inline bool
+is_embryonic(uint8_t state)
+{
+	unsigned s = state & SL_FLOW_STATE_MASK;
+	return s == SL_FLOW_EMBRYONIC || s == SL_FLOW_UDP_NEW;
+}
+
+/* Whether xlat names a translation record. */
+static inline bool
+has_record(uint8_t state)
+{
+	return (state & (SL_FLOW_REPLY | SL_FLOW_PAIR)) == SL_FLOW_REPLY;
+}
+
+/* The state byte of a pair's other half. */
+static inline uint8_t
+mirror(uint8_t state)
+{
+	const uint8_t swapped = SL_FLOW_REPLY | SL_FLOW_NAT | SL_FLOW_FIN_A | SL_FLOW_FIN_B;
+	uint8_t up = state & (SL_FLOW_REPLY | SL_FLOW_FIN_A);
+	uint8_t down = state & (SL_FLOW_NAT | SL_FLOW_FIN_B);
+
+	static_assert(SL_FLOW_NAT == SL_FLOW_REPLY << 1, "");
+	static_assert(SL_FLOW_FIN_B == SL_FLOW_FIN_A << 1, "");
+	return (uint8_t)((state & (uint8_t)~swapped) | up << 1 | down >> 1);
+}
+
+static inline uint64_t
+hash_of_entry(const struct sl_flow_table *t, const struct sl_flow *f)
+{
+	struct sl_tuple k = sl_flow_tuple(f);
+	return sl_hash_tuple_keyed(key_of(t), &k);
+}
+
 static inline uint32_t
 primary_of_entry(const struct sl_flow_table *t, const struct sl_flow *f)
 {
-	struct sl_tuple k = sl_flow_tuple(f);
-	return primary_of(t, sl_hash_tuple_keyed(key_of(t), &k));
+	return primary_of(t, hash_of_entry(t, f));
 }
 
 /* ---- places ---- */
@@ -240,9 +273,21 @@ place_set(const struct sl_flow_table *t, struct place p, uint32_t primary, uint1
 		over_add(t, primary, 1);
 }
 
+static inline struct place
+place_of_entry(const struct sl_flow_table *t, uint32_t idx)
+{
+	return place_of(t, hash_of_entry(t, entry_at(t, idx)), idx);
+}
+
+static inline int
+left_at(const struct sl_flow_table *t, struct place p, uint32_t now_q)
+{
+	return (int16_t)(bucket_at(t, p.bucket)->expire[p.way] - now_q);
+}
+
 /* ---- flow_place.c ---- */
 
-/* sl_flow_drop takes away the entry at p, whose primary bucket is given. */
+/* sl_flow_drop takes away the entry at p, whose primary bucket is given, and its partner. */
 void sl_flow_drop(struct sl_flow_table *t, struct place p, uint32_t primary);
 
 #endif

@@ -10,11 +10,13 @@
  * bucket and tag it was found by and its check is right (lb/flow_scan.h).  After a kill the same test, over
  * everything, decides what is taken over (lb/flow_adopt.c): nothing in a region is trusted.
  *
- * What protects what:  head            sum
- *                      tuple           the keyed hash (tag and bucket)
- *                      slot, incarnation   check, of the entry
- *                      translation record  check, of the record
- *                      pair            the two halves name each other
+ * What protects what:  head                      sum
+ *                      tuple                     the keyed hash (tag, bucket, and check of the entry)
+ *                      slot, incarnation, role   check, of the entry
+ *                      translation record        check, of the record
+ *                      pair                      the two halves name each other
+ * State, FIN flags, expiry and the xlat of a nat forward half are not protected: a wrong one shortens or stretches a
+ * flow's life within the timeout of its state, or has its other half told once more.
  */
 #ifndef SLUICE_FLOWS_H
 #define SLUICE_FLOWS_H
@@ -67,6 +69,8 @@ enum {
 	SL_FLOW_FIN_B = 1 << 6, /* FIN seen in the other half's */
 	SL_FLOW_PAIR =
 		1 << 7, /* fullnat: both halves are in this table and xlat is the other's entry */
+	SL_FLOW_ROLE_MASK =
+		SL_FLOW_REPLY | SL_FLOW_NAT | SL_FLOW_PAIR, /* never changes in a flow's life */
 };
 
 struct sl_flow {
@@ -96,14 +100,16 @@ sl_flow_tuple(const struct sl_flow *f)
 	};
 }
 
-/* sl_flow_check16 of an entry: a flipped bit in slot or incarnation must not lead to another endpoint. */
+/* sl_flow_check16 of an entry: a flipped bit in slot, incarnation or role must not lead to another endpoint, or there
+ * by another way.  hash: the keyed one of its tuple, of which neither tag nor bucket use these bits. */
 static inline uint16_t
-sl_flow_check16(uint32_t slot, uint32_t incarnation)
+sl_flow_check16(uint64_t hash, uint32_t slot, uint32_t incarnation, uint8_t state)
 {
-	uint64_t v = ((uint64_t)slot << 16 | incarnation) + 0x9e3779b97f4a7c15ull;
+	uint64_t v = (uint64_t)slot << 24 | incarnation << 8 | (state & SL_FLOW_ROLE_MASK);
 
+	v += 0x9e3779b97f4a7c15ull;
 	v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9ull;
-	return (uint16_t)(v >> 40);
+	return (uint16_t)(v >> 40 ^ hash >> 16);
 }
 
 /* Translation record of a nat reply half: what its source becomes. */
@@ -166,7 +172,8 @@ struct sl_flow_table {
 	uint32_t xlat_fresh;
 	uint32_t sweep_at;
 	uint32_t clock_q; /* the worker's time, in quarter seconds, when it last swept */
-	uint32_t zero[7];
+	uint32_t pairs;   /* of active: halves of pairs */
+	uint32_t zero[6];
 	/* then the buckets */
 };
 static_assert(sizeof(struct sl_flow_table) == 192, "three lines");

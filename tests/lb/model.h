@@ -42,12 +42,20 @@ model_timeout(uint8_t state)
 	return SL_FLOW_T_UDP;
 }
 
+/* Opened and not proved yet: under the cap. */
+static inline bool
+model_embryonic(uint8_t state)
+{
+	return (state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC ||
+	       (state & SL_FLOW_STATE_MASK) == SL_FLOW_UDP_NEW;
+}
+
 static inline void
 model_add(struct model *m, uint32_t key, struct model_flow f)
 {
 	m->flow[key] = f;
 	m->used++;
-	m->embryonic += (f.state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
+	m->embryonic += model_embryonic(f.state);
 	m->replies += !!(f.state & SL_FLOW_REPLY);
 }
 
@@ -57,7 +65,7 @@ model_del(struct model *m, uint32_t key)
 	struct model_flow *f = &m->flow[key];
 
 	m->used--;
-	m->embryonic -= (f->state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
+	m->embryonic -= model_embryonic(f->state);
 	m->replies -= !!(f->state & SL_FLOW_REPLY);
 	f->used = false;
 }

@@ -178,10 +178,9 @@ find_returns_none_after_expiry(void)
 		uint8_t state;
 		uint32_t lasts;
 	} rows[] = {
-		{SL_FLOW_EMBRYONIC, 30 * 4},
-		{SL_FLOW_ESTABLISHED, 3600 * 4},
-		{SL_FLOW_CLOSING, 7 * 4},
-		{SL_FLOW_UDP, 30 * 4},
+		{SL_FLOW_EMBRYONIC, 30 * 4}, {SL_FLOW_ESTABLISHED, 3600 * 4},
+		{SL_FLOW_CLOSING, 7 * 4},    {SL_FLOW_UDP, 30 * 4},
+		{SL_FLOW_UDP_NEW, 30 * 4},
 	};
 	static const uint32_t starts[] = {0, 65535 - 10, 65536 * 3 - 1, UINT32_MAX - 50};
 
@@ -249,10 +248,12 @@ sweep_removes_what_expired_and_nothing_else(void)
 enum { S = SL_TCP_SYN, A = SL_TCP_ACK, F = SL_TCP_FIN, R = SL_TCP_RST };
 
 static void
-tcp_state_follows_the_packets(void)
+state_follows_the_packets(void)
 {
 	enum { EMB = SL_FLOW_EMBRYONIC, EST = SL_FLOW_ESTABLISHED, CLO = SL_FLOW_CLOSING };
-	const uint8_t nat = SL_FLOW_NAT, a = SL_FLOW_FIN_A, b = SL_FLOW_FIN_B;
+	enum { NEW = SL_FLOW_UDP_NEW, UDP = SL_FLOW_UDP };
+	const uint8_t nat = SL_FLOW_NAT, reply = SL_FLOW_REPLY, a = SL_FLOW_FIN_A,
+		      b = SL_FLOW_FIN_B;
 	const struct {
 		uint8_t was, flags;
 		bool other;
@@ -281,11 +282,20 @@ tcp_state_follows_the_packets(void)
 		{CLO | nat | a | b, S, false, EMB | nat, "ports used again, nat"},
 		{CLO | nat | a | b, S, true, EMB | nat, "ports used again, told"},
 		{CLO | nat | a | b, S | A, true, CLO | nat | a | b, "late SYN+ACK opens nothing"},
+		{NEW, 0, false, UDP, "dsr: a second datagram"},
+		{NEW, 0, true, NEW, "dsr hears of no answer"},
+		{NEW | nat, 0, false, NEW | nat, "not answered yet"},
+		{NEW | nat, 0, true, UDP | nat, "answered"},
+		{NEW | reply, 0, false, NEW | reply, "answers alone prove no client"},
+		{NEW | reply, 0, true, UDP | reply, "the client goes on"},
+		{UDP | nat, 0, false, UDP | nat, "goes on"},
 	};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
-		struct sl_flow_table *t = table(1024, 0);
+		struct sl_flow_table *t = table(1024, 1);
 		uint32_t idx = put(t, 5, rows[i].was, NOW);
+		CU_ASSERT(rows[i].is == rows[i].was ||
+			  sl_flow_moves(sl_flow_get(t, idx), rows[i].flags) || rows[i].other);
 		bool changed = see(t, 5, idx, rows[i].flags, rows[i].other, NOW + 4);
 		uint8_t is = sl_flow_get(t, idx)->state;
 		if (is != rows[i].is)
@@ -517,6 +527,307 @@ check_sees_damage(void)
 	}
 }
 
+/* A flood of datagrams from ever new ports. */
+static void
+one_datagram_each_never_fills_the_table(void)
+{
+	struct sl_flow_table *t = table(4096, 0);
+	struct sl_flow_usage u;
+
+	for (uint32_t n = 0; n < 3000; n++) {
+		uint32_t idx = put(t, n, SL_FLOW_UDP_NEW, NOW);
+		CU_ASSERT_NOT_EQUAL_FATAL(idx, SL_FLOW_NONE);
+		CU_ASSERT_TRUE(see(t, n, idx, 0, false, NOW));
+	}
+	for (uint32_t n = 3000; n < 23000; n++)
+		put(t, n, SL_FLOW_UDP_NEW, NOW + 1);
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.embryonic, 1024);
+	for (uint32_t n = 0; n < 3000; n++)
+		CU_ASSERT_NOT_EQUAL(look(t, n, NOW + 1), SL_FLOW_NONE);
+	check(t);
+	table_free(t);
+}
+
+/* ---- pairs: flow n has the tuples 2n and 2n + 1 ---- */
+
+static uint32_t
+put_pair_ev(struct sl_flow_table *t, uint32_t n, uint8_t state, uint32_t now_q,
+	    struct sl_flow_evicted ev[2], unsigned *reason)
+{
+	struct sl_tuple k = tuple(2 * n), r = tuple(2 * n + 1);
+
+	return sl_flow_insert_pair(t, &k, sl_flow_hash(t, &k), &r, sl_flow_hash(t, &r), n & 0xffff,
+				   (uint16_t)(n >> 16), state, now_q, ev, reason);
+}
+
+static uint32_t
+put_pair(struct sl_flow_table *t, uint32_t n, uint8_t state, uint32_t now_q)
+{
+	struct sl_flow_evicted ev[2];
+	unsigned reason;
+
+	return put_pair_ev(t, n, state, now_q, ev, &reason);
+}
+
+/* Both halves are there, or none: which. */
+static bool
+pair_is_there(const struct sl_flow_table *t, uint32_t n, uint32_t now_q)
+{
+	uint32_t a = look(t, 2 * n, now_q), b = look(t, 2 * n + 1, now_q);
+
+	CU_ASSERT_EQUAL(a == SL_FLOW_NONE, b == SL_FLOW_NONE);
+	return a != SL_FLOW_NONE && b != SL_FLOW_NONE;
+}
+
+static void
+a_pair_is_two_entries_that_name_each_other(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_flow_usage u;
+
+	for (uint32_t n = 0; n < 300; n++)
+		CU_ASSERT_NOT_EQUAL_FATAL(put_pair(t, n, SL_FLOW_ESTABLISHED, NOW), SL_FLOW_NONE);
+	for (uint32_t n = 0; n < 300; n++) {
+		uint32_t a = look(t, 2 * n, NOW), b = look(t, 2 * n + 1, NOW);
+		CU_ASSERT_FATAL(a != SL_FLOW_NONE && b != SL_FLOW_NONE);
+		const struct sl_flow *f = sl_flow_get(t, a), *r = sl_flow_get(t, b);
+		CU_ASSERT_EQUAL(sl_flow_partner(f), b);
+		CU_ASSERT_EQUAL(sl_flow_partner(r), a);
+		CU_ASSERT_EQUAL(f->state, SL_FLOW_ESTABLISHED | SL_FLOW_NAT | SL_FLOW_PAIR);
+		CU_ASSERT_EQUAL(r->state, SL_FLOW_ESTABLISHED | SL_FLOW_REPLY | SL_FLOW_PAIR);
+		CU_ASSERT_EQUAL(number_of(f), n);
+		CU_ASSERT_EQUAL(number_of(r), n);
+		CU_ASSERT_PTR_NULL(sl_flow_xlat(t, f));
+		CU_ASSERT_PTR_NULL(sl_flow_xlat(t, r));
+	}
+	check(t);
+	for (uint32_t n = 0; n < 300; n++) {
+		struct sl_tuple k = tuple(2 * n + n % 2);
+		sl_flow_remove(t, sl_flow_hash(t, &k), look(t, 2 * n + n % 2, NOW));
+		CU_ASSERT_FALSE(pair_is_there(t, n, NOW));
+	}
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.active, 0);
+	check(t);
+	table_free(t);
+}
+
+static void
+the_halves_of_a_pair_change_state_together(void)
+{
+	enum { EMB = SL_FLOW_EMBRYONIC, EST = SL_FLOW_ESTABLISHED, CLO = SL_FLOW_CLOSING };
+	enum { NEW = SL_FLOW_UDP_NEW, UDP = SL_FLOW_UDP };
+	const uint8_t a = SL_FLOW_FIN_A, b = SL_FLOW_FIN_B;
+	const struct {
+		uint8_t state; /* to start with */
+		struct {
+			bool reply; /* from the endpoint */
+			uint8_t flags, is;
+		} step[4]; /* is: of the forward half; 0 ends */
+		const char *reason;
+	} rows[] = {
+		{EMB, {{true, S | A, EMB}, {false, S, EMB}, {false, A, EST}}, "handshake"},
+		{EMB, {{true, S | A, EMB}, {true, A, EST}}, "the client's ACK was lost"},
+		{EMB, {{true, R | A, CLO}, {false, S, EMB}}, "refused, and tried again"},
+		{EST,
+		 {{false, F | A, EST | a}, {true, A, EST | a}, {true, F | A, CLO | a | b}},
+		 "the client closes"},
+		{EST,
+		 {{true, F | A, EST | b}, {false, F | A, CLO | a | b}, {false, A, CLO | a | b}},
+		 "the endpoint closes"},
+		{EST, {{true, R, CLO}}, "reset"},
+		{NEW, {{false, 0, NEW}, {true, 0, UDP}, {false, 0, UDP}}, "datagram, answered"},
+		{NEW, {{false, 0, NEW}, {false, 0, NEW}}, "not answered"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_flow_table *t = table(1024, 0);
+		uint32_t fwd = put_pair(t, 5, rows[i].state, NOW);
+		uint32_t rep = sl_flow_partner(sl_flow_get(t, fwd));
+		uint32_t now_q = NOW;
+		for (unsigned s = 0; s < 4 && rows[i].step[s].is; s++) {
+			bool reply = rows[i].step[s].reply;
+			uint8_t was = sl_flow_get(t, fwd)->state, is = rows[i].step[s].is;
+			now_q += 4;
+			bool changed = see(t, 10 + reply, reply ? rep : fwd, rows[i].step[s].flags,
+					   false, now_q);
+			uint8_t fins = (uint8_t)((is & a ? b : 0) | (is & b ? a : 0));
+			CU_ASSERT_EQUAL(sl_flow_get(t, fwd)->state,
+					is | SL_FLOW_NAT | SL_FLOW_PAIR);
+			CU_ASSERT_EQUAL(sl_flow_get(t, rep)->state, (is & SL_FLOW_STATE_MASK) |
+									    fins | SL_FLOW_REPLY |
+									    SL_FLOW_PAIR);
+			CU_ASSERT_EQUAL(changed, was != sl_flow_get(t, fwd)->state);
+			check(t);
+		}
+		now_q += model_timeout(sl_flow_get(t, fwd)->state);
+		CU_ASSERT_TRUE(pair_is_there(t, 5, now_q - 1));
+		CU_ASSERT_FALSE(pair_is_there(t, 5, now_q));
+		table_free(t);
+	}
+}
+
+/* As the worker does: look-ups refresh one half alone, and the sweep goes round every two seconds. */
+static void
+a_half_lives_as_long_as_its_partner(void)
+{
+	for (unsigned talks = 0; talks < 2; talks++) {
+		struct sl_flow_table *t = table(1024, 0);
+		struct gone g = {0};
+		struct sl_tuple k = tuple(10 + talks);
+		const struct sl_tuple *at = &k;
+		uint64_t hash;
+		uint32_t idx, now_q = NOW;
+
+		put_pair(t, 5, SL_FLOW_UDP, NOW);
+		for (; now_q < NOW + 5 * SL_FLOW_T_UDP; now_q += 8) {
+			sl_flow_find_burst(t, &at, &hash, &idx, 1, now_q);
+			CU_ASSERT_TRUE(pair_is_there(t, 5, now_q));
+			sl_flow_sweep(t, UINT32_MAX, now_q, note_gone, &g);
+		}
+		CU_ASSERT_EQUAL(g.cnt, 0);
+		/* Silence of both: one flow goes, named by its forward half. */
+		CU_ASSERT_EQUAL(sl_flow_sweep(t, UINT32_MAX, now_q + SL_FLOW_T_UDP, note_gone, &g),
+				1);
+		CU_ASSERT_EQUAL(g.cnt, 1);
+		check(t);
+		/* The sweep comes late, and the half that was silent is past its time already. */
+		put_pair(t, 5, SL_FLOW_UDP, NOW);
+		sl_flow_find_burst(t, &at, &hash, &idx, 1, NOW + 100);
+		CU_ASSERT_EQUAL(sl_flow_sweep(t, UINT32_MAX, NOW + 130, note_gone, &g), 0);
+		CU_ASSERT_TRUE(pair_is_there(t, 5, NOW + 219));
+		CU_ASSERT_EQUAL(sl_flow_sweep(t, UINT32_MAX, NOW + 220, note_gone, &g), 1);
+		table_free(t);
+	}
+}
+
+static void
+a_pair_does_not_come_back_beside_a_new_flow_of_its_tuple(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_tuple r = tuple(11);
+	const struct sl_tuple *at = &r;
+	uint64_t hash;
+	uint32_t idx;
+	struct gone g = {0};
+
+	put_pair(t, 5, SL_FLOW_UDP, NOW);
+	sl_flow_find_burst(t, &at, &hash, &idx, 1, NOW + 100);
+	/* The forward half has expired, and no sweep came: the client opens a new flow. */
+	uint32_t now_q = NOW + SL_FLOW_T_UDP;
+	CU_ASSERT_EQUAL(look(t, 10, now_q), SL_FLOW_NONE);
+	uint32_t fresh = put(t, 10, SL_FLOW_UDP_NEW, now_q);
+	CU_ASSERT_EQUAL(sl_flow_sweep(t, UINT32_MAX, now_q, note_gone, &g), 1);
+	CU_ASSERT_EQUAL(look(t, 10, now_q), fresh);
+	CU_ASSERT_EQUAL(look(t, 11, now_q), SL_FLOW_NONE);
+	check(t);
+	table_free(t);
+}
+
+static void
+embryonic_pairs_stay_below_the_cap(void)
+{
+	struct sl_flow_table *t = table(4096, 0);
+	struct sl_flow_evicted ev[2];
+	struct sl_flow_usage u;
+	unsigned in = 0, gone = 0, reason = 0;
+
+	for (uint32_t n = 0; n < 600; n++)
+		put_pair(t, n, SL_FLOW_ESTABLISHED, NOW);
+	for (uint32_t n = 600; n < 4600; n++) {
+		uint32_t idx = put_pair_ev(t, n, n % 2 ? SL_FLOW_EMBRYONIC : SL_FLOW_UDP_NEW,
+					   NOW + n / 100, ev, &reason);
+		in += idx != SL_FLOW_NONE;
+		for (unsigned i = 0; i < 2; i++) {
+			if (!ev[i].any)
+				continue;
+			gone++;
+			CU_ASSERT_TRUE(ev[i].flow.state & SL_FLOW_NAT);
+			CU_ASSERT(number_of(&ev[i].flow) >= 600 && number_of(&ev[i].flow) < n);
+			CU_ASSERT_FALSE(pair_is_there(t, number_of(&ev[i].flow), NOW + n / 100));
+		}
+		CU_ASSERT_EQUAL(pair_is_there(t, n, NOW + n / 100), idx != SL_FLOW_NONE);
+		CU_ASSERT(idx != SL_FLOW_NONE || reason == SL_DROP_EMBRYONIC);
+	}
+	sl_flow_usage(t, &u);
+	CU_ASSERT(u.embryonic <= 1024 && u.embryonic > 1000);
+	CU_ASSERT_EQUAL(u.embryonic, 2 * (in - gone));
+	CU_ASSERT(gone > 1000);
+	for (uint32_t n = 0; n < 600; n++)
+		CU_ASSERT_TRUE(pair_is_there(t, n, NOW));
+	check(t);
+	table_free(t);
+}
+
+static void
+a_full_table_gives_up_the_idlest_pair_whole(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_flow_evicted ev[2];
+	unsigned reason = 0, gone = 0, refused = 0;
+	uint32_t later = NOW + 10 * SL_FLOW_IDLE_MIN;
+
+	/* Of every third only the reply half was seen of late, of every third both, of the rest neither. */
+	for (uint32_t n = 0; n < 512; n++) {
+		CU_ASSERT_NOT_EQUAL_FATAL(put_pair(t, n, SL_FLOW_ESTABLISHED, NOW), SL_FLOW_NONE);
+		for (unsigned half = n % 3 == 0 ? 1 : 0; half < 2 && n % 3 < 2; half++) {
+			struct sl_tuple k = tuple(2 * n + half);
+			const struct sl_tuple *at = &k;
+			uint64_t hash;
+			uint32_t idx;
+			sl_flow_find_burst(t, &at, &hash, &idx, 1, later);
+		}
+	}
+	for (uint32_t n = 512; n < 600; n++) {
+		uint32_t idx = put_pair_ev(t, n, SL_FLOW_ESTABLISHED, later, ev, &reason);
+		refused += idx == SL_FLOW_NONE;
+		CU_ASSERT_EQUAL(pair_is_there(t, n, later), idx != SL_FLOW_NONE);
+		for (unsigned i = 0; i < 2; i++) {
+			gone += ev[i].any;
+			if (!ev[i].any)
+				continue;
+			CU_ASSERT_EQUAL(number_of(&ev[i].flow) % 3, 2);
+			CU_ASSERT_TRUE(ev[i].flow.state & SL_FLOW_NAT);
+			CU_ASSERT_FALSE(pair_is_there(t, number_of(&ev[i].flow), later));
+		}
+		check(t);
+	}
+	CU_ASSERT(gone > 60);
+	CU_ASSERT(refused < 28);
+	for (uint32_t n = 0; n < 512; n++)
+		if (n % 3 < 2)
+			CU_ASSERT_TRUE(pair_is_there(t, n, later));
+	table_free(t);
+}
+
+/* In a table of two buckets' worth of places left, the second half looks for its own by the same two buckets. */
+static void
+the_second_half_never_takes_the_place_of_the_first(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_flow_evicted ev[2];
+	unsigned reason, in = 0;
+
+	for (uint32_t n = 0; n < 1023; n++)
+		put(t, 100000 + n, SL_FLOW_ESTABLISHED, NOW);
+	for (uint32_t n = 0; n < 300; n++) {
+		struct sl_flow_usage before, after;
+		sl_flow_usage(t, &before);
+		uint32_t idx = put_pair_ev(t, n, SL_FLOW_EMBRYONIC, NOW, ev, &reason);
+		sl_flow_usage(t, &after);
+		CU_ASSERT_EQUAL(pair_is_there(t, n, NOW), idx != SL_FLOW_NONE);
+		in += idx != SL_FLOW_NONE;
+		if (idx == SL_FLOW_NONE && !ev[0].any && !ev[1].any)
+			CU_ASSERT_EQUAL(before.active, after.active);
+		check(t);
+	}
+	/* One place is left, and nothing else may go. */
+	CU_ASSERT_EQUAL(in, 0);
+	CU_ASSERT_EQUAL(reason, SL_DROP_FLOW_FULL);
+	table_free(t);
+}
+
 /* ---- against the model ---- */
 
 struct trial {
@@ -550,9 +861,14 @@ static void
 trial_insert(struct trial *x, uint32_t key, const struct sl_tuple *k, uint64_t hash)
 {
 	static const uint8_t states[] = {
-		SL_FLOW_EMBRYONIC,           SL_FLOW_EMBRYONIC | SL_FLOW_NAT,
-		SL_FLOW_ESTABLISHED,         SL_FLOW_UDP,
-		SL_FLOW_UDP | SL_FLOW_REPLY, SL_FLOW_EMBRYONIC | SL_FLOW_REPLY,
+		SL_FLOW_EMBRYONIC,
+		SL_FLOW_EMBRYONIC | SL_FLOW_NAT,
+		SL_FLOW_ESTABLISHED,
+		SL_FLOW_UDP,
+		SL_FLOW_UDP | SL_FLOW_REPLY,
+		SL_FLOW_EMBRYONIC | SL_FLOW_REPLY,
+		SL_FLOW_UDP_NEW,
+		SL_FLOW_UDP_NEW | SL_FLOW_NAT,
 	};
 	uint8_t state = states[draw() % SL_ARRAY_CNT(states)];
 	struct sl_flow_evicted ev;
@@ -568,7 +884,7 @@ trial_insert(struct trial *x, uint32_t key, const struct sl_tuple *k, uint64_t h
 				      x->now_q, &ev, &reason);
 	if (ev.any) {
 		struct model_flow *gone = &x->m.flow[number_of(&ev.flow)];
-		bool embryonic = (gone->state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC;
+		bool embryonic = model_embryonic(gone->state);
 		expect(x, gone->used && gone->state == ev.flow.state, "evicted a stranger");
 		bool idle = (gone->state & SL_FLOW_STATE_MASK) == SL_FLOW_ESTABLISHED &&
 			    gone->until_q - x->now_q <= SL_FLOW_T_EST - SL_FLOW_IDLE_MIN;
@@ -607,10 +923,9 @@ trial_seen(struct trial *x, uint32_t key, uint64_t hash, uint32_t idx)
 
 	bool changed = sl_flow_seen(x->t, hash, idx, flags[draw() % SL_ARRAY_CNT(flags)],
 				    draw() & 1, x->now_q);
-	/* Transitions have a table of their own (tcp_state_follows_the_packets). */
+	/* Transitions have a table of their own (state_follows_the_packets). */
 	expect(x, changed == (f->state != was), "change not told");
-	x->m.embryonic += ((f->state & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC);
-	x->m.embryonic -= ((was & SL_FLOW_STATE_MASK) == SL_FLOW_EMBRYONIC);
+	x->m.embryonic += (uint32_t)model_embryonic(f->state) - model_embryonic(was);
 	mf->state = f->state;
 	mf->until_q = x->now_q + model_timeout(f->state);
 }
@@ -734,13 +1049,20 @@ SL_SUITE("flow", SL_TEST(a_full_table_gives_up_the_idlest_established_flow),
 	 SL_TEST(a_flow_costs_at_most_64_bytes), SL_TEST(sizes_out_of_range_are_refused),
 	 SL_TEST(find_returns_what_was_inserted), SL_TEST(every_part_of_the_tuple_counts),
 	 SL_TEST(find_returns_none_after_expiry),
-	 SL_TEST(sweep_removes_what_expired_and_nothing_else),
-	 SL_TEST(tcp_state_follows_the_packets), SL_TEST(a_reply_half_owns_a_record),
-	 SL_TEST(embryonic_flows_are_capped_at_a_quarter),
+	 SL_TEST(sweep_removes_what_expired_and_nothing_else), SL_TEST(state_follows_the_packets),
+	 SL_TEST(a_reply_half_owns_a_record), SL_TEST(embryonic_flows_are_capped_at_a_quarter),
 	 SL_TEST(a_full_table_refuses_and_keeps_what_it_has),
 	 SL_TEST(a_full_table_gives_up_an_embryonic_flow_first),
 	 SL_TEST(a_burst_answers_as_single_look_ups_do), SL_TEST(the_table_holds_no_pointers),
 	 SL_TEST(a_bucket_that_many_tuples_lead_to_loses_none), SL_TEST(check_sees_damage),
+	 SL_TEST(one_datagram_each_never_fills_the_table),
+	 SL_TEST(a_pair_is_two_entries_that_name_each_other),
+	 SL_TEST(the_halves_of_a_pair_change_state_together),
+	 SL_TEST(a_half_lives_as_long_as_its_partner),
+	 SL_TEST(a_pair_does_not_come_back_beside_a_new_flow_of_its_tuple),
+	 SL_TEST(embryonic_pairs_stay_below_the_cap),
+	 SL_TEST(a_full_table_gives_up_the_idlest_pair_whole),
+	 SL_TEST(the_second_half_never_takes_the_place_of_the_first),
 	 SL_TEST(a_small_crowded_table_agrees_with_the_model),
 	 SL_TEST(the_table_agrees_with_the_model_over_wraps_of_the_clock),
 	 SL_TEST(a_million_flows_agree_with_the_model))
