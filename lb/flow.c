@@ -19,27 +19,24 @@
 size_t
 sl_flow_bytes(uint32_t capacity, uint32_t xlat_capacity)
 {
-	if (capacity < MIN_CAPACITY || capacity > MAX_CAPACITY || xlat_capacity > capacity)
-		return 0;
-	return sizeof(struct sl_flow_table) +
-	       bucket_cnt_for(capacity) * sizeof(struct sl_flow_bucket) +
-	       capacity * sizeof(struct sl_flow) + xlat_capacity * sizeof(struct sl_xlat);
+	return layout_of(capacity, xlat_capacity).bytes;
 }
 
 struct sl_flow_table *
 sl_flow_init(void *mem, uint32_t capacity, uint32_t xlat_capacity, const struct sl_hash_key *key)
 {
+	struct layout l = layout_of(capacity, xlat_capacity);
 	struct sl_flow_table *t = mem;
 
-	if (!sl_flow_bytes(capacity, xlat_capacity) || (uintptr_t)mem % SL_CACHE_LINE)
+	if (!l.bytes || (uintptr_t)mem % SL_CACHE_LINE)
 		return NULL;
 	t->version = SL_FLOWS_VERSION;
 	t->capacity = capacity;
 	t->xlat_capacity = xlat_capacity;
-	t->bucket_cnt = bucket_cnt_for(capacity);
+	t->bucket_cnt = l.bucket_cnt;
 	t->embryonic_max = capacity / 4;
-	t->entry_off = sizeof(*t) + t->bucket_cnt * sizeof(struct sl_flow_bucket);
-	t->xlat_off = t->entry_off + capacity * sizeof(struct sl_flow);
+	t->entry_off = l.entry_off;
+	t->xlat_off = l.xlat_off;
 	memcpy(t->key, key->b, sizeof(t->key));
 	t->magic = SL_FLOWS_MAGIC;
 	return t;

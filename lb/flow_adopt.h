@@ -10,8 +10,9 @@
 
 #include "lb/flow.h"
 
-/* sl_flows_layout: fills region sizes (table_off, table_bytes, bytes) for worker_cnt tables; 0, or -EINVAL outside the
- * ranges.  sl_flows_seal sets the sum. */
+/* sl_flows_layout: fills in the sizes of a region with worker_cnt tables, and its magic and version; 0, or -EINVAL outside
+ * the ranges.  Region and boot ids and the RSS key are the caller's; sl_flows_seal then sets the sum.  With
+ * sl_flows_head_check in the library that mgmt may link (flow_head.c). */
 int sl_flows_layout(struct sl_flows_head *h, unsigned worker_cnt, uint32_t capacity,
 		    uint32_t xlat_capacity);
 void sl_flows_seal(struct sl_flows_head *h);
@@ -32,14 +33,17 @@ struct sl_flow_adopted {
 };
 
 /* sl_flow_adopt mends one table of a checked region in place.  NULL, or a sentence: its head does not agree with the
- * region's; then it has been made an empty table with a key of its own from `key`.
+ * region's, or there is no memory for a bit an entry; then it has been made an empty table with a key of its own from
+ * `key`.  *ret is set, not added to.  The xlat of nat forward halves stays as it was: it counts another clock's seconds,
+ * and who takes the table over resets it (sl_flow_each).
  * now_q: the new worker's time, on the clock the table was written by.  A table last swept more than an hour ago is
  * emptied: all counts as expired. */
 const char *sl_flow_adopt(const struct sl_flows_head *h, unsigned worker, uint32_t now_q,
 			  const struct sl_hash_key *key, struct sl_flow_adopted *ret);
 
 /* sl_flow_deal copies every live flow of an adopted table into to[owner(tuple)] with its remaining time and state; both
- * halves of a pair go together, to the owner of the forward half, which is the reply's too (else it is lost). */
+ * halves of a pair go together, to the owner of the forward half, which is the reply's too (else it is lost).  Nobody is evicted for it.  owner answers
+ * an index of to[].  *ret is set, for this table. */
 void sl_flow_deal(const struct sl_flow_table *from, struct sl_flow_table *const *to,
 		  unsigned (*owner)(void *ctx, const struct sl_tuple *t), void *ctx, uint32_t now_q,
 		  struct sl_flow_adopted *ret);

@@ -382,3 +382,48 @@ sl_flow_insert_pair(struct sl_flow_table *t, const struct sl_tuple *forward, uin
 	pair_join(t, a, b);
 	return a;
 }
+
+/* ---- copies ---- */
+
+static uint32_t
+copy_half(struct sl_flow_table *t, const struct sl_flow *f, int left, uint32_t now_q)
+{
+	struct wish w = wish_of(t, hash_of_entry(t, f), f->state, NONE);
+	bool at_max = is_embryonic(f->state) && t->embryonic >= t->embryonic_max;
+	struct sl_tuple k = sl_flow_tuple(f);
+
+	if (at_max || t->active == t->capacity ||
+	    sl_flow_find(t, w.hash, &k, now_q) != SL_FLOW_NONE)
+		return SL_FLOW_NONE;
+	struct place p = place_without_victim(t, &w, now_q);
+	if (p.bucket == NONE)
+		return SL_FLOW_NONE;
+	return entry_put(t, &w, p, &k, f->slot, f->incarnation, (uint16_t)(now_q + (uint32_t)left));
+}
+
+bool
+sl_flow_copy(struct sl_flow_table *t, const struct sl_flow *f, int left, const struct sl_xlat *x,
+	     const struct sl_flow *g, int partner_left, uint32_t now_q)
+{
+	if (has_record(f->state) && t->xlat_used == t->xlat_capacity)
+		return false;
+	uint32_t a = copy_half(t, f, left, now_q);
+	if (a == SL_FLOW_NONE)
+		return false;
+	if (f->state & SL_FLOW_PAIR) {
+		uint32_t b = copy_half(t, g, partner_left, now_q);
+		if (b == SL_FLOW_NONE) {
+			pair_undo(t, a);
+			return false;
+		}
+		pair_join(t, a, b);
+	} else if (has_record(f->state)) {
+		struct sl_xlat *r = xlat_at(t, entry_at(t, a)->xlat);
+		*r = *x;
+		r->flow = a;
+		sl_flow_xlat_seal(r);
+	} else {
+		entry_at(t, a)->xlat = f->xlat;
+	}
+	return true;
+}

@@ -3,6 +3,9 @@
  *   flow.c        making, look-up, state, time
  *   flow_place.c  insert, remove: which place, and who has to go for it
  *   flow_check.c  the walk over everything
+ *   flow_head.c   the head of a region (flow_adopt.h)
+ *   flow_adopt.c  another's table, judged and taken over
+ *   flow_scan.c   reading beside the writer
  */
 #ifndef SL_LB_FLOW_PRIV_H
 #define SL_LB_FLOW_PRIV_H
@@ -140,10 +143,38 @@ same_tuple(const struct sl_flow *f, const struct sl_tuple *k)
 	       f->proto == k->proto;
 }
 
-static inline uint32_t
-bucket_cnt_for(uint32_t capacity)
+/* ---- where things lie ---- */
+
+struct layout {
+	uint32_t bucket_cnt;
+	uint64_t entry_off, xlat_off;
+	uint64_t bytes; /* 0: the ranges are not kept */
+};
+
+static inline struct layout
+layout_of(uint32_t capacity, uint32_t xlat_capacity)
 {
-	return (capacity + 5) / 6;
+	struct layout l = {0};
+
+	if (capacity < MIN_CAPACITY || capacity > MAX_CAPACITY || xlat_capacity > capacity)
+		return l;
+	l.bucket_cnt = (capacity + 5) / 6;
+	l.entry_off = sizeof(struct sl_flow_table) + l.bucket_cnt * sizeof(struct sl_flow_bucket);
+	l.xlat_off = l.entry_off + capacity * sizeof(struct sl_flow);
+	l.bytes = l.xlat_off + xlat_capacity * sizeof(struct sl_xlat);
+	return l;
+}
+
+/* Whether a table's head is of this version and says what its region says. */
+static inline bool
+head_agrees(const struct sl_flow_table *t, uint32_t capacity, uint32_t xlat_capacity)
+{
+	struct layout l = layout_of(capacity, xlat_capacity);
+
+	return t->magic == SL_FLOWS_MAGIC && t->version == SL_FLOWS_VERSION &&
+	       t->capacity == capacity && t->xlat_capacity == xlat_capacity &&
+	       t->bucket_cnt == l.bucket_cnt && t->entry_off == l.entry_off &&
+	       t->xlat_off == l.xlat_off;
 }
 
 /* An entry starts on a multiple of 16, so it lies on one line or two. */
@@ -188,6 +219,47 @@ mirror(uint8_t state)
 	static_assert(SL_FLOW_NAT == SL_FLOW_REPLY << 1, "");
 	static_assert(SL_FLOW_FIN_B == SL_FLOW_FIN_A << 1, "");
 	return (uint8_t)((state & (uint8_t)~swapped) | up << 1 | down >> 1);
+}
+
+/* What an entry found in memory may say, apart from whom it belongs to. */
+static inline bool
+is_plausible(const struct sl_flow *f)
+{
+	unsigned s = state_of(f);
+	bool fin = f->state & (SL_FLOW_FIN_A | SL_FLOW_FIN_B);
+	bool forward = f->state & SL_FLOW_NAT, reply = f->state & SL_FLOW_REPLY;
+
+	if ((forward && reply) || ((f->state & SL_FLOW_PAIR) && !forward && !reply))
+		return false;
+	if (f->proto == SL_IPPROTO_TCP)
+		return s >= SL_FLOW_EMBRYONIC && s <= SL_FLOW_CLOSING;
+	return f->proto == SL_IPPROTO_UDP && (s == SL_FLOW_UDP || s == SL_FLOW_UDP_NEW) && !fin;
+}
+
+/* Whether the tuple of f leads to this bucket and tag, and its check is right. */
+static inline bool
+leads_to(const struct sl_flow_table *t, const struct sl_flow *f, uint32_t at, uint16_t tag,
+	 uint64_t hash)
+{
+	uint32_t primary = primary_of(t, hash);
+
+	return tag == tag_of(hash) && (at == primary || at == other_of(t, primary, tag)) &&
+	       f->check == sl_flow_check16(hash, f->slot, f->incarnation, f->state);
+}
+
+/* Whether f, entry idx, and g, the entry it names, are the two halves of one flow.  State and FIN flags may differ for a
+ * moment. */
+static inline bool
+are_partners(const struct sl_flow *f, uint32_t idx, const struct sl_flow *g)
+{
+	return ((f->state ^ mirror(g->state)) & SL_FLOW_ROLE_MASK) == 0 && g->xlat == idx &&
+	       g->slot == f->slot && g->incarnation == f->incarnation && g->proto == f->proto;
+}
+
+static inline bool
+is_record_of(const struct sl_xlat *x, uint32_t idx)
+{
+	return x->flow == idx && x->check == sl_xlat_check32(x);
 }
 
 static inline uint64_t
@@ -289,5 +361,11 @@ left_at(const struct sl_flow_table *t, struct place p, uint32_t now_q)
 
 /* sl_flow_drop takes away the entry at p, whose primary bucket is given, and its partner. */
 void sl_flow_drop(struct sl_flow_table *t, struct place p, uint32_t primary);
+
+/* sl_flow_copy puts f, of another table, here, with its state and what is left of its time; for a reply half of nat
+ * with record x, for a pair with partner g.  Nobody goes for it: false where there is no room, or its tuple is there. */
+bool sl_flow_copy(struct sl_flow_table *t, const struct sl_flow *f, int left,
+		  const struct sl_xlat *x, const struct sl_flow *g, int partner_left,
+		  uint32_t now_q);
 
 #endif

@@ -10,7 +10,8 @@
 #include "sluice/flows.h"
 
 struct sl_flow_scan {
-	const struct sl_flows_head *head;
+	const void *region;
+	struct sl_flows_head head; /* copy, judged */
 	unsigned worker;
 	uint32_t bucket;
 	unsigned way;
@@ -32,10 +33,12 @@ struct sl_flow_record {
 	sl_be16 other_port;
 };
 
-/* sl_flow_scan_init: NULL, or a static sentence (not a region of this version, sizes that leave `bytes`). */
+/* sl_flow_scan_init: NULL, or a static sentence (not a region of this version, sizes that leave `bytes`).  The region
+ * stays mapped, as long as `bytes` says, while the scan is used.  *s is aligned to a line (aligned_alloc). */
 const char *sl_flow_scan_init(struct sl_flow_scan *s, const void *region, size_t bytes);
 
-/* sl_flow_scan_next fills up to max records from at most `buckets` buckets; *ret_end: the region is through. */
+/* sl_flow_scan_next fills up to max records from at most `buckets` buckets; *ret_end: the region is through.  Expired
+ * flows do not show.  A flow that the worker moves to its other bucket meanwhile can show twice, or not at all. */
 unsigned sl_flow_scan_next(struct sl_flow_scan *s, struct sl_flow_record *ret, unsigned max,
 			   unsigned buckets, bool *ret_end);
 
