@@ -68,7 +68,8 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 			return false;
 		}
 	}
-	if (sl_likely(p->flags & (SL_PKT_TCP | SL_PKT_UDP))) {
+	unsigned kind = p->flags & (SL_PKT_TCP | SL_PKT_UDP | SL_PKT_FRAG);
+	if (sl_likely(kind != 0 && kind < SL_PKT_FRAG)) {
 		/* not even whose it is can be told: the RSS key may change before the first view */
 		if (sl_unlikely(!view)) {
 			sl_l4_drop(w, p, SL_DROP_NO_TABLE);
@@ -100,6 +101,8 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	if (!(p->flags & SL_PKT_BCAST) && !mac_is_ours(w, p))
 		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
+	else if (kind)
+		sl_l4_drop(w, p, SL_DROP_FRAGMENT);
 	else
 		sl_local_echo(w, view, p);
 	return false;

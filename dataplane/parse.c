@@ -123,6 +123,78 @@ transport(struct sl_pkt *p, uint32_t off, uint32_t len, uint8_t proto, uint8_t i
 	return SL_DROP_PROTOCOL;
 }
 
+/* ---- fragments ---- */
+
+/* What a fragment says of its place in the datagram. */
+struct piece {
+	uint32_t off;    /* of this piece in the datagram's fragmentable part */
+	uint32_t before; /* bytes that the datagram's length counts besides that part */
+	uint32_t id;
+	bool more;
+};
+
+/* Of UDP the first fragment has the header; its length is that of the whole datagram, so more than is here. */
+static enum sl_drop
+first_udp(struct sl_pkt *p, const uint8_t *h, uint32_t len)
+{
+	if (len < UDP_LEN || sl_from_be16(sl_load16(h + 4)) <= len)
+		return SL_DROP_L4_HEADER;
+	p->flags |= SL_PKT_UDP;
+	set_ports(p, sl_load32(h), SL_IPPROTO_UDP);
+	return SL_DROP_NONE;
+}
+
+static enum sl_drop
+first_piece(struct sl_pkt *p, uint32_t len, uint8_t proto)
+{
+	const uint8_t *h = p->data + p->l4_off;
+
+	if (proto == SL_IPPROTO_TCP)
+		return tcp(p, h, len);
+	if (proto == SL_IPPROTO_UDP)
+		return first_udp(p, h, len);
+	return SL_DROP_PROTOCOL;
+}
+
+/* A first TCP fragment has the whole header, and so 24 bytes: what claims to begin inside them is there to replace
+ * them behind a filter's back (RFC 1858, 3128).  In IPv6 the header that follows may be one of options. */
+static enum sl_drop
+later_piece(struct sl_pkt *p, const struct piece *f, uint8_t proto)
+{
+	p->flags |= SL_PKT_FRAG_LATER;
+	set_ports(p, 0, proto);
+	if (proto == SL_IPPROTO_TCP) {
+		p->flags |= SL_PKT_TCP;
+		return f->off < TCP_LEN ? SL_DROP_FRAGMENT : SL_DROP_NONE;
+	}
+	if (proto == SL_IPPROTO_UDP) {
+		p->flags |= SL_PKT_UDP;
+		return SL_DROP_NONE;
+	}
+	return proto == EXT_DST_OPTIONS && (p->flags & SL_PKT_V6) ? SL_DROP_NONE : SL_DROP_PROTOCOL;
+}
+
+/* The fragmentable part's bytes begin at data + part; of the first fragment, its transport header at data + off.
+ * A driver's word on the L4 checksum of a fragment means nothing. */
+static enum sl_drop
+fragment(struct sl_pkt *p, uint32_t part, uint32_t off, const struct piece *f, uint8_t proto,
+	 uint8_t icmp_proto)
+{
+	uint32_t len = p->len - part;
+
+	p->l4_off = (uint8_t)off;
+	p->l4_len = p->len - off;
+	p->frag_off = (uint16_t)f->off;
+	p->frag_more = f->more;
+	p->frag_id = f->id;
+	p->flags |= SL_PKT_FRAG;
+	if (len == 0 || (f->more && len % 8 != 0) || f->before + f->off + len > UINT16_MAX)
+		return SL_DROP_FRAGMENT;
+	if (proto == icmp_proto)
+		return SL_DROP_FRAGMENT;
+	return f->off == 0 ? first_piece(p, p->l4_len, proto) : later_piece(p, f, proto);
+}
+
 /* ---- IPv4 ---- */
 
 /* RFC 1071: the sum over a header with its checksum in place is all ones. */
@@ -171,6 +243,19 @@ options_ok(const uint8_t *opt, uint32_t n)
 	return true;
 }
 
+static SL_COLD enum sl_drop
+fragment4(struct sl_pkt *p, uint32_t header)
+{
+	const uint8_t *ip = p->data + ETH_LEN;
+	uint16_t bits = sl_from_be16(sl_load16(ip + 6));
+	const struct piece f = {.off = (bits & 0x1fffu) * 8,
+				.before = header,
+				.id = sl_load16(ip + 4),
+				.more = bits & 0x2000};
+
+	return fragment(p, ETH_LEN + header, ETH_LEN + header, &f, ip[9], SL_IPPROTO_ICMP);
+}
+
 /* The frame has ETH_LEN + IP4_LEN bytes at least; header in [20,60]. */
 static inline __attribute__((always_inline)) enum sl_drop
 ipv4(struct sl_pkt *p, uint32_t header)
@@ -189,10 +274,10 @@ ipv4(struct sl_pkt *p, uint32_t header)
 		return SL_DROP_IP_OPTIONS;
 	if (sl_unlikely(v4_martian(src, dst)))
 		return SL_DROP_MARTIAN;
-	if (sl_unlikely(sl_load16(ip + 6) & FRAGMENT_BITS))
-		return SL_DROP_FRAGMENT;
 	set_v4(&p->tuple.src, src);
 	set_v4(&p->tuple.dst, dst);
+	if (sl_unlikely(sl_load16(ip + 6) & FRAGMENT_BITS))
+		return fragment4(p, header);
 	return transport(p, ETH_LEN + header, total - header, ip[9], SL_IPPROTO_ICMP);
 }
 
@@ -266,10 +351,8 @@ ext_header(struct ext_seen *seen, uint8_t type, const uint8_t *h, uint32_t left,
 	case EXT_ROUTING: /* type 0: RFC 5095; segments left: dst is not where it ends */
 		return seen->routing++ == 0 && h[2] != 0 && h[3] == 0 ? SL_DROP_NONE
 								      : SL_DROP_EXT_HEADER;
-	default: /* fragment: RFC 6946 */
-		if (seen->fragment++ != 0)
-			return SL_DROP_EXT_HEADER;
-		return sl_load16(h + 2) & BE16(0xfff9) ? SL_DROP_FRAGMENT : SL_DROP_NONE;
+	default: /* fragment */
+		return seen->fragment++ == 0 ? SL_DROP_NONE : SL_DROP_EXT_HEADER;
 	}
 }
 
@@ -280,22 +363,54 @@ is_ext(uint8_t type)
 	       type == EXT_DST_OPTIONS;
 }
 
-/* Walks from *off; afterwards *proto is that of the transport header at *off. */
-static enum sl_drop __attribute__((noinline))
-ext_walk(const struct sl_pkt *p, uint8_t *proto, uint32_t *off)
+/* What a walk found.  part: where the fragmentable part begins, 0: no fragment, or one that is the whole datagram
+ * (RFC 6946). */
+struct ext_found {
+	uint32_t off, part;
+	struct piece piece;
+	uint8_t proto;
+};
+
+/* Walks from r->off; afterwards r->proto is that of the transport header at r->off.  Behind the fragment header of a
+ * later fragment there is payload; a first one must hold all headers (RFC 7112). */
+static enum sl_drop
+ext_walk(const struct sl_pkt *p, struct ext_found *r)
 {
 	struct ext_seen seen = {0};
+	bool later = false;
 
-	while (is_ext(*proto)) {
-		const uint8_t *h = p->data + *off;
+	while (is_ext(r->proto) && !later) {
+		const uint8_t *h = p->data + r->off;
 		uint32_t size;
-		enum sl_drop why = ext_header(&seen, *proto, h, p->len - *off, &size);
+		enum sl_drop why = ext_header(&seen, r->proto, h, p->len - r->off, &size);
 		if (why != SL_DROP_NONE)
 			return why;
-		*proto = h[0];
-		*off += size;
+		r->off += size;
+		if (r->proto == EXT_FRAGMENT && (sl_load16(h + 2) & BE16(0xfff9))) {
+			uint16_t bits = sl_from_be16(sl_load16(h + 2));
+			r->part = r->off;
+			r->piece = (struct piece){.off = bits & 0xfff8u,
+						  .before = r->off - 8 - ETH_LEN - IP6_LEN,
+						  .id = sl_load32(h + 4),
+						  .more = bits & 1};
+			later = r->piece.off != 0;
+		}
+		r->proto = h[0];
 	}
-	return *off > L4_OFF_MAX ? SL_DROP_EXT_HEADER : SL_DROP_NONE;
+	return r->off > L4_OFF_MAX ? SL_DROP_EXT_HEADER : SL_DROP_NONE;
+}
+
+/* Extension headers, then the transport header or a fragment's payload. */
+static enum sl_drop __attribute__((noinline)) ipv6_ext(struct sl_pkt *p, uint8_t proto)
+{
+	struct ext_found r = {.off = ETH_LEN + IP6_LEN, .proto = proto};
+	enum sl_drop why = ext_walk(p, &r);
+
+	if (why != SL_DROP_NONE)
+		return why;
+	if (r.part)
+		return fragment(p, r.part, r.off, &r.piece, r.proto, SL_IPPROTO_ICMP6);
+	return transport(p, r.off, p->len - r.off, r.proto, SL_IPPROTO_ICMP6);
 }
 
 /* Only a host that has no address yet may leave its source empty, and only to solicit (RFC 4861, 4.1
@@ -313,7 +428,6 @@ ipv6(struct sl_pkt *p)
 {
 	const uint8_t *ip = p->data + ETH_LEN;
 	uint32_t off = ETH_LEN + IP6_LEN;
-	uint8_t proto;
 	bool unspecified = false;
 
 	if (sl_unlikely(p->len < ETH_LEN + IP6_LEN))
@@ -330,13 +444,9 @@ ipv6(struct sl_pkt *p)
 	if (sl_unlikely(sl_load64(ip + 8) == 0 || sl_load64(ip + 24) == 0 || ip[8] == 0xff) &&
 	    v6_martian(p, &unspecified))
 		return SL_DROP_MARTIAN;
-	proto = ip[6];
-	if (sl_unlikely(is_ext(proto))) {
-		enum sl_drop why = ext_walk(p, &proto, &off);
-		if (why != SL_DROP_NONE)
-			return why;
-	}
-	enum sl_drop why = transport(p, off, p->len - off, proto, SL_IPPROTO_ICMP6);
+	enum sl_drop why = sl_unlikely(is_ext(ip[6]))
+				   ? ipv6_ext(p, ip[6])
+				   : transport(p, off, p->len - off, ip[6], SL_IPPROTO_ICMP6);
 	if (sl_unlikely(unspecified) && why == SL_DROP_NONE && !may_be_unspecified(p))
 		return SL_DROP_MARTIAN;
 	return why;

@@ -25,6 +25,10 @@ enum frame_kind {
 	FRAME_HOP_BY_HOP,
 	FRAME_ATOMIC_FRAGMENT,
 	FRAME_FOUR_EXTENSIONS,
+	FRAME_FIRST4,
+	FRAME_LATER4,
+	FRAME_FIRST6, /* with options behind the fragment header */
+	FRAME_LATER6,
 	FRAME_KINDS
 };
 
@@ -248,6 +252,36 @@ frame_extensions(struct frame *f, enum frame_kind kind)
 	}
 }
 
+/* Pieces of a datagram: UDP with 300 bytes to come, TCP in the middle; TCP behind options, the end of UDP. */
+static inline void
+frame_piece(struct frame *f, enum frame_kind kind)
+{
+	static const uint8_t id[4] = {0x12, 0x34, 0x56, 0x78};
+
+	if (kind == FRAME_FIRST4 || kind == FRAME_LATER4) {
+		bool first = kind == FRAME_FIRST4;
+		frame_ip4(f, first ? SL_IPPROTO_UDP : SL_IPPROTO_TCP, NULL, 0, first ? 24 : 4);
+		sl_store16(f->b + 18, sl_to_be16(0xabcd));
+		sl_store16(f->b + 20, sl_to_be16(0x2000 | (first ? 0 : 999)));
+		if (first)
+			sl_store16(f->b + 38, sl_to_be16(308));
+		frame_sum4(f);
+		return;
+	}
+	frame_ip6(f, 44);
+	uint8_t *h = frame_ext(f, kind == FRAME_FIRST6 ? 60 : SL_IPPROTO_UDP, 8);
+	h[1] = 0;
+	sl_store16(h + 2, sl_to_be16(kind == FRAME_FIRST6 ? 1 : 999 * 8));
+	memcpy(h + 4, id, 4);
+	if (kind == FRAME_FIRST6) {
+		h = frame_ext(f, SL_IPPROTO_TCP, 16);
+		h[2] = 1;
+		h[3] = 12;
+	}
+	frame_end6(f, kind == FRAME_FIRST6 ? SL_IPPROTO_TCP : SL_IPPROTO_UDP,
+		   kind == FRAME_FIRST6 ? 4 : 13);
+}
+
 static inline void
 frame_make(struct frame *f, enum frame_kind kind)
 {
@@ -283,6 +317,12 @@ frame_make(struct frame *f, enum frame_kind kind)
 	case FRAME_NA:
 	case FRAME_DAD:
 		frame_nd(f, kind);
+		break;
+	case FRAME_FIRST4:
+	case FRAME_LATER4:
+	case FRAME_FIRST6:
+	case FRAME_LATER6:
+		frame_piece(f, kind);
 		break;
 	default:
 		frame_extensions(f, kind);

@@ -46,6 +46,12 @@ a_good_frame_is_told_what_it_is(void)
 		{FRAME_HOP_BY_HOP, SL_PKT_V6 | SL_PKT_UDP, 62, 0, 17, 20, true},
 		{FRAME_ATOMIC_FRAGMENT, SL_PKT_V6 | SL_PKT_TCP, 62, 16, 6, 20, true},
 		{FRAME_FOUR_EXTENSIONS, SL_PKT_V6 | SL_PKT_TCP, 86, 16, 6, 23, true},
+		{FRAME_FIRST4, SL_PKT_V4 | SL_PKT_UDP | SL_PKT_FRAG, 34, 0, 17, 32, true},
+		{FRAME_LATER4, SL_PKT_V4 | SL_PKT_TCP | SL_PKT_FRAG | SL_PKT_FRAG_LATER, 34, 0, 6,
+		 24, false},
+		{FRAME_FIRST6, SL_PKT_V6 | SL_PKT_TCP | SL_PKT_FRAG, 78, 16, 6, 24, true},
+		{FRAME_LATER6, SL_PKT_V6 | SL_PKT_UDP | SL_PKT_FRAG | SL_PKT_FRAG_LATER, 62, 0, 17,
+		 21, false},
 	};
 	CU_ASSERT_EQUAL(SL_ARRAY_CNT(rows), FRAME_KINDS);
 
@@ -66,6 +72,48 @@ a_good_frame_is_told_what_it_is(void)
 		CU_ASSERT_EQUAL(p.tuple.sport, rows[i].ports ? sl_to_be16(40000) : 0);
 		CU_ASSERT_EQUAL(p.tuple.dport, rows[i].ports ? sl_to_be16(443) : 0);
 		CU_ASSERT_EQUAL(p.tuple.zero[0] | p.tuple.zero[1] | p.tuple.zero[2], 0);
+	}
+}
+
+static void
+fragments_are_told_their_place(void)
+{
+	static const struct {
+		enum frame_kind kind;
+		uint16_t off;
+		uint8_t more, id[4];
+	} rows[] = {
+		{FRAME_FIRST4, 0, 1, {0xab, 0xcd, 0, 0}},
+		{FRAME_LATER4, 7992, 1, {0xab, 0xcd, 0, 0}},
+		{FRAME_FIRST6, 0, 1, {0x12, 0x34, 0x56, 0x78}},
+		{FRAME_LATER6, 7992, 0, {0x12, 0x34, 0x56, 0x78}},
+	};
+
+	for (size_t i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct frame f;
+		struct sl_pkt p;
+		frame_make(&f, rows[i].kind);
+		CU_ASSERT_EQUAL_FATAL(parse(&f, 0, &p), SL_DROP_NONE);
+		CU_ASSERT_EQUAL(p.frag_off, rows[i].off);
+		CU_ASSERT_EQUAL(p.frag_more, rows[i].more);
+		CU_ASSERT_EQUAL(memcmp(&p.frag_id, rows[i].id, 4), 0);
+	}
+}
+
+/* RFC 7112: a chain that goes on in another fragment hides what it is. */
+static void
+a_first_ipv6_fragment_holds_all_headers(void)
+{
+	struct frame f;
+
+	frame_make(&f, FRAME_FIRST6);
+	for (unsigned part = 8; part <= 40; part += 8) {
+		sl_store16(f.b + 18, sl_to_be16(8 + part));
+		enum sl_drop why = parse(&f, 0, NULL);
+		if (part < 16)
+			CU_ASSERT_EQUAL(why, SL_DROP_EXT_HEADER)
+		else
+			CU_ASSERT_EQUAL(why, part < 16 + 20 ? SL_DROP_L4_HEADER : SL_DROP_NONE);
 	}
 }
 
@@ -204,11 +252,64 @@ static const struct row rows[] = {
 	 .edit = {AT4(22, 0, 0, 0, 0), AT2(32, 0xff, 0xff), AT4(34, 198, 51, 100, 7)}},
 	{"destination v4-mapped", FRAME_TCP6, SL_DROP_MARTIAN,
 	 .edit = {AT4(38, 0, 0, 0, 0), AT4(42, 0, 0, 0, 0), AT4(48, 0xff, 0xff, 192, 0)}},
-	{"first fragment", FRAME_UDP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0x20, 0)}},
-	{"last fragment", FRAME_UDP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0, 1)}},
-	{"middle fragment", FRAME_UDP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0x3f, 0xff)}},
-	{"first IPv6 fragment", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT, .edit = {AT2(56, 0, 1)}},
-	{"later IPv6 fragment", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT, .edit = {AT2(56, 1, 0)}},
+	{"first fragment that is no multiple of 8", FRAME_UDP4, SL_DROP_FRAGMENT,
+	 .edit = {AT2(20, 0x20, 0)}},
+	{"first fragment of 8 bytes", FRAME_UDP4, SL_DROP_NONE,
+	 .edit = {AT2(16, 0, 28), AT2(20, 0x20, 0)}},
+	{"UDP length that ends in the first fragment", FRAME_UDP4, SL_DROP_L4_HEADER,
+	 .edit = {AT2(16, 0, 28), AT2(20, 0x20, 0), AT2(38, 0, 8)}},
+	{"fragment without payload", FRAME_UDP4, SL_DROP_FRAGMENT,
+	 .edit = {AT2(16, 0, 20), AT2(20, 0x20, 2)}},
+	{"last fragment without payload", FRAME_UDP4, SL_DROP_FRAGMENT,
+	 .edit = {AT2(16, 0, 20), AT2(20, 0, 2)}},
+	{"last fragment", FRAME_UDP4, SL_DROP_NONE, .edit = {AT2(20, 0, 1)}},
+	{"middle fragment that is no multiple of 8", FRAME_UDP4, SL_DROP_FRAGMENT,
+	 .edit = {AT2(20, 0x20, 9)}},
+	{"middle fragment", FRAME_UDP4, SL_DROP_NONE, .edit = {AT2(16, 0, 28), AT2(20, 0x20, 9)}},
+	{"fragment past 65535", FRAME_UDP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0x1f, 0xff)}},
+	{"fragment to 65537 with its header", FRAME_UDP4, SL_DROP_FRAGMENT,
+	 .edit = {AT2(20, 0x1f, 0xfc)}},
+	{"fragment to 65529", FRAME_UDP4, SL_DROP_NONE, .edit = {AT2(20, 0x1f, 0xfb)}},
+	{"first TCP fragment without its header", FRAME_TCP4_OPTIONS, SL_DROP_L4_HEADER,
+	 .edit = {AT2(16, 0, 44), AT2(20, 0x20, 0)}},
+	{"first TCP fragment", FRAME_TCP4_OPTIONS, SL_DROP_NONE, .edit = {AT2(20, 0x20, 0)}},
+	{"first TCP fragment, SYN+FIN", FRAME_TCP4_OPTIONS, SL_DROP_TCP_FLAGS,
+	 .edit = {AT2(20, 0x20, 0), AT1(55, 3)}},
+	{"TCP fragment at 8", FRAME_TCP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0, 1)}},
+	{"TCP fragment at 16", FRAME_TCP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0, 2)}},
+	{"TCP fragment at 24", FRAME_TCP4, SL_DROP_NONE, .edit = {AT2(20, 0, 3)}},
+	{"first ICMP fragment", FRAME_ICMP4, SL_DROP_FRAGMENT,
+	 .edit = {AT2(16, 0, 36), AT2(20, 0x20, 0)}},
+	{"later ICMP fragment", FRAME_ICMP4, SL_DROP_FRAGMENT, .edit = {AT2(20, 0, 1)}},
+	{"later fragment of SCTP", FRAME_TCP4, SL_DROP_PROTOCOL,
+	 .edit = {AT1(23, 132), AT2(20, 0, 3)}},
+	{"options in the next header of IPv4", FRAME_TCP4, SL_DROP_PROTOCOL,
+	 .edit = {AT1(23, 60), AT2(20, 0, 3)}},
+	{"a NIC's word on a fragment's checksum", FRAME_UDP4, SL_DROP_NONE, .edit = {AT2(20, 0, 1)},
+	 .driver = SL_PKT_L4_CSUM_BAD},
+	{"source 127.0.0.1 in a fragment", FRAME_UDP4, SL_DROP_MARTIAN,
+	 .edit = {AT2(20, 0, 1), AT4(26, 127, 0, 0, 1)}},
+	{"first IPv6 fragment that is no multiple of 8", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT,
+	 .edit = {AT2(56, 0, 1)}},
+	{"first IPv6 fragment without its TCP header", FRAME_ATOMIC_FRAGMENT, SL_DROP_L4_HEADER,
+	 .edit = {AT2(56, 0, 1), AT2(18, 0, 24)}},
+	{"later IPv6 fragment", FRAME_ATOMIC_FRAGMENT, SL_DROP_NONE, .edit = {AT2(56, 1, 0)}},
+	{"later IPv6 fragment, options first", FRAME_ATOMIC_FRAGMENT, SL_DROP_NONE,
+	 .edit = {AT2(56, 1, 0), AT1(54, 60)}},
+	{"later IPv6 fragment, routing first", FRAME_ATOMIC_FRAGMENT, SL_DROP_PROTOCOL,
+	 .edit = {AT2(56, 1, 0), AT1(54, 43)}},
+	{"later IPv6 fragment of ICMPv6", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT,
+	 .edit = {AT2(56, 1, 0), AT1(54, 58)}},
+	{"IPv6 TCP fragment at 8", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT,
+	 .edit = {AT2(56, 0, 8)}},
+	{"IPv6 fragment to 65540", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT,
+	 .edit = {AT2(56, 0xff, 0xf0)}},
+	{"IPv6 fragment to 65532", FRAME_ATOMIC_FRAGMENT, SL_DROP_NONE,
+	 .edit = {AT2(56, 0xff, 0xe8)}},
+	{"IPv6 fragment without payload", FRAME_ATOMIC_FRAGMENT, SL_DROP_FRAGMENT,
+	 .edit = {AT2(56, 1, 0), AT2(18, 0, 8)}},
+	{"fragment header cut", FRAME_ATOMIC_FRAGMENT, SL_DROP_EXT_HEADER,
+	 .edit = {AT2(56, 1, 0), AT2(18, 0, 7)}},
 	{"reserved bits of a fragment header", FRAME_ATOMIC_FRAGMENT, SL_DROP_NONE,
 	 .edit = {AT1(55, 255), AT2(56, 0, 6)}},
 	{"TTL 0 is for the forwarder to refuse", FRAME_TCP4, SL_DROP_NONE, .edit = {AT1(22, 0)}},
@@ -359,10 +460,17 @@ check_accepted(const struct sl_pkt *p, unsigned len)
 	     icmp = p->flags & SL_PKT_ICMP;
 
 	CU_ASSERT_EQUAL(v4 + v6 + arp, 1);
-	CU_ASSERT_EQUAL(tcp + udp + icmp, arp ? 0 : 1);
+	bool frag = p->flags & SL_PKT_FRAG, later = p->flags & SL_PKT_FRAG_LATER;
+	/* what follows a later fragment's header in IPv6 may be options */
+	CU_ASSERT_TRUE(tcp + udp + icmp == (arp ? 0 : 1) ||
+		       (later && v6 && p->tuple.proto == 60 && tcp + udp + icmp == 0));
+	CU_ASSERT_FALSE((frag && icmp) || (later && !frag));
+	CU_ASSERT_TRUE(!frag || (p->frag_off % 8 == 0 && (p->frag_off != 0) == later));
+	CU_ASSERT_TRUE(!later || (p->tuple.sport | p->tuple.dport) == 0);
+	CU_ASSERT_TRUE(!frag || p->frag_off + p->l4_len <= 65535);
 	CU_ASSERT_TRUE(p->len <= len);
 	CU_ASSERT_EQUAL(p->l4_off + p->l4_len, p->len);
-	CU_ASSERT_TRUE(arp || p->l4_len >= (tcp ? 20u : 8u));
+	CU_ASSERT_TRUE(arp || p->l4_len >= (later ? 1u : tcp ? 20u : 8u));
 	CU_ASSERT_EQUAL(sl_addr_is_v4(&p->tuple.dst), v4 || arp);
 	CU_ASSERT_EQUAL(sl_addr_is_v4(&p->tuple.src), v4 || arp);
 	CU_ASSERT_TRUE(arp || sl_addr_dst_ok(&p->tuple.dst));
@@ -398,7 +506,8 @@ mutated_frames_are_refused_or_sound(void)
 	CU_ASSERT_TRUE(accepted > 10000);
 }
 
-SL_SUITE("parse", SL_TEST(a_good_frame_is_told_what_it_is),
+SL_SUITE("parse", SL_TEST(a_good_frame_is_told_what_it_is), SL_TEST(fragments_are_told_their_place),
+	 SL_TEST(a_first_ipv6_fragment_holds_all_headers),
 	 SL_TEST(addresses_come_out_in_the_16_byte_form),
 	 SL_TEST(what_an_earlier_turn_left_does_not_show),
 	 SL_TEST(a_bad_frame_is_refused_with_its_reason), SL_TEST(every_reason_of_parse_has_a_row),

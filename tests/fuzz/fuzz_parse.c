@@ -27,9 +27,15 @@ check(const struct sl_pkt *p, size_t size)
 	bool tcp = p->flags & SL_PKT_TCP, udp = p->flags & SL_PKT_UDP,
 	     icmp = p->flags & SL_PKT_ICMP;
 
-	must(v4 + v6 + arp == 1 && tcp + udp + icmp == !arp);
+	bool frag = p->flags & SL_PKT_FRAG, later = p->flags & SL_PKT_FRAG_LATER;
+
+	must(v4 + v6 + arp == 1);
+	must(tcp + udp + icmp == !arp || (later && v6 && p->tuple.proto == 60));
+	must(!later || (frag && p->tuple.sport == 0 && p->tuple.dport == 0));
+	must(!frag || (!icmp && p->frag_off % 8 == 0 && (p->frag_off != 0) == later &&
+		       p->frag_off + p->l4_len <= 65535 && (!p->frag_more || p->l4_len % 8 == 0)));
 	must(p->len <= size && p->l3_off == 14 && (uint32_t)p->l4_off + p->l4_len == p->len);
-	must(arp || p->l4_len >= (tcp ? 20 : 8));
+	must(arp || p->l4_len >= (later ? 1 : tcp ? 20 : 8));
 	must(sl_addr_is_v4(&p->tuple.src) == !v6 && sl_addr_is_v4(&p->tuple.dst) == !v6);
 	must(arp || sl_addr_dst_ok(&p->tuple.dst));
 	must(arp || (p->flags & SL_PKT_ND) || sl_addr_src_ok(&p->tuple.src));
