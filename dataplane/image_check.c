@@ -305,17 +305,77 @@ listener_cmp(const struct sl_img_listener *a, const struct sl_img_listener *b)
 {
 	int d = sl_addr_cmp(&a->addr, &b->addr);
 
+	if (d == 0)
+		d = (int)a->plen - (int)b->plen;
 	if (d == 0) /* wire order compares like the number when taken as bytes */
 		d = memcmp(&a->port_be, &b->port_be, sizeof(a->port_be));
+	if (d == 0)
+		d = memcmp(&a->port_last_be, &b->port_last_be, sizeof(a->port_last_be));
 	return d ? d : (int)a->proto - (int)b->proto;
 }
 
+/* A prefix of addresses that all may stand in packets: no bits behind it, of one family. */
 static void
-check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uint64_t *slots)
+check_prefix(struct check *c, const char *section, uint32_t i, const char *field,
+	     const struct sl_addr *a, uint32_t plen)
+{
+	char text[SL_ADDR_STRLEN];
+
+	if (sl_likely(plen == 128) || plen > 128)
+		return;
+	if (bits_behind(a, plen))
+		bad(c, section, i, field, "%s has bits behind its length %u",
+		    sl_addr_format(a, text), plen);
+	if (sl_prefix_mixed(a, plen))
+		bad(c, section, i, field, "%s with length %u is IPv6, but holds the IPv4 addresses",
+		    sl_addr_format(a, text), plen);
+}
+
+static bool
+is_any(const struct sl_img_listener *l)
+{
+	return sl_from_be16(l->port_be) == 1 && sl_from_be16(l->port_last_be) == UINT16_MAX;
+}
+
+/* Ranges of the prefix we are in: the last port of each protocol's ranges so far, and whose it is. */
+struct ranges {
+	uint32_t end[2], idx[2]; /* by TCP, UDP */
+};
+
+static void
+check_ports(struct check *c, const struct sl_img_listener *l, uint32_t i, struct ranges *r)
+{
+	uint32_t first = sl_from_be16(l->port_be), last = sl_from_be16(l->port_last_be);
+	unsigned p = l->proto == SL_IPPROTO_UDP;
+
+	if (first == 0)
+		bad(c, "listeners", i, "port", "is 0, must be in [1, 65535]");
+	if (last < first)
+		bad(c, "listeners", i, "port_last", "is %u, less than the first port, %u", last,
+		    first);
+	if (i == 0 || l[-1].plen != l->plen || !sl_addr_eq(&l[-1].addr, &l->addr))
+		*r = (struct ranges){0};
+	if (last <= first || is_any(l)) /* equal ones are not in order */
+		return;
+	if (first <= r->end[p])
+		bad(c, "listeners", i, "port", "%u to %u overlap listeners[%u], which ends at %u",
+		    first, last, r->idx[p], r->end[p]);
+	if (last > r->end[p]) {
+		r->end[p] = last;
+		r->idx[p] = i;
+	}
+}
+
+static void
+check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uint64_t *slots,
+	       struct ranges *ranges)
 {
 	check_unicast(c, "listeners", i, "addr", &l->addr);
-	if (l->port_be == 0)
-		bad(c, "listeners", i, "port", "is 0, must be in [1, 65535]");
+	check_range(c, "listeners", i, "plen", l->plen, sl_addr_is_v4(&l->addr) ? 97 : 1, 128);
+	check_prefix(c, "listeners", i, "addr", &l->addr, l->plen);
+	check_ports(c, l, i, ranges);
+	check_zero(c, "listeners", i, "zero0", l->zero0);
+	check_zero(c, "listeners", i, "zero1", l->zero1);
 	if (l->proto != SL_IPPROTO_TCP && l->proto != SL_IPPROTO_UDP)
 		bad(c, "listeners", i, "proto", "is %u, must be %d (TCP) or %d (UDP)", l->proto,
 		    SL_IPPROTO_TCP, SL_IPPROTO_UDP);
@@ -326,7 +386,8 @@ check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uin
 	check_range(c, "listeners", i, "incarnation", l->incarnation, 1, UINT16_MAX);
 	check_name(c, "listeners", i, "name", l->name);
 	if (i > 0)
-		check_order(c, "listeners", i, listener_cmp(l - 1, l), "(addr, port, proto)");
+		check_order(c, "listeners", i, listener_cmp(l - 1, l),
+			    "(addr, plen, port, port_last, proto)");
 }
 
 static int
@@ -357,6 +418,7 @@ check_listeners(struct check *c)
 {
 	const struct sl_img_listeners *ls = (const void *)c->bytes;
 	uint64_t slots[SL_MAX_LISTENERS / 64] = {0};
+	struct ranges ranges = {0};
 
 	const struct sl_img_listener *l =
 		section_open(c, &(struct section){"listeners", ls->listener_cnt, ls->listener_off,
@@ -364,7 +426,7 @@ check_listeners(struct check *c)
 	if (!l)
 		return;
 	for (uint32_t i = 0; i < ls->listener_cnt; i++)
-		check_listener(c, &l[i], i, slots);
+		check_listener(c, &l[i], i, slots, &ranges);
 	check_listener_names(c, l, ls->listener_cnt);
 }
 
@@ -413,7 +475,7 @@ check_places(struct check *c, const char *name, const uint16_t *t, uint32_t cnt,
 static void
 check_place_counts(struct check *c, const struct sl_img_service *s, bool weighs)
 {
-	bool rr = s->policy == SL_POLICY_ROUND_ROBIN;
+	bool rr = s->policy == SL_POLICY_ROUND_ROBIN, table = sl_policy_has_table(s->policy);
 
 	if (weighs && rr && s->sched_cnt == 0)
 		bad(c, "sched", NOWHERE, "cnt",
@@ -422,24 +484,86 @@ check_place_counts(struct check *c, const struct sl_img_service *s, bool weighs)
 	if (!(weighs && rr) && s->sched_cnt != 0)
 		bad(c, "sched", NOWHERE, "cnt", "is %u, must be 0: %s", s->sched_cnt,
 		    rr ? "no endpoint has weight" : "the policy is not round robin");
-	if (weighs && !rr && !sl_maglev_size_listed(s->maglev_cnt))
+	if (weighs && table && !sl_maglev_size_listed(s->maglev_cnt))
 		bad(c, "maglev", NOWHERE, "cnt",
 		    "is %u, must be one of the listed primes in [101, %u]", s->maglev_cnt,
 		    SL_MAX_MAGLEV);
-	if ((!weighs || rr) && s->maglev_cnt != 0)
+	if (!(weighs && table) && s->maglev_cnt != 0)
 		bad(c, "maglev", NOWHERE, "cnt", "is %u, must be 0: %s", s->maglev_cnt,
-		    rr ? "the policy is round robin" : "no endpoint has weight");
+		    table ? "no endpoint has weight" : "the policy has no Maglev table");
+}
+
+/* The client's address counts under a mask for SOURCE_HASH alone. */
+static void
+check_source_bits(struct check *c, const struct sl_img_service *s)
+{
+	if (s->policy == SL_POLICY_SOURCE_HASH) {
+		check_range(c, "", NOWHERE, "source_bits4", s->source_bits4, 1, 32);
+		check_range(c, "", NOWHERE, "source_bits6", s->source_bits6, 1, 128);
+	} else {
+		check_zero(c, "", NOWHERE, "source_bits4", s->source_bits4);
+		check_zero(c, "", NOWHERE, "source_bits6", s->source_bits6);
+	}
+}
+
+static void
+check_tunnel(struct check *c, const struct sl_img_service *s)
+{
+	char text[SL_ADDR_STRLEN];
+
+	if (s->forward == SL_FORWARD_GUE && s->gue_port_be == 0)
+		bad(c, "", NOWHERE, "gue_port", "is 0, must be in [1, 65535]");
+	if (s->forward != SL_FORWARD_GUE)
+		check_zero(c, "", NOWHERE, "gue_port", sl_from_be16(s->gue_port_be));
+	if (!sl_forward_tunnels(s->forward) || s->tunnel_plen == 0) {
+		check_zero(c, "", NOWHERE, "tunnel_plen", s->tunnel_plen);
+		if (sl_load64(s->tunnel.b) | sl_load64(s->tunnel.b + 8))
+			bad(c, "", NOWHERE, "tunnel", "is %s, must be all 0: %s",
+			    sl_addr_format(&s->tunnel, text),
+			    s->tunnel_plen ? "forward is no tunnel" : "its length is 0");
+		return;
+	}
+	check_range(c, "", NOWHERE, "tunnel_plen", s->tunnel_plen,
+		    sl_addr_is_v4(&s->tunnel) ? 97 : 1, 128);
+	check_unicast(c, "", NOWHERE, "tunnel", &s->tunnel);
+	check_prefix(c, "", NOWHERE, "tunnel", &s->tunnel, s->tunnel_plen);
+	if ((s->family == 4) != sl_addr_is_v4(&s->tunnel))
+		bad(c, "", NOWHERE, "tunnel", "%s is not of the service's family, IPv%u",
+		    sl_addr_format(&s->tunnel, text), s->family);
+}
+
+static void
+check_sources(struct check *c, const struct sl_img_service *s)
+{
+	bool fullnat = s->forward == SL_FORWARD_FULLNAT;
+	char text[SL_ADDR_STRLEN];
+
+	if (!fullnat)
+		check_zero(c, "sources", NOWHERE, "cnt", s->source_cnt);
+	const struct sl_addr *a =
+		section_open(c, &(struct section){"sources", s->source_cnt, s->source_off, fullnat,
+						  SL_MAX_SOURCES, sizeof(*a)});
+	for (uint32_t i = 0; a && i < s->source_cnt; i++) {
+		check_unicast(c, "sources", i, "", &a[i]);
+		if ((s->family == 4) != sl_addr_is_v4(&a[i]))
+			bad(c, "sources", i, "", "%s is not of the service's family, IPv%u",
+			    sl_addr_format(&a[i], text), s->family);
+		if (i > 0)
+			check_order(c, "sources", i, sl_addr_cmp(&a[i - 1], &a[i]), "address");
+	}
 }
 
 static void
 check_service_fields(struct check *c, const struct sl_img_service *s)
 {
 	check_name(c, "", NOWHERE, "name", s->name);
-	check_range(c, "", NOWHERE, "policy", s->policy, SL_POLICY_MAGLEV, SL_POLICY_SOURCE_HASH);
-	check_range(c, "", NOWHERE, "forward", s->forward, SL_FORWARD_NAT, SL_FORWARD_DSR);
+	check_range(c, "", NOWHERE, "policy", s->policy, SL_POLICY_MAGLEV, SL_POLICY_LEAST_CONN);
+	check_range(c, "", NOWHERE, "forward", s->forward, SL_FORWARD_NAT, SL_FORWARD_GUE);
 	if (s->family != 4 && s->family != 6)
 		bad(c, "", NOWHERE, "family", "is %u, must be 4 or 6", s->family);
 	check_zero(c, "", NOWHERE, "zero0", s->zero0);
+	check_source_bits(c, s);
+	check_tunnel(c, s);
 	check_range(c, "", NOWHERE, "max_endpoints", s->max_endpoints, 1, SL_MAX_SERVICE_ENDPOINTS);
 }
 
@@ -451,6 +575,7 @@ check_service(struct check *c)
 	bool weighs = false, weightless = false;
 
 	check_service_fields(c, s);
+	check_sources(c, s);
 	const struct sl_img_endpoint *e =
 		section_open(c, &(struct section){"endpoints", s->endpoint_cnt, s->endpoint_off, 0,
 						  SL_MAX_SERVICE_ENDPOINTS, sizeof(*e)});

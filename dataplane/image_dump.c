@@ -11,15 +11,6 @@ static const char *const kind_names[] = {
 	[SL_OBJ_LISTENERS] = "listeners",
 	[SL_OBJ_SERVICE] = "service",
 };
-static const char *const policy_names[] = {
-	[SL_POLICY_MAGLEV] = "maglev",
-	[SL_POLICY_ROUND_ROBIN] = "round_robin",
-	[SL_POLICY_SOURCE_HASH] = "source_hash",
-};
-static const char *const forward_names[] = {
-	[SL_FORWARD_NAT] = "nat",
-	[SL_FORWARD_DSR] = "dsr",
-};
 
 static void
 dump_id(const struct sl_obj_id *id, FILE *f)
@@ -86,6 +77,20 @@ dump_network(const uint8_t *bytes, FILE *f)
 	}
 }
 
+/* "192.0.2.1:80", "192.0.2.0/24:8000-8999", "[2001:db8::]/32:any" */
+static void
+dump_vip(const struct sl_img_listener *l, FILE *f)
+{
+	char text[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
+	bool v4 = sl_addr_is_v4(&l->addr);
+
+	fprintf(f, v4 ? "%s" : "[%s]", sl_addr_format(&l->addr, text));
+	if (l->plen < 128)
+		fprintf(f, "/%u", v4 ? l->plen - 96 : l->plen);
+	fprintf(f, ":%s",
+		sl_ports_format(sl_from_be16(l->port_be), sl_from_be16(l->port_last_be), ports));
+}
+
 static void
 dump_listeners(const uint8_t *bytes, FILE *f)
 {
@@ -95,7 +100,7 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 	fprintf(f, "listeners %u\n", ls->listener_cnt);
 	for (uint32_t i = 0; i < ls->listener_cnt; i++, l++) {
 		fprintf(f, "  [%u] %s ", i, l->name);
-		dump_addr_port(&l->addr, l->port_be, f);
+		dump_vip(l, f);
 		fprintf(f, " %s mode l4 ref %u slot %u incarnation %u\n",
 			l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", l->ref, l->slot,
 			l->incarnation);
@@ -127,11 +132,25 @@ static void
 dump_service(const uint8_t *bytes, FILE *f)
 {
 	const struct sl_img_service *s = (const void *)bytes;
+	const struct sl_addr *source = (const void *)(bytes + s->source_off);
 	const struct sl_img_endpoint *e = (const void *)(bytes + s->endpoint_off);
+	char text[SL_PREFIX_STRLEN];
 
-	fprintf(f, "name %s\npolicy %s\nforward %s\nfamily %u\nmax_endpoints %u\nendpoints %u\n",
-		s->name, policy_names[s->policy], forward_names[s->forward], s->family,
-		s->max_endpoints, s->endpoint_cnt);
+	fprintf(f, "name %s\npolicy %s\nforward %s\nfamily %u\nmax_endpoints %u\n", s->name,
+		sl_policy_name(s->policy), sl_forward_name(s->forward), s->family,
+		s->max_endpoints);
+	if (s->source_bits4)
+		fprintf(f, "source_bits %u %u\n", s->source_bits4, s->source_bits6);
+	if (s->gue_port_be)
+		fprintf(f, "gue_port %u\n", sl_from_be16(s->gue_port_be));
+	if (s->tunnel_plen)
+		fprintf(f, "tunnel_source %s\n",
+			sl_prefix_format(&s->tunnel, s->tunnel_plen, text));
+	if (s->source_cnt)
+		fprintf(f, "sources %u\n", s->source_cnt);
+	for (uint32_t i = 0; i < s->source_cnt; i++)
+		fprintf(f, "  [%u] %s\n", i, sl_addr_format(&source[i], text));
+	fprintf(f, "endpoints %u\n", s->endpoint_cnt);
 	for (uint32_t i = 0; i < s->endpoint_cnt; i++, e++) {
 		fprintf(f, "  [%u] %s ", i, e->name);
 		dump_addr_port(&e->addr, e->port_be, f);

@@ -3,6 +3,7 @@
  *   refs ─▶ objects of the right kind and size ─▶ ports ─▶ fib (NETWORK)
  *        └▶ services[] (names ascend) ─▶ listeners → service, families
  *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
+ *           fullnat sources ─▶ locals         wide listeners ─▶ groups, segments
  *           endpoints ─▶ hops[slot] ◀─ fib
  *
  * Every step is linear or a look-up in something sorted.  Both hashes are open addressing with linear
@@ -21,6 +22,41 @@
 
 #define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE… */
 
+/* Listeners that are not one address and one port.
+ *
+ *   address ──mask of each length that occurs, longest first──▶ (prefix, length, protocol) ──hash──▶ group
+ *   group    its ports as segments that do not overlap (a single port is cut out of the range around it), in
+ *            order, and the listener for the ports that no segment has
+ *
+ * Of one length there is at most one group for a packet, so the first that has a listener for its port is the
+ * one.  Protocol 0 is a group without ports: it says that the prefix is one of VIPs. */
+struct segment {
+	uint16_t first, last; /* host order */
+	uint32_t listener;
+};
+
+struct group {
+	struct sl_addr addr;
+	uint8_t plen, proto;
+	uint16_t used;
+	uint32_t first, cnt; /* of segments */
+	uint32_t any; /* listener or SL_VIEW_NONE; protocol 0: one of the prefix's listeners */
+};
+
+struct length {
+	struct sl_addr mask;
+	uint32_t plen;
+};
+
+struct sl_wide {
+	struct length len4[32 + 1], len6[128]; /* longest first */
+	uint32_t len4_cnt, len6_cnt;
+	uint32_t mask; /* groups: open addressing, [mask + 1] */
+	uint32_t segment_cnt;
+	struct group *groups;
+	struct segment *segments;
+};
+
 struct build {
 	const struct sl_img_root *root;
 	const struct sl_img_ref *refs;
@@ -36,6 +72,7 @@ struct build {
 	uint32_t *listener_service;
 	uint32_t *vip_hash;
 	struct sl_local *locals;
+	struct sl_wide *wide;
 	uint16_t *address_port;
 	struct sl_fib *fib;
 	char known[512]; /* text: what addresses and routes there are; made at the first need */
@@ -63,6 +100,29 @@ bad(struct build *b, const char *path, const char *hint, const char *fmt, ...)
 	sl_diag_add(b->diag, NULL, 0, path, hint, "%s", text);
 }
 
+/* ---- memory ---- */
+
+static uint32_t
+pow2_at_least(uint32_t n)
+{
+	uint32_t p = 16;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+/* Zeroed memory, aligned to a line. */
+static void *
+line_alloc(size_t bytes)
+{
+	void *p = aligned_alloc(SL_CACHE_LINE, (bytes + SL_CACHE_LINE) & ~(size_t)63);
+
+	if (p)
+		memset(p, 0, (bytes + SL_CACHE_LINE) & ~(size_t)63);
+	return p;
+}
+
 /* ---- look-up ---- */
 
 static inline uint64_t
@@ -73,13 +133,106 @@ vip_key(const struct sl_addr *addr, sl_be16 port, uint8_t proto)
 			    sl_load64(addr->b + 8) ^ SL_HASH_P1);
 }
 
+static struct group *
+group_place(const struct sl_wide *w, const struct sl_addr *prefix, uint32_t plen, uint8_t proto)
+{
+	uint64_t at = vip_key(prefix, (sl_be16)plen, proto);
+
+	for (;; at++) {
+		struct group *g = &w->groups[at & w->mask];
+		if (!g->used ||
+		    (g->plen == plen && g->proto == proto && sl_addr_eq(&g->addr, prefix)))
+			return g;
+	}
+}
+
+static inline struct sl_addr
+masked(const struct sl_addr *a, const struct sl_addr *mask)
+{
+	struct sl_addr m;
+	uint64_t hi = sl_load64(a->b) & sl_load64(mask->b);
+	uint64_t lo = sl_load64(a->b + 8) & sl_load64(mask->b + 8);
+
+	memcpy(m.b, &hi, 8);
+	memcpy(m.b + 8, &lo, 8);
+	return m;
+}
+
+/* group_of: the group of the address at this length, or NULL. */
+static const struct group *
+group_of(const struct sl_wide *w, const struct sl_addr *addr, const struct length *len,
+	 uint8_t proto)
+{
+	struct sl_addr prefix = masked(addr, &len->mask);
+	const struct group *g = group_place(w, &prefix, len->plen, proto);
+
+	return g->used ? g : NULL;
+}
+
+static const struct length *
+lengths_of(const struct sl_wide *w, const struct sl_addr *addr, uint32_t *ret_cnt)
+{
+	bool v4 = sl_addr_is_v4(addr);
+
+	*ret_cnt = v4 ? w->len4_cnt : w->len6_cnt;
+	return v4 ? w->len4 : w->len6;
+}
+
+static uint32_t
+listener_in(const struct sl_wide *w, const struct group *g, uint16_t port)
+{
+	const struct segment *s = &w->segments[g->first];
+	uint32_t lo = 0, hi = g->cnt; /* the first segment that starts behind port */
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (s[mid].first <= port)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && port <= s[lo - 1].last ? s[lo - 1].listener : g->any;
+}
+
+SL_COLD static uint32_t
+wide_listener(const struct sl_wide *w, const struct sl_addr *addr, sl_be16 port, uint8_t proto)
+{
+	uint32_t cnt, found;
+	const struct length *len = lengths_of(w, addr, &cnt);
+
+	if (port == 0 || proto == 0)
+		return SL_VIEW_NONE;
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct group *g = group_of(w, addr, &len[i], proto);
+		if (g && (found = listener_in(w, g, sl_from_be16(port))) != SL_VIEW_NONE)
+			return found;
+	}
+	return SL_VIEW_NONE;
+}
+
+/* A listener whose prefix, shorter than an address, holds addr; or SL_VIEW_NONE. */
+static uint32_t
+prefix_listener(const struct sl_wide *w, const struct sl_addr *addr)
+{
+	uint32_t cnt;
+	const struct length *len = lengths_of(w, addr, &cnt);
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct group *g = len[i].plen < 128 ? group_of(w, addr, &len[i], 0) : NULL;
+		if (g)
+			return g->any;
+	}
+	return SL_VIEW_NONE;
+}
+
 uint32_t
 sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port, uint8_t proto)
 {
 	for (uint64_t at = vip_key(addr, port, proto);; at++) {
 		uint32_t entry = v->vip_hash[at & v->vip_mask];
 		if (entry == 0)
-			return SL_VIEW_NONE;
+			return sl_likely(!v->wide) ? SL_VIEW_NONE
+						   : wide_listener(v->wide, addr, port, proto);
 		const struct sl_img_listener *l = &v->listeners[entry - 1];
 		if (sl_likely(sl_addr_eq(&l->addr, addr) && l->port_be == port &&
 			      l->proto == proto))
@@ -92,7 +245,7 @@ local_place(const struct sl_local *locals, uint32_t mask, const struct sl_addr *
 {
 	uint64_t at = vip_key(addr, 0, 0);
 
-	while (locals[at & mask].used && !sl_addr_eq(&locals[at & mask].addr, addr))
+	while (locals[at & mask].kind && !sl_addr_eq(&locals[at & mask].addr, addr))
 		at++;
 	return (struct sl_local *)(uintptr_t)&locals[at & mask];
 }
@@ -102,7 +255,17 @@ sl_view_local(const struct sl_view *v, const struct sl_addr *addr)
 {
 	const struct sl_local *l = local_place(v->locals, v->local_mask, addr);
 
-	return l->used ? l : NULL;
+	return l->kind ? l : NULL;
+}
+
+bool
+sl_view_vip(const struct sl_view *v, const struct sl_addr *addr)
+{
+	const struct sl_local *l = sl_view_local(v, addr);
+
+	if (l)
+		return l->kind == SL_LOCAL_VIP;
+	return v->wide && prefix_listener(v->wide, addr) != SL_VIEW_NONE;
 }
 
 /* ---- pins ---- */
@@ -344,7 +507,14 @@ build_services(struct build *b)
 			.policy = s->policy,
 			.forward = s->forward,
 			.family = s->family,
+			.source_bits4 = s->source_bits4,
+			.source_bits6 = s->source_bits6,
+			.gue_port = s->gue_port_be,
+			.tunnel_plen = (uint8_t)s->tunnel_plen,
 			.incarnation = ref->incarnation,
+			.source_cnt = s->source_cnt,
+			.sources = section(s, s->source_cnt, s->source_off),
+			.tunnel = s->tunnel,
 		};
 		if (before && memcmp(before, s->name, SL_NAME_MAX) >= 0) {
 			snprintf(path, sizeof(path), "refs[%u]", FIRST_SERVICE + i);
@@ -364,8 +534,184 @@ build_own_addresses(struct build *b)
 	/* One address may be on several ports (a link-local one): the first record answers. */
 	for (uint32_t i = 0; i < b->v->address_cnt; i++) {
 		struct sl_local *l = local_place(b->locals, b->v->local_mask, &a[i].addr);
-		if (!l->used)
-			*l = (struct sl_local){a[i].addr, i, 1};
+		if (!l->kind)
+			*l = (struct sl_local){a[i].addr, i, SL_LOCAL_OWN};
+	}
+}
+
+/* ---- listeners that are not one address and port ---- */
+
+static struct length
+length_of(uint32_t plen)
+{
+	struct length l = {.plen = plen};
+
+	for (uint32_t bit = 0; bit < plen; bit++)
+		l.mask.b[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+	return l;
+}
+
+static uint32_t
+fill_lengths(const bool has[129], uint32_t least, struct length *to)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t plen = 128; plen >= least; plen--)
+		if (has[plen])
+			to[cnt++] = length_of(plen);
+	return cnt;
+}
+
+static bool
+is_single(const struct sl_img_listener *l)
+{
+	return l->port_be == l->port_last_be;
+}
+
+static bool
+is_exact(const struct sl_img_listener *l)
+{
+	return l->plen == 128 && is_single(l);
+}
+
+static bool
+is_any(const struct sl_img_listener *l)
+{
+	return sl_from_be16(l->port_be) == 1 && sl_from_be16(l->port_last_be) == UINT16_MAX;
+}
+
+static struct group *
+group_open(struct sl_wide *w, const struct sl_img_listener *l, uint8_t proto)
+{
+	struct group *g = group_place(w, &l->addr, l->plen, proto);
+
+	if (!g->used)
+		*g = (struct group){l->addr, l->plen, proto, 1, w->segment_cnt, 0, SL_VIEW_NONE};
+	return g;
+}
+
+static void
+segment_add(struct sl_wide *w, struct group *g, uint32_t first, uint32_t last, uint32_t listener)
+{
+	if (first > last)
+		return;
+	w->segments[w->segment_cnt++] = (struct segment){(uint16_t)first, (uint16_t)last, listener};
+	g->cnt++;
+}
+
+/* Listeners [from, to) are of one prefix and sorted by first port: those of one protocol become its group.  `open`
+ * is the range we are in: from `next` on its ports are nobody's yet. */
+static void
+build_group(struct build *b, uint32_t from, uint32_t to, uint8_t proto)
+{
+	const struct sl_img_listener *l = b->v->listeners;
+	uint32_t open = SL_VIEW_NONE, next = 0, last = 0;
+	struct group *g = NULL;
+
+	for (uint32_t i = from; i < to; i++) {
+		if (l[i].proto != proto || is_exact(&l[i]))
+			continue;
+		uint32_t first = sl_from_be16(l[i].port_be), end = sl_from_be16(l[i].port_last_be);
+		g = g ? g : group_open(b->wide, &l[i], proto);
+		if (is_any(&l[i])) {
+			g->any = i;
+		} else if (is_single(&l[i])) {
+			if (open != SL_VIEW_NONE && next < first) {
+				uint32_t before = SL_MIN(last, first - 1);
+				segment_add(b->wide, g, next, before, open);
+			}
+			segment_add(b->wide, g, first, first, i);
+			next = first + 1;
+			if (next > last)
+				open = SL_VIEW_NONE;
+		} else {
+			if (open != SL_VIEW_NONE)
+				segment_add(b->wide, g, next, last, open);
+			/* a single port that is a range's first one sorts before it */
+			next = open == SL_VIEW_NONE && next == first + 1 ? next : first;
+			open = i;
+			last = end;
+		}
+	}
+	if (g && open != SL_VIEW_NONE)
+		segment_add(b->wide, g, next, last, open);
+}
+
+/* Wide listeners are sorted by (addr, plen): each run is one prefix. */
+static int
+build_wide(struct build *b)
+{
+	const struct sl_img_listener *l = b->v->listeners;
+	uint32_t cnt = b->v->listener_cnt, wide = 0, to;
+	bool has4[129] = {0}, has6[129] = {0};
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		if (is_exact(&l[i]))
+			continue;
+		wide++;
+		(sl_addr_is_v4(&l[i].addr) ? has4 : has6)[l[i].plen] = true;
+	}
+	if (wide == 0)
+		return 0;
+	b->wide = line_alloc(sizeof(*b->wide));
+	if (!b->wide)
+		return -ENOMEM;
+	b->v->wide = b->wide;
+	b->wide->mask = pow2_at_least(4 * wide) - 1; /* two groups a listener at most */
+	b->wide->groups = line_alloc((b->wide->mask + 1) * sizeof(struct group));
+	b->wide->segments = line_alloc(2 * wide * sizeof(struct segment));
+	if (!b->wide->groups || !b->wide->segments)
+		return -ENOMEM;
+	b->wide->len4_cnt = fill_lengths(has4, 96, b->wide->len4);
+	b->wide->len6_cnt = fill_lengths(has6, 1, b->wide->len6);
+	for (uint32_t i = 0; i < cnt; i = to) {
+		for (to = i + 1;
+		     to < cnt && l[to].plen == l[i].plen && sl_addr_eq(&l[to].addr, &l[i].addr);)
+			to++;
+		build_group(b, i, to, SL_IPPROTO_TCP);
+		build_group(b, i, to, SL_IPPROTO_UDP);
+		if (l[i].plen < 128)
+			group_open(b->wide, &l[i], 0)->any = i;
+	}
+	return 0;
+}
+
+/* Own addresses and sources within a prefix of VIPs. */
+static void
+refuse_within(struct build *b, const struct sl_addr *addr, const char *what, const char *hint)
+{
+	char path[48], text[SL_ADDR_STRLEN], prefix[SL_PREFIX_STRLEN];
+	uint32_t i = b->wide ? prefix_listener(b->wide, addr) : SL_VIEW_NONE;
+
+	if (i == SL_VIEW_NONE)
+		return;
+	const struct sl_img_listener *l = &b->v->listeners[i];
+	snprintf(path, sizeof(path), "listeners[%u].addr", i);
+	bad(b, path, hint, "listener \"%s\": %s holds %s, %s", l->name,
+	    sl_prefix_format(&l->addr, l->plen, prefix), sl_addr_format(addr, text), what);
+}
+
+/* After the listeners, so that a source that is a VIP is seen. */
+static void
+build_sources(struct build *b, uint32_t service)
+{
+	const struct sl_service *s = &b->services[service];
+	char path[48], text[SL_ADDR_STRLEN];
+
+	for (uint32_t i = 0; i < s->source_cnt; i++) {
+		const struct sl_addr *a = &s->sources[i];
+		struct sl_local *l = local_place(b->locals, b->v->local_mask, a);
+		if (!l->kind) {
+			*l = (struct sl_local){*a, SL_VIEW_NONE, SL_LOCAL_SOURCE};
+			refuse_within(b, a, "a source of a fullnat service",
+				      "take a source outside, or a longer prefix");
+		} else if (l->kind == SL_LOCAL_VIP) {
+			snprintf(path, sizeof(path), "refs[%u].sources[%u]",
+				 FIRST_SERVICE + service, i);
+			bad(b, path, "give the service sources of its own",
+			    "service \"%s\": %s is a listener's address", s->img->name,
+			    sl_addr_format(a, text));
+		}
 	}
 }
 
@@ -375,20 +721,24 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 	uint32_t cnt = b->v->service_cnt;
 	char path[48], text[SL_ADDR_STRLEN];
 
-	struct sl_local *local = local_place(b->locals, b->v->local_mask, &l->addr);
-	if (!local->used) {
-		*local = (struct sl_local){l->addr, SL_VIEW_NONE, 1};
-	} else if (local->address != SL_VIEW_NONE) {
-		snprintf(path, sizeof(path), "listeners[%u].addr", i);
-		bad(b, path, "give the listener an address of its own",
-		    "listener \"%s\": %s is the gateway's own address on port \"%s\"", l->name,
-		    sl_addr_format(&l->addr, text), b->v->addresses[local->address].port);
+	if (l->plen == 128) {
+		struct sl_local *local = local_place(b->locals, b->v->local_mask, &l->addr);
+		if (!local->kind) {
+			*local = (struct sl_local){l->addr, SL_VIEW_NONE, SL_LOCAL_VIP};
+		} else if (local->kind == SL_LOCAL_OWN) {
+			snprintf(path, sizeof(path), "listeners[%u].addr", i);
+			bad(b, path, "give the listener an address of its own",
+			    "listener \"%s\": %s is the gateway's own address on port \"%s\"",
+			    l->name, sl_addr_format(&l->addr, text),
+			    b->v->addresses[local->address].port);
+		}
 	}
-
-	uint64_t at = vip_key(&l->addr, l->port_be, l->proto);
-	while (b->vip_hash[at & b->v->vip_mask])
-		at++;
-	b->vip_hash[at & b->v->vip_mask] = i + 1;
+	if (is_exact(l)) {
+		uint64_t at = vip_key(&l->addr, l->port_be, l->proto);
+		while (b->vip_hash[at & b->v->vip_mask])
+			at++;
+		b->vip_hash[at & b->v->vip_mask] = i + 1;
+	}
 
 	snprintf(path, sizeof(path), "listeners[%u].ref", i);
 	if (l->ref < FIRST_SERVICE || l->ref - FIRST_SERVICE >= cnt) {
@@ -397,7 +747,7 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 		return;
 	}
 	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
-	if ((s->family == 4) != sl_addr_is_v4(&l->addr))
+	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_tunnels(s->forward))
 		bad(b, path, "listener and service must be of one family",
 		    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
 		    sl_addr_format(&l->addr, text), s->img->name, s->family);
@@ -431,6 +781,39 @@ report_slot(struct build *b, uint32_t service, uint32_t endpoint, const struct s
 	report_endpoint(b, service, endpoint, NULL, why);
 }
 
+static bool
+link_local(const struct sl_addr *a)
+{
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/* The gateway's address that tunnels to the hop come from: the one of ARP and ND, unless that is good for the link
+ * alone and the endpoint is not. */
+static void
+tunnel_source(struct build *b, struct sl_hop *h)
+{
+	const struct sl_view *v = b->v;
+
+	if (!link_local(&v->addresses[h->address].addr) || link_local(&h->addr))
+		return;
+	for (uint32_t i = 0; i < v->address_cnt; i++) {
+		const struct sl_addr *a = &v->addresses[i].addr;
+		if (v->address_port[i] == h->out_port && (h->family == 4) == sl_addr_is_v4(a) &&
+		    !link_local(a)) {
+			h->address = i;
+			return;
+		}
+	}
+	char why[256];
+	snprintf(why, sizeof(why),
+		 "its tunnel has no source: port \"%s\" has no IPv%u address but link-local ones, "
+		 "and "
+		 "the service has no tunnel_source",
+		 h->out_port < b->ports->cnt ? b->ports->name[h->out_port] : "?", h->family);
+	report_endpoint(b, h->service, h->endpoint,
+			"add an address to that port, or give the service a tunnel_source", why);
+}
+
 static void
 build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 {
@@ -458,7 +841,7 @@ build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 	};
 	if (sl_view_local(b->v, &e->addr)) {
 		report_endpoint(b, service, endpoint, "an endpoint is another machine",
-				"that is an address of the gateway or of a listener");
+				"that is an address of the gateway or of a listener, or a source");
 		return;
 	}
 	if (!b->fib) /* its routes have been reported */
@@ -476,6 +859,8 @@ build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 		h->next = f->via;
 	h->out_port = f->port;
 	h->address = f->address;
+	if (sl_forward_tunnels(s->forward) && s->tunnel_plen == 0)
+		tunnel_source(b, h);
 }
 
 static void
@@ -489,27 +874,6 @@ build_hops(struct build *b)
 /* ---- the whole ---- */
 
 static uint32_t
-pow2_at_least(uint32_t n)
-{
-	uint32_t p = 16;
-
-	while (p < n)
-		p *= 2;
-	return p;
-}
-
-/* Zeroed memory, aligned to a line. */
-static void *
-line_alloc(size_t bytes)
-{
-	void *p = aligned_alloc(SL_CACHE_LINE, (bytes + SL_CACHE_LINE) & ~(size_t)63);
-
-	if (p)
-		memset(p, 0, (bytes + SL_CACHE_LINE) & ~(size_t)63);
-	return p;
-}
-
-static uint32_t
 hops_needed(const struct build *b)
 {
 	uint32_t cnt = 0;
@@ -520,6 +884,16 @@ hops_needed(const struct build *b)
 		for (uint32_t k = 0; k < s->endpoint_cnt; k++)
 			cnt = SL_MAX(cnt, e[k].slot + 1);
 	}
+	return cnt;
+}
+
+static uint32_t
+sources_needed(const struct build *b)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t i = FIRST_SERVICE; i < b->root->ref_cnt; i++)
+		cnt += ((const struct sl_img_service *)b->objs[i].bytes)->source_cnt;
 	return cnt;
 }
 
@@ -536,7 +910,8 @@ alloc_parts(struct build *b)
 	v->addresses = section(b->net, b->net->address_cnt, b->net->address_off);
 	v->hop_cnt = hops_needed(b);
 	v->vip_mask = pow2_at_least(4 * v->listener_cnt) - 1;
-	v->local_mask = pow2_at_least(2 * (v->listener_cnt + v->address_cnt)) - 1;
+	v->local_mask =
+		pow2_at_least(2 * (v->listener_cnt + v->address_cnt + sources_needed(b))) - 1;
 
 	v->services = b->services = line_alloc(v->service_cnt * sizeof(*b->services));
 	v->listener_service = b->listener_service = line_alloc(v->listener_cnt * sizeof(uint32_t));
@@ -564,8 +939,16 @@ build_all(struct build *b)
 	b->v->fib = b->fib;
 	build_services(b);
 	build_own_addresses(b);
+	err = build_wide(b);
+	if (err)
+		return err;
 	for (uint32_t i = 0; i < b->v->listener_cnt; i++)
 		build_listener(b, &b->v->listeners[i], i);
+	for (uint32_t i = 0; i < b->v->address_cnt; i++)
+		refuse_within(b, &b->v->addresses[i].addr, "the gateway's own address",
+			      "give the listener prefixes that leave it out");
+	for (uint32_t i = 0; i < b->v->service_cnt; i++)
+		build_sources(b, i);
 	build_hops(b);
 	return 0;
 }
@@ -606,6 +989,11 @@ sl_view_destroy(struct sl_view *v)
 	free((void *)(uintptr_t)v->services);
 	free((void *)(uintptr_t)v->listener_service);
 	free((void *)(uintptr_t)v->vip_hash);
+	if (v->wide) {
+		free(v->wide->groups);
+		free(v->wide->segments);
+		free((void *)(uintptr_t)v->wide);
+	}
 	free((void *)(uintptr_t)v->locals);
 	free((void *)(uintptr_t)v->address_port);
 	free(v->hops);

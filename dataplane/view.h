@@ -29,7 +29,8 @@ struct sl_hop {
 	uint8_t family;       /* 4 or 6 */
 	uint32_t service;     /* index into services */
 	uint32_t endpoint;    /* index into the service's endpoints */
-	uint32_t address;     /* NETWORK address used as source of ARP/ND there */
+	uint32_t address; /* NETWORK address of that port and family: source of ARP/ND there, and of
+				* tunnels without a prefix */
 	_Atomic uint32_t
 		neigh; /* hint: entry of the neighbour table, relaxed; SL_NEIGH_NONE unknown.
 				 * Checked at use against (out_port, next). */
@@ -37,10 +38,15 @@ struct sl_hop {
 static_assert(sizeof(struct sl_hop) == 64, "one line");
 
 /* An address the gateway answers for. */
+enum sl_local_kind {
+	SL_LOCAL_OWN = 1,    /* of NETWORK; may be a fullnat source, too */
+	SL_LOCAL_SOURCE = 2, /* of a fullnat service, and not of NETWORK */
+	SL_LOCAL_VIP = 3,    /* a listener's single address */
+};
 struct sl_local {
 	struct sl_addr addr;
-	uint32_t address; /* index into NETWORK's addresses, or SL_VIEW_NONE: a VIP */
-	uint32_t used;    /* 1: taken place of the hash table */
+	uint32_t address; /* OWN: index into NETWORK's addresses; else SL_VIEW_NONE */
+	uint32_t kind;    /* enum sl_local_kind; 0: free place of the hash table */
 };
 
 struct sl_view {
@@ -57,6 +63,8 @@ struct sl_view {
 	uint32_t listener_cnt;
 	uint32_t service_cnt;
 	uint32_t hop_cnt;
+	const struct sl_wide
+		*wide; /* prefixes, ranges and any-port (view.c); NULL: no listener is one */
 	/* read seldom */
 	const struct sl_local *locals; /* open addressing, [local_mask + 1] */
 	uint32_t local_mask;

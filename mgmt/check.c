@@ -17,9 +17,10 @@ struct check {
 	const struct sl_conf *c;
 	struct sl_diag *diag;
 	struct sl_conf_links links;
-	struct sl_addr *own;  /* [own_cnt] addresses of the gateway, sorted */
-	struct sl_addr *vips; /* [vip_cnt] listeners' addresses, sorted */
-	uint32_t own_cnt, vip_cnt;
+	struct sl_addr *own;     /* [own_cnt] addresses of the gateway, sorted */
+	struct sl_addr *vips;    /* [vip_cnt] listeners' single addresses, sorted */
+	struct sl_addr *sources; /* [source_cnt] of all fullnat services, sorted */
+	uint32_t own_cnt, vip_cnt, source_cnt;
 	bool service_lost; /* a service has no readable name: a dead reference may be its echo */
 	bool bad;
 	bool oom;
@@ -180,7 +181,9 @@ endpoints_family(const struct sl_conf_service *s)
 
 	for (uint32_t i = 0; i < s->endpoint_cnt && !family; i++)
 		family = family_of(&s->endpoints[i].addr);
-	return family;
+	for (uint32_t i = 0; i < s->source_cnt && !family; i++)
+		family = family_of(&s->sources[i]);
+	return family ? family : family_of(&s->tunnel);
 }
 
 int
@@ -302,6 +305,9 @@ check_via(struct check *k, uint32_t i, bool lost)
 	else if (among(&r->via, k->own, k->own_cnt))
 		tell(k, r->line, "give the router's address", "%s is the gateway's own address",
 		     text_of(&r->via));
+	else if (among(&r->via, k->sources, k->source_cnt))
+		tell(k, r->line, "give the router's address",
+		     "%s is a source of a fullnat service: the gateway's own", text_of(&r->via));
 	else if (!lost && !on_link(k, &r->via))
 		tell(k, r->line, "add an address of that network to network.addresses",
 		     "%s is not on-link by any address of the gateway", text_of(&r->via));
@@ -390,6 +396,9 @@ check_endpoint_addr(struct check *k, const struct sl_conf_service *s, uint32_t i
 	if (among(&e->addr, k->own, k->own_cnt))
 		tell(k, e->line, "an endpoint is another machine",
 		     "%s is the gateway's own address", text_of(&e->addr));
+	else if (among(&e->addr, k->sources, k->source_cnt))
+		tell(k, e->line, "an endpoint is another machine",
+		     "%s is a source of a fullnat service: the gateway's own", text_of(&e->addr));
 	else if (among(&e->addr, k->vips, k->vip_cnt))
 		tell(k, e->line, "packets would come back to the gateway",
 		     "%s is a listener's address", text_of(&e->addr));
@@ -412,6 +421,83 @@ check_reach(struct check *k, const struct sl_conf_service *s, uint32_t i, bool l
 		at(k, "services[%u].endpoints[%u].address", i, j);
 		tell(k, e->line, "add an address of its network to network.addresses, or use nat",
 		     "%s is not on-link, as dsr needs", text_of(&e->addr));
+	}
+}
+
+/* ---- what goes with forward and policy ---- */
+
+static void
+out_of_place(struct check *k, uint32_t i, const char *key, bool given, const char *with)
+{
+	const struct sl_conf_service *s = &k->c->services[i];
+
+	if (!given)
+		return;
+	at(k, "services[%u].%s", i, key);
+	tell(k, s->line, "remove it, or change what it goes with",
+	     "goes with %s only; this service has forward \"%s\", policy \"%s\"", with,
+	     sl_forward_name(s->forward), sl_policy_name(s->policy));
+}
+
+static void
+check_keys(struct check *k, uint32_t i)
+{
+	const struct sl_conf_service *s = &k->c->services[i];
+
+	if (s->policy && s->policy != SL_POLICY_SOURCE_HASH) {
+		out_of_place(k, i, "source_bits4", s->source_bits4, "policy \"source_hash\"");
+		out_of_place(k, i, "source_bits6", s->source_bits6, "policy \"source_hash\"");
+	}
+	if (!s->forward)
+		return;
+	if (s->forward != SL_FORWARD_FULLNAT)
+		out_of_place(k, i, "sources", s->source_cnt, "forward \"fullnat\"");
+	if (!sl_forward_tunnels(s->forward))
+		out_of_place(k, i, "tunnel_source", !unset(&s->tunnel),
+			     "forward \"ipip\" or \"gue\"");
+	if (s->forward != SL_FORWARD_GUE)
+		out_of_place(k, i, "gue_port", s->gue_port, "forward \"gue\"");
+}
+
+static void
+source_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_service *s = &k->c->services[owner];
+
+	if (unset(&s->sources[later]))
+		return;
+	at(k, "services[%u].sources[%u]", owner, later);
+	tell(k, s->line, "remove one of the two", "%s is sources[%u] already",
+	     text_of(&s->sources[later]), first);
+}
+
+static void
+check_sources(struct check *k, uint32_t i)
+{
+	const struct sl_conf_service *s = &k->c->services[i];
+	uint8_t family = k->links.family[i];
+
+	if (!unset(&s->tunnel) && family_of(&s->tunnel) != family) {
+		at(k, "services[%u].tunnel_source", i);
+		tell(k, s->line, "the outer packet is of the endpoints' family",
+		     "is IPv%u, the endpoints are IPv%u", family_of(&s->tunnel), family);
+	}
+	if (s->forward != SL_FORWARD_FULLNAT)
+		return;
+	if (s->source_cnt == 0) {
+		at(k, "services[%u].sources", i);
+		tell(k, s->line,
+		     "give addresses that endpoints send replies to: sources = ( \"...\" )",
+		     "forward \"fullnat\" needs at least one");
+		return;
+	}
+	twins(k, i, s->sources, s->source_cnt, sizeof(*s->sources), addr_order, source_twice);
+	for (uint32_t j = 0; j < s->source_cnt; j++) {
+		if (unset(&s->sources[j]) || family_of(&s->sources[j]) == family)
+			continue;
+		at(k, "services[%u].sources[%u]", i, j);
+		tell(k, s->line, "sources and endpoints of a service are of one family",
+		     "%s is not IPv%u, as the service is", text_of(&s->sources[j]), family);
 	}
 }
 
@@ -454,6 +540,8 @@ check_service(struct check *k, uint32_t i, bool lost)
 	      endpoint_place_twice);
 	for (uint32_t j = 0; j < s->endpoint_cnt; j++)
 		check_endpoint_addr(k, s, i, j);
+	check_keys(k, i);
+	check_sources(k, i);
 	check_reach(k, s, i, lost);
 	check_health(k, s, i);
 }
@@ -506,29 +594,129 @@ listener_name_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t la
 	     l[later].name, l[first].line);
 }
 
+/* Which of the three a listener is: a packet takes the first that fits (image.h). */
+enum width { SINGLE, RANGE, ANY };
+static enum width
+width_of(const struct sl_conf_listener *l)
+{
+	return l->port == l->port_last                 ? SINGLE
+	       : l->port == 1 && l->port_last == 65535 ? ANY
+						       : RANGE;
+}
+
+/* Listeners that could meet stand together: of one prefix, protocol and width, by first port. */
 static int
-listener_place_order(const void *a, const void *b)
+listener_group_order(const void *a, const void *b)
 {
 	const struct sl_conf_listener *x = a, *y = b;
 	int d = sl_addr_cmp(&x->addr, &y->addr);
 
 	if (!d)
-		d = (x->port > y->port) - (x->port < y->port);
-	return d ? d : (x->proto > y->proto) - (x->proto < y->proto);
+		d = (x->plen > y->plen) - (x->plen < y->plen);
+	if (!d)
+		d = (int)x->proto - (int)y->proto;
+	return d ? d : (int)width_of(x) - (int)width_of(y);
+}
+
+static int
+listener_place_order(const void *a, const void *b)
+{
+	const struct sl_conf_listener *x = a, *y = b;
+	int d = listener_group_order(a, b);
+
+	return d ? d : (x->port > y->port) - (x->port < y->port);
 }
 
 static void
-listener_place_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+listeners_meet(struct check *k, uint32_t i, uint32_t j)
 {
+	uint32_t first = SL_MIN(i, j), later = SL_MAX(i, j);
 	const struct sl_conf_listener *a = &k->c->listeners[first], *b = &k->c->listeners[later];
+	char prefix[SL_PREFIX_STRLEN], ports[2][SL_PORTS_STRLEN];
+	const char *proto = b->proto == SL_IPPROTO_TCP ? "tcp" : "udp";
 
-	(void)owner;
-	if (unset(&b->addr) || !b->port || !b->proto)
-		return;
+	sl_prefix_format(&b->addr, b->plen, prefix);
+	sl_ports_format(b->port, b->port_last, ports[0]);
+	sl_ports_format(a->port, a->port_last, ports[1]);
 	at(k, "listeners[%u].address", later);
-	tell(k, b->line, "a packet has one listener", "%s port %u %s is listener \"%s\" at line %d",
-	     text_of(&b->addr), b->port, b->proto == SL_IPPROTO_TCP ? "tcp" : "udp", a->name,
-	     a->line);
+	if (strcmp(ports[0], ports[1]) == 0)
+		tell(k, b->line, "a packet has one listener",
+		     "%s port %s %s is listener \"%s\" at line %d", prefix, ports[0], proto,
+		     a->name, a->line);
+	else
+		tell(k, b->line, "a packet has one listener",
+		     "%s ports %s %s overlap ports %s of listener \"%s\" at line %d", prefix,
+		     ports[0], proto, ports[1], a->name, a->line);
+}
+
+/* One pass over the sorted ones: `reach` is the listener that goes furthest up in its group. */
+static void
+check_places(struct check *k)
+{
+	const struct sl_conf_listener *l = k->c->listeners;
+	uint32_t n = k->c->listener_cnt, reach = UINT32_MAX;
+	uint32_t *idx = order_of(l, n, sizeof(*l), listener_place_order);
+
+	if (!idx) {
+		k->oom = true;
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sl_conf_listener *x = &l[idx[i]];
+		if (unset(&x->addr) || !x->port || !x->proto)
+			continue;
+		bool together = reach != UINT32_MAX && listener_group_order(&l[reach], x) == 0;
+		if (together && x->port <= l[reach].port_last)
+			listeners_meet(k, reach, idx[i]);
+		if (!together || x->port_last > l[reach].port_last)
+			reach = idx[i];
+	}
+	free(idx);
+}
+
+/* The first of sorted addresses within the prefix, or NULL. */
+static const struct sl_addr *
+first_within(const struct sl_addr *sorted, uint32_t n, const struct sl_addr *prefix, uint32_t plen)
+{
+	uint32_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (sl_addr_cmp(&sorted[mid], prefix) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < n && sl_addr_in(&sorted[lo], prefix, plen) ? &sorted[lo] : NULL;
+}
+
+static void
+check_vip(struct check *k, uint32_t i)
+{
+	const struct sl_conf_listener *l = &k->c->listeners[i];
+	const struct sl_addr *own, *source;
+	char prefix[SL_PREFIX_STRLEN];
+
+	if (unset(&l->addr))
+		return;
+	own = first_within(k->own, k->own_cnt, &l->addr, l->plen);
+	source = first_within(k->sources, k->source_cnt, &l->addr, l->plen);
+	sl_prefix_format(&l->addr, l->plen, prefix);
+	at(k, "listeners[%u].address", i);
+	if (own && l->plen == 128)
+		tell(k, l->line, "a virtual address is not one of network.addresses",
+		     "%s is the gateway's own address", prefix);
+	else if (own)
+		tell(k, l->line, "give prefixes that leave it out",
+		     "%s holds %s, the gateway's own address", prefix, text_of(own));
+	if (!source || own) /* its own address as a source, too: one mistake */
+		return;
+	const char *hint = "replies of endpoints would be taken for new packets";
+	if (l->plen == 128)
+		tell(k, l->line, hint, "%s is a source of a fullnat service", prefix);
+	else
+		tell(k, l->line, hint, "%s holds %s, a source of a fullnat service", prefix,
+		     text_of(source));
 }
 
 static void
@@ -544,7 +732,8 @@ check_reference(struct check *k, uint32_t i)
 		tell(k, l->line, "name one of services", "there is no service \"%s\"", l->service);
 		return;
 	}
-	if (!unset(&l->addr) && family_of(&l->addr) != k->links.family[s]) {
+	if (!unset(&l->addr) && family_of(&l->addr) != k->links.family[s] &&
+	    !sl_forward_tunnels(k->c->services[s].forward)) {
 		at(k, "listeners[%u].service", i);
 		tell(k, l->line, "a listener and its service are of one family",
 		     "the address is IPv%u, service \"%s\" is IPv%u", family_of(&l->addr),
@@ -552,22 +741,29 @@ check_reference(struct check *k, uint32_t i)
 	}
 }
 
-/* dsr leaves ports as they are. */
+/* dsr and the tunnels leave ports as they are. */
 static void
-check_dsr_port(struct check *k, uint32_t i, const uint16_t (*ports)[2])
+check_kept_port(struct check *k, uint32_t i, const uint16_t (*ports)[2])
 {
 	const struct sl_conf_listener *l = &k->c->listeners[i];
 	uint32_t s = k->links.listener_service[i];
 
-	if (s == UINT32_MAX || !l->port || k->c->services[s].forward != SL_FORWARD_DSR)
+	if (s == UINT32_MAX || !l->port || !sl_forward_keeps_port(k->c->services[s].forward))
 		return;
 	uint16_t lo = ports[s][0], hi = ports[s][1];
-	if (!hi || (lo == l->port && hi == l->port))
+	if (!hi || (lo == l->port && hi == l->port && l->port == l->port_last))
 		return;
+	const char *forward = sl_forward_name(k->c->services[s].forward);
+	char kept[SL_PORTS_STRLEN];
 	at(k, "listeners[%u].port", i);
-	tell(k, l->line, "give the endpoints the listener's port, or 0, or use nat",
-	     "an endpoint of \"%s\" has port %u, but dsr keeps port %u", l->service,
-	     lo != l->port ? lo : hi, l->port);
+	if (l->port == l->port_last)
+		tell(k, l->line, "give the endpoints the listener's port, or 0, or use nat",
+		     "an endpoint of \"%s\" has port %u, but %s keeps port %u", l->service,
+		     lo != l->port ? lo : hi, forward, l->port);
+	else
+		tell(k, l->line, "give the endpoints port 0, or use nat",
+		     "an endpoint of \"%s\" has port %u, but %s keeps the port, here %s",
+		     l->service, lo, forward, sl_ports_format(l->port, l->port_last, kept));
 }
 
 /* The lowest and highest port of each service's endpoints, 0 left out. */
@@ -598,16 +794,11 @@ check_listeners(struct check *k)
 	}
 	twins(k, 0, c->listeners, c->listener_cnt, sizeof(*c->listeners), listener_name_order,
 	      listener_name_twice);
-	twins(k, 0, c->listeners, c->listener_cnt, sizeof(*c->listeners), listener_place_order,
-	      listener_place_twice);
+	check_places(k);
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		check_reference(k, i);
-		check_dsr_port(k, i, (const uint16_t(*)[2])ports);
-		if (!among(&c->listeners[i].addr, k->own, k->own_cnt))
-			continue;
-		at(k, "listeners[%u].address", i);
-		tell(k, c->listeners[i].line, "a virtual address is not one of network.addresses",
-		     "%s is the gateway's own address", text_of(&c->listeners[i].addr));
+		check_kept_port(k, i, (const uint16_t(*)[2])ports);
+		check_vip(k, i);
 	}
 	free(ports);
 }
@@ -619,19 +810,28 @@ static int
 collect(struct check *k)
 {
 	const struct sl_conf *c = k->c;
+	size_t sources = 0;
 
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		sources += c->services[i].source_cnt;
 	k->own = malloc((c->address_cnt + 1u) * sizeof(*k->own));
 	k->vips = malloc((c->listener_cnt + 1u) * sizeof(*k->vips));
-	if (!k->own || !k->vips)
+	k->sources = malloc((sources + 1) * sizeof(*k->sources));
+	if (!k->own || !k->vips || !k->sources)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->address_cnt; i++)
 		if (!unset(&c->addresses[i].addr))
 			k->own[k->own_cnt++] = c->addresses[i].addr;
 	for (uint32_t i = 0; i < c->listener_cnt; i++)
-		if (!unset(&c->listeners[i].addr))
+		if (!unset(&c->listeners[i].addr) && c->listeners[i].plen == 128)
 			k->vips[k->vip_cnt++] = c->listeners[i].addr;
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		for (uint32_t j = 0; j < c->services[i].source_cnt; j++)
+			if (!unset(&c->services[i].sources[j]))
+				k->sources[k->source_cnt++] = c->services[i].sources[j];
 	qsort(k->own, k->own_cnt, sizeof(*k->own), addr_order);
 	qsort(k->vips, k->vip_cnt, sizeof(*k->vips), addr_order);
+	qsort(k->sources, k->source_cnt, sizeof(*k->sources), addr_order);
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		k->service_lost = k->service_lost || !c->services[i].name[0];
 	return sl_conf_link(c, &k->links);
@@ -652,5 +852,6 @@ sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
 	sl_conf_links_fini(&k.links);
 	free(k.own);
 	free(k.vips);
+	free(k.sources);
 	return err;
 }

@@ -1,6 +1,6 @@
 /* Order first, then slots, then bytes:
  *
- *   order   services by name, endpoints by name, listeners by (addr, port, proto), network as image.h says:
+ *   order   services by name, endpoints by name, listeners as image.h says, network as image.h says:
  *           nothing after this looks at the order of the file
  *   slots   sl_slot_space_assign over the keys in that order (slots.c)
  *   bytes   each object in one zeroed buffer, sections behind the struct in the order they are declared
@@ -40,6 +40,7 @@ struct compile {
 	uint16_t *sched;              /* [SL_MAX_SCHED] scratch */
 	struct sl_maglev_node *nodes; /* [SL_MAX_SERVICE_ENDPOINTS] scratch */
 	struct sl_img_endpoint *eps;  /* likewise */
+	struct sl_addr *sources;      /* [SL_MAX_SOURCES] likewise */
 	struct sl_compiled *out;
 };
 
@@ -129,8 +130,18 @@ listener_order(const void *a, const void *b, void *arg)
 	int d = sl_addr_cmp(&x->addr, &y->addr);
 
 	if (!d)
-		d = (x->port > y->port) - (x->port < y->port);
-	return d ? d : (x->proto > y->proto) - (x->proto < y->proto);
+		d = (x->plen > y->plen) - (x->plen < y->plen);
+	if (!d)
+		d = (int)x->port - (int)y->port;
+	if (!d)
+		d = (int)x->port_last - (int)y->port_last;
+	return d ? d : (int)x->proto - (int)y->proto;
+}
+
+static int
+source_order(const void *a, const void *b)
+{
+	return sl_addr_cmp(a, b);
 }
 
 static int
@@ -185,9 +196,10 @@ put_in_order(struct compile *k)
 	k->sched = malloc(SL_MAX_SCHED * sizeof(*k->sched));
 	k->nodes = malloc(SL_MAX_SERVICE_ENDPOINTS * sizeof(*k->nodes));
 	k->eps = malloc(SL_MAX_SERVICE_ENDPOINTS * sizeof(*k->eps));
+	k->sources = malloc(SL_MAX_SOURCES * sizeof(*k->sources));
 	if (!k->service_place || !k->listener_order || !k->endpoint_order || !k->endpoint_first ||
 	    !k->listener_placed || !k->service_placed || !k->endpoint_placed || !k->sched ||
-	    !k->nodes || !k->eps)
+	    !k->nodes || !k->eps || !k->sources)
 		return -ENOMEM;
 	for (uint32_t p = 0; p < c->service_cnt; p++)
 		k->service_place[k->links.service_order[p]] = p;
@@ -336,8 +348,8 @@ build_listeners(const struct compile *k, struct sl_compiled_object *ret)
 		SL_ASSERT(service != UINT32_MAX);
 		l[i].addr = x->addr;
 		l[i].port_be = sl_to_be16(x->port);
-		l[i].port_last_be = l[i].port_be;
-		l[i].plen = 128;
+		l[i].port_last_be = sl_to_be16(x->port_last);
+		l[i].plen = (uint8_t)x->plen;
 		l[i].proto = x->proto;
 		l[i].mode = x->mode;
 		l[i].ref = 2 + k->service_place[service];
@@ -350,7 +362,7 @@ build_listeners(const struct compile *k, struct sl_compiled_object *ret)
 
 /* ---- SERVICE ---- */
 
-/* The fields that do not depend on the tables, and the endpoints in k->eps. */
+/* The fields that do not depend on the tables, the sources in k->sources and the endpoints in k->eps. */
 static void
 describe(const struct compile *k, uint32_t place, struct sl_img_service *img)
 {
@@ -361,10 +373,20 @@ describe(const struct compile *k, uint32_t place, struct sl_img_service *img)
 		.policy = (uint8_t)s->policy,
 		.forward = (uint8_t)s->forward,
 		.family = k->links.family[k->links.service_order[place]],
+		.source_bits4 = (uint8_t)sl_conf_source_bits4(s),
+		.source_bits6 = (uint8_t)sl_conf_source_bits6(s),
+		.gue_port_be = sl_to_be16(sl_conf_gue_port(s)),
+		.tunnel_plen = s->tunnel_plen,
+		.tunnel = s->tunnel,
+		.source_cnt = s->source_cnt,
 		.endpoint_cnt = s->endpoint_cnt,
 		.max_endpoints = s->max_endpoints,
 	};
 	memcpy(img->name, s->name, SL_NAME_MAX);
+	if (s->source_cnt) {
+		memcpy(k->sources, s->sources, s->source_cnt * sizeof(*k->sources));
+		qsort(k->sources, s->source_cnt, sizeof(*k->sources), source_order);
+	}
 	memset(k->eps, 0, s->endpoint_cnt * sizeof(*k->eps));
 	for (uint32_t i = 0; i < s->endpoint_cnt; i++) {
 		const struct sl_conf_endpoint *e = &s->endpoints[k->endpoint_order[first + i]];
@@ -405,12 +427,22 @@ endpoints_of(const struct sl_img_service *s)
 	return (const void *)((const char *)s + s->endpoint_off);
 }
 
+static const struct sl_addr *
+sources_of(const struct sl_img_service *s)
+{
+	return (const void *)((const char *)s + s->source_off);
+}
+
 static bool
 unchanged(const struct compile *k, const struct sl_img_service *old,
 	  const struct sl_img_service *img)
 {
 	return k->prev_seed == k->c->hash_seed && old->policy == img->policy &&
 	       old->forward == img->forward && old->family == img->family &&
+	       old->source_bits4 == img->source_bits4 && old->source_bits6 == img->source_bits6 &&
+	       old->gue_port_be == img->gue_port_be && old->tunnel_plen == img->tunnel_plen &&
+	       sl_addr_eq(&old->tunnel, &img->tunnel) && old->source_cnt == img->source_cnt &&
+	       memcmp(sources_of(old), k->sources, img->source_cnt * sizeof(*k->sources)) == 0 &&
 	       old->max_endpoints == img->max_endpoints && old->endpoint_cnt == img->endpoint_cnt &&
 	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0;
 }
@@ -465,12 +497,14 @@ build_service(const struct compile *k, uint32_t place, struct sl_compiled_object
 
 	list_nodes(k, n);
 	if (some_weight(k, n)) {
-		if (img.policy != SL_POLICY_ROUND_ROBIN)
+		if (sl_policy_has_table(img.policy))
 			maglev_cnt = sl_maglev_size(img.max_endpoints);
-		else if ((err = sl_maglev_schedule(k->nodes, n, k->sched, SL_MAX_SCHED,
+		else if (img.policy == SL_POLICY_ROUND_ROBIN &&
+			 (err = sl_maglev_schedule(k->nodes, n, k->sched, SL_MAX_SCHED,
 						   &sched_cnt)) != 0)
 			return err;
 	}
+	img.source_off = section(&end, img.source_cnt, sizeof(struct sl_addr));
 	img.endpoint_off = section(&end, n, sizeof(struct sl_img_endpoint));
 	img.maglev_cnt = maglev_cnt;
 	img.maglev_off = section(&end, maglev_cnt, sizeof(uint16_t));
@@ -480,6 +514,8 @@ build_service(const struct compile *k, uint32_t place, struct sl_compiled_object
 		return -ENOMEM;
 	img.head = obj->head;
 	*obj = img;
+	memcpy((char *)obj + img.source_off, k->sources,
+	       img.source_cnt * sizeof(*k->sources) * (img.source_cnt > 0));
 	memcpy((char *)obj + img.endpoint_off, k->eps, n * sizeof(*k->eps) * (n > 0));
 	if (sched_cnt)
 		memcpy((char *)obj + img.sched_off, k->sched, sched_cnt * sizeof(uint16_t));
@@ -580,5 +616,6 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.sched);
 	free(k.nodes);
 	free(k.eps);
+	free(k.sources);
 	return err;
 }

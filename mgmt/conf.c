@@ -38,6 +38,15 @@ static_assert(offsetof(struct sl_conf_address, plen) == offsetof(struct sl_conf_
 	      "");
 static_assert(offsetof(struct sl_conf_route, plen) == offsetof(struct sl_conf_route, prefix) + 16,
 	      "");
+static_assert(offsetof(struct sl_conf_service, tunnel_plen) ==
+		      offsetof(struct sl_conf_service, tunnel) + 16,
+	      "");
+static_assert(offsetof(struct sl_conf_listener, plen) ==
+		      offsetof(struct sl_conf_listener, addr) + 16,
+	      "");
+static_assert(offsetof(struct sl_conf_listener, port_last) ==
+		      offsetof(struct sl_conf_listener, port) + sizeof(uint16_t),
+	      "");
 static_assert(offsetof(struct sl_conf_endpoint, probe_port) ==
 		      offsetof(struct sl_conf_endpoint, probe_addr) + 16,
 	      "");
@@ -46,12 +55,10 @@ struct word {
 	const char *text; /* NULL ends the list */
 	uint32_t value;
 };
-static const struct word forward_words[] = {
-	{"nat", SL_FORWARD_NAT}, {"dsr", SL_FORWARD_DSR}, {NULL, 0}};
-static const struct word policy_words[] = {{"maglev", SL_POLICY_MAGLEV},
-					   {"round_robin", SL_POLICY_ROUND_ROBIN},
-					   {"source_hash", SL_POLICY_SOURCE_HASH},
-					   {NULL, 0}};
+#define FORWARD_WORD(id, text) {text, SL_FORWARD_##id},
+#define POLICY_WORD(id, text) {text, SL_POLICY_##id},
+static const struct word forward_words[] = {SL_FORWARDS(FORWARD_WORD){NULL, 0}};
+static const struct word policy_words[] = {SL_POLICIES(POLICY_WORD){NULL, 0}};
 static const struct word health_words[] = {
 	{"none", SL_HEALTH_NONE}, {"tcp", SL_HEALTH_TCP}, {"http", SL_HEALTH_HTTP}, {NULL, 0}};
 static const struct word protocol_words[] = {
@@ -64,6 +71,9 @@ enum type {
 	ADDR,
 	IFADDR,
 	PREFIX,
+	TUNNEL,
+	VIP,
+	PORTS,
 	PROBE,
 	DURATION,
 	HEX64,
@@ -72,7 +82,8 @@ enum type {
 	CODES,
 	WORD,
 	SUB,
-	LIST
+	LIST,
+	ADDRS
 };
 static const char *const type_text[] = {
 	[INT] = "an integer",
@@ -80,6 +91,9 @@ static const char *const type_text[] = {
 	[ADDR] = "a string (an address)",
 	[IFADDR] = "a string (an address with its prefix length)",
 	[PREFIX] = "a string (a prefix)",
+	[TUNNEL] = "a string (a prefix)",
+	[VIP] = "a string (an address or prefix)",
+	[PORTS] = "an integer, or a string (a range)",
 	[PROBE] = "a string (an address)",
 	[DURATION] = "a string (a duration)",
 	[HEX64] = "a string (hexadecimal digits)",
@@ -89,6 +103,7 @@ static const char *const type_text[] = {
 	[WORD] = "a string (a word)",
 	[SUB] = "a group { ... }",
 	[LIST] = "a list ( ... )",
+	[ADDRS] = "a list of strings (addresses)",
 };
 
 enum need { OPTIONAL, REQUIRED };
@@ -142,6 +157,16 @@ static const struct key keys[] = {
 	 .size = sizeof(s##_STRUCT),                                                               \
 	 .cnt_off = offsetof(g##_STRUCT, c),                                                       \
 	 .hi = m,                                                                                  \
+	 .help = t2},
+#define SL_ADDRS(g, k, f, c, m, r, t2)                                                             \
+	{.name = #k,                                                                               \
+	 .group = g,                                                                               \
+	 .type = ADDRS,                                                                            \
+	 .off = offsetof(g##_STRUCT, f),                                                           \
+	 .size = sizeof(struct sl_addr),                                                           \
+	 .cnt_off = offsetof(g##_STRUCT, c),                                                       \
+	 .hi = m,                                                                                  \
+	 .range = r,                                                                               \
 	 .help = t2},
 #include "mgmt/conf_keys.def"
 };
@@ -270,6 +295,8 @@ tell_type(struct walk *w, const config_setting_t *s, const struct key *k)
 		snprintf(hint, sizeof(hint), "write %s = ( { ... }, { ... } )", k->name);
 	else if (k->type == SUB)
 		snprintf(hint, sizeof(hint), "write %s = { ... }", k->name);
+	else if (k->type == ADDRS)
+		snprintf(hint, sizeof(hint), "write %s = ( \"...\", \"...\" )", k->name);
 	else
 		give(k, hint, sizeof(hint));
 	tell(w, s, hint, "is %s, must be %s", setting_type_text(s), type_text[k->type]);
@@ -370,6 +397,12 @@ parse_text(const struct key *k, const char *text, void *field)
 		return sl_value_ifaddr(text, field, behind);
 	case PREFIX:
 		return sl_value_prefix(text, field, behind);
+	case TUNNEL:
+		return sl_value_tunnel(text, field, behind);
+	case VIP:
+		return sl_value_vip(text, field, behind);
+	case PORTS:
+		return sl_value_ports(text, field, (uint16_t *)field + 1);
 	case PROBE:
 		return sl_value_probe(text, field, behind);
 	case DURATION:
@@ -389,6 +422,7 @@ parse_text(const struct key *k, const char *text, void *field)
 		return NULL;
 	case SUB:
 	case LIST:
+	case ADDRS:
 		break;
 	}
 	return "cannot be a text";
@@ -422,27 +456,60 @@ take_text(struct walk *w, const config_setting_t *s, const struct key *k, void *
 
 /* ---- groups and lists ---- */
 
+/* room_for gives the array that a list's n elements go to, with both fields set; NULL: none, too many (told), or no
+ * memory. */
+static void *
+room_for(struct walk *w, const config_setting_t *s, const struct key *k, void *base, unsigned n)
+{
+	char *elems;
+
+	if (n > k->hi) {
+		tell(w, s,
+		     k->type == LIST ? "split the table between gateways"
+				     : "one carries tens of thousands of flows to each endpoint",
+		     "has %u elements, more than %lld", n, (long long)k->hi);
+		w->shape_bad = true;
+		return NULL;
+	}
+	if (n == 0)
+		return NULL;
+	if (!(elems = calloc(n, k->size))) {
+		w->oom = true;
+		return NULL;
+	}
+	memcpy((char *)base + k->off, &elems, sizeof(elems));
+	memcpy((char *)base + k->cnt_off, &n, sizeof(uint32_t));
+	return elems;
+}
+
+/* A list or an array of texts.  One that is wrong leaves its place zeroed. */
+static void
+take_addrs(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
+{
+	unsigned n = (unsigned)config_setting_length(s);
+	struct sl_addr *a = room_for(w, s, k, base, n);
+
+	for (unsigned i = 0; a && i < n; i++) {
+		size_t was = path_push(w, "[%u]", i);
+		config_setting_t *e = config_setting_get_elem(s, i);
+		const char *text = config_setting_get_string(e),
+			   *why = text ? sl_value_addr(text, &a[i]) : NULL;
+		if (!text)
+			tell(w, e, "give an address within quotes", "is %s, must be a string",
+			     setting_type_text(e));
+		else if (why)
+			tell_value(w, e, k, text, why);
+		path_pop(w, was);
+	}
+}
+
 static void
 take_list(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
 {
 	unsigned n = (unsigned)config_setting_length(s);
-	char *elems;
+	char *elems = room_for(w, s, k, base, n);
 
-	if (n > k->hi) {
-		tell(w, s, "split the table between gateways", "has %u elements, more than %lld", n,
-		     (long long)k->hi);
-		w->shape_bad = true;
-		return;
-	}
-	if (n == 0)
-		return;
-	if (!(elems = calloc(n, k->size))) {
-		w->oom = true;
-		return;
-	}
-	memcpy((char *)base + k->off, &elems, sizeof(elems));
-	memcpy((char *)base + k->cnt_off, &n, sizeof(uint32_t));
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; elems && i < n; i++) {
 		size_t was = path_push(w, "[%u]", i);
 		config_setting_t *e = config_setting_get_elem(s, i);
 		if (config_setting_type(e) == CONFIG_TYPE_GROUP) {
@@ -461,17 +528,24 @@ take(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
 {
 	void *field = (char *)base + k->off;
 	int type = config_setting_type(s);
-	bool fits = k->type == INT    ? type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64
-		    : k->type == SUB  ? type == CONFIG_TYPE_GROUP
-		    : k->type == LIST ? type == CONFIG_TYPE_LIST
-				      : type == CONFIG_TYPE_STRING;
+	bool number = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+	bool fits = k->type == INT     ? number
+		    : k->type == PORTS ? number || type == CONFIG_TYPE_STRING
+		    : k->type == SUB   ? type == CONFIG_TYPE_GROUP
+		    : k->type == LIST  ? type == CONFIG_TYPE_LIST
+		    : k->type == ADDRS ? type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY
+				       : type == CONFIG_TYPE_STRING;
 
 	if (!fits) {
 		tell_type(w, s, k);
-		if (k->type == SUB || k->type == LIST)
+		if (k->type == SUB || k->type == LIST || k->type == ADDRS)
 			w->shape_bad = true;
-	} else if (k->type == INT) {
+	} else if (number) {
 		take_int(w, s, k, field);
+		if (k->type == PORTS)
+			((uint16_t *)field)[1] = *(uint16_t *)field;
+	} else if (k->type == ADDRS) {
+		take_addrs(w, s, k, base);
 	} else if (k->type == SUB) {
 		walk_group(w, s, k->sub, field);
 	} else if (k->type == LIST) {
@@ -731,8 +805,10 @@ sl_conf_free(struct sl_conf *c)
 {
 	if (!c)
 		return;
-	for (uint32_t i = 0; i < c->service_cnt; i++)
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
 		free(c->services[i].endpoints);
+		free(c->services[i].sources);
+	}
 	free(c->services);
 	free(c->listeners);
 	free(c->addresses);

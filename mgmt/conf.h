@@ -17,8 +17,12 @@
  *   };
  *   services = ( {
  *     name = "web";
- *     forward = "nat" | "dsr";                # required
- *     policy = "maglev" | "round_robin" | "source_hash";       # default "maglev"
+ *     forward = "nat" | "dsr" | "fullnat" | "ipip" | "gue";    # required
+ *     policy = "maglev" | "round_robin" | "source_hash" | "least_conn";   # default "maglev"
+ *     source_bits4 = 32; source_bits6 = 128;  # source_hash: leading bits of the client's address that count
+ *     sources = ( "192.0.2.9", "192.0.2.10" );                 # fullnat, required there: what packets leave from
+ *     tunnel_source = "172.16.0.0/16";        # ipip, gue: outer sources are spread over it; none: own address
+ *     gue_port = 6080;                        # gue: destination of the outer UDP
  *     max_endpoints = 655;                    # default 655; sizes the Maglev table
  *     slow_start = "0s";                      # duration text: ms, s, m, h; default "0s"
  *     health = { type = "none" | "tcp" | "http"; interval = "1s"; timeout = "500ms"; rise = 2; fall = 3;
@@ -29,11 +33,15 @@
  *                     probe = "";             # address[:port] for probes, when it differs (a management network)
  *                   }, … );
  *   }, … );
- *   listeners = ( { name = "web-v4"; address = "203.0.113.10"; port = 80; protocol = "tcp" | "udp";
- *                   mode = "l4"; service = "web"; }, … );
+ *   listeners = ( { name = "web-v4"; address = "203.0.113.10";   # or a prefix: "203.0.113.0/24"
+ *                   port = 80;                                   # or "8000-8999", or "any"
+ *                   protocol = "tcp" | "udp"; mode = "l4"; service = "web"; }, … );
+ *
+ * A key that does not belong to the service's forward or policy is an error.  Listener, endpoints and sources of a
+ * service are of one family; with ipip and gue the listeners may be of the other one.
  *
  * Only `gateway.name` and what a service or listener cannot be without are required: name, forward; name,
- * address, port, protocol, mode, service; an endpoint: name, address, port; a health group: type.
+ * address, port, protocol, mode, service; an endpoint: name, address, port; a health group: type; fullnat: sources.
  */
 #ifndef SL_MGMT_CONF_H
 #define SL_MGMT_CONF_H
@@ -77,6 +85,12 @@ struct sl_conf_service {
 	char name[SL_NAME_MAX];
 	enum sl_forward forward;
 	enum sl_policy policy;
+	uint8_t source_bits4, source_bits6; /* 0: not given; so for the next four */
+	uint16_t gue_port;
+	struct sl_addr tunnel;
+	uint32_t tunnel_plen;    /* over the 16-byte form */
+	struct sl_addr *sources; /* [source_cnt], in file order */
+	uint32_t source_cnt;
 	uint32_t max_endpoints;
 	uint32_t slow_start_ms;
 	struct sl_health_conf health;
@@ -88,7 +102,8 @@ struct sl_conf_service {
 struct sl_conf_listener {
 	char name[SL_NAME_MAX];
 	struct sl_addr addr;
-	uint16_t port; /* host order */
+	uint32_t plen;            /* over the 16-byte form, 128: one address */
+	uint16_t port, port_last; /* host order; 1 to 65535: any */
 	uint8_t proto;
 	uint8_t mode;
 	char service[SL_NAME_MAX];
@@ -119,6 +134,25 @@ struct sl_conf {
 	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt;
 };
 
+/* What counts where a key was not given. */
+static inline unsigned
+sl_conf_source_bits4(const struct sl_conf_service *s)
+{
+	return s->policy != SL_POLICY_SOURCE_HASH ? 0 : s->source_bits4 ? s->source_bits4 : 32;
+}
+
+static inline unsigned
+sl_conf_source_bits6(const struct sl_conf_service *s)
+{
+	return s->policy != SL_POLICY_SOURCE_HASH ? 0 : s->source_bits6 ? s->source_bits6 : 128;
+}
+
+static inline uint16_t
+sl_conf_gue_port(const struct sl_conf_service *s)
+{
+	return s->forward != SL_FORWARD_GUE ? 0 : s->gue_port ? s->gue_port : SL_GUE_PORT;
+}
+
 /* sl_conf_parse reads text (len bytes, not necessarily terminated); file names it in messages.
  * 0 with *ret_conf to be freed by sl_conf_free; -EINVAL with every problem in diag (cross references are
  * checked too, check.c, when the syntax allows); -ENOMEM.  `include` directives are refused. */
@@ -130,7 +164,9 @@ void sl_conf_free(struct sl_conf *c);
 struct sl_conf_links {
 	uint32_t *service_order;    /* [service_cnt]: indices of services by name */
 	uint32_t *listener_service; /* [listener_cnt]: index of the service, UINT32_MAX: none */
-	uint8_t *family; /* [service_cnt]: 4 or 6, of its endpoints, else its listeners, else 4 */
+	uint8_t *
+		family; /* [service_cnt]: 4 or 6, of its endpoints, else its sources or tunnel_source, else its
+			  * listeners, else 4 */
 };
 
 /* 0 or -ENOMEM.  The caller calls sl_conf_links_fini. */
@@ -140,8 +176,8 @@ void sl_conf_links_fini(struct sl_conf_links *l);
 /* Bytes of all objects of a generation may take this much: max_endpoints decides (Maglev tables). */
 #define SL_CONF_MAX_TABLE_BYTES (1ull << 30)
 
-/* check.c: names distinct, listener → service, same family, VIP not an own address, address and port and protocol
- * distinct, endpoints ≤ max_endpoints, an on-link address for each via, …  All problems to diag; 0, -EINVAL or -ENOMEM.
+/* check.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
+ * one prefix and protocol apart by their ports, keys that fit forward and policy, endpoints ≤ max_endpoints, an on-link address for each via, …  All problems to diag; 0, -EINVAL or -ENOMEM.
  * Fields that are empty (a name "", an address of zeros, a plen over 128, a forward 0) are passed over: sl_conf_parse
  * has reported them. */
 int sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag);

@@ -138,6 +138,64 @@ sl_value_prefix(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen)
 	return NULL;
 }
 
+static const char *
+unicast_prefix(const char *text, unsigned least, struct sl_addr *ret_addr, uint32_t *ret_plen)
+{
+	struct sl_addr a;
+	uint32_t plen;
+	const char *why = sl_value_prefix(text, &a, &plen);
+
+	if (why)
+		return why;
+	if (plen < (sl_addr_is_v4(&a) ? 96 + least : least))
+		return least > 1 ? "is shorter than 8 bits" : "is every address";
+	if (!sl_addr_src_ok(&a))
+		return "is not a prefix of unicast addresses";
+	if (sl_prefix_mixed(&a, plen))
+		return "is an IPv6 prefix that holds the IPv4 addresses";
+	*ret_addr = a;
+	*ret_plen = plen;
+	return NULL;
+}
+
+const char *
+sl_value_vip(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen)
+{
+	const char *why;
+
+	if (strchr(text, '/'))
+		return unicast_prefix(text, 1, ret_addr, ret_plen);
+	why = sl_value_addr(text, ret_addr);
+	if (!why)
+		*ret_plen = 128;
+	return why;
+}
+
+const char *
+sl_value_tunnel(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen)
+{
+	return unicast_prefix(text, 8, ret_addr, ret_plen);
+}
+
+const char *
+sl_value_ports(const char *text, uint16_t *ret_first, uint16_t *ret_last)
+{
+	uint64_t first = 1, last = UINT16_MAX;
+
+	if (strcmp(text, "any") != 0) {
+		const char *p = digits(text, UINT16_MAX, &first);
+		if (p && *p == 0)
+			return "is a text: write a single port without quotes";
+		if (!p || *p != '-' || !(p = digits(p + 1, UINT16_MAX, &last)) || *p)
+			return "is not a range of ports";
+		if (first == 0 || last < first)
+			return "is not within 1 to 65535, lower port first";
+	}
+	*ret_first = (uint16_t)first;
+	*ret_last = (uint16_t)last;
+	return NULL;
+}
+
 static bool
 is_loopback(const struct sl_addr *a)
 {

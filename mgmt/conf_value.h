@@ -23,6 +23,14 @@ const char *sl_value_ifaddr(const char *text, struct sl_addr *ret_addr, uint32_t
 /* "192.0.2.0/24", no bits behind the length. */
 const char *sl_value_prefix(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen);
 
+/* An address (plen 128) or a prefix of addresses that listeners can have. */
+const char *sl_value_vip(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen);
+/* A prefix whose every address can be a source: 8 bits or more, within what is unicast. */
+const char *sl_value_tunnel(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen);
+
+/* "8000-8999", or "any": 1 to 65535. */
+const char *sl_value_ports(const char *text, uint16_t *ret_first, uint16_t *ret_last);
+
 /* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80"; no port: *ret_port 0.  Loopback is
  * taken: probes go through the host's own stack. */
 const char *sl_value_probe(const char *text, struct sl_addr *ret_addr, uint16_t *ret_port);

@@ -1,5 +1,7 @@
 #include "sluice/image.h"
 
+#include <stdio.h>
+
 static bool
 alnum(char c)
 {
@@ -24,4 +26,56 @@ sl_name_ok(const char name[SL_NAME_MAX])
 		if (name[n] != 0)
 			return false;
 	return true;
+}
+
+#define WORD(id, text) [SL_POLICY_##id] = text,
+static const char *const policy_words[] = {SL_POLICIES(WORD)};
+#undef WORD
+#define WORD(id, text) [SL_FORWARD_##id] = text,
+static const char *const forward_words[] = {SL_FORWARDS(WORD)};
+#undef WORD
+
+const char *
+sl_policy_name(unsigned policy)
+{
+	return policy && policy < SL_ARRAY_CNT(policy_words) ? policy_words[policy] : "unknown";
+}
+
+const char *
+sl_forward_name(unsigned forward)
+{
+	return forward && forward < SL_ARRAY_CNT(forward_words) ? forward_words[forward]
+								: "unknown";
+}
+
+bool
+sl_prefix_mixed(const struct sl_addr *prefix, unsigned plen)
+{
+	static const struct sl_addr v4 = {.b = {[10] = 0xff, [11] = 0xff}};
+
+	return plen < 96 && sl_addr_in(&v4, prefix, plen);
+}
+
+const char *
+sl_ports_format(uint16_t first, uint16_t last, char buf[SL_PORTS_STRLEN])
+{
+	if (first == 1 && last == UINT16_MAX)
+		snprintf(buf, SL_PORTS_STRLEN, "any");
+	else if (first == last)
+		snprintf(buf, SL_PORTS_STRLEN, "%u", first);
+	else
+		snprintf(buf, SL_PORTS_STRLEN, "%u-%u", first, last);
+	return buf;
+}
+
+const char *
+sl_prefix_format(const struct sl_addr *prefix, unsigned plen, char buf[SL_PREFIX_STRLEN])
+{
+	sl_addr_format(prefix, buf);
+	if (plen < 128) {
+		size_t n = strlen(buf);
+		snprintf(buf + n, SL_PREFIX_STRLEN - n, "/%u",
+			 sl_addr_is_v4(prefix) && plen >= 96 ? plen - 96 : plen);
+	}
+	return buf;
 }

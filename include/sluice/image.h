@@ -201,7 +201,7 @@ struct sl_img_service {
 	uint32_t endpoint_off; /* struct sl_img_endpoint[] sorted by name, names distinct */
 	uint32_t
 		maglev_cnt; /* a prime of lb/maglev.h in [101, SL_MAX_MAGLEV]; 0 exactly when endpoint_cnt is 0,
-				* all weights are 0, or the policy is ROUND_ROBIN */
+				* all weights are 0, or the policy is ROUND_ROBIN or LEAST_CONN */
 	uint32_t
 		maglev_off; /* uint16_t[maglev_cnt]: index into endpoints, weight > 0; padded with 0 */
 	uint32_t sched_cnt;     /* [1, SL_MAX_SCHED] for ROUND_ROBIN with some weight > 0; else 0 */
@@ -223,5 +223,50 @@ static_assert(sizeof(struct sl_img_endpoint) == 96, "");
 
 /* sl_name_ok says whether the 64 bytes are a name padded with 0. */
 bool sl_name_ok(const char name[SL_NAME_MAX]);
+
+/* The words that files, answers and dumps have for the numbers: X(NAME, word). */
+#define SL_POLICIES(X)                                                                             \
+	X(MAGLEV, "maglev")                                                                        \
+	X(ROUND_ROBIN, "round_robin")                                                              \
+	X(SOURCE_HASH, "source_hash")                                                              \
+	X(LEAST_CONN, "least_conn")
+#define SL_FORWARDS(X)                                                                             \
+	X(NAT, "nat") X(DSR, "dsr") X(FULLNAT, "fullnat") X(IPIP, "ipip") X(GUE, "gue")
+
+/* The word, or "unknown". */
+const char *sl_policy_name(unsigned policy);
+const char *sl_forward_name(unsigned forward);
+
+/* sl_forward_tunnels: whether packets go on within others; sl_forward_keeps_port: whether they reach the endpoint
+ * with the port that the client used. */
+static inline bool
+sl_forward_tunnels(unsigned forward)
+{
+	return forward == SL_FORWARD_IPIP || forward == SL_FORWARD_GUE;
+}
+
+static inline bool
+sl_forward_keeps_port(unsigned forward)
+{
+	return forward == SL_FORWARD_DSR || sl_forward_tunnels(forward);
+}
+
+/* sl_policy_has_table: whether services of the policy have a Maglev table. */
+static inline bool
+sl_policy_has_table(unsigned policy)
+{
+	return policy == SL_POLICY_MAGLEV || policy == SL_POLICY_SOURCE_HASH;
+}
+
+/* sl_prefix_mixed: whether an IPv6 prefix holds the IPv4 addresses (of the 16-byte form): none of ours may. */
+bool sl_prefix_mixed(const struct sl_addr *prefix, unsigned plen);
+
+/* sl_ports_format writes "80", "8000-8999" or "any"; sl_prefix_format "192.0.2.1" (128 bits: one address) or
+ * "192.0.2.0/24".  Both return buf. */
+#define SL_PORTS_STRLEN 12
+#define SL_PREFIX_STRLEN (SL_ADDR_STRLEN + 4)
+const char *sl_ports_format(uint16_t first, uint16_t last, char buf[SL_PORTS_STRLEN]);
+const char *sl_prefix_format(const struct sl_addr *prefix, unsigned plen,
+			     char buf[SL_PREFIX_STRLEN]);
 
 #endif

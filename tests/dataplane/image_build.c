@@ -170,7 +170,11 @@ listener_cmp(const void *a, const void *b)
 	int d = sl_addr_cmp(&x->addr, &y->addr);
 
 	if (d == 0)
+		d = (int)x->plen - (int)y->plen;
+	if (d == 0)
 		d = memcmp(&x->port_be, &y->port_be, 2);
+	if (d == 0)
+		d = memcmp(&x->port_last_be, &y->port_last_be, 2);
 	return d ? d : (int)x->proto - (int)y->proto;
 }
 
@@ -199,8 +203,8 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 	for (uint32_t i = 0; i < cnt; i++) {
 		const struct sl_test_listener *from = &c->listeners[i];
 		sl_test_addr_port(from->addr, &l[i].addr, &l[i].port_be);
-		l[i].port_last_be = l[i].port_be;
-		l[i].plen = 128;
+		l[i].port_last_be = from->last ? sl_to_be16(from->last) : l[i].port_be;
+		l[i].plen = from->plen ? from->plen + (sl_addr_is_v4(&l[i].addr) ? 96 : 0) : 128;
 		l[i].proto = from->proto ? from->proto : SL_IPPROTO_TCP;
 		l[i].mode = SL_MODE_L4;
 		l[i].ref = service_ref(order, services, from->service);
@@ -239,6 +243,43 @@ fill_endpoints(const struct ordered *s, struct sl_img_endpoint *e)
 	return weighs;
 }
 
+static int
+addr_cmp(const void *a, const void *b)
+{
+	return sl_addr_cmp(a, b);
+}
+
+static uint32_t
+source_count(const struct sl_test_service *s)
+{
+	uint32_t n = 0;
+
+	while (n < SL_ARRAY_CNT(s->sources) && s->sources[n])
+		n++;
+	return n;
+}
+
+/* What goes with the mode and the policy; the sources stand behind the struct. */
+static void
+fill_modes(const struct sl_test_service *from, struct sl_img_service *v)
+{
+	struct sl_addr *a = (void *)(v + 1);
+
+	v->source_cnt = source_count(from);
+	v->source_off = v->source_cnt ? sizeof(*v) : 0;
+	for (uint32_t i = 0; i < v->source_cnt; i++)
+		a[i] = sl_test_addr(from->sources[i]);
+	qsort(a, v->source_cnt, sizeof(*a), addr_cmp);
+	if (from->tunnel)
+		parse_prefix(from->tunnel, &v->tunnel, &v->tunnel_plen);
+	if (v->forward == SL_FORWARD_GUE)
+		v->gue_port_be = sl_to_be16(from->gue_port ? from->gue_port : 6080);
+	if (v->policy == SL_POLICY_SOURCE_HASH) {
+		v->source_bits4 = from->source_bits4 ? from->source_bits4 : 32;
+		v->source_bits6 = from->source_bits6 ? from->source_bits6 : 128;
+	}
+}
+
 /* Everything but the tables, into a scratch object with room for them. */
 static void
 build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_object *o)
@@ -246,11 +287,12 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 	const struct sl_test_service *from = s->conf;
 	uint32_t cnt = from->endpoint_cnt, sched_cnt = 0;
 	uint32_t max = from->max_endpoints ? from->max_endpoints : SL_MAX(cnt, 1u);
-	size_t table = sizeof(struct sl_img_service) + cnt * sizeof(struct sl_img_endpoint);
+	size_t at = sizeof(struct sl_img_service) + source_count(from) * sizeof(struct sl_addr);
+	size_t table = at + cnt * sizeof(struct sl_img_endpoint);
 	uint32_t places = sl_maglev_size(max);
 	struct sl_img_service *v =
 		object_new(o, SL_OBJ_SERVICE, table + 2 * SL_MAX(places, SL_MAX_SCHED));
-	struct sl_img_endpoint *e = (void *)(v + 1);
+	struct sl_img_endpoint *e = (void *)((char *)v + at);
 	uint16_t *t = (void *)((char *)v + table);
 	struct sl_maglev_node *nodes = calloc(cnt + 1, sizeof(*nodes));
 
@@ -259,7 +301,8 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 	v->forward = from->forward ? from->forward : SL_FORWARD_NAT;
 	v->max_endpoints = max;
 	v->endpoint_cnt = cnt;
-	v->endpoint_off = cnt ? sizeof(*v) : 0;
+	v->endpoint_off = cnt ? (uint32_t)at : 0;
+	fill_modes(from, v);
 	bool weighs = fill_endpoints(s, e);
 	v->family = from->family ? from->family : cnt && !sl_addr_is_v4(&e[0].addr) ? 6 : 4;
 	for (uint32_t i = 0; i < cnt; i++)
@@ -269,7 +312,7 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 			DIE("no schedule for service \"%s\"", from->name);
 		v->sched_cnt = sched_cnt;
 		v->sched_off = (uint32_t)table;
-	} else if (weighs) {
+	} else if (weighs && v->policy != SL_POLICY_LEAST_CONN) {
 		uint64_t seed = c->hash_seed ? c->hash_seed : 0x5eedull;
 		if (sl_maglev_build(nodes, cnt, seed, t, places))
 			DIE("no Maglev table for service \"%s\"", from->name);
@@ -447,6 +490,8 @@ walk_endpoint(const struct sl_view *v, const struct sl_service *s, uint32_t i)
 		return "hop leaves by another port than its route";
 	if (h->address >= v->address_cnt || v->address_port[h->address] != h->out_port)
 		return "hop's source address is on another port";
+	if (sl_addr_is_v4(&v->addresses[h->address].addr) != (h->family == 4))
+		return "hop's source address is of the other family";
 	if (sl_addr_is_v4(&h->next) != (h->family == 4))
 		return "next hop is of the other family";
 	return NULL;
@@ -461,23 +506,86 @@ walk_places(const struct sl_service *s, const uint16_t *t, uint32_t cnt)
 	return NULL;
 }
 
+/* The first and the last port of a listener, at its first and its last address, lead to it, or to one that comes
+ * before it there. */
+static const char *
+walk_corner(const struct sl_view *v, uint32_t i, const struct sl_addr *at, sl_be16 port)
+{
+	const struct sl_img_listener *l = &v->listeners[i], *g;
+	uint32_t got = sl_view_listener(v, at, port, l->proto);
+
+	if (!sl_view_vip(v, at))
+		return "listener's address is not a VIP";
+	if (got == i)
+		return NULL;
+	if (got >= v->listener_cnt)
+		return "listener is not found";
+	g = &v->listeners[got];
+	if (g->proto != l->proto || !sl_addr_in(at, &g->addr, g->plen) || g->plen < l->plen ||
+	    sl_from_be16(port) < sl_from_be16(g->port_be) ||
+	    sl_from_be16(port) > sl_from_be16(g->port_last_be))
+		return "another listener is found, which is not for the packet";
+	if (g->plen == l->plen && sl_from_be16(g->port_last_be) - sl_from_be16(g->port_be) >=
+					  sl_from_be16(l->port_last_be) - sl_from_be16(l->port_be))
+		return "a wider listener of the same prefix is found";
+	return NULL;
+}
+
 static const char *
 walk_listener(const struct sl_view *v, uint32_t i)
 {
 	const struct sl_img_listener *l = &v->listeners[i];
 	const struct sl_local *local = sl_view_local(v, &l->addr);
+	struct sl_addr end = l->addr;
+	const char *wrong;
 
-	if (sl_view_listener(v, &l->addr, l->port_be, l->proto) != i)
-		return "listener is not found";
+	for (unsigned bit = l->plen; bit < 128; bit++)
+		end.b[bit / 8] |= 0x80u >> bit % 8;
+	if ((wrong = walk_corner(v, i, &l->addr, l->port_be)) ||
+	    (wrong = walk_corner(v, i, &l->addr, l->port_last_be)) ||
+	    (wrong = walk_corner(v, i, &end, l->port_be)) ||
+	    (wrong = walk_corner(v, i, &end, l->port_last_be)))
+		return wrong;
 	uint32_t other = sl_view_listener(v, &l->addr, l->port_be, (uint8_t)(l->proto ^ 23));
 	if (other != SL_VIEW_NONE && v->listeners[other].proto == l->proto)
 		return "listener of the other protocol is found";
-	if (!local || local->address != SL_VIEW_NONE)
+	if (l->plen == 128 && (!local || local->kind != SL_LOCAL_VIP))
 		return "listener's address is not a local VIP";
 	if (v->listener_service[i] >= v->service_cnt)
 		return "listener has no service";
-	if ((v->services[v->listener_service[i]].family == 4) != sl_addr_is_v4(&l->addr))
+	const struct sl_service *s = &v->services[v->listener_service[i]];
+	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && s->forward != SL_FORWARD_IPIP &&
+	    s->forward != SL_FORWARD_GUE)
 		return "listener's service is of the other family";
+	return NULL;
+}
+
+/* What a worker takes from a service by its mode and policy. */
+static const char *
+walk_modes(const struct sl_view *v, const struct sl_service *s)
+{
+	bool tunnel = s->forward == SL_FORWARD_IPIP || s->forward == SL_FORWARD_GUE;
+
+	if (s->forward < SL_FORWARD_NAT || s->forward > SL_FORWARD_GUE ||
+	    s->policy < SL_POLICY_MAGLEV || s->policy > SL_POLICY_LEAST_CONN)
+		return "service has a mode or policy that there is not";
+	if ((s->source_cnt > 0) != (s->forward == SL_FORWARD_FULLNAT))
+		return "service has sources it should not have, or none";
+	for (uint32_t i = 0; i < s->source_cnt; i++) {
+		const struct sl_local *l = sl_view_local(v, &s->sources[i]);
+		if (!l || l->kind == SL_LOCAL_VIP || sl_view_vip(v, &s->sources[i]))
+			return "source is not answered for, or is a VIP";
+		if (sl_addr_is_v4(&s->sources[i]) != (s->family == 4))
+			return "source is of the other family";
+	}
+	if (s->tunnel_plen && (!tunnel || sl_addr_is_v4(&s->tunnel) != (s->family == 4) ||
+			       s->tunnel_plen > 128 || (s->family == 4 && s->tunnel_plen < 97)))
+		return "tunnel prefix of the wrong mode, family or length";
+	if ((s->gue_port != 0) != (s->forward == SL_FORWARD_GUE))
+		return "GUE port missing, or not of a GUE service";
+	if (s->policy == SL_POLICY_SOURCE_HASH &&
+	    (!s->source_bits4 || s->source_bits4 > 32 || !s->source_bits6 || s->source_bits6 > 128))
+		return "mask of the client's address out of range";
 	return NULL;
 }
 
@@ -492,12 +600,14 @@ sl_test_view_walk(const struct sl_view *v)
 		const struct sl_service *s = &v->services[i];
 		for (uint32_t k = 0; !wrong && k < s->endpoint_cnt; k++)
 			wrong = walk_endpoint(v, s, k);
+		wrong = wrong ? wrong : walk_modes(v, s);
 		wrong = wrong ? wrong : walk_places(s, s->maglev, s->maglev_cnt);
 		wrong = wrong ? wrong : walk_places(s, s->sched, s->sched_cnt);
 	}
 	for (uint32_t i = 0; !wrong && i < v->address_cnt; i++) {
 		const struct sl_local *l = sl_view_local(v, &v->addresses[i].addr);
-		if (!l || l->address >= v->address_cnt || v->address_port[i] >= SL_VIEW_MAX_PORTS)
+		if (!l || l->kind != SL_LOCAL_OWN || l->address >= v->address_cnt ||
+		    v->address_port[i] >= SL_VIEW_MAX_PORTS)
 			wrong = "own address is not local";
 	}
 	return wrong;

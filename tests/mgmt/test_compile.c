@@ -491,7 +491,7 @@ a_listener_and_a_service_keep_their_slots_when_they_move(void)
 	struct pushed first = push(c, NULL), second;
 	struct sl_placed was, is;
 
-	c->listeners[0].port = 8081;
+	c->listeners[0].port = c->listeners[0].port_last = 8081;
 	strncpy(c->services[2].name, "aaa", SL_NAME_MAX); /* refs move, slots do not */
 	strncpy(c->listeners[2].service, "aaa", SL_NAME_MAX);
 	second = push(c, &first);
