@@ -269,7 +269,8 @@ service() {
 }
 
 # modes_table FILE [POLICY [ENDPOINTS]]: every way of forwarding in both families, each at its VIP (above), TCP ports 80
-# and 7000, UDP port 7000.  LISTEN replaces the ports: words PROTOCOL:PORT.  EXTRA_ROUTES: rows of network.routes.
+# and 7000, UDP port 7000.  LISTEN replaces the ports: words PROTOCOL:PORT.  FORWARD: only these of nat dsr fullnat ipip
+# gue.  EXTRA_ROUTES: rows of network.routes.
 modes_table() {
 	local out=$1 policy=${2:-maglev} list=${3:-$ENDPOINTS} m comma=""
 	{
@@ -284,6 +285,7 @@ modes_table() {
 			services = (
 		END
 		for m in nat:4 nat:6 dsr:4 dsr:6 fullnat:4 fullnat:6 ipip:4 ipip:6 gue:4 gue:6; do
+			[[ " ${FORWARD:-nat dsr fullnat ipip gue} " = *" ${m%:*} "* ]] || continue
 			echo "$comma"
 			mode_service "${m%:*}" "${m#*:}" "$policy" "$list"
 			comma=,
@@ -291,6 +293,7 @@ modes_table() {
 		echo "); listeners = ("
 		comma=""
 		for m in nat::10 dsr::11 fullnat::12 ipip:4:13 ipip:6:14 gue:4:15 gue:6:16; do
+			[[ " ${FORWARD:-nat dsr fullnat ipip gue} " = *" ${m%%:*} "* ]] || continue
 			mode_listeners "$comma" "${m%%:*}" "$m"
 			comma=,
 		done

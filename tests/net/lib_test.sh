@@ -12,7 +12,7 @@ DNS="dns://10.77.9.53 dns://[fd77:9::53]"
 
 test_end() {
 	local rc=$?
-	trap : INT TERM # a second signal must not keep us from cleaning up
+	trap : INT TERM PIPE # neither a second signal nor a reader that went away may keep us from cleaning up
 	if [ "$rc" -ne 0 ]; then
 		ctl show drops 2>/dev/null | awk '$2 != "0"' || true
 		ctl show ports 2>/dev/null || true

@@ -5,10 +5,14 @@
   peer.py udp HOST PORT [--count --up --down --keep]     datagrams, each from a port of its own or all from one
   peer.py hold HOST PORT --connections N [--every S]     N connections; asks on each every S seconds, at SIGUSR1 and
                                              at SIGTERM, which ends it; each must stay with its endpoint
+  peer.py stream HOST PORT                   one connection that downloads until SIGTERM; at SIGUSR1, and at the end, a line with
+                                             "mbit", what it got a second since the line before
+  peer.py gone HOST PORT                     UDP; asks for an answer to a port that is closed by then: the endpoint must hear of it
   peer.py error HOST PORT WHAT               UDP; an ICMP error must come back as refused, hostunreach or toobig (--up)
 
 TCP: the client writes a line {"up": N, "down": M} and N bytes; the answer is a line {"who", "peer", "port", "sha"} and M bytes.
 UDP: a datagram "M\\n" filled up to --up bytes; the answer is the same line filled up to M bytes, from the address asked.
+     "late KEY\\n": an answer after 0.3 s; "heard KEY\\n": "yes\\n" when that answer came back as a port unreachable, else "no\\n".
 Clients print one line of JSON: asked, failed, by (who answered), peers (addresses that the server saw), errors.
 """
 import argparse
@@ -17,11 +21,14 @@ import collections
 import errno
 import hashlib
 import json
+import os
+import resource
 import select
 import signal
 import socket
 import struct
 import sys
+import time
 
 CHUNK = 65536
 PATTERN = hashlib.shake_256(b"sluice").digest(1 << 20)
@@ -66,7 +73,34 @@ async def serve_tcp(name, reader, writer):
         writer.close()
 
 
+late = {}  # (address, port) → key of an answer that is to come back as an error
+heard = set()
+
+
+def serve_late(s, v6, data, source, peer):
+    verb, key = data.strip().split(b" ")
+    answer = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source) if v6 else (socket.IPPROTO_IP, IP_PKTINFO, source)]
+    if verb == b"late":
+        late[peer[:2]] = key
+        asyncio.get_running_loop().call_later(0.3, lambda: s.sendmsg([b"late\n"], answer, 0, peer))
+    else:
+        s.sendmsg([b"yes\n" if key in heard else b"no\n"], answer, 0, peer)
+
+
+def serve_errors(s):
+    """ICMP errors about our answers."""
+    while True:
+        try:
+            _, extra, _, about = s.recvmsg(CHUNK, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        err = next(c[2] for c in extra if c[1] in (IP_RECVERR, IPV6_RECVERR))
+        if struct.unpack("=I", err[:4])[0] == errno.ECONNREFUSED and about[:2] in late:
+            heard.add(late.pop(about[:2]))
+
+
 def serve_udp(name, s, v6):
+    serve_errors(s)
     while True:
         try:
             data, extra, _, peer = s.recvmsg(CHUNK, 256, socket.MSG_DONTWAIT)
@@ -77,6 +111,9 @@ def serve_udp(name, s, v6):
         to = next(c for c in extra if c[1] == (socket.IPV6_PKTINFO if v6 else IP_PKTINFO))[2]
         # Answer from the address that was asked, out of whatever device the routes say.
         source = (to[:16] + b"\0\0\0\0") if v6 else b"\0\0\0\0" + to[8:12] + b"\0\0\0\0"
+        if data.startswith((b"late ", b"heard ")):
+            serve_late(s, v6, data, source, peer)
+            continue
         try:
             want = int(data.split(b"\n", 1)[0])
         except ValueError:
@@ -110,6 +147,7 @@ async def serve():
                 u.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             else:
                 u.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            u.setsockopt(*((socket.IPPROTO_IPV6, IPV6_RECVERR) if v6 else (socket.IPPROTO_IP, IP_RECVERR)), 1)
             u.bind((host, port))
             u.setblocking(False)
             loop.add_reader(u, serve_udp, args.name, u, v6)
@@ -144,8 +182,8 @@ def result(**more):
 def dial(kind):
     s = socket.socket(family(args.host), kind)
     s.settimeout(args.timeout)
-    if args.source:
-        s.bind((args.source, 0))
+    if args.source or args.sport:
+        s.bind((args.source, args.sport))
     s.connect((args.host, args.to))
     return s
 
@@ -252,8 +290,53 @@ async def hold():
         now.clear()
         await every()
         if asked:
-            result(connections=len(streams))
-    result(connections=len(streams))
+            result(connections=len(streams), spread=collections.Counter(first.values()))
+    result(connections=len(streams), spread=collections.Counter(first.values()))
+
+
+def stream():
+    state = {"bytes": 0, "since": time.monotonic(), "done": False}
+
+    def mark(*_):
+        now = time.monotonic()
+        result(mbit=round(state["bytes"] * 8e-6 / (now - state["since"]), 2))
+        state["bytes"], state["since"] = 0, now
+
+    def end(*_):
+        state["done"] = True
+    signal.signal(signal.SIGUSR1, mark)
+    signal.signal(signal.SIGTERM, end)
+    args.down = args.down or 100000
+    try:
+        with dial(socket.SOCK_STREAM) as s:
+            print("ready", flush=True)
+            while not state["done"]:
+                note(transfer(s))
+                state["bytes"] += args.down
+    except (OSError, ValueError) as e:
+        wrong(e)
+    mark()
+
+
+def gone():
+    """The endpoint's answer comes when the port is closed; its kernel must hear our kernel's port unreachable."""
+    key = b"%d" % os.getpid()
+    with dial(socket.SOCK_DGRAM) as s:
+        s.send(b"late " + key + b"\n")
+        time.sleep(0.05)  # the question must be out before the port closes
+    end = time.monotonic() + args.timeout
+    while time.monotonic() < end:
+        for _ in range(40):  # the same endpoint is one of those that Maglev gives ports to
+            with dial(socket.SOCK_DGRAM) as s:
+                s.send(b"heard " + key + b"\n")
+                try:
+                    if s.recv(100) == b"yes\n":
+                        total["asked"] += 1
+                        return result()
+                except OSError:
+                    continue
+    wrong("the endpoint did not hear that the port is closed")
+    return result()
 
 
 def icmp_error():
@@ -301,13 +384,14 @@ def main():
     v = sub.add_parser("serve")
     v.add_argument("name")
     v.add_argument("port", type=int, nargs="+")
-    for name in ("tcp", "udp", "hold", "error"):
+    for name in ("tcp", "udp", "hold", "stream", "gone", "error"):
         v = sub.add_parser(name)
         v.add_argument("host")
         v.add_argument("to", type=int)
         if name == "error":
             v.add_argument("what", choices=("refused", "hostunreach", "toobig"))
         v.add_argument("--source", default="")
+        v.add_argument("--sport", type=int, default=0)
         v.add_argument("--timeout", type=float, default=3)
         v.add_argument("--up", type=int, default=0)
         v.add_argument("--down", type=int, default=0)
@@ -316,6 +400,8 @@ def main():
         v.add_argument("--connections", type=int, default=100)
         v.add_argument("--every", type=float, default=0)
     args = p.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if args.verb == "serve":
         asyncio.run(serve())
     elif args.verb == "tcp":
@@ -324,6 +410,10 @@ def main():
         ask(socket.SOCK_DGRAM, datagram)
     elif args.verb == "hold":
         asyncio.run(hold())
+    elif args.verb == "stream":
+        stream()
+    elif args.verb == "gone":
+        gone()
     else:
         icmp_error()
     return 1 if total["failed"] else 0

@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# lib_modes.sh — the network with every way of forwarding: VIPs and services of modes_table (scripts/lib/net.sh), a
+# decapsulator and peer.py in every endpoint.
+set -euo pipefail
+# shellcheck source=tests/net/lib_test.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib_test.sh"
+
+MODES="nat dsr fullnat ipip4 ipip6 gue4 gue6" # as what says how it goes
+declare -A VIP=([nat]=10 [dsr]=11 [fullnat]=12 [ipip4]=13 [ipip6]=14 [gue4]=15 [gue6]=16)
+declare -A CLIENT=([4]=10.77.1.100 [6]=fd77:1::100)
+# The largest inner packet that goes through over links of 1500.
+declare -A INNER=([ipip4]=1480 [ipip6]=1460 [gue4]=1468 [gue6]=1448)
+
+# host MODE FAMILY: its VIP.
+host() { if [ "$2" = 4 ]; then echo "10.77.9.${VIP[$1]}"; else echo "fd77:9::${VIP[$1]}"; fi; }
+url() { if [ "$2" = 4 ]; then echo "http://$(host "$@")"; else echo "http://[$(host "$@")]"; fi; }
+
+# shellcheck disable=SC2120 # most tests take every default
+# modes_up: network, endpoints and gateway.  TABLE_READY: a command that completes $NET_DIR/t.conf before it is pushed.
+modes_up() {
+	local i
+	export HUGE=never # others run beside us
+	net_up
+	for i in gw cl sw e1 e2 e3 e4; do
+		ns $i sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+	done
+	for i in $ENDPOINTS; do
+		peer_up "$i"
+		decap_up "$i"
+	done
+	gateway_up
+	modes_table "$NET_DIR/t.conf" "$@"
+	ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push: $(cat "$NET_DIR/push.out")"
+}
+
+peer() {
+	local name=$1
+	shift
+	ns cl python3 "$top/tests/net/peer.py" "$@" >"$NET_DIR/$name.json" 2>"$NET_DIR/$name.err" || true
+	[ -s "$NET_DIR/$name.json" ] || fail "$name: $(cat "$NET_DIR/$name.err")"
+}
+# say NAME EXPRESSION: of its result j.
+say() { json "$NET_DIR/$1.json" "$2"; }
+# good NAME: it asked and nothing failed.
+good() { [ "$(say "$1" 'j["asked"] > 0 and not j["failed"]')" = True ] || fail "$1: $(cat "$NET_DIR/$1.json")"; }
+
+# decapped EXPRESSION: over the decapsulators' reports d, a list of one for each endpoint.
+decapped() {
+	local i
+	for i in $ENDPOINTS; do
+		kill -USR1 "$(pid_of "decap$i")"
+		wait_for 5 "report of decap$i" sh -c "[ \$(grep -c packets '$NET_DIR/decap$i.log') -gt ${DECAPS:-0} ]"
+	done
+	DECAPS=$((${DECAPS:-0} + 1))
+	for i in $ENDPOINTS; do tail -n 1 "$NET_DIR/decap$i.log"; done |
+		python3 -c 'import json,sys; d=[json.loads(l) for l in sys.stdin]; print(eval(sys.argv[1]))' "$1"
+}
