@@ -1,6 +1,5 @@
 /* One connection at a time.  Messages out go straight to the socket while the queue is empty, and into the
- * queue when the peer does not keep up; descriptors are only sent with WELCOME, the first message, so the
- * queue holds bytes alone.
+ * queue when the peer does not keep up; the queue's own copy of a descriptor goes with its message.
  *
  * Closing: BYE, shutdown, then what the peer had already sent is read and thrown away.  Without the last
  * step the kernel would answer the peer's next read with ECONNRESET in place of our BYE. */
@@ -22,6 +21,7 @@
 struct queued {
 	struct queued *next;
 	size_t bytes;
+	int fd; /* -1: none */
 	uint8_t msg[];
 };
 
@@ -31,10 +31,12 @@ struct sl_ctl_server {
 	int listen_fd; /* -1: none */
 	int peer_fd;   /* -1: none */
 	bool hello;    /* the peer said HELLO */
+	bool parked;   /* … and PARKED, or OFFER: no PARKED may follow */
 	pid_t peer_pid;
 	uint64_t peer_no;
 	struct queued *first, **last;
 	size_t queued_bytes;
+	const char *goodbye;
 	_Alignas(8) uint8_t buf[SL_CTL_MSG_MAX];
 };
 
@@ -111,6 +113,14 @@ hang_up(int fd)
 }
 
 static void
+free_queued(struct queued *q)
+{
+	if (q->fd >= 0)
+		close(q->fd);
+	free(q);
+}
+
+static void
 drop_peer(struct sl_ctl_server *s)
 {
 	bool told = s->hello;
@@ -120,7 +130,7 @@ drop_peer(struct sl_ctl_server *s)
 	s->hello = false;
 	for (struct queued *q = s->first, *next; q; q = next) {
 		next = q->next;
-		free(q);
+		free_queued(q);
 	}
 	s->first = NULL;
 	s->last = &s->first;
@@ -156,8 +166,8 @@ flush(struct sl_ctl_server *s)
 {
 	while (s->first) {
 		struct queued *q = s->first;
-		int err = sl_ctl_send(s->peer_fd, q->msg, q->bytes, NULL, 0);
-		if (err == -EAGAIN || err == -ENOBUFS)
+		int err = sl_ctl_send(s->peer_fd, q->msg, q->bytes, &q->fd, q->fd >= 0);
+		if (err == -EAGAIN || err == -ENOBUFS || err == -ETOOMANYREFS)
 			return;
 		if (err) {
 			say(s, "control: sluiced went away (%s)", strerror(-err));
@@ -168,28 +178,42 @@ flush(struct sl_ctl_server *s)
 		if (!s->first)
 			s->last = &s->first;
 		s->queued_bytes -= q->bytes;
-		free(q);
+		free_queued(q);
 	}
 }
 
+/* fd is copied; -1: none */
 static void
-put(struct sl_ctl_server *s, const void *msg, size_t bytes)
+put_fd(struct sl_ctl_server *s, const void *msg, size_t bytes, int fd)
 {
 	if (s->peer_fd < 0 || !s->hello)
 		return;
 	struct queued *q = NULL;
+	int own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0 && own < 0) {
+		bye(s, "the dataplane is out of descriptors");
+		return;
+	}
 	if (s->queued_bytes + bytes <= SL_CTL_QUEUE_MAX)
 		q = malloc(sizeof(*q) + bytes);
 	if (!q) {
+		if (own >= 0)
+			close(own);
 		bye(s, "the peer does not read its answers");
 		return;
 	}
-	*q = (struct queued){NULL, bytes};
+	*q = (struct queued){NULL, bytes, own};
 	memcpy(q->msg, msg, bytes);
 	*s->last = q;
 	s->last = &q->next;
 	s->queued_bytes += bytes;
 	flush(s);
+}
+
+static void
+put(struct sl_ctl_server *s, const void *msg, size_t bytes)
+{
+	put_fd(s, msg, bytes, -1);
 }
 
 void
@@ -271,6 +295,49 @@ sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why
 	reason(s, 0, seq, why);
 }
 
+void
+sl_ctl_server_keep(struct sl_ctl_server *s)
+{
+	struct sl_ctl_keep m = {0};
+	int fd = s->conf.ops.flows(s->conf.ops.ctx, &m.bytes, &m.region);
+
+	if (fd < 0)
+		return;
+	sl_ctl_init(&m.head, SL_CTL_KEEP, sizeof(m), 0);
+	put_fd(s, &m, sizeof(m), fd);
+}
+
+void
+sl_ctl_server_taken(struct sl_ctl_server *s, enum sl_ctl_taken_how how, uint64_t kept,
+		    uint64_t expired, uint64_t lost, const char *text)
+{
+	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_taken) + SL_CTL_TEXT_MAX];
+	struct sl_ctl_taken *m = (void *)room;
+
+	*m = (struct sl_ctl_taken){.how = how, .kept = kept, .expired = expired, .lost = lost};
+	m->text_len = clean_text(text, room + sizeof(*m));
+	sl_ctl_init(&m->head, SL_CTL_TAKEN, sizeof(*m) + m->text_len, 0);
+	put(s, m, m->head.size);
+}
+
+void
+sl_ctl_server_upgraded(struct sl_ctl_server *s, uint32_t seq, int error, const char *text)
+{
+	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_upgraded) + SL_CTL_TEXT_MAX];
+	struct sl_ctl_upgraded *m = (void *)room;
+
+	*m = (struct sl_ctl_upgraded){.error = (uint32_t)error};
+	m->text_len = clean_text(text, room + sizeof(*m));
+	sl_ctl_init(&m->head, SL_CTL_UPGRADED, sizeof(*m) + m->text_len, seq);
+	put(s, m, m->head.size);
+}
+
+void
+sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text)
+{
+	s->goodbye = text;
+}
+
 /* ---- in ---- */
 
 static void
@@ -300,7 +367,9 @@ on_hello(struct sl_ctl_server *s, const struct sl_ctl_hello *m)
 		.state_bytes = c->state_bytes,
 		.stats_bytes = c->stats_bytes,
 	};
+	uint64_t none[2];
 	const int fds[2] = {c->state_fd, c->stats_fd};
+	w.flows = c->ops.flows(c->ops.ctx, &none[0], &none[1]) >= 0;
 	sl_ctl_init(&w.head, SL_CTL_WELCOME, sizeof(w), m->head.seq);
 	c->ops.active(c->ops.ctx, &w.generation, &w.root);
 	int err = sl_ctl_send(s->peer_fd, &w, sizeof(w), fds, 2);
@@ -311,6 +380,7 @@ on_hello(struct sl_ctl_server *s, const struct sl_ctl_hello *m)
 	}
 	s->hello = true;
 	say(s, "control: sluiced connected (pid %d)", (int)s->peer_pid);
+	sl_ctl_server_keep(s);
 }
 
 static void
@@ -346,6 +416,18 @@ on_explain(struct sl_ctl_server *s, const struct sl_ctl_explain *m)
 }
 
 static void
+on_parked(struct sl_ctl_server *s, const struct sl_ctl_parked *m, int fd)
+{
+	if (s->parked) {
+		close(fd);
+		bye(s, "PARKED may be said once, before the first OFFER");
+		return;
+	}
+	s->parked = true;
+	s->conf.ops.parked(s->conf.ops.ctx, m->bytes, m->region, fd);
+}
+
+static void
 on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_cnt)
 {
 	const struct sl_ctl_ops *ops = &s->conf.ops;
@@ -368,6 +450,7 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 		break;
 	case SL_CTL_OFFER: {
 		const struct sl_ctl_offer *m = msg;
+		s->parked = true;
 		ops->offer(ops->ctx, m->generation, &m->root, fds[0]);
 		break;
 	}
@@ -381,6 +464,12 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 		break;
 	case SL_CTL_SECRET:
 		on_secret(s, msg, fds[0]);
+		break;
+	case SL_CTL_PARKED:
+		on_parked(s, msg, fds[0]);
+		break;
+	case SL_CTL_UPGRADE:
+		ops->upgrade(ops->ctx, head->seq);
 		break;
 	default: /* BYE */
 		say(s, "control: sluiced (pid %d) said goodbye", (int)s->peer_pid);
@@ -418,7 +507,7 @@ take_peer(struct sl_ctl_server *s, int fd, pid_t pid)
 	s->peer_fd = fd;
 	s->peer_pid = pid;
 	s->peer_no++;
-	s->hello = false;
+	s->hello = s->parked = false;
 }
 
 static void
@@ -595,6 +684,7 @@ sl_ctl_server_create(const struct sl_ctl_server_conf *conf, struct sl_diag *diag
 	s->conf = *conf;
 	s->listen_fd = s->peer_fd = -1;
 	s->last = &s->first;
+	s->goodbye = "the dataplane is stopping";
 	if (conf->path) {
 		s->path = strdup(conf->path);
 		err = s->path ? open_socket(s, diag) : -ENOMEM;
@@ -614,7 +704,11 @@ sl_ctl_server_destroy(struct sl_ctl_server *s)
 	if (!s)
 		return;
 	if (s->peer_fd >= 0) {
-		send_bye(s->peer_fd, "the dataplane is stopping");
+		flush(s); /* UPGRADED must come before it */
+		if (s->peer_fd >= 0)
+			send_bye(s->peer_fd, s->goodbye);
+	}
+	if (s->peer_fd >= 0) {
 		drop_peer(s);
 	}
 	if (s->listen_fd >= 0) {

@@ -33,6 +33,12 @@ struct sl_ctl_ops {
 	void (*drop)(void *ctx);
 	/* 0, or -errno with *ret_why a static sentence; the answer comes by sl_ctl_server_explained */
 	int (*explain)(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why);
+	/* the flow region: a descriptor open for reading (stays the callee's) with bytes and id; -1: none yet */
+	int (*flows)(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region);
+	/* a parked region; answered by sl_ctl_server_taken */
+	void (*parked)(void *ctx, uint64_t bytes, uint64_t region, int fd);
+	/* answered by sl_ctl_server_upgraded */
+	void (*upgrade)(void *ctx, uint32_t seq);
 	/* one line for the log */
 	void (*log)(void *ctx, const char *line);
 	void *ctx;
@@ -80,6 +86,15 @@ void sl_ctl_server_verdict(struct sl_ctl_server *s, uint64_t generation,
 /* answer->head is filled here; seq is the asker's */
 void sl_ctl_server_explained(struct sl_ctl_server *s, uint32_t seq,
 			     struct sl_ctl_explained *answer);
+/* KEEP with what ops.flows gives; nothing when there is none.  Also sent behind each WELCOME. */
+void sl_ctl_server_keep(struct sl_ctl_server *s);
+void sl_ctl_server_taken(struct sl_ctl_server *s, enum sl_ctl_taken_how how, uint64_t kept,
+			 uint64_t expired, uint64_t lost, const char *text);
+/* error: 0 or errno */
+void sl_ctl_server_upgraded(struct sl_ctl_server *s, uint32_t seq, int error, const char *text);
+/* sl_ctl_server_goodbye is what sl_ctl_server_destroy tells the peer, when it is not "the dataplane is stopping"; a
+ * static text. */
+void sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text);
 /* an EXPLAIN that cannot be answered: REASON with its seq and generation 0 */
 void sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why);
 

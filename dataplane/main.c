@@ -221,6 +221,34 @@ ctl_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 	return sl_explain_ask(&g->explain, ask, sl_clock_now(&g->shared.clock), ret_why);
 }
 
+static int
+ctl_flows(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region)
+{
+	(void)ctx;
+	*ret_bytes = *ret_region = 0;
+	return -1;
+}
+
+static void
+ctl_parked(void *ctx, uint64_t bytes, uint64_t region, int fd)
+{
+	struct sl_gateway *g = ctx;
+
+	(void)bytes;
+	(void)region;
+	close(fd);
+	sl_ctl_server_taken(g->server, SL_CTL_TAKEN_NOT, 0, 0, 0,
+			    "flows start empty: this release takes none over");
+}
+
+static void
+ctl_upgrade(void *ctx, uint32_t seq)
+{
+	struct sl_gateway *g = ctx;
+
+	sl_ctl_server_upgraded(g->server, seq, ENOTSUP, "this release cannot upgrade itself");
+}
+
 static void
 ctl_log(void *ctx, const char *line)
 {
@@ -249,7 +277,8 @@ control_up(struct sl_gateway *g)
 		.stats_bytes = g->stats_bytes,
 		.state_fd = g->state_fd,
 		.stats_fd = g->stats_fd,
-		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_log, g},
+		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_flows,
+			ctl_parked, ctl_upgrade, ctl_log, g},
 	};
 	return sl_ctl_server_create(&conf, &g->diag, &g->server);
 }

@@ -45,6 +45,10 @@
  *                   the pending one if there is one, else of the active one; null when neither)
  *     "counts":    {"listeners", "services", "endpoints", "up", "down", "unknown", "unprobed",
  *                   "draining", "disabled"}
+ *     "flows":     {"held": BOOL, "bytes"     the flow region that waits here for the next dataplane
+ *                   "outcome": "taken"|"copied"|"empty"|null, "kept", "expired", "lost", "text": STRING|null,
+ *                   "at": TIME               what the last dataplane that came did with it; null: none came yet
+ *                   "away_ms"}               from the end of the last link until the table was active again
  *
  * {"verb":"check", "file": NAME FOR MESSAGES, "text": TABLE}
  *   → "counts": {"listeners", "services", "endpoints", "addresses", "routes"}          or error config

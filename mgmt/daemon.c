@@ -228,6 +228,37 @@ on_say(void *ctx, const char *line)
 }
 
 static void
+on_taken(void *ctx, const struct sl_publish_taken *t)
+{
+	static const char *const how[] = {"empty", "taken", "copied"};
+	struct sl_daemon *d = ctx;
+
+	sl_daemon_say("flows: %s", t->text);
+	d->taken.wall_ms = sl_daemon_wall_ms();
+	snprintf(d->taken.text, sizeof(d->taken.text), "%s", t->text);
+	d->taken.what = *t;
+	d->taken.what.text = d->taken.text;
+	json_t *e = json_pack("{s:s, s:s, s:I, s:I, s:I, s:s}", "verb", "flows", "outcome",
+			      how[t->how], "kept", (json_int_t)t->kept, "expired",
+			      (json_int_t)t->expired, "lost", (json_int_t)t->lost, "text", t->text);
+	if (e && sl_audit_add(d->audit, d->taken.wall_ms, -1, "sluiced", e))
+		sl_daemon_say("audit: what became of the flows could not be written");
+}
+
+/* The table is active: an absence of the dataplane ends. */
+static void
+end_absence(struct sl_daemon *d)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+
+	if (d->away_since == 0 || !t || sl_tables_running(d->tables) != t->number)
+		return;
+	d->away_ms = (double)(uv_hrtime() - d->away_since) / 1e6;
+	d->away_since = 0;
+	sl_daemon_say("dataplane: the table is active again after %.0f ms", d->away_ms);
+}
+
+static void
 on_up(void *ctx, const struct sl_publish_link *l)
 {
 	struct sl_daemon *d = ctx;
@@ -244,6 +275,7 @@ on_up(void *ctx, const struct sl_publish_link *l)
 	if (t)
 		sl_counters_prepare(d->counters, t->conf, &t->map);
 	sl_tables_up(d->tables, l);
+	end_absence(d);
 }
 
 static void
@@ -264,6 +296,8 @@ on_down(void *ctx, const char *why)
 	sl_oper_attach(d->oper, NULL, false);
 	sl_counters_attach(d->counters, NULL, 0, 0);
 	sl_tables_down(d->tables);
+	if (d->away_since == 0 && sl_tables_active(d->tables))
+		d->away_since = uv_hrtime();
 }
 
 static void
@@ -271,6 +305,7 @@ on_verdict(void *ctx, const struct sl_publish_verdict *v)
 {
 	struct sl_daemon *d = ctx;
 	sl_tables_verdict(d->tables, v);
+	end_absence(d);
 }
 
 /* ---- metrics ---- */
@@ -384,7 +419,7 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.say = on_say,
 		.ctx = d,
 	};
-	struct sl_publish_events ev = {on_up, on_down, on_verdict, on_trouble, d};
+	struct sl_publish_events ev = {on_up, on_down, on_verdict, on_trouble, on_taken, on_say, d};
 	int err = sl_tables_create(&tc, &d->notes, &d->tables);
 
 	if (err) {

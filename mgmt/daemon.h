@@ -30,6 +30,14 @@ struct sl_daemon {
 	int lock;          /* state_dir/lock */
 	bool oper_unsaved; /* the last operstate.json could not be written */
 	int64_t started_ms, link_since_ms;
+	struct {                 /* what a dataplane did with the flows of the one before, last */
+		int64_t wall_ms; /* 0: nothing yet */
+		struct sl_publish_taken what;
+		char text[SL_CTL_TEXT_MAX + 1];
+	} taken;
+	uint64_t
+		away_since; /* uv_hrtime: when the link, or the table of a new dataplane, was missed; 0: it is there */
+	double away_ms; /* how long the last absence was, until the table was active again; 0: none */
 	char link_error[512];
 	struct sl_diag notes; /* what was wrong at start, for status */
 	unsigned jobs;        /* checks and diffs in the pool */

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -32,6 +34,7 @@ struct out { /* one queued message */
 	_Alignas(8) uint8_t msg[sizeof(struct sl_ctl_explain)];
 };
 static_assert(sizeof(struct sl_ctl_explain) >= sizeof(struct sl_ctl_offer), "largest we send");
+static_assert(sizeof(struct sl_ctl_explain) >= sizeof(struct sl_ctl_parked), "");
 
 struct question {
 	uint32_t seq; /* 0: free */
@@ -64,9 +67,36 @@ struct sl_publish {
 	uint32_t objects_sent;
 	uint64_t bytes_sent;
 	struct question questions[SL_PUBLISH_EXPLAINS];
+	struct {
+		uint32_t seq; /* 0: none is under way */
+		uint64_t deadline;
+		sl_publish_upgrade_fn *fn;
+		void *ctx;
+	} upgrade;
+	/* the flow region, of the dataplane that said KEEP last */
+	struct {
+		int fd; /* -1: none */
+		uint64_t bytes, id, boot_id;
+		unsigned parks;    /* given so often since a dataplane lived long enough */
+		uint64_t lived_at; /* when the one that is there will have */
+	} flows;
 };
 
 static void on_poll(uv_poll_t *h, int status, int events);
+
+static void say(struct sl_publish *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+say(struct sl_publish *p, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	p->ev.say(p->ev.ctx, line);
+}
 
 static void
 trouble(struct sl_publish *p, const char *why)
@@ -148,6 +178,17 @@ answer_questions(struct sl_publish *p, int err, uint64_t due)
 	}
 }
 
+static void
+answer_upgrade(struct sl_publish *p, int err, int error, const char *text)
+{
+	sl_publish_upgrade_fn *fn = p->upgrade.fn;
+
+	if (p->upgrade.seq == 0)
+		return;
+	p->upgrade.seq = 0;
+	fn(p->upgrade.ctx, err, error, text);
+}
+
 /* Back to OFF; the next attempt in wait_ms. */
 static void
 disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
@@ -164,6 +205,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 	if (was_up)
 		p->ev.down(p->ev.ctx, copy);
 	answer_questions(p, -EPIPE, UINT64_MAX);
+	answer_upgrade(p, -EPIPE, 0, NULL);
 	unmap(p);
 	if (was_up)
 		snprintf(p->trouble, sizeof(p->trouble), "%s", copy);
@@ -318,6 +360,10 @@ on_timer(uv_timer_t *t)
 	uint64_t now = uv_now(p->loop);
 
 	answer_questions(p, -ETIMEDOUT, now);
+	if (p->upgrade.seq && now >= p->upgrade.deadline)
+		answer_upgrade(p, -ETIMEDOUT, 0, NULL);
+	if (p->phase == UP && p->flows.parks > 0 && now >= p->flows.lived_at)
+		p->flows.parks = 0;
 	if (p->phase == OFF && now >= p->deadline)
 		try_connect(p);
 	else if (p->phase == WAIT && now >= p->deadline)
@@ -367,6 +413,91 @@ map_segments(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const in
 	return NULL;
 }
 
+/* ---- flows ---- */
+
+static void
+drop_flows(struct sl_publish *p)
+{
+	if (p->flows.fd >= 0)
+		close(p->flows.fd);
+	p->flows.fd = -1;
+	p->flows.bytes = p->flows.id = 0;
+}
+
+/* NULL, or what is wrong; *fd is -1 when it was taken over. */
+static const char *
+take_keep(struct sl_publish *p, const struct sl_ctl_keep *m, int *fd)
+{
+	int seals = fcntl(*fd, F_GET_SEALS);
+	struct stat st;
+
+	if (fstat(*fd, &st) || seals < 0 || !(seals & F_SEAL_SHRINK))
+		return "a flow region that is not sealed against shrinking";
+	if (st.st_size < 0 || (uint64_t)st.st_size != m->bytes)
+		return "a flow region of the wrong size";
+	drop_flows(p);
+	p->flows.fd = *fd;
+	p->flows.bytes = m->bytes;
+	p->flows.id = m->region;
+	p->flows.boot_id = p->link.boot_id;
+	*fd = -1;
+	return NULL;
+}
+
+/* Gives the flows of a dataplane that is gone to one that has none.  Its offer comes behind this. */
+static void
+park(struct sl_publish *p)
+{
+	struct sl_ctl_parked m = {.bytes = p->flows.bytes, .region = p->flows.id};
+
+	if (p->flows.fd < 0 || p->flows.boot_id == p->link.boot_id)
+		return;
+	if (p->flows.parks >= SL_PUBLISH_PARKS) {
+		say(p,
+		    "flows: the region %016" PRIx64
+		    " was given to %u dataplanes and none lived %d s "
+		    "with it: it is dropped, and flows start empty",
+		    p->flows.id, p->flows.parks, SL_PUBLISH_LIVED_MS / 1000);
+		p->flows.parks = 0;
+		drop_flows(p);
+		return;
+	}
+	int fd = fcntl(p->flows.fd, F_DUPFD_CLOEXEC, 0);
+	sl_ctl_init(&m.head, SL_CTL_PARKED, sizeof(m), ++p->seq);
+	if (fd < 0 || queue(p, &m, sizeof(m), fd)) {
+		say(p, "flows: out of memory or descriptors: they start empty");
+		return;
+	}
+	p->flows.parks++;
+	p->flows.lived_at = uv_now(p->loop) + SL_PUBLISH_LIVED_MS;
+}
+
+static void
+take_taken(struct sl_publish *p, const struct sl_ctl_taken *m)
+{
+	char text[SL_CTL_TEXT_MAX + 1];
+	struct sl_publish_taken t = {
+		.how = (enum sl_ctl_taken_how)m->how,
+		.kept = m->kept,
+		.expired = m->expired,
+		.lost = m->lost,
+		.text = text,
+	};
+
+	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
+	p->ev.taken(p->ev.ctx, &t);
+}
+
+static void
+take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m)
+{
+	char text[SL_CTL_TEXT_MAX + 1];
+
+	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
+	if (m->head.seq == p->upgrade.seq)
+		answer_upgrade(p, 0, (int)SL_MIN(m->error, (uint32_t)INT32_MAX), text);
+}
+
 /* NULL, or what is wrong; the descriptors stay the caller's. */
 static const char *
 take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds[2])
@@ -394,6 +525,8 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	p->link.root = w->root;
 	p->phase = UP;
 	p->trouble[0] = 0;
+	if (!w->flows)
+		park(p);
 	p->ev.up(p->ev.ctx, &p->link);
 	return NULL;
 }
@@ -487,7 +620,7 @@ take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 }
 
 static const char *
-take(struct sl_publish *p, const void *msg, const int fds[2])
+take(struct sl_publish *p, const void *msg, int fds[2])
 {
 	static char text[TEXT_MAX];
 	const struct sl_ctl_head *h = msg;
@@ -509,6 +642,14 @@ take(struct sl_publish *p, const void *msg, const int fds[2])
 		return take_reason(p, msg);
 	case SL_CTL_VERDICT:
 		return take_verdict(p, msg);
+	case SL_CTL_KEEP:
+		return take_keep(p, msg, &fds[0]);
+	case SL_CTL_TAKEN:
+		take_taken(p, msg);
+		return NULL;
+	case SL_CTL_UPGRADED:
+		take_upgraded(p, msg);
+		return NULL;
 	case SL_CTL_EXPLAINED:
 		end_question(p, h->seq, 0, msg, NULL);
 		return NULL;
@@ -537,7 +678,8 @@ receive(struct sl_publish *p)
 		if (got < 0 || sl_ctl_check(buf, (size_t)got, fd_cnt, false, &why) == 0)
 			why = got < 0 ? strerror((int)-got) : take(p, buf, fds);
 		for (unsigned i = 0; i < fd_cnt; i++)
-			close(fds[i]);
+			if (fds[i] >= 0)
+				close(fds[i]);
 		if (why && p->sock >= 0) {
 			disconnect(p, SL_PUBLISH_BACKOFF_MS, why);
 			return;
@@ -584,7 +726,7 @@ sl_publish_create(uv_loop_t *loop, const char *path, const struct sl_publish_eve
 	strcpy(p->path, path);
 	p->loop = loop;
 	p->ev = *ev;
-	p->sock = -1;
+	p->sock = p->flows.fd = -1;
 	p->tail = &p->head;
 	p->timer = timer;
 	uv_timer_init(loop, timer);
@@ -602,6 +744,7 @@ sl_publish_destroy(struct sl_publish *p)
 	close_socket(p);
 	drop_queue(p);
 	drop_offer(p);
+	drop_flows(p);
 	unmap(p);
 	uv_timer_stop(p->timer);
 	uv_close((uv_handle_t *)p->timer, on_handle_closed);
@@ -612,6 +755,16 @@ const struct sl_publish_link *
 sl_publish_link(const struct sl_publish *p)
 {
 	return p->phase == UP ? &p->link : NULL;
+}
+
+bool
+sl_publish_flows(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes)
+{
+	if (p->flows.fd < 0)
+		return false;
+	*ret_fd = p->flows.fd;
+	*ret_bytes = p->flows.bytes;
+	return true;
 }
 
 int
@@ -654,4 +807,25 @@ sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t t
 	if (!err)
 		*q = (struct question){seq, uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS, fn, ctx};
 	return err;
+}
+
+int
+sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
+{
+	struct sl_ctl_upgrade m;
+
+	if (p->phase != UP)
+		return -ENOTCONN;
+	if (p->upgrade.seq)
+		return -EBUSY;
+	uint32_t seq = ++p->seq ? p->seq : ++p->seq;
+	sl_ctl_init(&m.head, SL_CTL_UPGRADE, sizeof(m), seq);
+	int err = queue(p, &m, sizeof(m), -1);
+	if (err)
+		return err;
+	p->upgrade.seq = seq;
+	p->upgrade.deadline = uv_now(p->loop) + SL_PUBLISH_UPGRADE_MS;
+	p->upgrade.fn = fn;
+	p->upgrade.ctx = ctx;
+	return 0;
 }

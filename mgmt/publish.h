@@ -5,6 +5,10 @@
  *          found within 100 ms; every SL_PUBLISH_BACKOFF_MS after a peer that is not what it should be.
  * Objects: a memfd each, written, sealed four ways, passed, closed.  What the dataplane holds is not
  *          remembered: WANT says it.
+ * Flows:   the descriptor of KEEP is held here, across connections; a dataplane that comes without flows, and is another
+ *          than the one they are of, gets it in PARKED before anything is offered.  A region that was given
+ *          SL_PUBLISH_PARKS times, and no dataplane lived SL_PUBLISH_LIVED_MS with it, is dropped: it may be
+ *          what they die of.
  * Trust:   the peer must run as root or as our own uid; segments are checked (size, seals against
  *          shrinking, heads) before they are used; refs of WANT are checked against the offer.  A peer that
  *          breaks the protocol is disconnected.
@@ -24,6 +28,9 @@
 #define SL_PUBLISH_WELCOME_MS 2000
 #define SL_PUBLISH_EXPLAIN_MS 10000
 #define SL_PUBLISH_EXPLAINS 64 /* questions open at once */
+#define SL_PUBLISH_UPGRADE_MS 15000
+#define SL_PUBLISH_PARKS 3
+#define SL_PUBLISH_LIVED_MS 10000
 #define SL_PUBLISH_REASONS 256
 #define SL_PUBLISH_GENERATION_MAX (1ull << 62) /* believed of a dataplane: ours go on from there */
 
@@ -53,6 +60,12 @@ struct sl_publish_verdict {
 	uint64_t bytes_sent;   /* with it */
 };
 
+struct sl_publish_taken { /* of TAKEN */
+	enum sl_ctl_taken_how how;
+	uint64_t kept, expired, lost;
+	const char *text;
+};
+
 /* Callbacks may call any function below but destroy.  down comes only after up; an offer that is open
  * then has no verdict any more, an open explain gets -EPIPE.  trouble: the reason for which there is no
  * link, whenever it changes. */
@@ -61,6 +74,10 @@ struct sl_publish_events {
 	void (*down)(void *ctx, const char *why);
 	void (*verdict)(void *ctx, const struct sl_publish_verdict *v);
 	void (*trouble)(void *ctx, const char *why);
+	/* what became of the flows of a dataplane before */
+	void (*taken)(void *ctx, const struct sl_publish_taken *t);
+	/* one line for the log */
+	void (*say)(void *ctx, const char *line);
 	void *ctx;
 };
 
@@ -72,6 +89,11 @@ void sl_publish_destroy(struct sl_publish *p);
 /* sl_publish_link: NULL while not connected. */
 const struct sl_publish_link *sl_publish_link(const struct sl_publish *p);
 
+/* sl_publish_flows: the flow region of the dataplane, or of the one before while there is none (ctl.h, KEEP), open for
+ * reading and sealed against resizing.  False: there is no region.  The descriptor stays the link's: who keeps it for
+ * longer than this turn duplicates it. */
+bool sl_publish_flows(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes);
+
 /* sl_publish_offer: c stays valid and unchanged until the verdict, down, or another offer.  0, -ENOTCONN. */
 int sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c);
 
@@ -81,5 +103,10 @@ typedef void sl_publish_explain_fn(void *ctx, int err, const struct sl_ctl_expla
 				   const char *why);
 int sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
 		       uint32_t port, sl_publish_explain_fn *fn, void *ctx);
+
+/* sl_publish_upgrade asks the dataplane to become the program it was started from.  fn gets error 0 and its text, an
+ * errno and what is wrong, or err -ETIMEDOUT, -EPIPE.  0, -ENOTCONN, -EBUSY: one is under way. */
+typedef void sl_publish_upgrade_fn(void *ctx, int err, int error, const char *text);
+int sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx);
 
 #endif

@@ -278,6 +278,22 @@ status_counts(struct sl_daemon *d)
 }
 
 static json_t *
+status_flows(struct sl_daemon *d)
+{
+	static const char *const how[] = {"empty", "taken", "copied"};
+	const struct sl_publish_taken *t = &d->taken.what;
+	uint64_t bytes = 0;
+	int fd;
+	bool held = sl_publish_flows(d->publish, &fd, &bytes), taken = d->taken.wall_ms != 0;
+
+	return json_pack("{s:b, s:I, s:s?, s:I, s:I, s:I, s:s?, s:o, s:f}", "held", held, "bytes",
+			 (json_int_t)bytes, "outcome", taken ? how[t->how] : NULL, "kept",
+			 NUM(t->kept), "expired", NUM(t->expired), "lost", NUM(t->lost), "text",
+			 taken ? t->text : NULL, "at", sl_show_time(d->taken.wall_ms), "away_ms",
+			 d->away_ms);
+}
+
+static json_t *
 status(const struct sl_verb_run *r)
 {
 	json_t *a = sl_verb_ok(r);
@@ -288,6 +304,7 @@ status(const struct sl_verb_run *r)
 	json_object_set_new(a, "dataplane", status_dataplane(r->d));
 	json_object_set_new(a, "generation", status_generation(r->d));
 	json_object_set_new(a, "counts", status_counts(r->d));
+	json_object_set_new(a, "flows", status_flows(r->d));
 	return a;
 }
 

@@ -11,8 +11,8 @@ enum { DAEMON = 1, DATAPLANE = 2 };
 
 typedef const char *body_fn(const void *msg, size_t bytes);
 
-static body_fn check_offer, check_want, check_object, check_reason, check_explain, check_secret,
-	check_secret_ack, check_bye;
+static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
+	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded;
 
 static const struct row {
 	uint16_t from;
@@ -22,7 +22,7 @@ static const struct row {
 	body_fn *body; /* NULL: nothing more to check */
 } rows[] = {
 	[SL_CTL_HELLO] = {DAEMON, 0, sizeof(struct sl_ctl_hello), false, NULL},
-	[SL_CTL_WELCOME] = {DATAPLANE, 2, sizeof(struct sl_ctl_welcome), false, NULL},
+	[SL_CTL_WELCOME] = {DATAPLANE, 2, sizeof(struct sl_ctl_welcome), false, check_welcome},
 	[SL_CTL_OFFER] = {DAEMON, 1, sizeof(struct sl_ctl_offer), false, check_offer},
 	[SL_CTL_WANT] = {DATAPLANE, 0, sizeof(struct sl_ctl_want), true, check_want},
 	[SL_CTL_OBJECT] = {DAEMON, 1, sizeof(struct sl_ctl_object), false, check_object},
@@ -34,6 +34,11 @@ static const struct row {
 	[SL_CTL_SECRET_ACK] = {DATAPLANE, 0, sizeof(struct sl_ctl_secret_ack), true,
 			       check_secret_ack},
 	[SL_CTL_BYE] = {DAEMON | DATAPLANE, 0, sizeof(struct sl_ctl_bye), true, check_bye},
+	[SL_CTL_KEEP] = {DATAPLANE, 1, sizeof(struct sl_ctl_keep), false, check_region},
+	[SL_CTL_PARKED] = {DAEMON, 1, sizeof(struct sl_ctl_parked), false, check_region},
+	[SL_CTL_TAKEN] = {DATAPLANE, 0, sizeof(struct sl_ctl_taken), true, check_taken},
+	[SL_CTL_UPGRADE] = {DAEMON, 0, sizeof(struct sl_ctl_upgrade), false, NULL},
+	[SL_CTL_UPGRADED] = {DATAPLANE, 0, sizeof(struct sl_ctl_upgraded), true, check_upgraded},
 };
 
 int
@@ -105,6 +110,16 @@ check_text(const void *msg, size_t bytes, size_t fixed, uint32_t len, uint32_t m
 		i += n;
 	}
 	return NULL;
+}
+
+static const char *
+check_welcome(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_welcome *m = msg;
+	if (m->zero)
+		return "field that must be 0 is not";
+	return m->flows <= 1 ? NULL : "flows is neither 0 nor 1";
 }
 
 static const char *
@@ -192,6 +207,34 @@ check_bye(const void *msg, size_t bytes)
 	const struct sl_ctl_bye *m = msg;
 	if (m->zero)
 		return "field that must be 0 is not";
+	return check_text(msg, bytes, sizeof(*m), m->text_len, 1);
+}
+
+/* KEEP and PARKED */
+static_assert(sizeof(struct sl_ctl_keep) == sizeof(struct sl_ctl_parked), "");
+static_assert(offsetof(struct sl_ctl_keep, bytes) == offsetof(struct sl_ctl_parked, bytes), "");
+
+static const char *
+check_region(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_keep *m = msg;
+	return m->bytes ? NULL : "a flow region of 0 bytes";
+}
+
+static const char *
+check_taken(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_taken *m = msg;
+	if (m->how > SL_CTL_TAKEN_REBUILT)
+		return "how is no way to take flows over";
+	return check_text(msg, bytes, sizeof(*m), m->text_len, 1);
+}
+
+static const char *
+check_upgraded(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_upgraded *m = msg;
 	return check_text(msg, bytes, sizeof(*m), m->text_len, 1);
 }
 

@@ -29,6 +29,8 @@
  * The dataplane makes or takes its flow region at the first of PARKED and OFFER (or at boot, from the descriptor store
  * of systemd or a predecessor that upgraded itself), and no packet needs it before.  KEEP's descriptor is
  * open for reading only; the daemon holds it, reads flows from it, and gives it back in PARKED.
+ * PARKED twice on a connection, or after its first OFFER, breaks the protocol: BYE.  PARKED to a dataplane that has its
+ * region, and a region that is not what it should be, are harmless: TAKEN with SL_CTL_TAKEN_NOT.
  * UPGRADE: the dataplane looks whether the program file it was started from would run here and has the same
  * table versions, answers UPGRADED (error, or 0 with a text), and becomes that program; the daemon sees the
  * connection end and connects again.  The message names no file: who may replace the program decides.

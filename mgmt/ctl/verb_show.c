@@ -232,6 +232,9 @@ ctl_status(struct ctl *c)
 	       "disabled\n",
 	       ctl_int(n, "up"), ctl_int(n, "down"), ctl_int(n, "unknown"), ctl_int(n, "unprobed"),
 	       ctl_int(n, "draining"), ctl_int(n, "disabled"));
+	n = json_object_get(a, "flows");
+	if (*ctl_str(n, "text"))
+		printf("flows       %s (%s)\n", ctl_str(n, "text"), ctl_str(n, "at"));
 	printf("you         %s (uid %lld)\n", ctl_str(a, "role"), ctl_int(a, "uid"));
 	json_decref(a);
 	return rc;

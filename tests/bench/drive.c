@@ -422,12 +422,19 @@ on_trouble(void *ctx, const char *why)
 	fprintf(stderr, "bench_drive: %s\n", why);
 }
 
+static void
+on_taken(void *ctx, const struct sl_publish_taken *t)
+{
+	on_trouble(ctx, t->text);
+}
+
 int
 main(int argc, char **argv)
 {
 	static struct drive drive;
 	struct drive *d = &drive;
-	struct sl_publish_events ev = {on_up, on_down, on_verdict, on_trouble, d};
+	struct sl_publish_events ev = {on_up,    on_down,    on_verdict, on_trouble,
+				       on_taken, on_trouble, d};
 
 	if (argc != 2) {
 		fprintf(stderr, "bench_drive SOCKET\n");

@@ -18,6 +18,9 @@ struct fake {
 	uint64_t generation;
 	uint32_t ref;
 	bool got_fd;
+	unsigned parks, upgrades;
+	uint64_t region;
+	int flows;  /* what KEEP carries; 0: none */
 	int answer; /* of explain */
 	void *refs; /* go away with the offer; NULL: none */
 	char log[4096];
@@ -82,6 +85,36 @@ fake_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 	return f->answer;
 }
 
+static int
+fake_flows(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region)
+{
+	struct fake *f = ctx;
+
+	*ret_bytes = 4096;
+	*ret_region = 0xfeed;
+	return f->flows ? f->flows : -1;
+}
+
+static void
+fake_parked(void *ctx, uint64_t bytes, uint64_t region, int fd)
+{
+	struct fake *f = ctx;
+
+	f->parks++;
+	f->region = region;
+	CU_ASSERT_EQUAL(bytes, 8192);
+	take_fd(f, fd);
+}
+
+static void
+fake_upgrade(void *ctx, uint32_t seq)
+{
+	struct fake *f = ctx;
+
+	f->upgrades++;
+	CU_ASSERT_EQUAL(seq, 9);
+}
+
 static void
 fake_log(void *ctx, const char *line)
 {
@@ -104,7 +137,8 @@ fake_conf(struct fake *f, const char *path)
 		.stats_bytes = 8192,
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
-		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain, fake_log, f},
+		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain, fake_flows,
+			fake_parked, fake_upgrade, fake_log, f},
 	};
 }
 
@@ -160,6 +194,16 @@ memfd(size_t bytes, unsigned seals)
 	if (fd < 0 || ftruncate(fd, (off_t)bytes) || fcntl(fd, F_ADD_SEALS, seals))
 		abort();
 	return fd;
+}
+
+static int
+fd_cnt(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < 256; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
 }
 
 /* ---- what a peer may say ---- */
@@ -359,6 +403,182 @@ explain_is_passed_on_and_answered_by_seq(void)
 	sl_ctl_server_destroy(f.server);
 }
 
+/* ---- the flow region ---- */
+
+static void
+send_parked(struct fake *f, int sock, int fd)
+{
+	struct sl_ctl_parked m = {.bytes = 8192, .region = 0xabc};
+
+	sl_ctl_init(&m.head, SL_CTL_PARKED, sizeof(m), 0);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), &fd, 1), 0);
+	sl_ctl_server_turn(f->server);
+}
+
+static void
+send_offer(struct fake *f, int sock, int fd)
+{
+	struct sl_ctl_offer m = {.generation = 42};
+
+	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), 0);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), &fd, 1), 0);
+	sl_ctl_server_turn(f->server);
+}
+
+static void
+welcome_says_whether_there_are_flows_and_keep_follows(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f), fds[2];
+	unsigned cnt;
+
+	hello(&f, sock);
+	struct sl_ctl_welcome *w = expect(sock, SL_CTL_WELCOME);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+	CU_ASSERT_EQUAL(w->flows, 0);
+	CU_ASSERT_PTR_NULL(expect(sock, SL_CTL_KEEP));
+	sl_ctl_server_keep(f.server); /* none: nothing is said */
+	CU_ASSERT_PTR_NULL(expect(sock, SL_CTL_KEEP));
+	close(sock);
+	f.flows = memfd(4096, 0);
+	sock = attach(&f);
+	hello(&f, sock);
+	w = expect(sock, SL_CTL_WELCOME);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+	CU_ASSERT_EQUAL(w->flows, 1);
+	for (unsigned i = 0; i < 2; i++) { /* behind WELCOME, and again on request */
+		CU_ASSERT_EQUAL(sl_ctl_recv(sock, answer, fds, &cnt), sizeof(struct sl_ctl_keep));
+		const struct sl_ctl_keep *k = (void *)answer;
+		CU_ASSERT_EQUAL_FATAL(cnt, 1);
+		CU_ASSERT_EQUAL(k->bytes, 4096);
+		CU_ASSERT_EQUAL(k->region, 0xfeed);
+		struct stat a, b;
+		CU_ASSERT_EQUAL(fstat(fds[0], &a) | fstat(f.flows, &b), 0);
+		CU_ASSERT_EQUAL(a.st_ino, b.st_ino);
+		close(fds[0]);
+		sl_ctl_server_keep(f.server);
+	}
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+	close(f.flows);
+}
+
+/* The queue keeps a copy: the region may change while the peer does not read. */
+static void
+a_queued_keep_holds_its_descriptor(void)
+{
+	struct fake f = {0};
+	int before = fd_cnt(), sock = attach(&f), fds[2];
+	static uint32_t refs[SL_CTL_WANT_MAX];
+	unsigned cnt, keeps = 0;
+	struct pollfd p[2];
+	long n;
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	do
+		sl_ctl_server_want(f.server, 9, refs, SL_CTL_WANT_MAX);
+	while (sl_ctl_server_poll(f.server, p) == 1 && !(p[0].events & POLLOUT));
+	f.flows = memfd(4096, 0);
+	sl_ctl_server_keep(f.server);
+	close(f.flows);
+	f.flows = 0;
+	do {
+		while ((n = sl_ctl_recv(sock, answer, fds, &cnt)) > 0)
+			for (; cnt > 0; close(fds[--cnt]))
+				keeps += ((struct sl_ctl_head *)answer)->type == SL_CTL_KEEP;
+		sl_ctl_server_turn(f.server);
+		sl_ctl_server_poll(f.server, p);
+	} while (p[0].events & POLLOUT || recv(sock, answer, 1, MSG_PEEK) > 0);
+	CU_ASSERT_EQUAL(keeps, 1);
+	/* one that was never sent is closed with its connection */
+	do
+		sl_ctl_server_want(f.server, 9, refs, SL_CTL_WANT_MAX);
+	while (sl_ctl_server_poll(f.server, p) == 1 && !(p[0].events & POLLOUT));
+	f.flows = memfd(4096, 0);
+	sl_ctl_server_keep(f.server);
+	close(f.flows);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+	CU_ASSERT_EQUAL(fd_cnt(), before);
+}
+
+static void
+a_parked_region_is_passed_on_and_answered(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f), fd = memfd(8192, 0);
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	send_parked(&f, sock, fd);
+	CU_ASSERT_EQUAL(f.parks, 1);
+	CU_ASSERT_EQUAL(f.region, 0xabc);
+	CU_ASSERT_TRUE(f.got_fd);
+	sl_ctl_server_taken(f.server, SL_CTL_TAKEN_REBUILT, 5, 6, 7, "all\nis well");
+	struct sl_ctl_taken *t = expect(sock, SL_CTL_TAKEN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	CU_ASSERT_EQUAL(t->how, SL_CTL_TAKEN_REBUILT);
+	CU_ASSERT(t->kept == 5 && t->expired == 6 && t->lost == 7);
+	CU_ASSERT_EQUAL(memcmp(t + 1, "all?is well", t->text_len), 0);
+	close(fd);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+/* Once, and before the first offer; on the next connection again. */
+static void
+parked_out_of_its_turn_ends_the_connection(void)
+{
+	struct fake f = {0};
+	int fd = memfd(8192, 0), before = fd_cnt();
+
+	for (unsigned offer_first = 0; offer_first < 2; offer_first++) {
+		int sock = attach(&f);
+		hello(&f, sock);
+		CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+		(offer_first ? send_offer : send_parked)(&f, sock, fd);
+		CU_ASSERT_NOT_EQUAL(sl_ctl_server_peer(f.server), 0);
+		send_parked(&f, sock, fd);
+		CU_ASSERT_EQUAL(f.parks, 1);
+		CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_BYE));
+		CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
+		close(sock);
+	}
+	CU_ASSERT_EQUAL(fd_cnt(), before);
+	sl_ctl_server_destroy(f.server);
+	close(fd);
+}
+
+static void
+an_upgrade_is_answered_before_the_goodbye(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	struct sl_ctl_upgrade m;
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_init(&m.head, SL_CTL_UPGRADE, sizeof(m), 9);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.upgrades, 1);
+	sl_ctl_server_upgraded(f.server, 9, ENOEXEC, "it does not run");
+	sl_ctl_server_upgraded(f.server, 9, 0, "");
+	sl_ctl_server_goodbye(f.server, "upgrading");
+	sl_ctl_server_destroy(f.server);
+	struct sl_ctl_upgraded *u = expect(sock, SL_CTL_UPGRADED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(u);
+	CU_ASSERT_EQUAL(u->head.seq, 9);
+	CU_ASSERT_EQUAL(u->error, ENOEXEC);
+	CU_ASSERT_EQUAL(memcmp(u + 1, "it does not run", u->text_len), 0);
+	u = expect(sock, SL_CTL_UPGRADED);
+	CU_ASSERT(u && u->error == 0 && u->text_len == 1);
+	struct sl_ctl_bye *b = expect(sock, SL_CTL_BYE);
+	CU_ASSERT(b && memcmp(b + 1, "upgrading", b->text_len) == 0);
+	close(sock);
+}
+
 /* ---- wrong messages ---- */
 
 struct wrong {
@@ -375,6 +595,7 @@ struct wrong {
 		struct sl_ctl_secret secret;
 		struct sl_ctl_verdict verdict;
 		struct sl_ctl_bye bye;
+		struct sl_ctl_parked parked;
 		uint8_t room[SL_CTL_MSG_MAX + 8];
 	} m;
 };
@@ -388,6 +609,7 @@ struct wrong {
 #define OBJECT WHOLE(SL_CTL_OBJECT, object)
 #define EXPLAIN WHOLE(SL_CTL_EXPLAIN, explain)
 #define SECRET WHOLE(SL_CTL_SECRET, secret)
+#define PARKED WHOLE(SL_CTL_PARKED, parked)
 
 static struct wrong wrongs[] = {
 	{"shorter", 1, 0, false, {.head = HEAD(SL_CTL_HELLO, 1)}},
@@ -395,7 +617,7 @@ static struct wrong wrongs[] = {
 	{"magic", 24, 0, false, {.head = {0x12345678, 1, SL_CTL_HELLO, 24, 0}}},
 	{"version", 24, 0, false, {.head = {SL_CTL_MAGIC, 3, SL_CTL_HELLO, 24, 0}}},
 	{"unknown", 16, 0, false, {.head = HEAD(0, 16)}},
-	{"unknown", 16, 0, false, {.head = HEAD(13, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(18, 16)}},
 	{"unknown", 16, 0, false, {.head = HEAD(65535, 16)}},
 	{"only the other", 88, 0, false, {.verdict.head = WHOLE(SL_CTL_VERDICT, verdict)}},
 	{"size field", 23, 0, false, {.hello.head = WHOLE(SL_CTL_HELLO, hello)}},
@@ -416,18 +638,19 @@ static struct wrong wrongs[] = {
 	{"already", 24, 0, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
 	{"table format", 24, 0, true, {.hello = {WHOLE(SL_CTL_HELLO, hello), 99, 1}}},
 	{"must be HELLO", 56, 1, true, {.offer = {OFFER, 1, {{0}}}}},
+	{"descriptors", 32, 0, false, {.parked = {PARKED, 8192, 1}}},
+	{"descriptors", 32, 2, false, {.parked = {PARKED, 8192, 1}}},
+	{"0 bytes", 32, 1, false, {.parked = {PARKED, 0, 1}}},
+	{"must be HELLO", 32, 1, true, {.parked = {PARKED, 8192, 1}}},
+	{"length does not", 24, 1, false, {.head = HEAD(SL_CTL_PARKED, 24)}},
+	{"only the other", 32, 1, false, {.head = HEAD(SL_CTL_KEEP, 32)}},
+	{"only the other", 48, 0, false, {.head = HEAD(SL_CTL_TAKEN, 48)}},
+	{"only the other", 24, 0, false, {.head = HEAD(SL_CTL_UPGRADED, 24)}},
+	{"descriptors", 16, 1, false, {.head = HEAD(SL_CTL_UPGRADE, 16)}},
+	{"length does not", 24, 0, false, {.head = HEAD(SL_CTL_UPGRADE, 24)}},
+	{"must be HELLO", 16, 0, true, {.head = HEAD(SL_CTL_UPGRADE, 16)}},
 	{"text_len", 24, 0, false, {.bye = {WHOLE(SL_CTL_BYE, bye), 0, 0}}},
 };
-
-static int
-fd_cnt(void)
-{
-	int n = 0;
-
-	for (int i = 0; i < 256; i++)
-		n += fcntl(i, F_GETFD) >= 0;
-	return n;
-}
 
 /* Sends with any number of descriptors, which sl_ctl_send would refuse. */
 static void
@@ -472,7 +695,7 @@ every_wrong_message_is_answered_with_bye_and_leaks_nothing(void)
 			CU_FAIL("BYE has another text");
 		}
 		CU_ASSERT_EQUAL(recv(sock, answer, sizeof(answer), 0), 0);
-		CU_ASSERT_EQUAL(f.offers + f.objects + f.explains, 0);
+		CU_ASSERT_EQUAL(f.offers + f.objects + f.explains + f.parks + f.upgrades, 0);
 		CU_ASSERT_EQUAL(f.drops, wrongs[i].no_hello ? 0 : 1);
 		close(sock);
 		sl_ctl_server_destroy(f.server);
@@ -712,6 +935,11 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(every_reason_arrives_before_the_verdict_though_the_peer_reads_late),
 	 SL_TEST(a_peer_that_never_reads_is_closed_not_waited_for),
 	 SL_TEST(a_want_list_ends_with_its_peer), SL_TEST(explain_is_passed_on_and_answered_by_seq),
+	 SL_TEST(welcome_says_whether_there_are_flows_and_keep_follows),
+	 SL_TEST(a_queued_keep_holds_its_descriptor),
+	 SL_TEST(a_parked_region_is_passed_on_and_answered),
+	 SL_TEST(parked_out_of_its_turn_ends_the_connection),
+	 SL_TEST(an_upgrade_is_answered_before_the_goodbye),
 	 SL_TEST(every_wrong_message_is_answered_with_bye_and_leaks_nothing),
 	 SL_TEST(a_secret_is_zeroed_and_refused_as_not_supported),
 	 SL_TEST(a_taken_secret_is_in_locked_memory),

@@ -37,6 +37,26 @@ no_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 	return -1;
 }
 
+static int
+no_flows(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region)
+{
+	(void)ctx, (void)ret_bytes, (void)ret_region;
+	return -1;
+}
+
+static void
+no_parked(void *ctx, uint64_t bytes, uint64_t region, int fd)
+{
+	(void)ctx, (void)bytes, (void)region;
+	close(fd);
+}
+
+static void
+no_upgrade(void *ctx, uint32_t seq)
+{
+	(void)ctx, (void)seq;
+}
+
 static void
 ctx_log(void *ctx, const char *line)
 {
@@ -73,7 +93,7 @@ rig_up(void)
 		.state_fd = 0,
 		.stats_fd = 0,
 		.ops = {sl_publish_active, sl_publish_offer, sl_publish_object, sl_publish_drop,
-			no_explain, ctx_log, r->publish},
+			no_explain, no_flows, no_parked, no_upgrade, ctx_log, r->publish},
 	};
 	if (sl_ctl_server_create(&sc, NULL, &r->server) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))

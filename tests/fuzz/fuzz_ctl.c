@@ -7,6 +7,7 @@
 #include "dataplane/ctl_server.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -69,6 +70,39 @@ explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 		return -1;
 	sl_ctl_server_explained(server, ask->head.seq, &e);
 	return 0;
+}
+
+static int region = -1; /* what ops.flows gives, from the first PARKED on */
+
+static int
+flows(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region)
+{
+	(void)ctx;
+	*ret_bytes = 64;
+	*ret_region = 1;
+	return region;
+}
+
+static void
+parked(void *ctx, uint64_t bytes, uint64_t id, int fd)
+{
+	char text[64];
+
+	(void)ctx;
+	snprintf(text, sizeof(text), "%.*s\xff", (int)(id % 9), (const char *)&bytes);
+	if (id & 1 && region < 0)
+		region = fd;
+	else
+		close(fd);
+	sl_ctl_server_taken(server, (enum sl_ctl_taken_how)(id % 3), bytes, id, 0, text);
+	sl_ctl_server_keep(server);
+}
+
+static void
+upgrade(void *ctx, uint32_t seq)
+{
+	(void)ctx;
+	sl_ctl_server_upgraded(server, seq, (int)(seq & 1), "");
 }
 
 static void
@@ -143,7 +177,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sl_ctl_server_conf conf = {
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
-		.ops = {active, offer, object, drop, explain, no_log, NULL},
+		.ops = {active, offer, object, drop, explain, flows, parked, upgrade, no_log, NULL},
 	};
 	int pair[2], before = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
@@ -155,6 +189,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sl_ctl_server_destroy(server);
 	read_answers(pair[1]);
 	close(pair[1]);
+	if (region >= 0)
+		close(region);
+	region = -1;
 	int after = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	close(after);
 	MUST(after == before); /* the lowest free descriptor is the same: none was lost */

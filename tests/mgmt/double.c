@@ -192,6 +192,7 @@ welcome(struct double_dp *d)
 		.port_cnt = 2,
 		.state_bytes = d->state_bytes,
 		.stats_bytes = d->stats_bytes,
+		.flows = d->region_fd >= 0,
 	};
 	int fds[2] = {d->state_fd, d->stats_fd};
 
@@ -208,6 +209,60 @@ welcome(struct double_dp *d)
 		d->bad++;
 }
 
+void
+double_keep(struct double_dp *d, uint64_t region, uint8_t fill)
+{
+	struct sl_ctl_keep m = {.bytes = 4096, .region = region};
+	uint8_t page[4096];
+
+	if (d->region_fd >= 0)
+		close(d->region_fd);
+	memset(page, fill, sizeof(page));
+	d->region = region;
+	d->region_fd = memfd_create("region", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (d->region_fd < 0 || write(d->region_fd, page, sizeof(page)) != sizeof(page) ||
+	    fcntl(d->region_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
+		abort();
+	sl_ctl_init(&m.head, SL_CTL_KEEP, sizeof(m), 0);
+	if (sl_ctl_send(d->peer_fd, &m, sizeof(m), &d->region_fd, 1))
+		d->bad++;
+}
+
+static void
+take_parked(struct double_dp *d, const struct sl_ctl_parked *m, int fd)
+{
+	_Alignas(8) uint8_t buf[sizeof(struct sl_ctl_taken) + SL_CTL_TEXT_MAX];
+	struct sl_ctl_taken *t = (void *)buf;
+
+	d->parks++;
+	d->offers_at_park = d->offers;
+	d->parked = *m;
+	if (pread(fd, &d->parked_first, 1, 0) != 1)
+		d->bad++;
+	if (!d->taken)
+		return;
+	*t = (struct sl_ctl_taken){.how = SL_CTL_TAKEN_PLACE, .kept = 5, .expired = 6, .lost = 7};
+	t->text_len = (uint32_t)strlen(d->taken);
+	memcpy(t + 1, d->taken, t->text_len);
+	sl_ctl_init(&t->head, SL_CTL_TAKEN, sizeof(*t) + t->text_len, 0);
+	double_send(d, t, t->head.size);
+}
+
+static void
+take_upgrade(struct double_dp *d, uint32_t seq)
+{
+	_Alignas(8) uint8_t buf[sizeof(struct sl_ctl_upgraded) + 16];
+	struct sl_ctl_upgraded *u = (void *)buf;
+
+	d->upgrades++;
+	if (d->upgraded < 0)
+		return;
+	*u = (struct sl_ctl_upgraded){.error = (uint32_t)d->upgraded, .text_len = 4};
+	memcpy(u + 1, "text", 4);
+	sl_ctl_init(&u->head, SL_CTL_UPGRADED, sizeof(*u) + 4, seq);
+	double_send(d, u, u->head.size);
+}
+
 static void
 take(struct double_dp *d, const void *msg, int fd)
 {
@@ -222,6 +277,10 @@ take(struct double_dp *d, const void *msg, int fd)
 		close_poll(&d->peer, &d->peer_fd);
 	} else if (h->type == SL_CTL_OBJECT) {
 		take_object(d, msg, fd);
+	} else if (h->type == SL_CTL_PARKED) {
+		take_parked(d, msg, fd);
+	} else if (h->type == SL_CTL_UPGRADE) {
+		take_upgrade(d, h->seq);
 	} else if (h->type == SL_CTL_EXPLAIN && d->no_explain) {
 		send_text(d, SL_CTL_REASON, 0, h->seq, d->no_explain);
 	} else if (h->type == SL_CTL_EXPLAIN) {
@@ -298,7 +357,7 @@ double_start(struct double_dp *d, uv_loop_t *loop, const char *path, uint64_t bo
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	void *mem;
 
-	*d = (struct double_dp){.loop = loop, .boot_id = boot_id, .peer_fd = -1};
+	*d = (struct double_dp){.loop = loop, .boot_id = boot_id, .peer_fd = -1, .region_fd = -1};
 	snprintf(d->path, sizeof(d->path), "%s", path);
 	d->state_bytes =
 		sizeof(struct sl_state_seg) + SL_MAX_ENDPOINTS * sizeof(struct sl_state_word2);
@@ -335,4 +394,6 @@ double_stop(struct double_dp *d)
 	munmap(d->stats, d->stats_bytes);
 	close(d->state_fd);
 	close(d->stats_fd);
+	if (d->region_fd >= 0)
+		close(d->region_fd);
 }

@@ -38,11 +38,19 @@ struct double_dp {
 	uint32_t wrong_ref;   /* ask for this ref; 0: right ones */
 	const char *bye;      /* answer HELLO with it */
 	const char *no_explain;
+	int region_fd; /* what KEEP carries; -1: has no flows */
+	uint64_t region;
+	const char *taken; /* answer to PARKED, TAKEN_PLACE with 5, 6 and 7 flows; NULL: none */
+	int upgraded;      /* answer to UPGRADE: errno; -1: none */
 	struct sl_ctl_explained explained; /* answer to EXPLAIN, head apart */
 	/* what it saw */
 	unsigned hellos, offers, objects, bad; /* bad: objects that fail a check */
 	struct sl_ctl_explain asked;
-	unsigned drained_at_offer; /* words that said so when the last offer came */
+	unsigned parks, upgrades;
+	unsigned offers_at_park;
+	struct sl_ctl_parked parked; /* the last */
+	uint8_t parked_first;        /* byte of its region */
+	unsigned drained_at_offer;   /* words that said so when the last offer came */
 	/* the open offer */
 	uint64_t offered;
 	struct sl_obj_id offered_root;
@@ -56,6 +64,8 @@ struct double_dp {
 void double_start(struct double_dp *d, uv_loop_t *loop, const char *path, uint64_t boot_id);
 /* Closes and removes its socket; handles are closed by the next turns of the loop. */
 void double_stop(struct double_dp *d);
+/* Makes a region of a page whose bytes are `fill`, and says KEEP. */
+void double_keep(struct double_dp *d, uint64_t region, uint8_t fill);
 /* Sends any bytes on the connection. */
 void double_send(struct double_dp *d, const void *msg, size_t bytes);
 

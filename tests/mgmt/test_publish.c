@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -478,6 +479,148 @@ lost_slots_never_come_back_with_an_old_incarnation(void)
 	fixture_close(&f);
 }
 
+/* ---- flows ---- */
+
+static bool
+held(struct fixture *fx)
+{
+	uint64_t bytes;
+	int fd;
+
+	return sl_publish_flows(fx->daemon.publish, &fd, &bytes);
+}
+
+static bool
+parked_or_offered(struct fixture *fx)
+{
+	return fx->dp.parks + fx->dp.offers > 0;
+}
+
+static bool
+taken(struct fixture *fx)
+{
+	return fx->daemon.taken.wall_ms != 0;
+}
+
+/* A dataplane with a region of id and fill, which then dies. */
+static void
+live_and_die(uint64_t boot, uint64_t region, uint8_t fill)
+{
+	link_up(boot);
+	double_keep(&f.dp, region, fill);
+	CU_ASSERT(fixture_wait(&f, held));
+	fixture_dp_stop(&f);
+	CU_ASSERT(fixture_wait(&f, fixture_unlinked));
+}
+
+static void
+the_flows_of_a_dead_dataplane_go_to_the_next_before_any_offer(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	double_keep(&f.dp, 0xabc, 0x11);
+	double_keep(&f.dp, 0xabd, 0x22); /* replaces it */
+	fixture_wait(&f, held);
+	fixture_dp_stop(&f);
+	CU_ASSERT(fixture_wait(&f, fixture_unlinked));
+	CU_ASSERT(held(&f));
+	fixture_dp_start(&f, 2);
+	f.dp.taken = "5 flows taken over";
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.parks == 1 && f.dp.offers_at_park == 0 && f.dp.bad == 0);
+	CU_ASSERT(f.dp.parked.region == 0xabd && f.dp.parked.bytes == 4096);
+	CU_ASSERT(f.dp.parked_first == 0x22);
+	CU_ASSERT(fixture_wait(&f, taken));
+	json_t *a = ask1("status"), *fl = json_object_get(a, "flows");
+	CU_ASSERT_STRING_EQUAL(answer_text(fl, "text"), "5 flows taken over");
+	CU_ASSERT_STRING_EQUAL(answer_text(fl, "outcome"), "taken");
+	CU_ASSERT(answer_int(fl, "kept") == 5 && answer_int(fl, "lost") == 7);
+	CU_ASSERT(json_real_value(json_object_get(fl, "away_ms")) > 0);
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "audit"));
+	json_t *lines = json_object_get(a, "audit");
+	json_t *last = json_array_get(lines, json_array_size(lines) - 1);
+	CU_ASSERT_STRING_EQUAL(answer_text(last, "verb"), "flows");
+	CU_ASSERT_STRING_EQUAL(answer_text(last, "user"), "sluiced");
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+a_dataplane_that_has_its_flows_gets_none(void)
+{
+	static const struct {
+		uint64_t boot;
+		bool flows;
+		const char *reason;
+	} rows[] = {
+		{2, true, "WELCOME says that it has them"},
+		{1, false, "they are its own"},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		fixture_open(&f);
+		json_decref(fixture_push(&f, 2));
+		live_and_die(1, 7, 1);
+		fixture_dp_start(&f, rows[i].boot);
+		if (rows[i].flows)
+			f.dp.region_fd = dup(f.dp.state_fd);
+		CU_ASSERT(fixture_wait(&f, active_again));
+		CU_ASSERT(f.dp.parks == 0 && f.dp.bad == 0);
+		fixture_close(&f);
+	}
+}
+
+/* uv_now of the fixture's loop follows the real clock, so living 10 s is not waited for here. */
+static void
+a_region_that_three_dataplanes_died_of_is_dropped(void)
+{
+	fixture_open(&f);
+	live_and_die(1, 7, 1);
+	for (uint64_t boot = 2; boot < 6; boot++) {
+		fixture_dp_start(&f, boot);
+		CU_ASSERT(fixture_wait(&f, fixture_linked));
+		if (boot < 5)
+			CU_ASSERT(fixture_wait(&f, parked_or_offered));
+		CU_ASSERT(f.dp.parks == (boot < 5));
+		CU_ASSERT(held(&f) == (boot < 5));
+		if (boot == 3) /* copied into another one: that counts as the same */
+			double_keep(&f.dp, 8, 2);
+		for (unsigned i = 0; i < 20; i++)
+			uv_run(&f.loop, UV_RUN_NOWAIT);
+		fixture_dp_stop(&f);
+		CU_ASSERT(fixture_wait(&f, fixture_unlinked));
+	}
+	live_and_die(6, 9, 3); /* what comes after it is kept again */
+	link_up(7);
+	CU_ASSERT(fixture_wait(&f, parked_or_offered));
+	CU_ASSERT(f.dp.parked.region == 9);
+	fixture_close(&f);
+}
+
+static void
+a_keep_that_could_shrink_or_lies_about_its_size_ends_the_link(void)
+{
+	static const struct {
+		int seals;
+		uint64_t bytes;
+	} rows[] = {{0, 4096}, {F_SEAL_SHRINK, 8192}, {F_SEAL_SHRINK, 4095}};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_ctl_keep m = {.bytes = rows[i].bytes, .region = 1};
+		int fd = memfd_create("region", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		fixture_open(&f);
+		link_up(1);
+		CU_ASSERT(ftruncate(fd, 4096) == 0 && fcntl(fd, F_ADD_SEALS, rows[i].seals) == 0);
+		sl_ctl_init(&m.head, SL_CTL_KEEP, sizeof(m), 0);
+		CU_ASSERT(sl_ctl_send(f.dp.peer_fd, &m, sizeof(m), &fd, 1) == 0);
+		CU_ASSERT(fixture_wait(&f, fixture_unlinked));
+		CU_ASSERT(!held(&f));
+		close(fd);
+		fixture_close(&f);
+	}
+}
+
 SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
@@ -497,4 +640,8 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_generation_after_which_none_can_follow_is_refused),
 	 SL_TEST(a_pending_table_that_is_refused_gives_way_to_the_active_one),
 	 SL_TEST(a_corrupt_generation_is_passed_over_and_named),
-	 SL_TEST(lost_slots_never_come_back_with_an_old_incarnation))
+	 SL_TEST(lost_slots_never_come_back_with_an_old_incarnation),
+	 SL_TEST(the_flows_of_a_dead_dataplane_go_to_the_next_before_any_offer),
+	 SL_TEST(a_dataplane_that_has_its_flows_gets_none),
+	 SL_TEST(a_region_that_three_dataplanes_died_of_is_dropped),
+	 SL_TEST(a_keep_that_could_shrink_or_lies_about_its_size_ends_the_link))
