@@ -11,6 +11,8 @@
 #include "dataplane/host.h"
 #include "dataplane/lcore.h"
 #include "dataplane/port.h"
+#include "dataplane/takeover.h"
+#include "dataplane/upgrade.h"
 
 struct sl_publish;
 
@@ -31,6 +33,9 @@ struct sl_gateway {
 	struct sl_ctl_server *server;
 	struct sl_explain_desk explain;
 	struct sl_publish *publish;
+	struct sl_takeover takeover;
+	struct sl_upgrade upgrade;
+	int flows_fd; /* a region that waited for this process; -1: none, or taken */
 	int signal_fd;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };

@@ -4,6 +4,8 @@
  * seconds in a virtual machine, and the dataplane is to serve within two. */
 #include "dataplane/host.h"
 
+#include "dataplane/upgrade.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
@@ -153,7 +155,9 @@ static void
 check_memory(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *notes,
 	     struct sl_host *host)
 {
-	long mb = free_huge_mb();
+	/* a dataplane that asks whether this program can take its place gives back what it has */
+	const char *freed = getenv(SL_UPGRADE_FREED);
+	long mb = free_huge_mb() + (freed ? strtol(freed, NULL, 10) : 0);
 	char hint[160];
 
 	if (b->hugepages == SL_HUGE_NEVER)

@@ -4,6 +4,7 @@
 
 #include <rte_rcu_qsbr.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -27,6 +28,32 @@ idle(struct sl_lcore *l, unsigned empty)
 	rte_rcu_qsbr_thread_online(l->shared->qsbr, l->id);
 }
 
+/* Gives the worker its flow table (lcore.h). */
+static void __attribute__((cold, noinline)) take_table(struct sl_lcore *l)
+{
+	struct sl_hand *h = &l->hand;
+	struct sl_flow_table *t = sl_flows_table(h->head, l->id);
+
+	h->got = (struct sl_flow_adopted){0};
+	h->why = NULL;
+	/* on kernels without it the pages come one by one, later */
+	if (h->how == SL_HAND_MAKE) {
+		if (h->populate)
+			(void)madvise(t, h->head->table_bytes, MADV_POPULATE_WRITE);
+		t = sl_flow_init(t, h->head->capacity, h->head->xlat_capacity, &h->key);
+	} else if (h->how == SL_HAND_ADOPT) {
+		uint64_t now_ns = sl_clock_now(&l->shared->clock);
+		h->why = sl_flow_adopt(h->head, l->id, (uint32_t)(now_ns / 250000000u), &h->key,
+				       &h->got);
+	}
+	for (unsigned p = 0; p < SL_BOOT_MAX_PORTS; p++)
+		if (h->handed_over & 1u << p)
+			sl_worker_hand_over(l->worker, p);
+	sl_worker_adopt(l->worker, t);
+	/* pairs with main's acquire: the table and the answer are whole */
+	atomic_store_explicit(&h->state, SL_HAND_DONE, memory_order_release);
+}
+
 int
 sl_lcore_run(void *lcore)
 {
@@ -39,6 +66,10 @@ sl_lcore_run(void *lcore)
 	prctl(PR_SET_TIMERSLACK, 1000ul);
 	rte_rcu_qsbr_thread_online(s->qsbr, l->id);
 	while (!atomic_load_explicit(&s->stop, memory_order_relaxed)) {
+		/* pairs with the release in sl_takeover: the request is whole */
+		if (sl_unlikely(atomic_load_explicit(&l->hand.state, memory_order_acquire) ==
+				SL_HAND_ASKED))
+			take_table(l);
 		/* pairs with the release of main's publication */
 		const struct sl_view *view = atomic_load_explicit(&s->view, memory_order_acquire);
 		unsigned done = sl_worker_turn(l->worker, view, sl_clock_at(&s->clock, before));

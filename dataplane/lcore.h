@@ -6,12 +6,19 @@
  * one except through pins (view.h).  A sleeping worker is offline and not waited for; going online is a
  * full barrier before its next load.
  *
+ * Flow table: workers start without one.  Before the first view main fills `hand` and stores ASKED; the worker takes or
+ * makes its table between two turns, on its own thread (so all do it at once, and memory comes from where the worker
+ * runs), and stores DONE.
+ *
+ *     NONE ── main, release ──▶ ASKED ── worker, acquire … release ──▶ DONE ── main, acquire
+ *
  * Threads: sl_lcore_run [worker]; what it points to is set up by main before and torn down after.
  */
 #ifndef SL_DATAPLANE_LCORE_H
 #define SL_DATAPLANE_LCORE_H
 
 #include "dataplane/clock.h"
+#include "lb/flow_adopt.h"
 #include "dataplane/port.h"
 #include "dataplane/worker.h"
 
@@ -26,12 +33,32 @@ struct sl_lcore_shared {
 	struct sl_clock clock;
 };
 
+enum sl_hand_state { SL_HAND_NONE = 0, SL_HAND_ASKED, SL_HAND_DONE };
+enum sl_hand_how {
+	SL_HAND_MAKE,  /* zeroed memory: an empty table is made in it */
+	SL_HAND_ADOPT, /* of another dataplane: to be mended */
+	SL_HAND_TAKE,  /* as it is */
+};
+
+struct sl_hand {
+	_Atomic int state; /* enum sl_hand_state */
+	int how;
+	const struct sl_flows_head *head;
+	struct sl_hash_key key; /* of a table that is made */
+	bool populate;          /* MAKE: have the pages now */
+	uint32_t handed_over;   /* bit p: what port p receives is not spread as ours any more */
+	/* the worker's answer */
+	struct sl_flow_adopted got;
+	const char *why; /* ADOPT: its table was not right and is empty; NULL: it was */
+};
+
 struct sl_lcore {
 	SL_ALIGNED struct sl_lcore_shared *shared;
 	struct sl_worker *worker;
 	struct sl_stats_worker *stats;
 	unsigned id;
 	struct sl_port_io io;
+	struct sl_hand hand;
 };
 
 /* sl_lcore_run turns the worker until stop; for rte_eal_remote_launch.  Always 0. */

@@ -4,6 +4,7 @@
  * one fails, all of them are printed and the steps before go down in reverse order.  The control
  * socket is taken early, so that a second instance stops before it touches memory or ports; it is served
  * from the loop on. */
+#include "dataplane/fdstore.h"
 #include "dataplane/gateway.h"
 #include "dataplane/publish.h"
 #include "lb/flow.h"
@@ -90,6 +91,29 @@ monotonic_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
+
+/* Both clocks at once: of some readings the one that was disturbed least. */
+struct instant {
+	uint64_t tsc, ns;
+};
+
+static struct instant
+instant(void)
+{
+	struct instant best = {0};
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t before = __rdtsc(), ns = monotonic_ns(), after = __rdtsc();
+		if (after - before < least) {
+			least = after - before;
+			best = (struct instant){before + least / 2, ns};
+		}
+	}
+	return best;
+}
+
+static struct instant started;
 
 /* ---- machine ---- */
 
@@ -195,7 +219,19 @@ ctl_active(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root)
 static void
 ctl_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
 {
-	sl_publish_offer(((struct sl_gateway *)ctx)->publish, generation, root, fd);
+	struct sl_gateway *g = ctx;
+	int err = sl_takeover_ready(g);
+
+	if (err == -EBUSY)
+		sl_publish_refuse(g->publish, generation, fd, err,
+				  "is the worker's CPU used by something else?",
+				  "a worker has not taken its flow table yet");
+	else if (err)
+		sl_publish_refuse(g->publish, generation, fd, err,
+				  "lower flows in the boot file, or add memory",
+				  "there is no memory for the flow tables");
+	else
+		sl_publish_offer(g->publish, generation, root, fd);
 }
 
 static void
@@ -224,29 +260,34 @@ ctl_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 static int
 ctl_flows(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region)
 {
-	(void)ctx;
-	*ret_bytes = *ret_region = 0;
-	return -1;
+	const struct sl_region *r = &((struct sl_gateway *)ctx)->takeover.region;
+
+	if (!r->head)
+		return -1;
+	*ret_bytes = r->bytes;
+	*ret_region = r->head->region;
+	return r->keep_fd;
 }
 
 static void
 ctl_parked(void *ctx, uint64_t bytes, uint64_t region, int fd)
 {
-	struct sl_gateway *g = ctx;
-
-	(void)bytes;
-	(void)region;
-	close(fd);
-	sl_ctl_server_taken(g->server, SL_CTL_TAKEN_NOT, 0, 0, 0,
-			    "flows start empty: this release takes none over");
+	sl_takeover_parked(ctx, bytes, region, fd);
 }
 
 static void
 ctl_upgrade(void *ctx, uint32_t seq)
 {
 	struct sl_gateway *g = ctx;
+	int err = sl_upgrade_ask(&g->upgrade, seq, monotonic_ns());
+	char text[512];
 
-	sl_ctl_server_upgraded(g->server, seq, ENOTSUP, "this release cannot upgrade itself");
+	if (!err)
+		return;
+	snprintf(text, sizeof(text), "%s cannot be run: %s",
+		 g->upgrade.path[0] ? g->upgrade.path : "the program",
+		 err == -EBUSY ? "an upgrade is under way" : strerror(-err));
+	sl_ctl_server_upgraded(g->server, seq, -err, text);
 }
 
 static void
@@ -294,12 +335,14 @@ control_down(struct sl_gateway *g)
 /* Another process took the hugepages after we had looked, and the EAL cannot be started twice in one process:
  * the program begins anew without them. */
 static void
-again_without_huge(void)
+again_without_huge(const struct sl_gateway *g)
 {
 	sl_gateway_say(
 		"note: hugepages were taken by another process: starting again on normal pages");
 	sched_setaffinity(0, sizeof(cpus_given), &cpus_given);
 	setenv(NO_HUGE, "1", 1);
+	if (g->flows_fd >= 0)
+		sl_fdstore_leave(g->flows_fd);
 	execv("/proc/self/exe", arguments_given);
 }
 
@@ -313,7 +356,7 @@ eal_up(struct sl_gateway *g)
 	sl_host_eal_args(&g->boot, &g->host, args);
 	int n = rte_eal_init(args->argc, args->argv);
 	if (n < 0 && g->host.huge && g->boot.hugepages == SL_HUGE_AUTO)
-		again_without_huge();
+		again_without_huge(g);
 	/* the EAL keeps no pointer into args */
 	if (n < 0)
 		sl_diag_add(&g->diag, NULL, 0, NULL,
@@ -323,7 +366,14 @@ eal_up(struct sl_gateway *g)
 	free(args);
 	if (n < 0)
 		return -EIO;
-	sl_clock_init(&g->shared.clock, rte_get_tsc_hz());
+	struct instant now = instant();
+	if (now.ns - g->started_ns < 20000000) { /* too short to measure a rate by */
+		nanosleep(&(struct timespec){0, 20000000}, NULL);
+		now = instant();
+	}
+	double hz = (double)(now.tsc - started.tsc) * 1e9 / (double)(now.ns - started.ns);
+	sl_clock_init(&g->shared.clock, (uint64_t)hz, now.ns);
+	sl_clock_follow(&g->shared.clock, monotonic_ns());
 	return 0;
 }
 
@@ -340,13 +390,17 @@ ports_up(struct sl_gateway *g)
 	uint8_t key[SL_RSS_KEY_BYTES];
 
 	memcpy(key, g->boot.rss_key, sizeof(key));
-	int err = g->boot.has_rss_key ? 0 : random_bytes(key, sizeof(key));
+	int err = 0;
+	if (!g->boot.has_rss_key)
+		do
+			err = random_bytes(key, sizeof(key));
+		while (!err && !sl_rss_key_ok(key));
 	if (err)
 		return err;
 	sl_rss_init(&g->rss, key, g->boot.worker_cnt);
 	err = sl_port_open(&g->ports, &g->boot, &g->rss, sl_gateway_log, &g->diag);
 	if (err == -ENOMEM && g->host.huge && g->boot.hugepages == SL_HUGE_AUTO)
-		again_without_huge(); /* no port is open yet */
+		again_without_huge(g); /* no port is open yet */
 	return err;
 }
 
@@ -412,25 +466,15 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 {
 	struct sl_worker_port ports[SL_BOOT_MAX_PORTS];
 	struct sl_lcore *l = &g->lcores[id];
-	struct sl_hash_key key;
-	uint32_t flows = (uint32_t)g->boot.flows;
-	size_t bytes = sl_flow_bytes(flows, flows / 2);
-	bool huge;
-	void *table = sl_host_map(bytes, g->host.huge, &huge);
 	void *mem = sl_host_map(sl_worker_bytes(), g->host.huge, NULL);
 
-	if (!table || !mem || random_bytes(&key, sizeof(key)) ||
-	    random_bytes(&c->seed, sizeof(c->seed)))
+	if (!mem || random_bytes(&c->seed, sizeof(c->seed)))
 		return -ENOMEM;
-	if (g->host.huge && !huge && id == 0)
-		sl_gateway_say("note: no hugepages left for the flow tables (%zu MB per worker)",
-			       bytes >> 20);
 	c->id = id;
 	c->worker_cnt = g->boot.worker_cnt;
 	c->port_cnt = g->ports.cnt;
 	c->ports = ports;
 	c->rss = &g->rss;
-	c->flows = sl_flow_init(table, flows, flows / 2, &key);
 	c->neigh = g->neigh;
 	c->states = g->state->slot;
 	c->stats = g->stats;
@@ -439,7 +483,7 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	l->id = id;
 	l->stats = sl_stats_worker(g->stats, id);
 	l->worker = sl_worker_init(mem, c);
-	return c->flows ? 0 : -EINVAL;
+	return 0;
 }
 
 static int
@@ -495,8 +539,7 @@ workers_up(struct sl_gateway *g)
 	if (!err)
 		err = sl_publish_create(&ports, &g->shared, sl_gateway_log, &g->publish);
 	if (err) {
-		sl_diag_add(&g->diag, g->boot.file, 0, "flows", "lower flows, or add memory",
-			    "%u workers with %d flows each: %s", cnt, g->boot.flows,
+		sl_diag_add(&g->diag, NULL, 0, NULL, "add memory", "%u workers: %s", cnt,
 			    strerror(-err));
 		return err;
 	}
@@ -511,6 +554,17 @@ workers_down(struct sl_gateway *g)
 		sl_worker_fini(g->lcores[i].worker);
 	sl_publish_destroy(g->publish);
 	g->publish = NULL;
+}
+
+/* Behind the threads: workers take their tables themselves. */
+static int
+flows_up(struct sl_gateway *g)
+{
+	int fd = g->flows_fd;
+
+	g->flows_fd = -1;
+	sl_takeover_boot(g, fd);
+	return 0;
 }
 
 static void
@@ -537,27 +591,6 @@ threads_up(struct sl_gateway *g)
 
 /* ---- the loop ---- */
 
-/* systemd's readiness protocol, without its library. */
-static void
-notify(const char *text)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	const char *path = getenv("NOTIFY_SOCKET");
-	size_t n = path ? strlen(path) : 0;
-
-	if (n == 0 || n >= sizeof(addr.sun_path))
-		return;
-	memcpy(addr.sun_path, path, n);
-	if (path[0] == '@')
-		addr.sun_path[0] = 0;
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (void *)&addr,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	close(fd);
-}
-
 static void
 say_ready(const struct sl_gateway *g)
 {
@@ -572,7 +605,7 @@ say_ready(const struct sl_gateway *g)
 		       ports, g->host.huge ? "huge" : "normal",
 		       g->shared.adaptive ? "adaptive" : "polling",
 		       (unsigned)((monotonic_ns() - g->started_ns) / 1000000));
-	notify("READY=1\n");
+	sl_fdstore_notify("READY=1\n");
 }
 
 /* Whether a signal says stop. */
@@ -594,28 +627,52 @@ stop_asked(struct sl_gateway *g)
 	return false;
 }
 
-static void
+/* Whether the program is to become another. */
+static bool
+upgrade_turn(struct sl_gateway *g)
+{
+	char text[SL_CTL_TEXT_MAX];
+	int error;
+
+	if (!sl_upgrade_turn(&g->upgrade, monotonic_ns(), &error, text, sizeof(text)))
+		return false;
+	sl_gateway_say("upgrade: %s%s", error ? "refused, nothing has changed: " : "", text);
+	sl_ctl_server_upgraded(g->server, g->upgrade.seq, error, text);
+	if (!error)
+		sl_ctl_server_goodbye(g->server, "upgrading");
+	return !error;
+}
+
+/* Until a signal says stop (false), or to become another program (true). */
+static bool
 loop(struct sl_gateway *g)
 {
 	uint64_t watched = 0;
 
 	for (;;) {
-		struct pollfd p[3] = {{g->signal_fd, POLLIN, 0}};
+		struct pollfd p[4] = {{g->signal_fd, POLLIN, 0}};
 		unsigned n = 1 + sl_ctl_server_poll(g->server, p + 1);
+		bool upgrading = sl_upgrade_poll(&g->upgrade, &p[n]) == 1;
 		int wait = sl_publish_turn(g->publish);
 
 		if (wait < 0)
 			wait = 500;
 		if (g->explain.open_cnt)
 			wait = 1;
-		poll(p, n, wait);
+		if (upgrading && wait > 10)
+			wait = 10; /* a child's end is no event here */
+		poll(p, n + upgrading, wait);
 		if (stop_asked(g))
-			return;
+			return false;
 		sl_ctl_server_turn(g->server);
+		sl_takeover_tell(g);
+		if (upgrade_turn(g))
+			return true;
 		uint64_t now_ns = sl_clock_now(&g->shared.clock);
 		sl_explain_turn(&g->explain, sl_publish_view(g->publish), now_ns);
 		if (now_ns - watched >= WATCH_NS) {
 			watched = now_ns;
+			sl_clock_follow(&g->shared.clock, monotonic_ns());
 			sl_port_watch(&g->ports);
 		}
 	}
@@ -632,6 +689,7 @@ static const struct step steps[] = {
 	{"ports", ports_up, ports_down},
 	{"workers", workers_up, workers_down},
 	{"threads", threads_up, threads_down},
+	{"flows", flows_up, NULL},
 };
 
 /* A slow start is worth an explanation. */
@@ -649,10 +707,26 @@ say_times(const struct sl_gateway *g)
 	sl_gateway_say("note: slow start, ms: %s", text);
 }
 
+/* The ports are closed and the EAL is down: nothing of us is left but the flows. */
+static int
+become_new(struct sl_gateway *g)
+{
+	int fd = g->takeover.region.head ? g->takeover.region.fd : -1;
+
+	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* libraries leave some open */
+	if (fd >= 0)
+		sl_fdstore_leave(fd);
+	int err = sl_upgrade_become(&g->upgrade);
+	sl_gateway_say("upgrade: %s cannot be run any more: %s: stopped", g->upgrade.path,
+		       strerror(-err));
+	return 1;
+}
+
 static int
 run(struct sl_gateway *g)
 {
 	unsigned up = 0;
+	bool become = false;
 	int err = 0;
 
 	static_assert(SL_ARRAY_CNT(steps) <= SL_ARRAY_CNT(step_ms), "");
@@ -671,12 +745,18 @@ run(struct sl_gateway *g)
 	} else {
 		say_ready(g);
 		say_times(g);
-		loop(g);
-		notify("STOPPING=1\n");
+		g->upgrade.boot_file = g->boot.file;
+		g->upgrade.freed_mb = g->host.huge ? g->boot.size_mb : 0;
+		become = loop(g);
+		sl_fdstore_notify(become ? "RELOADING=1\n" : "STOPPING=1\n");
 	}
 	while (up-- > 0)
 		if (steps[up].down)
 			steps[up].down(g);
+	sl_upgrade_abort(&g->upgrade);
+	if (become)
+		return become_new(g);
+	sl_region_close(&g->takeover.region); /* who holds it keeps it */
 	if (!err)
 		sl_gateway_say("stopped");
 	return err ? 1 : 0;
@@ -686,7 +766,8 @@ static const char usage[] = "usage: sluice-dataplane [--check] [-c FILE]\n"
 			    "  -c FILE    boot file (" BOOT_FILE ")\n"
 			    "  --check    read the boot file, look at the machine, and say what is "
 			    "wrong; start nothing\n"
-			    "  --version\n";
+			    "  --version\n"
+			    "  --versions the versions of the formats it shares with others\n";
 
 /* 0, or an exit code + 1 with nothing to run. */
 static int
@@ -699,6 +780,10 @@ arguments(int argc, char **argv, const char **ret_file, bool *ret_check)
 		}
 		if (strcmp(argv[i], "--version") == 0) {
 			puts("sluice-dataplane " SL_VERSION);
+			return 1;
+		}
+		if (strcmp(argv[i], "--versions") == 0) {
+			fputs(sl_upgrade_versions(), stdout);
 			return 1;
 		}
 		if (strcmp(argv[i], "--check") == 0) {
@@ -734,8 +819,11 @@ main(int argc, char **argv)
 
 	arguments_given = argv;
 	sched_getaffinity(0, sizeof(cpus_given), &cpus_given);
+	sl_upgrade_init(&g.upgrade, argv, &cpus_given);
 	setvbuf(stderr, NULL, _IOLBF, 0);
-	g.started_ns = monotonic_ns();
+	started = instant();
+	g.started_ns = started.ns;
+	g.flows_fd = sl_fdstore_take();
 	int rc = arguments(argc, argv, &file, &check);
 	if (rc)
 		return rc - 1;

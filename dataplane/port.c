@@ -395,6 +395,7 @@ start(struct opening *o)
 		    info.reta_size % SL_RSS_BUCKETS == 0 &&
 		    (info.flow_type_rss_offloads & rss_needed) == rss_needed;
 	o->port.rss = ours || o->conf->rss == SL_RSS_ASSUME || o->set->worker_cnt == 1;
+	o->port.hashes = ours;
 	o->port.rx_cnt = rx;
 	o->port.tx_cnt = tx;
 	if (o->conf->rss == SL_RSS_ASSUME && rx != o->set->worker_cnt)
@@ -532,6 +533,45 @@ sl_port_close(struct sl_port_set *set)
 	set->cnt = 0;
 	rte_mempool_free(set->pool);
 	set->pool = NULL;
+}
+
+static int
+rekey(const struct sl_port *p, const uint8_t key[SL_RSS_KEY_BYTES])
+{
+	uint8_t old[64] = {0}, room[64] = {0}; /* drivers may want more than ours; the rest is 0 */
+	struct rte_eth_rss_conf conf = {.rss_key = old, .rss_key_len = sizeof(old)};
+	int err = rte_eth_dev_rss_hash_conf_get(p->id, &conf);
+
+	if (err)
+		return err;
+	memcpy(room, key, SL_RSS_KEY_BYTES);
+	conf.rss_key = room;
+	if (conf.rss_key_len < SL_RSS_KEY_BYTES || conf.rss_key_len > sizeof(room))
+		conf.rss_key_len = SL_RSS_KEY_BYTES;
+	return rte_eth_dev_rss_hash_update(p->id, &conf);
+}
+
+uint32_t
+sl_port_rekey(struct sl_port_set *set, const uint8_t key[SL_RSS_KEY_BYTES])
+{
+	uint32_t failed_ports = 0;
+
+	for (unsigned i = 0; i < set->cnt; i++) {
+		struct sl_port *p = &set->port[i];
+		if (!p->rss || set->worker_cnt == 1)
+			continue;
+		int err = p->hashes ? rekey(p, key) : -ENOTSUP;
+		if (!err)
+			continue;
+		p->rss = p->hashes = false;
+		failed_ports |= 1u << i;
+		say(set,
+		    "note: port %s (%s) does not take the RSS key of the flows (%s): its packets "
+		    "are "
+		    "handed over",
+		    p->name, p->what, rte_strerror(-err));
+	}
+	return failed_ports;
 }
 
 /* 1 up, 0 down, -1 gone.  The drivers for kernel interfaces do not follow their links, so the kernel is asked. */

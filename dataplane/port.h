@@ -27,6 +27,7 @@ struct sl_port {
 	uint16_t mtu; /* of the IP packet */
 	uint8_t mac[6];
 	bool rss;         /* queue i carries what worker i owns */
+	bool hashes;      /* … because the device hashes by our key */
 	char device[64];  /* kernel interface, "" where there is none */
 	unsigned ifindex; /* of it */
 	int up;           /* last seen: 1 up, 0 down, -1 gone */
@@ -48,6 +49,10 @@ struct sl_port_set {
 int sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const struct sl_rss *rss,
 		 sl_port_log_fn *log, struct sl_diag *diag);
 void sl_port_close(struct sl_port_set *set);
+
+/* sl_port_rekey has devices that spread by our key take another.  Gives the ports (bit i) that could not, or whose key
+ * is not ours to set: they hand over from then on, which the log says. */
+uint32_t sl_port_rekey(struct sl_port_set *set, const uint8_t key[SL_RSS_KEY_BYTES]);
 
 /* sl_port_watch logs links that went down, came back or were removed, and packets a device lost (at most one line
  * in ten calls); call it about once a second. */

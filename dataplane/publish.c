@@ -173,6 +173,19 @@ refuse_stuck(struct sl_publish *p, uint64_t generation)
 	sl_diag_fini(&diag);
 }
 
+void
+sl_publish_refuse(struct sl_publish *p, uint64_t generation, int fd, int err, const char *hint,
+		  const char *text)
+{
+	struct sl_diag diag = {0};
+
+	close(fd);
+	memset(p->times, 0, sizeof(p->times));
+	sl_diag_add(&diag, NULL, 0, NULL, hint, "%s", text);
+	refused(p, generation, &diag, err);
+	sl_diag_fini(&diag);
+}
+
 static void
 begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, int fd)
 {

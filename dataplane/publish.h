@@ -30,6 +30,9 @@ void sl_publish_attach(struct sl_publish *p, struct sl_ctl_server *server);
 /* What the control server calls (struct sl_ctl_ops). */
 void sl_publish_active(void *publish, uint64_t *ret_generation, struct sl_obj_id *ret_root);
 void sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root, int fd);
+/* sl_publish_refuse answers an offer that cannot even be looked at; closes fd. */
+void sl_publish_refuse(struct sl_publish *p, uint64_t generation, int fd, int err, const char *hint,
+		       const char *text);
 void sl_publish_object(void *publish, uint64_t generation, uint32_t ref, int fd);
 void sl_publish_drop(void *publish);
 

@@ -65,6 +65,12 @@ sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
 }
 
 void
+sl_worker_hand_over(struct sl_worker *w, unsigned port)
+{
+	w->ports[port].rss = false;
+}
+
+void
 sl_worker_fini(struct sl_worker *w)
 {
 	for (unsigned i = 0; i < w->held_cnt; i++)

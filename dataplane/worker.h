@@ -126,6 +126,10 @@ struct sl_worker *sl_worker_init(void *mem, const struct sl_worker_conf *conf);
  * be NULL until then.  Counts the flows on each endpoint, has nat halves told anew, and seeds gauges. */
 void sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows);
 
+/* sl_worker_hand_over: what this port receives is not spread by our key any more (struct sl_worker_port, rss).  As
+ * sl_worker_adopt: between turns, before the first view. */
+void sl_worker_hand_over(struct sl_worker *w, unsigned port);
+
 /* One turn.  view NULL: nothing is active yet (packets are dropped: NO_TABLE; ARP waits).  now_ns is monotonic.
  * Returns what was done: packets + messages (0: an empty turn). */
 unsigned sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns);

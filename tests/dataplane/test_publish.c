@@ -82,7 +82,7 @@ rig_up(void)
 	sl_test_image_build(&conf, &r->image[0]);
 	conf.services = web3;
 	sl_test_image_build(&conf, &r->image[1]);
-	sl_clock_init(&r->shared.clock, 2000000000);
+	sl_clock_init(&r->shared.clock, 2000000000, 0);
 	r->shared.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
 	rte_rcu_qsbr_init(r->shared.qsbr, 1);
 	rte_rcu_qsbr_thread_register(r->shared.qsbr, 0);
@@ -326,7 +326,7 @@ an_offer_does_not_wait_for_a_worker_that_is_stuck(void)
 {
 	struct rig *r = rig_up();
 
-	sl_clock_init(&r->shared.clock, 2000000); /* 5 s are some ms */
+	sl_clock_init(&r->shared.clock, 2000000, 0); /* 5 s are some ms */
 	say_hello(r);
 	push(r, 0, 1);
 	offer(r, 1, 2); /* the worker has not turned */
