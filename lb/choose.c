@@ -65,6 +65,77 @@ next_in_schedule(const struct sl_service *svc, uint32_t *cursor)
 	return svc->sched[at];
 }
 
+/* ---- least connections ---- */
+
+struct least {
+	uint32_t at;    /* UINT32_MAX: none yet */
+	uint64_t flows; /* its flows and one more */
+	uint32_t weight;
+};
+
+/* Fewer flows for its weight; nothing is rounded: at most 2^32 × 2^8. */
+static void
+least_of(struct least *l, uint32_t at, uint64_t flows, uint32_t weight)
+{
+	if (l->at == UINT32_MAX || flows * l->weight < l->flows * weight)
+		*l = (struct least){at, flows, weight};
+}
+
+static struct sl_choice
+choose_least(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+	     const struct sl_tuple *tuple)
+{
+	uint64_t hash = sl_hash_tuple(ctx->seed, tuple, 0);
+	bool all = svc->endpoint_cnt <= SL_CHOOSE_ALL;
+	uint32_t cnt = all ? svc->endpoint_cnt : SL_CHOOSE_DRAWS;
+	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
+	struct least now = {.at = UINT32_MAX}, any = {.at = UINT32_MAX};
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct sl_img_endpoint *e = &svc->endpoints[at];
+		uint32_t m = merged(&ctx->states[e->slot], e->incarnation), fraction = m >> 16;
+		if (e->weight > 0 && !(m & REFUSING) && fraction > 0) {
+			uint64_t flows = (uint64_t)ctx->conns[e->slot] + 1;
+			least_of(&any, at, flows, e->weight);
+			if (fraction == SL_FRACTION_WHOLE || (uint8_t)hash < fraction)
+				least_of(&now, at, flows, e->weight);
+		}
+		if (!all)
+			at = sl_hash_reduce(sl_hash_fold(hash ^ (i + 1) * SL_HASH_P1, SL_HASH_P2),
+					    svc->endpoint_cnt);
+		else if (++at == cnt)
+			at = 0;
+	}
+	if (now.at != UINT32_MAX)
+		return (struct sl_choice){now.at, SL_WHY_LEAST, 0};
+	if (any.at != UINT32_MAX)
+		return (struct sl_choice){any.at, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1};
+	if (all)
+		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, SL_CHOOSE_SALTS + 1};
+	return walk(svc, ctx->states, hash);
+}
+
+/* ---- all policies ---- */
+
+/* The client's address as far as it counts: bits of IPv4 are those of its four bytes. */
+static struct sl_addr
+counting(const struct sl_service *svc, const struct sl_addr *client)
+{
+	unsigned plen = sl_addr_is_v4(client) ? 96u + svc->source_bits4 : svc->source_bits6;
+	uint64_t half[2] = {sl_load64(client->b), sl_load64(client->b + 8)};
+	struct sl_addr a;
+
+	/* Bytes are in wire order: the mask is made as a number and turned round. */
+	if (plen < 64) {
+		half[0] &= __builtin_bswap64(plen ? UINT64_MAX << (64 - plen) : 0);
+		half[1] = 0;
+	} else if (plen < 128) {
+		half[1] &= __builtin_bswap64(plen > 64 ? UINT64_MAX << (128 - plen) : 0);
+	}
+	memcpy(a.b, half, sizeof(a.b));
+	return a;
+}
+
 struct sl_choice
 sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 	  const struct sl_tuple *tuple)
@@ -75,14 +146,19 @@ sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 	uint8_t why = svc->policy == SL_POLICY_ROUND_ROBIN   ? SL_WHY_ROUND_ROBIN
 		      : svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE
 							     : SL_WHY_MAGLEV;
+	struct sl_addr client;
 	uint64_t hash = 0;
 
+	if (svc->policy == SL_POLICY_LEAST_CONN)
+		return choose_least(svc, ctx, tuple);
 	/* Nothing has weight (or there is nothing): the compiler left the table out. */
 	if ((why == SL_WHY_ROUND_ROBIN ? svc->sched_cnt : svc->maglev_cnt) == 0)
 		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0};
+	if (why == SL_WHY_SOURCE)
+		client = counting(svc, &tuple->src);
 	for (unsigned salt = 0; salt <= SL_CHOOSE_SALTS; salt++) {
 		uint32_t i;
-		hash = why == SL_WHY_SOURCE ? sl_hash_addr(seed, &tuple->src, salt)
+		hash = why == SL_WHY_SOURCE ? sl_hash_addr(seed, &client, salt)
 					    : sl_hash_tuple(seed, tuple, salt);
 		if (why == SL_WHY_ROUND_ROBIN)
 			i = next_in_schedule(svc, cursor);

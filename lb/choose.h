@@ -6,6 +6,15 @@
  * The policy gives a candidate.  Its state words may refuse it (unhealthy, draining, disabled, ejected,
  * or hash2 ≥ fraction): then the next salt is tried, at most 8; then the endpoint list is walked from a hashed
  * start for one that admits anything at all (fraction > 0, weight > 0, no refusing flag).
+ *
+ * LEAST_CONN takes the endpoint with the smallest (flows + 1) / weight of those that admit the flow; if none does
+ * (only fractions refuse), the smallest of those that admit anything.  A service of up to SL_CHOOSE_ALL endpoints
+ * is looked at whole, from a hashed start, so that of equal ones each has its turn; of a larger one the best of
+ * SL_CHOOSE_DRAWS drawn by hash is taken, and when all of these refuse, the list is walked.  Flows are those of this
+ * worker alone: workers and gateways do not agree on the choice.
+ *
+ * SOURCE_HASH: clients whose addresses are equal in their leading source_bits4 or source_bits6 bits get the same
+ * endpoint.
  */
 #ifndef SL_LB_CHOOSE_H
 #define SL_LB_CHOOSE_H
@@ -15,6 +24,8 @@
 #include "sluice/state.h"
 
 #define SL_CHOOSE_SALTS 8
+#define SL_CHOOSE_ALL 128
+#define SL_CHOOSE_DRAWS 32
 
 /* A service as a worker sees it: pointers into validated, immutable objects. */
 struct sl_service {

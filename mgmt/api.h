@@ -60,10 +60,10 @@
  *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
  *
  * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "limit"?: 1..1000 (audit only, default 50)}
- *   WHAT "listeners"  → "listeners": [{"name", "address", "port", "protocol": "tcp"|"udp", "mode": "l4",
- *                         "service", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
- *        "services"   → "services": [{"name", "forward": "nat"|"dsr", "policy":
- *                         "maglev"|"round_robin"|"source_hash", "health": "none"|"tcp"|"http", "max_endpoints",
+ *   WHAT "listeners"  → "listeners": [{"name", "address": ADDRESS|PREFIX, "port", "port_last", "ports": "80"|
+ *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4", "service", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
+ *        "services"   → "services": [{"name", "forward": "nat"|"dsr"|"fullnat"|"ipip"|"gue", "policy":
+ *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
  *                         now), "ports_refused" (new flows refused for want of one)}]
@@ -108,12 +108,15 @@
  *  "flags"?: "syn"|"ack"|"syn,ack"|"fin,ack"|"rst" (tcp only; default "syn"), "port"?: NAME (default: first)}
  *   → "generation", "verdict": "none"|"forward"|"reply"|"consumed"|"held"|"handoff"|"drop",
  *     "drop": null | {"reason", "text"}, "worker", "bucket",
- *     "why": "none"|"flow"|"reply"|"maglev"|"source"|"round_robin"|"walk", "why_text": SENTENCE, "tries",
- *     "listener": null | {"name", "address", "port", "protocol", "mode"},
+ *     "why": "none"|"flow"|"reply"|"maglev"|"source"|"round_robin"|"walk"|"least_conn", "why_text": SENTENCE, "tries",
+ *     "listener": null | {"name", "address", "port", "port_last", "ports", "protocol", "mode"},
  *     "service": null | {"name", "forward", "policy"},
  *     "endpoint": null | ENDPOINT,
  *     "port_in": NAME, "port_out": NAME|null, "next_hop": ADDRESS|null,
  *     "out": null | {"src", "sport", "dst", "dport", "protocol"}    the packet as it would leave
+ *     "tunnel": null | {"type": "ipip"|"gue", "source": ADDRESS|PREFIX, "spread": BOOL (source is a prefix, the
+ *                       flow's hash says which address of it), "destination", "port"? (gue)},
+ *     "source": null | {"address", "port"}                         fullnat: what the packet leaves from
  *     "sentences": [STRING…]                                        the same for people, in order
  *
  * operator ──────────────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ struct item {
 	char name[2 * SL_NAME_MAX + 64];
 };
 
-#define VALUES 16
+#define VALUES 24
 #define VALUE_LEN 320
 struct values {
 	unsigned cnt;
@@ -147,13 +147,59 @@ health_values(const struct sl_health_conf *h, struct values *v)
 	put(v, "health.expect", "%s", expect);
 }
 
+/* 0 is: the key does not apply. */
+static void
+put_number(struct values *v, const char *key, unsigned n)
+{
+	put(v, key, n ? "%u" : "", n);
+}
+
+static int
+source_order(const void *a, const void *b)
+{
+	return sl_addr_cmp(a, b);
+}
+
+/* Their order in the file means nothing.  More than there is room for end in their sum, so that a change of any
+ * is a change. */
+static void
+sources_value(const struct sl_conf_service *s, struct values *v)
+{
+	struct sl_addr sorted[SL_MAX_SOURCES];
+	uint32_t cnt = SL_MIN(s->source_cnt, SL_MAX_SOURCES), i;
+	char text[VALUE_LEN] = "", addr[SL_ADDR_STRLEN];
+	size_t n = 0;
+
+	if (cnt)
+		memcpy(sorted, s->sources, cnt * sizeof(*sorted));
+	qsort(sorted, cnt, sizeof(*sorted), source_order);
+	for (i = 0; i < cnt && n + SL_ADDR_STRLEN + 48 < sizeof(text); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? " " : "",
+				      sl_addr_format(&sorted[i], addr));
+	if (i < cnt) {
+		uint64_t sum = 0;
+		for (uint32_t k = i; k < cnt; k++)
+			sum = (sum ^ sl_load64(sorted[k].b)) * 0x9e3779b97f4a7c15ull +
+			      sl_load64(sorted[k].b + 8);
+		snprintf(text + n, sizeof(text) - n, " and %u more (sum %08x)", cnt - i,
+			 (unsigned)(sum >> 32));
+	}
+	put(v, "sources", "%s", text);
+}
+
 static void
 service_values(const struct sl_conf_service *s, struct values *v)
 {
-	static const char *const policy[] = {"", "maglev", "round_robin", "source_hash"};
+	char text[SL_PREFIX_STRLEN];
 
-	put(v, "forward", "%s", s->forward == SL_FORWARD_NAT ? "nat" : "dsr");
-	put(v, "policy", "%s", policy[(unsigned)s->policy & 3]);
+	put(v, "forward", "%s", sl_forward_name(s->forward));
+	put(v, "policy", "%s", sl_policy_name(s->policy));
+	put_number(v, "source_bits4", sl_conf_source_bits4(s));
+	put_number(v, "source_bits6", sl_conf_source_bits6(s));
+	sources_value(s, v);
+	put(v, "tunnel_source", "%s",
+	    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
+	put_number(v, "gue_port", sl_conf_gue_port(s));
 	put(v, "max_endpoints", "%u", s->max_endpoints);
 	put(v, "slow_start", "%u ms", s->slow_start_ms);
 	health_values(&s->health, v);
@@ -181,8 +227,9 @@ values_of(const struct item *it, struct values *v)
 		put(v, "weight", "%u", e->weight);
 		put(v, "probe", "%s port %u", sl_addr_format(&e->probe_addr, addr), e->probe_port);
 	} else if (it->kind == LISTENER) {
-		put(v, "address", "%s", sl_addr_format(&l->addr, addr));
-		put(v, "port", "%u", l->port);
+		char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
+		put(v, "address", "%s", sl_prefix_format(&l->addr, l->plen, prefix));
+		put(v, "port", "%s", sl_ports_format(l->port, l->port_last, ports));
 		put(v, "protocol", "%s", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp");
 		put(v, "service", "%s", l->service);
 	}

@@ -27,7 +27,7 @@ static const char *const verdict_text[] = {
 	"the packet is dropped",
 };
 static const char *const why_name[] = {"none",   "flow",        "reply", "maglev",
-				       "source", "round_robin", "walk"};
+				       "source", "round_robin", "walk",  "least_conn"};
 static const char *const why_text[] = {
 	"no endpoint was chosen",
 	"the flow table holds the flow",
@@ -36,6 +36,7 @@ static const char *const why_text[] = {
 	"the Maglev table gives this endpoint for the client's address",
 	"it is the next endpoint of the weighted round robin",
 	"the policy's choices take no new flows, so the list of endpoints was walked",
+	"it has the fewest flows for its weight of all that take this one",
 };
 
 #define PICK(table, i) ((i) < SL_ARRAY_CNT(table) ? (table)[i] : "unknown")
@@ -149,23 +150,106 @@ service_at(const struct sl_table *t, uint32_t slot)
 static json_t *
 listener_json(const struct sl_conf_listener *l)
 {
-	char addr[SL_ADDR_STRLEN];
+	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 	if (!l)
 		return json_null();
-	return json_pack("{s:s, s:s, s:i, s:s, s:s}", "name", l->name, "address",
-			 sl_addr_format(&l->addr, addr), "port", l->port, "protocol",
-			 l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4");
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s}", "name", l->name, "address",
+			 sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port, "port_last",
+			 l->port_last, "ports", sl_ports_format(l->port, l->port_last, ports),
+			 "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4");
 }
 
 static json_t *
 service_json(const struct sl_conf_service *s)
 {
-	static const char *const policy[] = {"unknown", "maglev", "round_robin", "source_hash"};
 	if (!s)
 		return json_null();
-	return json_pack("{s:s, s:s, s:s}", "name", s->name, "forward",
-			 s->forward == SL_FORWARD_NAT ? "nat" : "dsr", "policy",
-			 PICK(policy, (unsigned)s->policy));
+	return json_pack("{s:s, s:s, s:s}", "name", s->name, "forward", sl_forward_name(s->forward),
+			 "policy", sl_policy_name(s->policy));
+}
+
+/* ---- how the packet goes on ---- */
+
+/* What the answer says besides the tuple, as texts; "" where it does not apply. */
+struct way {
+	char outer
+		[SL_PREFIX_STRLEN]; /* tunnels: source of the outer packet, or the prefix it is of */
+	bool spread;                /* it is a prefix */
+	bool tunnel, fullnat;
+};
+
+static bool
+is_zero(const struct sl_addr *a)
+{
+	static const struct sl_addr zero;
+	return sl_addr_eq(a, &zero);
+}
+
+/* The gateway's own address that tunnels to a next hop come from, as the dataplane takes it (view.c): of the longest
+ * prefix around the next hop, on the port; one for the link alone gives way to another. */
+static const struct sl_conf_address *
+own_source(const struct sl_conf *c, const char *port, const struct sl_addr *next)
+{
+	const struct sl_conf_address *best = NULL;
+
+	for (uint32_t i = 0; i < c->address_cnt; i++) {
+		const struct sl_conf_address *a = &c->addresses[i];
+		bool local = a->addr.b[0] == 0xfe && (a->addr.b[1] & 0xc0) == 0x80;
+		if (strcmp(a->port, port) != 0 || local ||
+		    sl_addr_is_v4(&a->addr) != sl_addr_is_v4(next))
+			continue;
+		bool in = sl_addr_in(next, &a->addr, a->plen);
+		bool best_in = best && sl_addr_in(next, &best->addr, best->plen);
+		if (!best || (in && (!best_in || a->plen > best->plen)))
+			best = a;
+	}
+	return best;
+}
+
+static struct way
+way_of(const struct sl_table *t, const struct sl_conf_service *s, const struct sl_ctl_explained *e,
+       const char *port_out)
+{
+	struct way w = {0};
+	const struct sl_conf_address *own;
+
+	if (!s || e->why == SL_WHY_REPLY || !port_out)
+		return w;
+	w.fullnat = s->forward == SL_FORWARD_FULLNAT;
+	w.tunnel = sl_forward_tunnels(s->forward);
+	w.spread = w.tunnel && s->tunnel_plen;
+	if (w.spread)
+		sl_prefix_format(&s->tunnel, s->tunnel_plen, w.outer);
+	else if (w.tunnel && t && !is_zero(&e->next_hop) &&
+		 (own = own_source(t->conf, port_out, &e->next_hop)))
+		sl_addr_format(&own->addr, w.outer);
+	return w;
+}
+
+static json_t *
+tunnel_json(const struct way *w, const struct sl_conf_service *s, const struct sl_oper_endpoint *ep)
+{
+	char addr[SL_ADDR_STRLEN];
+
+	if (!w->tunnel || !ep)
+		return json_null();
+	json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "type", sl_forward_name(s->forward), "source",
+			      w->outer, "spread", w->spread, "destination",
+			      sl_addr_format(&ep->addr, addr));
+	if (s->forward == SL_FORWARD_GUE)
+		json_object_set_new(o, "port", json_integer(sl_conf_gue_port(s)));
+	return o;
+}
+
+static json_t *
+source_json(const struct way *w, const struct sl_ctl_explained *e)
+{
+	char addr[SL_ADDR_STRLEN];
+
+	if (!w->fullnat)
+		return json_null();
+	return json_pack("{s:s, s:i}", "address", sl_addr_format(&e->out.src, addr), "port",
+			 sl_from_be16(e->out.sport));
 }
 
 __attribute__((format(printf, 2, 3))) static void
@@ -182,7 +266,8 @@ sentence(json_t *list, const char *fmt, ...)
 
 static json_t *
 sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
-	  const struct sl_conf_service *s, const struct sl_oper_endpoint *ep, const char *port_out)
+	  const struct sl_conf_service *s, const struct sl_oper_endpoint *ep, const struct way *w,
+	  const char *port_out)
 {
 	json_t *list = json_array();
 	char addr[SL_ADDR_STRLEN];
@@ -192,14 +277,20 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 	if (l)
 		sentence(list, "listener %s takes it for service %s", l->name, l->service);
 	if (s)
-		sentence(list, "service %s forwards by %s", s->name,
-			 s->forward == SL_FORWARD_NAT ? "nat" : "dsr");
+		sentence(list, "service %s forwards by %s", s->name, sl_forward_name(s->forward));
 	if (ep)
 		sentence(list, "endpoint %s at %s: %s", ep->name, sl_addr_format(&ep->addr, addr),
 			 PICK(why_text, e->why));
 	if (ep && e->tries && e->tries <= 8)
 		sentence(list, "%u choice%s before it took no new flows", e->tries,
 			 e->tries == 1 ? "" : "s");
+	if (ep && w->tunnel)
+		sentence(list, "it goes within %s from %s%s to %s", sl_forward_name(s->forward),
+			 w->spread ? "an address of " : "", w->outer,
+			 sl_addr_format(&ep->addr, addr));
+	if (w->fullnat)
+		sentence(list, "it leaves from %s port %u", sl_addr_format(&e->out.src, addr),
+			 sl_from_be16(e->out.sport));
 	if (e->verdict == SL_VERDICT_DROP)
 		sentence(list, "%s: %s", PICK(verdict_text, e->verdict), sl_drop_text(e->drop));
 	else if (port_out)
@@ -207,13 +298,6 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 	else
 		sentence(list, "%s", PICK(verdict_text, e->verdict));
 	return list;
-}
-
-static bool
-is_zero(const struct sl_addr *a)
-{
-	static const struct sl_addr zero;
-	return sl_addr_eq(a, &zero);
 }
 
 static json_t *
@@ -232,25 +316,26 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 	const char *in = l && q->port < l->port_cnt ? l->port_name[q->port] : "";
 	char hop[SL_ADDR_STRLEN];
 	json_t *a = sl_verb_ok(&q->r), *more;
+	struct way w = way_of(t, s, e, out);
 
 	if (ep && ep->at.incarnation != e->endpoint_incarnation)
 		ep = NULL; /* another generation than the one we know */
-	more = json_pack("{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
-			 "s:o, s:o}",
-			 "generation", (json_int_t)e->generation, "verdict",
-			 PICK(verdict_name, e->verdict), "drop",
-			 e->verdict == SL_VERDICT_DROP
-				 ? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
-					     sl_drop_text(e->drop))
-				 : json_null(),
-			 "worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
-			 PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
-			 (json_int_t)e->tries, "listener", listener_json(li), "service",
-			 service_json(s), "endpoint", ep ? sl_show_endpoint(d, ep) : json_null(),
-			 "port_in", in, "port_out", out, "next_hop",
-			 is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop), "out",
-			 leaves ? tuple_json(&e->out) : json_null(), "sentences",
-			 sentences(e, li, s, ep, out));
+	more = json_pack(
+		"{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
+		"s:o, s:o, s:o, s:o}",
+		"generation", (json_int_t)e->generation, "verdict", PICK(verdict_name, e->verdict),
+		"drop",
+		e->verdict == SL_VERDICT_DROP
+			? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
+				    sl_drop_text(e->drop))
+			: json_null(),
+		"worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
+		PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
+		(json_int_t)e->tries, "listener", listener_json(li), "service", service_json(s),
+		"endpoint", ep ? sl_show_endpoint(d, ep) : json_null(), "port_in", in, "port_out",
+		out, "next_hop", is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop),
+		"out", leaves ? tuple_json(&e->out) : json_null(), "tunnel", tunnel_json(&w, s, ep),
+		"source", source_json(&w, e), "sentences", sentences(e, li, s, ep, &w, out));
 	json_object_update(a, more);
 	json_decref(more);
 	return a;

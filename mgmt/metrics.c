@@ -505,11 +505,13 @@ static const struct column listener_columns[] = {
 static void
 listener_labels(struct out *o, const struct sl_metrics_listener *l)
 {
-	char buf[SL_ADDR_STRLEN];
+	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 
 	put_label(o, "listener", l->name, SL_NAME_MAX);
-	put_format(o, ",address=\"%s\",port=\"%u\",protocol=\"%s\",", sl_addr_format(&l->addr, buf),
-		   l->port, l->proto == SL_IPPROTO_UDP ? "udp" : "tcp");
+	put_format(o, ",address=\"%s\",port=\"%s\",protocol=\"%s\",",
+		   sl_prefix_format(&l->addr, l->plen, prefix),
+		   sl_ports_format(l->port, l->port_last, ports),
+		   l->proto == SL_IPPROTO_UDP ? "udp" : "tcp");
 	put_label(o, "service", l->service, SL_NAME_MAX);
 }
 

@@ -26,8 +26,9 @@ struct sl_metrics_listener {
 	const char *name;
 	const char *service;
 	struct sl_addr addr;
-	uint16_t port; /* host order */
-	uint8_t proto; /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
+	uint32_t plen;            /* over the 16-byte form, 128: one address */
+	uint16_t port, port_last; /* host order; 1 to 65535: any */
+	uint8_t proto;            /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
 	uint32_t slot;
 	struct sl_stats_listener
 		base; /* sum over workers when the slot got its present incarnation */

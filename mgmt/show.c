@@ -86,29 +86,51 @@ sl_show_endpoints(struct sl_daemon *d, const char *service)
 
 /* ---- listeners, services ---- */
 
+/* What a listener is, with room for its counters. */
+static json_t *
+listener_row(const struct sl_conf_listener *l)
+{
+	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
+
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", l->name, "address",
+			 sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port, "port_last",
+			 l->port_last, "ports", sl_ports_format(l->port, l->port_last, ports),
+			 "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4",
+			 "service", l->service);
+}
+
+static json_t *
+listener_counters(struct sl_daemon *d, struct sl_placed at)
+{
+	struct sl_stats_listener s = sl_counters_listener(d->counters, at);
+
+	return json_pack("{s:I, s:I, s:I, s:I}", "packets", NUM(s.packets), "bytes", NUM(s.bytes),
+			 "new_flows", NUM(s.new_flows), "refused", NUM(s.refused));
+}
+
+static void
+merge(json_t *row, json_t *more)
+{
+	json_object_update(row, more);
+	json_decref(more);
+}
+
 json_t *
 sl_show_listeners(struct sl_daemon *d)
 {
 	const struct sl_table *t = sl_tables_active(d->tables);
 	json_t *list = json_array();
-	char addr[SL_ADDR_STRLEN];
 
 	for (uint32_t i = 0; t && i < t->conf->listener_cnt; i++) {
 		const struct sl_conf_listener *l = &t->conf->listeners[i];
 		struct sl_placed at = {0};
 		if (sl_slot_find_listener(&t->map, l, &at))
 			continue;
-		struct sl_stats_listener s = sl_counters_listener(d->counters, at);
-		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I}",
-				  "name", l->name, "address", sl_addr_format(&l->addr, addr),
-				  "port", l->port, "protocol",
-				  l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4",
-				  "service", l->service, "slot", (int)at.slot, "incarnation",
-				  (int)at.incarnation, "packets", NUM(s.packets), "bytes",
-				  NUM(s.bytes), "new_flows", NUM(s.new_flows), "refused",
-				  NUM(s.refused)));
+		json_t *row = listener_row(l);
+		merge(row, json_pack("{s:i, s:i}", "slot", (int)at.slot, "incarnation",
+				     (int)at.incarnation));
+		merge(row, listener_counters(d, at));
+		json_array_append_new(list, row);
 	}
 	return list;
 }
@@ -134,7 +156,6 @@ static json_t *
 service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_service *s,
 	     const struct tally *n)
 {
-	static const char *const policy[] = {"unknown", "maglev", "round_robin", "source_hash"};
 	static const char *const health[] = {"none", "tcp", "http"};
 	struct sl_placed at = {0};
 
@@ -144,8 +165,8 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
 		"s:I, s:I, s:I, s:I}",
-		"name", s->name, "forward", s->forward == SL_FORWARD_NAT ? "nat" : "dsr", "policy",
-		policy[(unsigned)s->policy & 3], "health", health[s->health.type], "max_endpoints",
+		"name", s->name, "forward", sl_forward_name(s->forward), "policy",
+		sl_policy_name(s->policy), "health", health[s->health.type], "max_endpoints",
 		(int)s->max_endpoints, "slow_start_ms", (int)s->slow_start_ms, "slot", (int)at.slot,
 		"incarnation", (int)at.incarnation, "endpoints", n->endpoints, "admitting",
 		n->admitting, "up", n->up, "down", n->down, "draining", n->draining, "disabled",
@@ -392,21 +413,15 @@ static json_t *
 stats_listeners(struct sl_daemon *d, const struct sl_table *t)
 {
 	json_t *list = json_array();
-	char addr[SL_ADDR_STRLEN];
 	struct sl_placed at;
 
 	for (uint32_t i = 0; t && i < t->conf->listener_cnt; i++) {
 		const struct sl_conf_listener *l = &t->conf->listeners[i];
 		if (sl_slot_find_listener(&t->map, l, &at))
 			continue;
-		struct sl_stats_listener s = sl_counters_listener(d->counters, at);
-		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "name", l->name,
-				  "address", sl_addr_format(&l->addr, addr), "port", l->port,
-				  "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "service",
-				  l->service, "packets", NUM(s.packets), "bytes", NUM(s.bytes),
-				  "new_flows", NUM(s.new_flows), "refused", NUM(s.refused)));
+		json_t *row = listener_row(l);
+		merge(row, listener_counters(d, at));
+		json_array_append_new(list, row);
 	}
 	return list;
 }

@@ -43,6 +43,7 @@ print_answer(const json_t *a)
 {
 	const json_t *l = json_object_get(a, "listener"), *s = json_object_get(a, "service"),
 		     *e = json_object_get(a, "endpoint"), *d = json_object_get(a, "drop");
+	const json_t *t = json_object_get(a, "tunnel"), *f = json_object_get(a, "source");
 	size_t i;
 	json_t *v;
 
@@ -52,7 +53,8 @@ print_answer(const json_t *a)
 	printf("\nworker      %lld (bucket %lld), generation %lld\n", ctl_int(a, "worker"),
 	       ctl_int(a, "bucket"), ctl_int(a, "generation"));
 	if (json_is_object(l))
-		printf("listener    %s\n", ctl_str(l, "name"));
+		printf("listener    %s (%s port %s)\n", ctl_str(l, "name"), ctl_str(l, "address"),
+		       ctl_str(l, "ports"));
 	if (json_is_object(s))
 		printf("service     %s, mode %s, policy %s\n", ctl_str(s, "name"),
 		       ctl_str(s, "forward"), ctl_str(s, "policy"));
@@ -63,6 +65,16 @@ print_answer(const json_t *a)
 	if (*ctl_str(a, "port_out"))
 		printf("out         port %s, next hop %s\n", ctl_str(a, "port_out"),
 		       ctl_str(a, "next_hop"));
+	if (json_is_object(t)) {
+		printf("tunnel      %s from %s%s to %s", ctl_str(t, "type"),
+		       ctl_bool(t, "spread") ? "an address of " : "", ctl_str(t, "source"),
+		       ctl_str(t, "destination"));
+		if (json_object_get(t, "port"))
+			printf(" port %lld", ctl_int(t, "port"));
+		printf("\n");
+	}
+	if (json_is_object(f))
+		printf("source      %s port %lld\n", ctl_str(f, "address"), ctl_int(f, "port"));
 	print_tuple("leaves as   ", json_object_get(a, "out"));
 	json_array_foreach(json_object_get(a, "sentences"), i, v)
 		printf("  %s\n", json_string_value(v));

@@ -22,7 +22,7 @@ static const struct show {
 	{"listeners",
 	 {{"LISTENER", "name"},
 	  {"ADDRESS", "address"},
-	  {">PORT", "port"},
+	  {">PORT", "ports"},
 	  {"PROTO", "protocol"},
 	  {"MODE", "mode"},
 	  {"SERVICE", "service"},

@@ -12,6 +12,7 @@ enum { CNT = 10, FIRST_SLOT = 100 };
 
 static struct sl_img_endpoint endpoints[CNT];
 static struct sl_state_word2 states[SL_MAX_ENDPOINTS];
+static uint32_t conns[SL_MAX_ENDPOINTS];
 static uint16_t maglev[1009], sched[64];
 static struct sl_service svc;
 
@@ -22,6 +23,7 @@ set_up(uint8_t policy)
 	struct sl_maglev_node nodes[CNT];
 
 	memset(states, 0, sizeof(states));
+	memset(conns, 0, sizeof(conns));
 	for (unsigned i = 0; i < CNT; i++) {
 		snprintf(endpoints[i].name, SL_NAME_MAX, "e%u", i);
 		endpoints[i].slot = FIRST_SLOT + i;
@@ -30,6 +32,10 @@ set_up(uint8_t policy)
 		nodes[i] = (struct sl_maglev_node){endpoints[i].name, 1};
 	}
 	svc = (struct sl_service){.endpoints = endpoints, .endpoint_cnt = CNT, .policy = policy};
+	svc.source_bits4 = 32;
+	svc.source_bits6 = 128;
+	if (policy == SL_POLICY_LEAST_CONN)
+		return;
 	if (policy == SL_POLICY_ROUND_ROBIN) {
 		svc.sched = sched;
 		CU_ASSERT_EQUAL_FATAL(sl_maglev_schedule(nodes, CNT, sched, 64, &svc.sched_cnt), 0);
@@ -62,7 +68,7 @@ choose(uint32_t client, uint16_t sport)
 	struct sl_tuple t = tuple(client, sport);
 	uint32_t cursor = 0;
 
-	return sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, NULL, &cursor}, &t);
+	return sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t);
 }
 
 static void
@@ -155,7 +161,7 @@ round_robin_takes_turns(void)
 	set_up(SL_POLICY_ROUND_ROBIN);
 	for (unsigned i = 0; i < 5 * CNT; i++) {
 		struct sl_choice c =
-			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, NULL, &cursor}, &t);
+			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t);
 		CU_ASSERT_EQUAL(c.why, SL_WHY_ROUND_ROBIN);
 		cnt[c.endpoint]++;
 	}
@@ -165,7 +171,7 @@ round_robin_takes_turns(void)
 	set_admin(3, SL_ST_DRAIN, 255);
 	for (unsigned i = 0; i < 9 * CNT; i++)
 		CU_ASSERT_NOT_EQUAL(
-			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, NULL, &cursor}, &t)
+			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t)
 				.endpoint,
 			3);
 }
@@ -240,7 +246,7 @@ static void
 nothing_is_chosen_when_nothing_admits(void)
 {
 	static const uint8_t policies[] = {SL_POLICY_MAGLEV, SL_POLICY_ROUND_ROBIN,
-					   SL_POLICY_SOURCE_HASH};
+					   SL_POLICY_SOURCE_HASH, SL_POLICY_LEAST_CONN};
 
 	for (unsigned p = 0; p < SL_ARRAY_CNT(policies); p++) {
 		set_up(policies[p]);
@@ -259,10 +265,236 @@ nothing_is_chosen_when_nothing_admits(void)
 					    true);
 		/* No endpoints, or none with weight: no table. */
 		svc.maglev_cnt = svc.sched_cnt = 0;
-		CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
+		if (policies[p] != SL_POLICY_LEAST_CONN) /* which never has one */
+			CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
 		svc.endpoint_cnt = 0;
 		CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
 	}
+}
+
+/* ---- source hash under a mask ---- */
+
+static uint32_t
+choose_from(const char *client)
+{
+	struct sl_tuple t = {.sport = 9, .dport = 80, .proto = 6};
+	uint32_t cursor = 0;
+
+	CU_ASSERT_EQUAL_FATAL(sl_addr_parse(client, &t.src), 0);
+	t.dst = t.src;
+	return sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t).endpoint;
+}
+
+static void
+clients_of_one_prefix_share_an_endpoint_others_need_not(void)
+{
+	/* The bit right behind the mask makes no difference; the last bit within it does, for some prefix. */
+	static const struct {
+		unsigned bits4, bits6;
+		const char *base, *same, *other; /* %u: 0 … 63 */
+	} rows[] = {
+		{24, 128, "10.%u.8.0", "10.%u.8.255", "10.%u.9.0"},
+		{23, 128, "10.%u.8.1", "10.%u.9.255", "10.%u.10.1"},
+		{32, 128, "10.%u.8.1", "10.%u.8.1", "10.%u.8.0"},
+		{31, 128, "10.%u.8.0", "10.%u.8.1", "10.%u.8.2"},
+		{15, 128, "10.%u.8.1", "10.%u.255.0", "11.%u.8.1"},
+		{1, 128, "10.%u.8.1", "127.1.%u.2", "128.%u.8.1"},
+		{32, 64, "2001:db8:0:%x::1", "2001:db8:0:%x:ffff::", "2001:db8:1:%x::1"},
+		{32, 63, "2001:db8:%x:2::1", "2001:db8:%x:3:8000::", "2001:db8:%x:4::1"},
+		{32, 56, "2001:db8:%x:200::1", "2001:db8:%x:2ff::2", "2001:db8:%x:300::1"},
+		{32, 65, "2001:db8:%x::1", "2001:db8:%x:0:7fff::1", "2001:db8:%x:0:8000::1"},
+		{32, 127, "2001:db8:%x::2", "2001:db8:%x::3", "2001:db8:%x::1"},
+		{32, 128, "2001:db8:%x::2", "2001:db8:%x::2", "2001:db8:%x::3"},
+		{32, 1, "2001:db8:%x::2", "7fff:%x::", "8000:%x::"},
+	};
+
+	set_up(SL_POLICY_SOURCE_HASH);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		unsigned differ = 0;
+		svc.source_bits4 = (uint8_t)rows[i].bits4;
+		svc.source_bits6 = (uint8_t)rows[i].bits6;
+		for (unsigned n = 0; n < 64; n++) {
+			char base[64], same[64], other[64];
+			unsigned even = 2 * n; /* /15: the bit before is within the mask */
+			snprintf(base, sizeof(base), rows[i].base, even);
+			snprintf(same, sizeof(same), rows[i].same, even);
+			snprintf(other, sizeof(other), rows[i].other, even);
+			CU_ASSERT_EQUAL(choose_from(base), choose_from(same));
+			differ += choose_from(base) != choose_from(other);
+		}
+		/* Of one bit there are two prefixes: they differ always or, by chance, never. */
+		CU_ASSERT(differ > 32 || rows[i].bits4 == 1 || rows[i].bits6 == 1);
+	}
+}
+
+static void
+the_whole_address_counts_as_it_did_before_there_was_a_mask(void)
+{
+	set_up(SL_POLICY_SOURCE_HASH);
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct sl_tuple t = tuple(i, 1);
+		uint32_t want = maglev[sl_hash_reduce(sl_hash_addr(SEED, &t.src, 0), 1009)];
+		CU_ASSERT_EQUAL(choose(i, 1).endpoint, want);
+	}
+}
+
+/* ---- least connections ---- */
+
+static uint32_t
+rnd(uint32_t n)
+{
+	static uint64_t s = 88172645463325252ull;
+
+	s ^= s << 13;
+	s ^= s >> 7;
+	s ^= s << 17;
+	return (uint32_t)((s >> 11) % n);
+}
+
+enum { MANY = 1000 };
+static struct sl_img_endpoint many[MANY];
+
+static void
+set_up_many(uint32_t cnt)
+{
+	memset(states, 0, sizeof(states));
+	for (uint32_t i = 0; i < cnt; i++) {
+		/* slots in another order than the endpoints */
+		many[i] = (struct sl_img_endpoint){
+			.slot = FIRST_SLOT + (i * 7 + 3) % cnt, .incarnation = 5, .weight = 1};
+		conns[many[i].slot] = 0;
+	}
+	svc = (struct sl_service){
+		.endpoints = many, .endpoint_cnt = cnt, .policy = SL_POLICY_LEAST_CONN};
+}
+
+static void
+set_state(uint32_t i, uint16_t flags, uint8_t fraction)
+{
+	atomic_store(&states[many[i].slot].admin, sl_state_make(flags, fraction, 5));
+}
+
+/* No endpoint that admits the flow has fewer flows for its weight: compared as fractions of double, which these
+ * small numbers are exact in. */
+static void
+least_conn_takes_the_smallest_share_of_all_that_admit(void)
+{
+	static const uint32_t sizes[] = {1, 2, 3, 7, 100, SL_CHOOSE_ALL};
+
+	for (unsigned round = 0; round < 600; round++) {
+		uint32_t cnt = sizes[round % SL_ARRAY_CNT(sizes)], refusing = 0;
+		set_up_many(cnt);
+		for (uint32_t i = 0; i < cnt; i++) {
+			static const uint16_t flags[] = {
+				0, 0, 0, SL_ST_UNHEALTHY, SL_ST_DRAIN, SL_ST_DISABLED};
+			static const uint8_t fractions[] = {255, 255, 128, 10, 0};
+			many[i].weight = (uint16_t)rnd(5);
+			conns[many[i].slot] = rnd(round % 2 ? 4 : 1000);
+			if (rnd(3) == 0)
+				set_state(i, flags[rnd(6)], fractions[rnd(5)]);
+		}
+		for (unsigned n = 0; n < 20; n++) {
+			uint32_t client = rnd(UINT32_MAX);
+			struct sl_tuple t = tuple(client, 1);
+			uint8_t hash2 = (uint8_t)sl_hash_tuple(SEED, &t, 0);
+			double best = 1e18;
+			for (uint32_t i = 0; i < cnt; i++)
+				if (many[i].weight &&
+				    sl_choose_admits(&states[many[i].slot], 5, hash2) &&
+				    (conns[many[i].slot] + 1.0) / many[i].weight < best)
+					best = (conns[many[i].slot] + 1.0) / many[i].weight;
+			struct sl_choice c = choose(client, 1);
+			if (best == 1e18) {
+				refusing++;
+				CU_ASSERT(c.endpoint == UINT32_MAX || c.tries == 9);
+				continue;
+			}
+			CU_ASSERT_FATAL(c.endpoint < cnt);
+			CU_ASSERT_EQUAL(c.why, SL_WHY_LEAST);
+			CU_ASSERT_EQUAL(c.tries, 0);
+			CU_ASSERT(many[c.endpoint].weight > 0);
+			CU_ASSERT(sl_choose_admits(&states[many[c.endpoint].slot], 5, hash2));
+			CU_ASSERT_EQUAL((conns[many[c.endpoint].slot] + 1.0) /
+						many[c.endpoint].weight,
+					best);
+		}
+		CU_ASSERT(refusing == 0 || cnt <= 7); /* of many some admit */
+	}
+}
+
+static void
+least_conn_spreads_ties_and_settles_by_weight(void)
+{
+	unsigned cnt[100] = {0};
+
+	set_up_many(100);
+	for (uint32_t i = 0; i < 20000; i++)
+		cnt[choose(i, (uint16_t)(3 * i)).endpoint]++; /* all are equal: nobody counts */
+	for (unsigned i = 0; i < 100; i++)
+		CU_ASSERT(cnt[i] > 120 && cnt[i] < 290);
+	/* When flows are counted the endpoints come to their weights exactly. */
+	uint32_t total = 0;
+	for (uint32_t i = 0; i < 100; i++)
+		total += many[i].weight = (uint16_t)(i % 4 + 1);
+	for (uint32_t i = 0; i < 8 * total; i++)
+		conns[many[choose(i, 7).endpoint].slot]++;
+	for (uint32_t i = 0; i < 100; i++)
+		CU_ASSERT_EQUAL(conns[many[i].slot], 8 * many[i].weight);
+}
+
+static void
+least_conn_honours_fractions(void)
+{
+	bool had[4000] = {false};
+
+	set_up_many(10);
+	for (uint32_t i = 1; i < 10; i++)
+		conns[many[i].slot] = 50; /* endpoint 0 is the one for all it admits */
+	for (unsigned f = 0; f <= 255; f += 51) {
+		unsigned got = 0;
+		set_state(0, 0, (uint8_t)f);
+		for (uint32_t i = 0; i < 4000; i++) {
+			bool has = choose(i, 5).endpoint == 0;
+			CU_ASSERT_TRUE(has || !had[i]);
+			had[i] = has;
+			got += has;
+		}
+		double want = 4000.0 * f / 255;
+		CU_ASSERT(got > want * 0.9 - 10 && got < want * 1.1 + 10);
+	}
+	/* All refuse by their fractions alone: the least of those. */
+	for (uint32_t i = 0; i < 10; i++)
+		set_state(i, 0, 1);
+	for (uint32_t i = 0; i < 100; i++)
+		CU_ASSERT_EQUAL(choose(i, 5).endpoint, 0);
+}
+
+static void
+a_large_service_takes_the_best_of_some_draws(void)
+{
+	uint32_t most = 0, least = UINT32_MAX;
+
+	set_up_many(MANY);
+	for (uint32_t i = 0; i < MANY; i += 3)
+		set_state(i, SL_ST_DRAIN, 255);
+	for (uint32_t i = 0; i < 20 * MANY; i++) {
+		struct sl_choice c = choose(i, (uint16_t)(i >> 16));
+		CU_ASSERT_FATAL(c.endpoint < MANY && c.endpoint % 3 != 0);
+		conns[many[c.endpoint].slot]++;
+	}
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (i % 3 == 0)
+			continue;
+		most = SL_MAX(most, conns[many[i].slot]);
+		least = SL_MIN(least, conns[many[i].slot]);
+	}
+	/* By chance alone they would be 30 ± 5.5, the ends at about 14 and 48. */
+	CU_ASSERT(least >= 26 && most <= 33);
+	/* One that admits is found among a thousand that do not. */
+	for (uint32_t i = 0; i < MANY; i++)
+		set_state(i, i == 777 ? 0 : SL_ST_UNHEALTHY, 255);
+	for (uint32_t i = 0; i < 50; i++)
+		CU_ASSERT_EQUAL(choose(i, 2).endpoint, 777);
 }
 
 SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
@@ -271,4 +503,10 @@ SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(round_robin_takes_turns), SL_TEST(refusing_endpoints_lose_only_their_own_flows),
 	 SL_TEST(fraction_admits_its_part_and_grows_monotonically),
 	 SL_TEST(the_list_is_walked_when_every_salt_is_refused),
-	 SL_TEST(nothing_is_chosen_when_nothing_admits))
+	 SL_TEST(nothing_is_chosen_when_nothing_admits),
+	 SL_TEST(clients_of_one_prefix_share_an_endpoint_others_need_not),
+	 SL_TEST(the_whole_address_counts_as_it_did_before_there_was_a_mask),
+	 SL_TEST(least_conn_takes_the_smallest_share_of_all_that_admit),
+	 SL_TEST(least_conn_spreads_ties_and_settles_by_weight),
+	 SL_TEST(least_conn_honours_fractions),
+	 SL_TEST(a_large_service_takes_the_best_of_some_draws))

@@ -88,13 +88,17 @@ fixture_up(struct fixture *f)
 	f->listener[0] = (struct sl_metrics_listener){.name = "web-v4",
 						      .service = "web",
 						      .addr = fixture_addr("203.0.113.10"),
+						      .plen = 128,
 						      .port = 80,
+						      .port_last = 80,
 						      .proto = SL_IPPROTO_TCP,
 						      .slot = 3};
 	f->listener[1] = (struct sl_metrics_listener){.name = "dns-v6",
 						      .service = "dns",
 						      .addr = fixture_addr("2001:db8::10"),
+						      .plen = 128,
 						      .port = 53,
+						      .port_last = 53,
 						      .proto = SL_IPPROTO_UDP,
 						      .slot = 4};
 	f->service[0] = (struct sl_metrics_service){.name = "web", .slot = 2};
