@@ -139,10 +139,11 @@ mode_of_stateful(const struct sl_hop *hop)
 	return translates ? SL_FORWARD_DSR : hop->forward;
 }
 
-/* Out to the endpoint.  mode is the flow's: a push does not change nat and fullnat under it. */
+/* Out to the endpoint.  mode is the flow's: a push does not change nat and fullnat under it.  reply: of fullnat, the
+ * key of its reply half. */
 static void
 to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
-	    uint8_t mode)
+	    uint8_t mode, const struct sl_tuple *reply)
 {
 	unsigned more = mode >= SL_FORWARD_IPIP ? sl_encap_bytes(mode, hop->family == 4) : 0;
 
@@ -154,6 +155,8 @@ to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, s
 	count_forward(w, view, p);
 	if (mode == SL_FORWARD_NAT)
 		sl_rewrite_dst(p, &hop->addr, hop->port);
+	else if (mode == SL_FORWARD_FULLNAT)
+		sl_rewrite_both(p, &reply->dst, reply->dport, &reply->src, reply->sport);
 	sl_send_hop(w, view, p, hop, mode, fit);
 }
 
@@ -176,7 +179,7 @@ drop_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	if (!sl_pkt_dry(p)) {
 		struct sl_flow f = *sl_flow_get(w->conf.flows, p->flow);
 		struct sl_xlat x = {0};
-		if (f.state & SL_FLOW_REPLY)
+		if ((f.state & (SL_FLOW_REPLY | SL_FLOW_PAIR)) == SL_FLOW_REPLY)
 			x = *sl_flow_xlat(w->conf.flows, &f);
 		sl_flow_remove(w->conf.flows, p->hash, p->flow);
 		sl_tally_end(w, &f);
@@ -187,14 +190,11 @@ drop_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 }
 
 static void
-count_insert(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
-	     const struct sl_flow_evicted *gone)
+count_insert(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p, bool pair)
 {
-	w->stats->flow_insert++;
+	w->stats->flow_insert += 1 + pair;
 	sl_tally_insert(w, p->endpoint_slot, (uint16_t)p->endpoint_incarnation, p->service_slot,
-			false);
-	if (sl_unlikely(gone->any))
-		sl_nat_evicted(w, view, gone);
+			pair);
 	w->endpoint_stats[p->endpoint_slot].new_flows++;
 	w->service_stats[p->service_slot].new_flows++;
 	w->listener_stats[view->listeners[p->listener].slot].new_flows++;
@@ -227,7 +227,7 @@ forget(struct sl_worker *w, struct sl_pkt *p)
 SL_COLD static enum sl_drop
 remember(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, bool nat)
 {
-	uint8_t state = (p->flags & SL_PKT_TCP) ? SL_FLOW_EMBRYONIC : SL_FLOW_UDP;
+	uint8_t state = (p->flags & SL_PKT_TCP) ? SL_FLOW_EMBRYONIC : SL_FLOW_UDP_NEW;
 	struct sl_flow_evicted gone = {.any = false};
 	unsigned reason = 0;
 
@@ -248,12 +248,31 @@ remember(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, bool
 		w->stats->maglev_only++;
 		return SL_DROP_NONE;
 	}
-	count_insert(w, view, p, &gone);
+	count_insert(w, view, p, false);
+	if (sl_unlikely(gone.any))
+		sl_nat_evicted(w, view, &gone);
 	if (!nat)
 		return SL_DROP_NONE;
 	enum sl_drop why = sl_nat_open(w, view, p, p->flow);
 	if (sl_unlikely(why != SL_DROP_NONE))
 		forget(w, p);
+	return why;
+}
+
+/* In its own mode; reply as for to_endpoint. */
+static enum sl_drop
+open_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, uint8_t forward,
+	  struct sl_tuple *ret_reply)
+{
+	if (!sl_pkt_dry(p))
+		w->stats->flow_miss++;
+	if (forward != SL_FORWARD_FULLNAT)
+		return sl_pkt_dry(p) ? SL_DROP_NONE
+				     : remember(w, view, p, forward == SL_FORWARD_NAT);
+	w->table_moved = true;
+	enum sl_drop why = sl_fullnat_open(w, view, p, &view->hops[p->endpoint_slot], ret_reply);
+	if (why == SL_DROP_NONE && !sl_pkt_dry(p))
+		count_insert(w, view, p, true);
 	return why;
 }
 
@@ -276,15 +295,12 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	p->endpoint_slot = svc->endpoints[c.endpoint].slot;
 	p->endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
-	if (!sl_pkt_dry(p)) {
-		w->stats->flow_miss++;
-		enum sl_drop why = remember(w, view, p, svc->forward == SL_FORWARD_NAT);
-		if (sl_unlikely(why != SL_DROP_NONE)) {
-			refuse(w, view, p, why);
-			return;
-		}
-	}
-	to_endpoint(w, view, p, &view->hops[p->endpoint_slot], svc->forward);
+	struct sl_tuple reply;
+	enum sl_drop why = open_flow(w, view, p, svc->forward, &reply);
+	if (sl_unlikely(why != SL_DROP_NONE))
+		refuse(w, view, p, why);
+	else
+		to_endpoint(w, view, p, &view->hops[p->endpoint_slot], svc->forward, &reply);
 }
 
 /* Expiry was refreshed by the look-up. */
@@ -293,7 +309,11 @@ seen(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
 {
 	if (sl_likely(!sl_flow_moves(f, p->tcp_flags)))
 		return false;
-	return sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, false, w->now_q);
+	/* The client's packet made the reply half: with its own first packet both directions have been seen. */
+	const uint8_t reply_of_nat = SL_FLOW_UDP_NEW | SL_FLOW_REPLY;
+	bool other =
+		(f->state & (SL_FLOW_STATE_MASK | SL_FLOW_REPLY | SL_FLOW_PAIR)) == reply_of_nat;
+	return sl_flow_seen(w->conf.flows, p->hash, p->flow, p->tcp_flags, other, w->now_q);
 }
 
 static void
@@ -301,23 +321,42 @@ forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, 
 	     struct sl_hop *hop)
 {
 	/* kept: what the other half answers can remove this one */
-	bool nat = f->state & SL_FLOW_NAT;
+	bool nat = f->state & SL_FLOW_NAT, pair = f->state & SL_FLOW_PAIR;
+	struct sl_tuple reply;
 
 	p->why = SL_WHY_FLOW;
+	if (pair)
+		reply = sl_flow_tuple(sl_flow_get(w->conf.flows, sl_flow_partner(f)));
 	if (sl_likely(!sl_pkt_dry(p))) {
 		w->stats->flow_hit++;
 		bool changed = seen(w, p, f);
-		if (nat)
+		if (nat && !pair)
 			sl_nat_tell_reply(w, view, p, changed);
 	}
-	to_endpoint(w, view, p, hop, nat ? SL_FORWARD_NAT : mode_of_stateful(hop));
+	uint8_t mode = !nat ? mode_of_stateful(hop) : pair ? SL_FORWARD_FULLNAT : SL_FORWARD_NAT;
+	to_endpoint(w, view, p, hop, mode, &reply);
+}
+
+/* How a reply leaves: from the VIP to the client. */
+static struct sl_tuple
+reply_out(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
+{
+	if (f->state & SL_FLOW_PAIR) {
+		const struct sl_flow *fwd = sl_flow_get(w->conf.flows, sl_flow_partner(f));
+		return (struct sl_tuple){
+			.src = fwd->dst, .dst = fwd->src, .sport = fwd->dport, .dport = fwd->sport};
+	}
+	const struct sl_xlat *x = sl_flow_xlat(w->conf.flows, f);
+	return (struct sl_tuple){
+		.src = x->addr, .dst = p->tuple.dst, .sport = x->port, .dport = p->tuple.dport};
 }
 
 static void
 reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f)
 {
-	const struct sl_xlat x = *sl_flow_xlat(w->conf.flows, f);
-	struct sl_route_cached *way = sl_send_route(w, view, &p->tuple.dst);
+	const struct sl_tuple as = reply_out(w, p, f);
+	struct sl_route_cached *way = sl_send_route(w, view, &as.dst);
+	bool pair = f->state & SL_FLOW_PAIR;
 
 	p->why = SL_WHY_REPLY;
 	p->service = view->hops[f->slot].service;
@@ -327,13 +366,17 @@ reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, st
 		return;
 	if (sl_likely(!sl_pkt_dry(p))) {
 		w->stats->flow_hit++;
-		bool changed = seen(w, p, f);
-		sl_nat_tell_forward(w, p, changed);
 		struct sl_stats_endpoint *e = &w->endpoint_stats[f->slot];
 		e->reply_packets++;
 		e->reply_bytes += p->len;
+		bool changed = seen(w, p, f);
+		if (!pair)
+			sl_nat_tell_forward(w, p, changed);
 	}
-	sl_rewrite_src(p, &x.addr, x.port);
+	if (pair)
+		sl_rewrite_both(p, &as.src, as.sport, &as.dst, as.dport);
+	else
+		sl_rewrite_src(p, &as.src, as.sport);
 	sl_send_routed(w, view, p, way, fit);
 }
 
@@ -424,6 +467,22 @@ clear(struct sl_pkt *p)
 	p->grown = 0;
 }
 
+/* A packet of a pair needs both halves.  Their entries are apart. */
+static void
+prefetch_partners(const struct sl_worker *w, const uint32_t *idx, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (idx[i] == SL_FLOW_NONE)
+			continue;
+		const struct sl_flow *f = sl_flow_get(w->conf.flows, idx[i]);
+		if (!(f->state & SL_FLOW_PAIR))
+			continue;
+		f = sl_flow_get(w->conf.flows, sl_flow_partner(f));
+		sl_prefetch(f);
+		sl_prefetch((const uint8_t *)f + sizeof(*f) - 1);
+	}
+}
+
 /* Packets come in trains: the one before often went to the same VIP.  prev NULL: none. */
 static uint32_t
 listener_of(const struct sl_view *view, const struct sl_pkt *p, const struct sl_pkt *prev)
@@ -457,6 +516,8 @@ sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts
 		return;
 	sl_flow_find_burst(w->conf.flows, tuples, hash, idx, cnt, w->now_q);
 	w->table_moved = false;
+	if (w->pair_cnt)
+		prefetch_partners(w, idx, cnt);
 	for (unsigned i = 0; i < cnt; i++) {
 		struct sl_pkt *p = mine[i];
 		p->hash = hash[i];

@@ -151,7 +151,9 @@ take_half(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *
 		if (!same && (f->state & SL_FLOW_STATE_MASK) != SL_FLOW_CLOSING)
 			return SL_DROP_NAT_CONFLICT;
 		if (same && f->slot == m->slot && f->incarnation == m->incarnation) {
-			sl_flow_seen(t, hash, idx, m->tcp_flags, true, w->now_q);
+			/* UDP that was not answered yet moves nothing: this half has seen no packet. */
+			bool answered = m->state != SL_FLOW_UDP_NEW;
+			sl_flow_seen(t, hash, idx, m->tcp_flags, answered, w->now_q);
 			return SL_DROP_NONE;
 		}
 		sl_flow_remove(t, hash, idx);

@@ -35,7 +35,7 @@ struct sl_rss {
 void sl_rss_init(struct sl_rss *r, const uint8_t key[SL_RSS_KEY_BYTES], unsigned worker_cnt);
 
 /* sl_rss_key_ok: whether ports can be chosen under the key, in both families: every bucket can be reached by the
- * destination port.  About one random key in 260 fails. */
+ * destination port.  About one random key in 500 fails. */
 bool sl_rss_key_ok(const uint8_t key[SL_RSS_KEY_BYTES]);
 
 /* sl_rss_hash: Toeplitz over (src, dst, sport, dport) for TCP and UDP, (src, dst) for other protocols. */

@@ -9,6 +9,8 @@
  */
 #include "dataplane/worker_priv.h"
 
+#include "lb/flow_adopt.h"
+
 size_t
 sl_worker_bytes(void)
 {
@@ -50,6 +52,13 @@ gauges(struct sl_worker *w)
 	w->stats->xlat_used = u.xlat_used;
 }
 
+static void
+adopt(void *ctx, struct sl_flow *f)
+{
+	sl_nat_adopt(f);
+	sl_tally_adopt(ctx, f);
+}
+
 void
 sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
 {
@@ -60,6 +69,7 @@ sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
 	w->stats->flow_capacity = u.capacity;
 	w->stats->xlat_capacity = u.xlat_capacity;
 	w->bucket_cnt = u.bucket_cnt;
+	sl_flow_each(flows, adopt, w);
 	w->adopted = true;
 	gauges(w);
 }

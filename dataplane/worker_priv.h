@@ -145,6 +145,15 @@ void sl_nat_evicted(struct sl_worker *w, const struct sl_view *view,
 /* sl_nat_message applies HALF, SEEN, END or REFUSE. */
 void sl_nat_message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m);
 
+/* ---- fullnat.c ---- */
+
+#define SL_FULLNAT_TRIES 256
+
+/* sl_fullnat_open finds a source port towards hop's endpoint and puts the pair into the table (dry: finds only).
+ * SL_DROP_NONE with the reply half's key, or why it cannot be. */
+enum sl_drop sl_fullnat_open(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
+			     const struct sl_hop *hop, struct sl_tuple *ret_reply);
+
 /* ---- tally.c: flows on an endpoint (w->conns, gauges) ---- */
 
 /* sl_tally_insert: a flow (of a pair: both halves at once) came into the table; sl_tally_end: f is gone from it.

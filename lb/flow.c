@@ -160,6 +160,14 @@ sl_flow_xlat(struct sl_flow_table *t, const struct sl_flow *f)
 	return has_record(f->state) ? xlat_at(t, f->xlat) : NULL;
 }
 
+uint32_t
+sl_flow_left(const struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint32_t now_q)
+{
+	int left = left_at(t, place_of(t, hash, idx), now_q);
+
+	return left > 0 ? (uint32_t)left : 0;
+}
+
 /* ---- state ---- */
 
 /* The state byte after a TCP packet. */

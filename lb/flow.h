@@ -69,6 +69,9 @@ void sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *t
 /* sl_flow_get: the entry; valid until the next insert, remove or sweep.  idx from find or insert. */
 struct sl_flow *sl_flow_get(struct sl_flow_table *t, uint32_t idx);
 
+/* sl_flow_left: quarter seconds until entry idx expires, at least 0. */
+uint32_t sl_flow_left(const struct sl_flow_table *t, uint64_t hash, uint32_t idx, uint32_t now_q);
+
 /* What an insert had to take away (expired or not), so that the worker can tell the other half. */
 struct sl_flow_evicted {
 	bool any;

@@ -107,6 +107,77 @@ owners_take_turns_over_all_buckets(void)
 	CU_ASSERT_EQUAL(sl_rss_bucket(0x51ccc178), 0x78);
 }
 
-SL_SUITE("rss", SL_TEST(hash_matches_the_published_vectors),
+/* Every port that is given puts the tuple into the wanted bucket, by the definition; none comes twice. */
+static void
+chosen_ports_lead_to_any_bucket(void)
+{
+	static uint8_t seen[65536];
+
+	sl_rss_init(&rss, key, 3);
+	for (unsigned family = 0; family < 2; family++) {
+		size_t vector = family ? 5 : 0;
+		unsigned n = family ? 16 : 4, total = 0, wrong = 0;
+		struct sl_tuple t = tuple(vector, SL_IPPROTO_TCP);
+		uint8_t in[36];
+		memset(seen, 0, sizeof(seen));
+		memcpy(in, t.src.b + 16 - n, n);
+		memcpy(in + n, t.dst.b + 16 - n, n);
+		memcpy(in + 2 * n, &t.sport, 2);
+		t.dport = 0;
+		unsigned bare = sl_rss_bucket(sl_rss_hash(&rss, &t));
+		const struct sl_rss_ports *ports = family ? &rss.ports6 : &rss.ports4;
+		for (unsigned want = 0; want < SL_RSS_BUCKETS; want++) {
+			unsigned each = 0;
+			for (unsigned i = 0; i < SL_RSS_PORTS; i++) {
+				sl_be16 port = sl_rss_port(ports, bare ^ want, i);
+				if (port == 0)
+					continue;
+				memcpy(in + 2 * n + 2, &port, 2);
+				wrong += i % 8 == 0 && toeplitz(key, in, 2 * n + 4) % 128 != want;
+				wrong += sl_from_be16(port) < 1024 || seen[port];
+				seen[port] = 1;
+				each++;
+			}
+			CU_ASSERT_TRUE(each >= 490);
+			total += each;
+		}
+		CU_ASSERT_EQUAL(total, 65536 - 1024);
+		CU_ASSERT_EQUAL(wrong, 0);
+	}
+}
+
+static void
+a_key_that_cannot_reach_every_bucket_is_told_apart(void)
+{
+	uint8_t k[SL_RSS_KEY_BYTES] = {0}, symmetric[SL_RSS_KEY_BYTES];
+	unsigned bad = 0;
+
+	CU_ASSERT_TRUE(sl_rss_key_ok(key));
+	CU_ASSERT_FALSE(sl_rss_key_ok(k));
+	sl_rss_init(&rss, k, 2);
+	CU_ASSERT_EQUAL(sl_rss_port(&rss.ports4, 0, 0), 0);
+	CU_ASSERT_EQUAL(sl_rss_port(&rss.ports6, 0, 511), 0);
+	for (unsigned i = 0; i < sizeof(symmetric); i++)
+		symmetric[i] = i % 2 ? 0x5a : 0x6d;
+	CU_ASSERT_TRUE(sl_rss_key_ok(symmetric));
+	/* Ones only: all ports alike in their effect, but for their number of bits. */
+	memset(k, 0xff, sizeof(k));
+	CU_ASSERT_FALSE(sl_rss_key_ok(k));
+	/* One family alone. */
+	memcpy(k, key, sizeof(k));
+	memset(k + 34, 0, sizeof(k) - 34);
+	CU_ASSERT_FALSE(sl_rss_key_ok(k));
+	srandom(11);
+	for (unsigned round = 0; round < 1000; round++) {
+		for (unsigned i = 0; i < sizeof(k); i++)
+			k[i] = (uint8_t)random();
+		bad += !sl_rss_key_ok(k);
+	}
+	CU_ASSERT_TRUE(bad < 20);
+}
+
+SL_SUITE("rss", SL_TEST(chosen_ports_lead_to_any_bucket),
+	 SL_TEST(a_key_that_cannot_reach_every_bucket_is_told_apart),
+	 SL_TEST(hash_matches_the_published_vectors),
 	 SL_TEST(hash_equals_the_definition_on_random_tuples),
 	 SL_TEST(owners_take_turns_over_all_buckets))

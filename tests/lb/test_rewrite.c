@@ -308,7 +308,47 @@ pseudo_and_datagram_of_a_sound_packet_sum_to_ffff(void)
 	}
 }
 
-SL_SUITE("rewrite", SL_TEST(rewriting_gives_what_a_full_computation_gives),
+static void
+both_ends_at_once_give_what_a_full_computation_gives(void)
+{
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct frame f = random_frame(i & 1, i & 2), want = f;
+		struct sl_addr src = random_addr(i & 1), dst = random_addr(i & 1);
+		sl_be16 sport = i % 16 ? (sl_be16)draw() : 0, dport = i % 24 ? (sl_be16)draw() : 0;
+		f.p.data = f.b;
+		sl_rewrite_both(&f.p, &src, sport, &dst, dport);
+		memcpy(l4(&want), &sport, 2);
+		memcpy(l4(&want) + 2, &dport, 2);
+		set_by_hand(&want, false, &src, 0);
+		set_by_hand(&want, true, &dst, 0);
+		wrong += memcmp(f.b, want.b, sizeof(f.b)) != 0;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
+static void
+both_ends_keep_udp_without_checksum_and_damage(void)
+{
+	for (unsigned i = 0; i < 2000; i++) {
+		struct frame f = random_frame(i & 1, false);
+		struct sl_addr src = random_addr(i & 1), dst = random_addr(i & 1);
+		f.p.data = f.b;
+		if (i & 2)
+			put16(l4_csum(&f), 0);
+		else
+			l4(&f)[f.l4_len - 1] ^= 4;
+		bool damaged = l4_sum(&f) != 0xffff;
+		sl_rewrite_both(&f.p, &src, 7, &dst, 9);
+		CU_ASSERT_TRUE((i & 2) ? get16(l4_csum(&f)) == 0
+				       : damaged == (l4_sum(&f) != 0xffff));
+	}
+}
+
+SL_SUITE("rewrite", SL_TEST(both_ends_at_once_give_what_a_full_computation_gives),
+	 SL_TEST(both_ends_keep_udp_without_checksum_and_damage),
+	 SL_TEST(rewriting_gives_what_a_full_computation_gives),
 	 SL_TEST(there_and_back_is_the_identity), SL_TEST(udp_without_checksum_stays_without),
 	 SL_TEST(a_computed_zero_is_sent_as_ffff),
 	 SL_TEST(a_datagram_sent_with_ffff_is_rewritten_right),

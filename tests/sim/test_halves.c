@@ -67,8 +67,10 @@ a_half_that_expires_takes_the_other_along(void)
 	{
 		start(shapes[i].workers, shapes[i].rss);
 		unsigned who[40];
-		for (unsigned k = 0; k < 40; k++)
+		for (unsigned k = 0; k < 40; k++) {
 			CU_ASSERT_NOT_EQUAL(who[k] = client(VIP, 1000 + k, 17, 0), 0);
+			CU_ASSERT_NOT_EQUAL(endpoint(who[k], 1000 + k, 17, 0), 0);
+		}
 		bed_wait(9 * BED_S);
 		/* One side is seen again, too soon to tell the other. */
 		for (unsigned k = 0; k < 40; k++)

@@ -112,7 +112,7 @@ neighbours(void)
 static void
 start(unsigned workers, bool rss)
 {
-	struct rig_conf c = {.workers = workers, .flows = 4096, .seed = 42 + workers, .rss = rss};
+	struct rig_conf c = {.workers = workers, .flows = 16384, .seed = 42 + workers, .rss = rss};
 
 	now = 1000000000ull;
 	sent_cnt = 0;
