@@ -28,7 +28,8 @@ struct options {
 	uint64_t count, flows, dmac, smac;
 	double pps, duration_s, warm_s;
 	unsigned port, split;
-	bool has_dmac, has_smac, has_key, quiet, track;
+	bool has_dmac, has_smac, has_key, quiet, track, measure, search;
+	struct sl_live_search hunt;
 	struct sl_live_arp arp[ARP_MAX];
 	unsigned arp_cnt;
 	uint8_t key[SL_RSS_KEY_BYTES];
@@ -63,22 +64,42 @@ static const struct row {
 	{"port", "P", "whose packets to write (default 0)", 'p'},
 	{"pps", "N", "packets a second and port, instead of the file's rate", 'r'},
 	{"duration", "S", "stop sending after S seconds", 't'},
-	{"warm", "S", "send S seconds first and count nothing of it", 'W'},
+	{"warm", "S",
+	 "send S seconds first and count nothing of it (search: at --min-pps, for each size)", 'W'},
 	{"track", NULL, "count packets that come back to another MAC than their flow did before",
 	 'T'},
-	{"json", "FILE", "summary as JSON; - for standard output", 'j'},
+	{"measure", NULL,
+	 "sign the packets: loss, duplicates, reordering and latency of those that come back", 'M'},
+	{"json", "FILE", "results as JSON; - for standard output, then nothing else", 'j'},
 	{"quiet", NULL, "no line per second", 'q'},
 	{"help", NULL, "this text", 'h'},
+	/* search only */
+	{"sizes", "LIST",
+	 "frame sizes, with FCS (default 64,128,256,512,1024,1280,1518 as in RFC 2544)", 'Z'},
+	{"min-pps", "N", "lowest rate of a port (default 100)", 'l'},
+	{"max-pps", "N", "highest rate of a port (default: its line rate at the size)", 'u'},
+	{"trial", "S", "seconds of a trial (default 60)", 'D'},
+	{"settle", "S", "seconds to wait for the last packets of a trial (default 2)", 'S'},
+	{"tolerance", "PCT", "percent that may be lost (default 0)", 'L'},
+	{"resolution", "PCT", "stop when the rate is known that well, in percent (default 1)", 'R'},
+	{"repeats", "N", "searches for each size, 1 to 50; the median counts (default 1)", 'N'},
 };
+#define SEARCH_FIRST 'Z'
 
 static void
 usage(FILE *f)
 {
-	fprintf(f, "sluice-pktgen --pcap OUT -f FILE [options]\n"
-		   "sluice-pktgen [EAL options] -- -f FILE [options]\n\n");
-	for (size_t i = 0; i < SL_ARRAY_CNT(rows); i++)
-		fprintf(f, "  --%-8s %-5s %s\n", rows[i].name, rows[i].arg ? rows[i].arg : "",
+	fprintf(f, "sluice-pktgen --pcap OUT -f FILE [options]        a capture\n"
+		   "sluice-pktgen [EAL options] -- -f FILE [options]  traffic on ports\n"
+		   "sluice-pktgen search [EAL options] -- -f FILE [options]\n"
+		   "                                                  no-drop rate (RFC 2544, "
+		   "26.1)\n\n");
+	for (size_t i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		if (rows[i].code == SEARCH_FIRST)
+			fprintf(f, "\nsearch only:\n");
+		fprintf(f, "  --%-10s %-5s %s\n", rows[i].name, rows[i].arg ? rows[i].arg : "",
 			rows[i].help);
+	}
 }
 
 static int
@@ -140,6 +161,68 @@ arp_option(struct options *o, const char *text)
 	return true;
 }
 
+static bool
+sizes_option(struct sl_live_search *s, const char *text)
+{
+	s->size_cnt = 0;
+	for (;;) {
+		char *end;
+		unsigned long v = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+
+		if (v < SL_SCRIPT_SIZE_MIN || v > SL_SCRIPT_SIZE_MAX ||
+		    s->size_cnt == SL_LIVE_SIZES || (*end && *end != ','))
+			return false;
+		s->sizes[s->size_cnt++] = (unsigned)v;
+		if (!*end)
+			return true;
+		text = end + 1;
+	}
+}
+
+/* A percentage in [lo, 100) as a part of 1. */
+static bool
+percent(const char *text, double *ret_v, bool zero)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (*text < '0' || *text > '9' || *end || v < 0 || (!zero && v <= 0) || v >= 100)
+		return false;
+	*ret_v = v / 100;
+	return true;
+}
+
+static int
+search_option(struct options *o, const struct row *r, const char *v)
+{
+	struct sl_live_search *s = &o->hunt;
+	uint64_t n;
+
+	if (!o->search)
+		return bad(r->name, v, "only for 'sluice-pktgen search …'");
+	switch (r->code) {
+	case 'Z':
+		return sizes_option(s, v) ? 0 : bad(r->name, v, "not up to 16 sizes in [64, 1518]");
+	case 'l':
+		return real(v, &s->min_pps) ? 0 : bad(r->name, v, "not a rate above 0");
+	case 'u':
+		return real(v, &s->max_pps) ? 0 : bad(r->name, v, "not a rate above 0");
+	case 'D':
+		return real(v, &s->trial_s) ? 0 : bad(r->name, v, "not a time above 0");
+	case 'S':
+		return real(v, &s->settle_s) ? 0 : bad(r->name, v, "not a time above 0");
+	case 'L':
+		return percent(v, &s->tolerance, true) ? 0 : bad(r->name, v, "not in [0, 100)");
+	case 'R':
+		return percent(v, &s->resolution, false) ? 0 : bad(r->name, v, "not in (0, 100)");
+	default:
+		if (!number(v, 1, 50, &n))
+			return bad(r->name, v, "not in [1, 50]");
+		s->repeats = (unsigned)n;
+		return 0;
+	}
+}
+
 static int
 option(struct options *o, const struct row *r, const char *v)
 {
@@ -186,12 +269,17 @@ option(struct options *o, const struct row *r, const char *v)
 	case 'T':
 		o->track = true;
 		return 0;
+	case 'M':
+		o->measure = true;
+		return 0;
 	case 'W':
 		return real(v, &o->warm_s) ? 0 : bad(r->name, v, "not a time above 0");
 	case 'r':
 		return real(v, &o->pps) ? 0 : bad(r->name, v, "not a rate above 0");
-	default:
+	case 't':
 		return real(v, &o->duration_s) ? 0 : bad(r->name, v, "not a time above 0");
+	default:
+		return search_option(o, r, v);
 	}
 }
 
@@ -221,6 +309,12 @@ options(struct options *o, int argc, char **argv)
 		return bad("file", "", "missing: which command file?");
 	if (o->split && !(o->has_key && o->pcap))
 		return bad("split", "", "needs --pcap and --rss-key");
+	if (o->search && (o->pcap || o->pps > 0 || o->duration_s > 0 || o->count || o->track))
+		return bad("search", "",
+			   "sets rate and time itself: no --pcap, --pps, --duration, --count, "
+			   "--track");
+	if (o->pcap && o->measure)
+		return bad("measure", "", "a capture is not measured");
 	return 0;
 }
 
@@ -377,7 +471,7 @@ capture_fill(const struct options *o, const struct sl_script_port *p, uint64_t n
 {
 	uint8_t buf[SL_FRAME_MAX];
 	struct sl_tuple t;
-	struct sl_frame f;
+	static struct sl_frame f; /* it is large */
 	int rc = 0;
 
 	sl_frame_init(&f, p);
@@ -437,6 +531,7 @@ live(const struct options *o, const struct sl_script *s)
 				 .warm_s = o->warm_s,
 				 .quiet = o->quiet,
 				 .track = o->track,
+				 .measure = o->measure || o->search,
 				 .arp = o->arp,
 				 .arp_cnt = o->arp_cnt,
 				 .stop = &stop};
@@ -449,25 +544,49 @@ live(const struct options *o, const struct sl_script *s)
 		fprintf(stderr, "sluice-pktgen: %s: %s\n", o->json, strerror(errno));
 		return -EINVAL;
 	}
-	int rc = sl_live_run(&c, &diag, &t);
+	c.quiet |= c.json == stdout; /* JSON alone */
+	int rc = o->search ? sl_live_search(&c, &o->hunt, &diag) : sl_live_run(&c, &diag, &t);
 
 	say(&diag);
 	sl_diag_fini(&diag);
 	if (c.json && c.json != stdout && fclose(c.json) && !rc)
 		rc = bad("json", o->json, "cannot be written");
+	if (!rc && c.json != stdout && o->search)
+		return 0;
 	if (!rc && c.json != stdout)
 		printf("total %.1f s  sent %llu  received %llu  lost %lld  other %llu\n", t.seconds,
 		       (unsigned long long)t.sent, (unsigned long long)t.received,
 		       (long long)(t.sent - t.received), (unsigned long long)t.other);
+	if (!rc && c.json != stdout && o->measure)
+		printf("duplicate %llu  reordered %llu  latency p50 %.1f  p90 %.1f  p99 %.1f  "
+		       "p99.9 "
+		       "%.1f  max %.1f us\n",
+		       (unsigned long long)t.duplicate, (unsigned long long)t.reordered,
+		       (double)t.latency_ns[0] / 1000, (double)t.latency_ns[1] / 1000,
+		       (double)t.latency_ns[2] / 1000, (double)t.latency_ns[3] / 1000,
+		       (double)t.latency_ns[4] / 1000);
 	return rc;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct options o = {0};
+	struct options o = {.hunt = {.sizes = {64, 128, 256, 512, 1024, 1280, 1518},
+				     .size_cnt = 7,
+				     .min_pps = 100,
+				     .trial_s = 60,
+				     .settle_s = 2,
+				     .resolution = 0.01,
+				     .repeats = 1}};
 	struct sl_script *s = NULL;
 	bool eal = false;
+
+	if (argc > 1 && !strcmp(argv[1], "search")) {
+		o.search = true;
+		argv[1] = argv[0];
+		argc--;
+		argv++;
+	}
 
 	for (int i = 1; i < argc; i++)
 		eal |= !strcmp(argv[i], "--");

@@ -65,7 +65,8 @@ enum {
 	SET_TOS,
 	SET_SEQ,
 	SET_ACK,
-	SET_SEQ_CNT
+	SET_SEQ_CNT,
+	SET_VLAN
 };
 
 static void
@@ -92,6 +93,7 @@ set_number(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg
 		[SET_SEQ] = {"tcp seq", 0, UINT32_MAX},
 		[SET_ACK] = {"tcp ack", 0, UINT32_MAX},
 		[SET_SEQ_CNT] = {"seq_cnt", 0, SL_SCRIPT_SEQ},
+		[SET_VLAN] = {"vlan", 0, 4095},
 	};
 	struct sl_script_packet *k = &p->single;
 	uint64_t v = a->num;
@@ -128,6 +130,9 @@ set_number(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg
 		break;
 	case SET_SEQ_CNT:
 		set_seq_cnt(p, (unsigned)v);
+		break;
+	case SET_VLAN:
+		k->vlan = (uint16_t)v;
 		break;
 	}
 }
@@ -251,7 +256,7 @@ span_value(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg
 		[SL_SPAN_DST_PORT] = UINT16_MAX,     [SL_SPAN_SRC_PORT] = UINT16_MAX,
 		[SL_SPAN_TTL] = UINT8_MAX,           [SL_SPAN_TOS] = UINT8_MAX,
 		[SL_SPAN_SIZE] = SL_SCRIPT_SIZE_MAX, [SL_SPAN_SEQ] = UINT32_MAX,
-		[SL_SPAN_ACK] = UINT32_MAX,
+		[SL_SPAN_ACK] = UINT32_MAX,          [SL_SPAN_VLAN] = 4095,
 	};
 	bool port = field == SL_SPAN_DST_PORT || field == SL_SPAN_SRC_PORT;
 
@@ -322,8 +327,8 @@ seq_slot(struct parser *ps, const struct sl_form_arg *slot)
 	return within(ps, slot, 0, SL_SCRIPT_SEQ - 1, "sequence number");
 }
 
-/* NUMBER then, for each port: dst-mac src-mac dst-ip src-ip sport dport family proto vlan size.  The vlan only
- * counts where VLAN tags are enabled, which this program has no command for. */
+/* NUMBER then, for each port: dst-mac src-mac dst-ip src-ip sport dport family proto vlan size.  The vlan is
+ * sent where VLAN tags are enabled. */
 static void
 seq_packet(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int what)
 {
@@ -342,6 +347,7 @@ seq_packet(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg
 	k.sport = (uint16_t)a[4].num;
 	k.dport = (uint16_t)a[5].num;
 	k.proto = a[7].num ? SL_IPPROTO_TCP : SL_IPPROTO_UDP;
+	k.vlan = (uint16_t)a[8].num;
 	k.size = (uint16_t)a[9].num;
 	k.tcp_flags = p->seq[slot->num].tcp_flags;
 	k.v6 = false;
@@ -362,6 +368,153 @@ use_range(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg 
 	(void)ps;
 	(void)a;
 	p->mode = on ? SL_SCRIPT_RANGE : SL_SCRIPT_SINGLE;
+}
+
+/* %|enable|disable %P %|vlan|qinq: the switch stands before the ports. */
+static void
+set_tags(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int what)
+{
+	enum sl_script_tags tags = a->num ? SL_TAGS_QINQ : SL_TAGS_VLAN;
+
+	(void)ps;
+	(void)what;
+	if (a[-2].num == 0)
+		p->tags = tags;
+	else if (p->tags == tags)
+		p->tags = SL_TAGS_NONE;
+}
+
+static void
+set_qinq(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int what)
+{
+	(void)what;
+	if (within(ps, a, 0, 4095, "outer id") && within(ps, a + 1, 0, 4095, "inner id")) {
+		p->qinq[0] = (uint16_t)a[0].num;
+		p->qinq[1] = (uint16_t)a[1].num;
+	}
+}
+
+/* ---- directives ---- */
+
+/* COUNT ORDER [SEED] */
+static void
+set_fragments(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int seeded)
+{
+	if (!within(ps, a, 1, SL_SCRIPT_PIECES, "fragments"))
+		return;
+	p->piece_cnt = (unsigned)a->num;
+	p->order = seeded ? SL_ORDER_RANDOM : (enum sl_script_order)a[1].num;
+	p->seed = seeded ? a[1].num : 0;
+}
+
+static void
+set_datagram(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int what)
+{
+	(void)what;
+	if (within(ps, a, 8, UINT16_MAX, "datagram"))
+		p->datagram_bytes = (unsigned)a->num;
+}
+
+/* "hop", "dst:16" or "fragment": one element of n bytes at w. */
+static bool
+read_ext(const char *w, size_t n, struct sl_script_ext *ret_ext)
+{
+	static const struct {
+		const char *name;
+		uint8_t proto;
+	} kinds[] = {{"hop", SL_EXT_HOP}, {"dst", SL_EXT_DST}, {"fragment", SL_EXT_FRAGMENT}};
+	size_t name = strcspn(w, ":,");
+	unsigned long bytes = 8;
+	char *end = (char *)w + n;
+
+	if (name < n)
+		bytes = w[name + 1] >= '0' && w[name + 1] <= '9' ? strtoul(w + name + 1, &end, 10)
+								 : 0;
+	if (end != w + n || bytes < 8 || bytes > SL_SCRIPT_EXT_MAX || bytes % 8)
+		return false;
+	for (size_t i = 0; i < SL_ARRAY_CNT(kinds); i++)
+		if (strlen(kinds[i].name) == name && !memcmp(w, kinds[i].name, name)) {
+			*ret_ext = (struct sl_script_ext){kinds[i].proto, (uint16_t)bytes};
+			return kinds[i].proto != SL_EXT_FRAGMENT || bytes == 8;
+		}
+	return false;
+}
+
+static void
+set_exts(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int what)
+{
+	struct sl_script_ext ext[SL_SCRIPT_EXTS];
+	unsigned cnt = 0, fragments = 0;
+
+	(void)what;
+	for (const char *w = a->word;;) {
+		size_t n = strcspn(w, ",");
+
+		if (cnt == SL_SCRIPT_EXTS || !read_ext(w, n, &ext[cnt])) {
+			fail(ps,
+			     "up to 8 of hop[:BYTES], dst[:BYTES], fragment; BYTES: 8, 16, … 256",
+			     "'%.*s' is no extension header, or one too many", (int)n, w);
+			return;
+		}
+		fragments += ext[cnt++].proto == SL_EXT_FRAGMENT;
+		if (!w[n])
+			break;
+		w += n + 1;
+	}
+	if (fragments > 1) {
+		fail(ps, NULL, "more than one fragment header");
+		return;
+	}
+	memcpy(p->ext, ext, sizeof(ext[0]) * cnt);
+	p->ext_cnt = cnt;
+}
+
+/* The sizes of RFC 6985's lower case letters; 0 where they are past a frame of ours or MTU-sized. */
+static unsigned
+imix_size(char letter, const char *custom)
+{
+	static const uint16_t standard[] = {64, 128, 256, 512, 1024, 1280, 1518};
+
+	if (letter >= 'a' && letter <= 'g')
+		return standard[letter - 'a'];
+	if (letter < 'A' || letter > 'Z' || !custom)
+		return 0;
+	for (const char *w = custom; w[0] && w[1] == '=';) {
+		char *end;
+		unsigned long v = strtoul(w + 2, &end, 10);
+
+		if (w[0] == letter)
+			return v <= SL_SCRIPT_SIZE_MAX && (!*end || *end == ',') ? (unsigned)v : 0;
+		if (*end != ',')
+			break;
+		w = end + 1;
+	}
+	return 0;
+}
+
+/* GENOME [A=SIZE,B=SIZE,…] */
+static void
+set_imix(struct parser *ps, struct sl_script_port *p, const struct sl_form_arg *a, int custom)
+{
+	size_t n = strlen(a->word);
+
+	if (n > SL_SCRIPT_IMIX) {
+		fail(ps, NULL, "a genome of %zu letters, more than %d", n, SL_SCRIPT_IMIX);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		unsigned size = imix_size(a->word[i], custom ? a[1].word : NULL);
+
+		if (size < SL_SCRIPT_SIZE_MIN) {
+			fail(ps,
+			     "RFC 6985: a–g are 64, 128, 256, 512, 1024, 1280, 1518; A–Z as "
+			     "A=594,B=…",
+			     "'%c' has no size in [64, 1518]", a->word[i]);
+			return;
+		}
+		p->imix[i] = (uint16_t)size;
+	}
+	p->imix_cnt = (unsigned)n;
 }
 
 static void
@@ -428,6 +581,8 @@ static const struct form forms[] = {
 	{"set %P tos %d", set_number, SET_TOS, true},
 	{"set %P tcp seq %d", set_number, SET_SEQ, true},
 	{"set %P tcp ack %d", set_number, SET_ACK, true},
+	{"set %P vlan %d", set_number, SET_VLAN, true},
+	{"set %P qinqids %d %d", set_qinq, 0, true},
 	{"set %P seq_cnt %d", set_number, SET_SEQ_CNT, true},
 	{"set %P seqcnt %d", set_number, SET_SEQ_CNT, true},
 	{"set %P seqCnt %d", set_number, SET_SEQ_CNT, true},
@@ -462,6 +617,7 @@ static const struct form forms[] = {
 	SPAN("size", "%d", SL_SPAN_SIZE),
 	SPAN("tcp seq", "%d", SL_SPAN_SEQ),
 	SPAN("tcp ack", "%d", SL_SPAN_ACK),
+	SPAN("vlan", "%d", SL_SPAN_VLAN),
 
 	{"%|seq|sequence %d %P %m %m %4 %4 %d %d %|ipv4 %|udp|tcp %d %d", seq_packet, 0, true},
 	{"%|seq|sequence %d %P dst %m src %m dst %4 src %4 sport %d dport %d %|ipv4 %|udp|tcp "
@@ -471,6 +627,7 @@ static const struct form forms[] = {
 
 	{"enable %P range", use_range, 1, true},
 	{"disable %P range", use_range, 0, true},
+	{"%|enable|disable %P %|vlan|qinq", set_tags, 0, true},
 	{"start %P", start_stop, SL_SCRIPT_START, false},
 	{"stop %P", start_stop, SL_SCRIPT_STOP, false},
 	{"str", start_stop_all, SL_SCRIPT_START, false},
@@ -490,6 +647,15 @@ static const struct form forms[] = {
 	{"%|on|off|cls|clr|redisplay|geometry|geom", skip, 0, false},
 };
 
+static const struct form directives[] = {
+	{"fragments %P %d %|forward|reverse", set_fragments, 0, true},
+	{"fragments %P %d random %d", set_fragments, 1, true},
+	{"datagram %P %d", set_datagram, 0, true},
+	{"headers %P %s", set_exts, 0, true},
+	{"imix %P %s", set_imix, 0, true},
+	{"imix %P %s %s", set_imix, 1, true},
+};
+
 /* ---- a line to a row ---- */
 
 static void
@@ -503,6 +669,8 @@ run(struct parser *ps, const struct form *f, const struct sl_form_arg *args, uns
 	}
 	if (!strncmp(f->text, "%|seq", 5))
 		at = 2;
+	else if (!strncmp(f->text, "%|enable", 8))
+		at = 1;
 	SL_ASSERT(at < arg_cnt);
 	(void)arg_cnt;
 	for (unsigned i = 0; i < SL_SCRIPT_PORTS; i++) {
@@ -516,25 +684,20 @@ run(struct parser *ps, const struct form *f, const struct sl_form_arg *args, uns
 	}
 }
 
+/* words[0, cnt) against the rows. */
 static void
-command(struct parser *ps, char *line)
+dispatch(struct parser *ps, const struct form *table, size_t rows, char *const *words, unsigned cnt)
 {
-	char *words[SL_FORM_WORDS + 1], form[256];
 	struct sl_form_arg args[SL_FORM_WORDS];
-	unsigned cnt = sl_form_split(line, words), best = 0, best_agree = 0, arg_cnt;
+	unsigned best = 0, best_agree = 0, arg_cnt;
+	char form[256];
 
-	if (!cnt || words[0][0] == '#')
-		return;
-	if (cnt > SL_FORM_WORDS) {
-		fail(ps, NULL, "more than %d words", SL_FORM_WORDS);
-		return;
-	}
-	for (unsigned i = 0; i < SL_ARRAY_CNT(forms); i++) {
+	for (unsigned i = 0; i < rows; i++) {
 		bool fits;
-		unsigned agree = sl_form_match(forms[i].text, words, cnt, args, &arg_cnt, &fits);
+		unsigned agree = sl_form_match(table[i].text, words, cnt, args, &arg_cnt, &fits);
 
 		if (fits) {
-			run(ps, &forms[i], args, arg_cnt);
+			run(ps, &table[i], args, arg_cnt);
 			return;
 		}
 		if (agree > best_agree) {
@@ -543,16 +706,39 @@ command(struct parser *ps, char *line)
 		}
 	}
 	if (!best_agree) {
-		fail(ps, "scripts/pktgen/README.md lists the commands", "unknown command '%s'",
-		     words[0]);
+		fail(ps, "scripts/pktgen/README.md lists the commands", "unknown %s '%s'",
+		     table == forms ? "command" : "directive", words[0]);
 		return;
 	}
-	sl_form_explain(forms[best].text, form, sizeof(form));
+	sl_form_explain(table[best].text, form, sizeof(form));
 	if (best_agree < cnt)
 		fail(ps, form, "'%s' does not fit here (word %u)", words[best_agree],
 		     best_agree + 1);
 	else
 		fail(ps, form, "the command stops too early, after '%s'", words[cnt - 1]);
+}
+
+static void
+command(struct parser *ps, char *line)
+{
+	char *words[SL_FORM_WORDS + 1];
+	bool close = !strncmp(line, "#sluice:", 8);
+	unsigned cnt = sl_form_split(line, words);
+
+	if (close)
+		fail(ps, "# sluice: …", "a directive has a blank after '#'");
+	if (!cnt || (words[0][0] == '#' &&
+		     (cnt < 2 || strcmp(words[0], "#") || strcmp(words[1], "sluice:"))))
+		return;
+	if (cnt > SL_FORM_WORDS)
+		fail(ps, NULL, "more than %d words", SL_FORM_WORDS);
+	else if (words[0][0] != '#')
+		dispatch(ps, forms, SL_ARRAY_CNT(forms), words, cnt);
+	else if (cnt > 2)
+		dispatch(ps, directives, SL_ARRAY_CNT(directives), words + 2, cnt - 2);
+	else
+		fail(ps, "scripts/pktgen/README.md lists the directives",
+		     "a directive without words");
 }
 
 /* ---- the whole ---- */
@@ -570,6 +756,7 @@ port_default(struct sl_script_port *p, unsigned idx)
 				     .size = SL_SCRIPT_SIZE_MIN,
 				     .proto = SL_IPPROTO_TCP,
 				     .ttl = 64,
+				     .vlan = 1,
 				     .tcp_flags = 16};
 	uint64_t s = 192u << 24 | 168u << 16 | idx << 8 | 1, d = s + 256;
 
@@ -586,26 +773,115 @@ port_default(struct sl_script_port *p, unsigned idx)
 							SL_SCRIPT_SIZE_MAX, 0};
 	p->span[SL_SPAN_SEQ] = (struct sl_script_span){k.seq, 0, UINT32_MAX, 0};
 	p->span[SL_SPAN_ACK] = (struct sl_script_span){k.ack, 0, UINT32_MAX, 0};
+	p->span[SL_SPAN_VLAN] = (struct sl_script_span){k.vlan, 0, 4095, 0};
+}
+
+int
+sl_script_shape(const struct sl_script_port *p, const struct sl_script_packet *k,
+		struct sl_script_shape *ret_shape, const char **ret_why)
+{
+	struct sl_script_shape h = {.link = 14 + 4 * (unsigned)p->tags,
+				    .ip = k->v6 ? 40 : 20,
+				    .l4_head = k->proto == SL_IPPROTO_TCP ? 20 : 8};
+	bool cut = p->piece_cnt > 1;
+	unsigned i = 0;
+
+	if (k->v6) {
+		/* Before a fragment header: what is listed before it, or hop-by-hop options. */
+		bool listed = false;
+
+		for (unsigned n = 0; n < p->ext_cnt; n++)
+			listed |= p->ext[n].proto == SL_EXT_FRAGMENT;
+		for (; i < p->ext_cnt; i++) {
+			if (cut && p->ext[i].proto != SL_EXT_HOP &&
+			    (!listed || p->ext[i].proto == SL_EXT_FRAGMENT))
+				break;
+			h.before += p->ext[i].bytes;
+		}
+		h.before_cnt = i;
+		for (i += listed && cut; i < p->ext_cnt; i++)
+			h.after += p->ext[i].bytes;
+	}
+	unsigned head = h.link + h.ip + h.before + h.after + SL_SCRIPT_FCS;
+
+	h.l4 = cut && p->datagram_bytes ? p->datagram_bytes : k->size > head ? k->size - head : 0;
+	if (h.l4 < h.l4_head) {
+		*ret_why = "the size has no room for the headers";
+		return -EINVAL;
+	}
+	if (cut) {
+		unsigned whole = h.after + h.l4;
+
+		h.piece = ((whole + p->piece_cnt - 1) / p->piece_cnt + 7) / 8 * 8;
+		if (h.piece * (p->piece_cnt - 1) >= whole) {
+			*ret_why = "the datagram is too small for so many fragments (each but the "
+				   "last holds "
+				   "a multiple of 8 bytes)";
+			return -EINVAL;
+		}
+		if (h.link + h.ip + h.before + (k->v6 ? 8 : 0) + h.piece + SL_SCRIPT_FCS >
+		    SL_SCRIPT_SIZE_MAX) {
+			*ret_why = "fragments larger than a frame of 1518 bytes: more fragments, "
+				   "or a smaller "
+				   "datagram";
+			return -EINVAL;
+		}
+		if (whole + h.before + (k->v6 ? 0 : h.ip) > UINT16_MAX) {
+			*ret_why = "a datagram longer than IP can say";
+			return -EINVAL;
+		}
+	}
+	*ret_shape = h;
+	return 0;
 }
 
 static void
-check_size(struct parser *ps, unsigned idx, const struct sl_script_packet *k, uint64_t size)
+check_size(struct parser *ps, unsigned idx, const struct sl_script_port *p,
+	   const struct sl_script_packet *packet, uint64_t size)
 {
+	struct sl_script_packet sized = *packet, *k = &sized;
+	struct sl_script_shape shape;
+	const char *why;
+
+	k->size = (uint16_t)size;
 	if (k->v6 && size < SL_SCRIPT_SIZE_MIN_V6)
 		fail(ps, "Pktgen-DPDK would make it 78", "port %u: an IPv6 packet of %llu bytes",
 		     idx, (unsigned long long)size);
+	else if (sl_script_shape(p, k, &shape, &why))
+		fail(ps, NULL, "port %u: a packet of %llu bytes: %s", idx, (unsigned long long)size,
+		     why);
 	if (sl_addr_is_v4(&k->src) == k->v6 || sl_addr_is_v4(&k->dst) == k->v6)
 		fail(ps, "set src ip, dst ip and type alike",
 		     "port %u: addresses that are not of the packet's type %s", idx,
 		     k->v6 ? "ipv6" : "ipv4");
+	if (p->ext_cnt && !k->v6)
+		fail(ps, NULL, "port %u: extension headers in an IPv4 packet", idx);
+}
+
+/* The sizes of a genome stand in place of the packet's own. */
+static void
+check_sizes(struct parser *ps, unsigned idx, const struct sl_script_port *p,
+	    const struct sl_script_packet *k, uint64_t lo, uint64_t hi, uint64_t inc)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < p->imix_cnt; i++)
+		if (p->imix[i] != last)
+			check_size(ps, idx, p, k, last = p->imix[i]);
+	if (p->imix_cnt)
+		return;
+	check_size(ps, idx, p, k, lo);
+	/* Whole packets only get easier with size. */
+	while (p->piece_cnt > 1 && inc && !ps->failed && (lo += inc) <= hi)
+		check_size(ps, idx, p, k, lo);
 }
 
 static void
 check_spans(struct parser *ps, unsigned idx, const struct sl_script_port *p)
 {
-	static const char *const name[SL_SPAN_CNT] = {"dst mac",  "src mac",  "dst ip", "src ip",
-						      "dst port", "src port", "ttl",    "tos",
-						      "size",     "tcp seq",  "tcp ack"};
+	static const char *const name[SL_SPAN_CNT] = {"dst mac",  "src mac",  "dst ip",  "src ip",
+						      "dst port", "src port", "ttl",     "tos",
+						      "size",     "tcp seq",  "tcp ack", "vlan"};
 
 	for (unsigned i = 0; i < SL_SPAN_CNT; i++) {
 		const struct sl_script_span *s = &p->span[i];
@@ -619,9 +895,10 @@ check_spans(struct parser *ps, unsigned idx, const struct sl_script_port *p)
 			fail(ps, "start = min + a multiple of inc",
 			     "port %u: range %s never comes back to its start", idx, name[i]);
 	}
-	check_size(ps, idx, &p->range,
-		   p->span[SL_SPAN_SIZE].inc ? p->span[SL_SPAN_SIZE].min
-					     : p->span[SL_SPAN_SIZE].start);
+	const struct sl_script_span *size = &p->span[SL_SPAN_SIZE];
+
+	check_sizes(ps, idx, p, &p->range, size->inc ? size->min : size->start, size->max,
+		    size->inc);
 }
 
 /* What a port would send must make sense when it starts, not after each command. */
@@ -629,9 +906,13 @@ static void
 check_port(struct parser *ps, unsigned idx, const struct sl_script_port *p)
 {
 	if (p->mode == SL_SCRIPT_SINGLE)
-		check_size(ps, idx, &p->single, p->single.size);
+		check_sizes(ps, idx, p, &p->single, p->single.size, 0, 0);
 	if (p->mode == SL_SCRIPT_RANGE)
 		check_spans(ps, idx, p);
+	for (unsigned i = 0; p->mode == SL_SCRIPT_SEQUENCE && i < p->seq_cnt; i++)
+		check_size(ps, idx, p, &p->seq[i], p->seq[i].size);
+	if (p->mode == SL_SCRIPT_SEQUENCE && p->imix_cnt)
+		fail(ps, NULL, "port %u: a genome and a sequence: which sizes?", idx);
 }
 
 static void
@@ -743,7 +1024,7 @@ single_to_range(struct sl_script_port *p)
 			     : sl_from_be32(sl_load32(k->dst.b + 12));
 	const uint64_t at[SL_SPAN_CNT] = {k->dst_mac, k->src_mac, dst,    src,
 					  k->dport,   k->sport,   k->ttl, k->tos,
-					  k->size,    k->seq,     k->ack};
+					  k->size,    k->seq,     k->ack, k->vlan};
 
 	p->mode = SL_SCRIPT_RANGE;
 	p->range = *k;

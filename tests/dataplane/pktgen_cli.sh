@@ -54,6 +54,19 @@ claim "an unknown option is refused" exits 2 "unrecognized" "$gen" --frobnicate
 claim "a split needs its key" exits 2 "rss-key" "$gen" --pcap "$dir/x.pcap" -f "$profiles/udp.pkt" --split 2
 claim "a short key is refused" exits 2 "80 hex" "$gen" --pcap "$dir/x.pcap" -f "$profiles/udp.pkt" --rss-key 12
 claim "no command file is refused" exits 2 "which command file" "$gen" --pcap "$dir/x.pcap"
+for f in "$profiles"/*.pkt; do
+	claim "$f becomes a capture" exits 0 frames "$gen" --pcap "$dir/p.pcap" -f "$f" --count 1000
+done
+claim "a datagram is three frames" exits 0 "49152 frames" "$gen" --pcap "$dir/x.pcap" -f "$profiles/fragments.pkt"
+claim "a port scan meets every port" exits 0 "65536 frames" "$gen" --pcap "$dir/x.pcap" -f "$profiles/portscan.pkt"
+claim "the tag is in the frame" exits 0 frames "$gen" --pcap "$dir/v.pcap" -f "$profiles/vlan.pkt"
+claim "after the addresses" test "$(od -An -tx1 -j52 -N6 "$dir/v.pcap" | tr -d ' ')" = 810000640800
+claim "a capture is not measured" exits 2 "not measured" "$gen" --pcap "$dir/x.pcap" -f "$profiles/udp.pkt" --measure
+claim "search options need the search" exits 2 "only for" "$gen" --pcap "$dir/x.pcap" -f "$profiles/udp.pkt" --trial 1
+claim "a search is no capture" exits 2 "sets rate and time" "$gen" search --pcap "$dir/x.pcap" -f "$profiles/udp.pkt"
+claim "a search needs ports" exits 2 "EAL options" "$gen" search -f "$profiles/udp.pkt"
+claim "sizes are frames" exits 2 "sizes in" "$gen" search -f "$profiles/udp.pkt" --sizes 64,63
+claim "all is not lost" exits 2 "not in .0, 100" "$gen" search -f "$profiles/udp.pkt" --tolerance 100
 claim "help is not an error" exits 0 "--dmac" "$gen" --help
 
 [ $failed = 0 ] && echo "pktgen_cli: all claims hold"
