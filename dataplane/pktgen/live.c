@@ -113,7 +113,8 @@ port_pace(struct live *l, struct port *p)
 	if (total)
 		size = (unsigned)(total / c->imix_cnt);
 	sl_pace_init(&p->pace, (double)l->hz,
-		     l->pps > 0 ? l->pps : line_pps(p, size) * c->rate / 100, rte_rdtsc());
+		     l->pps > 0 ? l->pps : line_pps(p, size) * c->rate / 100, l->c->catch_up_s,
+		     rte_rdtsc());
 }
 
 static void

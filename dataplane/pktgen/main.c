@@ -7,6 +7,7 @@
 #include "pktgen/form.h"
 #include "pktgen/frame.h"
 #include "pktgen/live.h"
+#include "pktgen/pace.h"
 #include "pktgen/pcap.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@
 struct options {
 	const char *file, *pcap, *json;
 	uint64_t count, flows, dmac, smac;
-	double pps, duration_s, warm_s;
+	double pps, duration_s, warm_s, catch_up_ms;
 	unsigned port, split;
 	bool has_dmac, has_smac, has_key, quiet, track, measure, search;
 	struct sl_live_search hunt;
@@ -66,6 +67,9 @@ static const struct row {
 	{"duration", "S", "stop sending after S seconds", 't'},
 	{"warm", "S",
 	 "send S seconds first and count nothing of it (search: at --min-pps, for each size)", 'W'},
+	{"catch-up", "MS",
+	 "held up, send what was missed in the last MS milliseconds at twice the rate (default 10)",
+	 'C'},
 	{"track", NULL, "count packets that come back to another MAC than their flow did before",
 	 'T'},
 	{"measure", NULL,
@@ -274,6 +278,10 @@ option(struct options *o, const struct row *r, const char *v)
 		return 0;
 	case 'W':
 		return real(v, &o->warm_s) ? 0 : bad(r->name, v, "not a time above 0");
+	case 'C':
+		return real(v, &o->catch_up_ms) && o->catch_up_ms <= 1000
+			       ? 0
+			       : bad(r->name, v, "not in (0, 1000] ms");
 	case 'r':
 		return real(v, &o->pps) ? 0 : bad(r->name, v, "not a rate above 0");
 	case 't':
@@ -529,6 +537,7 @@ live(const struct options *o, const struct sl_script *s)
 				 .pps = o->pps,
 				 .duration_s = o->duration_s,
 				 .warm_s = o->warm_s,
+				 .catch_up_s = o->catch_up_ms / 1000,
 				 .quiet = o->quiet,
 				 .track = o->track,
 				 .measure = o->measure || o->search,
@@ -571,7 +580,8 @@ live(const struct options *o, const struct sl_script *s)
 int
 main(int argc, char **argv)
 {
-	struct options o = {.hunt = {.sizes = {64, 128, 256, 512, 1024, 1280, 1518},
+	struct options o = {.catch_up_ms = SL_PACE_DEPTH_S * 1000,
+			    .hunt = {.sizes = {64, 128, 256, 512, 1024, 1280, 1518},
 				     .size_cnt = 7,
 				     .min_pps = 100,
 				     .trial_s = 60,

@@ -637,7 +637,7 @@ paced(double hz, double pps, unsigned burst, uint64_t step, uint64_t at, uint64_
 	struct sl_pace p;
 	unsigned n = 0;
 
-	sl_pace_init(&p, hz, pps, begin);
+	sl_pace_init(&p, hz, pps, SL_PACE_DEPTH_S, begin);
 	for (uint64_t now = 0; now < (uint64_t)hz; now += step) {
 		if (sleep && now >= at && now < at + sleep)
 			continue;
