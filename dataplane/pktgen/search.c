@@ -30,14 +30,14 @@ sl_search_run(const struct sl_search_conf *c, sl_search_fn trial, sl_search_said
 			said(ctx, r.trial_cnt, &t);
 		r.trial_cnt++;
 		device |= !t.passed && !t.limited;
+		/* Below the top a generator that was too slow was held up: the trial says nothing. */
+		if (t.limited && pps < c->max_pps && ++again < SL_SEARCH_TRIES)
+			continue;
+		again = 0;
 		if (t.passed && t.sent_pps > r.pps) {
 			r.pps = t.sent_pps;
 			r.offered = pps;
 		}
-		/* Below the top a generator that was too slow was held up: the trial says little. */
-		if (t.limited && pps < c->max_pps && ++again < SL_SEARCH_TRIES)
-			continue;
-		again = 0;
 		generator |= t.limited;
 		double reached = t.limited ? SL_MIN(pps, t.sent_pps) : pps;
 

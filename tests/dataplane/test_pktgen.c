@@ -532,7 +532,7 @@ every_fragment_has_its_own_trail(void)
 	CU_ASSERT_FATAL(s != NULL);
 	CU_ASSERT_FALSE(sl_frame_measurable(&s->port[0], &min));
 	CU_ASSERT_EQUAL(min, 0);
-	s->port[0].datagram_bytes = 90; /* 32, 32, 26: the last is padded to 60 bytes */
+	s->port[0].datagram_bytes = 82; /* 32, 32, 18: the last is padded to 60 bytes */
 	CU_ASSERT(sl_frame_measurable(&s->port[0], &min));
 	sl_frame_init(&f, &s->port[0]);
 	f.measured = true;
@@ -657,6 +657,7 @@ the_pace_is_kept_and_a_pause_made_up_for(void)
 	CU_ASSERT_DOUBLE_EQUAL(paced(hz, 100000, 1, 200, 0, 0), 100000, 2);
 	CU_ASSERT_DOUBLE_EQUAL(paced(hz, 100000, 32, 200, 0, 0), 100000, 33);
 	CU_ASSERT_DOUBLE_EQUAL(paced(hz, 333333.25, 2, 300, 0, 0), 333333, 3);
+	CU_ASSERT_DOUBLE_EQUAL(paced(3e6, 2e6, 1, 1, 0, 0), 2e6, 3);
 	/* 8 ms away: made up for; 100 ms away: 10 ms of them are */
 	CU_ASSERT_DOUBLE_EQUAL(paced(hz, 100000, 1, 200, 1000000000, 16000000), 100000, 20);
 	CU_ASSERT_DOUBLE_EQUAL(paced(hz, 100000, 1, 200, 1000000000, 200000000), 91000, 30);
@@ -677,8 +678,10 @@ device_trial(void *ctx, struct sl_search_trial *t)
 
 	d->trials++;
 	t->sent_pps = SL_MIN(t->offered_pps, d->ability);
-	t->sent = (uint64_t)t->sent_pps;
-	t->received = (uint64_t)SL_MIN(t->sent_pps, d->limit);
+	if (d->trials == 5) /* held up once */
+		t->sent_pps = d->limit / 10;
+	t->sent = (uint64_t)(t->sent_pps * 1000);
+	t->received = (uint64_t)(SL_MIN(t->sent_pps, d->limit) * 1000);
 	return d->trials > 60 ? -EDEADLK : 0;
 }
 

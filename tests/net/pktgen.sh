@@ -11,17 +11,18 @@ dir=$(mktemp -d)
 gen=${NET}gen dev=${NET}dev
 forwarder=
 
+# shellcheck disable=SC2317 # called by the trap
 finish() {
 	local rc=$?
 	trap : INT TERM
 	[ -z "$forwarder" ] || kill -TERM "$forwarder" 2>/dev/null || true
 	for f in "$dir"/*.log; do
-		[ $rc -eq 0 ] || [ ! -s "$f" ] || { echo "--- $(basename "$f")" && tail -n 40 "$f"; }
+		[ "$rc" -eq 0 ] || [ ! -s "$f" ] || { echo "--- $(basename "$f")" && tail -n 40 "$f"; }
 	done
 	ip netns del "$gen" 2>/dev/null || true
 	ip netns del "$dev" 2>/dev/null || true
 	rm -rf "$dir"
-	exit $rc
+	exit "$rc"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
