@@ -88,7 +88,7 @@
  *              "fraction": 0–255 (in force now: percent × slow start), "ramping": BOOL,
  *              "admits": BOOL, "ejected": BOOL,
  *              "packets", "bytes", "reply_packets", "reply_bytes", "new_flows", "ended_flows",
- *              "flows" (new − ended, not below 0)}
+ *              "flows" (now)}
  *
  * {"verb":"stats"}                        raw counters since this owner got its slot (workers, ports, drops: since
  *                                         the dataplane's boot), summed over workers; gauges (flows, ports_used): now
@@ -96,7 +96,8 @@
  *     "ticks_per_s": N (of busy_ticks, total_ticks), "uptime_s": X (of the workers), "pids": {"daemon", "dataplane"},
  *     "total": {COUNTERS of sl_stats_worker}, "workers": [as show workers + "turn_ns": HIST,
  *     "burst_pkts": HIST], "ports": [as show], "drops": [as show],
- *     "listeners": [{"name", "address", "port", "protocol", "service", "packets", "bytes", "new_flows", "refused"}],
+ *     "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "packets", "bytes",
+ *                    "new_flows", "refused"}],
  *     "services": [{"name", "new_flows", "no_endpoint", "ports_used", "ports_refused"}],
  *     "endpoints": [{"service", "name", "state", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",
  *                    "ended_flows", "flows"}]
@@ -120,6 +121,22 @@
  *     "sentences": [STRING…]                                        the same for people, in order
  *
  * operator ──────────────────────────────────────────────────────────────────────────────────────────
+ *
+ * {"verb":"flows", "client"?: ADDRESS|PREFIX, "vip"?: ADDRESS|PREFIX, "port"?: N (of the VIP), "protocol"?: "tcp"|"udp",
+ *  "service"?: NAME, "endpoint"?: NAME (with service), "listener"?: NAME,
+ *  "state"?: "embryonic"|"established"|"closing"|"udp"|"udp_new", "worker"?: 0..63, "idle_over_ms"?: N (up to a day),
+ *  "limit"?: 1..10000 (default 100), "count"?: BOOL (how many; no limit then), "halves"?: BOOL (the reply halves
+ *  of nat flows too; a nat flow shows once without)}            flows to which all of these apply
+ *   → "dataplane": BOOL (false: these are the flows that wait for it to come back),
+ *     "flows": [{"protocol", "client", "client_port", "vip", "vip_port", "half": "forward"|"reply",
+ *                "service": NAME|null, "endpoint": NAME|null (null: gone from the table), "slot", "incarnation",
+ *                "state", "fin": "none"|"one"|"both", "idle_ms", "left_ms" (until it ends by itself), "worker",
+ *                "via": null | {"address", "port"} (fullnat: what the endpoint sees)}]     with "count": null
+ *     "matched": N (with count all there are, else the length of "flows"), "more": BOOL (there are others; without
+ *     count the walk ended there), "looked": N (flows looked at), "skipped": N (they changed meanwhile), "ms": X
+ *   Read from the dataplane's memory while it works: a flow that comes, goes or moves meanwhile may be missed.  One
+ *   walk at a time; up to 16 requests wait, others get busy.  error unavailable when there is no flow region,
+ *   not_found for a service, endpoint or listener that the active table does not have.
  *
  * {"verb":"drain"|"undrain"|"disable"|"enable", "service", "endpoint", "comment"?}
  * {"verb":"weight", "service", "endpoint", "percent": 0..100, "comment"?}   share of its weight's new flows

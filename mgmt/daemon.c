@@ -463,6 +463,9 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	uv_timer_init(loop, d->ramp);
 	d->ramp->data = d;
 	load_oper(d);
+	err = sl_flow_queue_create(loop, &d->flow_queue);
+	if (err)
+		return err;
 	err = open_tables(d, diag);
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
@@ -483,8 +486,10 @@ sl_daemon_destroy(struct sl_daemon *d)
 {
 	sl_metrics_stop(d->metrics);
 	sl_server_destroy(d->server);
-	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0)
+	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0 ||
+	       sl_flow_queue_busy(d->flow_queue))
 		uv_run(d->loop, UV_RUN_ONCE);
+	sl_flow_queue_destroy(d->flow_queue);
 	sl_publish_destroy(d->publish);
 	sl_tables_destroy(d->tables);
 	sl_prober_destroy(d->prober);

@@ -573,6 +573,7 @@ static const struct column endpoint_columns[] = {
 	{"sluice_endpoint_new_flows_total", "counter", "New flows.", E(new_flows)},
 	{"sluice_endpoint_ended_flows_total", "counter", "Flows closed, expired or evicted.",
 	 E(ended_flows)},
+	{"sluice_endpoint_flows", "gauge", "Flows on the endpoint.", E(active)},
 };
 
 static void
@@ -610,19 +611,6 @@ put_endpoint_states(struct out *o, const struct rows *rs, const struct sl_metric
 	}
 }
 
-static void
-put_endpoint_flows(struct out *o, const struct rows *rs)
-{
-	const char *name = "sluice_endpoint_flows";
-
-	family(o, name, "gauge", "Flows on the endpoint: new less ended.");
-	for (size_t i = 0; i < rs->cnt; i++) {
-		uint64_t begun = rs->row[i].v[E(new_flows) / 8];
-		uint64_t ended = rs->row[i].v[E(ended_flows) / 8];
-		sample(o, name, row_text(rs, i), begun > ended ? begun - ended : 0);
-	}
-}
-
 /* g is NULL without a dataplane: states are known all the same. */
 static int
 put_endpoints(struct out *o, const struct seg *g, const struct sl_metrics_snapshot *s)
@@ -640,10 +628,8 @@ put_endpoints(struct out *o, const struct seg *g, const struct sl_metrics_snapsh
 	rc = rc ? rc : rows_ready(&rs);
 	if (!rc)
 		put_endpoint_states(o, &rs, s);
-	if (!rc && g) {
+	if (!rc && g)
 		put_columns(o, &rs, endpoint_columns, SL_ARRAY_CNT(endpoint_columns));
-		put_endpoint_flows(o, &rs);
-	}
 	rows_fini(&rs);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include "mgmt/server.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,19 @@ sl_call_answer(struct sl_call *c, json_t *answer)
 	}
 	json_decref(answer);
 	free_if_done(c);
+}
+
+/* POLLHUP: the peer closed its end, or shut down both directions; one that has only said all it had to say is heard. */
+bool
+sl_call_gone(const struct sl_call *c)
+{
+	struct pollfd p = {0};
+	uv_os_fd_t fd;
+
+	if (c->phase != WORK || uv_fileno((const uv_handle_t *)&c->pipe, &fd))
+		return true;
+	p.fd = fd;
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
 /* One answer, then the end: what comes after a broken frame cannot be trusted to be a frame. */

@@ -44,6 +44,10 @@ void sl_server_destroy(struct sl_server *s);
 /* sl_call_answer takes answer over; NULL: out of memory. */
 void sl_call_answer(struct sl_call *call, json_t *answer);
 
+/* sl_call_gone: nobody waits for the answer any more.  Worth asking where an answer costs much; the call must be
+ * answered all the same. */
+bool sl_call_gone(const struct sl_call *call);
+
 /* sl_call_error makes {"ok": false, …}; verb and hint may be NULL. */
 json_t *sl_call_error(const char *verb, const char *code, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

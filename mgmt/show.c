@@ -23,12 +23,6 @@ state_of(const struct sl_oper_endpoint *e)
 	return e->disabled ? "disabled" : e->drain ? "draining" : health_name[e->health];
 }
 
-static uint64_t
-flows_of(const struct sl_stats_endpoint *s)
-{
-	return s->new_flows > s->ended_flows ? s->new_flows - s->ended_flows : 0;
-}
-
 json_t *
 sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 {
@@ -67,7 +61,7 @@ sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 	json_object_set_new(o, "reply_bytes", json_integer(NUM(s.reply_bytes)));
 	json_object_set_new(o, "new_flows", json_integer(NUM(s.new_flows)));
 	json_object_set_new(o, "ended_flows", json_integer(NUM(s.ended_flows)));
-	json_object_set_new(o, "flows", json_integer(NUM(flows_of(&s))));
+	json_object_set_new(o, "flows", json_integer(NUM(s.active)));
 	return o;
 }
 
@@ -462,7 +456,7 @@ stats_endpoints(struct sl_daemon *d)
 				  "packets", NUM(s.packets), "bytes", NUM(s.bytes), "reply_packets",
 				  NUM(s.reply_packets), "reply_bytes", NUM(s.reply_bytes),
 				  "new_flows", NUM(s.new_flows), "ended_flows", NUM(s.ended_flows),
-				  "flows", NUM(flows_of(&s))));
+				  "flows", NUM(s.active)));
 	}
 	return list;
 }

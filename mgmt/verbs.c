@@ -1,9 +1,11 @@
 /* One row per verb and one per key: the checks walk the rows, and complain with the nearest thing to do. */
 #include "mgmt/verbs.h"
 
+#include "sluice/flows.h"
+
 #include <stdio.h>
 
-enum type { TEXT, NAME, NUMBER };
+enum type { TEXT, NAME, NUMBER, BOOL };
 
 struct key {
 	const char *name;
@@ -31,7 +33,7 @@ static const struct verb {
 	const char *name;
 	enum sl_role role;
 	sl_verb_fn *run;
-	struct key keys[8];
+	struct key keys[16];
 } verbs[] = {
 	{"status", SL_ROLE_VIEWER, sl_verb_show, {{0}}},
 	{"show",
@@ -52,6 +54,22 @@ static const struct verb {
 	  {"flags", TEXT, true, 1, 16},
 	  {"port", NAME, true, 0, 0}}},
 	{"check", SL_ROLE_VIEWER, sl_verb_check, {FILE_TEXT}},
+	{"flows", /* addresses of clients are people's: not for everybody who may look */
+	 SL_ROLE_OPERATOR,
+	 sl_verb_flows,
+	 {{"client", TEXT, true, 2, 64},
+	  {"vip", TEXT, true, 2, 64},
+	  {"port", NUMBER, true, 0, 65535},
+	  {"protocol", TEXT, true, 1, 8},
+	  {"service", NAME, true, 0, 0},
+	  {"endpoint", NAME, true, 0, 0},
+	  {"listener", NAME, true, 0, 0},
+	  {"state", TEXT, true, 1, 16},
+	  {"worker", NUMBER, true, 0, SL_FLOWS_MAX_WORKERS - 1},
+	  {"idle_over_ms", NUMBER, true, 0, 86400000},
+	  {"limit", NUMBER, true, 1, 10000},
+	  {"count", BOOL, true, 0, 0},
+	  {"halves", BOOL, true, 0, 0}}},
 	{"diff", SL_ROLE_VIEWER, sl_verb_diff, {FILE_TEXT}},
 	{"drain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
 	{"undrain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
@@ -102,6 +120,11 @@ check_value(const struct verb *v, const struct key *k, json_t *value)
 					     (long long)k->min, (long long)k->max);
 		return NULL;
 	}
+	if (k->type == BOOL)
+		return json_is_boolean(value)
+			       ? NULL
+			       : sl_call_error(v->name, "invalid", NULL,
+					       "%s: neither true nor false", k->name);
 	if (!json_is_string(value))
 		return sl_call_error(v->name, "invalid", NULL, "%s: not a string", k->name);
 	size_t len = json_string_length(value);

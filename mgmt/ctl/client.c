@@ -93,30 +93,46 @@ ctl_near(const char *text, const char *const *list)
 	return near;
 }
 
+int
+ctl_dial(const char *path, char *why, size_t size, const char **ret_hint)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	const char *hint = NULL;
+	int s = -1;
+
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		snprintf(why, size, "socket path longer than %zu bytes: %s",
+			 sizeof(sa.sun_path) - 1, path);
+	} else {
+		strcpy(sa.sun_path, path);
+		s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (s < 0 || connect(s, (struct sockaddr *)&sa, sizeof(sa))) {
+			hint = errno == EACCES ? "who may open it?"
+					       : "is it running? --socket PATH names another";
+			snprintf(why, size, "cannot reach sluiced at %s: %s", path,
+				 strerror(errno));
+			if (s >= 0)
+				close(s);
+			s = -1;
+		}
+	}
+	if (ret_hint)
+		*ret_hint = hint;
+	return s;
+}
+
 static int
 dial(const struct ctl *c)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	const char *path = c->socket;
-
-	if (strlen(path) >= sizeof(sa.sun_path)) {
-		ctl_fail(c, CTL_NO_PEER, NULL, "socket path longer than %zu bytes: %s",
-			 sizeof(sa.sun_path) - 1, path);
-		return -1;
-	}
-	strcpy(sa.sun_path, path);
-	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (s < 0 || connect(s, (struct sockaddr *)&sa, sizeof(sa))) {
-		ctl_fail(c, CTL_NO_PEER,
-			 errno == EACCES ? "who may open it?"
-					 : "is it running? --socket PATH names another",
-			 "cannot reach sluiced at %s: %s", path, strerror(errno));
-		if (s >= 0)
-			close(s);
-		return -1;
-	}
+	char why[1024];
+	const char *hint;
 	struct timeval limit = {.tv_sec = 90};
-	setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	int s = ctl_dial(c->socket, why, sizeof(why), &hint);
+
+	if (s < 0)
+		ctl_fail(c, CTL_NO_PEER, hint, "%s", why);
+	else
+		setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	return s;
 }
 
@@ -241,6 +257,16 @@ print_error(const json_t *answer)
 	say(ctl_str(e, "text"), ctl_str(e, "hint"));
 }
 
+int
+ctl_refused(const struct ctl *c, const json_t *answer)
+{
+	if (c->json)
+		ctl_print_json(answer);
+	else
+		print_error(answer);
+	return exit_of(ctl_str(json_object_get(answer, "error"), "code"));
+}
+
 json_t *
 ctl_call(struct ctl *c, json_t *request, int *ret_exit)
 {
@@ -249,12 +275,9 @@ ctl_call(struct ctl *c, json_t *request, int *ret_exit)
 	if (!answer)
 		return NULL;
 	bool ok = ctl_bool(answer, "ok");
-	*ret_exit = ok ? CTL_OK : exit_of(ctl_str(json_object_get(answer, "error"), "code"));
-	if (c->json) {
+	*ret_exit = ok ? CTL_OK : ctl_refused(c, answer);
+	if (ok && c->json)
 		ctl_print_json(answer);
-	} else if (!ok) {
-		print_error(answer);
-	}
 	if (ok && !c->json)
 		return answer;
 	json_decref(answer);

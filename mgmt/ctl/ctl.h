@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 enum ctl_exit {
 	CTL_OK = 0,
@@ -18,15 +19,35 @@ enum ctl_exit {
 	CTL_DENIED = 4,  /* the caller's role does not suffice */
 };
 
+/* Options of one verb; sluicectl.c says of which. */
+enum ctl_opt {
+	CTL_OPT_CLIENT,
+	CTL_OPT_VIP,
+	CTL_OPT_PROTO,
+	CTL_OPT_SERVICE,
+	CTL_OPT_ENDPOINT, /* SERVICE ENDPOINT: the first goes to CTL_OPT_SERVICE */
+	CTL_OPT_LISTENER,
+	CTL_OPT_STATE,
+	CTL_OPT_WORKER,
+	CTL_OPT_IDLE_OVER,
+	CTL_OPT_LIMIT,
+	CTL_OPT_COUNT,
+	CTL_OPT_HALVES,
+	CTL_OPT_INTERVAL,
+	CTL_OPT_ONCE,
+	CTL_OPT_CNT
+};
+
 struct ctl {
 	const char *socket;
-	const char *verb;    /* or NULL: none was given, or no such */
-	bool json;           /* answers as they come */
-	bool help;           /* --help */
-	const char *comment; /* -m, or NULL */
-	const char *flags;   /* --flags (explain) */
-	const char *port;    /* --port (explain) */
-	int argc;            /* after the verb */
+	const char *verb;             /* or NULL: none was given, or no such */
+	bool json;                    /* answers as they come */
+	bool help;                    /* --help */
+	const char *comment;          /* -m, or NULL */
+	const char *flags;            /* --flags (explain) */
+	const char *port;             /* --port (explain, show flows) */
+	const char *opt[CTL_OPT_CNT]; /* NULL: not given; "" for those without a value */
+	int argc;                     /* after the verb */
 	char **argv;
 };
 
@@ -46,6 +67,10 @@ extern const struct ctl_verb ctl_verbs[]; /* ends with a NULL name */
  * an answer that is not ok (or the whole answer with --json) and gives NULL then. */
 json_t *ctl_ask(struct ctl *c, json_t *request, int *ret_exit);
 json_t *ctl_call(struct ctl *c, json_t *request, int *ret_exit);
+/* ctl_refused prints the error of an answer that is not ok; its exit code. */
+int ctl_refused(const struct ctl *c, const json_t *answer);
+/* ctl_dial connects to sluiced: the socket, or -1 with the reason (and a hint or NULL; ret_hint may be NULL). */
+int ctl_dial(const char *path, char *why, size_t size, const char **ret_hint);
 
 /* ctl_fail says on stderr what was wrong here, before any daemon was asked; with --json also as an answer on
  * stdout.  Gives rc back. */
@@ -91,7 +116,9 @@ int ctl_diff(struct ctl *c);
 int ctl_rollback(struct ctl *c);
 int ctl_status(struct ctl *c);
 int ctl_show(struct ctl *c);
+int ctl_flows(struct ctl *c); /* show flows */
 int ctl_stats(struct ctl *c);
+int ctl_top(struct ctl *c);
 int ctl_drain(struct ctl *c);
 int ctl_undrain(struct ctl *c);
 int ctl_disable(struct ctl *c);

@@ -18,8 +18,13 @@ const struct ctl_verb ctl_verbs[] = {
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
-	 "listeners, services, endpoints, workers, ports, drops, generations or audit", ctl_show},
+	 "listeners, services, endpoints, workers, ports, drops, flows (operator), generations or "
+	 "audit",
+	 ctl_show},
 	{"stats", "", 0, 0, "viewer", "all counters", ctl_stats},
+	{"top", "", 0, 0, "viewer",
+	 "rates of workers, listeners, services and endpoints, full screen (? there: keys)",
+	 ctl_top},
 	{"drain", "SERVICE ENDPOINT", 2, 2, "operator", "no new flows; established ones go on",
 	 ctl_drain},
 	{"undrain", "SERVICE ENDPOINT", 2, 2, "operator", "end a drain", ctl_undrain},
@@ -36,11 +41,31 @@ const struct ctl_verb ctl_verbs[] = {
 	{NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
+#define OPT 256 /* values of the options that are enum ctl_opt */
+
 static const struct option options[] = {
-	{"socket", required_argument, NULL, 's'},  {"json", no_argument, NULL, 'j'},
-	{"comment", required_argument, NULL, 'm'}, {"flags", required_argument, NULL, 'f'},
-	{"port", required_argument, NULL, 'p'},    {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
+	{"socket", required_argument, NULL, 's'},
+	{"json", no_argument, NULL, 'j'},
+	{"comment", required_argument, NULL, 'm'},
+	{"flags", required_argument, NULL, 'f'},
+	{"port", required_argument, NULL, 'p'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{"client", required_argument, NULL, OPT + CTL_OPT_CLIENT},
+	{"vip", required_argument, NULL, OPT + CTL_OPT_VIP},
+	{"proto", required_argument, NULL, OPT + CTL_OPT_PROTO},
+	{"service", required_argument, NULL, OPT + CTL_OPT_SERVICE},
+	{"endpoint", required_argument, NULL, OPT + CTL_OPT_ENDPOINT},
+	{"listener", required_argument, NULL, OPT + CTL_OPT_LISTENER},
+	{"state", required_argument, NULL, OPT + CTL_OPT_STATE},
+	{"worker", required_argument, NULL, OPT + CTL_OPT_WORKER},
+	{"idle-over", required_argument, NULL, OPT + CTL_OPT_IDLE_OVER},
+	{"limit", required_argument, NULL, OPT + CTL_OPT_LIMIT},
+	{"count", no_argument, NULL, OPT + CTL_OPT_COUNT},
+	{"halves", no_argument, NULL, OPT + CTL_OPT_HALVES},
+	{"interval", required_argument, NULL, OPT + CTL_OPT_INTERVAL},
+	{"once", no_argument, NULL, OPT + CTL_OPT_ONCE},
+	{NULL, 0, NULL, 0},
 };
 
 static const char *const option_help[] = {
@@ -49,6 +74,18 @@ static const char *const option_help[] = {
 	"-m, --comment TEXT   why, for the audit log (push, rollback, drain, …)",
 	"    --flags FLAGS    explain: syn (default), ack, syn,ack, fin,ack or rst",
 	"    --port NAME      explain: the port it comes in by (default: the first)",
+	"show flows: only flows to which all of these apply",
+	"    --client ADDR[/LEN]  --vip ADDR[/LEN]  --port N (of the VIP)  --proto tcp|udp",
+	"    --service S  --endpoint S E  --listener L  --worker N",
+	"    --state embryonic|established|closing|udp|udp_new",
+	"    --idle-over TIME     silent for at least so long: 500ms, 30s, 5m, 1h",
+	"    --limit N            at most so many (default 100, up to 10000)",
+	"    --count              say only how many there are",
+	"    --halves             the reply halves of nat flows, too",
+	"top",
+	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",
+	"    --once               two looks as plain text; with --json as JSON",
+	"",
 	"-h, --help           this text, or that of a verb",
 	"    --version        of this program",
 };
@@ -125,17 +162,29 @@ static const char completion_head[] =
 	"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"\t\tcase ${COMP_WORDS[i]} in\n"
 	"\t\t-s | --socket) ask=(--socket \"${COMP_WORDS[++i]}\") ;;\n"
-	"\t\t-m | --comment | --flags | --port) ((i++)) ;;\n"
+	"\t\t--endpoint) ((i += 2)) ;;\n"
+	"\t\t-m | --comment | --flags | --port | --client | --vip | --proto | --service | "
+	"--listener | \\\n"
+	"\t\t--state | --worker | --idle-over | --limit | --interval) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
 	"\tdone\n"
 	"\tcase $prev in\n"
 	"\t-s | --socket) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-	"\t-m | --comment | --port) return ;;\n"
-	"\t--flags) COMPREPLY=($(compgen -W 'syn ack syn,ack fin,ack rst' -- \"$cur\")); return "
-	";;\n"
-	"\tesac\n";
+	"\t-m | --comment | --port | --client | --vip | --worker | --idle-over | --limit | "
+	"--interval) "
+	"return ;;\n"
+	"\t--proto) words='tcp udp' ;;\n"
+	"\t--state) words='embryonic established closing udp udp_new' ;;\n"
+	"\t--service | --endpoint) words=$(_sluicectl_names services) ;;\n"
+	"\t--listener) words=$(_sluicectl_names listeners) ;;\n"
+	"\t--flags) words='syn ack syn,ack fin,ack rst' ;;\n"
+	"\tesac\n"
+	"\t((COMP_CWORD > 2)) && [ \"${COMP_WORDS[COMP_CWORD - 2]}\" = --endpoint ] &&\n"
+	"\t\twords=$(_sluicectl_names endpoints \"$prev\")\n"
+	"\tif [ -n \"$words\" ]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); return; "
+	"fi\n";
 static const char completion_tail[] =
 	"\tcase ${#args[@]}:${args[0]} in\n"
 	"\t0:*) words=$verbs ;;\n"
@@ -175,6 +224,37 @@ ctl_completion(struct ctl *c)
 	return CTL_OK;
 }
 
+/* --endpoint SERVICE ENDPOINT takes two words. */
+static int
+take_endpoint(struct ctl *c, int argc, char **argv)
+{
+	c->opt[CTL_OPT_SERVICE] = optarg;
+	if (optind >= argc)
+		return ctl_fail(c, CTL_USAGE, NULL, "--endpoint needs a service and an endpoint");
+	c->opt[CTL_OPT_ENDPOINT] = argv[optind++];
+	return CTL_OK;
+}
+
+/* An option that would mean nothing is not passed over. */
+static int
+misplaced_option(const struct ctl *c)
+{
+	const char *what = c->verb && c->argc ? c->argv[0] : "";
+	bool flows = c->verb && !strcmp(c->verb, "show") && !strcmp(what, "flows");
+	bool top = c->verb && !strcmp(c->verb, "top");
+
+	for (const struct option *o = options; o->name; o++) {
+		int i = o->val - OPT;
+		if (i < 0 || !c->opt[i])
+			continue;
+		bool of_top = i == CTL_OPT_INTERVAL || i == CTL_OPT_ONCE;
+		if (of_top ? !top : !flows)
+			return ctl_fail(c, CTL_USAGE, NULL, "--%s goes with %s only", o->name,
+					of_top ? "top" : "show flows");
+	}
+	return CTL_OK;
+}
+
 static int
 parse_options(struct ctl *c, int argc, char **argv)
 {
@@ -203,7 +283,15 @@ parse_options(struct ctl *c, int argc, char **argv)
 		case 'V':
 			printf("sluicectl %s\n", SL_VERSION);
 			exit(CTL_OK);
+		case OPT + CTL_OPT_ENDPOINT:
+			if (take_endpoint(c, argc, argv))
+				return CTL_USAGE;
+			break;
 		default:
+			if (o >= OPT && o < OPT + CTL_OPT_CNT) {
+				c->opt[o - OPT] = optarg ? optarg : "";
+				break;
+			}
 			return ctl_fail(c, CTL_USAGE, "sluicectl help lists all options",
 					"wrong option");
 		}
@@ -246,5 +334,7 @@ main(int argc, char **argv)
 	c.verb = v->name;
 	if (c.argc < v->min || c.argc > v->max)
 		return ctl_fail(&c, CTL_USAGE, v->help, "usage: sluicectl %s %s", v->name, v->args);
+	if (misplaced_option(&c))
+		return CTL_USAGE;
 	return v->run(&c);
 }

@@ -78,6 +78,19 @@ a_request_is_checked_to_the_letter(void)
 		{"{\"verb\":\"rollback\"}", "not_found", "nothing to go back to"},
 		{"{\"verb\":\"rollback\",\"generation\":9}", "not_found", "unknown generation"},
 		{"{\"verb\":\"stats\"}", "unavailable", "no dataplane"},
+		{"{\"verb\":\"flows\"}", "unavailable", "no region"},
+		{"{\"verb\":\"flows\",\"client\":\"1.2.3\"}", "invalid", "no address"},
+		{"{\"verb\":\"flows\",\"client\":\"1.2.3.4/24\"}", "invalid", "bits behind"},
+		{"{\"verb\":\"flows\",\"vip\":\"::ffff:1.2.3.4\"}", "invalid", "mapped"},
+		{"{\"verb\":\"flows\",\"protocol\":\"icmp\"}", "invalid", "protocol"},
+		{"{\"verb\":\"flows\",\"state\":\"open\"}", "invalid", "state"},
+		{"{\"verb\":\"flows\",\"endpoint\":\"web-1\"}", "invalid", "without service"},
+		{"{\"verb\":\"flows\",\"service\":\"web\"}", "not_found", "no table"},
+		{"{\"verb\":\"flows\",\"listener\":\"web\"}", "not_found", "no table"},
+		{"{\"verb\":\"flows\",\"worker\":64}", "invalid", "range"},
+		{"{\"verb\":\"flows\",\"limit\":10001}", "invalid", "range"},
+		{"{\"verb\":\"flows\",\"limit\":1,\"count\":true}", "invalid", "both"},
+		{"{\"verb\":\"flows\",\"count\":1}", "invalid", "type"},
 		{"{\"verb\":\"explain\",\"src\":\"1.2.3.4\",\"dst\":\"1.2.3.5\",\"protocol\":"
 		 "\"tcp\"}",
 		 "invalid", "ports missing"},
@@ -269,7 +282,7 @@ a_role_allows_its_verbs_and_no_more(void)
 	static const char show[] = "{\"verb\":\"status\"}",
 			  drain[] =
 				  "{\"verb\":\"drain\",\"service\":\"web\",\"endpoint\":\"web-1\"}",
-			  back[] = "{\"verb\":\"rollback\"}";
+			  flows[] = "{\"verb\":\"flows\"}", back[] = "{\"verb\":\"rollback\"}";
 	static const struct {
 		uid_t uid;
 		const char *body;
@@ -281,6 +294,8 @@ a_role_allows_its_verbs_and_no_more(void)
 		{60001, back, 2, "viewer"},
 		{60002, show, 1, "operator looks"},
 		{60002, drain, 1, "operator drains"},
+		{60001, flows, 2, "who talks to whom is not for a viewer"},
+		{60002, flows, 0, "for an operator it is (but nothing is there)"},
 		{60002, back, 2, "operator pushes nothing"},
 		{60003, back, 1, "admin"},
 		{60004, show, 3, "nobody"},
