@@ -69,17 +69,16 @@ sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *
 	reply(w, p, sl_neigh_answer(p, &m, w->ports[p->port_in].mac));
 }
 
-/* A token bucket kept as the time up to which tokens are spent. */
-static bool
-echo_allowed(struct sl_worker *w)
+bool
+sl_local_allowed(const struct sl_worker *w, uint64_t *spent_ns)
 {
-	const uint64_t each = 1000000000ull / SL_ECHO_PER_S, depth = 100 * each;
+	const uint64_t each = 1000000000ull / SL_ICMP_PER_S, depth = 100 * each;
 
-	if (w->echo_ns + depth < w->now_ns)
-		w->echo_ns = w->now_ns - depth;
-	if (w->echo_ns > w->now_ns)
+	if (*spent_ns + depth < w->now_ns)
+		*spent_ns = w->now_ns - depth;
+	if (*spent_ns > w->now_ns)
 		return false;
-	w->echo_ns += each;
+	*spent_ns += each;
 	return true;
 }
 
@@ -97,7 +96,7 @@ sl_local_echo(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		return;
 	}
 	enum sl_drop why = sl_icmp_echo(p);
-	if (why == SL_DROP_NONE && !echo_allowed(w))
+	if (why == SL_DROP_NONE && !sl_local_allowed(w, &w->echo_ns))
 		why = SL_DROP_ICMP_LIMIT;
 	if (why != SL_DROP_NONE)
 		sl_l4_drop(w, p, why);

@@ -25,6 +25,8 @@
 #define TX_DESC 1024
 #define NO_QUEUE UINT16_MAX
 
+static_assert(RTE_PKTMBUF_HEADROOM >= SL_HEADROOM, "what alloc gives");
+
 static const uint64_t rss_wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_IPV6 |
 				   RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP |
 				   RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_UDP |
@@ -658,6 +660,25 @@ driver_flags(uint64_t ol)
 	return flags;
 }
 
+/* What lies too near to the beginning of its buffer goes to another one.  NULL: there is none, the packet is lost. */
+SL_COLD static struct rte_mbuf *
+moved(struct sl_port_io *io, struct rte_mbuf *m)
+{
+	struct rte_mbuf *to = rte_pktmbuf_alloc(io->pool);
+	void *room = to ? rte_pktmbuf_append(to, m->data_len) : NULL;
+
+	if (room) {
+		memcpy(room, rte_pktmbuf_mtod(m, void *), m->data_len);
+		to->ol_flags = m->ol_flags;
+	} else {
+		io->cramped++;
+		rte_pktmbuf_free(to);
+		to = NULL;
+	}
+	rte_pktmbuf_free(m);
+	return to;
+}
+
 static unsigned
 rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 {
@@ -674,6 +695,11 @@ rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 			io->segmented++;
 			rte_pktmbuf_free(m[i]);
 			continue;
+		}
+		if (sl_unlikely(rte_pktmbuf_headroom(m[i]) < SL_HEADROOM)) {
+			m[i] = moved(io, m[i]);
+			if (!m[i])
+				continue;
 		}
 		struct sl_pkt *p = &pkts[out++];
 		p->data = rte_pktmbuf_mtod(m[i], uint8_t *);

@@ -66,6 +66,8 @@ struct sl_port_io {
 	struct rte_mempool *pool;
 	uint64_t
 		segmented; /* packets dropped because they came in pieces that do not fit one buffer */
+	uint64_t
+		cramped; /* … because they came without SL_HEADROOM, and no other buffer was free */
 };
 
 /* sl_port_io_init fills the worker's end, its struct sl_io and its view of the ports (cnt places). */

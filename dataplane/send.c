@@ -5,6 +5,13 @@
  */
 #include "dataplane/worker_priv.h"
 
+#include "dataplane/frag.h"
+#include "dataplane/icmp_error.h"
+
+#define IP4_DF 0x40 /* of byte 6 */
+#define IP4_MIN_MTU 68
+#define IP6_MIN_MTU 1280
+
 static const struct sl_addr none;
 
 void
@@ -183,6 +190,53 @@ sl_send_held(struct sl_worker *w)
 
 /* ---- next hop ---- */
 
+/* The sender is told, out of the port that p came by. */
+static void
+tell_too_big(struct sl_worker *w, struct sl_pkt *p, unsigned mtu)
+{
+	enum sl_drop why = SL_DROP_TOO_BIG;
+	uint8_t *frame;
+
+	if (sl_pkt_dry(p)) {
+		sl_l4_drop(w, p, why);
+		return;
+	}
+	if (!sl_local_allowed(w, &w->too_big_ns)) {
+		sl_l4_drop(w, p, SL_DROP_ICMP_LIMIT);
+		return;
+	}
+	void *buf = w->conf.io.alloc(w->conf.io.ctx, &frame);
+	unsigned len = buf ? sl_icmp_too_big(p, (uint16_t)mtu, frame) : 0;
+	if (len) {
+		w->stats->icmp_too_big++;
+		sl_send_stage(w, p->port_in, buf, len, 0);
+	} else if (buf) {
+		sl_send_free(w, buf);
+		why = SL_DROP_MTU;
+	} else {
+		why = SL_DROP_NO_BUFFER;
+	}
+	sl_l4_drop(w, p, why);
+}
+
+/* IPv6 and DF: the sender must send less (RFC 1191, 8201).  Every IPv6 link takes 1280 bytes, so no less can be asked
+ * (RFC 2473, 7.1), and what is no longer than that and does not fit is lost. */
+SL_COLD static enum sl_fit
+too_long(struct sl_worker *w, struct sl_pkt *p, int takes)
+{
+	bool v4 = p->flags & SL_PKT_V4;
+	int len = p->len - p->l3_off;
+
+	if (takes >= IP4_MIN_MTU && v4 && !(p->data[p->l3_off + 6] & IP4_DF))
+		return SL_FIT_PIECES;
+	int tell = v4 ? takes : SL_MAX(takes, IP6_MIN_MTU);
+	if (len > tell && tell >= IP4_MIN_MTU)
+		tell_too_big(w, p, (unsigned)tell);
+	else
+		sl_l4_drop(w, p, SL_DROP_MTU);
+	return SL_FIT_NOT;
+}
+
 enum sl_fit
 sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port, unsigned more)
 {
@@ -192,8 +246,7 @@ sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port, unsigned more)
 	}
 	if (sl_likely(p->len - p->l3_off + more <= w->ports[port].mtu))
 		return SL_FIT_WHOLE;
-	sl_l4_drop(w, p, SL_DROP_MTU);
-	return SL_FIT_NOT;
+	return too_long(w, p, (int)w->ports[port].mtu - (int)more);
 }
 
 /* Out of `port` to next, whose place in the neighbour table is hint unless that is stale; the place found. */
@@ -224,18 +277,57 @@ out(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *
 	return neigh;
 }
 
+/* Cuts p, whose TTL has been decremented, into pieces that fit; in a tunnel (hop) each gets its header.  The place of
+ * next in the neighbour table. */
+SL_COLD static uint32_t
+cut(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, unsigned port,
+    const struct sl_addr *next, uint32_t hint, const struct sl_hop *hop, uint8_t mode)
+{
+	unsigned more = hop ? sl_encap_bytes(mode, hop->family == 4) : 0;
+
+	for (unsigned n = 0;; n++) {
+		struct sl_pkt piece = *p;
+		piece.grown = 0;
+		piece.buf = w->conf.io.alloc(w->conf.io.ctx, &piece.data);
+		if (!piece.buf) {
+			sl_l4_drop(w, p, SL_DROP_NO_BUFFER);
+			return hint;
+		}
+		unsigned len = sl_frag_split(p, w->ports[port].mtu - more, n, piece.data);
+		if (len == 0) {
+			sl_send_free(w, piece.buf);
+			break;
+		}
+		piece.len = (uint16_t)len;
+		if (hop)
+			sl_tunnel_wrap(view, &piece, hop, mode);
+		w->stats->frag_made++;
+		hint = out(w, &piece, port, next, hint);
+	}
+	p->verdict = SL_VERDICT_FORWARD;
+	p->port_out = (uint16_t)port;
+	sl_send_free(w, p->buf);
+	return hint;
+}
+
 void
 sl_send_hop(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
 	    uint8_t mode, enum sl_fit fit)
 {
-	(void)fit;
-	sl_rewrite_ttl(p);
-	if (mode >= SL_FORWARD_IPIP && !sl_pkt_dry(p))
-		sl_tunnel_wrap(view, p, hop, mode);
+	bool tunnel = mode >= SL_FORWARD_IPIP && !sl_pkt_dry(p);
 	/* Relaxed: a hint is complete in itself and checked at use.  Any worker may write it, all write the
 	 * same. */
 	uint32_t hint = __atomic_load_n((uint32_t *)&hop->neigh, __ATOMIC_RELAXED);
-	uint32_t found = out(w, p, hop->out_port, &hop->next, hint);
+	uint32_t found;
+
+	sl_rewrite_ttl(p);
+	if (sl_unlikely(fit == SL_FIT_PIECES && !sl_pkt_dry(p))) {
+		found = cut(w, view, p, hop->out_port, &hop->next, hint, tunnel ? hop : NULL, mode);
+	} else {
+		if (tunnel)
+			sl_tunnel_wrap(view, p, hop, mode);
+		found = out(w, p, hop->out_port, &hop->next, hint);
+	}
 	if (sl_unlikely(found != hint))
 		__atomic_store_n((uint32_t *)&hop->neigh, found, __ATOMIC_RELAXED);
 }
@@ -267,8 +359,9 @@ void
 sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
 	       struct sl_route_cached *c, enum sl_fit fit)
 {
-	(void)view;
-	(void)fit;
 	sl_rewrite_ttl(p);
-	c->neigh = out(w, p, c->port, &c->next, c->neigh);
+	if (sl_unlikely(fit == SL_FIT_PIECES && !sl_pkt_dry(p)))
+		c->neigh = cut(w, view, p, c->port, &c->next, c->neigh, NULL, 0);
+	else
+		c->neigh = out(w, p, c->port, &c->next, c->neigh);
 }

@@ -42,7 +42,8 @@ struct sl_io {
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
 	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
 	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);
-	/* alloc gives a buffer with room for a frame of the largest MTU, or NULL; *ret_data its first byte. */
+	/* alloc gives a buffer with room for a frame of the largest MTU, or NULL; *ret_data its first byte,
+	 * SL_HEADROOM bytes before which are its, too. */
 	void *(*alloc)(void *ctx, uint8_t **ret_data);
 	void (*free)(void *ctx, void *const *bufs, unsigned n);
 	void *ctx;

@@ -19,7 +19,7 @@
 #define SL_HELD_NS 1000000000ull
 #define SL_HELD_LOOK_NS 200000ull
 #define SL_ROUTES_CACHED 256 /* a power of two */
-#define SL_ECHO_PER_S 1000
+#define SL_ICMP_PER_S 1000   /* answers of one kind */
 #define SL_SWEEP_PASS_NS 2000000000ull
 #define SL_SWEEP_MIN 16 /* buckets */
 #define SL_SWEEP_MAX 256
@@ -210,6 +210,10 @@ bool sl_send_msg(struct sl_worker *w, unsigned to, struct sl_msg *m);
 /* sl_local_arp_nd: an ARP packet or ND message (worker 0 only).  sl_local_echo: ICMP to a local address. */
 void sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
 void sl_local_echo(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+
+/* sl_local_allowed: whether another ICMP answer may be sent now; a token bucket, kept as the time up to which its tokens
+ * are spent. */
+bool sl_local_allowed(const struct sl_worker *w, uint64_t *spent_ns);
 
 /* sl_local_tick: worker 0's share of neighbour resolution: pins next hops of a new view, asks, ages. */
 void sl_local_tick(struct sl_worker *w, const struct sl_view *view);

@@ -656,7 +656,7 @@ next_hop_that_never_answers_is_counted(void)
 }
 
 static void
-larger_than_the_mtu_is_dropped(void)
+larger_than_the_mtu_is_answered(void)
 {
 	struct rig_conf c = {.workers = 1, .flows = 4096, .seed = 7, .mtu = 576};
 
@@ -668,11 +668,12 @@ larger_than_the_mtu_is_dropped(void)
 	neighbours();
 	struct frame_spec s = packet("198.51.100.1", 77, "192.0.2.2", 80, 17, 0);
 	s.payload = 576 - 28;
-	give(&s, FRONT);
-	CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_MTU), 0);
+	CU_ASSERT_EQUAL(give(&s, FRONT), 1);
+	CU_ASSERT_EQUAL(sent[0].port, BACK);
 	s.payload++;
-	give(&s, FRONT);
-	CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_MTU), 1);
+	CU_ASSERT_EQUAL(give(&s, FRONT), 1);
+	CU_ASSERT_EQUAL(sent[0].port, FRONT);
+	CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_TOO_BIG), 1);
 	stop();
 }
 
@@ -786,6 +787,6 @@ SL_SUITE("l4", SL_TEST(nat_rewrites_both_ways_in_every_shape),
 	 SL_TEST(idle_flows_expire_on_both_workers),
 	 SL_TEST(two_vips_on_one_endpoint_and_client_port_conflict),
 	 SL_TEST(unresolved_next_hop_is_asked_for_and_packets_wait),
-	 SL_TEST(next_hop_that_never_answers_is_counted), SL_TEST(larger_than_the_mtu_is_dropped),
+	 SL_TEST(next_hop_that_never_answers_is_counted), SL_TEST(larger_than_the_mtu_is_answered),
 	 SL_TEST(without_a_table_packets_are_dropped_as_such),
 	 SL_TEST(explain_says_what_the_real_path_does), SL_TEST(explain_changes_nothing))

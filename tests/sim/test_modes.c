@@ -29,35 +29,60 @@ static const struct tunnel_row {
 	{"2001:db8::13", false, true},  {"2001:db8::14", true, true},
 };
 
-static struct sl_addr sources4[2], sources6[2];
+static const char *const sources[] = {"10.0.2.200", "10.0.2.201", "fd00:2::200", "fd00:2::201"};
 
 static bool
-modes_is_source(const struct sl_addr *a)
+is_source(const struct sl_addr *a)
 {
-	return sl_addr_eq(a, &sources4[0]) || sl_addr_eq(a, &sources4[1]) ||
-	       sl_addr_eq(a, &sources6[0]) || sl_addr_eq(a, &sources6[1]);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(sources); i++) {
+		struct sl_addr s = frame_addr(sources[i]);
+		if (sl_addr_eq(a, &s))
+			return true;
+	}
+	return false;
 }
 
+/* Variants of the table. */
+enum {
+	NARROW = 1, /* fullnat: one source and one endpoint */
+	SPREAD = 2, /* ipip: outer sources from a prefix */
+};
+
+/* Services f4, f6 (fullnat), i4, i6 (ipip), g4, g6 (gue); their listeners end in 10 to 12, and 13, 14 lead to i and g of
+ * the other family. */
 static char *
-modes_table(void)
+table(unsigned variant)
 {
 	static const char *const name[] = {"f", "i", "g"};
+	static const char *const mode[] = {"fullnat", "ipip", "gue"};
 	struct table_text more = {0}, ls = {0};
 
-	for (unsigned i = 0; i < 6; i++)
+	for (unsigned i = 0; i < 6; i++) {
+		const char *net = i % 2 ? "fd00:2::" : "10.0.2.";
+		bool narrow = variant & NARROW, full = i < 2;
+		table_append(&more, ",{ name = \"%s%u\"; forward = \"%s\"; max_endpoints = 10;\n",
+			     name[i / 2], i % 2 ? 6 : 4, mode[i / 2]);
+		if (full)
+			table_append(&more, "sources = ( \"%s200\"%s%s%s ); ", net,
+				     narrow ? "" : ", \"", narrow ? "" : net,
+				     narrow ? "" : "201\"");
+		if (i == 2 && (variant & SPREAD))
+			table_append(&more, "tunnel_source = \"172.16.0.0/16\"; ");
 		table_append(&more,
-			     ",{ name = \"%s%u\"; forward = \"nat\"; max_endpoints = 10; "
-			     "endpoints = ( { name = \"a\"; address = \"%s11\"; port = 8080; }, "
-			     "{ name = \"b\"; address = \"%s12\"; port = 8080; } ); }\n",
-			     name[i / 2], i % 2 ? 6 : 4, i % 2 ? "fd00:2::" : "10.0.2.",
-			     i % 2 ? "fd00:2::" : "10.0.2.");
+			     "endpoints = ( { name = \"a\"; address = \"%s11\"; port = %u; }", net,
+			     full ? 8080 : 0);
+		if (!full || !narrow)
+			table_append(&more, ",{ name = \"b\"; address = \"%s12\"; port = %u; }",
+				     net, full ? 8080 : 0);
+		table_append(&more, " ); }\n");
+	}
 	for (unsigned i = 0; i < 20; i++) {
-		unsigned which = i / 4, udp = i % 2, six = i / 2 % 2;
+		unsigned which = i / 4, udp = i % 2, six = i / 2 % 2, other = which > 2;
 		table_append(&ls,
 			     ",{ name = \"m%u\"; address = \"%s%u\"; port = 80; protocol = \"%s\"; "
 			     "mode = \"l4\"; service = \"%s%u\"; }\n",
 			     i, six ? "2001:db8::" : "192.0.2.", 10 + which, udp ? "udp" : "tcp",
-			     name[which < 3 ? which : which - 2], six ? 6 : 4);
+			     name[other ? which - 2 : which], six != other ? 6 : 4);
 	}
 	char *text = bed_table(more.buf, ls.buf);
 	free(more.buf);
@@ -65,88 +90,13 @@ modes_table(void)
 	return text;
 }
 
-static struct sl_service *
-service(struct sl_view *v, const char *name)
-{
-	for (uint32_t i = 0; i < v->service_cnt; i++)
-		if (strcmp(v->services[i].img->name, name) == 0)
-			return (struct sl_service *)(uintptr_t)&v->services[i];
-	abort();
-}
-
 static void
-set_forward(struct sl_view *v, const char *name, uint8_t forward)
+start_with(const struct rig_conf *c, unsigned variant)
 {
-	struct sl_service *s = service(v, name);
-
-	s->forward = forward;
-	s->gue_port = forward == SL_FORWARD_GUE ? sl_to_be16(6080) : 0;
-	if (forward == SL_FORWARD_FULLNAT) {
-		s->source_cnt = 2;
-		s->sources = s->family == 4 ? sources4 : sources6;
-	}
-	for (uint32_t i = 0; i < s->endpoint_cnt; i++)
-		v->hops[s->endpoints[i].slot].forward = forward;
-}
-
-static void
-modes_patch(struct sl_view *v)
-{
-	sources4[0] = frame_addr("10.0.2.200");
-	sources4[1] = frame_addr("10.0.2.201");
-	sources6[0] = frame_addr("fd00:2::200");
-	sources6[1] = frame_addr("fd00:2::201");
-	set_forward(v, "f4", SL_FORWARD_FULLNAT);
-	set_forward(v, "f6", SL_FORWARD_FULLNAT);
-	set_forward(v, "i4", SL_FORWARD_IPIP);
-	set_forward(v, "i6", SL_FORWARD_IPIP);
-	set_forward(v, "g4", SL_FORWARD_GUE);
-	set_forward(v, "g6", SL_FORWARD_GUE);
-	/* .13 and .14: to endpoints of the other family */
-	for (uint32_t i = 0; i < v->listener_cnt; i++) {
-		const struct sl_img_listener *l = &v->listeners[i];
-		if (l->addr.b[15] != 13 && l->addr.b[15] != 14 && l->addr.b[15] != 0x13 &&
-		    l->addr.b[15] != 0x14)
-			continue;
-		bool v4 = sl_addr_is_v4(&l->addr), gue = (l->addr.b[15] & 15) == (v4 ? 14 : 4);
-		const char *to = gue ? (v4 ? "g6" : "g4") : (v4 ? "i6" : "i4");
-		((uint32_t *)(uintptr_t)v->listener_service)[i] =
-			(uint32_t)(service(v, to) - v->services);
-	}
-}
-
-/* Outer sources from 172.16.0.0/16. */
-static void
-modes_spread(struct sl_view *v)
-{
-	struct sl_service *s = service(v, "i4");
-
-	s->tunnel = frame_addr("172.16.0.0");
-	s->tunnel_plen = 112;
-}
-
-/* One source, and endpoint a alone. */
-static void
-modes_narrow(struct sl_view *v)
-{
-	static const char *const name[] = {"f4", "f6"};
-
-	for (unsigned i = 0; i < 2; i++) {
-		struct sl_service *s = service(v, name[i]);
-		s->source_cnt = 1;
-		rig_states(bed.rig)[table_slot(v, name[i], "b")].admin =
-			sl_state_make(SL_ST_DRAIN, SL_FRACTION_WHOLE, s->endpoints[1].incarnation);
-	}
-}
-
-static void
-start_conf(const struct rig_conf *c)
-{
-	char *text = modes_table();
+	char *text = table(variant);
 
 	bed_start(c, text);
 	free(text);
-	modes_patch(bed.view.view);
 }
 
 static void
@@ -154,7 +104,7 @@ start(unsigned workers, bool rss)
 {
 	struct rig_conf c = {.workers = workers, .flows = 8192, .seed = 77 + workers, .rss = rss};
 
-	start_conf(&c);
+	start_with(&c, 0);
 }
 
 static void
@@ -267,7 +217,7 @@ nat_dsr_fullnat(unsigned mode, bool v4, uint8_t proto, unsigned n)
 			t.dport = sl_to_be16(8080);
 		}
 		if (mode == M_FULLNAT) {
-			CU_ASSERT_TRUE(modes_is_source(&left.src));
+			CU_ASSERT_TRUE(is_source(&left.src));
 			CU_ASSERT_TRUE(sl_from_be16(left.sport) >= 1024);
 			t.src = left.src;
 			t.sport = left.sport;
@@ -404,8 +354,8 @@ outer_sources_are_spread_and_agreed(void)
 	unsigned distinct = 0;
 
 	for (unsigned gateway = 0; gateway < 2; gateway++) {
-		start(gateway ? 3 : 1, false);
-		modes_spread(bed.view.view);
+		struct rig_conf c = {.workers = gateway ? 3 : 1, .flows = 8192, .seed = 77};
+		start_with(&c, SPREAD);
 		for (unsigned n = 0; n < 64; n++) {
 			struct frame_spec s = client_packet(true, vip4[M_IPIP], n, 6, SL_TCP_SYN);
 			CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
@@ -477,8 +427,7 @@ ports_run_out_late_and_are_counted(void)
 	for (unsigned family = 0; family < 2; family++) {
 		struct rig_conf c = {.workers = 2, .flows = 32768, .seed = 9};
 		unsigned n = 0, open = 0;
-		start_conf(&c);
-		modes_narrow(bed.view.view);
+		start_with(&c, NARROW);
 		for (;; open++) {
 			struct frame_spec s = client_of_bucket(family == 0, &n);
 			if (bed_give(&s, BED_FRONT) == 0)
@@ -509,8 +458,7 @@ a_flood_of_opening_packets_leaves_ports(void)
 	struct rig_conf c = {.workers = 1, .flows = 32768, .seed = 9};
 	unsigned n = 0;
 
-	start_conf(&c);
-	modes_narrow(bed.view.view);
+	start_with(&c, NARROW);
 	struct frame_spec good = client_of_bucket(true, &n);
 	CU_ASSERT_EQUAL(bed_give(&good, BED_FRONT), 1);
 	good.tcp_flags = SL_TCP_ACK;
@@ -555,6 +503,193 @@ what_belongs_to_no_flow_opens_none_in_fullnat(void)
 	CU_ASSERT_EQUAL(bed_give(&s, BED_FRONT), 0);
 	CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_NO_FLOW), 2);
 	CU_ASSERT_EQUAL(bed_active(), 0);
+	bed_stop();
+}
+
+/* ---- what is too long ---- */
+
+/* The answer to `in`, made by hand as far as it can be: everything but the ICMP checksum, which must be right. */
+static void
+judge_too_big(const struct bed_frame *f, const struct frame_spec *in, unsigned mtu)
+{
+	uint8_t was[RIG_FRAME];
+	bool v4 = sl_addr_is_v4(&in->t.dst);
+	unsigned len = frame_make(in, was), l3 = v4 ? 20 : 40;
+	const uint8_t *ip = f->bytes + 14, *icmp = ip + l3;
+
+	CU_ASSERT_EQUAL(f->port, BED_FRONT);
+	CU_ASSERT_PTR_NULL(frame_judge(f->bytes, f->len));
+	CU_ASSERT_EQUAL(memcmp(f->bytes, was + 6, 6), 0);
+	CU_ASSERT_EQUAL(memcmp(f->bytes + 6, was, 6), 0);
+	CU_ASSERT_EQUAL(memcmp(ip + (v4 ? 12 : 8), was + 14 + (v4 ? 16 : 24), v4 ? 4 : 16), 0);
+	CU_ASSERT_EQUAL(memcmp(ip + (v4 ? 16 : 24), was + 14 + (v4 ? 12 : 8), v4 ? 4 : 16), 0);
+	CU_ASSERT_EQUAL(icmp[0], v4 ? 3 : 2);
+	CU_ASSERT_EQUAL(icmp[1], v4 ? 4 : 0);
+	CU_ASSERT_EQUAL(icmp[6] << 8 | icmp[7], (int)mtu);
+	/* the packet as it came: not translated, TTL not decremented */
+	CU_ASSERT_TRUE(f->len >= 14 + l3 + 8 + 28);
+	CU_ASSERT_EQUAL(memcmp(icmp + 8, was + 14, SL_MIN(f->len - 14 - l3 - 8, len - 14)), 0);
+}
+
+static uint64_t
+told(void)
+{
+	uint64_t n = 0;
+
+	for (unsigned w = 0; w < bed.conf.workers; w++)
+		n += rig_stats(bed.rig, w)->icmp_too_big;
+	return n;
+}
+
+/* Each tunnel takes what fits with its header, to the byte; one more is answered. */
+static void
+a_packet_too_long_for_its_tunnel_is_answered(void)
+{
+	for (unsigned i = 0; i < SL_ARRAY_CNT(shapes); i++) {
+		struct rig_conf c = {.workers = shapes[i].workers,
+				     .flows = 8192,
+				     .seed = 4,
+				     .rss = shapes[i].rss,
+				     .mtu = 1500};
+		start_with(&c, 0);
+		for (unsigned r = 0; r < SL_ARRAY_CNT(tunnels); r++) {
+			const struct tunnel_row *row = &tunnels[r];
+			bool v4 = strchr(row->vip, '.');
+			unsigned mtu = 1500 - (row->v4 ? 20 : 40) - (row->gue ? 12 : 0);
+			struct frame_spec s = client_packet(v4, row->vip, r + 1, 6, SL_TCP_SYN);
+			s.payload = (uint16_t)(mtu - (v4 ? 40 : 60));
+			CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
+			judge_tunnel(&bed.sent[0], &s, row->gue, row->v4, NULL);
+			CU_ASSERT_EQUAL(bed.sent[0].len, 1514);
+			s.payload++;
+			CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
+			judge_too_big(&bed.sent[0], &s, mtu);
+			CU_ASSERT_EQUAL(told(), r + 1);
+		}
+		CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_TOO_BIG), SL_ARRAY_CNT(tunnels));
+		bed_stop();
+	}
+}
+
+static void
+no_ipv6_sender_is_told_less_than_1280(void)
+{
+	struct rig_conf c = {.workers = 1, .flows = 8192, .seed = 4, .mtu = 1300};
+
+	start_with(&c, 0);
+	struct frame_spec s = client_packet(false, vip6[M_IPIP], 1, 6, SL_TCP_SYN);
+	s.payload = 1290 - 60;
+	CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
+	judge_too_big(&bed.sent[0], &s, 1280);
+	s.payload = 1280 - 60;
+	CU_ASSERT_EQUAL(bed_give(&s, BED_FRONT), 0);
+	CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_MTU), 1);
+	s.payload = 1260 - 60;
+	CU_ASSERT_EQUAL(bed_give(&s, BED_FRONT), 1);
+	bed_stop();
+}
+
+static void
+answers_about_size_are_limited(void)
+{
+	struct rig_conf c = {.workers = 1, .flows = 8192, .seed = 4};
+	unsigned answered = 0;
+
+	start_with(&c, 0);
+	bed.now += BED_S;
+	struct frame_spec s = client_packet(true, vip4[M_IPIP], 1, 6, SL_TCP_SYN);
+	s.payload = 1460;
+	for (unsigned i = 0; i < 500; i++)
+		answered += bed_give(&s, BED_FRONT);
+	CU_ASSERT_TRUE(answered >= 100 && answered <= 102);
+	CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_ICMP_LIMIT), 500 - answered);
+	bed.now += BED_S / 100;
+	for (answered = 0; bed_give(&s, BED_FRONT); answered++)
+		;
+	CU_ASSERT_TRUE(answered >= 9 && answered <= 11);
+	bed_stop();
+}
+
+/* An IPv4 packet that may be cut: the pieces, each in its own header, make up the whole. */
+static void
+what_may_be_cut_is_cut(void)
+{
+	static const char *const vip[] = {"192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14"};
+
+	for (unsigned w = 1; w <= 3; w++) {
+		struct rig_conf c = {.workers = w, .flows = 8192, .seed = 4};
+		start_with(&c, 0);
+		for (unsigned r = 0; r < SL_ARRAY_CNT(vip); r++) {
+			struct frame_spec s = client_packet(true, vip[r], r + 1, 17, 0);
+			uint8_t f[RIG_FRAME], whole[RIG_FRAME] = {0};
+			s.payload = 1500 - 28;
+			memcpy(s.dmac, rig_mac(bed.rig, BED_FRONT), 6);
+			unsigned len = frame_make(&s, f), got = 0;
+			f[20] = 0; /* DF off */
+			put16(f + 24, 0);
+			put16(f + 24, ~sum16(f + 14, 20, 0) & 0xffff);
+			bed_clear();
+			CU_ASSERT_TRUE(rig_inject(bed.rig, BED_FRONT, f, len));
+			rig_settle(bed.rig, bed.now);
+			CU_ASSERT_EQUAL_FATAL(bed.sent_cnt, 2);
+			for (unsigned k = 0; k < 2; k++) {
+				const struct bed_frame *o = &bed.sent[k];
+				bool v4 = tunnels[r].v4, gue = tunnels[r].gue;
+				unsigned skip = (v4 ? 20 : 40) + (gue ? 12 : 0);
+				const uint8_t *in = o->bytes + 14 + skip;
+				unsigned n = o->len - 14 - skip,
+					 off = (in[6] << 8 | in[7]) & 0x1fff;
+				CU_ASSERT_TRUE(o->len <= 1514);
+				CU_ASSERT_EQUAL(sum16(in, 20, 0), 0xffff);
+				CU_ASSERT_EQUAL(in[8], 63);
+				CU_ASSERT_EQUAL(in[2] << 8 | in[3], (int)n);
+				CU_ASSERT_EQUAL(!!(in[6] & 0x20), k == 0);
+				uint8_t head[64];
+				struct sl_addr src = v4 ? sl_addr_from_v4(o->bytes + 26)
+							: sl_addr_from_v6(o->bytes + 22);
+				struct sl_addr dst = endpoint_of(o, v4);
+				outer(head, gue, v4, true, in, n, &src, &dst, o->bytes + 14);
+				CU_ASSERT_EQUAL(memcmp(head, o->bytes + 14, skip), 0);
+				memcpy(whole + off * 8, in + 20, n - 20);
+				got += n - 20;
+			}
+			CU_ASSERT_EQUAL(got, len - 34);
+			CU_ASSERT_EQUAL(memcmp(whole, f + 34, len - 34), 0);
+		}
+		uint64_t made = 0;
+		for (unsigned k = 0; k < w; k++)
+			made += rig_stats(bed.rig, k)->frag_made;
+		CU_ASSERT_EQUAL(made, 2 * SL_ARRAY_CNT(vip));
+		bed_stop();
+	}
+}
+
+/* A smaller port in the way of nat and fullnat, both directions. */
+static void
+plain_forwarding_answers_too(void)
+{
+	struct rig_conf c = {.workers = 2, .flows = 8192, .seed = 4, .mtu = 1400};
+
+	start_with(&c, 0);
+	for (unsigned i = 0; i < 6; i++) {
+		unsigned mode = i / 2;
+		bool v4 = i % 2;
+		struct frame_spec s =
+			client_packet(v4, v4 ? vip4[mode] : vip6[mode], 3, 6, SL_TCP_SYN);
+		CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
+		struct frame_spec a = bed_answer(&bed.sent[0], SL_TCP_ACK);
+		s.tcp_flags = SL_TCP_ACK;
+		s.payload = (uint16_t)(1401 - (v4 ? 40 : 60));
+		CU_ASSERT_EQUAL_FATAL(bed_give(&s, BED_FRONT), 1);
+		judge_too_big(&bed.sent[0], &s, 1400);
+		if (mode == M_DSR)
+			continue;
+		a.payload = s.payload;
+		CU_ASSERT_EQUAL_FATAL(bed_give(&a, BED_BACK), 1);
+		CU_ASSERT_EQUAL(bed.sent[0].port, BED_BACK);
+		bed.sent[0].port = BED_FRONT;
+		judge_too_big(&bed.sent[0], &a, 1400);
+	}
 	bed_stop();
 }
 
@@ -614,7 +749,7 @@ flows_are_counted_however_they_come_and_go(void)
 				     .flows = 1024,
 				     .seed = 5,
 				     .rss = shapes[i].rss};
-		start_conf(&c);
+		start_with(&c, 0);
 		for (unsigned k = 0; k < 6000; k++) {
 			bool v4 = draw(2);
 			unsigned mode = draw(5);
@@ -861,6 +996,9 @@ SL_SUITE("modes", SL_TEST(every_mode_without_tunnel_gives_the_right_bytes),
 	 SL_TEST(ports_run_out_late_and_are_counted),
 	 SL_TEST(a_flood_of_opening_packets_leaves_ports),
 	 SL_TEST(what_belongs_to_no_flow_opens_none_in_fullnat),
+	 SL_TEST(a_packet_too_long_for_its_tunnel_is_answered),
+	 SL_TEST(no_ipv6_sender_is_told_less_than_1280), SL_TEST(answers_about_size_are_limited),
+	 SL_TEST(what_may_be_cut_is_cut), SL_TEST(plain_forwarding_answers_too),
 	 SL_TEST(flows_are_counted_however_they_come_and_go), SL_TEST(adopted_flows_are_counted),
 	 SL_TEST(first_packet_after_adoption_makes_the_reply_half_again),
 	 SL_TEST(udp_is_new_until_it_is_answered), SL_TEST(explain_says_what_will_happen),
