@@ -25,7 +25,12 @@ struct adoption {
 	struct sl_flow_adopted sum;
 };
 
-enum verdict { LOST, EXPIRED, KEPT };
+enum verdict {
+	LOST,
+	EXPIRED,
+	KEPT,
+	AGAIN, /* kept by another place */
+};
 
 static bool
 bit_get(const uint64_t *bits, uint32_t i)
@@ -53,10 +58,10 @@ is_over(const struct adoption *a, struct place p)
 
 /* ---- 1. places ---- */
 
-/* Whether a live flow of the same tuple lies in bucket b, in a way of `among`. */
-static bool
-has_twin(const struct adoption *a, const struct sl_flow *f, uint32_t at, uint16_t tag,
-	 unsigned among)
+/* The live entry of the same tuple as f's that lies in bucket `at`, in a way of `among`, or NONE. */
+static uint32_t
+twin_in(const struct adoption *a, const struct sl_flow *f, uint32_t at, uint16_t tag,
+	unsigned among)
 {
 	const struct sl_flow_bucket *b = bucket_at(a->t, at);
 	struct sl_tuple k = sl_flow_tuple(f);
@@ -64,9 +69,9 @@ has_twin(const struct adoption *a, const struct sl_flow *f, uint32_t at, uint16_
 	for (unsigned m = ways_matching(b, tag, a->now_q) & among; m; m &= m - 1) {
 		uint32_t idx = b->idx[__builtin_ctz(m)] & IDX_MASK;
 		if (idx < a->t->capacity && same_tuple(entry_at(a->t, idx), &k))
-			return true;
+			return idx;
 	}
-	return false;
+	return NONE;
 }
 
 static enum verdict
@@ -77,12 +82,14 @@ judge(const struct adoption *a, struct place p, uint64_t *ret_hash)
 	uint32_t idx = b->idx[p.way] & IDX_MASK;
 	uint16_t tag = b->tag[p.way];
 
-	if (idx >= t->capacity || bit_get(a->entries, idx))
+	if (idx >= t->capacity)
 		return LOST;
 	const struct sl_flow *f = entry_at(t, idx);
 	uint64_t hash = hash_of_entry(t, f);
 	if (!is_plausible(f) || !leads_to(t, f, p.bucket, tag, hash))
 		return LOST;
+	if (bit_get(a->entries, idx))
+		return AGAIN;
 	if (has_record(f->state) &&
 	    (f->xlat >= t->xlat_capacity || !is_record_of(xlat_at(t, f->xlat), idx)))
 		return LOST;
@@ -90,9 +97,11 @@ judge(const struct adoption *a, struct place p, uint64_t *ret_hash)
 	if (!(f->state & SL_FLOW_PAIR) && is_over(a, p))
 		return EXPIRED;
 	uint32_t primary = primary_of(t, hash);
-	if (has_twin(a, f, p.bucket, tag, (1u << p.way) - 1) ||
-	    (primary != p.bucket && has_twin(a, f, primary, tag, 255)))
-		return LOST;
+	uint32_t twin = twin_in(a, f, p.bucket, tag, (1u << p.way) - 1);
+	if (twin == NONE && primary != p.bucket)
+		twin = twin_in(a, f, primary, tag, 255);
+	if (twin != NONE)
+		return twin == idx ? AGAIN : LOST;
 	if (is_embryonic(f->state) && t->embryonic == t->embryonic_max)
 		return LOST;
 	*ret_hash = hash;
@@ -155,7 +164,7 @@ judge_bucket(struct adoption *a, uint32_t at)
 		}
 		if (v == LOST)
 			*(looks_like_half(a->t, p) ? &a->lost_halves : &a->lost) += 1;
-		else
+		else if (v == EXPIRED)
 			a->sum.expired += b->tag[way] != 0;
 		b->tag[way] = 0;
 		idx_store(b, way, 0);

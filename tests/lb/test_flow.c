@@ -801,30 +801,51 @@ a_full_table_gives_up_the_idlest_pair_whole(void)
 	table_free(t);
 }
 
-/* In a table of two buckets' worth of places left, the second half looks for its own by the same two buckets. */
+/* Where both halves look into one bucket, the first is sometimes all that could go for the second. */
 static void
 the_second_half_never_takes_the_place_of_the_first(void)
 {
-	struct sl_flow_table *t = table(1024, 0);
 	struct sl_flow_evicted ev[2];
-	unsigned reason, in = 0;
+	unsigned reason = 0, refused = 0, for_nothing = 0;
 
-	for (uint32_t n = 0; n < 1023; n++)
-		put(t, 100000 + n, SL_FLOW_ESTABLISHED, NOW);
-	for (uint32_t n = 0; n < 300; n++) {
-		struct sl_flow_usage before, after;
-		sl_flow_usage(t, &before);
-		uint32_t idx = put_pair_ev(t, n, SL_FLOW_EMBRYONIC, NOW, ev, &reason);
-		sl_flow_usage(t, &after);
-		CU_ASSERT_EQUAL(pair_is_there(t, n, NOW), idx != SL_FLOW_NONE);
-		in += idx != SL_FLOW_NONE;
-		if (idx == SL_FLOW_NONE && !ev[0].any && !ev[1].any)
-			CU_ASSERT_EQUAL(before.active, after.active);
+	for (unsigned round = 0; round < 100; round++) {
+		struct sl_flow_table *t = table(1024, 0);
+		for (uint32_t n = 0; n < 1024; n++)
+			put(t, 100000 + n, n % 8 ? SL_FLOW_ESTABLISHED : SL_FLOW_EMBRYONIC, NOW);
+		for (uint32_t n = round * 60; n < round * 60 + 60; n++) {
+			uint32_t idx = put_pair_ev(t, n, SL_FLOW_EMBRYONIC, NOW + 1, ev, &reason);
+			CU_ASSERT_EQUAL(pair_is_there(t, n, NOW), idx != SL_FLOW_NONE);
+			refused += idx == SL_FLOW_NONE;
+			for_nothing += idx == SL_FLOW_NONE && (ev[0].any || ev[1].any);
+			CU_ASSERT(idx != SL_FLOW_NONE || reason == SL_DROP_FLOW_FULL);
+		}
 		check(t);
+		table_free(t);
 	}
-	/* One place is left, and nothing else may go. */
-	CU_ASSERT_EQUAL(in, 0);
-	CU_ASSERT_EQUAL(reason, SL_DROP_FLOW_FULL);
+	CU_ASSERT(refused > 500);
+	/* It has happened, but where the second half had no hope from the start nothing went. */
+	CU_ASSERT(for_nothing > 0 && for_nothing < refused / 20);
+	if (for_nothing == 0 || for_nothing >= refused / 20)
+		printf("  %u refused, %u of them after an eviction\n", refused, for_nothing);
+}
+
+static void
+a_pair_that_opens_again_takes_two_of_the_embryonic(void)
+{
+	struct sl_flow_table *t = table(1024, 0);
+	struct sl_flow_usage u;
+
+	uint32_t fwd = put_pair(t, 5, SL_FLOW_CLOSING, NOW);
+	for (uint32_t n = 0; n < 255; n++)
+		put(t, 1000 + n, SL_FLOW_EMBRYONIC, NOW);
+	CU_ASSERT_FALSE(see(t, 10, fwd, S, false, NOW));
+	check(t);
+	struct sl_tuple k = tuple(1000);
+	sl_flow_remove(t, sl_flow_hash(t, &k), look(t, 1000, NOW));
+	CU_ASSERT_TRUE(see(t, 10, fwd, S, false, NOW));
+	sl_flow_usage(t, &u);
+	CU_ASSERT_EQUAL(u.embryonic, 256);
+	check(t);
 	table_free(t);
 }
 
@@ -1063,6 +1084,7 @@ SL_SUITE("flow", SL_TEST(a_full_table_gives_up_the_idlest_established_flow),
 	 SL_TEST(embryonic_pairs_stay_below_the_cap),
 	 SL_TEST(a_full_table_gives_up_the_idlest_pair_whole),
 	 SL_TEST(the_second_half_never_takes_the_place_of_the_first),
+	 SL_TEST(a_pair_that_opens_again_takes_two_of_the_embryonic),
 	 SL_TEST(a_small_crowded_table_agrees_with_the_model),
 	 SL_TEST(the_table_agrees_with_the_model_over_wraps_of_the_clock),
 	 SL_TEST(a_million_flows_agree_with_the_model))

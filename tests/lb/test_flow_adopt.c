@@ -266,10 +266,81 @@ steps_that_a_kill_cut_off_are_mended(void)
 
 	struct sl_flow_adopted a = adopt(h, NOW + 4);
 	CU_ASSERT_EQUAL(a.kept, FLOWS - lost);
+	/* Pairs of which one half was in a bucket were being put in or taken out. */
+	CU_ASSERT(a.lost >= 1 && a.lost <= lost);
 	CU_ASSERT_EQUAL(judged(t, FLOWS), FLOWS - lost);
 	CU_ASSERT_EQUAL(sl_flow_get(t, region_find(t, PAIR_TCP, 1, NOW))->state,
 			SL_FLOW_ESTABLISHED | SL_FLOW_REPLY | SL_FLOW_PAIR);
 	CU_ASSERT_NOT_EQUAL(region_find(t, DSR_TCP, 0, NOW + 4), SL_FLOW_NONE);
+	region_free(h, h->bytes);
+}
+
+/* Until nothing goes in any more: entries in their second buckets, long lists. */
+static void
+a_crowded_table_is_kept_whole(void)
+{
+	struct sl_flows_head *h = region_make(1, 1024, 1024);
+	struct sl_flow_table *t = sl_flows_table(h, 0);
+	uint32_t flows = 0, in = 0;
+
+	sl_flow_sweep(t, 1, NOW, NULL, NULL);
+	for (; t->active < 1023; flows++)
+		region_put(t, flows, NOW);
+	in = judged(t, flows);
+	for (uint32_t n = 0; n < flows; n += 9)
+		if (region_find(t, n, 0, NOW) != SL_FLOW_NONE) {
+			struct sl_tuple k = region_tuple(n, 0);
+			sl_flow_remove(t, sl_flow_hash(t, &k), region_find(t, n, 0, NOW));
+			in--;
+		}
+	CU_ASSERT_EQUAL(adopt(h, NOW + 4).kept, in);
+	CU_ASSERT_EQUAL(judged(t, flows), in);
+	/* All called embryonic: no more of them than may be. */
+	struct sl_flow *f = (struct sl_flow *)((char *)t + t->entry_off);
+	for (uint32_t i = 0; i < t->fresh; i++)
+		if (f[i].proto == SL_IPPROTO_TCP && f[i].state)
+			f[i].state = (f[i].state & SL_FLOW_ROLE_MASK) | SL_FLOW_EMBRYONIC;
+	struct sl_flow_adopted a = adopt(h, NOW + 4);
+	CU_ASSERT(a.lost > 100);
+	CU_ASSERT_EQUAL(judged(t, flows), a.kept);
+	region_free(h, h->bytes);
+}
+
+/* Flips in expiries bring a flow back to life beside a later one of its tuple. */
+static void
+of_two_flows_with_one_tuple_one_is_kept(void)
+{
+	struct sl_flows_head *h = region_make(1, 1024, 1024);
+	struct sl_flow_table *t = sl_flows_table(h, 0);
+	const uint32_t flows = 680;
+	unsigned way, twins = 0, apart = 0;
+
+	sl_flow_sweep(t, 1, NOW, NULL, NULL);
+	for (uint32_t n = 0; n < flows; n++)
+		region_put(t, n, NOW);
+	for (uint32_t n = 0; n < flows && t->active < 1000; n += REGION_KINDS) {
+		if (region_find(t, n, 0, NOW) == SL_FLOW_NONE)
+			continue;
+		struct sl_flow_bucket *b = bucket_of(t, n, 0, &way);
+		uint16_t was = b->expire[way];
+		uint32_t before = t->active;
+		unsigned second;
+		b->expire[way] = (uint16_t)NOW;
+		region_put(t, n, NOW);
+		struct sl_flow_bucket *c = bucket_of(t, n, 0, &second);
+		if (t->active > before) {
+			b->expire[way] = was;
+			twins++;
+			apart += b != c;
+		}
+	}
+	CU_ASSERT(twins > 50);
+	CU_ASSERT(apart > 5);
+	uint32_t all = t->active;
+	struct sl_flow_adopted a = adopt(h, NOW + 4);
+	CU_ASSERT_EQUAL(a.lost, twins);
+	CU_ASSERT_EQUAL(judged(t, flows), a.kept);
+	CU_ASSERT_EQUAL(t->active, all - twins);
 	region_free(h, h->bytes);
 }
 
@@ -465,8 +536,8 @@ the_check_of_an_entry_sees_every_bit(void)
 static unsigned
 owner_by_number(void *ctx, const struct sl_tuple *k)
 {
-	uint32_t n;
-	unsigned half;
+	uint32_t n = 0;
+	unsigned half = 0;
 
 	CU_ASSERT_TRUE_FATAL(region_number(k, 1u << 20, &n, &half));
 	return n % *(unsigned *)ctx;
@@ -475,8 +546,8 @@ owner_by_number(void *ctx, const struct sl_tuple *k)
 static unsigned
 owner_by_half(void *ctx, const struct sl_tuple *k)
 {
-	uint32_t n;
-	unsigned half;
+	uint32_t n = 0;
+	unsigned half = 0;
 
 	CU_ASSERT_TRUE_FATAL(region_number(k, 1u << 20, &n, &half));
 	return (n + half) % *(unsigned *)ctx;
@@ -569,6 +640,7 @@ SL_SUITE("flow_adopt", SL_TEST(a_table_that_nobody_harmed_is_kept_whole),
 	 SL_TEST(a_head_that_disagrees_makes_an_empty_table_with_a_new_key),
 	 SL_TEST(a_pair_with_one_live_half_is_kept), SL_TEST(steps_that_a_kill_cut_off_are_mended),
 	 SL_TEST(no_expiry_lies_further_ahead_than_its_state_allows),
+	 SL_TEST(a_crowded_table_is_kept_whole), SL_TEST(of_two_flows_with_one_tuple_one_is_kept),
 	 SL_TEST(a_flipped_byte_costs_its_own_flow_at_most),
 	 SL_TEST(many_flipped_bytes_are_harmless),
 	 SL_TEST(every_flipped_bit_of_a_region_head_is_refused),

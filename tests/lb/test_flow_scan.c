@@ -143,7 +143,7 @@ times_follow_the_state(void)
 		shown += lasts[region_state(i)] > 40;
 	CU_ASSERT_EQUAL(n, shown);
 	for (unsigned i = 0; i < n; i++) {
-		uint32_t number;
+		uint32_t number = 0;
 		unsigned half;
 		CU_ASSERT_TRUE_FATAL(region_number(&r[i].tuple, FLOWS, &number, &half));
 		CU_ASSERT_EQUAL(r[i].worker, number % 2);
