@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib_test.sh"
 
-MODES="nat dsr fullnat ipip4 ipip6 gue4 gue6" # as what says how it goes
+MODES=${MODES:-nat dsr fullnat ipip4 ipip6 gue4 gue6} # as what says how it goes
 declare -A VIP=([nat]=10 [dsr]=11 [fullnat]=12 [ipip4]=13 [ipip6]=14 [gue4]=15 [gue6]=16)
 declare -A CLIENT=([4]=10.77.1.100 [6]=fd77:1::100)
 # The largest inner packet that goes through over links of 1500.
@@ -44,14 +44,19 @@ say() { json "$NET_DIR/$1.json" "$2"; }
 # good NAME: it asked and nothing failed.
 good() { [ "$(say "$1" 'j["asked"] > 0 and not j["failed"]')" = True ] || fail "$1: $(cat "$NET_DIR/$1.json")"; }
 
-# decapped EXPRESSION: over the decapsulators' reports d, a list of one for each endpoint.
-decapped() {
-	local i
+# peers: lines "NAME VERB ARGS" of standard input, some at a time.
+peers() { ns cl python3 "$top/tests/net/peer.py" batch "$NET_DIR"; }
+
+# decap_reports: the decapsulators' reports, a list of one for each endpoint; decapped EXPRESSION: over that list j.
+decap_reports() {
+	local i had comma=""
 	for i in $ENDPOINTS; do
+		had=$(grep -c packets "$NET_DIR/decap$i.log" || true)
 		kill -USR1 "$(pid_of "decap$i")"
-		wait_for 5 "report of decap$i" sh -c "[ \$(grep -c packets '$NET_DIR/decap$i.log') -gt ${DECAPS:-0} ]"
-	done
-	DECAPS=$((${DECAPS:-0} + 1))
-	for i in $ENDPOINTS; do tail -n 1 "$NET_DIR/decap$i.log"; done |
-		python3 -c 'import json,sys; d=[json.loads(l) for l in sys.stdin]; print(eval(sys.argv[1]))' "$1"
+		wait_for 5 "report of decap$i" sh -c "[ \$(grep -c packets '$NET_DIR/decap$i.log') -gt $had ]"
+		echo "${comma:-[} $(tail -n 1 "$NET_DIR/decap$i.log")"
+		comma=,
+	done >"$NET_DIR/decaps.json"
+	echo "]" >>"$NET_DIR/decaps.json"
 }
+decapped() { json "$NET_DIR/decaps.json" "$1"; }

@@ -10,6 +10,8 @@
   peer.py gone HOST PORT                     UDP; asks for an answer to a port that is closed by then: the endpoint must hear of it
   peer.py error HOST PORT WHAT               UDP; an ICMP error must come back as refused, hostunreach or toobig (--up)
 
+  peer.py batch DIR                          lines "NAME VERB ARGS" of standard input, six at a time; results in DIR/NAME.json
+
 TCP: the client writes a line {"up": N, "down": M} and N bytes; the answer is a line {"who", "peer", "port", "sha"} and M bytes.
 UDP: a datagram "M\\n" filled up to --up bytes; the answer is the same line filled up to M bytes, from the address asked.
      "late KEY\\n": an answer after 0.3 s; "heard KEY\\n": "yes\\n" when that answer came back as a port unreachable, else "no\\n".
@@ -326,7 +328,7 @@ def gone():
         time.sleep(0.05)  # the question must be out before the port closes
     end = time.monotonic() + args.timeout
     while time.monotonic() < end:
-        for _ in range(40):  # the same endpoint is one of those that Maglev gives ports to
+        for _ in range(20):  # the same endpoint is one of those that Maglev gives ports to
             with dial(socket.SOCK_DGRAM) as s:
                 s.send(b"heard " + key + b"\n")
                 try:
@@ -359,6 +361,8 @@ def icmp_error():
     code, origin, kind, icode = struct.unpack("=IBBB", err[:7])
     offender = plain(socket.inet_ntop(socket.AF_INET6, err[24:40]) if v6 else socket.inet_ntop(socket.AF_INET, err[20:24]))
     more = {"offender": offender, "about": about[0] if about else "", "type": kind, "code": icode}
+    if v6 and args.what == "hostunreach":
+        want = errno.ENETUNREACH  # "no route", as an IPv6 router says it
     if code != want or origin not in (2, 3):
         wrong(f"the error is {errno.errorcode.get(code, code)} from origin {origin}")
     elif args.what == "toobig":
@@ -377,7 +381,25 @@ def icmp_error():
     return result(**more)
 
 
-def main():
+def batch(directory):
+    """Each line in a child of its own, that no interpreter has to be started for."""
+    running = 0
+    for line in sys.stdin:
+        name, *argv = line.split()
+        if running == 6:
+            os.wait()
+            running -= 1
+        if os.fork() == 0:
+            os.dup2(os.open(f"{directory}/{name}.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 1)
+            return main(argv)
+        running += 1
+    while running:
+        os.wait()
+        running -= 1
+    return 0
+
+
+def main(argv):
     global args
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sub = p.add_subparsers(dest="verb", required=True)
@@ -399,7 +421,10 @@ def main():
         v.add_argument("--keep", action="store_true")
         v.add_argument("--connections", type=int, default=100)
         v.add_argument("--every", type=float, default=0)
-    args = p.parse_args()
+    sub.add_parser("batch").add_argument("directory")
+    args = p.parse_args(argv)
+    if args.verb == "batch":
+        return batch(args.directory)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if args.verb == "serve":
@@ -419,4 +444,4 @@ def main():
     return 1 if total["failed"] else 0
 
 
-sys.exit(main())
+sys.exit(main(sys.argv[1:]))
