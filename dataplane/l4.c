@@ -384,11 +384,11 @@ SL_COLD static void
 no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
 	/* An endpoint would answer our own address, and the answer would come back as a request. */
-	if (sl_unlikely(sl_view_local(view, &p->tuple.src) != NULL))
+	if (sl_unlikely(sl_view_ours(view, &p->tuple.src)))
 		sl_l4_drop(w, p, SL_DROP_MARTIAN);
 	else if (p->listener != SL_VIEW_NONE)
 		new_flow(w, view, p);
-	else if (sl_view_local(view, &p->tuple.dst))
+	else if (sl_view_ours(view, &p->tuple.dst))
 		sl_l4_drop(w, p, SL_DROP_NO_LISTENER);
 	else
 		sl_l4_drop(w, p, SL_DROP_NO_FLOW);

@@ -50,7 +50,7 @@ sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *
 		sl_l4_drop(w, p, (enum sl_drop)why);
 		return;
 	}
-	const struct sl_local *mine = view ? sl_view_local(view, &m.target) : NULL;
+	const bool mine = view && sl_view_ours(view, &m.target);
 	if (!m.request) {
 		if (m.has_mac)
 			sl_neigh_heard(w->conf.neigh, p->port_in, &m.sender, m.mac, m.solicited,
@@ -91,7 +91,7 @@ sl_local_echo(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		sl_l4_drop(w, p, SL_DROP_NO_TABLE);
 		return;
 	}
-	if (!sl_view_local(view, &p->tuple.dst)) {
+	if (!sl_view_ours(view, &p->tuple.dst)) {
 		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
 		return;
 	}

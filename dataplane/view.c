@@ -268,6 +268,12 @@ sl_view_vip(const struct sl_view *v, const struct sl_addr *addr)
 	return v->wide && prefix_listener(v->wide, addr) != SL_VIEW_NONE;
 }
 
+bool
+sl_view_ours(const struct sl_view *v, const struct sl_addr *addr)
+{
+	return sl_view_local(v, addr) || sl_view_vip(v, addr);
+}
+
 /* ---- pins ---- */
 
 static void

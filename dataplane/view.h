@@ -91,6 +91,9 @@ const struct sl_local *sl_view_local(const struct sl_view *v, const struct sl_ad
 /* [worker] sl_view_vip: whether some listener has the address, alone or in its prefix. */
 bool sl_view_vip(const struct sl_view *v, const struct sl_addr *addr);
 
+/* [worker] sl_view_ours: whether it is an address of the gateway or of some listener. */
+bool sl_view_ours(const struct sl_view *v, const struct sl_addr *addr);
+
 /* [worker] pin / unpin on behalf of `worker`. */
 void sl_view_pin(struct sl_view *v, unsigned worker);
 void sl_view_unpin(struct sl_view *v, unsigned worker);
