@@ -147,11 +147,11 @@ health_values(const struct sl_health_conf *h, struct values *v)
 	put(v, "health.expect", "%s", expect);
 }
 
-/* 0 is: the key does not apply. */
+/* The default is not worth a word, nor is 0: the key does not apply. */
 static void
-put_number(struct values *v, const char *key, unsigned n)
+put_number(struct values *v, const char *key, unsigned n, unsigned usual)
 {
-	put(v, key, n ? "%u" : "", n);
+	put(v, key, n && n != usual ? "%u" : "", n);
 }
 
 static int
@@ -194,12 +194,12 @@ service_values(const struct sl_conf_service *s, struct values *v)
 
 	put(v, "forward", "%s", sl_forward_name(s->forward));
 	put(v, "policy", "%s", sl_policy_name(s->policy));
-	put_number(v, "source_bits4", sl_conf_source_bits4(s));
-	put_number(v, "source_bits6", sl_conf_source_bits6(s));
+	put_number(v, "source_bits4", sl_conf_source_bits4(s), 32);
+	put_number(v, "source_bits6", sl_conf_source_bits6(s), 128);
 	sources_value(s, v);
 	put(v, "tunnel_source", "%s",
 	    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
-	put_number(v, "gue_port", sl_conf_gue_port(s));
+	put_number(v, "gue_port", sl_conf_gue_port(s), SL_GUE_PORT);
 	put(v, "max_endpoints", "%u", s->max_endpoints);
 	put(v, "slow_start", "%u ms", s->slow_start_ms);
 	health_values(&s->health, v);

@@ -16,6 +16,8 @@ static const struct sl_test_address addresses[] = {
 	{"p0", "10.0.0.1/24"}, {"p1", "2001:db8::1/64"}, {0}};
 static const struct sl_test_route routes[] = {
 	{"0.0.0.0/0", "10.0.0.254"}, {"10.9.0.0/16", "10.0.0.253"}, {"::/0", "2001:db8::fe"}, {0}};
+static const struct sl_test_endpoint one_ep[] = {{.addr = "10.0.0.14:80"}};
+static const struct sl_test_endpoint gue_ep[] = {{.addr = "[2001:db8::15]"}};
 static const struct sl_test_service services[] = {
 	{.name = "dns",
 	 .endpoints = dsr_eps,
@@ -24,12 +26,30 @@ static const struct sl_test_service services[] = {
 	 .forward = SL_FORWARD_DSR},
 	{.name = "none"},
 	{.name = "web", .endpoints = web_eps, .endpoint_cnt = 3},
+	{.name = "x-full",
+	 .endpoints = one_ep,
+	 .endpoint_cnt = 1,
+	 .policy = SL_POLICY_LEAST_CONN,
+	 .forward = SL_FORWARD_FULLNAT,
+	 .sources = {"10.0.0.200", "10.0.0.1", "192.0.2.7"}},
+	{.name = "y-gue",
+	 .endpoints = gue_ep,
+	 .endpoint_cnt = 1,
+	 .policy = SL_POLICY_SOURCE_HASH,
+	 .source_bits4 = 24,
+	 .forward = SL_FORWARD_GUE,
+	 .tunnel = "2001:db8:77::/48"},
 	{0}};
 static const struct sl_test_listener listeners[] = {
 	{.addr = "203.0.113.10:80", .service = "web"},
 	{.addr = "203.0.113.10:80", .service = "web", .proto = SL_IPPROTO_UDP},
 	{.addr = "203.0.113.11:80", .service = "none"},
 	{.addr = "[2001:db8:f::1]:53", .service = "dns", .proto = SL_IPPROTO_UDP},
+	{.addr = "203.0.113.0:1", .plen = 24, .last = 65535, .service = "web"},
+	{.addr = "203.0.113.0:80", .plen = 24, .service = "x-full"},
+	{.addr = "203.0.113.0:70", .plen = 24, .last = 90, .service = "web"},
+	{.addr = "203.0.113.10:100", .last = 200, .service = "y-gue"},
+	{.addr = "[2001:db8:f::]:1", .plen = 48, .last = 65535, .service = "y-gue"},
 	{0}};
 static const struct sl_test_conf conf = {
 	.addresses = addresses, .routes = routes, .services = services, .listeners = listeners};
@@ -96,12 +116,12 @@ flip_all(int which, struct outcome *o)
 static void
 a_changed_byte_is_refused_or_harmless(void)
 {
-	for (int which = -1; which < 5; which++) {
+	for (int which = -1; which < 7; which++) {
 		struct outcome o = {0};
 		flip_all(which, &o);
 		printf("\n    %s: %u refused, %u walked",
-		       (const char *const[]){"root", "network", "listeners", "dns", "none",
-					     "web"}[which + 1],
+		       (const char *const[]){"root", "network", "listeners", "dns", "none", "web",
+					     "x-full", "y-gue"}[which + 1],
 		       o.refused, o.walked);
 		CU_ASSERT(o.refused > 0);
 		CU_ASSERT(o.walked > 0); /* names, addresses and weights may be others */

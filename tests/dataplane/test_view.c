@@ -153,6 +153,175 @@ an_empty_configuration_makes_a_view_that_finds_nothing(void)
 	sl_test_view_free(v);
 }
 
+/* ---- wide listeners ---- */
+
+static const struct sl_test_listener wide[] = {
+	{.addr = "203.0.113.0:1", .plen = 24, .last = 65535, .service = "a", .name = "any24"},
+	{.addr = "203.0.113.0:80", .plen = 24, .service = "a", .name = "one24"},
+	{.addr = "203.0.113.0:80", .plen = 24, .last = 90, .service = "a", .name = "low24"},
+	{.addr = "203.0.113.0:91", .plen = 24, .last = 100, .service = "a", .name = "high24"},
+	{.addr = "203.0.113.0:85", .plen = 24, .service = "a", .name = "mid24"},
+	{.addr = "203.0.113.0:86", .plen = 24, .service = "a", .name = "mid24b"},
+	{.addr = "203.0.113.0:100", .plen = 24, .service = "a", .name = "end24"},
+	{.addr = "203.0.113.0:300", .plen = 24, .service = "a", .name = "alone24"},
+	{.addr = "203.0.113.0:53", .plen = 24, .proto = 17, .service = "a", .name = "udp24"},
+	{.addr = "203.0.113.128:443", .plen = 25, .service = "a", .name = "one25"},
+	{.addr = "203.0.113.200:443", .service = "a", .name = "exact"},
+	{.addr = "203.0.113.200:440", .last = 450, .service = "a", .name = "range"},
+	{.addr = "203.0.0.0:65535", .plen = 16, .service = "a", .name = "last16"},
+	{.addr = "203.0.0.0:1", .plen = 16, .service = "a", .name = "first16"},
+	{.addr = "198.51.100.7:1", .last = 65535, .service = "a", .name = "host"},
+	{.addr = "[2001:db8:f::]:1", .plen = 48, .last = 65535, .service = "t", .name = "six48"},
+	{.addr = "[2001:db8:f::8]:443", .plen = 125, .service = "t", .name = "six125"},
+	{0}};
+
+static void
+the_longest_prefix_and_then_the_narrowest_ports_win(void)
+{
+	static const struct {
+		const char *at;
+		uint8_t proto;
+		const char *name;
+	} rows[] = {
+		{"203.0.113.1:80", 6, "one24"},       {"203.0.113.1:81", 6, "low24"},
+		{"203.0.113.1:84", 6, "low24"},       {"203.0.113.1:85", 6, "mid24"},
+		{"203.0.113.1:86", 6, "mid24b"},      {"203.0.113.1:87", 6, "low24"},
+		{"203.0.113.1:90", 6, "low24"},       {"203.0.113.1:91", 6, "high24"},
+		{"203.0.113.1:99", 6, "high24"},      {"203.0.113.1:100", 6, "end24"},
+		{"203.0.113.1:101", 6, "any24"},      {"203.0.113.1:79", 6, "any24"},
+		{"203.0.113.1:300", 6, "alone24"},    {"203.0.113.1:299", 6, "any24"},
+		{"203.0.113.1:301", 6, "any24"},      {"203.0.113.1:1", 6, "any24"},
+		{"203.0.113.1:65535", 6, "any24"},    {"203.0.113.255:443", 6, "one25"},
+		{"203.0.113.255:80", 6, "one24"},     {"203.0.113.127:443", 6, "any24"},
+		{"203.0.113.200:443", 6, "exact"},    {"203.0.113.200:440", 6, "range"},
+		{"203.0.113.200:450", 6, "range"},    {"203.0.113.200:451", 6, "any24"},
+		{"203.0.113.200:53", 17, "udp24"},    {"203.0.113.200:443", 17, NULL},
+		{"203.0.112.1:65535", 6, "last16"},   {"203.0.112.1:1", 6, "first16"},
+		{"203.0.112.1:2", 6, NULL},           {"203.1.0.0:1", 6, NULL},
+		{"198.51.100.7:9", 6, "host"},        {"198.51.100.7:9", 17, NULL},
+		{"198.51.100.8:9", 6, NULL},          {"[2001:db8:f:1::]:9", 6, "six48"},
+		{"[2001:db8:f::f]:443", 6, "six125"}, {"[2001:db8:f::f]:442", 6, "six48"},
+		{"[2001:db8:f::10]:443", 6, "six48"}, {"[2001:db8:10::]:443", 6, NULL},
+	};
+	static const struct sl_test_endpoint e[] = {{.addr = "10.0.0.9"}};
+	struct sl_test_conf conf = {
+		.addresses = SL_TEST_LIST(struct sl_test_address, {"p0", "10.0.0.1/24"}),
+		.services = SL_TEST_LIST(struct sl_test_service, {.name = "a"},
+					 {.name = "t",
+					  .endpoints = e,
+					  .endpoint_cnt = 1,
+					  .forward = SL_FORWARD_IPIP}),
+		.listeners = wide,
+	};
+	struct sl_view *v = sl_test_view(&conf);
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		uint32_t l = listener_at(v, rows[i].at, rows[i].proto);
+		const char *got = l == SL_VIEW_NONE ? "" : v->listeners[l].name;
+		if (strcmp(got, rows[i].name ? rows[i].name : "") != 0)
+			printf("  %s: %s\n", rows[i].at, got);
+		CU_ASSERT_STRING_EQUAL(got, rows[i].name ? rows[i].name : "");
+	}
+	static const struct {
+		const char *addr;
+		bool vip, local;
+	} vips[] = {{"203.0.113.5", true, false},   {"203.0.1.1", true, false},
+		    {"203.1.1.1", false, false},    {"203.0.113.200", true, true},
+		    {"198.51.100.7", true, true},   {"2001:db8:f:9::", true, false},
+		    {"2001:db8:e::", false, false}, {"10.0.0.1", false, true}};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(vips); i++) {
+		struct sl_addr a = sl_test_addr(vips[i].addr);
+		CU_ASSERT_EQUAL(sl_view_vip(v, &a), vips[i].vip);
+		CU_ASSERT_EQUAL(sl_view_local(v, &a) != NULL, vips[i].local);
+	}
+	CU_ASSERT_PTR_NULL(sl_test_view_walk(v));
+	sl_test_view_free(v);
+}
+
+/* Judge: every listener looked at, the rule of image.h word by word. */
+static uint32_t
+judge(const struct sl_view *v, const struct sl_addr *a, uint16_t port, uint8_t proto)
+{
+	uint32_t best = SL_VIEW_NONE;
+
+	for (uint32_t i = 0; i < v->listener_cnt; i++) {
+		const struct sl_img_listener *l = &v->listeners[i], *b = &v->listeners[best];
+		uint16_t lo = sl_from_be16(l->port_be), hi = sl_from_be16(l->port_last_be);
+		if (l->proto != proto || port < lo || port > hi ||
+		    !sl_addr_in(a, &l->addr, l->plen))
+			continue;
+		if (best == SL_VIEW_NONE || l->plen > b->plen ||
+		    (l->plen == b->plen &&
+		     hi - lo < sl_from_be16(b->port_last_be) - sl_from_be16(b->port_be)))
+			best = i;
+	}
+	return best;
+}
+
+static void
+every_packet_finds_the_listener_that_the_rule_names(void)
+{
+	static const struct sl_test_endpoint e[] = {{.addr = "10.0.0.9"}};
+	struct sl_test_conf conf = {
+		.addresses = SL_TEST_LIST(struct sl_test_address, {"p0", "10.0.0.1/24"}),
+		.services = SL_TEST_LIST(struct sl_test_service, {.name = "a"},
+					 {.name = "t",
+					  .endpoints = e,
+					  .endpoint_cnt = 1,
+					  .forward = SL_FORWARD_IPIP}),
+		.listeners = wide,
+	};
+	struct sl_view *v = sl_test_view(&conf);
+	static const char *const addrs[] = {"203.0.113.0",   "203.0.113.127", "203.0.113.128",
+					    "203.0.113.200", "203.0.7.7",     "198.51.100.7",
+					    "2001:db8:f::8", "2001:db8:f::1"};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(addrs); i++) {
+		struct sl_addr a = sl_test_addr(addrs[i]);
+		unsigned differ = 0;
+		for (uint32_t port = 1; port <= UINT16_MAX; port++)
+			differ += sl_view_listener(v, &a, sl_to_be16(port), 6) !=
+				  judge(v, &a, (uint16_t)port, 6);
+		CU_ASSERT_EQUAL(differ, 0);
+		CU_ASSERT_EQUAL(sl_view_listener(v, &a, 0, 6), SL_VIEW_NONE);
+		CU_ASSERT_EQUAL(sl_view_listener(v, &a, sl_to_be16(80), 0), SL_VIEW_NONE);
+		CU_ASSERT_EQUAL(sl_view_listener(v, &a, sl_to_be16(80), 1), SL_VIEW_NONE);
+	}
+	sl_test_view_free(v);
+}
+
+static void
+sources_are_answered_for_and_tunnels_have_one(void)
+{
+	static const struct sl_test_endpoint far[] = {{.addr = "2001:db8:9::1"}};
+	struct sl_test_conf conf = {
+		.addresses = SL_TEST_LIST(struct sl_test_address, {"p0", "10.0.0.1/24"},
+					  {"p0", "fe80::1/64"}, {"p0", "2001:db8::1/64"}),
+		.routes = SL_TEST_LIST(struct sl_test_route, {"::/0", "fe80::2"}),
+		.services = SL_TEST_LIST(struct sl_test_service,
+					 {.name = "f",
+					  .forward = SL_FORWARD_FULLNAT,
+					  .sources = {"10.0.0.7", "10.0.0.1"}},
+					 {.name = "t",
+					  .endpoints = far,
+					  .endpoint_cnt = 1,
+					  .forward = SL_FORWARD_GUE}),
+	};
+	struct sl_view *v = sl_test_view(&conf);
+	struct sl_addr a = sl_test_addr("10.0.0.7"), own = sl_test_addr("10.0.0.1"),
+		       global = sl_test_addr("2001:db8::1");
+
+	CU_ASSERT_EQUAL_FATAL(v->services[0].source_cnt, 2);
+	CU_ASSERT(sl_addr_eq(&v->services[0].sources[1], &a));
+	CU_ASSERT(sl_view_local(v, &a) && sl_view_local(v, &a)->kind == SL_LOCAL_SOURCE);
+	CU_ASSERT(sl_view_local(v, &own) && sl_view_local(v, &own)->kind == SL_LOCAL_OWN);
+	CU_ASSERT_FALSE(sl_view_vip(v, &a));
+	CU_ASSERT_EQUAL(v->services[1].gue_port, sl_to_be16(6080));
+	/* A link-local address cannot be where a tunnel comes from. */
+	CU_ASSERT(sl_addr_eq(&v->addresses[v->hops[0].address].addr, &global));
+	sl_test_view_free(v);
+}
+
 /* ---- refusals ---- */
 
 static bool
@@ -247,6 +416,42 @@ contradictions_between_objects_are_refused_and_named(void)
 		 "route 10.8.0.0/16 goes via 10.9.9.9, which no address makes on-link",
 		 "10.0.0.1/24 on p0",
 		 "via not on-link"},
+		{{.name = "x"},
+		 {.addr = "10.0.0.0:80", .plen = 24, .service = "x"},
+		 {0},
+		 {0},
+		 "listener \"l0\": 10.0.0.0/24 holds 10.0.0.1, the gateway's own address",
+		 "leave it out",
+		 "VIPs around an own address"},
+		{{.name = "x", .forward = SL_FORWARD_FULLNAT, .sources = {"203.0.113.9"}},
+		 {.addr = "203.0.113.0:80", .plen = 24, .service = "x"},
+		 {0},
+		 {0},
+		 "listener \"l0\": 203.0.113.0/24 holds 203.0.113.9, a source of a fullnat service",
+		 "outside",
+		 "VIPs around a source"},
+		{{.name = "x", .forward = SL_FORWARD_FULLNAT, .sources = {"203.0.113.9"}},
+		 {.addr = "203.0.113.9:80", .service = "x"},
+		 {0},
+		 {0},
+		 "service \"x\": 203.0.113.9 is a listener's address",
+		 "of its own",
+		 "source is a VIP"},
+		{{.name = "x", .forward = SL_FORWARD_FULLNAT, .sources = {"10.0.0.11"}},
+		 {0},
+		 {0},
+		 {0},
+		 "endpoint \"e0\" of service \"base\" at 10.0.0.11: that is an address of the "
+		 "gateway",
+		 "another machine",
+		 "source is an endpoint"},
+		{{.name = "x", EPS({.addr = "2001:db8::9"}), .forward = SL_FORWARD_IPIP},
+		 {0},
+		 {"p1", "fe80::1/64"},
+		 {"::/0", "fe80::2"},
+		 "its tunnel has no source: port \"p1\" has no IPv6 address but link-local ones",
+		 "tunnel_source",
+		 "tunnel from a link-local address"},
 		{{.name = "base"},
 		 {0},
 		 {0},
@@ -409,6 +614,9 @@ ten_thousand_endpoints_are_all_reachable(void)
 SL_SUITE("view", SL_TEST(listener_is_found_by_address_port_and_protocol_only),
 	 SL_TEST(hop_leads_to_the_endpoint_or_its_router),
 	 SL_TEST(local_tells_own_addresses_from_vips),
+	 SL_TEST(the_longest_prefix_and_then_the_narrowest_ports_win),
+	 SL_TEST(every_packet_finds_the_listener_that_the_rule_names),
+	 SL_TEST(sources_are_answered_for_and_tunnels_have_one),
 	 SL_TEST(an_empty_configuration_makes_a_view_that_finds_nothing),
 	 SL_TEST(contradictions_between_objects_are_refused_and_named),
 	 SL_TEST(all_problems_are_reported_at_once),
