@@ -67,38 +67,29 @@ next_in_schedule(const struct sl_service *svc, uint32_t *cursor)
 
 /* ---- least connections ---- */
 
-struct least {
-	uint32_t at;    /* UINT32_MAX: none yet */
-	uint64_t flows; /* its flows and one more */
-	uint32_t weight;
-};
-
-/* Fewer flows for its weight; nothing is rounded: at most 2^32 × 2^8. */
-static void
-least_of(struct least *l, uint32_t at, uint64_t flows, uint32_t weight)
+/* The endpoint with the smallest (flows + 1) / weight of those that admit a flow with this draw, or UINT32_MAX.
+ * Fractions are compared by their products, so nothing is rounded: at most 2^32 × 2^8. */
+static uint32_t
+least_of(const struct sl_service *svc, const struct sl_choose_ctx *ctx, uint64_t hash,
+	 uint32_t hash2)
 {
-	if (l->at == UINT32_MAX || flows * l->weight < l->flows * weight)
-		*l = (struct least){at, flows, weight};
-}
-
-static struct sl_choice
-choose_least(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
-	     const struct sl_tuple *tuple)
-{
-	uint64_t hash = sl_hash_tuple(ctx->seed, tuple, 0);
 	bool all = svc->endpoint_cnt <= SL_CHOOSE_ALL;
-	uint32_t cnt = all ? svc->endpoint_cnt : SL_CHOOSE_DRAWS;
+	uint32_t cnt = all ? svc->endpoint_cnt : SL_CHOOSE_DRAWS, best = UINT32_MAX;
 	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
-	struct least now = {.at = UINT32_MAX}, any = {.at = UINT32_MAX};
+	uint64_t flows = 1, weight = 0; /* of the best: worse than any */
 
 	for (uint32_t i = 0; i < cnt; i++) {
 		const struct sl_img_endpoint *e = &svc->endpoints[at];
-		uint32_t m = merged(&ctx->states[e->slot], e->incarnation), fraction = m >> 16;
-		if (e->weight > 0 && !(m & REFUSING) && fraction > 0) {
-			uint64_t flows = (uint64_t)ctx->conns[e->slot] + 1;
-			least_of(&any, at, flows, e->weight);
-			if (fraction == SL_FRACTION_WHOLE || (uint8_t)hash < fraction)
-				least_of(&now, at, flows, e->weight);
+		uint64_t mine = (uint64_t)ctx->conns[e->slot] + 1;
+		if (mine * weight < flows * e->weight) {
+			uint32_t m = merged(&ctx->states[e->slot], e->incarnation);
+			uint32_t fraction = m >> 16;
+			if (!(m & REFUSING) &&
+			    (fraction == SL_FRACTION_WHOLE || hash2 < fraction)) {
+				best = at;
+				flows = mine;
+				weight = e->weight;
+			}
 		}
 		if (!all)
 			at = sl_hash_reduce(sl_hash_fold(hash ^ (i + 1) * SL_HASH_P1, SL_HASH_P2),
@@ -106,12 +97,22 @@ choose_least(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 		else if (++at == cnt)
 			at = 0;
 	}
-	if (now.at != UINT32_MAX)
-		return (struct sl_choice){now.at, SL_WHY_LEAST, 0};
-	if (any.at != UINT32_MAX)
-		return (struct sl_choice){any.at, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1};
-	if (all)
-		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, SL_CHOOSE_SALTS + 1};
+	return best;
+}
+
+static struct sl_choice
+choose_least(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+	     const struct sl_tuple *tuple)
+{
+	uint64_t hash = sl_hash_tuple(ctx->seed, tuple, 0);
+	uint32_t i = least_of(svc, ctx, hash, (uint8_t)hash);
+
+	if (sl_likely(i != UINT32_MAX))
+		return (struct sl_choice){i, SL_WHY_LEAST, 0};
+	/* The smallest draw: only a fraction of 0 refuses it. */
+	i = least_of(svc, ctx, hash, 0);
+	if (i != UINT32_MAX)
+		return (struct sl_choice){i, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1};
 	return walk(svc, ctx->states, hash);
 }
 
