@@ -849,6 +849,56 @@ a_pair_that_opens_again_takes_two_of_the_embryonic(void)
 	table_free(t);
 }
 
+/* Pairs and single flows of the same tuples, in a table too small for them: whatever happens, a pair is whole, and
+ * what was reported gone is gone. */
+static void
+pairs_stay_whole_in_a_crowd(void)
+{
+	static const uint8_t states[] = {SL_FLOW_EMBRYONIC, SL_FLOW_ESTABLISHED, SL_FLOW_CLOSING,
+					 SL_FLOW_UDP, SL_FLOW_UDP_NEW};
+	static const uint8_t flags[] = {A, A, A, S, F | A, R, S | A};
+	struct sl_flow_table *t = table(1024, 0);
+	uint32_t now_q = UINT32_MAX - 100000;
+	unsigned evicted = 0, refused = 0;
+
+	rng = 21;
+	for (unsigned i = 0; i < 200000; i++) {
+		uint32_t n = (uint32_t)(draw() % 700), half = (uint32_t)(draw() % 2);
+		uint32_t a = look(t, 2 * n, now_q), b = look(t, 2 * n + 1, now_q);
+		uint32_t idx = half ? b : a;
+		struct sl_tuple k = tuple(2 * n + half);
+		struct sl_flow_evicted ev[2] = {{.any = false}};
+		unsigned reason = 0;
+		if (a == SL_FLOW_NONE && b == SL_FLOW_NONE && n % 4) {
+			a = put_pair_ev(t, n, states[draw() % 5], now_q, ev, &reason);
+			refused += a == SL_FLOW_NONE;
+			CU_ASSERT_EQUAL(pair_is_there(t, n, now_q), a != SL_FLOW_NONE);
+		} else if (idx == SL_FLOW_NONE && n % 4 == 0) {
+			sl_flow_insert(t, sl_flow_hash(t, &k), &k, n, 0, states[draw() % 5], now_q,
+				       ev, &reason);
+		} else if (idx != SL_FLOW_NONE && draw() % 8 == 0) {
+			sl_flow_remove(t, sl_flow_hash(t, &k), idx);
+		} else if (idx != SL_FLOW_NONE) {
+			see(t, 2 * n + half, idx, flags[draw() % SL_ARRAY_CNT(flags)], false,
+			    now_q);
+		}
+		for (unsigned e = 0; e < 2; e++) {
+			evicted += ev[e].any;
+			if (ev[e].any && (ev[e].flow.state & SL_FLOW_PAIR))
+				CU_ASSERT_TRUE(ev[e].flow.state & SL_FLOW_NAT);
+		}
+		now_q += draw() % 64 == 0;
+		if (i % 64 == 0)
+			sl_flow_sweep(t, 20, now_q, NULL, NULL);
+		if (i % 512 == 0)
+			check(t);
+	}
+	check(t);
+	CU_ASSERT(evicted > 1000);
+	CU_ASSERT(refused > 100);
+	table_free(t);
+}
+
 /* ---- against the model ---- */
 
 struct trial {
@@ -1084,6 +1134,7 @@ SL_SUITE("flow", SL_TEST(a_full_table_gives_up_the_idlest_established_flow),
 	 SL_TEST(embryonic_pairs_stay_below_the_cap),
 	 SL_TEST(a_full_table_gives_up_the_idlest_pair_whole),
 	 SL_TEST(the_second_half_never_takes_the_place_of_the_first),
+	 SL_TEST(pairs_stay_whole_in_a_crowd),
 	 SL_TEST(a_pair_that_opens_again_takes_two_of_the_embryonic),
 	 SL_TEST(a_small_crowded_table_agrees_with_the_model),
 	 SL_TEST(the_table_agrees_with_the_model_over_wraps_of_the_clock),
