@@ -57,7 +57,10 @@ class Daemon:
     def serve(self, c):
         with c:
             while True:
-                head = c.recv(12, socket.MSG_WAITALL)
+                try:
+                    head = c.recv(12, socket.MSG_WAITALL)
+                except OSError:
+                    return
                 if len(head) < 12:
                     return
                 magic, version, zero, length = struct.unpack("<IHHI", head)

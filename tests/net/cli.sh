@@ -55,6 +55,15 @@ says 2 "'1.2.3.4' is not ADDRESS:PORT" explain tcp 1.2.3.4 6.7.8.9:10
 says 2 "'6.7.8.9:70000' is not" explain tcp 1.2.3.4:5 6.7.8.9:70000
 says 2 "wrong option" --sokcet x status
 says 2 "UTF-8" -m $'\xff' drain web4 e1
+says 2 "is no number from 0 to 65535" show flows --port 65536
+says 2 "is no number from 0 to 10000" show flows --limit ten
+says 2 "--idle-over: '5'" show flows --idle-over 5
+says 2 "needs a service and an endpoint" show flows --endpoint web4
+says 2 "takes options only" show flows web4
+says 2 "--vip goes with show flows only" show drops --vip 1.2.3.4
+says 2 "--once goes with top only" status --once
+says 2 "'1' is no interval" top --once --interval 1
+says 3 "cannot reach sluiced" top --once
 rc=0
 "$ctl_path" >"$NET_DIR/out" 2>&1 || rc=$?
 [ $rc -eq 2 ] || fail "no verb at all: exit $rc"
@@ -114,6 +123,17 @@ says 0 "web4" show endpoints web4
 says 1 "no service wbe4" show endpoints wbe4
 says 2 "endpoints only" show listeners web4
 says 0 "all workers" stats
+says 0 "looked at in" show flows
+says 0 "0 flows" show flows --count --client 10.77.99.0/24 --proto udp --state udp
+says 2 "no address, and no prefix" show flows --client 10.77.1.1/24
+says 2 "none of embryonic" show flows --state open
+says 2 "not together with count" show flows --count --limit 3
+says 1 "no service wbe4" show flows --service wbe4
+says 1 "no endpoint web4/e9" show flows --endpoint web4 e9
+says 1 "no listener l" show flows --listener l
+says 0 "WORKER" top --once --interval 100ms
+"$ctl_path" top </dev/null >"$NET_DIR/out" 2>&1 && fail "top without a terminal"
+grep -q -e "--once" "$NET_DIR/out" || fail "top without a terminal: $(cat "$NET_DIR/out")"
 
 # Help is made of the rows that dispatch: every verb it names is one, with help of its own; --help goes with any.
 "$ctl_path" help >"$NET_DIR/help" || fail "help"
@@ -149,7 +169,14 @@ completes "endpoints" sluicectl --json -m text show e
 completes "web4 web6" sluicectl drain w
 completes "e1 e2 e3 e4" sluicectl weight web4 e
 completes "dsr4 dsr6 dns4 dns6" sluicectl show endpoints d
-completes "--socket" sluicectl --s
+completes "--socket" sluicectl --so
+completes "--idle-over" sluicectl show flows --id
+completes "flows" sluicectl show f
+completes "tcp" sluicectl show flows --proto t
+completes "embryonic established" sluicectl show flows --state e
+completes "dsr4 dsr6 dns4 dns6" sluicectl show flows --listener d
+completes "web4 web6" sluicectl show flows --endpoint w
+completes "e1 e2 e3 e4" sluicectl show flows --endpoint web4 ''
 completes "bash" sluicectl completion ''
 completes "" sluicectl drain web4 e1 ''
 

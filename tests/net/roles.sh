@@ -52,6 +52,12 @@ for verb in drain undrain disable enable; do
 	GID=$group may $GROUP "$verb" web4 e1
 	may_not "no role here" $GROUP "$verb" web4 e1
 done
+may_not "flows needs the role operator" $VIEWER show flows
+may_not "flows needs the role operator" $VIEWER show flows --count
+may_not "no role here" $STRANGER show flows
+may $OPERATOR show flows --count
+may $ADMIN show flows
+may $VIEWER top --once --interval 100ms
 may_not operator $VIEWER weight web4 e1 50
 may $OPERATOR weight web4 e1 50
 may $OPERATOR weight web4 e1 100
