@@ -6,7 +6,7 @@
  *                                                       ├ listener, no flow  → choose, insert → endpoint
  *                                                       └ neither            → drop, with the reason
  *
- * ARP and ND go to worker 0, echo requests are answered where they arrive.
+ * ARP and ND go to worker 0, echo requests are answered where they arrive.  Fragments: fragments.c; ICMP errors: errors.c.
  */
 #include "dataplane/worker_priv.h"
 
@@ -44,8 +44,8 @@ hash_known(const struct sl_worker *w, const struct sl_pkt *p)
 	return (p->flags & SL_PKT_OWNED) || (w->ports[p->port_in].rss && p->l4_off == plain);
 }
 
-SL_COLD static void
-hand_off(struct sl_worker *w, struct sl_pkt *p, unsigned owner)
+SL_COLD void
+sl_l4_hand_off(struct sl_worker *w, struct sl_pkt *p, unsigned owner)
 {
 	if (sl_pkt_dry(p))
 		return;
@@ -86,7 +86,7 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 			p->bucket = (uint8_t)sl_rss_bucket(sl_rss_hash(w->conf.rss, &p->tuple));
 			unsigned owner = w->conf.rss->owner[p->bucket];
 			if (owner != w->conf.id) {
-				hand_off(w, p, owner);
+				sl_l4_hand_off(w, p, owner);
 				return false;
 			}
 		}
@@ -94,7 +94,7 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	if (p->flags & (SL_PKT_ARP | SL_PKT_ND)) {
 		if (w->conf.id != 0)
-			hand_off(w, p, 0);
+			sl_l4_hand_off(w, p, 0);
 		else
 			sl_local_arp_nd(w, view, p);
 		return false;
@@ -102,20 +102,14 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	if (!(p->flags & SL_PKT_BCAST) && !mac_is_ours(w, p))
 		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
 	else if (kind)
-		sl_l4_drop(w, p, SL_DROP_FRAGMENT);
-	else
+		return sl_fragments_triage(w, view, p);
+	else if (!sl_errors_take(w, view, p))
 		sl_local_echo(w, view, p);
 	return false;
 }
 
-static unsigned
-hops_left(const struct sl_pkt *p)
-{
-	return p->data[p->l3_off + ((p->flags & SL_PKT_V4) ? 8 : 7)];
-}
-
-static void
-count_forward(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p)
+void
+sl_l4_count_forward(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p)
 {
 	if (sl_unlikely(sl_pkt_dry(p)))
 		return;
@@ -139,6 +133,14 @@ mode_of_stateful(const struct sl_hop *hop)
 	return translates ? SL_FORWARD_DSR : hop->forward;
 }
 
+uint8_t
+sl_l4_mode_of_flow(const struct sl_flow *f, const struct sl_hop *hop)
+{
+	if (!(f->state & SL_FLOW_NAT))
+		return mode_of_stateful(hop);
+	return f->state & SL_FLOW_PAIR ? SL_FORWARD_FULLNAT : SL_FORWARD_NAT;
+}
+
 /* Out to the endpoint.  mode is the flow's: a push does not change nat and fullnat under it.  reply: of fullnat, the
  * key of its reply half. */
 static void
@@ -152,7 +154,7 @@ to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, s
 	enum sl_fit fit = sl_send_fit(w, p, hop->out_port, more);
 	if (sl_unlikely(fit == SL_FIT_NOT))
 		return;
-	count_forward(w, view, p);
+	sl_l4_count_forward(w, view, p);
 	if (mode == SL_FORWARD_NAT)
 		sl_rewrite_dst(p, &hop->addr, hop->port);
 	else if (mode == SL_FORWARD_FULLNAT)
@@ -161,9 +163,9 @@ to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, s
 }
 
 /* The endpoint of an entry, or NULL: removed, replaced or disabled.  *ret_refusal: its state flags. */
-static struct sl_hop *
-hop_of_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f,
-	    unsigned *ret_refusal)
+struct sl_hop *
+sl_l4_hop_of_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_flow *f,
+		  unsigned *ret_refusal)
 {
 	struct sl_hop *hop = f->slot < view->hop_cnt ? &view->hops[f->slot] : NULL;
 
@@ -303,6 +305,25 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		to_endpoint(w, view, p, &view->hops[p->endpoint_slot], svc->forward, &reply);
 }
 
+SL_COLD struct sl_hop *
+sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (p->listener == SL_VIEW_NONE)
+		return NULL;
+	const struct sl_service *svc = &view->services[view->listener_service[p->listener]];
+	bool translates = svc->forward == SL_FORWARD_NAT || svc->forward == SL_FORWARD_FULLNAT;
+	if (translates || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
+		return NULL;
+	uint32_t cursor = 0;
+	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, &cursor};
+	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
+	if (c.endpoint == UINT32_MAX)
+		return NULL;
+	p->endpoint_slot = svc->endpoints[c.endpoint].slot;
+	p->endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
+	return &view->hops[p->endpoint_slot];
+}
+
 /* Expiry was refreshed by the look-up. */
 static bool
 seen(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
@@ -337,9 +358,8 @@ forward_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, 
 	to_endpoint(w, view, p, hop, mode, &reply);
 }
 
-/* How a reply leaves: from the VIP to the client. */
-static struct sl_tuple
-reply_out(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
+struct sl_tuple
+sl_l4_reply_out(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
 {
 	if (f->state & SL_FLOW_PAIR) {
 		const struct sl_flow *fwd = sl_flow_get(w->conf.flows, sl_flow_partner(f));
@@ -354,7 +374,7 @@ reply_out(struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f)
 static void
 reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_flow *f)
 {
-	const struct sl_tuple as = reply_out(w, p, f);
+	const struct sl_tuple as = sl_l4_reply_out(w, p, f);
 	struct sl_route_cached *way = sl_send_route(w, view, &as.dst);
 	bool pair = f->state & SL_FLOW_PAIR;
 
@@ -416,7 +436,7 @@ opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct 
 static void
 classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
-	if (sl_unlikely(hops_left(p) <= 1)) {
+	if (sl_unlikely(sl_l4_hops_left(p) <= 1)) {
 		sl_l4_drop(w, p, SL_DROP_TTL);
 		return;
 	}
@@ -426,7 +446,7 @@ classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	struct sl_flow *f = sl_flow_get(w->conf.flows, p->flow);
 	unsigned refusal = 0;
-	struct sl_hop *hop = hop_of_flow(w, view, f, &refusal);
+	struct sl_hop *hop = sl_l4_hop_of_flow(w, view, f, &refusal);
 	bool reply = f->state & SL_FLOW_REPLY;
 	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE) &&
 		      !opens_elsewhere(w, p, f, refusal))) {
@@ -495,8 +515,8 @@ listener_of(const struct sl_view *view, const struct sl_pkt *p, const struct sl_
 
 /* The way of a packet whose flow is known is one piece of code: everything called from here is drawn in, what is
  * marked cold stays out. */
-__attribute__((flatten)) void
-sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsigned n)
+static __attribute__((flatten)) void
+burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsigned n)
 {
 	const struct sl_tuple *tuples[SL_BURST];
 	struct sl_pkt *mine[SL_BURST];
@@ -528,6 +548,14 @@ sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts
 			p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
 		classify(w, view, p);
 	}
+}
+
+void
+sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsigned n)
+{
+	burst(w, view, pkts, n);
+	if (sl_unlikely(w->frag_seen))
+		sl_fragments_late(w, view);
 }
 
 /* ---- explain ---- */

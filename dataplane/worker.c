@@ -11,10 +11,16 @@
 
 #include "lb/flow_adopt.h"
 
+static size_t
+own_bytes(void)
+{
+	return (sizeof(struct sl_worker) + SL_CACHE_LINE - 1) & ~(size_t)(SL_CACHE_LINE - 1);
+}
+
 size_t
 sl_worker_bytes(void)
 {
-	return (sizeof(struct sl_worker) + SL_CACHE_LINE - 1) & ~(size_t)(SL_CACHE_LINE - 1);
+	return own_bytes() + sl_frag_bytes();
 }
 
 struct sl_worker *
@@ -33,6 +39,7 @@ sl_worker_init(void *mem, const struct sl_worker_conf *conf)
 	w->service_stats = sl_stats_services(conf->stats, conf->id);
 	w->endpoint_stats = sl_stats_endpoints(conf->stats, conf->id);
 
+	sl_fragments_init(w, (uint8_t *)mem + own_bytes());
 	if (conf->flows)
 		sl_worker_adopt(w, conf->flows);
 	/* Workers start their round-robin schedules apart from each other. */
@@ -86,6 +93,7 @@ sl_worker_fini(struct sl_worker *w)
 	for (unsigned i = 0; i < w->held_cnt; i++)
 		sl_send_free(w, w->held[i].txd.buf);
 	w->held_cnt = 0;
+	sl_fragments_fini(w);
 	sl_send_free_flush(w);
 }
 
@@ -213,6 +221,7 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 	done += take_messages(w, view);
 	done += sl_send_forwarded(w);
 	sl_send_held(w);
+	sl_fragments_tick(w, view);
 	if (sl_likely(view != NULL))
 		sweep(w, view);
 	sl_local_tick(w, view);

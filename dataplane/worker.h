@@ -135,7 +135,7 @@ void sl_worker_hand_over(struct sl_worker *w, unsigned port);
  * Returns what was done: packets + messages (0: an empty turn). */
 unsigned sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns);
 
-/* sl_worker_fini frees packets the worker still holds (waiting for a neighbour). */
+/* sl_worker_fini frees packets the worker still holds (waiting for a neighbour, or for a first fragment). */
 void sl_worker_fini(struct sl_worker *w);
 
 #endif

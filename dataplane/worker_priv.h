@@ -2,12 +2,14 @@
  *
  * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves of nat) → send.c (size, next hop, transmit)
  *                      │                          └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
- *                      └→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
+ *                      ├→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
+ *                      └→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
  * Everything here belongs to one worker; nothing is reached from another thread.
  */
 #ifndef SL_DATAPLANE_WORKER_PRIV_H
 #define SL_DATAPLANE_WORKER_PRIV_H
 
+#include "dataplane/frag.h"
 #include "dataplane/worker.h"
 #include "lb/encap.h"
 #include "lb/rewrite.h"
@@ -85,6 +87,12 @@ struct sl_worker {
 	uint32_t pin_next;
 	unsigned held_cnt;
 	unsigned later_cnt;
+	/* fragments */
+	struct sl_frag_table *frags; /* behind this struct, in the same memory */
+	uint64_t frag_ns;
+	struct sl_pkt *late[SL_BURST]; /* later fragments of this burst */
+	unsigned late_cnt;
+	bool frag_seen; /* this burst has some, or frees some */
 	uint32_t bucket_cnt;
 	struct sl_worker_port ports[SL_VIEW_MAX_PORTS];
 	uint64_t
@@ -116,6 +124,45 @@ void sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct
 
 /* sl_l4_drop settles a packet as dropped: counted, buffer freed. */
 void sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why);
+
+/* For what is not an ordinary packet of a flow (fragments.c, errors.c):
+ *
+ * sl_l4_hand_off gives p to its owner.  sl_l4_hop_of_flow: the endpoint of an entry, or NULL: removed, replaced or
+ * disabled; *ret_refusal: its state flags.  sl_l4_mode_of_flow: how packets of a forward half leave.  sl_l4_reply_out: how
+ * a reply leaves, from the VIP to the client; p->tuple is the reply half's key.
+ * sl_l4_choose_again: of a packet without flow, where the first packet of one would be sent, when that depends on nothing
+ * but tuple and table (Maglev, source hash; dsr, ipip, gue); NULL: it does not, or nowhere. */
+void sl_l4_hand_off(struct sl_worker *w, struct sl_pkt *p, unsigned owner);
+struct sl_hop *sl_l4_hop_of_flow(struct sl_worker *w, const struct sl_view *view,
+				 const struct sl_flow *f, unsigned *ret_refusal);
+uint8_t sl_l4_mode_of_flow(const struct sl_flow *f, const struct sl_hop *hop);
+struct sl_tuple sl_l4_reply_out(struct sl_worker *w, const struct sl_pkt *p,
+				const struct sl_flow *f);
+struct sl_hop *sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view,
+				  struct sl_pkt *p);
+void sl_l4_count_forward(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p);
+
+static inline unsigned
+sl_l4_hops_left(const struct sl_pkt *p)
+{
+	return p->data[p->l3_off + ((p->flags & SL_PKT_V4) ? 8 : 7)];
+}
+
+/* ---- fragments.c ---- */
+
+/* sl_fragments_triage: a fragment, from a port or another worker, for our MAC.  true: the first of its datagram, to be
+ * looked up here; false: settled, or waiting in late[].  sl_fragments_late: after a burst with frag_seen.
+ * sl_fragments_tick: each turn. */
+bool sl_fragments_triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+void sl_fragments_late(struct sl_worker *w, const struct sl_view *view);
+void sl_fragments_tick(struct sl_worker *w, const struct sl_view *view);
+void sl_fragments_init(struct sl_worker *w, void *mem);
+void sl_fragments_fini(struct sl_worker *w);
+
+/* ---- errors.c ---- */
+
+/* sl_errors_take settles an ICMP error; false: p is none. */
+bool sl_errors_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
 
 /* ---- nat.c ---- */
 

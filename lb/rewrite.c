@@ -164,3 +164,19 @@ sl_rewrite_both(const struct sl_pkt *p, const struct sl_addr *src, sl_be16 sport
 	sl_store32(l4, ports);
 	l4_csum_update(p, delta);
 }
+
+void
+sl_rewrite_addrs(const struct sl_pkt *p, const struct sl_addr *src, const struct sl_addr *dst)
+{
+	uint8_t *l3 = p->data + p->l3_off;
+	bool v4 = p->flags & SL_PKT_V4;
+
+	if (src && v4)
+		replace_v4(l3, l3 + 12, src);
+	else if (src)
+		replace_v6(l3 + 8, src);
+	if (dst && v4)
+		replace_v4(l3, l3 + 16, dst);
+	else if (dst)
+		replace_v6(l3 + 24, dst);
+}

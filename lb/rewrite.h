@@ -20,6 +20,10 @@ void sl_rewrite_src(const struct sl_pkt *p, const struct sl_addr *addr, sl_be16 
 void sl_rewrite_both(const struct sl_pkt *p, const struct sl_addr *src, sl_be16 sport,
 		     const struct sl_addr *dst, sl_be16 dport);
 
+/* sl_rewrite_addrs replaces addresses alone (NULL: keep), of a later fragment: what is behind the IP header and its
+ * extensions is not touched. */
+void sl_rewrite_addrs(const struct sl_pkt *p, const struct sl_addr *src, const struct sl_addr *dst);
+
 /* sl_rewrite_ttl decrements TTL (with the IPv4 checksum) or hop limit.  The caller has checked > 1. */
 static inline void
 sl_rewrite_ttl(const struct sl_pkt *p)

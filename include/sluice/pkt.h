@@ -53,6 +53,7 @@ enum {
 				      * (frag.h) has put in those of the first */
 	SL_PKT_ICMP_ERR =
 		1 << 14, /* ICMP error about a flow: tuple is that flow's key (icmp_error.h) */
+	SL_PKT_TRACKED = 1 << 15, /* fragment whose tuple has its datagram's ports (frag.h) */
 };
 
 /* tcp_flags, as on the wire */
