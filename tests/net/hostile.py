@@ -86,7 +86,7 @@ def kinds(gw):
     k["last hop"] = ("ttl", [e / IP(src=ME4, dst=VIP4, ttl=t) / syn for t in (0, 1)]
                      + [e / IPv6(src=ME6, dst=VIP6, hlim=t) / syn for t in (0, 1)])
     k["fragments"] = ("fragment", [e / IP(src=ME4, dst=VIP4, flags=f, frag=o) / syn
-                                   for f, o in (("MF", 0), ("MF", 3), (0, 3), (0, 8191), ("MF", 8191))]
+                                   for f, o in (("MF", 0), ("MF", 3), (0, 1), (0, 2), (0, 8191), ("MF", 8191))]
                       + [e / ip6 / IPv6ExtHdrFragment(m=m, offset=o, id=9) / syn for m, o in ((1, 0), (1, 2), (0, 2))]
                       + [e / IP(src=ME4, dst=VIP4, flags="MF") / ICMP() / Raw(b"x" * 1400)])
     rh0 = IPv6ExtHdrRouting(type=0, addresses=[VIP6], segleft=1)

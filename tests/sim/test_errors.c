@@ -179,8 +179,7 @@ towards_the_client(unsigned mode, bool v4, uint8_t proto, unsigned sport, bool b
 	sl_addr_format(&sent.dst, endpoint);
 	sl_addr_format(&sent.src, source);
 	bed_mac(&hop, mac);
-	struct quote_spec s =
-		complaint(v4, itself ? endpoint : routers[v4], source, &sent, brief);
+	struct quote_spec s = complaint(v4, itself ? endpoint : routers[v4], source, &sent, brief);
 	give_error(&s, BED_BACK);
 	struct quote_spec want = s;
 	want.ttl = 63;
