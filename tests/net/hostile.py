@@ -149,9 +149,16 @@ def kinds(gw):
            e / IPv6(src=ME6, dst="ff02::1", hlim=255) / ICMPv6ND_NA(tgt=ME6, S=1) / ICMPv6NDOptDstLLAddr(lladdr=MAC)])
     k["ICMP not answered"] = ("icmp_ignored", [
         e / ip / ICMP(type=t, code=c) / Raw(b"x" * 28) for t, c in
-        ((0, 0), (3, 3), (4, 0), (5, 1), (8, 1), (9, 0), (11, 0), (13, 0), (17, 0), (255, 255))]
+        ((0, 0), (4, 0), (5, 1), (8, 1), (9, 0), (13, 0), (17, 0), (255, 255))]
         + [e / nd / ICMPv6ND_RA(), e / nd / ICMPv6ND_Redirect(tgt=GW6, dst=VIP6),
            e / ip6 / IPv6ExtHdrDestOpt(options=[PadN(optdata=b"ab")]) / ICMPv6EchoRequest()])
+    # Errors that quote no packet of any flow or listener; ME4 complains about what the VIP never sent.
+    def quote(*packets):
+        return [e / ip / ICMP(type=t, code=0) / Raw(bytes(q)) for t in (3, 11) for q in packets]
+    sent = IP(src=VIP4, dst=ME4)
+    k["ICMP errors"] = ("icmp_error", quote(
+        sent / TCP(sport=9999, dport=7), sent / ICMP() / Raw(b"x" * 20), IP(src=VIP4, dst=ME4, frag=5) / UDP() / Raw(b"x" * 20),
+        IP(src="10.77.9.99", dst=ME4) / TCP(sport=80, dport=7)))
     # Taken, believed by nobody: claims to addresses that are not the sender's.
     k["ARP claims"] = (None, [
         e / ARP(op=op, hwsrc=MAC, psrc=who, hwdst=gw, pdst=GW4)
