@@ -45,7 +45,8 @@
  *                   the pending one if there is one, else of the active one; null when neither)
  *     "counts":    {"listeners", "services", "endpoints", "up", "down", "unknown", "unprobed",
  *                   "draining", "disabled"}
- *     "flows":     {"held": BOOL, "bytes"     the flow region that waits here for the next dataplane
+ *     "flows":     {"serving": BOOL            false: since the last link ended no dataplane has had the table
+ *                   "held": BOOL, "bytes"     the flow region that waits here for the next dataplane
  *                   "outcome": "taken"|"copied"|"empty"|null, "kept", "expired", "lost", "text": STRING|null,
  *                   "at": TIME               what the last dataplane that came did with it; null: none came yet
  *                   "away_ms"}               from the end of the last link until the table was active again
@@ -147,6 +148,10 @@
  *
  * admin ─────────────────────────────────────────────────────────────────────────────────────────────
  *
+ * {"verb":"upgrade"}                     the dataplane checks the program file it was started from, and becomes it
+ *   → "text", "pid", "boot_id"            of the dataplane that will now go; the next one is in status.  error refused:
+ *     the file does not run here, its check fails, or it has other formats; unavailable, busy (one is under way),
+ *     timeout.
  * {"verb":"push", "file", "text", "comment"?}
  * {"verb":"rollback", "generation"?: N (default: the one active before the present one), "comment"?}
  *   Answered when the dataplane has decided, or at once when it is not connected: then the generation is

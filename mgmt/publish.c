@@ -627,6 +627,8 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 	const struct sl_ctl_bye *bye = msg;
 
 	if (h->type == SL_CTL_BYE) {
+		if (p->phase == UP)
+			p->flows.parks = 0; /* it did not die */
 		snprintf(text, sizeof(text), "the dataplane says: %.*s", (int)bye->text_len,
 			 (const char *)(bye + 1));
 		return text;

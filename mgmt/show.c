@@ -301,11 +301,11 @@ status_flows(struct sl_daemon *d)
 	int fd;
 	bool held = sl_publish_flows(d->publish, &fd, &bytes), taken = d->taken.wall_ms != 0;
 
-	return json_pack("{s:b, s:I, s:s?, s:I, s:I, s:I, s:s?, s:o, s:f}", "held", held, "bytes",
-			 (json_int_t)bytes, "outcome", taken ? how[t->how] : NULL, "kept",
-			 NUM(t->kept), "expired", NUM(t->expired), "lost", NUM(t->lost), "text",
-			 taken ? t->text : NULL, "at", sl_show_time(d->taken.wall_ms), "away_ms",
-			 d->away_ms);
+	return json_pack("{s:b, s:b, s:I, s:s?, s:I, s:I, s:I, s:s?, s:o, s:f}", "serving",
+			 d->away_since == 0, "held", held, "bytes", (json_int_t)bytes, "outcome",
+			 taken ? how[t->how] : NULL, "kept", NUM(t->kept), "expired",
+			 NUM(t->expired), "lost", NUM(t->lost), "text", taken ? t->text : NULL,
+			 "at", sl_show_time(d->taken.wall_ms), "away_ms", d->away_ms);
 }
 
 static json_t *

@@ -79,6 +79,7 @@ static const struct verb {
 	 SL_ROLE_OPERATOR,
 	 sl_verb_endpoint,
 	 {ENDPOINT_KEYS, {"percent", NUMBER, false, 0, 100}, COMMENT}},
+	{"upgrade", SL_ROLE_ADMIN, sl_verb_upgrade, {{0}}},
 	{"push", SL_ROLE_ADMIN, sl_verb_push, {FILE_TEXT, COMMENT}},
 	{"rollback",
 	 SL_ROLE_ADMIN,

@@ -223,6 +223,12 @@ exit_of(const char *code)
 	return CTL_NO;
 }
 
+int
+ctl_exit_of(const json_t *answer)
+{
+	return exit_of(ctl_str(json_object_get(answer, "error"), "code"));
+}
+
 void
 ctl_print_problems(const json_t *problems, long more)
 {

@@ -72,6 +72,9 @@ int ctl_refused(const struct ctl *c, const json_t *answer);
 /* ctl_dial connects to sluiced: the socket, or -1 with the reason (and a hint or NULL; ret_hint may be NULL). */
 int ctl_dial(const char *path, char *why, size_t size, const char **ret_hint);
 
+/* ctl_exit_of: what the error of an answer that is not ok exits with. */
+int ctl_exit_of(const json_t *answer);
+
 /* ctl_fail says on stderr what was wrong here, before any daemon was asked; with --json also as an answer on
  * stdout.  Gives rc back. */
 int ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...)
@@ -125,6 +128,7 @@ int ctl_disable(struct ctl *c);
 int ctl_enable(struct ctl *c);
 int ctl_weight(struct ctl *c);
 int ctl_explain(struct ctl *c);
+int ctl_upgrade(struct ctl *c);
 int ctl_completion(struct ctl *c);
 int ctl_help(struct ctl *c);
 

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The dataplane killed under load, with 10,000 idle connections over it: the next one goes on with every flow, in place
+# or, with another number of workers, copied.  A clean stop leaves them as well.
+FORWARD=${FORWARD:-nat dsr}
+export WORKERS=2 FLOWS=65536
+# shellcheck source=tests/net/lib_survive.sh
+. "$(dirname "$0")/lib_survive.sh"
+
+survive_up
+hold_up
+held "before"
+mapfile -t urls < <(vips 80 | sed "s|^|http://|")
+load busy --seconds 22 --threads 8 --keepalive --timeout 15 "${urls[@]}"
+
+again KILL
+flows_say "f['outcome']" taken
+flows_say "f['kept'] >= $HELD and f['lost'] == 0" True
+[ "$SERVED" -le 3000 ] || fail "serving again took $SERVED ms"
+held "2 workers killed, 2 again"
+
+workers 3
+again KILL
+flows_say "f['outcome']" copied
+flows_say "f['kept'] >= $HELD and f['lost'] == 0" True
+held "2 workers killed, 3 after"
+
+workers 1
+again KILL
+flows_say "f['outcome']" copied
+held "3 workers killed, 1 after"
+
+again TERM
+flows_say "f['outcome']" taken
+held "1 worker stopped and started"
+
+all_good busy
+ctl --json show audit | grep -q '"copied"' || fail "the audit log does not say what became of the flows"
+no_bad_drops
