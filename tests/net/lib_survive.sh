@@ -61,7 +61,7 @@ workers() {
 }
 
 running() { [ "$(ctl_json "j['dataplane']['connected'] and j['dataplane']['pid']" status)" = "$(pid_of dataplane)" ]; }
-answers() { ns cl curl -sf --max-time 0.3 -o /dev/null http://10.77.9.10/; }
+answers() { ns cl curl -sf --max-time 0.3 -o /dev/null "http://$(vips 80 | sed -n 1p)/"; }
 
 # again SIGNAL: ends the dataplane and starts the next; SERVED ms from its start to the first answer.
 again() {
@@ -79,3 +79,4 @@ again() {
 flows_say() {
 	[ "$(ctl_json "(lambda f: $1)(j['flows'])" status)" = "$2" ] || fail "status says of flows: $(ctl_json "j['flows']" status)"
 }
+flows_are() { [ "$(ctl_json "j['flows']['outcome']" status)" = "$1" ]; }
