@@ -52,8 +52,9 @@ spawn(struct sl_upgrade *u, char **argv)
 	cpu_set_t now;
 	int pipe_fd[2];
 
-	if (pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return -errno;
+	fcntl(pipe_fd[0], F_SETFL, O_NONBLOCK); /* our end alone */
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&files);
@@ -137,7 +138,8 @@ listen_to(struct sl_upgrade *u)
 	char buf[1024];
 	ssize_t n;
 
-	while ((n = read(u->out, buf, sizeof(buf))) > 0) {
+	/* some of it: who never stops talking must not keep us */
+	for (unsigned i = 0; i < 64 && (n = read(u->out, buf, sizeof(buf))) > 0; i++) {
 		size_t fits = SL_MIN((size_t)n, sizeof(u->said) - 1 - u->said_len);
 		memcpy(u->said + u->said_len, buf, fits);
 		u->said_len += fits;
