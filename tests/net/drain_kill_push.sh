@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Endpoints drained, killed, disabled, weighted, removed and re-added under load; 100 pushes under load.
+# Runs alone.
 set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "$0")/lib_test.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SYN flood, UDP flood and port scan in dsr: established connections keep their service, new ones succeed.
+# Runs alone.
 set -euo pipefail
 export MODE=dsr
 # shellcheck source=tests/net/lib_flood.sh

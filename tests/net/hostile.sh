@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A hostile neighbour on the client's link: every kind of bad frame raises its own drop counter by exactly what was sent
 # and no other; claims to others' addresses, and floods of ARP, ND and SYN hurt no good client; memory stays bounded.
+# Runs alone.
 set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "$0")/lib_test.sh"

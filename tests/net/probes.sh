@@ -4,6 +4,7 @@
 # back, slow start raises their share step by step.
 #
 # All endpoints are one machine, e1: 10.78.0.0/24 and 10.78.2.0/24 are local to it, of 10.78.1.0/24 it knows nothing.
+# Runs alone.
 set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "$0")/lib_test.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Either process killed at any moment: the dataplane serves on without the daemon; a new dataplane serves within
 # 2 s; a new daemon finds its generation on disk.
+# Runs alone.
 set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "$0")/lib_test.sh"
