@@ -152,6 +152,7 @@ server_up() {
 		    listen [::]:80 ipv6only=on backlog=4096;
 		    location = /blob { root $NET_DIR; }
 		    location = /health { return 200 "ok\n"; }
+		    location = /peer { return 200 "\$remote_addr\n"; }
 		    location / { default_type text/plain; return 200 "e$i\n"; }
 		  }
 		}
