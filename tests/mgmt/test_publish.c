@@ -2,6 +2,7 @@
 #include "tests/mgmt/fixture.h"
 #include "tests/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -621,6 +622,37 @@ a_keep_that_could_shrink_or_lies_about_its_size_ends_the_link(void)
 	}
 }
 
+static void
+an_upgrade_is_asked_for_by_admins_and_answered(void)
+{
+	static const struct {
+		int answer;
+		const char *code, *outcome;
+	} rows[] = {{0, "", "ok"}, {ENOEXEC, "refused", "refused"}};
+
+	fixture_open(&f);
+	json_t *a = ask1("upgrade");
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "unavailable");
+	json_decref(a);
+	link_up(0xabc);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		f.dp.upgraded = rows[i].answer;
+		a = ask1("upgrade");
+		CU_ASSERT_STRING_EQUAL(answer_code(a), rows[i].code);
+		if (rows[i].answer == 0)
+			CU_ASSERT_STRING_EQUAL(answer_text(a, "boot_id"), "0000000000000abc");
+		json_decref(a);
+		a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "audit"));
+		json_t *lines = json_object_get(a, "audit");
+		json_t *last = json_array_get(lines, json_array_size(lines) - 1);
+		CU_ASSERT_STRING_EQUAL(answer_text(last, "verb"), "upgrade");
+		CU_ASSERT_STRING_EQUAL(answer_text(last, "outcome"), rows[i].outcome);
+		json_decref(a);
+	}
+	CU_ASSERT(f.dp.upgrades == 2 && f.dp.bad == 0);
+	fixture_close(&f);
+}
+
 SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
@@ -644,4 +676,5 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(the_flows_of_a_dead_dataplane_go_to_the_next_before_any_offer),
 	 SL_TEST(a_dataplane_that_has_its_flows_gets_none),
 	 SL_TEST(a_region_that_three_dataplanes_died_of_is_dropped),
-	 SL_TEST(a_keep_that_could_shrink_or_lies_about_its_size_ends_the_link))
+	 SL_TEST(a_keep_that_could_shrink_or_lies_about_its_size_ends_the_link),
+	 SL_TEST(an_upgrade_is_asked_for_by_admins_and_answered))

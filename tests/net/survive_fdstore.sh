@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Under a manager that keeps descriptors (played by fdstore.py; this is not systemd) flows outlive the dataplane and the
 # daemon killed at the same moment.  Without either they start empty.
-FORWARD=${FORWARD:-nat dsr}
 export WORKERS=2 FLOWS=65536 HELD=${HELD:-2000}
 # shellcheck source=tests/net/lib_survive.sh
 . "$(dirname "$0")/lib_survive.sh"

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The dataplane killed under load, with 10,000 idle connections over it: the next one goes on with every flow, in place
 # or, with another number of workers, copied.  A clean stop leaves them as well.
-FORWARD=${FORWARD:-nat dsr}
 export WORKERS=2 FLOWS=65536
 # shellcheck source=tests/net/lib_survive.sh
 . "$(dirname "$0")/lib_survive.sh"
@@ -10,7 +9,7 @@ survive_up
 hold_up
 held "before"
 mapfile -t urls < <(vips 80 | sed "s|^|http://|")
-load busy --seconds 22 --threads 8 --keepalive --timeout 15 "${urls[@]}"
+load busy --seconds 22 --threads 14 --keepalive --timeout 15 "${urls[@]}"
 
 again KILL
 flows_say "f['outcome']" taken

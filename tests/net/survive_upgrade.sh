@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # sluicectl upgrade: the dataplane becomes another program file under load and keeps every flow; a file that does not run,
 # fails its check or has other formats is refused, and nothing changes.
-FORWARD=${FORWARD:-nat dsr}
 export WORKERS=2 FLOWS=65536
 # shellcheck source=tests/net/lib_survive.sh
 . "$(dirname "$0")/lib_survive.sh"
@@ -36,7 +35,7 @@ refused() {
 survive_up
 hold_up
 mapfile -t urls < <(vips 80 | sed "s|^|http://|")
-load busy --seconds 18 --threads 8 --keepalive --timeout 15 "${urls[@]}"
+load busy --seconds 18 --threads 14 --keepalive --timeout 15 "${urls[@]}"
 
 put 'echo no good >&2; exit 7'
 refused "gives 7: no good"
