@@ -1,7 +1,8 @@
 /* tally — how many flows this worker has on each endpoint, and how many source ports of fullnat are in use.
  *
  * By endpoint slot.  A slot belongs to one incarnation at a time: the flows of the one before end uncounted.  The service
- * that a port is counted for is that of the endpoint; after a restart it is known with the first view.
+ * that a port is counted for is that of the endpoint; after a restart, and where a slot has
+ * another owner, a new view says it (sl_tally_view).
  *
  * Of a nat flow the forward half is counted, of a pair it is both at once, and so is its end. */
 #include "dataplane/worker_priv.h"
@@ -98,9 +99,21 @@ sl_tally_adopt(struct sl_worker *w, const struct sl_flow *f)
 void
 sl_tally_view(struct sl_worker *w, const struct sl_view *view)
 {
-	for (uint32_t i = 0; i < view->hop_cnt; i++) {
-		const struct sl_hop *hop = &view->hops[i];
-		if (w->use[i].pairs && w->use[i].incarnation == hop->incarnation)
-			own(w, &w->use[i], (uint16_t)view->services[hop->service].slot);
+	if (w->tally_generation != view->generation) {
+		w->tally_generation = view->generation;
+		w->tally_next = 0;
+	}
+	for (unsigned n = 0; n < SL_TALLIES_PER_TURN && w->tally_next < view->hop_cnt; n++) {
+		uint32_t slot = w->tally_next++;
+		const struct sl_hop *hop = &view->hops[slot];
+		struct sl_use *u = &w->use[slot];
+		if (!hop->incarnation || !u->incarnation)
+			continue;
+		if (u->incarnation != hop->incarnation) {
+			renew(w, slot, hop->incarnation);
+			w->endpoint_stats[slot].active = 0;
+		} else if (u->pairs) {
+			own(w, u, (uint16_t)view->services[hop->service].slot);
+		}
 	}
 }

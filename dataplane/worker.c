@@ -77,7 +77,7 @@ sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows)
 	w->stats->xlat_capacity = u.xlat_capacity;
 	w->bucket_cnt = u.bucket_cnt;
 	sl_flow_each(flows, adopt, w);
-	w->adopted = true;
+	w->tally_generation = 0;
 	gauges(w);
 }
 
@@ -209,10 +209,9 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 
 	w->now_ns = now_ns;
 	w->now_q = (uint32_t)(now_ns / 250000000u);
-	if (sl_unlikely(w->adopted && view)) {
-		w->adopted = false;
+	if (sl_unlikely(view &&
+			(w->tally_generation != view->generation || w->tally_next < view->hop_cnt)))
 		sl_tally_view(w, view);
-	}
 	for (unsigned i = 0; i < w->conf.port_cnt; i++)
 		if (w->ports[i].poll)
 			done += from_port(w, view, i);

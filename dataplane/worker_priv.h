@@ -27,6 +27,7 @@
 #define SL_SWEEP_MAX 256
 #define SL_LATER_MAX 256
 #define SL_PINS_PER_TURN 64
+#define SL_TALLIES_PER_TURN 256
 #define SL_MSGS_PER_TURN 64
 
 /* When a half tells the other one that it is alive though nothing changed, in seconds: well inside the
@@ -69,7 +70,6 @@ struct sl_worker {
 	uint32_t free_cnt;
 	bool sweeping;     /* messages to ourselves go to later[] */
 	bool table_moved;  /* an entry came or went since the burst was looked up */
-	bool adopted;      /* flows were taken over, and no view has been seen since */
 	uint32_t pair_cnt; /* fullnat flows in the table */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
@@ -82,6 +82,9 @@ struct sl_worker {
 	uint64_t neigh_tick_ns;
 	uint64_t echo_ns;    /* token bucket: time up to which tokens are spent */
 	uint64_t too_big_ns; /* likewise */
+	/* the view whose endpoints the tallies are being compared with */
+	uint64_t tally_generation;
+	uint32_t tally_next;
 	/* worker 0: next hops of the view it is pinning */
 	uint64_t pin_generation;
 	uint32_t pin_next;
@@ -204,7 +207,8 @@ enum sl_drop sl_fullnat_open(struct sl_worker *w, const struct sl_view *view, st
 /* ---- tally.c: flows on an endpoint (w->conns, gauges) ---- */
 
 /* sl_tally_insert: a flow (of a pair: both halves at once) came into the table; sl_tally_end: f is gone from it.
- * sl_tally_adopt: f was found in an adopted table; sl_tally_view: the first view after that. */
+ * sl_tally_adopt: f was found in an adopted table; sl_tally_view: of a new view a
+ * few endpoints each turn: slots with other owners begin at 0, ports are counted for their services. */
 void sl_tally_insert(struct sl_worker *w, uint32_t slot, uint16_t incarnation,
 		     uint32_t service_slot, bool pair);
 void sl_tally_end(struct sl_worker *w, const struct sl_flow *f);
