@@ -53,7 +53,7 @@ frame_make(const struct frame_spec *s, uint8_t *f)
 		ip[0] = 0x45;
 		put16(ip + 2, l3 + seg_len);
 		put16(ip + 4, s->seq);
-		ip[6] = 0x40;
+		ip[6] = s->may_split ? 0 : 0x40;
 		ip[8] = s->ttl ? s->ttl : 64;
 		ip[9] = s->t.proto;
 		memcpy(ip + 12, s->t.src.b + 12, 4);
@@ -71,6 +71,8 @@ frame_make(const struct frame_spec *s, uint8_t *f)
 	memcpy(seg + 2, &s->t.dport, 2);
 	for (unsigned i = 0; i < s->payload; i++)
 		seg[l4 + i] = (uint8_t)(i * 7 + s->seq);
+	if (s->mark && s->payload >= 4)
+		memcpy(seg + l4, &s->mark, 4);
 	if (tcp) {
 		seg[4] = (uint8_t)(s->seq >> 24);
 		seg[5] = (uint8_t)(s->seq >> 16);
@@ -150,4 +152,167 @@ frame_addr(const char *text)
 	if (sl_addr_parse(text, &a))
 		abort();
 	return a;
+}
+
+uint32_t
+frame_mark(const uint8_t *f, unsigned len)
+{
+	bool v4 = get16(f + 12) == 0x0800;
+	unsigned at = 14 + (v4 ? 20u : 40u) + ((v4 ? f[23] : f[20]) == 6 ? 20 : 8);
+	uint32_t mark = 0;
+
+	if (len >= at + 4)
+		memcpy(&mark, f + at, 4);
+	return mark;
+}
+
+/* ---- fragments ---- */
+
+unsigned
+frame_piece(const uint8_t *f, unsigned each, unsigned n, uint32_t id, uint8_t *out)
+{
+	bool v4 = get16(f + 12) == 0x0800;
+	unsigned l3 = v4 ? 20 : 40, total = v4 ? get16(f + 16) - 20 : get16(f + 18);
+	unsigned off = n * each;
+
+	if (off >= total)
+		return 0;
+	unsigned take = total - off < each ? total - off : each, more = off + take < total;
+	memcpy(out, f, 14 + l3);
+	uint8_t *ip = out + 14;
+	if (v4) {
+		put16(ip + 2, 20 + take);
+		put16(ip + 4, id);
+		put16(ip + 6, off / 8 | more << 13);
+		put16(ip + 10, 0);
+		put16(ip + 10, ~sum16(ip, 20, 0) & 0xffff);
+		memcpy(ip + 20, f + 34 + off, take);
+		return 34 + take;
+	}
+	put16(ip + 4, 8 + take);
+	ip[40] = ip[6];
+	ip[6] = 44;
+	ip[41] = 0;
+	put16(ip + 42, off | more);
+	memcpy(ip + 44, &id, 4);
+	memcpy(ip + 48, f + 54 + off, take);
+	return 62 + take;
+}
+
+static uint64_t
+mix(uint64_t h, const uint8_t *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		h = (h ^ p[i]) * 1099511628211ull;
+	return h;
+}
+
+static struct frame_whole *
+whole_of(struct frame_pot *pot, uint64_t key)
+{
+	for (unsigned i = 0; i < FRAME_WHOLES; i++)
+		if (pot->whole[i].key == key)
+			return &pot->whole[i];
+	struct frame_whole *w = &pot->whole[pot->next++ % FRAME_WHOLES];
+	memset(w, 0, sizeof(*w));
+	w->key = key;
+	return w;
+}
+
+unsigned
+frame_join(struct frame_pot *pot, const uint8_t *f, unsigned len, uint8_t *whole, bool *ret_twice)
+{
+	bool v4 = get16(f + 12) == 0x0800;
+	unsigned l3 = v4 ? 20 : 40, skip = 0, off, more, n;
+	uint64_t key = 14695981039346656037ull;
+
+	*ret_twice = false;
+	if (v4) {
+		off = (get16(f + 20) & 0x1fff) * 8;
+		more = get16(f + 20) >> 13 & 1;
+		n = get16(f + 16) - 20;
+		key = mix(mix(mix(key, f + 18, 2), f + 23, 1), f + 26, 8);
+	} else {
+		bool frag = f[20] == 44;
+		skip = frag ? 8 : 0;
+		off = frag ? get16(f + 56) & 0xfff8 : 0;
+		more = frag ? get16(f + 56) & 1 : 0;
+		n = get16(f + 18) - skip;
+		key = frag ? mix(mix(key, f + 58, 4), f + 22, 32) : key;
+	}
+	if (off == 0 && !more) {
+		memcpy(whole, f, len);
+		return len;
+	}
+	struct frame_whole *w = whole_of(pot, key);
+	if (off + n > sizeof(w->bytes))
+		return 0;
+	if (off == 0) {
+		memcpy(w->head, f, 14 + l3);
+		if (!v4)
+			w->head[20] = f[54];
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (w->got[off + i]) {
+			*ret_twice = true;
+			continue;
+		}
+		w->got[off + i] = 1;
+		w->have++;
+		w->bytes[off + i] = f[14 + l3 + skip + i];
+	}
+	if (!more)
+		w->len = off + n;
+	if (w->len == 0 || w->have != w->len)
+		return 0;
+	memcpy(whole, w->head, 14 + l3);
+	memcpy(whole + 14 + l3, w->bytes, w->len);
+	if (v4) {
+		put16(whole + 16, 20 + w->len);
+		put16(whole + 20, 0);
+		put16(whole + 24, 0);
+		put16(whole + 24, ~sum16(whole + 14, 20, 0) & 0xffff);
+	} else {
+		put16(whole + 18, w->len);
+	}
+	unsigned out = 14 + l3 + w->len;
+	memset(w, 0, sizeof(*w));
+	return out;
+}
+
+/* ---- tunnels ---- */
+
+unsigned
+frame_decap(const uint8_t *f, unsigned len, uint8_t *inner, struct sl_addr *ret_src,
+	    struct sl_addr *ret_dst, const char **ret_bad)
+{
+	bool v4 = get16(f + 12) == 0x0800;
+	unsigned l3 = v4 ? 20 : 40, at = 14 + l3, proto = v4 ? f[23] : f[20];
+
+	*ret_bad = "outer header of a tunnel";
+	if (len < at + 20 || (v4 && (f[14] != 0x45 || sum16(f + 14, 20, 0) != 0xffff)) ||
+	    (v4 ? get16(f + 16) + 14 : get16(f + 18) + 54) != len || (v4 && !(f[20] & 0x40)))
+		return 0;
+	*ret_src = v4 ? sl_addr_from_v4(f + 26) : sl_addr_from_v6(f + 22);
+	*ret_dst = v4 ? sl_addr_from_v4(f + 30) : sl_addr_from_v6(f + 38);
+	if (proto == 17) {
+		*ret_bad = "GUE header";
+		if (get16(f + at + 4) != len - at || get16(f + at) < 49152 || f[at + 8] != 0 ||
+		    f[at + 10] || f[at + 11])
+			return 0;
+		*ret_bad = "UDP checksum of GUE";
+		if (v4 ? get16(f + at + 6) != 0 : l4_sum(f + 14, v4, f + at, len - at) != 0xffff)
+			return 0;
+		proto = f[at + 9];
+		at += 12;
+	}
+	bool in4 = proto == 4;
+	*ret_bad = "protocol of a tunnel";
+	if ((proto != 4 && proto != 41) || f[at] >> 4 != (in4 ? 4 : 6))
+		return 0;
+	memcpy(inner, f, 12);
+	put16(inner + 12, in4 ? 0x0800 : 0x86dd);
+	memcpy(inner + 14, f + at, len - at);
+	*ret_bad = NULL;
+	return 14 + len - at;
 }

@@ -10,13 +10,13 @@
 
 #define FRONT 0
 #define BACK 1
-#define SERVICES 4 /* nat4, nat6, dsr4, dsr6 */
+#define SERVICES 11
 #define ENDPOINTS 16
 #define MS 1000000ull
 #define AGAIN_NS (200 * MS)
 #define TRIES 40
 
-enum kind { TO_GATEWAY, TO_CLIENT, TO_ENDPOINT, CLIENT_TIMER, PUSH, CHANGE, KILL };
+enum kind { TO_GATEWAY, TO_CLIENT, TO_ENDPOINT, CLIENT_TIMER, PUSH, CHANGE, KILL, RESTART };
 
 struct event {
 	uint64_t at, seq;
@@ -37,6 +37,11 @@ struct flow {
 	uint64_t sent_at;
 	int endpoint; /* −1: none yet */
 	bool excused;
+	bool big; /* its packets go in fragments */
+	/* fullnat: as its endpoint last knew it */
+	struct sl_addr source;
+	sl_be16 source_port;
+	int source_at; /* that endpoint; −1: none yet */
 };
 
 struct endpoint {
@@ -57,14 +62,51 @@ struct net {
 	uint64_t now, seq, rnd, trace;
 	struct flow *flows;
 	struct endpoint endpoints[SERVICES][ENDPOINTS];
-	unsigned packets, done;
+	unsigned packets, done, restarts;
+	uint32_t id; /* of fragments */
+	const char *policy[SERVICES];
+	struct frame_pot clients_pot, endpoints_pot;
 	const char *wrong;
 	char detail[256];
 };
 
-static const char *const service_name[SERVICES] = {"nat4", "nat6", "dsr4", "dsr6"};
-static const char *const vip_text[SERVICES] = {"192.0.2.1", "2001:db8::1", "192.0.2.2",
-					       "2001:db8::2"};
+/* name, forward, VIP, family of the endpoints, further keys */
+static const struct service {
+	const char *name, *forward, *vip;
+	bool v6;
+	const char *more;
+} services[SERVICES] = {
+	{"nat4", "nat", "192.0.2.1", false, ""},
+	{"nat6", "nat", "2001:db8::1", true, ""},
+	{"dsr4", "dsr", "192.0.2.2", false, ""},
+	{"dsr6", "dsr", "2001:db8::2", true, ""},
+	{"full4", "fullnat", "192.0.2.3", false, "sources = ( \"10.0.2.1\", \"10.0.3.250\" );"},
+	{"full6", "fullnat", "2001:db8::3", true, "sources = ( \"fd00:2::fff0\" );"},
+	{"ipip4", "ipip", "192.0.2.4", false, "tunnel_source = \"172.16.0.0/16\";"},
+	{"ipip46", "ipip", "192.0.2.5", true, ""},
+	{"ipip6", "ipip", "2001:db8::5", true, "tunnel_source = \"fd00:77::/64\";"},
+	{"gue4", "gue", "192.0.2.6", false, ""},
+	{"gue6", "gue", "2001:db8::6", true, ""},
+};
+
+static bool
+forwards(unsigned service, const char *how)
+{
+	return strcmp(services[service].forward, how) == 0;
+}
+
+static bool
+tunnelled(unsigned service)
+{
+	return forwards(service, "ipip") || forwards(service, "gue");
+}
+
+/* Whether the endpoint has the VIP and answers the client itself. */
+static bool
+direct(unsigned service)
+{
+	return forwards(service, "dsr") || tunnelled(service);
+}
 
 static uint64_t
 rnd(struct net *n)
@@ -102,7 +144,16 @@ complain(struct net *n, const char *what, unsigned flow)
 	if (n->wrong)
 		return;
 	n->wrong = what;
-	snprintf(n->detail, sizeof(n->detail), "at %.3f ms, flow %u", (double)n->now / 1e6, flow);
+	int k = snprintf(n->detail, sizeof(n->detail), "at %.3f ms, flow %u", (double)n->now / 1e6,
+			 flow);
+	if (flow >= n->conf.flows)
+		return;
+	const struct flow *f = &n->flows[flow];
+	snprintf(n->detail + k, sizeof(n->detail) - (size_t)k,
+		 ": %s by %s, %s%s, phase %d, %u answers, endpoint %d, %u restarts",
+		 services[f->service].name, n->policy[f->service],
+		 f->t.proto == SL_IPPROTO_TCP ? "tcp" : "udp", f->big ? " in fragments" : "",
+		 (int)f->phase, f->answered, f->endpoint, n->restarts);
 }
 
 /* ---- events ---- */
@@ -218,15 +269,13 @@ neighbour_talk(struct net *n, unsigned port, const uint8_t *frame, unsigned len)
 	return true;
 }
 
+/* The flow a packet says it is of. */
 static int
-flow_of(const struct net *n, const struct sl_addr *client, sl_be16 port)
+flow_of(const struct net *n, const uint8_t *frame, unsigned len)
 {
-	unsigned i = (unsigned)client->b[14] << 8 | client->b[15];
+	uint32_t mark = frame_mark(frame, len) - 1;
 
-	if (i >= n->conf.flows || !sl_addr_eq(&n->flows[i].t.src, client) ||
-	    n->flows[i].t.sport != port)
-		return -1;
-	return (int)i;
+	return mark < n->conf.flows ? (int)mark : -1;
 }
 
 static bool
@@ -250,12 +299,23 @@ machine(const struct net *n, unsigned service, const uint8_t mac[6])
 	return -1;
 }
 
+static bool
+is_fragment(const uint8_t *f, bool *ret_later)
+{
+	bool v4 = f[12] == 8;
+	unsigned off = v4            ? (f[20] & 0x1fu) << 8 | f[21]
+		       : f[20] == 44 ? ((unsigned)f[56] << 8 | f[57]) & 0xfff8
+				     : 0;
+
+	*ret_later = off != 0;
+	return off || (v4 ? f[20] & 0x20 : f[20] == 44);
+}
+
 /* Where the gateway sends a flow, in the order in which it does: links may reorder what follows. */
 static void
-judge_place(struct net *n, const uint8_t *frame)
+judge_place(struct net *n, const uint8_t *frame, unsigned len)
 {
-	struct sl_tuple t = frame_tuple(frame);
-	int i = flow_of(n, &t.src, t.sport);
+	int i = flow_of(n, frame, len);
 
 	if (i < 0)
 		return;
@@ -266,27 +326,91 @@ judge_place(struct net *n, const uint8_t *frame)
 	f->endpoint = who;
 }
 
+/* Takes the outer header off what goes to an endpoint by tunnel: its length, 0: something is wrong with it. */
+static unsigned
+take_off(struct net *n, const uint8_t *frame, unsigned len, uint8_t *inner)
+{
+	bool v4 = frame[12] == 8;
+	unsigned proto = v4 ? frame[23] : frame[20];
+	struct sl_addr src, dst;
+	const char *bad;
+
+	if (proto != 4 && proto != 41 &&
+	    (proto != 17 || frame_tuple(frame).dport != sl_to_be16(6080))) {
+		memcpy(inner, frame, len);
+		return len;
+	}
+	unsigned out = frame_decap(frame, len, inner, &src, &dst, &bad);
+	if (!out) {
+		complain(n, bad, 0);
+		return 0;
+	}
+	uint8_t mac[6];
+	endpoint_mac(&dst, mac);
+	if (!endpoint_at(n, &dst) || memcmp(mac, frame, 6) != 0)
+		complain(n, "a tunnel leads to another machine than its frame", 0);
+	return out;
+}
+
 static void
 sent(void *ctx, unsigned port, const uint8_t *frame, unsigned len)
 {
 	struct net *n = ctx;
+	uint8_t inner[2048];
+	bool later;
 
 	trace(n, frame, len);
 	if (neighbour_talk(n, port, frame, len))
 		return;
-	const char *bad = frame_judge(frame, len);
+	if (port == BACK) {
+		len = take_off(n, frame, len, inner);
+		frame = inner;
+		if (len == 0)
+			return;
+	}
+	bool fragment = is_fragment(frame, &later);
+	const char *bad = fragment ? NULL : frame_judge(frame, len);
 	if (bad)
 		complain(n, bad, 0);
-	if (port == BACK)
-		judge_place(n, frame);
+	if (port == BACK && !later && !fragment)
+		judge_place(n, frame, len);
 	carry(n, port == FRONT ? TO_CLIENT : TO_ENDPOINT, port, frame, len);
+}
+
+/* A packet onto a link, in fragments if it is to be: their order is drawn. */
+static void
+carry_flow(struct net *n, const struct flow *f, enum kind to, unsigned port, const uint8_t *frame,
+	   unsigned len)
+{
+	uint8_t piece[2048];
+	unsigned order[4] = {0, 1, 2, 3};
+
+	if (!f->big) {
+		carry(n, to, port, frame, len);
+		return;
+	}
+	uint32_t id = ++n->id;
+	for (unsigned i = 3; i > 0; i--) {
+		unsigned k = (unsigned)below(n, i + 1), was = order[i];
+		order[i] = order[k];
+		order[k] = was;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned out = frame_piece(frame, 104, order[i], id, piece);
+		if (out)
+			carry(n, to, port, piece, out);
+	}
 }
 
 static void
 client_send(struct net *n, unsigned i)
 {
 	struct flow *f = &n->flows[i];
-	struct frame_spec s = {.t = f->t, .payload = 20, .seq = f->asked};
+	struct frame_spec s = {.t = f->t,
+			       .payload = f->big ? 300 : 20,
+			       .seq = f->asked,
+			       .may_split = f->big,
+			       .mark = i + 1};
 	uint8_t frame[2048];
 
 	s.tcp_flags = f->phase == OPENING   ? SL_TCP_SYN
@@ -295,7 +419,7 @@ client_send(struct net *n, unsigned i)
 	memcpy(s.dmac, rig_mac(n->rig, FRONT), 6);
 	memcpy(s.smac, router_mac, 6);
 	f->sent_at = n->now;
-	carry(n, TO_GATEWAY, FRONT, frame, frame_make(&s, frame));
+	carry_flow(n, f, TO_GATEWAY, FRONT, frame, frame_make(&s, frame));
 	later(n, AGAIN_NS, (struct event){.kind = CLIENT_TIMER, .who = i});
 }
 
@@ -317,11 +441,19 @@ client_timer(struct net *n, unsigned i)
 static void
 client_hears(struct net *n, const struct event *e)
 {
-	struct sl_tuple t = frame_tuple(e->frame);
-	int i = flow_of(n, &t.dst, t.dport);
+	uint8_t whole[5000];
+	bool twice; /* links double */
+	unsigned len = frame_join(&n->clients_pot, e->frame, e->len, whole, &twice);
 
-	if (i < 0) {
-		complain(n, "a client heard what is not for it", 0);
+	if (len == 0)
+		return;
+	const char *bad = frame_judge(whole, len);
+	if (bad)
+		complain(n, bad, 0);
+	struct sl_tuple t = frame_tuple(whole);
+	int i = flow_of(n, whole, len);
+	if (i < 0 || !sl_addr_eq(&t.dst, &n->flows[i].t.src) || t.dport != n->flows[i].t.sport) {
+		complain(n, "a client heard what is not for it", (unsigned)i);
 		return;
 	}
 	struct flow *f = &n->flows[i];
@@ -329,8 +461,6 @@ client_hears(struct net *n, const struct event *e)
 		complain(n, "a client heard another source than its VIP", (unsigned)i);
 		return;
 	}
-	uint32_t seq = f->t.proto == SL_IPPROTO_TCP ? (uint32_t)e->frame[e->len - 20] : 0;
-	(void)seq;
 	if (f->phase >= DONE)
 		return;
 	f->tries = 0;
@@ -351,44 +481,89 @@ client_hears(struct net *n, const struct event *e)
 	      (struct event){.kind = CLIENT_TIMER, .who = (unsigned)i});
 }
 
+/* Whom a fullnat endpoint sees: an address of the pool, and no other live flow's port. */
+static void
+judge_source(struct net *n, unsigned i, const struct sl_tuple *t, int who)
+{
+	struct flow *f = &n->flows[i];
+	static const char *const pool[] = {"10.0.2.1", "10.0.3.250", "fd00:2::fff0"};
+	bool known = false;
+
+	for (unsigned k = 0; k < SL_ARRAY_CNT(pool); k++) {
+		struct sl_addr a = frame_addr(pool[k]);
+		known |= sl_addr_eq(&a, &t->src);
+	}
+	if (!known)
+		complain(n, "an endpoint saw a source that is not of the pool", i);
+	bool same = sl_addr_eq(&f->source, &t->src) && f->source_port == t->sport;
+	if (f->source_at == who && !same && f->phase != OPENING && !may_move(n, f))
+		complain(n, "an open fullnat flow changed its source", i);
+	f->source = t->src;
+	f->source_port = t->sport;
+	f->source_at = who;
+	for (unsigned k = 0; k < n->conf.flows; k++) {
+		const struct flow *o = &n->flows[k];
+		if (k != i && o->service == f->service && o->source_at == who && o->phase < DONE &&
+		    !o->excused && o->t.proto == f->t.proto && o->source_port == t->sport &&
+		    sl_addr_eq(&o->source, &t->src) && f->phase < DONE)
+			complain(n, "two flows share a source port", i);
+	}
+}
+
 static void
 endpoint_hears(struct net *n, const struct event *ev)
 {
-	struct sl_tuple t = frame_tuple(ev->frame);
-	int i = flow_of(n, &t.src, t.sport);
+	uint8_t whole[5000];
+	bool twice; /* links double */
+	unsigned len = frame_join(&n->endpoints_pot, ev->frame, ev->len, whole, &twice);
 
+	if (len == 0)
+		return;
+	const char *bad = frame_judge(whole, len);
+	if (bad)
+		complain(n, bad, 0);
+	struct sl_tuple t = frame_tuple(whole);
+	int i = flow_of(n, whole, len);
 	if (i < 0) {
 		complain(n, "an endpoint heard a packet of no client", 0);
 		return;
 	}
 	struct flow *f = &n->flows[i];
-	bool dsr = f->service >= 2;
-	int who = machine(n, f->service, ev->frame);
-	if (who < 0 || (!dsr && !sl_addr_eq(&t.dst, &n->endpoints[f->service][who].addr)) ||
-	    (dsr && !sl_addr_eq(&t.dst, &f->t.dst))) {
+	int who = machine(n, f->service, whole);
+	const struct sl_addr *to = direct(f->service) ? &f->t.dst
+				   : who < 0          ? NULL
+						      : &n->endpoints[f->service][who].addr;
+	if (who < 0 || !sl_addr_eq(&t.dst, to)) {
 		complain(n, "a packet reached a machine of another service", (unsigned)i);
 		return;
 	}
+	if (forwards(f->service, "fullnat"))
+		judge_source(n, (unsigned)i, &t, who);
+	else if (!sl_addr_eq(&t.src, &f->t.src) || t.sport != f->t.sport)
+		complain(n, "an endpoint saw another client", (unsigned)i);
 	struct endpoint *e = &n->endpoints[f->service][who];
 	if (e->dead) {
 		f->excused = true;
 		return;
 	}
-	uint8_t flags = ev->frame[14 + (sl_addr_is_v4(&t.dst) ? 20 : 40) + 13];
+	uint8_t flags = whole[14 + (sl_addr_is_v4(&t.dst) ? 20 : 40) + 13];
 	struct frame_spec s = {
 		.t = {.src = t.dst,
 		      .dst = t.src,
 		      .sport = t.dport,
 		      .dport = t.sport,
 		      .proto = t.proto},
-		.payload = 20,
+		.payload = f->big ? 300 : 20,
 		.tcp_flags = SL_TCP_ACK | (flags & (SL_TCP_SYN | SL_TCP_FIN)),
+		.may_split = f->big,
+		.mark = (uint32_t)i + 1,
 	};
 	uint8_t frame[2048];
 	memcpy(s.dmac, rig_mac(n->rig, BACK), 6);
 	endpoint_mac(&e->addr, s.smac);
-	/* A dsr endpoint answers the client itself, past the gateway. */
-	carry(n, dsr ? TO_CLIENT : TO_GATEWAY, BACK, frame, frame_make(&s, frame));
+	/* An endpoint that has the VIP answers the client itself, past the gateway. */
+	carry_flow(n, f, direct(f->service) ? TO_CLIENT : TO_GATEWAY, BACK, frame,
+		   frame_make(&s, frame));
 }
 
 /* ---- tables and states ---- */
@@ -407,11 +582,11 @@ make_table(struct net *n)
 			 "{ prefix = \"::/0\"; via = \"fd00:1::fe\"; } ); };\nservices = (\n");
 	for (unsigned s = 0; s < SERVICES; s++) {
 		bool first = true;
-		table_append(
-			&t,
-			"%s{ name = \"%s\"; forward = \"%s\"; max_endpoints = %u; endpoints = (\n",
-			s ? "," : "", service_name[s], s < 2 ? "nat" : "dsr",
-			ENDPOINTS + (unsigned)below(n, 2));
+		table_append(&t,
+			     "%s{ name = \"%s\"; forward = \"%s\"; policy = \"%s\"; %s "
+			     "max_endpoints = %u; endpoints = (\n",
+			     s ? "," : "", services[s].name, services[s].forward, n->policy[s],
+			     services[s].more, ENDPOINTS + (unsigned)below(n, 2));
 		for (unsigned e = 0; e < n->conf.endpoints; e++) {
 			char text[SL_ADDR_STRLEN];
 			struct endpoint *ep = &n->endpoints[s][e];
@@ -432,8 +607,8 @@ make_table(struct net *n)
 				     "%s{ name = \"%s-%s\"; address = \"%s\"; port = 80; protocol "
 				     "= \"%s\"; "
 				     "mode = \"l4\"; service = \"%s\"; }\n",
-				     s + p ? "," : "", service_name[s], p ? "udp" : "tcp",
-				     vip_text[s], p ? "udp" : "tcp", service_name[s]);
+				     s + p ? "," : "", services[s].name, p ? "udp" : "tcp",
+				     services[s].vip, p ? "udp" : "tcp", services[s].name);
 	table_append(&t, ");\n");
 	return t.buf;
 }
@@ -444,7 +619,7 @@ write_state(struct net *n, unsigned s, unsigned e, unsigned flags, unsigned frac
 	char name[16];
 
 	snprintf(name, sizeof(name), "e%u", e);
-	uint32_t slot = table_slot(n->view.view, service_name[s], name);
+	uint32_t slot = table_slot(n->view.view, services[s].name, name);
 	if (slot != UINT32_MAX)
 		rig_states(n->rig)[slot].admin = sl_state_make(
 			(uint16_t)flags, (uint8_t)fraction, n->view.view->hops[slot].incarnation);
@@ -530,6 +705,20 @@ kill_one(struct net *n)
 	excuse_flows_of(n, s, e);
 }
 
+/* The gateway dies between two turns and another starts on its flow region. */
+static void
+restart(struct net *n)
+{
+	unsigned workers = n->conf.vary ? 1 + (unsigned)below(n, 3) : n->conf.workers;
+	struct sl_flow_adopted a = rig_restart(n->rig, workers, n->now);
+
+	n->conf.workers = workers;
+	n->restarts++;
+	trace(n, &a, sizeof(a));
+	if (a.lost)
+		complain(n, "a restart lost flows", (unsigned)a.lost);
+}
+
 /* ---- a run ---- */
 
 static void
@@ -537,9 +726,9 @@ make_endpoints(struct net *n)
 {
 	for (unsigned s = 0; s < SERVICES; s++)
 		for (unsigned e = 0; e < n->conf.endpoints; e++) {
-			struct sl_addr a = frame_addr(s % 2 ? "fd00:2::" : "10.0.2.0");
-			a.b[14] = (uint8_t)(s % 2 ? s : 2 + (s > 1));
-			a.b[15] = (uint8_t)(20 + e);
+			struct sl_addr a = frame_addr(services[s].v6 ? "fd00:2::" : "10.0.2.0");
+			a.b[14] = (uint8_t)(services[s].v6 ? 0x40 + s : 2);
+			a.b[15] = (uint8_t)(16 + 16 * (services[s].v6 ? 0 : s) + e);
 			n->endpoints[s][e] =
 				(struct endpoint){.addr = a, .in_table = true, .weight = 1};
 		}
@@ -552,16 +741,18 @@ make_flows(struct net *n)
 	for (unsigned i = 0; i < n->conf.flows; i++) {
 		struct flow *f = &n->flows[i];
 		f->service = (unsigned)below(n, SERVICES);
-		f->endpoint = -1;
-		f->t.src = frame_addr(f->service % 2 ? "2001:db8:c::" : "198.18.0.0");
+		f->endpoint = f->source_at = -1;
+		f->t.dst = frame_addr(services[f->service].vip);
+		f->t.src = frame_addr(sl_addr_is_v4(&f->t.dst) ? "198.18.0.0" : "2001:db8:c::");
 		f->t.src.b[14] = (uint8_t)(i >> 8);
 		f->t.src.b[15] = (uint8_t)i;
-		f->t.dst = frame_addr(vip_text[f->service]);
 		f->t.sport = sl_to_be16(1024 + below(n, 60000));
 		f->t.dport = sl_to_be16(80);
 		f->t.proto = chance(n, 0.7) ? SL_IPPROTO_TCP : SL_IPPROTO_UDP;
-		if (f->t.proto == SL_IPPROTO_UDP)
+		if (f->t.proto == SL_IPPROTO_UDP) {
 			f->phase = ASKING;
+			f->big = chance(n, 0.3);
+		}
 		/* Due at once, spread over a second. */
 		f->sent_at = 0;
 		later(n, below(n, 1000) * MS, (struct event){.kind = CLIENT_TIMER, .who = i});
@@ -595,6 +786,9 @@ handle(struct net *n, struct event *e)
 		break;
 	case KILL:
 		kill_one(n);
+		break;
+	case RESTART:
+		restart(n);
 		break;
 	}
 	free(e->frame);
@@ -667,13 +861,22 @@ run_until_done(struct net *n)
 struct net_result
 net_run(const struct net_conf *c)
 {
-	struct net n = {.conf = *c,
-			.now = 1000 * MS,
-			.rnd = c->seed * 0x9e3779b97f4a7c15ull + 1,
-			.trace = 14695981039346656037ull};
+	static struct net n; /* large */
+
+	n = (struct net){.conf = *c,
+			 .now = 1000 * MS,
+			 .rnd = c->seed * 0x9e3779b97f4a7c15ull + 1,
+			 .trace = 14695981039346656037ull};
+
 	struct rig_conf rc = {.workers = c->workers, .flows = 4096, .seed = c->seed, .rss = c->rss};
 	struct net_result r = {0};
 
+	static const char *const policies[] = {"maglev", "maglev", "round_robin", "source_hash",
+					       "least_conn"};
+
+	for (unsigned s = 0; s < SERVICES; s++)
+		n.policy[s] = policies[below(&n, SL_ARRAY_CNT(policies) -
+							 (getenv("SIM_NOLEAST") ? 1 : 0))];
 	n.rig = rig_create(&rc, sent, &n);
 	table_init(&n.table);
 	make_endpoints(&n);
@@ -689,6 +892,8 @@ net_run(const struct net_conf *c)
 			later(&n, below(&n, 2500) * MS, (struct event){.kind = CHANGE});
 		for (unsigned i = 0; i < c->kills; i++)
 			later(&n, below(&n, 2500) * MS, (struct event){.kind = KILL});
+		for (unsigned i = 0; i < c->restarts; i++)
+			later(&n, below(&n, 2500) * MS, (struct event){.kind = RESTART});
 		run_until_done(&n);
 		judge_end(&n, &r);
 	} else {

@@ -22,6 +22,9 @@ struct rig {
 	unsigned in_use;
 	struct queue rx[RIG_WORKERS][RIG_PORTS];
 	struct sl_worker *worker[RIG_WORKERS];
+	struct sl_flows_head *region;
+	struct sl_hash_key hash_key;
+	uint8_t rss_key[SL_RSS_KEY_BYTES];
 	struct sl_flow_table *flows[RIG_WORKERS];
 	struct io_ctx io[RIG_WORKERS];
 	struct sl_neigh_table *neigh;
@@ -29,8 +32,8 @@ struct rig {
 	void *stats;
 	struct sl_ring *main_in[RIG_WORKERS];
 	struct sl_ring *explain;
-	void *mem[512];
-	size_t mem_bytes[512];
+	void *mem[4096];
+	size_t mem_bytes[4096];
 	unsigned mem_cnt;
 	uint8_t mac[RIG_PORTS][6];
 };
@@ -179,42 +182,45 @@ make_ports(struct rig *r, unsigned worker, struct sl_worker_port ports[RIG_PORTS
 	}
 }
 
-struct rig *
-rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx)
+/* Alignment is a region's: SL_FLOWS_ALIGN. */
+static struct sl_flows_head *
+make_region(struct rig *r)
 {
-	struct rig *r = calloc(1, sizeof(*r));
-	unsigned frames = conf->frames ? conf->frames : 8192;
+	struct sl_flows_head h = {.region = r->conf.seed};
+
+	if (sl_flows_layout(&h, r->conf.workers, r->conf.flows, r->conf.flows))
+		abort();
+	uint8_t *mem = take(r, h.bytes + SL_FLOWS_ALIGN);
+	mem += SL_FLOWS_ALIGN - (uintptr_t)mem % SL_FLOWS_ALIGN;
+	memcpy(h.rss_key, r->rss_key, sizeof(h.rss_key));
+	sl_flows_seal(&h);
+	memcpy(mem, &h, sizeof(h));
+	struct sl_flows_head *region = (void *)mem;
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		sl_flow_init(sl_flows_table(region, i), r->conf.flows, r->conf.flows, &r->hash_key);
+	return region;
+}
+
+/* Everything that goes with the process: ports, rings, workers, statistics, neighbours. */
+static void
+start(struct rig *r)
+{
 	static struct sl_worker_conf confs[RIG_WORKERS];
 	const char *names[RIG_PORTS] = {"front", "back"};
+	const struct rig_conf *conf = &r->conf;
 
 	memset(confs, 0, sizeof(confs));
-	r->conf = *conf;
-	r->sent = sent;
-	r->ctx = ctx;
-	r->pool = calloc(frames, sizeof(*r->pool));
-	for (unsigned i = 0; i < frames; i++) {
-		r->pool[i].next = r->free;
-		r->free = &r->pool[i];
-	}
-	uint8_t key[SL_RSS_KEY_BYTES];
-	struct sl_hash_key hash_key;
-	fill(key, sizeof(key), conf->seed + 1);
-	fill(&hash_key, sizeof(hash_key), conf->seed + 2);
-	sl_rss_init(&r->rss, key, conf->workers);
+	sl_rss_init(&r->rss, r->rss_key, conf->workers);
 	r->neigh = sl_neigh_init(take(r, sl_neigh_bytes()));
-	r->states = take(r, sizeof(struct sl_state_word2) * SL_MAX_ENDPOINTS);
 	r->stats = take(r, sl_stats_bytes(conf->workers, RIG_PORTS));
 	sl_stats_init(r->stats, conf->workers, RIG_PORTS, names, 1, 1000000000);
-	for (unsigned p = 0; p < RIG_PORTS; p++)
-		r->mac[p][0] = 2, r->mac[p][5] = (uint8_t)p;
 	make_rings(r, confs);
 	for (unsigned i = 0; i < conf->workers; i++) {
 		struct sl_worker_port ports[RIG_PORTS] = {0};
 		make_ports(r, i, ports);
 		for (unsigned p = 0; p < RIG_PORTS; p++)
-			r->rx[i][p].last = &r->rx[i][p].first;
-		r->flows[i] = sl_flow_init(take(r, sl_flow_bytes(conf->flows, conf->flows)),
-					   conf->flows, conf->flows, &hash_key);
+			r->rx[i][p] = (struct queue){.last = &r->rx[i][p].first};
+		r->flows[i] = sl_flows_table(r->region, i);
 		r->io[i] = (struct io_ctx){r, i};
 		struct sl_worker_conf *c = &confs[i];
 		c->id = i;
@@ -223,14 +229,93 @@ rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx)
 		c->ports = ports;
 		c->io = (struct sl_io){io_rx, io_tx, io_alloc, io_free, &r->io[i]};
 		c->rss = &r->rss;
-		c->flows = r->flows[i];
 		c->neigh = r->neigh;
 		c->states = r->states;
 		c->stats = r->stats;
 		c->seed = conf->seed;
 		r->worker[i] = sl_worker_init(take(r, sl_worker_bytes()), c);
+		sl_worker_adopt(r->worker[i], r->flows[i]);
 	}
+}
+
+struct rig *
+rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	unsigned frames = conf->frames ? conf->frames : 8192;
+
+	r->conf = *conf;
+	r->sent = sent;
+	r->ctx = ctx;
+	r->pool = calloc(frames, sizeof(*r->pool));
+	for (unsigned i = 0; i < frames; i++) {
+		r->pool[i].next = r->free;
+		r->free = &r->pool[i];
+	}
+	for (uint64_t k = 1;; k += 1000003) { /* one key in hundreds leaves fullnat without ports */
+		fill(r->rss_key, sizeof(r->rss_key), conf->seed + k);
+		if (sl_rss_key_ok(r->rss_key))
+			break;
+	}
+	fill(&r->hash_key, sizeof(r->hash_key), conf->seed + 2);
+	r->states = take(r, sizeof(struct sl_state_word2) * SL_MAX_ENDPOINTS);
+	for (unsigned p = 0; p < RIG_PORTS; p++)
+		r->mac[p][0] = 2, r->mac[p][5] = (uint8_t)p;
+	r->region = make_region(r);
+	start(r);
 	return r;
+}
+
+static unsigned
+owner(void *ctx, const struct sl_tuple *t)
+{
+	struct rig *r = ctx;
+
+	return r->rss.owner[sl_rss_bucket(sl_rss_hash(&r->rss, t))];
+}
+
+struct sl_flow_adopted
+rig_restart(struct rig *r, unsigned workers, uint64_t now_ns)
+{
+	unsigned frames = r->conf.frames ? r->conf.frames : 8192, before = r->conf.workers;
+	uint32_t now_q = (uint32_t)(now_ns / 250000000u);
+	struct sl_flows_head *old = r->region;
+	struct sl_flow_adopted sum = {0};
+
+	r->free = NULL;
+	r->in_use = 0;
+	for (unsigned i = 0; i < frames; i++) {
+		r->pool[i].in_use = 0;
+		r->pool[i].next = r->free;
+		r->free = &r->pool[i];
+	}
+	if (sl_flows_head_check(old, old->bytes))
+		abort();
+	for (unsigned i = 0; i < before; i++) {
+		struct sl_flow_adopted a = {0};
+		if (sl_flow_adopt(old, i, now_q, &r->hash_key, &a))
+			abort();
+		sum.kept += a.kept;
+		sum.expired += a.expired;
+		sum.lost += a.lost;
+	}
+	r->conf.workers = workers;
+	sl_rss_init(&r->rss, r->rss_key, workers);
+	if (workers != before) {
+		struct sl_flow_table *to[RIG_WORKERS];
+		r->region = make_region(r);
+		for (unsigned i = 0; i < workers; i++)
+			to[i] = sl_flows_table(r->region, i);
+		sum.kept = 0;
+		for (unsigned i = 0; i < before; i++) {
+			struct sl_flow_adopted a = {0};
+			sl_flow_deal(sl_flows_table(old, i), to, owner, r, now_q, &a);
+			sum.kept += a.kept;
+			sum.lost += a.lost;
+		}
+	}
+	start(r);
+	return sum;
 }
 
 void

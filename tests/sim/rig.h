@@ -7,6 +7,7 @@
 #define SL_TESTS_RIG_H
 
 #include "dataplane/worker.h"
+#include "lb/flow_adopt.h"
 
 #define RIG_PORTS 2
 #define RIG_WORKERS 8
@@ -39,6 +40,11 @@ struct rig;
 
 struct rig *rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx);
 void rig_destroy(struct rig *r);
+
+/* rig_restart kills the gateway between two turns and starts another with `workers` workers on what the flow region held:
+ * packets and messages on their way inside are lost, statistics begin anew, neighbours are forgotten, the
+ * view stays published.  As dataplane/main.c does it: in place, or dealt when the number changed. */
+struct sl_flow_adopted rig_restart(struct rig *r, unsigned workers, uint64_t now_ns);
 
 /* The active view (not owned); NULL: none. */
 void rig_publish(struct rig *r, struct sl_view *view);

@@ -27,6 +27,10 @@ conf_of(uint64_t seed)
 		c.changes = 20;
 		c.kills = (unsigned)(seed % 3);
 	}
+	if (seed % 5 < 2) {
+		c.restarts = 1 + (unsigned)(seed % 3);
+		c.vary = seed % 5 == 1;
+	}
 	return c;
 }
 
