@@ -251,7 +251,8 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
         exe = os.path.join(BUILD, "dataplane", "sluice-dataplane")
         if not os.path.exists(exe):
             raise Unavailable(f"{exe} is not there")
-        super().__init__(work, "sluice-dataplane", [exe, "-c", boot], workers)
+        self.work, self.boot_argv = work, [exe, "-c", boot]
+        super().__init__(work, "sluice-dataplane", self.boot_argv, workers)
         self.wait("sign of being ready", lambda: "sluice-dataplane: ready" in self.tail(), 120)
         self.drive = subprocess.Popen([os.path.join(BUILD, "tests", "bench", "bench_drive"), self.control],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -267,6 +268,20 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
             reasons = v.get("reasons", [])
             more = [f"and {len(reasons) - 2} more"] if len(reasons) > 2 else []
             raise Unavailable("; ".join([v["error"]] + reasons[:2] + more))
+        return v
+
+    def again(self):
+        """kill -9, and another on the same boot file; bench_drive stays and holds its flows."""
+        self.p.kill()
+        self.p.wait()
+        self.expect("down")
+        super().__init__(self.work, "sluice-dataplane", self.boot_argv, self.workers)
+        self.up = self.expect("up")
+
+    def expect(self, event):
+        v = self.answer()
+        if v["event"] != event:
+            raise Unavailable(f"bench_drive says {v} where it should say {event}")
         return v
 
     def ask(self, command):

@@ -7,7 +7,8 @@
  *     quit
  *
  * It uses the daemon's own link, parser and compiler, so push times are those of the product without the
- * CLI's socket.  A new dataplane on the socket ends it: figures of two processes never mix. */
+ * CLI's socket.  When the dataplane goes and another comes it says so ("down", "up") and gives it back the flow region, as
+ * the daemon does; the table has to be loaded again, and keeps its slots. */
 #include "mgmt/publish.h"
 #include "sluice/stats.h"
 
@@ -100,6 +101,8 @@ one_worker(const struct sl_stats_worker *w)
 	put(o, "flow_miss", w->flow_miss);
 	put(o, "flow_active", w->flow_active);
 	put(o, "flow_capacity", w->flow_capacity);
+	put(o, "flow_adopted", w->flow_adopted);
+	put(o, "flow_lost", w->flow_lost);
 	put(o, "maglev_only", w->maglev_only);
 	put(o, "handoff_out", w->handoff_out);
 	put(o, "generation", w->generation);
@@ -411,8 +414,13 @@ on_down(void *ctx, const char *why)
 {
 	struct drive *d = ctx;
 
-	fail("down", why, NULL);
-	uv_stop(&d->loop);
+	json_t *o = json_object();
+
+	json_object_set_new(o, "event", json_string("down"));
+	json_object_set_new(o, "why", json_string(why));
+	answer(o);
+	table_fini(&d->next);
+	pushes_end(d);
 }
 
 static void
