@@ -271,7 +271,7 @@ service() {
 
 # modes_table FILE [POLICY [ENDPOINTS]]: every way of forwarding in both families, each at its VIP (above), TCP ports 80
 # and 7000, UDP port 7000.  LISTEN replaces the ports: words PROTOCOL:PORT.  FORWARD: only these of nat dsr fullnat ipip
-# gue.  EXTRA_ROUTES: rows of network.routes.
+# gue.  SOURCES: how many fullnat has (2, from .201 on).  EXTRA_ROUTES: rows of network.routes.
 modes_table() {
 	local out=$1 policy=${2:-maglev} list=${3:-$ENDPOINTS} m comma=""
 	{
@@ -308,7 +308,7 @@ mode_service() {
 	[ "$family" = 4 ] || prefix=fd77:2::
 	echo "{ name = \"$forward$family\"; forward = \"$forward\"; policy = \"$policy\"; max_endpoints = 40; ${SERVICE_KEYS:-}"
 	case $forward in
-	fullnat) echo "  sources = ( \"${prefix}201\", \"${prefix}202\" );" ;;
+	fullnat) echo "  sources = ( $(for i in $(seq 201 $((200 + ${SOURCES:-2}))); do echo "$([ "$i" = 201 ] || echo ,) \"$prefix$i\""; done) );" ;;
 	ipip) if [ "$family" = 4 ]; then echo '  tunnel_source = "172.16.0.0/16";'; else echo '  tunnel_source = "fd77:aa::/64";'; fi ;;
 	esac
 	echo "  endpoints = ("
