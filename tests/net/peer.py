@@ -353,7 +353,9 @@ def icmp_error():
     s.send(payload)
     poll = select.poll()
     poll.register(s, 0)  # POLLERR comes unasked
-    if not poll.poll(args.timeout * 1000):
+    if not poll.poll(args.timeout * 500):
+        s.send(payload)  # UDP may be lost on a busy machine
+    if not poll.poll(args.timeout * 500):
         wrong(f"no ICMP error within {args.timeout} s")
         return result()
     _, extra, _, about = s.recvmsg(CHUNK, 512, socket.MSG_ERRQUEUE)
