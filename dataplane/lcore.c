@@ -50,6 +50,7 @@ static void __attribute__((cold, noinline)) take_table(struct sl_lcore *l)
 		if (h->handed_over & 1u << p)
 			sl_worker_hand_over(l->worker, p);
 	sl_worker_adopt(l->worker, t);
+	l->stats->flow_lost = h->gone + h->got.expired + h->got.lost;
 	/* pairs with main's acquire: the table and the answer are whole */
 	atomic_store_explicit(&h->state, SL_HAND_DONE, memory_order_release);
 }

@@ -46,6 +46,7 @@ struct sl_hand {
 	const struct sl_flows_head *head;
 	struct sl_hash_key key; /* of a table that is made */
 	bool populate;          /* MAKE: have the pages now */
+	uint64_t gone;          /* TAKE: flows that ended or were lost before, for the statistics */
 	uint32_t handed_over;   /* bit p: what port p receives is not spread as ours any more */
 	/* the worker's answer */
 	struct sl_flow_adopted got;

@@ -71,6 +71,8 @@ hand_out(struct sl_gateway *g, enum sl_hand_how how)
 		h->key = keys[i];
 		h->populate = t->region.huge;
 		h->handed_over = t->handed_over;
+		/* dealt by main: told once */
+		h->gone = how == SL_HAND_TAKE && i == 0 ? t->got.expired + t->got.lost : 0;
 		/* pairs with the acquire in sl_lcore_run */
 		atomic_store_explicit(&h->state, SL_HAND_ASKED, memory_order_release);
 	}

@@ -62,8 +62,11 @@ gauges(struct sl_worker *w)
 static void
 adopt(void *ctx, struct sl_flow *f)
 {
+	struct sl_worker *w = ctx;
+
+	w->stats->flow_adopted += !(f->state & SL_FLOW_REPLY); /* two halves are one flow */
 	sl_nat_adopt(f);
-	sl_tally_adopt(ctx, f);
+	sl_tally_adopt(w, f);
 }
 
 void

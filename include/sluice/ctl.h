@@ -14,7 +14,8 @@
  *                                          whenever it makes another
  *     PARKED + fd ────────────────────────▶  the region of a dataplane before, when WELCOME says flows = 0;
  *                                            at most one, before the first OFFER
- *     ◀──────────────────────── TAKEN kept, lost, text
+ *     ◀──────────────────────── TAKEN kept, lost, text     (also once, unasked, to the first daemon of a dataplane that
+ *                                                            took a region at boot)
  *     OFFER gen, root id  + root fd ──────▶
  *     ◀──────────────────────── WANT gen, [refs it does not hold]     (as many as needed, last flagged)
  *     OBJECT gen, ref + fd ───────────────▶  (one each, any order)

@@ -88,7 +88,7 @@ struct sl_stats_worker {
 	uint64_t generation; /* gauge: the last one this worker loaded */
 	/* survival: flows of the dataplane before, taken over (sl_worker_adopt) */
 	uint64_t flow_adopted;
-	uint64_t flow_lost; /* of these: damaged, or expired meanwhile */
+	uint64_t flow_lost; /* not taken over: damaged, without room, or expired meanwhile */
 	/* translation records of nat replies */
 	uint64_t xlat_used;     /* gauge */
 	uint64_t xlat_capacity; /* gauge: constant */

@@ -802,6 +802,7 @@ adopted_flows_are_counted(void)
 	sl_worker_adopt(rig_worker(r, 0), rig_flows(was, 0));
 	struct sl_stats_worker *st = rig_stats(r, 0);
 	CU_ASSERT_EQUAL(st->flow_active, bed_active());
+	CU_ASSERT_EQUAL(st->flow_adopted, 299);
 	CU_ASSERT_EQUAL(st->xlat_capacity, 8192);
 	CU_ASSERT_TRUE(st->xlat_used > 40);
 	rig_publish(r, bed.view.view);
