@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # top: of lib/common.sh
 # net.sh — a gateway, a client and four endpoints, each in a network namespace.  Sourced by demo and tests.
 #
 #      cl ─eth0──────────front0─ gw ─back0──────┐

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # lib_modes.sh — the network with every way of forwarding: VIPs and services of modes_table (scripts/lib/net.sh), a
 # decapsulator and peer.py in every endpoint.
 set -euo pipefail
