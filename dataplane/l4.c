@@ -236,8 +236,9 @@ remember(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, bool
 	/* A RST ends what is not there: forward it, remember nothing. */
 	if (p->tcp_flags & SL_TCP_RST)
 		return SL_DROP_NONE;
+	/* Half-open all the same, as to the cap; its next packet closes it. */
 	if (p->tcp_flags & SL_TCP_FIN)
-		state = SL_FLOW_CLOSING;
+		state |= SL_FLOW_FIN_A;
 	if (nat)
 		state |= SL_FLOW_NAT;
 	w->table_moved = true;

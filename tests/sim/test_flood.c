@@ -270,6 +270,42 @@ a_udp_flood_spares_what_is_established(void)
 	}
 }
 
+/* A flow that one FIN has opened is as unproved as one that a SYN has: it shares the cap, and nobody goes for it. */
+static void
+a_fin_flood_is_capped_like_one_of_syns(void)
+{
+	for (unsigned w = 1; w <= 2; w++) {
+		start(w, 4096, 0, 0);
+		good_cnt = 0;
+		for (unsigned i = 0; i < 200; i++)
+			good_open(i % 2 ? NAT : DSR, i % 2);
+		for (unsigned i = 0; i < 100; i++)
+			step();
+		/* silent for long enough to be the first that would go */
+		bed.now += 90 * BED_S;
+		for (unsigned i = 0; i < 300; i++) {
+			for (unsigned k = 0; k < 100; k++) {
+				struct frame_spec s =
+					stranger(k % 2 ? NAT : DSR, 6,
+						 SL_TCP_FIN | (k & 2 ? SL_TCP_ACK : 0));
+				bed_inject(&s, BED_FRONT);
+			}
+			bed_clear();
+			rig_settle(bed.rig, bed.now += 10 * MS);
+			for (unsigned x = 0; x < w; x++) {
+				struct sl_flow_usage u;
+				sl_flow_usage(rig_flows(bed.rig, x), &u);
+				CU_ASSERT_TRUE(u.embryonic <= 1024);
+				CU_ASSERT_TRUE(u.active <= 1024 + 300);
+			}
+		}
+		for (unsigned i = 0; i < good_cnt; i++)
+			CU_ASSERT_TRUE(bed_has(&good[i].s.t));
+		account();
+		bed_stop();
+	}
+}
+
 /* Where a forward half is, its reply half is, and the other way round. */
 static unsigned
 unpaired(const struct frame_spec *s, unsigned cnt)
@@ -477,6 +513,7 @@ a_lost_message_is_told_again(void)
 
 SL_SUITE("flood", SL_TEST(a_syn_flood_spares_good_clients),
 	 SL_TEST(a_udp_flood_spares_what_is_established),
+	 SL_TEST(a_fin_flood_is_capped_like_one_of_syns),
 	 SL_TEST(a_full_table_holds_whole_flows_alone),
 	 SL_TEST(tuples_of_one_rss_bucket_spread_over_the_flow_table),
 	 SL_TEST(full_rings_are_counted_and_recover), SL_TEST(a_lost_message_is_told_again))

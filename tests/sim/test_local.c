@@ -364,7 +364,7 @@ static const struct {
 } openers[] = {
 	{SL_TCP_SYN, 1, 1, "opens"},
 	{SL_TCP_ACK, 1, 1, "in the middle of a flow, after a restart: kept, unproven"},
-	{SL_TCP_FIN | SL_TCP_ACK, 1, 0, "ends a flow that is not there: kept for its last packets"},
+	{SL_TCP_FIN | SL_TCP_ACK, 1, 1, "ends a flow that is not there: kept for its last packets"},
 	{SL_TCP_RST, 0, 0, "ends what is not there"},
 };
 
