@@ -99,7 +99,8 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 			sl_local_arp_nd(w, view, p);
 		return false;
 	}
-	if (!(p->flags & SL_PKT_BCAST) && !mac_is_ours(w, p))
+	/* an echo request by a group frame is refused for that (icmp.c) */
+	if ((kind || !(p->flags & SL_PKT_BCAST)) && !mac_is_ours(w, p))
 		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
 	else if (kind)
 		return sl_fragments_triage(w, view, p);

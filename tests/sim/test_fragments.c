@@ -382,6 +382,35 @@ what_waits_in_vain_is_dropped_in_time(void)
 	}
 }
 
+/* A packet to an address that came by a group frame was sent to every station (RFC 1122, 3.3.6): so with its pieces. */
+static void
+pieces_in_group_frames_and_for_others_are_refused(void)
+{
+	static const uint8_t to[][6] = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+					{0x01, 0x00, 0x5e, 1, 2, 3},
+					{0x02, 0x99, 1, 2, 3, 4}};
+
+	for (unsigned shape = 0; shape < SL_ARRAY_CNT(shapes); shape++) {
+		start(shape);
+		for (unsigned i = 0; i < SL_ARRAY_CNT(to) * MODES * 2; i++) {
+			unsigned mode = i % MODES;
+			struct frame_spec s = datagram(mode, i / MODES & 1, 17, i);
+			struct whole w = make(&s, BED_FRONT);
+			memcpy(w.b, to[i / MODES / 2], 6);
+			struct whole a = cut(&w, i, 0, 40), b = cut(&w, i, 40, 80);
+			inject(&a, BED_FRONT);
+			inject(&b, BED_FRONT);
+			bed_clear();
+			rig_settle(bed.rig, bed.now);
+			CU_ASSERT_EQUAL(bed.sent_cnt, 0);
+		}
+		CU_ASSERT_EQUAL(bed_active(), 0);
+		CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_NOT_OURS),
+				SL_ARRAY_CNT(to) * MODES * 2 * 2);
+		bed_stop();
+	}
+}
+
 /* Strangers' pieces fill all there is; the memory stays bounded, and pieces in order still pass. */
 static void
 a_flood_of_later_pieces_is_bounded(void)
@@ -431,5 +460,6 @@ SL_SUITE("fragments", SL_TEST(every_order_reaches_one_endpoint_whole),
 	 SL_TEST(later_pieces_without_a_flow_go_only_where_it_is_agreed),
 	 SL_TEST(duplicates_and_overlaps_are_dropped_and_counted),
 	 SL_TEST(what_waits_in_vain_is_dropped_in_time),
+	 SL_TEST(pieces_in_group_frames_and_for_others_are_refused),
 	 SL_TEST(a_flood_of_later_pieces_is_bounded),
 	 SL_TEST(a_worker_that_ends_gives_held_pieces_back))
