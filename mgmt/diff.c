@@ -151,7 +151,10 @@ health_values(const struct sl_health_conf *h, struct values *v)
 static void
 put_number(struct values *v, const char *key, unsigned n, unsigned usual)
 {
-	put(v, key, n && n != usual ? "%u" : "", n);
+	if (n && n != usual)
+		put(v, key, "%u", n);
+	else
+		put(v, key, "%s", "");
 }
 
 static int

@@ -7,7 +7,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libssl-dev libconfig-dev libcunit1-dev
 libuv1-dev libjansson-dev libmicrohttpd-dev libncurses-dev"
 RUN_PACKAGES="dnsmasq-base python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping"
-TEST_PACKAGES="prometheus python3-scapy tmux"
+TEST_PACKAGES="prometheus python3-scapy tmux iperf3"
 LINT_PACKAGES="git clang-format-14 clang-14 shellcheck"
 BENCH_PACKAGES="dpdk python3"
 

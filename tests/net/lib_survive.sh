@@ -20,7 +20,46 @@ survive_up() {
 	done
 	gateway_up
 	modes_table "$NET_DIR/t.conf"
+	if [ -n "${IPERF:-}" ]; then iperf_rows; fi
 	ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push: $(cat "$NET_DIR/push.out")"
+}
+
+# iperf_rows: into the table, each way of forwarding to one endpoint alone, at a port of its own of the same VIPs: the two
+# connections of an iperf3 must meet.  iperf_up: a server and a client each, for SECONDS.  iperf_good: all went through.
+IPERF_AT=(nat:10:5201 dsr:11:5202 fullnat:12:5203 ipip:13:5204 gue:15:5205)
+iperf_rows() {
+	local at m services="" listeners=""
+	for at in "${IPERF_AT[@]}"; do
+		m=${at%%:*}
+		services="$services $(mode_service "$m" 4 maglev 1 | sed "s/name = \"${m}4\"/name = \"iperf-$m\"/"),"
+		listeners="$listeners { name = \"iperf-$m\"; address = \"10.77.9.$(cut -d: -f2 <<<"$at")\"; port = ${at##*:}; protocol = \"tcp\"; mode = \"l4\"; service = \"iperf-$m\"; },"
+	done
+	SERVICES=$services LISTENERS=$listeners python3 - "$NET_DIR/t.conf" <<-'END'
+		import os, sys
+		text = open(sys.argv[1]).read()
+		text = text.replace("services = (", "services = (" + os.environ["SERVICES"], 1)
+		text = text.replace("listeners = (", "listeners = (" + os.environ["LISTENERS"], 1)
+		open(sys.argv[1], "w").write(text)
+	END
+}
+iperf_up() {
+	local at port
+	for at in "${IPERF_AT[@]}"; do
+		port=${at##*:}
+		run e1 "iperfd$port" iperf3 -s -p "$port"
+		wait_for 5 "iperf3 in e1" ns e1 sh -c "ss -ltn | grep -q :$port"
+		run cl "iperf$port" iperf3 -c "10.77.9.$(cut -d: -f2 <<<"$at")" -p "$port" -t "$1" -b 5M --json
+	done
+}
+iperf_good() {
+	local at port pid
+	for at in "${IPERF_AT[@]}"; do
+		port=${at##*:}
+		pid=$(pid_of "iperf$port")
+		wait_for 60 "the end of iperf3 at port $port" sh -c "! kill -0 $pid 2>/dev/null"
+		json "$NET_DIR/iperf$port.log" "f\"iperf3 ${at%%:*}: {j['end']['sum_received']['bytes']/1e6:.1f} MB, {j['end']['sum_sent']['retransmits']} sent again\"" ||
+			fail "iperf3 at port $port: $(tail -n 5 "$NET_DIR/iperf$port.log")"
+	done
 }
 
 # vips PORT: all of them, nat … gue, both families.

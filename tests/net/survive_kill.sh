@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The dataplane killed under load, with 10,000 idle connections over it: the next one goes on with every flow, in place
+# The dataplane killed under load, iperf3 in every way of forwarding among it, with 10,000 idle connections over it: the next one goes on with every flow, in place
 # or, with another number of workers, copied.  A clean stop leaves them as well.
-export WORKERS=2 FLOWS=65536
+export WORKERS=2 FLOWS=65536 IPERF=1
 # shellcheck source=tests/net/lib_survive.sh
 . "$(dirname "$0")/lib_survive.sh"
 
@@ -9,6 +9,7 @@ survive_up
 hold_up
 held "before"
 mapfile -t urls < <(vips 80 | sed "s|^|http://|")
+iperf_up 20
 load busy --seconds 22 --threads 14 --keepalive --timeout 15 "${urls[@]}"
 
 again KILL
@@ -32,6 +33,7 @@ again TERM
 flows_say "f['outcome']" taken
 held "1 worker stopped and started"
 
+iperf_good
 all_good busy
 ctl --json show audit | grep -q '"copied"' || fail "the audit log does not say what became of the flows"
 no_bad_drops
