@@ -6,6 +6,13 @@
  *                                                                             again, or dropped
  *
  * They neither refresh nor change a flow: anybody can send them.  One packet goes out for one that came in.
+ *
+ * Those about our own tunnel packets come to us.  That one was too big for its way is remembered for the endpoint (path.h), whatever
+ * worker hears of it, and told to the sender of the inner packet where the quote holds enough of that (RFC 2003, 5; RFC
+ * 2473, 8); else the next one that is too long gets its answer here (send.c).  What anybody can send must do little harm:
+ * it must be about a tunnel that is there, with a source that is ours and to whom the error came; the MTU must be below what
+ * the packet had and above 576 (IPv4) or 1280 (IPv6) bytes, and it is forgotten in ten minutes.  Other errors about
+ * tunnel packets are dropped.
  */
 #include "dataplane/worker_priv.h"
 
@@ -40,8 +47,7 @@ static void
 to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
 	    uint8_t mode, const struct sl_tuple *reply)
 {
-	unsigned more = mode >= SL_FORWARD_IPIP ? sl_encap_bytes(mode, hop->family == 4) : 0;
-	enum sl_fit fit = sl_send_fit(w, p, hop->out_port, more);
+	enum sl_fit fit = sl_send_fit_hop(w, p, hop, mode);
 
 	if (fit == SL_FIT_NOT)
 		return;
@@ -67,7 +73,7 @@ to_client(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
 	const struct sl_tuple as = sl_l4_reply_out(w, p, f);
 	struct sl_addr from = outer(p, 12, 8);
 	struct sl_route_cached *way = sl_send_route(w, view, &as.dst);
-	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT32_MAX, 0);
+	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT32_MAX);
 
 	if (fit == SL_FIT_NOT)
 		return;
@@ -138,14 +144,145 @@ pass_on(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		sl_l4_drop(w, p, SL_DROP_ICMP_ERROR);
 }
 
+/* ---- about our own tunnel packets ---- */
+
+static bool
+sent_in(const struct sl_view *view, const struct sl_hop *hop, const struct sl_icmp_tunnel *t)
+{
+	const struct sl_service *svc = &view->services[hop->service];
+
+	if ((hop->forward == SL_FORWARD_GUE) != t->udp || (t->udp && t->udp_port != svc->gue_port))
+		return false;
+	if (svc->tunnel_plen)
+		return sl_addr_in(&t->src, &svc->tunnel, svc->tunnel_plen);
+	return sl_addr_eq(&t->src, &view->addresses[hop->address].addr);
+}
+
+/* The hop whose packet the error is about; NULL: none of ours is. */
+static const struct sl_hop *
+tunnel_of(const struct sl_view *view, const struct sl_icmp_tunnel *t)
+{
+	const struct sl_hop *hop = sl_view_tunnel(view, &t->dst);
+
+	while (hop && !sent_in(view, hop, t))
+		hop = sl_view_tunnel_next(view, hop);
+	return hop;
+}
+
+/* What an error says of the way to hop, or 0: not to be believed. */
+static unsigned
+told(const struct sl_hop *hop, const struct sl_icmp_tunnel *t)
+{
+	bool v4 = hop->family == 4;
+	unsigned mtu = v4 && t->mtu == 0 ? sl_path_plateau(t->sent) : t->mtu;
+
+	/* RFC 8201, 4: less than 1280 is discarded. */
+	if (mtu >= t->sent || mtu > UINT16_MAX || (!v4 && mtu < SL_PATH_MIN6))
+		return 0;
+	return v4 ? SL_MAX(mtu, SL_PATH_MIN4) : mtu;
+}
+
+/* All services that tunnel to the address use the same way. */
+static void
+learn(struct sl_worker *w, const struct sl_view *view, const struct sl_addr *endpoint, unsigned mtu)
+{
+	const struct sl_hop *hop = sl_view_tunnel(view, endpoint);
+
+	for (; hop; hop = sl_view_tunnel_next(view, hop)) {
+		uint32_t slot = (uint32_t)(hop - view->hops);
+		if (mtu < sl_send_tunnel_mtu(w, hop, slot))
+			sl_path_learn(w->conf.paths, slot, hop->incarnation, (uint16_t)mtu,
+				      w->now_q);
+	}
+}
+
+/* Whether the sender of the inner packet must hear of it, and where he is: he sent it to a listener of the hop's service,
+ * and more than the tunnel takes. */
+static struct sl_route_cached *
+way_to_sender(struct sl_worker *w, const struct sl_view *view, const struct sl_hop *hop,
+	      const struct sl_icmp_tunnel *t, unsigned takes)
+{
+	const struct sl_tuple *in = &t->inner.tuple;
+
+	if (t->inner.len == 0 || t->inner_sent <= takes || sl_view_ours(view, &in->src))
+		return NULL;
+	uint32_t listener = sl_view_listener(view, &in->dst, in->dport, in->proto);
+	if (listener == SL_VIEW_NONE || view->listener_service[listener] != hop->service)
+		return NULL;
+	return sl_send_route(w, view, &in->src);
+}
+
+/* The answer takes the place of the error p among what was received. */
+static void
+answer(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
+       const struct sl_pkt *inner, unsigned takes, struct sl_route_cached *way)
+{
+	struct sl_pkt out = {.flags = inner->flags, .l3_off = inner->l3_off, .port_in = p->port_in};
+
+	out.buf = w->conf.io.alloc(w->conf.io.ctx, &out.data);
+	if (!out.buf) {
+		sl_l4_drop(w, p, SL_DROP_NO_BUFFER);
+		return;
+	}
+	out.len = (uint16_t)sl_icmp_too_big(inner, (uint16_t)takes, out.data);
+	if (out.len == 0) {
+		sl_send_free(w, out.buf);
+		sl_l4_drop(w, p, SL_DROP_ICMP_ERROR);
+		return;
+	}
+	w->stats->icmp_too_big++;
+	sl_send_routed(w, view, &out, way, SL_FIT_WHOLE);
+	p->verdict = SL_VERDICT_CONSUMED;
+	sl_send_free(w, p->buf);
+}
+
+static void
+take_tunnel(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
+	    const struct sl_hop *hop, const struct sl_icmp_tunnel *t)
+{
+	struct sl_addr from = outer(p, 12, 8), to = outer(p, 16, 24);
+	uint32_t slot = (uint32_t)(hop - view->hops);
+	unsigned mtu = told(hop, t);
+
+	if (sl_view_local(view, &from)) {
+		sl_l4_drop(w, p, SL_DROP_MARTIAN);
+		return;
+	}
+	if (mtu == 0 || mtu > sl_send_tunnel_mtu(w, hop, slot) || !sl_addr_eq(&to, &t->src)) {
+		sl_l4_drop(w, p, SL_DROP_ICMP_ERROR);
+		return;
+	}
+	learn(w, view, &t->dst, mtu);
+	w->stats->icmp_error++;
+	unsigned takes = mtu - sl_encap_bytes(hop->forward, hop->family == 4);
+	if (!(t->inner.flags & SL_PKT_V4))
+		takes = SL_MAX(takes, SL_PATH_MIN6);
+	struct sl_route_cached *way = way_to_sender(w, view, hop, t, takes);
+	if (way && sl_local_allowed(w, &w->too_big_ns)) {
+		answer(w, view, p, &t->inner, takes, way);
+		return;
+	}
+	p->verdict = SL_VERDICT_CONSUMED;
+	w->stats->consumed++;
+	sl_send_free(w, p->buf);
+}
+
 bool
 sl_errors_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
+	struct sl_icmp_tunnel t;
 	unsigned inner;
 
 	if (sl_pkt_dry(p))
 		return false;
 	if (!(p->flags & SL_PKT_ICMP_ERR)) {
+		if (view && w->conf.paths && sl_icmp_tunnel_read(p, &t)) {
+			const struct sl_hop *hop = tunnel_of(view, &t);
+			if (hop) {
+				take_tunnel(w, view, p, hop, &t);
+				return true;
+			}
+		}
 		enum sl_drop why = sl_icmp_error_read(p, &inner);
 		if (why == SL_DROP_ICMP_IGNORED)
 			return false;

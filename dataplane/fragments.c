@@ -97,8 +97,7 @@ static void
 to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
 	    uint8_t mode, const struct sl_tuple *reply)
 {
-	unsigned more = mode >= SL_FORWARD_IPIP ? sl_encap_bytes(mode, hop->family == 4) : 0;
-	enum sl_fit fit = sl_send_fit(w, p, hop->out_port, more);
+	enum sl_fit fit = sl_send_fit_hop(w, p, hop, mode);
 
 	if (fit == SL_FIT_NOT)
 		return;
@@ -116,7 +115,7 @@ to_client(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
 {
 	const struct sl_tuple as = sl_l4_reply_out(w, p, f);
 	struct sl_route_cached *way = sl_send_route(w, view, &as.dst);
-	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT32_MAX, 0);
+	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT32_MAX);
 
 	if (fit == SL_FIT_NOT)
 		return;

@@ -30,6 +30,7 @@ struct sl_gateway {
 	struct sl_lcore_shared shared;
 	struct sl_lcore *lcores; /* [worker_cnt] */
 	struct sl_neigh_table *neigh;
+	struct sl_path_table *paths;
 	struct sl_ctl_server *server;
 	struct sl_explain_desk explain;
 	struct sl_publish *publish;

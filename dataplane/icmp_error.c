@@ -16,6 +16,10 @@
 #define IP6_LEN 40
 #define ICMP_LEN 8
 #define PORTS_LEN 4
+#define PROTO_IP4 4
+#define PROTO_IP6 41
+#define GUE_HEADERS 12 /* UDP and GUE */
+#define INNER_L4 8     /* of the inner packet, before it is quoted to its sender */
 #define LONG_QUOTE 128 /* RFC 4884: what has extensions behind it is at least this long */
 #define TTL 64
 #define QUOTE4_MAX (576 - IP4_LEN - ICMP_LEN)  /* RFC 1812, 4.3.2.3 */
@@ -96,7 +100,7 @@ quote6(struct quote *q)
 /* The quoted packet of a message that lies at p->l4_off.  It ends with the message, with its own length, and where
  * the message says that extensions begin (RFC 4884: in words of 4 or 8 bytes). */
 static enum sl_drop
-find_quote(const struct sl_pkt *p, struct quote *q)
+find_quoted_ip(const struct sl_pkt *p, struct quote *q)
 {
 	const uint8_t *icmp = p->data + p->l4_off;
 	bool v4 = p->flags & SL_PKT_V4;
@@ -113,9 +117,20 @@ find_quote(const struct sl_pkt *p, struct quote *q)
 	uint32_t total = v4 ? sl_from_be16(sl_load16(q->ip + 2))
 			    : IP6_LEN + (uint32_t)sl_from_be16(sl_load16(q->ip + 4));
 	q->n = SL_MIN(q->n, total);
+	return q->n < q->l4_off ? SL_DROP_ICMP_ERROR : SL_DROP_NONE;
+}
+
+/* Of a TCP or UDP packet, with its ports. */
+static enum sl_drop
+find_quote(const struct sl_pkt *p, struct quote *q)
+{
+	enum sl_drop why = find_quoted_ip(p, q);
+
+	if (why != SL_DROP_NONE)
+		return why;
 	if (q->proto != SL_IPPROTO_TCP && q->proto != SL_IPPROTO_UDP)
 		return SL_DROP_ICMP_ERROR;
-	return q->n < q->l4_off || q->n - q->l4_off < PORTS_LEN ? SL_DROP_ICMP_ERROR : SL_DROP_NONE;
+	return q->n - q->l4_off < PORTS_LEN ? SL_DROP_ICMP_ERROR : SL_DROP_NONE;
 }
 
 static bool
@@ -130,9 +145,8 @@ sum_ok(const struct sl_pkt *p)
 
 /* The quote's tuple turned round.  An IPv6 quote must not name IPv4 flows. */
 static bool
-turn(const struct sl_pkt *p, const struct quote *q, struct sl_tuple *ret_tuple)
+turn(bool v4, const struct quote *q, struct sl_tuple *ret_tuple)
 {
-	bool v4 = p->flags & SL_PKT_V4;
 	const uint8_t *l4 = q->ip + q->l4_off;
 	struct sl_tuple t = {
 		.src = v4 ? sl_addr_from_v4(q->ip + 16) : sl_addr_from_v6(q->ip + 24),
@@ -164,12 +178,76 @@ sl_icmp_error_read(struct sl_pkt *p, unsigned *ret_inner_off)
 	enum sl_drop why = find_quote(p, &q);
 	if (why != SL_DROP_NONE)
 		return why;
-	if (!turn(p, &q, &t))
+	if (!turn(p->flags & SL_PKT_V4, &q, &t))
 		return SL_DROP_ICMP_ERROR;
 	p->tuple = t;
 	p->flags |= SL_PKT_ICMP_ERR;
 	*ret_inner_off = (unsigned)p->l4_off + ICMP_LEN;
 	return SL_DROP_NONE;
+}
+
+/* The packet inside a quoted tunnel packet, at `at` from the beginning of the quote, as far as it is there: enough for an
+ * answer, or len 0.  What was cut on its way (IPv4 without DF) needs none. */
+static void
+find_inner(const struct quote *q, uint32_t at, uint8_t proto, struct sl_icmp_tunnel *ret)
+{
+	bool v4 = proto == PROTO_IP4;
+	struct quote in = {.ip = q->ip + at, .n = q->n > at ? q->n - at : 0};
+	struct sl_tuple back;
+
+	if ((v4 ? quote4(&in) : quote6(&in)) != SL_DROP_NONE ||
+	    (in.proto != SL_IPPROTO_TCP && in.proto != SL_IPPROTO_UDP) || in.n < in.l4_off ||
+	    in.n - in.l4_off < INNER_L4 || (v4 && !(in.ip[6] & DONT_FRAGMENT)) ||
+	    !turn(v4, &in, &back))
+		return;
+	ret->inner_sent = v4 ? sl_from_be16(sl_load16(in.ip + 2))
+			     : IP6_LEN + (uint32_t)sl_from_be16(sl_load16(in.ip + 4));
+	ret->inner = (struct sl_pkt){
+		.data = (uint8_t *)(uintptr_t)in.ip - ETH_LEN,
+		.l3_off = ETH_LEN,
+		.len = (uint16_t)(ETH_LEN + SL_MIN(in.n, ret->inner_sent)),
+		.flags = v4 ? SL_PKT_V4 : 0,
+		.tuple = {.src = back.dst,
+			  .dst = back.src,
+			  .sport = back.dport,
+			  .dport = back.sport,
+			  .proto = back.proto},
+	};
+}
+
+bool
+sl_icmp_tunnel_read(const struct sl_pkt *p, struct sl_icmp_tunnel *ret)
+{
+	const uint8_t *icmp = p->data + p->l4_off;
+	bool v4 = p->flags & SL_PKT_V4;
+	struct quote q;
+
+	if (!(p->flags & SL_PKT_ICMP) || (p->flags & SL_PKT_BCAST) || p->l4_len < ICMP_LEN)
+		return false;
+	if (v4 ? icmp[0] != UNREACHABLE4 || icmp[1] != NEEDS_FRAGMENTS : icmp[0] != TOO_BIG6)
+		return false;
+	if (find_quoted_ip(p, &q) != SL_DROP_NONE)
+		return false;
+	const uint8_t *l4 = q.ip + q.l4_off;
+	bool udp = q.proto == SL_IPPROTO_UDP;
+	if ((!udp && q.proto != PROTO_IP4 && q.proto != PROTO_IP6) ||
+	    (udp && q.n - q.l4_off < PORTS_LEN) || !sum_ok(p))
+		return false;
+	*ret = (struct sl_icmp_tunnel){
+		.src = v4 ? sl_addr_from_v4(q.ip + 12) : sl_addr_from_v6(q.ip + 8),
+		.dst = v4 ? sl_addr_from_v4(q.ip + 16) : sl_addr_from_v6(q.ip + 24),
+		.udp_port = udp ? sl_load16(l4 + 2) : 0,
+		.udp = udp,
+		.mtu = v4 ? sl_from_be16(sl_load16(icmp + 6)) : sl_from_be32(sl_load32(icmp + 4)),
+		.sent = v4 ? sl_from_be16(sl_load16(q.ip + 2))
+			   : IP6_LEN + (uint32_t)sl_from_be16(sl_load16(q.ip + 4)),
+	};
+	if (!udp)
+		find_inner(&q, q.l4_off, q.proto, ret);
+	else if (q.n - q.l4_off >= GUE_HEADERS && l4[8] == 0 && sl_load16(l4 + 10) == 0 &&
+		 (l4[9] == PROTO_IP4 || l4[9] == PROTO_IP6))
+		find_inner(&q, q.l4_off + GUE_HEADERS, l4[9], ret);
+	return true;
 }
 
 /* ---- editing ---- */
@@ -333,7 +411,7 @@ sl_icmp_too_big(const struct sl_pkt *p, uint16_t mtu, uint8_t *frame)
 		return 0;
 	memcpy(frame, p->data + 6, 6);
 	memcpy(frame + 6, p->data, 6);
-	memcpy(frame + 12, p->data + 12, 2);
+	sl_store16(frame + 12, p->flags & SL_PKT_V4 ? sl_to_be16(0x0800) : sl_to_be16(0x86dd));
 	return ETH_LEN + (p->flags & SL_PKT_V4 ? too_big4(ip, n, mtu, frame + ETH_LEN)
 					       : too_big6(ip, n, mtu, frame + ETH_LEN));
 }

@@ -23,6 +23,24 @@
  * ICMP_ERROR (quote is no TCP or UDP, a later fragment, or cut before the ports), L4_CSUM, L4_HEADER. */
 enum sl_drop sl_icmp_error_read(struct sl_pkt *p, unsigned *ret_inner_off);
 
+/* What frag-needed or packet-too-big says about a packet in a tunnel. */
+struct sl_icmp_tunnel {
+	struct sl_addr src, dst; /* of the outer header */
+	bool udp;                /* else IP in IP */
+	sl_be16 udp_port;        /* destination */
+	uint32_t mtu;            /* as told; 0: an old router, that tells none */
+	uint32_t sent;           /* what the outer packet's length was */
+	/* The inner packet inside p, as if a frame began 14 bytes before it: data, l3_off, len (as far as it is there), family
+	 * in flags, tuple; no MACs.  len 0: the quote is too short for it (28 bytes are usual in IPv4), or its sender needs
+	 * no answer. */
+	struct sl_pkt inner;
+	uint32_t inner_sent; /* its length as it was sent */
+};
+
+/* sl_icmp_tunnel_read: p is parsed.  false: no such error, or not whole (checksum).  true says nothing about whose
+ * tunnel it is: the caller compares. */
+bool sl_icmp_tunnel_read(const struct sl_pkt *p, struct sl_icmp_tunnel *ret);
+
 /* What the translated error shall say.  Addresses of p's family.  NULL or port 0: leave. */
 struct sl_icmp_edit {
 	const struct sl_addr

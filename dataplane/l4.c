@@ -148,11 +148,10 @@ static void
 to_endpoint(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, struct sl_hop *hop,
 	    uint8_t mode, const struct sl_tuple *reply)
 {
-	unsigned more = mode >= SL_FORWARD_IPIP ? sl_encap_bytes(mode, hop->family == 4) : 0;
 
 	p->service = hop->service;
 	p->service_slot = view->services[hop->service].slot;
-	enum sl_fit fit = sl_send_fit(w, p, hop->out_port, more);
+	enum sl_fit fit = sl_send_fit_hop(w, p, hop, mode);
 	if (sl_unlikely(fit == SL_FIT_NOT))
 		return;
 	sl_l4_count_forward(w, view, p);
@@ -383,7 +382,7 @@ reply_half(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, st
 	p->why = SL_WHY_REPLY;
 	p->service = view->hops[f->slot].service;
 	p->service_slot = view->services[p->service].slot;
-	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT_MAX, 0);
+	enum sl_fit fit = sl_send_fit(w, p, way ? way->port : UINT_MAX);
 	if (sl_unlikely(fit == SL_FIT_NOT))
 		return;
 	if (sl_likely(!sl_pkt_dry(p))) {

@@ -476,6 +476,7 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	c->ports = ports;
 	c->rss = &g->rss;
 	c->neigh = g->neigh;
+	c->paths = g->paths;
 	c->states = g->state->slot;
 	c->stats = g->stats;
 	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
@@ -491,8 +492,10 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 {
 	unsigned cnt = g->boot.worker_cnt;
 	void *neigh = sl_host_map(sl_neigh_bytes(), g->host.huge, NULL);
-	int err = neigh ? 0 : -ENOMEM;
+	int err;
 
+	g->paths = sl_host_map(sizeof(*g->paths), g->host.huge, NULL);
+	err = neigh && g->paths ? 0 : -ENOMEM;
 	if (neigh)
 		g->neigh = sl_neigh_init(neigh);
 	for (unsigned i = 0; i < cnt && !err; i++)

@@ -237,16 +237,57 @@ too_long(struct sl_worker *w, struct sl_pkt *p, int takes)
 	return SL_FIT_NOT;
 }
 
-enum sl_fit
-sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port, unsigned more)
+unsigned
+sl_send_tunnel_mtu(const struct sl_worker *w, const struct sl_hop *hop, uint32_t slot)
 {
-	if (sl_unlikely(port >= w->conf.port_cnt)) {
-		sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
-		return SL_FIT_NOT;
-	}
-	if (sl_likely(p->len - p->l3_off + more <= w->ports[port].mtu))
+	unsigned mtu = w->ports[hop->out_port].mtu;
+	unsigned learned =
+		w->conf.paths ? sl_path_mtu(w->conf.paths, slot, hop->incarnation, w->now_q) : 0;
+
+	return learned ? SL_MIN(mtu, learned) : mtu;
+}
+
+/* Of outer packets for hop, `more` bytes longer than p.  Senders of IPv6 need not go below 1280 bytes, whatever the way
+ * says: a lie about it must not cost them anything. */
+static unsigned
+tunnel_takes(const struct sl_worker *w, const struct sl_pkt *p, const struct sl_hop *hop,
+	     unsigned more)
+{
+	unsigned mtu = w->ports[hop->out_port].mtu;
+
+	if (sl_likely((unsigned)(p->len - p->l3_off) <= SL_PATH_SMALL))
+		return mtu;
+	unsigned takes = sl_send_tunnel_mtu(w, hop, p->endpoint_slot);
+	if (!(p->flags & SL_PKT_V4))
+		takes = SL_MAX(takes, IP6_MIN_MTU + more);
+	return SL_MIN(takes, mtu);
+}
+
+/* Whether p may grow by `more` bytes and go out of the port. */
+static enum sl_fit
+fit(struct sl_worker *w, struct sl_pkt *p, unsigned takes, unsigned more)
+{
+	if (sl_likely(p->len - p->l3_off + more <= takes))
 		return SL_FIT_WHOLE;
-	return too_long(w, p, (int)w->ports[port].mtu - (int)more);
+	return too_long(w, p, (int)takes - (int)more);
+}
+
+enum sl_fit
+sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port)
+{
+	if (sl_likely(port < w->conf.port_cnt))
+		return fit(w, p, w->ports[port].mtu, 0);
+	sl_l4_drop(w, p, SL_DROP_NO_ROUTE);
+	return SL_FIT_NOT;
+}
+
+enum sl_fit
+sl_send_fit_hop(struct sl_worker *w, struct sl_pkt *p, const struct sl_hop *hop, uint8_t mode)
+{
+	if (mode < SL_FORWARD_IPIP || sl_unlikely(hop->out_port >= w->conf.port_cnt))
+		return sl_send_fit(w, p, hop->out_port);
+	unsigned more = sl_encap_bytes(mode, hop->family == 4);
+	return fit(w, p, tunnel_takes(w, p, hop, more), more);
 }
 
 /* Out of `port` to next, whose place in the neighbour table is hint unless that is stale; the place found. */
@@ -284,6 +325,7 @@ cut(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, unsigned 
     const struct sl_addr *next, uint32_t hint, const struct sl_hop *hop, uint8_t mode)
 {
 	unsigned more = hop ? sl_encap_bytes(mode, hop->family == 4) : 0;
+	unsigned each = (hop ? tunnel_takes(w, p, hop, more) : w->ports[port].mtu) - more;
 
 	for (unsigned n = 0;; n++) {
 		struct sl_pkt piece = *p;
@@ -293,7 +335,7 @@ cut(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, unsigned 
 			sl_l4_drop(w, p, SL_DROP_NO_BUFFER);
 			return hint;
 		}
-		unsigned len = sl_frag_split(p, w->ports[port].mtu - more, n, piece.data);
+		unsigned len = sl_frag_split(p, each, n, piece.data);
 		if (len == 0) {
 			sl_send_free(w, piece.buf);
 			break;

@@ -274,6 +274,34 @@ sl_view_ours(const struct sl_view *v, const struct sl_addr *addr)
 	return sl_view_local(v, addr) || sl_view_vip(v, addr);
 }
 
+/* The place of the address in tunnel_hash. */
+static uint32_t *
+tunnel_place(const struct sl_view *v, const struct sl_addr *addr)
+{
+	uint64_t at = vip_key(addr, 0, 0);
+	const uint32_t *place;
+
+	for (;; at++) {
+		place = &v->tunnel_hash[at & v->tunnel_mask];
+		if (*place == 0 || sl_addr_eq(&v->hops[*place - 1].addr, addr))
+			return (uint32_t *)(uintptr_t)place;
+	}
+}
+
+const struct sl_hop *
+sl_view_tunnel(const struct sl_view *v, const struct sl_addr *endpoint)
+{
+	uint32_t slot = *tunnel_place(v, endpoint);
+
+	return slot ? &v->hops[slot - 1] : NULL;
+}
+
+const struct sl_hop *
+sl_view_tunnel_next(const struct sl_view *v, const struct sl_hop *hop)
+{
+	return hop->same ? &v->hops[hop->same - 1] : NULL;
+}
+
 /* ---- pins ---- */
 
 static void
@@ -865,8 +893,13 @@ build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 		h->next = f->via;
 	h->out_port = f->port;
 	h->address = f->address;
-	if (sl_forward_tunnels(s->forward) && s->tunnel_plen == 0)
+	if (!sl_forward_tunnels(s->forward))
+		return;
+	if (s->tunnel_plen == 0)
 		tunnel_source(b, h);
+	uint32_t *place = tunnel_place(b->v, &h->addr);
+	h->same = *place;
+	*place = e->slot + 1;
 }
 
 static void
@@ -919,14 +952,17 @@ alloc_parts(struct build *b)
 	v->local_mask =
 		pow2_at_least(2 * (v->listener_cnt + v->address_cnt + sources_needed(b))) - 1;
 
+	v->tunnel_mask = pow2_at_least(2 * v->hop_cnt) - 1;
+
 	v->services = b->services = line_alloc(v->service_cnt * sizeof(*b->services));
 	v->listener_service = b->listener_service = line_alloc(v->listener_cnt * sizeof(uint32_t));
 	v->vip_hash = b->vip_hash = line_alloc((v->vip_mask + 1) * sizeof(uint32_t));
 	v->locals = b->locals = line_alloc((v->local_mask + 1) * sizeof(*b->locals));
 	v->address_port = b->address_port = line_alloc(v->address_cnt * sizeof(uint16_t));
 	v->hops = line_alloc(v->hop_cnt * sizeof(*v->hops));
+	v->tunnel_hash = line_alloc((v->tunnel_mask + 1) * sizeof(uint32_t));
 	return v->services && v->listener_service && v->vip_hash && v->locals && v->address_port &&
-			       v->hops
+			       v->hops && v->tunnel_hash
 		       ? 0
 		       : -ENOMEM;
 }
@@ -1003,5 +1039,6 @@ sl_view_destroy(struct sl_view *v)
 	free((void *)(uintptr_t)v->locals);
 	free((void *)(uintptr_t)v->address_port);
 	free(v->hops);
+	free((void *)(uintptr_t)v->tunnel_hash);
 	free(v);
 }

@@ -31,6 +31,7 @@ struct sl_hop {
 	uint32_t endpoint;    /* index into the service's endpoints */
 	uint32_t address; /* NETWORK address of that port and family: source of ARP/ND there, and of
 				* tunnels without a prefix */
+	uint32_t same;    /* another hop in a tunnel to the same address: slot + 1; 0: none */
 	_Atomic uint32_t
 		neigh; /* hint: entry of the neighbour table, relaxed; SL_NEIGH_NONE unknown.
 				 * Checked at use against (out_port, next). */
@@ -66,6 +67,10 @@ struct sl_view {
 	const struct sl_wide
 		*wide; /* prefixes, ranges and any-port (view.c); NULL: no listener is one */
 	/* read seldom */
+	const uint32_t *
+		tunnel_hash; /* open addressing, [tunnel_mask + 1]: slot + 1 of a hop in a tunnel, one
+				      * for each address (the others: same) */
+	uint32_t tunnel_mask;
 	const struct sl_local *locals; /* open addressing, [local_mask + 1] */
 	uint32_t local_mask;
 	uint32_t address_cnt;
@@ -93,6 +98,11 @@ bool sl_view_vip(const struct sl_view *v, const struct sl_addr *addr);
 
 /* [worker] sl_view_ours: whether it is an address of the gateway or of some listener. */
 bool sl_view_ours(const struct sl_view *v, const struct sl_addr *addr);
+
+/* [worker] sl_view_tunnel: a hop in a tunnel (ipip, gue) to that endpoint, or NULL; sl_view_tunnel_next: the next one to
+ * the same address. */
+const struct sl_hop *sl_view_tunnel(const struct sl_view *v, const struct sl_addr *endpoint);
+const struct sl_hop *sl_view_tunnel_next(const struct sl_view *v, const struct sl_hop *hop);
 
 /* [worker] pin / unpin on behalf of `worker`. */
 void sl_view_pin(struct sl_view *v, unsigned worker);

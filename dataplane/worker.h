@@ -14,6 +14,7 @@
 #define SL_DATAPLANE_WORKER_H
 
 #include "dataplane/neigh.h"
+#include "dataplane/path.h"
 #include "dataplane/rss.h"
 #include "dataplane/view.h"
 #include "lb/flow.h"
@@ -104,8 +105,9 @@ struct sl_worker_conf {
 	const struct sl_worker_port *ports; /* copied */
 	struct sl_io io;
 	const struct sl_rss *rss;
-	struct sl_flow_table *flows;         /* or NULL: sl_worker_adopt */
-	struct sl_neigh_table *neigh;        /* shared; worker 0 writes */
+	struct sl_flow_table *flows;  /* or NULL: sl_worker_adopt */
+	struct sl_neigh_table *neigh; /* shared; worker 0 writes */
+	struct sl_path_table *paths;  /* shared, all write; NULL: routers' errors teach nothing */
 	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
 	void *stats;                         /* segment; this worker writes its own region */
 	uint64_t seed;

@@ -230,8 +230,13 @@ enum sl_fit {
 	SL_FIT_NOT,    /* settled: dropped, the sender told */
 };
 
-/* sl_send_fit looks, before anything is rewritten, whether p with `more` bytes of tunnel header fits the port. */
-enum sl_fit sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port, unsigned more);
+/* sl_send_fit looks, before anything is rewritten, whether p fits the port; sl_send_fit_hop: whether it gets to hop's
+ * endpoint (p->endpoint_slot), in a tunnel when mode says so.  sl_send_tunnel_mtu: what the tunnel's way takes of outer
+ * packets: the port's MTU, or less when routers have told. */
+enum sl_fit sl_send_fit(struct sl_worker *w, struct sl_pkt *p, unsigned port);
+enum sl_fit sl_send_fit_hop(struct sl_worker *w, struct sl_pkt *p, const struct sl_hop *hop,
+			    uint8_t mode);
+unsigned sl_send_tunnel_mtu(const struct sl_worker *w, const struct sl_hop *hop, uint32_t slot);
 
 /* sl_send_hop: out by an endpoint's hop, in a tunnel when mode says so.  sl_send_routed: out by c, from sl_send_route
  * (NULL: no route).  p fits as fit says.  Both decrement the TTL and set the verdict. */

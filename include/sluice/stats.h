@@ -68,7 +68,8 @@ struct sl_stats_worker {
 	/* per packet */
 	uint64_t handoff_out; /* packets given to their owner */
 	uint64_t handoff_in;
-	uint64_t consumed;  /* ARP, ND and echo taken by the gateway itself */
+	uint64_t
+		consumed; /* ARP, ND, echo and errors about its tunnels, taken by the gateway itself */
 	uint64_t forwarded; /* on the way out; a full queue can still drop it (tx_full) */
 	uint64_t dropped;   /* sum of drop[]: of packets received, less tx_full and no_buffer */
 	/* flows */
@@ -93,7 +94,8 @@ struct sl_stats_worker {
 	uint64_t xlat_used;     /* gauge */
 	uint64_t xlat_capacity; /* gauge: constant */
 	/* ICMP and fragments */
-	uint64_t icmp_error;       /* ICMP errors passed on to a flow's endpoint or client */
+	uint64_t
+		icmp_error; /* ICMP errors passed on to a flow's endpoint or client, or learned from */
 	uint64_t icmp_too_big;     /* frag-needed and packet-too-big sent */
 	uint64_t frag_rx;          /* fragments received */
 	uint64_t frag_held;        /* gauge: fragments waiting for the first of their datagram */

@@ -91,6 +91,11 @@ one(const uint8_t *data, size_t size, bool mend)
 					       : quote_l4_sum(copy + 14, 58, icmp, p.l4_len);
 			quote_put16(icmp + 2, ~sum & 0xffff);
 		}
+		struct sl_icmp_tunnel t;
+		if (sl_icmp_tunnel_read(&p, &t) && t.inner.len) {
+			must(t.inner.data >= copy && t.inner.data + t.inner.len <= copy + p.len);
+			answer(&t.inner);
+		}
 		if (sl_icmp_error_read(&p, &inner) == SL_DROP_NONE)
 			edit(&p, inner);
 	}

@@ -28,6 +28,7 @@ struct rig {
 	struct sl_flow_table *flows[RIG_WORKERS];
 	struct io_ctx io[RIG_WORKERS];
 	struct sl_neigh_table *neigh;
+	struct sl_path_table *paths;
 	struct sl_state_word2 *states;
 	void *stats;
 	struct sl_ring *main_in[RIG_WORKERS];
@@ -212,6 +213,7 @@ start(struct rig *r)
 	memset(confs, 0, sizeof(confs));
 	sl_rss_init(&r->rss, r->rss_key, conf->workers);
 	r->neigh = sl_neigh_init(take(r, sl_neigh_bytes()));
+	r->paths = take(r, sizeof(*r->paths));
 	r->stats = take(r, sl_stats_bytes(conf->workers, RIG_PORTS));
 	sl_stats_init(r->stats, conf->workers, RIG_PORTS, names, 1, 1000000000);
 	make_rings(r, confs);
@@ -230,6 +232,7 @@ start(struct rig *r)
 		c->io = (struct sl_io){io_rx, io_tx, io_alloc, io_free, &r->io[i]};
 		c->rss = &r->rss;
 		c->neigh = r->neigh;
+		c->paths = r->paths;
 		c->states = r->states;
 		c->stats = r->stats;
 		c->seed = conf->seed;
