@@ -6,7 +6,7 @@
  * Units:   time in quarter seconds of the worker clock, `now_q` (32 bits, wraps are harmless).
  * Limits:  a tuple has two buckets of eight.  Where both are full, and nothing in them can be moved to its
  *          own other bucket, or where every entry is taken, an insert takes the place of an expired entry of
- *          the two, else of the one nearest to expiry if that is embryonic, else of the established one
+ *          the two, else of their embryonic one that is nearest to expiry, else of the established one
  *          that has been silent for longest (at least SL_FLOW_IDLE_MIN), else it refuses.
  *          Embryonic flows are at most 1/4 of the capacity: past that a new one replaces the oldest
  *          embryonic one of its own buckets, or is refused.

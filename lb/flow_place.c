@@ -203,11 +203,12 @@ victim_for(const struct sl_flow_table *t, const struct wish *w, bool at_embryoni
 {
 	struct place p = place_least(t, w, at_embryonic_max, INT16_MIN - 1, INT16_MAX + 1, now_q);
 
-	if (p.bucket != NONE) {
-		bool expired = left_of_flow(t, p, now_q) <= 0;
-		if (expired || (bucket_at(t, p.bucket)->idx[p.way] & IDX_EMBRYONIC))
-			return p;
-	}
+	if (p.bucket != NONE && left_of_flow(t, p, now_q) <= 0)
+		return p;
+	if (!at_embryonic_max)
+		p = place_least(t, w, true, INT16_MIN - 1, INT16_MAX + 1, now_q);
+	if (p.bucket != NONE)
+		return p;
 	*ret_reason = at_embryonic_max ? SL_DROP_EMBRYONIC : SL_DROP_FLOW_FULL;
 	if (at_embryonic_max)
 		return (struct place){NONE, 0};

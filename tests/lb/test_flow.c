@@ -430,6 +430,41 @@ a_full_table_gives_up_an_embryonic_flow_first(void)
 	table_free(t);
 }
 
+/* What closes and what flows of UDP have little time left too, but a claim: the half-open one beside them has none. */
+static void
+an_embryonic_flow_goes_before_an_idle_established_one(void)
+{
+	static const uint8_t short_lived[] = {SL_FLOW_CLOSING, SL_FLOW_UDP};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(short_lived); i++) {
+		struct sl_flow_table *t = table(4096, 0);
+		struct sl_flow_evicted ev;
+		unsigned reason = 0, evicted = 0, idle = 0;
+
+		for (uint32_t n = 0; n < 2048; n++)
+			put(t, n, SL_FLOW_ESTABLISHED, NOW);
+		/* the established ones could go by now; a quarter of each of the others */
+		uint32_t now = NOW + SL_FLOW_IDLE_MIN + 4;
+		for (uint32_t n = 2048; n < 4096; n++)
+			put(t, n, n % 2 ? short_lived[i] : SL_FLOW_EMBRYONIC, now);
+		now += 2;
+		for (uint32_t n = 4096; n < 4300; n++) {
+			struct sl_tuple k = tuple(n);
+			sl_flow_insert(t, sl_flow_hash(t, &k), &k, n, 1, SL_FLOW_ESTABLISHED, now,
+				       &ev, &reason);
+			evicted += ev.any;
+			idle += ev.any && ev.flow.state == SL_FLOW_ESTABLISHED;
+			if (ev.any)
+				CU_ASSERT_NOT_EQUAL(ev.flow.state, short_lived[i]);
+		}
+		CU_ASSERT(evicted > 190);
+		/* where the two buckets have none: about (3/4)^16 */
+		CU_ASSERT(idle < 20);
+		check(t);
+		table_free(t);
+	}
+}
+
 static void
 a_burst_answers_as_single_look_ups_do(void)
 {
@@ -1124,6 +1159,7 @@ SL_SUITE("flow", SL_TEST(a_full_table_gives_up_the_idlest_established_flow),
 	 SL_TEST(a_reply_half_owns_a_record), SL_TEST(embryonic_flows_are_capped_at_a_quarter),
 	 SL_TEST(a_full_table_refuses_and_keeps_what_it_has),
 	 SL_TEST(a_full_table_gives_up_an_embryonic_flow_first),
+	 SL_TEST(an_embryonic_flow_goes_before_an_idle_established_one),
 	 SL_TEST(a_burst_answers_as_single_look_ups_do), SL_TEST(the_table_holds_no_pointers),
 	 SL_TEST(a_bucket_that_many_tuples_lead_to_loses_none), SL_TEST(check_sees_damage),
 	 SL_TEST(one_datagram_each_never_fills_the_table),
