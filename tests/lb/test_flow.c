@@ -1151,7 +1151,52 @@ a_full_table_gives_up_the_idlest_established_flow(void)
 	table_free(t);
 }
 
-SL_SUITE("flow", SL_TEST(a_full_table_gives_up_the_idlest_established_flow),
+/* How many of `cnt` numbers find a place. */
+static unsigned
+placed(struct sl_flow_table *t, const uint32_t *n, unsigned cnt)
+{
+	unsigned in = 0;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		struct sl_tuple k = tuple(n[i]);
+		struct sl_flow_evicted ev;
+		unsigned why;
+		in += sl_flow_insert(t, sl_flow_hash(t, &k), &k, 1, 1, SL_FLOW_ESTABLISHED, NOW,
+				     &ev, &why) != SL_FLOW_NONE;
+	}
+	return in;
+}
+
+/* Tuples that somebody chose so that both their buckets are the same, by a key that is not this table's. */
+static void
+chosen_tuples_meet_only_under_the_key_they_were_chosen_for(void)
+{
+	enum { CNT = 64, BUCKETS = 171 };
+	struct sl_flow_table *theirs = table(1024, 0), *ours = table(1024, 0);
+	static uint32_t chosen[CNT];
+	unsigned cnt = 0;
+
+	CU_ASSERT_EQUAL_FATAL(theirs->bucket_cnt, BUCKETS);
+	for (uint32_t n = 0; cnt < CNT; n++) {
+		struct sl_tuple k = tuple(n);
+		uint64_t hash = sl_flow_hash(theirs, &k);
+		uint32_t tag = (uint16_t)hash ? (uint16_t)hash : 1;
+		uint64_t spread = (uint64_t)(tag * 0x9e3779b1u) * BUCKETS >> 32;
+		if (sl_hash_reduce(hash, BUCKETS) == 77 && spread == 99)
+			chosen[cnt++] = n;
+	}
+	CU_ASSERT_EQUAL(placed(theirs, chosen, CNT), 16);
+	CU_ASSERT_EQUAL(placed(ours, chosen, CNT), CNT);
+	for (unsigned i = 0; i < CNT; i++)
+		CU_ASSERT_NOT_EQUAL(look(ours, chosen[i], NOW), SL_FLOW_NONE);
+	check(theirs);
+	check(ours);
+	table_free(theirs);
+	table_free(ours);
+}
+
+SL_SUITE("flow", SL_TEST(chosen_tuples_meet_only_under_the_key_they_were_chosen_for),
+	 SL_TEST(a_full_table_gives_up_the_idlest_established_flow),
 	 SL_TEST(a_flow_costs_at_most_64_bytes), SL_TEST(sizes_out_of_range_are_refused),
 	 SL_TEST(find_returns_what_was_inserted), SL_TEST(every_part_of_the_tuple_counts),
 	 SL_TEST(find_returns_none_after_expiry),
