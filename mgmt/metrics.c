@@ -266,7 +266,9 @@ static const struct column worker_columns[] = {
 	{"sluice_worker_translations_capacity", "gauge",
 	 "Translation records the worker has room for.", W(xlat_capacity)},
 	{"sluice_worker_icmp_errors_total", "counter",
-	 "ICMP errors passed on to the endpoint or client of their flow.", W(icmp_error)},
+	 "ICMP errors passed on to the endpoint or client of their flow, or learned from: what a "
+	 "tunnel takes.",
+	 W(icmp_error)},
 	{"sluice_worker_icmp_too_big_total", "counter",
 	 "Answers sent that a packet was too big for its way.", W(icmp_too_big)},
 	{"sluice_worker_fragments_received_total", "counter", "Fragments received.", W(frag_rx)},
