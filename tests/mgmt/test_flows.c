@@ -226,8 +226,7 @@ each_filter_leaves_what_it_says(void)
 		json_t *a = ask(row[i].keys);
 		CU_ASSERT(answer_ok(a));
 		if (strcmp(ports_of(a, buf), row[i].want))
-			printf("  %s: %s, not %s (%s)\n", row[i].keys, buf, row[i].want,
-			       answer_code(a));
+			printf("  row %u: %s\n", i, buf);
 		CU_ASSERT_STRING_EQUAL(buf, row[i].want);
 		CU_ASSERT((size_t)answer_int(a, "matched") ==
 			  json_array_size(json_object_get(a, "flows")));
