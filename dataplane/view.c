@@ -873,7 +873,7 @@ build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 		.address = SL_VIEW_NONE,
 		.neigh = SL_NEIGH_NONE,
 	};
-	if (sl_view_local(b->v, &e->addr)) {
+	if (sl_view_ours(b->v, &e->addr)) {
 		report_endpoint(b, service, endpoint, "an endpoint is another machine",
 				"that is an address of the gateway or of a listener, or a source");
 		return;

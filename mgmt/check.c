@@ -17,10 +17,11 @@ struct check {
 	const struct sl_conf *c;
 	struct sl_diag *diag;
 	struct sl_conf_links links;
-	struct sl_addr *own;     /* [own_cnt] addresses of the gateway, sorted */
-	struct sl_addr *vips;    /* [vip_cnt] listeners' single addresses, sorted */
-	struct sl_addr *sources; /* [source_cnt] of all fullnat services, sorted */
-	uint32_t own_cnt, vip_cnt, source_cnt;
+	struct sl_addr *own;       /* [own_cnt] addresses of the gateway, sorted */
+	struct sl_addr *vips;      /* [vip_cnt] listeners' single addresses, sorted */
+	struct sl_addr *sources;   /* [source_cnt] of all fullnat services, sorted */
+	struct sl_addr *endpoints; /* [endpoint_cnt] of all services, sorted */
+	uint32_t own_cnt, vip_cnt, source_cnt, endpoint_cnt;
 	bool service_lost; /* a service has no readable name: a dead reference may be its echo */
 	bool bad;
 	bool oom;
@@ -690,6 +691,24 @@ first_within(const struct sl_addr *sorted, uint32_t n, const struct sl_addr *pre
 	return lo < n && sl_addr_in(&sorted[lo], prefix, plen) ? &sorted[lo] : NULL;
 }
 
+/* The gateway answers for every address of the prefix.  Said once for a prefix; of a single address the endpoint's line
+ * says it. */
+static void
+check_endpoints_within(struct check *k, uint32_t i)
+{
+	const struct sl_conf_listener *ls = k->c->listeners, *l = &ls[i];
+	const struct sl_addr *e = first_within(k->endpoints, k->endpoint_cnt, &l->addr, l->plen);
+	char prefix[SL_PREFIX_STRLEN];
+
+	if (!e || l->plen == 128)
+		return;
+	for (uint32_t j = 0; j < i; j++)
+		if (ls[j].plen == l->plen && sl_addr_eq(&ls[j].addr, &l->addr))
+			return;
+	tell(k, l->line, "give prefixes that leave it out", "%s holds %s, an endpoint of a service",
+	     sl_prefix_format(&l->addr, l->plen, prefix), text_of(e));
+}
+
 static void
 check_vip(struct check *k, uint32_t i)
 {
@@ -709,6 +728,8 @@ check_vip(struct check *k, uint32_t i)
 	else if (own)
 		tell(k, l->line, "give prefixes that leave it out",
 		     "%s holds %s, the gateway's own address", prefix, text_of(own));
+	if (!own)
+		check_endpoints_within(k, i);
 	if (!source || own) /* its own address as a source, too: one mistake */
 		return;
 	const char *hint = "replies of endpoints would be taken for new packets";
@@ -810,14 +831,17 @@ static int
 collect(struct check *k)
 {
 	const struct sl_conf *c = k->c;
-	size_t sources = 0;
+	size_t sources = 0, endpoints = 0;
 
-	for (uint32_t i = 0; i < c->service_cnt; i++)
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
 		sources += c->services[i].source_cnt;
+		endpoints += c->services[i].endpoint_cnt;
+	}
 	k->own = malloc((c->address_cnt + 1u) * sizeof(*k->own));
 	k->vips = malloc((c->listener_cnt + 1u) * sizeof(*k->vips));
 	k->sources = malloc((sources + 1) * sizeof(*k->sources));
-	if (!k->own || !k->vips || !k->sources)
+	k->endpoints = malloc((endpoints + 1) * sizeof(*k->endpoints));
+	if (!k->own || !k->vips || !k->sources || !k->endpoints)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->address_cnt; i++)
 		if (!unset(&c->addresses[i].addr))
@@ -829,6 +853,11 @@ collect(struct check *k)
 		for (uint32_t j = 0; j < c->services[i].source_cnt; j++)
 			if (!unset(&c->services[i].sources[j]))
 				k->sources[k->source_cnt++] = c->services[i].sources[j];
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		for (uint32_t j = 0; j < c->services[i].endpoint_cnt; j++)
+			if (!unset(&c->services[i].endpoints[j].addr))
+				k->endpoints[k->endpoint_cnt++] = c->services[i].endpoints[j].addr;
+	qsort(k->endpoints, k->endpoint_cnt, sizeof(*k->endpoints), addr_order);
 	qsort(k->own, k->own_cnt, sizeof(*k->own), addr_order);
 	qsort(k->vips, k->vip_cnt, sizeof(*k->vips), addr_order);
 	qsort(k->sources, k->source_cnt, sizeof(*k->sources), addr_order);
@@ -853,5 +882,6 @@ sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
 	free(k.own);
 	free(k.vips);
 	free(k.sources);
+	free(k.endpoints);
 	return err;
 }
