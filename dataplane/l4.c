@@ -13,6 +13,7 @@
 #include <limits.h>
 
 #include "dataplane/icmp.h"
+#include "dataplane/lane.h"
 #include "dataplane/parse.h"
 
 SL_COLD void
@@ -504,14 +505,20 @@ prefetch_partners(const struct sl_worker *w, const uint32_t *idx, unsigned n)
 	}
 }
 
-/* Packets come in trains: the one before often went to the same VIP.  prev NULL: none. */
-static uint32_t
-listener_of(const struct sl_view *view, const struct sl_pkt *p, const struct sl_pkt *prev)
+/* Packets come in trains: the one before often went to the same VIP. */
+static bool
+same_listener(const struct sl_pkt *p, const struct sl_pkt *prev)
 {
-	if (prev && sl_addr_eq(&prev->tuple.dst, &p->tuple.dst) &&
-	    prev->tuple.dport == p->tuple.dport && prev->tuple.proto == p->tuple.proto)
-		return prev->listener;
-	return sl_view_listener(view, &p->tuple.dst, p->tuple.dport, p->tuple.proto);
+	return sl_addr_eq(&prev->tuple.dst, &p->tuple.dst) && prev->tuple.dport == p->tuple.dport &&
+	       prev->tuple.proto == p->tuple.proto;
+}
+
+static struct sl_stats_listener *
+listener_stats(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p)
+{
+	if (p->listener == SL_VIEW_NONE)
+		return NULL;
+	return &w->listener_stats[view->listeners[p->listener].slot];
 }
 
 /* The way of a packet whose flow is known is one piece of code: everything called from here is drawn in, what is
@@ -539,16 +546,29 @@ burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsi
 	w->table_moved = false;
 	if (w->pair_cnt)
 		prefetch_partners(w, idx, cnt);
+	struct sl_lanes lanes = sl_lane_begin(w, view);
+	const struct sl_pkt *prev = NULL;
 	for (unsigned i = 0; i < cnt; i++) {
 		struct sl_pkt *p = mine[i];
-		p->hash = hash[i];
-		p->flow = idx[i];
-		p->listener = listener_of(view, p, i ? mine[i - 1] : NULL);
+		if (!prev || !same_listener(p, prev)) {
+			p->listener = sl_view_listener(view, &p->tuple.dst, p->tuple.dport,
+						       p->tuple.proto);
+			lanes.listener = listener_stats(w, view, p);
+		} else {
+			p->listener = prev->listener;
+		}
+		prev = p;
 		/* An earlier packet of this burst changed the table under this answer. */
 		if (sl_unlikely(w->table_moved))
-			p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
+			idx[i] = sl_flow_find(w->conf.flows, hash[i], &p->tuple, w->now_q);
+		if (sl_likely(idx[i] != SL_FLOW_NONE && lanes.listener) &&
+		    sl_lane_take(w, view, &lanes, p, sl_flow_get(w->conf.flows, idx[i])))
+			continue;
+		p->hash = hash[i];
+		p->flow = idx[i];
 		classify(w, view, p);
 	}
+	sl_lane_end(w, &lanes);
 }
 
 void
@@ -623,7 +643,7 @@ sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_m
 		p->bucket = (uint8_t)sl_rss_bucket(sl_rss_hash(w->conf.rss, &p->tuple));
 		p->hash = sl_flow_hash(w->conf.flows, &p->tuple);
 		p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
-		p->listener = listener_of(view, p, NULL);
+		p->listener = sl_view_listener(view, &p->tuple.dst, p->tuple.dport, p->tuple.proto);
 		classify(w, view, p);
 	}
 	if (p->verdict == SL_VERDICT_FORWARD || p->verdict == SL_VERDICT_HELD) {

@@ -163,23 +163,45 @@ sl_neigh_find(const struct sl_neigh_table *t, uint16_t port, const struct sl_add
 	return SL_NEIGH_NONE;
 }
 
-bool
-sl_neigh_mac(const struct sl_neigh_table *t, uint32_t idx, uint16_t port,
-	     const struct sl_addr *addr, uint8_t ret_mac[6])
+/* The word of entry idx, or 0: it is another's, or has no usable MAC. */
+static inline uint64_t
+word_for(const struct sl_neigh_table *t, uint32_t idx, uint16_t port, const struct sl_addr *addr)
 {
 	if (idx >= SL_NEIGH_MAX)
-		return false;
+		return 0;
 	const struct entry *e = &t->entries[idx];
 	/* acquire: pairs with set_word.  The fence keeps the second load behind those of the key; it
 	 * pairs with the fence of claim(). */
 	uint64_t w = atomic_load_explicit(&e->word, memory_order_acquire);
 	if (!word_usable(w) || !key_is(e, port, addr))
-		return false;
+		return 0;
 	atomic_thread_fence(memory_order_acquire);
-	if (atomic_load_explicit(&e->word, memory_order_relaxed) != w)
+	return atomic_load_explicit(&e->word, memory_order_relaxed) == w ? w : 0;
+}
+
+bool
+sl_neigh_mac(const struct sl_neigh_table *t, uint32_t idx, uint16_t port,
+	     const struct sl_addr *addr, uint8_t ret_mac[6])
+{
+	uint64_t w = word_for(t, idx, port, addr);
+
+	if (w == 0)
 		return false;
 	sl_store32(ret_mac, (uint32_t)w);
 	sl_store16(ret_mac + 4, (uint16_t)(w >> 32));
+	return true;
+}
+
+/* An entry that another key takes has another version for 4096 owners, more than come and go in SL_NEIGH_WATCH_S. */
+bool
+sl_neigh_watch(const struct sl_neigh_table *t, uint32_t idx, uint16_t port,
+	       const struct sl_addr *addr, struct sl_neigh_watch *ret_watch)
+{
+	uint64_t w = word_for(t, idx, port, addr);
+
+	if (w == 0)
+		return false;
+	*ret_watch = (struct sl_neigh_watch){(const uint64_t *)&t->entries[idx].word, w};
 	return true;
 }
 

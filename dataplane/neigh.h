@@ -32,6 +32,23 @@ uint32_t sl_neigh_find(const struct sl_neigh_table *t, uint16_t port, const stru
 bool sl_neigh_mac(const struct sl_neigh_table *t, uint32_t idx, uint16_t port,
 		  const struct sl_addr *addr, uint8_t ret_mac[6]);
 
+/* [any] sl_neigh_watch: as sl_neigh_mac, to be kept: the MAC, the low 48 bits of is, is the entry's while
+ * sl_neigh_watch_holds, for SL_NEIGH_WATCH_S at most. */
+struct sl_neigh_watch {
+	const uint64_t *word;
+	uint64_t is;
+};
+#define SL_NEIGH_WATCH_S 1
+bool sl_neigh_watch(const struct sl_neigh_table *t, uint32_t idx, uint16_t port,
+		    const struct sl_addr *addr, struct sl_neigh_watch *ret_watch);
+
+static inline bool
+sl_neigh_watch_holds(const struct sl_neigh_watch *n)
+{
+	/* relaxed: the word is only compared */
+	return __atomic_load_n(n->word, __ATOMIC_RELAXED) == n->is;
+}
+
 /* [any] sl_neigh_used marks the entry as used now (a relaxed store of a coarse clock; may be skipped when equal). */
 void sl_neigh_used(struct sl_neigh_table *t, uint32_t idx, uint64_t now_ns);
 

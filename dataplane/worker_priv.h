@@ -1,7 +1,7 @@
 /* worker_priv — the inside of struct sl_worker, shared by the files of the pipeline.
  *
  * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves of nat) → send.c (size, next hop, transmit)
- *                      │                          └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
+ *                      │ └→ lane.c (most)         └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
  *                      ├→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
  *                      └→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
  * Everything here belongs to one worker; nothing is reached from another thread.
@@ -21,6 +21,7 @@
 #define SL_HELD_NS 1000000000ull
 #define SL_HELD_LOOK_NS 200000ull
 #define SL_ROUTES_CACHED 256 /* a power of two */
+#define SL_LANES 4096        /* a power of two */
 #define SL_ICMP_PER_S 1000   /* answers of one kind */
 #define SL_SWEEP_PASS_NS 2000000000ull
 #define SL_SWEEP_MIN 16 /* buckets */
@@ -56,6 +57,27 @@ struct sl_use {
 	uint16_t incarnation; /* of conns[] and pairs; 0: nothing counted yet */
 	uint16_t service;     /* slot; UINT16_MAX: not known yet */
 };
+
+/* What packets of known flows to an endpoint need (lane.h).  One line. */
+enum sl_lane_kind {
+	SL_LANE_PLAIN,  /* another MAC, nothing else */
+	SL_LANE_IPIP4,  /* outer IPv4 header from a fixed source */
+	SL_LANE_TUNNEL, /* another tunnel */
+};
+
+struct sl_lane {
+	SL_ALIGNED uint64_t tag; /* generation and second; 0: empty */
+	struct sl_neigh_watch neigh;
+	uint64_t src_type;       /* bytes 6–13 of the frame */
+	uint64_t admin, passive; /* state words */
+	uint16_t slot;
+	uint16_t incarnation;
+	uint16_t len_max; /* of the frame, before a tunnel's header */
+	uint8_t out_port;
+	uint8_t kind;                  /* enum sl_lane_kind */
+	uint32_t outer_src, outer_dst; /* IPIP4, wire order */
+};
+static_assert(sizeof(struct sl_lane) == 64, "one line");
 
 struct sl_tx_stage {
 	unsigned cnt;
@@ -104,6 +126,7 @@ struct sl_worker {
 	void *free_bufs[SL_TX_STAGE];
 	struct sl_tx_stage tx[SL_VIEW_MAX_PORTS];
 	struct sl_route_cached routes[SL_ROUTES_CACHED];
+	struct sl_lane lanes[SL_LANES]; /* by endpoint slot, modulo */
 	struct sl_held held[SL_HELD_MAX];
 	struct sl_msg later[SL_LATER_MAX];
 	uint32_t cursors[SL_MAX_SERVICES];

@@ -9,14 +9,13 @@
 #include "lb/rewrite.h"
 
 #define ETH_LEN 14
-#define IP4_LEN 20
+#define IP4_LEN SL_ENCAP_IP4_LEN
 #define IP6_LEN 40
 #define UDP_LEN 8
 #define GUE_LEN 4
-#define TTL 64
-#define PROTO_IP4 4
-#define PROTO_IP6 41
-#define DF 0x4000
+#define TTL SL_ENCAP_TTL
+#define PROTO_IP4 SL_ENCAP_PROTO_IP4
+#define PROTO_IP6 SL_ENCAP_PROTO_IP6
 
 static sl_be16
 source_port(uint64_t hash)
@@ -49,23 +48,6 @@ sl_encap_source(const struct sl_addr *prefix, unsigned plen, uint64_t hash)
 	sl_store64(a.b, sl_load64(a.b) | __builtin_bswap64(high));
 	sl_store64(a.b + 8, sl_load64(a.b + 8) | __builtin_bswap64(low));
 	return a;
-}
-
-/* Writes the outer IPv4 header; bytes: of all that follows it. */
-static inline void
-outer_v4(uint8_t *ip, uint8_t tos, unsigned bytes, uint8_t proto, const struct sl_addr *src,
-	 const struct sl_addr *dst)
-{
-	uint32_t first = 0x45u | (uint32_t)tos << 8 | (uint32_t)sl_to_be16(IP4_LEN + bytes) << 16;
-	uint32_t third = (uint32_t)TTL | (uint32_t)proto << 8;
-	uint32_t s = sl_load32(src->b + 12), d = sl_load32(dst->b + 12);
-	uint64_t sum = (uint64_t)first + third + s + d + (uint32_t)sl_to_be16(DF) * 65536ull;
-
-	sl_store32(ip, first);
-	sl_store32(ip + 4, (uint32_t)sl_to_be16(DF) << 16);
-	sl_store32(ip + 8, third | (uint32_t)(uint16_t)~sl_csum_fold(sum) << 16);
-	sl_store32(ip + 12, s);
-	sl_store32(ip + 16, d);
 }
 
 static inline void
@@ -110,7 +92,8 @@ sl_encap(struct sl_pkt *p, uint8_t forward, const struct sl_addr *outer_src,
 		proto = SL_IPPROTO_UDP;
 	}
 	if (is_v4)
-		outer_v4(ip, tos, bytes, proto, outer_src, outer_dst);
+		sl_encap_outer_v4(ip, tos, bytes, proto, sl_load32(outer_src->b + 12),
+				  sl_load32(outer_dst->b + 12));
 	else
 		outer_v6(ip, tos, bytes, proto, hash, outer_src, outer_dst);
 	sl_store16(ip - 2, is_v4 ? sl_to_be16(0x0800) : sl_to_be16(0x86dd));

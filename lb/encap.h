@@ -19,7 +19,13 @@
 #include "sluice/image.h"
 #include "sluice/pkt.h"
 
+#include "lb/rewrite.h"
+
 #define SL_ENCAP_MAX 52 /* 40 + 8 + 4 */
+#define SL_ENCAP_IP4_LEN 20
+#define SL_ENCAP_TTL 64
+#define SL_ENCAP_PROTO_IP4 4
+#define SL_ENCAP_PROTO_IP6 41
 
 /* sl_encap_bytes: what a mode (SL_FORWARD_IPIP, SL_FORWARD_GUE) adds for an endpoint of that family. */
 static inline unsigned
@@ -38,5 +44,39 @@ struct sl_addr sl_encap_source(const struct sl_addr *prefix, unsigned plen, uint
  * caller has looked. */
 void sl_encap(struct sl_pkt *p, uint8_t forward, const struct sl_addr *outer_src,
 	      const struct sl_addr *outer_dst, uint64_t hash, sl_be16 gue_port);
+
+/* Writes the outer IPv4 header; bytes: of all that follows it; src, dst in wire order. */
+static inline void
+sl_encap_outer_v4(uint8_t *ip, uint8_t tos, unsigned bytes, uint8_t proto, uint32_t src,
+		  uint32_t dst)
+{
+	const uint32_t df = 0x40;
+	uint32_t first =
+		0x45u | (uint32_t)tos << 8 | (uint32_t)sl_to_be16(SL_ENCAP_IP4_LEN + bytes) << 16;
+	uint32_t third = SL_ENCAP_TTL | (uint32_t)proto << 8;
+	uint64_t sum = (uint64_t)first + third + src + dst + ((uint64_t)df << 16);
+
+	sl_store32(ip, first);
+	sl_store32(ip + 4, df << 16);
+	sl_store32(ip + 8, third | (uint32_t)(uint16_t)~sl_csum_fold(sum) << 16);
+	sl_store32(ip + 12, src);
+	sl_store32(ip + 16, dst);
+}
+
+/* sl_encap_ipip4: sl_encap for IPIP in IPv4, without the type of the Ethernet header and without l3_off, l4_off and
+ * l4_len: of p, data, len and grown follow. */
+static inline void
+sl_encap_ipip4(struct sl_pkt *p, uint32_t outer_src, uint32_t outer_dst)
+{
+	const uint8_t *inner = p->data + p->l3_off;
+	bool v4 = p->flags & SL_PKT_V4;
+	uint8_t tos = v4 ? inner[1] : (uint8_t)(inner[0] << 4 | inner[1] >> 4);
+
+	p->data -= SL_ENCAP_IP4_LEN;
+	sl_encap_outer_v4(p->data + p->l3_off, tos, p->len - p->l3_off,
+			  v4 ? SL_ENCAP_PROTO_IP4 : SL_ENCAP_PROTO_IP6, outer_src, outer_dst);
+	p->len = (uint16_t)(p->len + SL_ENCAP_IP4_LEN);
+	p->grown = (uint8_t)(p->grown + SL_ENCAP_IP4_LEN);
+}
 
 #endif

@@ -28,15 +28,6 @@ sl_csum_add(uint64_t sum, const void *bytes, size_t n)
 	return n ? sum + *b : sum;
 }
 
-uint16_t
-sl_csum_fold(uint64_t sum)
-{
-	sum = (sum & UINT32_MAX) + (sum >> 32); /* < 2^33 */
-	sum = (sum & 0xffff) + (sum >> 16);     /* < 2^18 */
-	sum = (sum & 0xffff) + (sum >> 16);     /* ≤ 2^16 + 2 */
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
 uint64_t
 sl_csum_pseudo(const struct sl_addr *src, const struct sl_addr *dst, uint8_t proto, uint32_t l4_len)
 {

@@ -53,8 +53,16 @@ sl_rewrite_mac(const struct sl_pkt *p, const uint8_t dst[6], const uint8_t src[6
  * padded with 0) onto a partial sum; sl_csum_fold gives the 16 bits to compare with 0xffff, or, inverted,
  * to store.  sl_csum_pseudo: pseudo header of the packet's family for l4_len bytes of proto. */
 uint64_t sl_csum_add(uint64_t sum, const void *bytes, size_t n);
-uint16_t sl_csum_fold(uint64_t sum);
 uint64_t sl_csum_pseudo(const struct sl_addr *src, const struct sl_addr *dst, uint8_t proto,
 			uint32_t l4_len);
+
+static inline uint16_t
+sl_csum_fold(uint64_t sum)
+{
+	sum = (sum & UINT32_MAX) + (sum >> 32); /* < 2^33 */
+	sum = (sum & 0xffff) + (sum >> 16);     /* < 2^18 */
+	sum = (sum & 0xffff) + (sum >> 16);     /* ≤ 2^16 + 2 */
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
 
 #endif

@@ -146,6 +146,20 @@ judge(bool gue, bool inner_v4, bool outer_v4, unsigned payload, uint64_t hash)
 	unsigned more = sl_encap_bytes(forward, outer_v4);
 
 	memcpy(was, buf, sizeof(buf));
+	if (!gue && outer_v4) {
+		/* the short form gives the same, from the IP header on */
+		struct sl_pkt q = p;
+		sl_encap_ipip4(&q, sl_load32(src.b + 12), sl_load32(dst.b + 12));
+		unsigned got = build(want, gue, inner_v4, tos, &src, &dst, 6080, was + ROOM + 14,
+				     ip_len, q.data + 14);
+		CU_ASSERT_EQUAL(got, 20);
+		CU_ASSERT_EQUAL(memcmp(q.data + 14, want, 20), 0);
+		CU_ASSERT_EQUAL(memcmp(buf + ROOM + 14, was + ROOM + 14, SIZE - 14), 0);
+		CU_ASSERT_PTR_EQUAL(q.data, buf + ROOM - 20);
+		CU_ASSERT_EQUAL(q.grown, 20);
+		CU_ASSERT_EQUAL(q.len, len + 20);
+		memcpy(buf, was, sizeof(buf));
+	}
 	sl_encap(&p, forward, &src, &dst, hash, sl_to_be16(6080));
 	CU_ASSERT_EQUAL(more, (outer_v4 ? 20u : 40u) + (gue ? 12u : 0u));
 	CU_ASSERT_PTR_EQUAL(p.data, buf + ROOM - more);
