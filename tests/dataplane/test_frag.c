@@ -618,7 +618,8 @@ make_whole(struct whole *r, const uint8_t *options, unsigned n, unsigned payload
 	ip[8] = 33;
 	ip[9] = 17;
 	memcpy(ip + 12, "\xc6\x33\x64\x07\xc0\x00\x02\x0a", 8);
-	memcpy(ip + 20, options, n);
+	if (n)
+		memcpy(ip + 20, options, n);
 	quote_put16(ip + 10, ~quote_sum(0, ip, 20 + n) & 0xffff);
 	for (unsigned i = 0; i < payload; i++)
 		ip[20 + n + i] = (uint8_t)(i * 13 + (i >> 8));
