@@ -348,6 +348,7 @@ cut(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, unsigned 
 	}
 	p->verdict = SL_VERDICT_FORWARD;
 	p->port_out = (uint16_t)port;
+	w->stats->consumed++; /* the pieces are counted as forwarded */
 	sl_send_free(w, p->buf);
 	return hint;
 }

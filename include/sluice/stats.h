@@ -69,7 +69,8 @@ struct sl_stats_worker {
 	uint64_t handoff_out; /* packets given to their owner */
 	uint64_t handoff_in;
 	uint64_t
-		consumed; /* ARP, ND, echo and errors about its tunnels, taken by the gateway itself */
+		consumed; /* ARP, ND, echo, errors about its tunnels, and what was cut: taken by the gateway itself.
+			   * rx_packets + frag_made = forwarded + consumed + dropped (less tx_full), when nothing is under way */
 	uint64_t forwarded; /* on the way out; a full queue can still drop it (tx_full) */
 	uint64_t dropped;   /* sum of drop[]: of packets received, less tx_full and no_buffer */
 	/* flows */

@@ -656,10 +656,15 @@ what_may_be_cut_is_cut(void)
 			CU_ASSERT_EQUAL(got, len - 34);
 			CU_ASSERT_EQUAL(memcmp(whole, f + 34, len - 34), 0);
 		}
-		uint64_t made = 0;
-		for (unsigned k = 0; k < w; k++)
-			made += rig_stats(bed.rig, k)->frag_made;
+		uint64_t made = 0, in = 0, out = 0;
+		for (unsigned k = 0; k < w; k++) {
+			const struct sl_stats_worker *st = rig_stats(bed.rig, k);
+			made += st->frag_made;
+			in += st->rx_packets + st->frag_made;
+			out += st->forwarded + st->consumed + st->dropped;
+		}
 		CU_ASSERT_EQUAL(made, 2 * SL_ARRAY_CNT(vip));
+		CU_ASSERT_EQUAL(in, out);
 		bed_stop();
 	}
 }
