@@ -211,13 +211,20 @@ header_sum_ok(const uint8_t *ip, uint32_t header)
 	return sum == 0xffff;
 }
 
+/* What an address that begins with this byte cannot be.  Limited broadcast begins like others. */
+enum { NO_SRC = 1, NO_DST = 2 };
+static const uint8_t v4_first[256] = {
+	[0] = NO_SRC | NO_DST,
+	[127] = NO_SRC | NO_DST,
+	[224 ... 239] = NO_SRC,
+};
+
 /* The same answer as sl_addr_src_ok and sl_addr_dst_ok, on the 4 bytes as loaded. */
 static inline bool
 v4_martian(uint32_t src, uint32_t dst)
 {
-	uint8_t s = (uint8_t)src, d = (uint8_t)dst;
-
-	return s == 0 || s == 127 || s >> 4 == 14 || src == UINT32_MAX || d == 0 || d == 127;
+	return (v4_first[(uint8_t)src] & NO_SRC) || (v4_first[(uint8_t)dst] & NO_DST) ||
+	       src == UINT32_MAX;
 }
 
 /* Source routes would let a sender choose its way round the listeners; a lying option length could hide

@@ -112,6 +112,7 @@ void
 sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *tuples,
 		   uint64_t *ret_hash, uint32_t *ret_idx, unsigned n, uint32_t now_q)
 {
+	const struct sl_flow *entries = entries_of(t);
 	struct sl_flow_bucket *bucket[SL_FLOW_BURST];
 	uint8_t way[SL_FLOW_BURST];
 
@@ -127,7 +128,8 @@ sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *tuples
 		if (sl_likely(m)) {
 			way[i] = (uint8_t)__builtin_ctz(m);
 			ret_idx[i] = b->idx[way[i]] & IDX_MASK;
-			prefetch_entry(t, ret_idx[i]);
+			sl_prefetch(&entries[ret_idx[i]]);
+			sl_prefetch((const char *)&entries[ret_idx[i]] + sizeof(*entries) - 1);
 			continue;
 		}
 		uint32_t at = primary_of(t, ret_hash[i]);
@@ -136,7 +138,7 @@ sl_flow_find_burst(struct sl_flow_table *t, const struct sl_tuple *const *tuples
 			sl_prefetch(bucket_at(t, other_of(t, at, tag)));
 	}
 	for (unsigned i = 0; i < n; i++) {
-		const struct sl_flow *f = entry_at(t, ret_idx[i]);
+		const struct sl_flow *f = &entries[ret_idx[i]];
 		if (sl_likely(ret_idx[i] != SL_FLOW_NONE) && sl_likely(same_tuple(f, tuples[i]))) {
 			bucket[i]->expire[way[i]] =
 				(uint16_t)(now_q + timeout_of(f->state & SL_FLOW_STATE_MASK));

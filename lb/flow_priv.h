@@ -47,6 +47,13 @@ entry_at(const struct sl_flow_table *t, uint32_t idx)
 	return (struct sl_flow *)((uintptr_t)t + t->entry_off) + idx;
 }
 
+/* For loops: what a store may have changed is read again, what is in a variable is not. */
+static inline struct sl_flow *
+entries_of(const struct sl_flow_table *t)
+{
+	return (struct sl_flow *)((uintptr_t)t + t->entry_off);
+}
+
 static inline struct sl_xlat *
 xlat_at(const struct sl_flow_table *t, uint32_t x)
 {
