@@ -251,7 +251,7 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
         exe = os.path.join(BUILD, "dataplane", "sluice-dataplane")
         if not os.path.exists(exe):
             raise Unavailable(f"{exe} is not there")
-        self.work, self.boot_argv = work, [exe, "-c", boot]
+        self.work, self.boot_argv, self.captures = work, [exe, "-c", boot], captures
         super().__init__(work, "sluice-dataplane", self.boot_argv, workers)
         self.wait("sign of being ready", lambda: "sluice-dataplane: ready" in self.tail(), 120)
         self.drive = subprocess.Popen([os.path.join(BUILD, "tests", "bench", "bench_drive"), self.control],
@@ -270,8 +270,14 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
             raise Unavailable("; ".join([v["error"]] + reasons[:2] + more))
         return v
 
-    def again(self):
-        """kill -9, and another on the same boot file; bench_drive stays and holds its flows."""
+    def again(self, captures=None):
+        """kill -9, and another on the same boot file, or with other captures; bench_drive stays and holds its flows."""
+        if captures:
+            with open(self.boot_argv[-1], encoding="ascii") as f:
+                text = f.read()
+            with open(self.boot_argv[-1], "w", encoding="ascii") as f:
+                f.write(text.replace(replay_args(self.captures), replay_args(captures)))
+            self.captures = captures
         self.p.kill()
         self.p.wait()
         self.expect("down")
