@@ -121,7 +121,7 @@ pass_on(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		sl_l4_drop(w, p, SL_DROP_TTL);
 		return;
 	}
-	if (sl_view_local(view, &from)) {
+	if (sl_view_ours(view, &from)) {
 		sl_l4_drop(w, p, SL_DROP_MARTIAN);
 		return;
 	}
@@ -244,7 +244,7 @@ take_tunnel(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p,
 	uint32_t slot = (uint32_t)(hop - view->hops);
 	unsigned mtu = told(hop, t);
 
-	if (sl_view_local(view, &from)) {
+	if (sl_view_ours(view, &from)) {
 		sl_l4_drop(w, p, SL_DROP_MARTIAN);
 		return;
 	}

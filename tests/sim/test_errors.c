@@ -39,6 +39,9 @@ all_modes(void)
 				     "\"%s\"; mode = \"l4\"; service = \"e%u\"; }\n",
 				     i, udp, vips[i & 1][2 + i / 2], udp ? "udp" : "tcp", i);
 	}
+	table_append(&ls, ", { name = \"wide\"; address = \"203.0.114.0/24\"; port = 80; "
+			  "protocol = \"udp\"; "
+			  "mode = \"l4\"; service = \"dsr4\"; }");
 	char *text = bed_table(more.buf, ls.buf);
 	free(more.buf);
 	free(ls.buf);
@@ -275,6 +278,8 @@ an_error_that_cannot_be_is_dropped_with_its_reason(void)
 		{"203.0.113.9", "192.0.2.4", "192.0.2.2", "198.51.100.7", 0, 3, SL_DROP_ICMP_ERROR},
 		{"192.0.2.1", "192.0.2.2", "192.0.2.2", "198.51.100.7", 0, 3, SL_DROP_MARTIAN},
 		{"10.0.1.1", "192.0.2.2", "192.0.2.2", "198.51.100.7", 0, 3, SL_DROP_MARTIAN},
+		/* of a listener's prefix */
+		{"203.0.114.77", "192.0.2.2", "192.0.2.2", "198.51.100.7", 0, 3, SL_DROP_MARTIAN},
 		{"203.0.113.9", "192.0.2.99", "192.0.2.99", "198.51.100.7", 0, 3,
 		 SL_DROP_ICMP_ERROR},
 		{"203.0.113.9", "192.0.2.2", "192.0.2.2", "198.51.100.7", 0, 5,
