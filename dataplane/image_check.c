@@ -374,8 +374,6 @@ check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uin
 	check_range(c, "listeners", i, "plen", l->plen, sl_addr_is_v4(&l->addr) ? 97 : 1, 128);
 	check_prefix(c, "listeners", i, "addr", &l->addr, l->plen);
 	check_ports(c, l, i, ranges);
-	check_zero(c, "listeners", i, "zero0", l->zero0);
-	check_zero(c, "listeners", i, "zero1", l->zero1);
 	if (l->proto != SL_IPPROTO_TCP && l->proto != SL_IPPROTO_UDP)
 		bad(c, "listeners", i, "proto", "is %u, must be %d (TCP) or %d (UDP)", l->proto,
 		    SL_IPPROTO_TCP, SL_IPPROTO_UDP);

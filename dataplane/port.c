@@ -774,7 +774,7 @@ sl_port_io_init(struct sl_port_io *pio, const struct sl_port_set *set, unsigned 
 		struct sl_io *ret_io, struct sl_worker_port *ret_ports)
 {
 	*pio = (struct sl_port_io){.pool = set->pool};
-	*ret_io = (struct sl_io){rx, tx, alloc, give_back, pio};
+	*ret_io = (struct sl_io){.rx = rx, .tx = tx, .alloc = alloc, .free = give_back, .ctx = pio};
 	for (unsigned i = 0; i < set->cnt; i++) {
 		const struct sl_port *p = &set->port[i];
 		unsigned txq = worker % p->tx_cnt;

@@ -32,9 +32,15 @@ struct sl_txd {
 	uint16_t len; /* bytes of the frame from its first byte; the driver cuts the buffer to it */
 	uint16_t port;
 	uint16_t
-		grown; /* the frame begins this many bytes before where it was received; ≤ SL_HEADROOM */
-	uint16_t zero;
+		grown; /* the frame begins this many bytes before where it was received; ≤ SL_HEADROOM.  With
+			* SL_TXD_AT: `at` says where it begins instead */
+	uint8_t offload; /* SL_OFFLOAD_* (tcp/tcp.h) | SL_TXD_AT */
+	uint8_t l4_off; /* offload: TCP header, from the frame's first byte; the IP header is at 14 */
+	uint16_t mss;   /* SL_OFFLOAD_TSO */
+	uint16_t at;    /* SL_TXD_AT: the frame's first byte, from that of the buffer's memory */
+	uint32_t zero;
 };
+#define SL_TXD_AT 0x80
 
 /* What a worker needs of the outside.  Functions are called with the worker's own ctx. */
 struct sl_io {
@@ -48,6 +54,13 @@ struct sl_io {
 	void *(*alloc)(void *ctx, uint8_t **ret_data);
 	void (*free)(void *ctx, void *const *bufs, unsigned n);
 	void *ctx;
+	/* For streams; all NULL: no TCP.  A buffer may have several holders: share adds one, free and tx drop one; what is
+	 * with a port and has other holders is not written to.  held: of the pool, in 1/256, [0, 256].  offset: of an
+	 * address in the buffer from its first byte of memory (struct sl_txd, at). */
+	void (*share)(void *ctx, void *buf);
+	unsigned (*refs)(void *ctx, void *buf);
+	unsigned (*held)(void *ctx);
+	unsigned (*offset)(void *ctx, void *buf, const uint8_t *data);
 };
 
 struct sl_worker_port {
@@ -56,6 +69,8 @@ struct sl_worker_port {
 	bool poll;         /* this worker polls a receive queue of it */
 	bool rss;          /* what arrives on that queue is already ours: no hash, no hand-off */
 	uint8_t tx_worker; /* who sends: this worker, or another over tx_out[] */
+	uint8_t offload;   /* SL_OFFLOAD_* that the port does in sending */
+	uint16_t tso_max;  /* bytes of payload of one packet for TSO; 0: none */
 };
 
 /* Messages between workers (and from main): design.md 2.10. */

@@ -94,3 +94,25 @@ sl_hist_floor(unsigned idx)
 		idx = SL_HIST_BUCKETS - 1;
 	return (16ull + (idx & 15)) << (idx / 16 - 1);
 }
+
+struct row {
+	const char *name, *text;
+};
+
+static const struct row rows[SL_TCP_CNT] = {
+#define SL_TCP(CODE, name, text) {name, text},
+#include "sluice/tcp.def"
+#undef SL_TCP
+};
+
+const char *
+sl_tcp_counter_name(unsigned code)
+{
+	return code < SL_TCP_CNT ? rows[code].name : "unknown";
+}
+
+const char *
+sl_tcp_counter_text(unsigned code)
+{
+	return code < SL_TCP_CNT ? rows[code].text : "unknown";
+}

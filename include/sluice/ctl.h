@@ -10,6 +10,8 @@
  *   sluiced                               sluice-dataplane
  *     HELLO  ─────────────────────────────▶
  *     ◀──────────────────────── WELCOME   + 2 descriptors: state segment, stats segment
+ *     ◀──────────────────────── STREAMS + fd: the region of TCP streams (streams.h), open for reading only; once, after
+ *                                          WELCOME; not sent where TCP is off
  *     ◀──────────────────────── KEEP   + fd: the flow region (flows.h), when the dataplane has one, and again
  *                                          whenever it makes another
  *     PARKED + fd ────────────────────────▶  the region of a dataplane before, when WELCOME says flows = 0;
@@ -45,7 +47,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 2
+#define SL_CTL_VERSION 3
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -68,6 +70,7 @@ enum sl_ctl_type {
 	SL_CTL_TAKEN = 15,
 	SL_CTL_UPGRADE = 16,
 	SL_CTL_UPGRADED = 17,
+	SL_CTL_STREAMS = 18,
 };
 
 struct sl_ctl_head {
@@ -109,6 +112,11 @@ struct sl_ctl_parked { /* + fd */
 	struct sl_ctl_head head;
 	uint64_t bytes;
 	uint64_t region;
+};
+
+struct sl_ctl_streams { /* + fd, read-only */
+	struct sl_ctl_head head;
+	uint64_t bytes; /* of the region */
 };
 
 enum sl_ctl_taken_how {

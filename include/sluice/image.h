@@ -33,7 +33,7 @@
 #include "sluice/addr.h"
 
 #define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
-#define SL_IMAGE_VERSION 2
+#define SL_IMAGE_VERSION 3
 #define SL_OBJ_MAX (64u << 20) /* bytes */
 #define SL_ID_BYTES 32
 #define SL_NAME_MAX 64 /* bytes with the terminating 0 */
@@ -48,6 +48,7 @@
 #define SL_MAX_MAGLEV 1638431u /* room for the smallest prime ≥ 100 × SL_MAX_SERVICE_ENDPOINTS */
 #define SL_MAX_SCHED 65536u
 #define SL_MAX_WEIGHT 256
+#define SL_MAX_TRUST 4096 /* prefixes, over all listeners */
 
 /* A name: 1..63 bytes of [A-Za-z0-9._-], first one alphanumeric. */
 
@@ -127,11 +128,23 @@ struct sl_img_listeners {
 	uint32_t listener_cnt; /* [0, SL_MAX_LISTENERS] */
 	uint32_t
 		listener_off; /* struct sl_img_listener[] sorted by (addr, plen, port, port_last, proto) */
+	uint32_t trust_cnt; /* [0, SL_MAX_TRUST] */
+	uint32_t
+		trust_off; /* struct sl_img_prefix[]: those of one listener together, sorted, distinct */
 };
-static_assert(sizeof(struct sl_img_listeners) == 24, "");
+static_assert(sizeof(struct sl_img_listeners) == 32, "");
+
+struct sl_img_prefix {
+	struct sl_addr prefix; /* no bits behind plen */
+	uint32_t plen;         /* [0,128] over the 16-byte form; IPv4: [96,128] */
+	uint32_t zero;
+};
+static_assert(sizeof(struct sl_img_prefix) == 24, "");
 
 enum sl_listener_mode {
 	SL_MODE_L4 = 1, /* packets are forwarded; `forward` of the service says how */
+	SL_MODE_TCP =
+		2, /* clients' TCP ends here, the gateway opens TCP to an endpoint; TCP only, SL_FORWARD_PROXY only */
 };
 
 /* Which listener a packet is for: the longest prefix that holds its destination and has a listener for its
@@ -145,15 +158,18 @@ struct sl_img_listener {
 	uint8_t proto;        /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
 	uint8_t mode;         /* enum sl_listener_mode */
 	uint8_t plen;         /* [1,128] over the 16-byte form; IPv4: [97,128].  128: one address */
-	uint8_t zero0;
+	uint8_t proxy_in; /* TCP: 1: a PROXY header (v1 or v2) is required, and believed of `trust` only; else 0 */
 	uint32_t
-		ref; /* index into the root's refs, of kind SERVICE, of the same family unless a tunnel */
+		ref; /* index into the root's refs, of kind SERVICE, of the same family unless a tunnel or proxy */
 	uint32_t slot;        /* [0, SL_MAX_LISTENERS), distinct */
 	uint32_t incarnation; /* [1, 65535] */
-	uint32_t zero1;
+	uint32_t
+		max_connections; /* TCP: client connections at a time, of all workers; 0: no limit.  L4: 0 */
+	uint32_t trust_first;   /* proxy_in: first of its prefixes in trust; else 0 */
+	uint32_t trust_cnt;     /* proxy_in: ≥ 1; else 0 */
 	char name[SL_NAME_MAX]; /* distinct */
 };
-static_assert(sizeof(struct sl_img_listener) == 104, "");
+static_assert(sizeof(struct sl_img_listener) == 112, "");
 
 /* ---- SERVICE ---- */
 
@@ -174,7 +190,24 @@ enum sl_forward {
 	SL_FORWARD_IPIP =
 		4, /* in IPv4 (RFC 2003) or IPv6 (RFC 2473) to the endpoint, which owns the VIP */
 	SL_FORWARD_GUE = 5, /* in UDP, variant 0 of draft-ietf-intarea-gue */
+	SL_FORWARD_PROXY =
+		6, /* not packets: listeners of mode TCP open connections of the gateway's own to it */
 };
+
+enum sl_proxy_out { SL_PROXY_NONE = 0, SL_PROXY_V1 = 1, SL_PROXY_V2 = 2 };
+
+/* Of a service with SL_FORWARD_PROXY; else all 0. */
+struct sl_img_tcp {
+	uint32_t connect_ms;      /* of one attempt: [1, 600000] */
+	uint32_t idle_ms;         /* without a byte either way: [1, 604800000]; 0: none */
+	uint32_t max_connections; /* at a time, of all workers; 0: no limit */
+	uint16_t keepalive_s;     /* silence before probes, both sides; 0: none */
+	uint8_t retries;          /* further endpoints tried when connecting fails: [0, 7] */
+	uint8_t proxy_out;        /* enum sl_proxy_out: header sent to the endpoint */
+	uint8_t cc;               /* enum sl_stream_cc (streams.h): 0 cubic, 1 reno */
+	uint8_t zero[7];
+};
+static_assert(sizeof(struct sl_img_tcp) == 24, "");
 
 #define SL_MAX_SOURCES 64
 #define SL_GUE_PORT 6080 /* IANA's */
@@ -193,7 +226,8 @@ struct sl_img_service {
 		tunnel_plen; /* IPIP, GUE: outer sources are spread over this prefix, of the endpoints' family,
 			       * over the 16-byte form; 0: the gateway's own address there is the source */
 	struct sl_addr tunnel; /* the prefix, no bits behind plen; all 0 with plen 0 */
-	uint32_t source_cnt;   /* FULLNAT: [1, SL_MAX_SOURCES]; else 0 */
+	uint32_t
+		source_cnt; /* FULLNAT: [1, SL_MAX_SOURCES]; PROXY: [0, that], 0: the gateway's own address there; else 0 */
 	uint32_t
 		source_off; /* struct sl_addr[] sorted, distinct: unicast, of the service's family, no VIP.  What is
 				* not an address of NETWORK is answered for like one */
@@ -207,8 +241,9 @@ struct sl_img_service {
 	uint32_t sched_cnt;     /* [1, SL_MAX_SCHED] for ROUND_ROBIN with some weight > 0; else 0 */
 	uint32_t sched_off;     /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
 	uint32_t max_endpoints; /* as declared: [1, SL_MAX_SERVICE_ENDPOINTS] */
+	struct sl_img_tcp tcp;
 };
-static_assert(sizeof(struct sl_img_service) == 144, "");
+static_assert(sizeof(struct sl_img_service) == 168, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */
@@ -231,7 +266,12 @@ bool sl_name_ok(const char name[SL_NAME_MAX]);
 	X(SOURCE_HASH, "source_hash")                                                              \
 	X(LEAST_CONN, "least_conn")
 #define SL_FORWARDS(X)                                                                             \
-	X(NAT, "nat") X(DSR, "dsr") X(FULLNAT, "fullnat") X(IPIP, "ipip") X(GUE, "gue")
+	X(NAT, "nat")                                                                              \
+	X(DSR, "dsr")                                                                              \
+	X(FULLNAT, "fullnat")                                                                      \
+	X(IPIP, "ipip")                                                                            \
+	X(GUE, "gue")                                                                              \
+	X(PROXY, "proxy")
 
 /* The word, or "unknown". */
 const char *sl_policy_name(unsigned policy);

@@ -98,7 +98,9 @@ struct sl_pkt {
 	uint32_t service_slot;
 	uint32_t l4_len;  /* bytes from l4_off to the end of the IP datagram */
 	uint32_t frag_id; /* IPv4: 16 bits; wire order */
-	uint64_t ticks;   /* when it was received, for stage histograms */
+	uint32_t stream;  /* handle of the TCP stack (dataplane/tcp/tcp.h), or UINT32_MAX */
+	uint8_t csum_ok;  /* 1: the port verified the TCP or UDP checksum */
+	uint8_t zero[3];
 };
 static_assert(sizeof(struct sl_pkt) == 128, "two lines");
 

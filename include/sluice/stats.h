@@ -20,7 +20,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 2
+#define SL_STATS_VERSION 3
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -53,6 +53,30 @@ sl_hist_add(struct sl_hist *h, uint64_t v)
 
 /* Smallest value that falls in bucket idx. */
 uint64_t sl_hist_floor(unsigned idx);
+
+/* Of the TCP stack, by the rows of tcp.def. */
+enum sl_tcp_counter {
+#define SL_TCP(CODE, name, text) SL_TCP_##CODE,
+#include "sluice/tcp.def"
+#undef SL_TCP
+	SL_TCP_CNT
+};
+
+struct sl_stats_tcp {
+	uint64_t count[96]; /* by enum sl_tcp_counter */
+	/* gauges: now, and the constant they are bounded by */
+	uint64_t streams, stream_capacity;
+	uint64_t half_open, half_open_max;
+	uint64_t timewait, timewait_capacity;
+	uint64_t segs, seg_capacity;     /* pieces of payload */
+	uint64_t blocks, block_capacity; /* of memory for copied payload */
+	uint64_t pinned, pinned_max;     /* packet buffers kept with payload in them */
+};
+static_assert(SL_TCP_CNT <= 96, "count[] holds every row");
+
+/* The metric's name and the sentence of a row. */
+const char *sl_tcp_counter_name(unsigned code);
+const char *sl_tcp_counter_text(unsigned code);
 
 struct sl_stats_worker {
 	/* per turn */
@@ -105,6 +129,7 @@ struct sl_stats_worker {
 	uint64_t drop[64];         /* by enum sl_drop */
 	struct sl_hist turn_ns;    /* duration of non-empty turns, ns */
 	struct sl_hist burst_pkts; /* packets per non-empty turn */
+	struct sl_stats_tcp tcp;
 };
 static_assert(SL_DROP_CNT <= 64, "drop[] holds every reason");
 
@@ -137,9 +162,9 @@ struct sl_stats_endpoint {
 	uint64_t reply_packets; /* from it (nat) */
 	uint64_t reply_bytes;
 	uint64_t new_flows;
-	uint64_t ended_flows; /* closed, expired, evicted */
-	uint64_t active;      /* gauge: flows this worker has on it now */
-	uint64_t zero;
+	uint64_t ended_flows;    /* closed, expired, evicted */
+	uint64_t active;         /* gauge: flows this worker has on it now */
+	uint64_t connect_failed; /* mode tcp: connects that failed */
 };
 static_assert(sizeof(struct sl_stats_endpoint) == 64, "one line");
 

@@ -220,8 +220,6 @@ static const struct mistake mistakes[] = {
 	{LISTENERS, IN(LS, listener, 1, plen), 129, "listeners[1].plen: is 129, must be", "length"},
 	{LISTENERS, IN(LS, listener, 1, plen), 100, "has bits behind its length 100",
 	 "bits behind"},
-	{LISTENERS, IN(LS, listener, 1, zero0), 1, "listeners[1].zero0: is 1, must be 0", "zero"},
-	{LISTENERS, IN(LS, listener, 1, zero1), 1, "listeners[1].zero1: is 1, must be 0", "zero"},
 	{LISTENERS, IN(LS, listener, 1, proto), 1, "is 1, must be 6 (TCP) or 17 (UDP)", "protocol"},
 	{LISTENERS, IN(LS, listener, 1, mode), 2, "listeners[1].mode: is 2, must be 1", "mode"},
 	{LISTENERS, IN(LS, listener, 1, ref), 1, "is 1, must be in [2, 4097]", "ref of LISTENERS"},

@@ -229,7 +229,8 @@ start(struct rig *r)
 		c->worker_cnt = conf->workers;
 		c->port_cnt = RIG_PORTS;
 		c->ports = ports;
-		c->io = (struct sl_io){io_rx, io_tx, io_alloc, io_free, &r->io[i]};
+		c->io = (struct sl_io){
+			.rx = io_rx, .tx = io_tx, .alloc = io_alloc, .free = io_free, .ctx = &r->io[i]};
 		c->rss = &r->rss;
 		c->neigh = r->neigh;
 		c->paths = r->paths;

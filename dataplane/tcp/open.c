@@ -1,0 +1,1 @@
+#include "dataplane/tcp/tcp_priv.h"

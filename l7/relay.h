@@ -1,0 +1,92 @@
+/* relay — mode = "tcp": a client's stream coupled with a stream to an endpoint.
+ *
+ *   accepted ─┬─ proxy_in: header read, judged ─┬─▶ endpoint picked ─▶ connecting ─┬─▶ coupled: bytes both ways ─▶ over
+ *             └─────────────────────────────────┘         ▲                       │
+ *                                                         └── another one, retries ┘ failed
+ *
+ * Back-pressure: what one side does not take stays in the other's receive queue and closes its window.  Half-close is
+ * passed on; a reset ends both.  While connecting, the client's bytes wait.
+ * Owner:   one relay per worker, its connections in the caller's memory.  Threads: [worker] after init [main].
+ * Tables:  nothing of a view is kept: settings are copied when a connection opens.
+ */
+#ifndef SL_L7_RELAY_H
+#define SL_L7_RELAY_H
+
+#include "dataplane/tcp/tcp.h"
+#include "sluice/image.h"
+
+/* Connections of all workers, by slot: shared memory of the process, zeroed.  Counted when a connection opens and ends (not
+ * per packet), relaxed: a limit is never exceeded. */
+struct sl_relay_limits {
+	_Atomic uint32_t listener[SL_MAX_LISTENERS];
+	_Atomic uint32_t service[SL_MAX_SERVICES];
+};
+
+/* What a listener of mode TCP says; pointers into the view of this turn. */
+struct sl_relay_rule {
+	uint32_t listener_slot, service_slot;
+	uint16_t listener_incarnation, service_incarnation;
+	uint32_t listener_max; /* 0: no limit */
+	bool proxy_in;
+	const struct sl_img_prefix *trust; /* [trust_cnt] */
+	uint32_t trust_cnt;
+	const struct sl_img_tcp *tcp;
+};
+
+struct sl_relay_pick {
+	struct sl_addr addr; /* where to connect */
+	sl_be16 port;
+	uint16_t incarnation;
+	uint32_t endpoint_slot;
+	const struct sl_addr *sources; /* [source_cnt], ≥ 1: to speak from */
+	uint32_t source_cnt;
+};
+
+#define SL_RELAY_TRIES 8 /* endpoints of one connection at most */
+
+struct sl_relay_env {
+	void *ctx;
+	/* rule: of the listener that a connection came to (tuple as the client's packets arrive); false: none any more. */
+	bool (*rule)(void *ctx, const struct sl_tuple *tuple, struct sl_relay_rule *ret);
+	/* pick: an endpoint for client (tuple with the client's address as the PROXY header or the connection says it), none of
+	 * avoid[]; false: none. */
+	bool (*pick)(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
+		     const uint32_t *avoid, unsigned avoid_cnt, struct sl_relay_pick *ret);
+	/* began, ended: a connection on an endpoint slot (from the attempt on), for least_conn and statistics. */
+	void (*began)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation,
+		      uint32_t service_slot);
+	void (*ended)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation, bool failed);
+	/* moved: payload towards the endpoint, and from it. */
+	void (*moved)(void *ctx, uint32_t endpoint_slot, uint32_t listener_slot, uint64_t to,
+		      uint64_t from);
+	/* lives: whether a coupled connection may go on: its listener and endpoint are in the table, the endpoint is not
+	 * disabled (draining and unhealthy ones keep what they have). */
+	bool (*lives)(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation,
+		      uint32_t endpoint_slot, uint16_t incarnation);
+};
+
+struct sl_relay_conf {
+	uint32_t capacity; /* connections: half of the streams */
+	struct sl_tcp *tcp;
+	struct sl_relay_limits *limits;
+	struct sl_relay_env env;
+	struct sl_stats_tcp *stats;
+};
+
+struct sl_relay;
+
+size_t sl_relay_bytes(uint32_t capacity);
+struct sl_relay *sl_relay_init(void *mem, const struct sl_relay_conf *conf);
+void sl_relay_fini(struct sl_relay *r); /* counts of the limits are given back */
+
+/* sl_relay_admit: what a listener answers to a SYN, and what the accepted stream is to be (struct sl_tcp_env, admit). */
+enum sl_tcp_admit sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule,
+				 struct sl_tcp_accept *ret);
+
+/* sl_relay_tick: housekeeping, each turn, before sl_tcp_run: a few connections are asked `lives`; all within about two seconds. */
+void sl_relay_tick(struct sl_relay *r);
+
+/* sl_relay_drop_all resets every connection (the gateway stops). */
+void sl_relay_drop_all(struct sl_relay *r);
+
+#endif
