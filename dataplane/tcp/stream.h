@@ -6,14 +6,17 @@
  * Lives:   from `opened` (accepted) or sl_stream_connect until `closed` has returned, or until the caller has let go
  *          (sl_stream_close, sl_stream_abort): from then on the pointer is not to be used and nothing is called.
  * Events:  nothing is called from inside a call into this header.  Events of a turn are collected, and each stream is told
- *          once: opened, then readable, then writable, then closed.  In an event everything may be called, for any
- *          stream of the worker.  What is written during a turn leaves together at its end.
+ *          once: opened, then timer, then readable, then writable, then closed.  In an event everything may be called, for
+ *          any stream of the worker, and so it may between sl_tcp_begin and sl_tcp_run (answers of another thread).
+ *          What is written during a turn leaves together at its end.  Nothing is told twice: who attaches looks himself.
+ *          A stream that is over and whose `closed` is still to come may be used: it has no room and no bytes.
  * Memory:  bounded.  Bytes not consumed close the receive window; sl_stream_room bounds what is not acknowledged.
  * Not here: who may connect, which endpoint, what bytes mean.
  *
  * Half-close: the peer's FIN shows as sl_stream_eof when all bytes before it are consumed; the other direction goes on
- * until sl_stream_shutdown.  `closed` with SL_END_OK comes when both directions ended (and, where the FIN went out first,
- * TIME-WAIT goes on without the stream).
+ * until sl_stream_shutdown.  `closed` with SL_END_OK comes when both directions ended: our FIN is acknowledged and sl_stream_eof
+ * is true, so no unread byte is lost by it (where the FIN went out first, TIME-WAIT goes on without the stream).  With
+ * any other end unread bytes are gone at once, also for a `readable` of the same turn.
  */
 #ifndef SL_DATAPLANE_TCP_STREAM_H
 #define SL_DATAPLANE_TCP_STREAM_H
@@ -47,8 +50,7 @@ struct sl_stream_ops {
 	void (*writable)(
 		struct sl_stream *s);       /* the room asked for (sl_stream_wait_room) is there */
 	void (*timer)(struct sl_stream *s); /* sl_stream_set_timer's time has come */
-	void (*closed)(struct sl_stream *s,
-		       enum sl_stream_end why); /* last; unread bytes are lost */
+	void (*closed)(struct sl_stream *s, enum sl_stream_end why); /* last */
 };
 
 /* ---- who it is ---- */
@@ -62,7 +64,7 @@ struct sl_tcp *sl_stream_tcp(const struct sl_stream *s);
 const struct sl_stream_row *sl_stream_row(const struct sl_stream *s);
 
 /* sl_stream_label writes what people see of it (show streams): slots as in the table, UINT32_MAX: none; partner: the
- * stream it is coupled with, or NULL.  sl_stream_label_endpoint: for a stream that was accepted. */
+ * stream it is coupled with, or NULL. */
 void sl_stream_label(struct sl_stream *s, uint32_t listener_slot, uint32_t service_slot,
 		     uint32_t endpoint_slot, uint16_t incarnation, struct sl_stream *partner);
 
@@ -110,7 +112,8 @@ bool sl_stream_eof(const struct sl_stream *s);
 /* ---- writing ---- */
 
 /* sl_stream_room: bytes that will be taken now.  0 after shutdown, before `opened`, and when memory is short.
- * sl_stream_wait_room: call writable once, when room ≥ n (or as much as there can be at all). */
+ * sl_stream_wait_room: call writable once, when room ≥ n (or as much as there can be at all): also when memory was short and is
+ * there again; when room is there already, in this turn or the next.  0: not any more. */
 uint32_t sl_stream_room(const struct sl_stream *s);
 void sl_stream_wait_room(struct sl_stream *s, uint32_t n);
 
@@ -145,16 +148,17 @@ void sl_chunk_free(struct sl_tcp *t, struct sl_chunk *c);
 
 /* sl_stream_forward moves up to n readable bytes of `from` to what `to` sends, without a copy where buffers allow, and never
  * more than `to` has room for (a piece is not cut for the last few bytes of room: it may be exceeded by less than one
- * segment); how many. */
+ * segment); how many.  Less than bytes, n and room allow: memory was short, sl_stream_wait_room says when to try again. */
 uint32_t sl_stream_forward(struct sl_stream *from, struct sl_stream *to, uint32_t n);
 
 /* Bytes that somebody else keeps (a response made once): sent from where they lie.  They must not change until release is
- * called, which is when no stream needs them any more.  refs counts holders, the maker one of them. */
+ * called, which is when no stream needs them any more.  refs counts holders, the maker one of them: streams count themselves,
+ * he lets go by sl_ext_put.  All of one worker. */
 struct sl_ext {
 	uint32_t refs;
 	void (*release)(struct sl_ext *e); /* refs has become 0 */
 };
-/* false: no memory, nothing taken. */
+/* n ≤ room.  false: no memory, nothing taken. */
 bool sl_stream_write_ext(struct sl_stream *s, const uint8_t *data, uint32_t n, struct sl_ext *e);
 void sl_ext_put(struct sl_ext *e);
 
@@ -174,7 +178,7 @@ uint32_t sl_stream_idle_ms(const struct sl_stream *s);
 
 /* sl_stream_shutdown: FIN after what was written; reading goes on.
  * sl_stream_close: shutdown, and the caller lets go: what still comes is discarded (bytes that nobody will read answer
- * with RST, RFC 2525 2.17), and it ends by itself, at the latest after linger_ms of silence.
+ * with RST, RFC 2525 2.17), and it ends by itself, at the latest when sl_stream_idle_ms would be a minute.
  * sl_stream_abort: RST now; the caller lets go.  why: only counted. */
 void sl_stream_shutdown(struct sl_stream *s);
 void sl_stream_close(struct sl_stream *s);
