@@ -21,7 +21,7 @@ struct sl_timer {
 struct sl_wheel {
 	uint32_t now;          /* everything due before or at this tick has been called */
 	uint32_t cnt;          /* timers set */
-	struct sl_timer *late; /* taken out and not called yet: the budget was used up */
+	struct sl_timer *late; /* not called yet: the budget was used up, or set in the past */
 	uint64_t full[SL_WHEEL_LEVELS][SL_WHEEL_SLOTS / 64]; /* bit: the slot may hold something */
 	struct sl_timer *slot[SL_WHEEL_LEVELS][SL_WHEEL_SLOTS];
 };
