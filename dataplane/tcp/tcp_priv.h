@@ -287,7 +287,7 @@ struct sl_tcp {
 	/* cookie.c */
 	uint32_t cookie_ms; /* when the last one was sent; cookie_out: one may still come back */
 	bool cookie_out;
-	/* limits of what is sent unasked: time up to which tokens are spent, ns */
+	/* limits of what is sent unasked: time up to which tokens are spent, at most a second ahead */
 	uint64_t challenge_ns, rst_ns;
 	uint16_t ip_id;
 	uint32_t port_cursor;
@@ -388,7 +388,10 @@ struct sl_segment {
 /* ---- isn.c (RFC 6528, 7323 5.4) ---- */
 
 /* sl_isn: 4 µs clock + keyed hash of the tuple.  sl_isn_ts_offset: likewise of (addresses, ports): what is added to now_ms in
- * our timestamps.  sl_tcp_token: a token of a bucket of per_s a second; false: none left. */
+ * our timestamps.  sl_tcp_token: a token of a bucket of per_s a second; false: none left.
+ * sl_isn_mac: 64 bits of (tuple, what) that nobody without isn_key can tell from random ones; what: 0 is taken by the two
+ * above, whose halves these are. */
+uint64_t sl_isn_mac(const struct sl_tcp *t, const struct sl_tuple *tuple, uint64_t what);
 uint32_t sl_isn(const struct sl_tcp *t, const struct sl_tuple *tuple);
 uint32_t sl_isn_ts_offset(const struct sl_tcp *t, const struct sl_tuple *tuple);
 bool sl_tcp_token(const struct sl_tcp *t, uint64_t *spent_ns, unsigned per_s);
