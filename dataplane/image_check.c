@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 
 #include "lb/maglev.h"
+#include "sluice/streams.h"
 
 #define NOWHERE UINT32_MAX /* a problem of the fixed part, not of a record */
 
@@ -366,6 +367,37 @@ check_ports(struct check *c, const struct sl_img_listener *l, uint32_t i, struct
 	}
 }
 
+/* The trusted prefixes of listeners stand in the listeners' order, without a gap: *used of `total` are those of
+ * listeners before. */
+static void
+check_trust_place(struct check *c, const struct sl_img_listener *l, uint32_t i, uint32_t total,
+		  uint32_t *used)
+{
+	uint32_t first = l->trust_cnt ? *used : 0;
+
+	if (l->trust_first != first)
+		bad(c, "listeners", i, "trust_first", "is %u, must be %u", l->trust_first, first);
+	if (l->trust_cnt > total - *used)
+		bad(c, "listeners", i, "trust_cnt", "is %u, but only %u of %u are left",
+		    l->trust_cnt, total - *used, total);
+	*used += SL_MIN(l->trust_cnt, total - *used);
+}
+
+/* What goes with the mode. */
+static void
+check_mode(struct check *c, const struct sl_img_listener *l, uint32_t i)
+{
+	check_range(c, "listeners", i, "mode", l->mode, SL_MODE_L4, SL_MODE_TCP);
+	check_range(c, "listeners", i, "proxy_in", l->proxy_in, 0, l->mode == SL_MODE_TCP);
+	if (l->mode != SL_MODE_TCP)
+		check_zero(c, "listeners", i, "max_connections", l->max_connections);
+	else if (l->proto != SL_IPPROTO_TCP)
+		bad(c, "listeners", i, "proto", "is %u, must be %d (TCP) with mode tcp", l->proto,
+		    SL_IPPROTO_TCP);
+	check_range(c, "listeners", i, "trust_cnt", l->trust_cnt, l->proxy_in == 1,
+		    l->proxy_in == 1 ? SL_MAX_TRUST : 0);
+}
+
 static void
 check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uint64_t *slots,
 	       struct ranges *ranges)
@@ -377,8 +409,7 @@ check_listener(struct check *c, const struct sl_img_listener *l, uint32_t i, uin
 	if (l->proto != SL_IPPROTO_TCP && l->proto != SL_IPPROTO_UDP)
 		bad(c, "listeners", i, "proto", "is %u, must be %d (TCP) or %d (UDP)", l->proto,
 		    SL_IPPROTO_TCP, SL_IPPROTO_UDP);
-	if (l->mode != SL_MODE_L4)
-		bad(c, "listeners", i, "mode", "is %u, must be %d (l4)", l->mode, SL_MODE_L4);
+	check_mode(c, l, i);
 	check_range(c, "listeners", i, "ref", l->ref, 2, SL_MAX_SERVICES + 1);
 	check_slot(c, "listeners", i, l->slot, SL_MAX_LISTENERS, slots);
 	check_range(c, "listeners", i, "incarnation", l->incarnation, 1, UINT16_MAX);
@@ -411,6 +442,43 @@ check_listener_names(struct check *c, const struct sl_img_listener *l, uint32_t 
 			    l[order[i]].name, SL_MIN(order[i - 1], order[i]));
 }
 
+/* Of the listener that begins at `first` the prefix before is another's. */
+static void
+check_trusted(struct check *c, const struct sl_img_prefix *t, uint32_t i, bool first)
+{
+	char text[SL_ADDR_STRLEN];
+
+	check_plen(c, "trust", i, &t->prefix, t->plen);
+	if (t->plen <= 128 && bits_behind(&t->prefix, t->plen))
+		bad(c, "trust", i, "prefix", "%s has bits behind its length %u",
+		    sl_addr_format(&t->prefix, text), t->plen);
+	check_zero(c, "trust", i, "zero", t->zero);
+	if (first)
+		return;
+	int d = sl_addr_cmp(&t[-1].prefix, &t->prefix);
+	if (d == 0)
+		d = (t[-1].plen > t->plen) - (t[-1].plen < t->plen);
+	check_order(c, "trust", i, d, "(prefix, plen)");
+}
+
+static void
+check_trust(struct check *c, const struct sl_img_listeners *ls, const struct sl_img_listener *l)
+{
+	uint32_t used = 0, at = 0;
+
+	const struct sl_img_prefix *t =
+		section_open(c, &(struct section){"trust", ls->trust_cnt, ls->trust_off, 0,
+						  SL_MAX_TRUST, sizeof(*t)});
+	for (uint32_t i = 0; l && i < ls->listener_cnt; i++) {
+		check_trust_place(c, &l[i], i, ls->trust_cnt, &used);
+		for (uint32_t first = at; t && at < used; at++)
+			check_trusted(c, &t[at], at, at == first);
+	}
+	if (used < ls->trust_cnt && (l || ls->listener_cnt == 0))
+		bad(c, "trust", NOWHERE, "cnt", "is %u, but listeners have %u", ls->trust_cnt,
+		    used);
+}
+
 static void
 check_listeners(struct check *c)
 {
@@ -421,11 +489,11 @@ check_listeners(struct check *c)
 	const struct sl_img_listener *l =
 		section_open(c, &(struct section){"listeners", ls->listener_cnt, ls->listener_off,
 						  0, SL_MAX_LISTENERS, sizeof(*l)});
-	if (!l)
-		return;
-	for (uint32_t i = 0; i < ls->listener_cnt; i++)
+	for (uint32_t i = 0; l && i < ls->listener_cnt; i++)
 		check_listener(c, &l[i], i, slots, &ranges);
-	check_listener_names(c, l, ls->listener_cnt);
+	if (l)
+		check_listener_names(c, l, ls->listener_cnt);
+	check_trust(c, ls, l);
 }
 
 /* ---- SERVICE ---- */
@@ -536,7 +604,7 @@ check_sources(struct check *c, const struct sl_img_service *s)
 	bool fullnat = s->forward == SL_FORWARD_FULLNAT;
 	char text[SL_ADDR_STRLEN];
 
-	if (!fullnat)
+	if (!sl_forward_has_sources(s->forward))
 		check_zero(c, "sources", NOWHERE, "cnt", s->source_cnt);
 	const struct sl_addr *a =
 		section_open(c, &(struct section){"sources", s->source_cnt, s->source_off, fullnat,
@@ -551,17 +619,38 @@ check_sources(struct check *c, const struct sl_img_service *s)
 	}
 }
 
+/* Settings of connections: of PROXY alone. */
+static void
+check_tcp(struct check *c, const struct sl_img_service *s)
+{
+	const struct sl_img_tcp *t = &s->tcp;
+	bool proxy = s->forward == SL_FORWARD_PROXY;
+
+	check_range(c, "tcp", NOWHERE, "connect_ms", t->connect_ms, proxy, proxy ? 600000 : 0);
+	check_range(c, "tcp", NOWHERE, "idle_ms", t->idle_ms, 0, proxy ? 604800000 : 0);
+	check_range(c, "tcp", NOWHERE, "max_connections", t->max_connections, 0,
+		    proxy ? UINT32_MAX : 0);
+	check_range(c, "tcp", NOWHERE, "keepalive_s", t->keepalive_s, 0, proxy ? UINT16_MAX : 0);
+	check_range(c, "tcp", NOWHERE, "retries", t->retries, 0, proxy ? SL_MAX_RETRIES : 0);
+	check_range(c, "tcp", NOWHERE, "proxy_out", t->proxy_out, SL_PROXY_NONE,
+		    proxy ? SL_PROXY_V2 : 0);
+	check_range(c, "tcp", NOWHERE, "cc", t->cc, SL_CC_CUBIC, proxy ? SL_CC_RENO : 0);
+	for (unsigned i = 0; i < sizeof(t->zero); i++)
+		check_zero(c, "tcp", NOWHERE, "zero", t->zero[i]);
+}
+
 static void
 check_service_fields(struct check *c, const struct sl_img_service *s)
 {
 	check_name(c, "", NOWHERE, "name", s->name);
 	check_range(c, "", NOWHERE, "policy", s->policy, SL_POLICY_MAGLEV, SL_POLICY_LEAST_CONN);
-	check_range(c, "", NOWHERE, "forward", s->forward, SL_FORWARD_NAT, SL_FORWARD_GUE);
+	check_range(c, "", NOWHERE, "forward", s->forward, SL_FORWARD_NAT, SL_FORWARD_PROXY);
 	if (s->family != 4 && s->family != 6)
 		bad(c, "", NOWHERE, "family", "is %u, must be 4 or 6", s->family);
 	check_zero(c, "", NOWHERE, "zero0", s->zero0);
 	check_source_bits(c, s);
 	check_tunnel(c, s);
+	check_tcp(c, s);
 	check_range(c, "", NOWHERE, "max_endpoints", s->max_endpoints, 1, SL_MAX_SERVICE_ENDPOINTS);
 }
 

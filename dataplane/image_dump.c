@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "sluice/streams.h"
+
 static const char *const kind_names[] = {
 	[SL_OBJ_ROOT] = "root",
 	[SL_OBJ_NETWORK] = "network",
@@ -96,14 +98,22 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 {
 	const struct sl_img_listeners *ls = (const void *)bytes;
 	const struct sl_img_listener *l = (const void *)(bytes + ls->listener_off);
+	const struct sl_img_prefix *t = (const void *)(bytes + ls->trust_off);
 
 	fprintf(f, "listeners %u\n", ls->listener_cnt);
 	for (uint32_t i = 0; i < ls->listener_cnt; i++, l++) {
 		fprintf(f, "  [%u] %s ", i, l->name);
 		dump_vip(l, f);
-		fprintf(f, " %s mode l4 ref %u slot %u incarnation %u\n",
-			l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", l->ref, l->slot,
-			l->incarnation);
+		fprintf(f, " %s mode %s ref %u slot %u incarnation %u",
+			l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", sl_mode_name(l->mode), l->ref,
+			l->slot, l->incarnation);
+		if (l->mode == SL_MODE_TCP)
+			fprintf(f, " max_connections %u", l->max_connections);
+		for (uint32_t k = 0; k < l->trust_cnt; k++) {
+			fputs(k ? " " : " trusted ", f);
+			dump_prefix(&t[l->trust_first + k].prefix, t[l->trust_first + k].plen, f);
+		}
+		fputc('\n', f);
 	}
 }
 
@@ -129,6 +139,16 @@ dump_places(const char *name, const uint16_t *t, uint32_t cnt, uint32_t endpoint
 }
 
 static void
+dump_tcp(const struct sl_img_tcp *t, FILE *f)
+{
+	fprintf(f,
+		"connect_ms %u\nidle_ms %u\nmax_connections %u\nkeepalive_s %u\nretries %u\n"
+		"proxy_protocol %s\ncongestion %s\n",
+		t->connect_ms, t->idle_ms, t->max_connections, t->keepalive_s, t->retries,
+		sl_proxy_out_name(t->proxy_out), sl_stream_cc_name(t->cc));
+}
+
+static void
 dump_service(const uint8_t *bytes, FILE *f)
 {
 	const struct sl_img_service *s = (const void *)bytes;
@@ -146,6 +166,8 @@ dump_service(const uint8_t *bytes, FILE *f)
 	if (s->tunnel_plen)
 		fprintf(f, "tunnel_source %s\n",
 			sl_prefix_format(&s->tunnel, s->tunnel_plen, text));
+	if (s->forward == SL_FORWARD_PROXY)
+		dump_tcp(&s->tcp, f);
 	if (s->source_cnt)
 		fprintf(f, "sources %u\n", s->source_cnt);
 	for (uint32_t i = 0; i < s->source_cnt; i++)

@@ -3,7 +3,7 @@
  *   refs ─▶ objects of the right kind and size ─▶ ports ─▶ fib (NETWORK)
  *        └▶ services[] (names ascend) ─▶ listeners → service, families
  *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
- *           fullnat sources ─▶ locals         wide listeners ─▶ groups, segments
+ *           sources ─▶ locals                 wide listeners ─▶ groups, segments
  *           endpoints ─▶ hops[slot] ◀─ fib
  *
  * Every step is linear or a look-up in something sorted.  Both hashes are open addressing with linear
@@ -272,6 +272,18 @@ bool
 sl_view_ours(const struct sl_view *v, const struct sl_addr *addr)
 {
 	return sl_view_local(v, addr) || sl_view_vip(v, addr);
+}
+
+const struct sl_addr *
+sl_view_source(const struct sl_view *v, const struct sl_hop *hop, uint32_t *ret_cnt)
+{
+	const struct sl_service *s = &v->services[hop->service];
+
+	*ret_cnt = s->source_cnt;
+	if (s->source_cnt)
+		return s->sources;
+	*ret_cnt = hop->address < v->address_cnt;
+	return *ret_cnt ? &v->addresses[hop->address].addr : NULL;
 }
 
 /* The place of the address in tunnel_hash. */
@@ -730,15 +742,16 @@ static void
 build_sources(struct build *b, uint32_t service)
 {
 	const struct sl_service *s = &b->services[service];
-	char path[48], text[SL_ADDR_STRLEN];
+	char path[48], what[48], text[SL_ADDR_STRLEN];
 
 	for (uint32_t i = 0; i < s->source_cnt; i++) {
 		const struct sl_addr *a = &s->sources[i];
 		struct sl_local *l = local_place(b->locals, b->v->local_mask, a);
 		if (!l->kind) {
 			*l = (struct sl_local){*a, SL_VIEW_NONE, SL_LOCAL_SOURCE};
-			refuse_within(b, a, "a source of a fullnat service",
-				      "take a source outside, or a longer prefix");
+			snprintf(what, sizeof(what), "a source of a %s service",
+				 sl_forward_name(s->forward));
+			refuse_within(b, a, what, "take a source outside, or a longer prefix");
 		} else if (l->kind == SL_LOCAL_VIP) {
 			snprintf(path, sizeof(path), "refs[%u].sources[%u]",
 				 FIRST_SERVICE + service, i);
@@ -781,7 +794,11 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 		return;
 	}
 	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
-	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_tunnels(s->forward))
+	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY))
+		bad(b, path, "mode \"tcp\" and forward \"proxy\" go together",
+		    "listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
+		    l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
+	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_mixes(s->forward))
 		bad(b, path, "listener and service must be of one family",
 		    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
 		    sl_addr_format(&l->addr, text), s->img->name, s->family);
@@ -821,12 +838,13 @@ link_local(const struct sl_addr *a)
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
 }
 
-/* The gateway's address that tunnels to the hop come from: the one of ARP and ND, unless that is good for the link
- * alone and the endpoint is not. */
+/* The gateway's address that tunnels and connections to the hop come from: the one of ARP and ND, unless that is good
+ * for the link alone and the endpoint is not. */
 static void
-tunnel_source(struct build *b, struct sl_hop *h)
+own_source(struct build *b, struct sl_hop *h)
 {
 	const struct sl_view *v = b->v;
+	const char *key = h->forward == SL_FORWARD_PROXY ? "sources" : "tunnel_source";
 
 	if (!link_local(&v->addresses[h->address].addr) || link_local(&h->addr))
 		return;
@@ -838,14 +856,13 @@ tunnel_source(struct build *b, struct sl_hop *h)
 			return;
 		}
 	}
-	char why[256];
+	char why[256], hint[128];
 	snprintf(why, sizeof(why),
-		 "its tunnel has no source: port \"%s\" has no IPv%u address but link-local ones, "
-		 "and "
-		 "the service has no tunnel_source",
-		 h->out_port < b->ports->cnt ? b->ports->name[h->out_port] : "?", h->family);
-	report_endpoint(b, h->service, h->endpoint,
-			"add an address to that port, or give the service a tunnel_source", why);
+		 "there is no source to reach it from: port \"%s\" has no IPv%u address but "
+		 "link-local ones, and the service has no %s",
+		 h->out_port < b->ports->cnt ? b->ports->name[h->out_port] : "?", h->family, key);
+	snprintf(hint, sizeof(hint), "add an address to that port, or give the service %s", key);
+	report_endpoint(b, h->service, h->endpoint, hint, why);
 }
 
 static void
@@ -893,10 +910,11 @@ build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 		h->next = f->via;
 	h->out_port = f->port;
 	h->address = f->address;
+	if ((sl_forward_tunnels(s->forward) && s->tunnel_plen == 0) ||
+	    (s->forward == SL_FORWARD_PROXY && s->source_cnt == 0))
+		own_source(b, h);
 	if (!sl_forward_tunnels(s->forward))
 		return;
-	if (s->tunnel_plen == 0)
-		tunnel_source(b, h);
 	uint32_t *place = tunnel_place(b->v, &h->addr);
 	h->same = *place;
 	*place = e->slot + 1;
@@ -944,6 +962,7 @@ alloc_parts(struct build *b)
 	v->seed = b->root->hash_seed;
 	v->listener_cnt = b->ls->listener_cnt;
 	v->listeners = section(b->ls, b->ls->listener_cnt, b->ls->listener_off);
+	v->trust = section(b->ls, b->ls->trust_cnt, b->ls->trust_off);
 	v->service_cnt = b->root->ref_cnt - FIRST_SERVICE;
 	v->address_cnt = b->net->address_cnt;
 	v->addresses = section(b->net, b->net->address_cnt, b->net->address_off);

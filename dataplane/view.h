@@ -40,8 +40,8 @@ static_assert(sizeof(struct sl_hop) == 64, "one line");
 
 /* An address the gateway answers for. */
 enum sl_local_kind {
-	SL_LOCAL_OWN = 1,    /* of NETWORK; may be a fullnat source, too */
-	SL_LOCAL_SOURCE = 2, /* of a fullnat service, and not of NETWORK */
+	SL_LOCAL_OWN = 1,    /* of NETWORK; may be a source, too */
+	SL_LOCAL_SOURCE = 2, /* of a fullnat or proxy service, and not of NETWORK */
 	SL_LOCAL_VIP = 3,    /* a listener's single address */
 };
 struct sl_local {
@@ -75,6 +75,8 @@ struct sl_view {
 	uint32_t local_mask;
 	uint32_t address_cnt;
 	const struct sl_img_address *addresses;
+	const struct sl_img_prefix
+		*trust; /* of all listeners; a listener's own by trust_first, trust_cnt */
 	const uint16_t *address_port; /* address → port index */
 	struct sl_obj_id root_id;
 	/* written by workers: requests that outlive a turn hold the generation; plain per-worker counters */
@@ -89,7 +91,7 @@ struct sl_view {
 uint32_t sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port,
 			  uint8_t proto);
 
-/* [worker] sl_view_local: the address the gateway answers ARP, ND and ping for, or NULL: own addresses, fullnat
+/* [worker] sl_view_local: the address the gateway answers ARP, ND and ping for, or NULL: own addresses,
  * sources, listeners of one address. */
 const struct sl_local *sl_view_local(const struct sl_view *v, const struct sl_addr *addr);
 
@@ -98,6 +100,11 @@ bool sl_view_vip(const struct sl_view *v, const struct sl_addr *addr);
 
 /* [worker] sl_view_ours: whether it is an address of the gateway or of some listener. */
 bool sl_view_ours(const struct sl_view *v, const struct sl_addr *addr);
+
+/* [worker] sl_view_source: the addresses that connections to the endpoint of a proxy service come from: the service's
+ * sources, else the gateway's own address on the way there.  NULL with *ret_cnt 0: there is no way. */
+const struct sl_addr *sl_view_source(const struct sl_view *v, const struct sl_hop *hop,
+				     uint32_t *ret_cnt);
 
 /* [worker] sl_view_tunnel: a hop in a tunnel (ipip, gue) to that endpoint, or NULL; sl_view_tunnel_next: the next one to
  * the same address. */

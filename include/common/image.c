@@ -34,6 +34,12 @@ static const char *const policy_words[] = {SL_POLICIES(WORD)};
 #define WORD(id, text) [SL_FORWARD_##id] = text,
 static const char *const forward_words[] = {SL_FORWARDS(WORD)};
 #undef WORD
+#define WORD(id, text) [SL_MODE_##id] = text,
+static const char *const mode_words[] = {SL_LISTENER_MODES(WORD)};
+#undef WORD
+#define WORD(id, text) [SL_PROXY_##id] = text,
+static const char *const proxy_out_words[] = {SL_PROXY_OUTS(WORD)};
+#undef WORD
 
 const char *
 sl_policy_name(unsigned policy)
@@ -48,12 +54,36 @@ sl_forward_name(unsigned forward)
 								: "unknown";
 }
 
+const char *
+sl_mode_name(unsigned mode)
+{
+	return mode && mode < SL_ARRAY_CNT(mode_words) ? mode_words[mode] : "unknown";
+}
+
+const char *
+sl_proxy_out_name(unsigned proxy_out)
+{
+	return proxy_out < SL_ARRAY_CNT(proxy_out_words) ? proxy_out_words[proxy_out] : "unknown";
+}
+
 bool
 sl_prefix_mixed(const struct sl_addr *prefix, unsigned plen)
 {
 	static const struct sl_addr v4 = {.b = {[10] = 0xff, [11] = 0xff}};
 
 	return plen < 96 && sl_addr_in(&v4, prefix, plen);
+}
+
+bool
+sl_prefixes_hold(const struct sl_img_prefix *prefixes, uint32_t cnt, const struct sl_addr *addr)
+{
+	bool v4 = sl_addr_is_v4(addr);
+
+	for (uint32_t i = 0; i < cnt; i++)
+		if (v4 == sl_addr_is_v4(&prefixes[i].prefix) &&
+		    sl_addr_in(addr, &prefixes[i].prefix, prefixes[i].plen))
+			return true;
+	return false;
 }
 
 const char *

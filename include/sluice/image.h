@@ -130,7 +130,8 @@ struct sl_img_listeners {
 		listener_off; /* struct sl_img_listener[] sorted by (addr, plen, port, port_last, proto) */
 	uint32_t trust_cnt; /* [0, SL_MAX_TRUST] */
 	uint32_t
-		trust_off; /* struct sl_img_prefix[]: those of one listener together, sorted, distinct */
+		trust_off; /* struct sl_img_prefix[]: those of one listener together, sorted, distinct; in the order of
+			    * the listeners, every one of some listener */
 };
 static_assert(sizeof(struct sl_img_listeners) == 32, "");
 
@@ -194,6 +195,7 @@ enum sl_forward {
 		6, /* not packets: listeners of mode TCP open connections of the gateway's own to it */
 };
 
+#define SL_MAX_RETRIES 7
 enum sl_proxy_out { SL_PROXY_NONE = 0, SL_PROXY_V1 = 1, SL_PROXY_V2 = 2 };
 
 /* Of a service with SL_FORWARD_PROXY; else all 0. */
@@ -202,9 +204,9 @@ struct sl_img_tcp {
 	uint32_t idle_ms;         /* without a byte either way: [1, 604800000]; 0: none */
 	uint32_t max_connections; /* at a time, of all workers; 0: no limit */
 	uint16_t keepalive_s;     /* silence before probes, both sides; 0: none */
-	uint8_t retries;          /* further endpoints tried when connecting fails: [0, 7] */
-	uint8_t proxy_out;        /* enum sl_proxy_out: header sent to the endpoint */
-	uint8_t cc;               /* enum sl_stream_cc (streams.h): 0 cubic, 1 reno */
+	uint8_t retries;   /* further endpoints tried when connecting fails: [0, SL_MAX_RETRIES] */
+	uint8_t proxy_out; /* enum sl_proxy_out: header sent to the endpoint */
+	uint8_t cc;        /* enum sl_stream_cc (streams.h): 0 cubic, 1 reno */
 	uint8_t zero[7];
 };
 static_assert(sizeof(struct sl_img_tcp) == 24, "");
@@ -273,9 +275,19 @@ bool sl_name_ok(const char name[SL_NAME_MAX]);
 	X(GUE, "gue")                                                                              \
 	X(PROXY, "proxy")
 
+#define SL_LISTENER_MODES(X)                                                                       \
+	X(L4, "l4")                                                                                \
+	X(TCP, "tcp")
+#define SL_PROXY_OUTS(X)                                                                           \
+	X(NONE, "none")                                                                            \
+	X(V1, "v1")                                                                                \
+	X(V2, "v2")
+
 /* The word, or "unknown". */
 const char *sl_policy_name(unsigned policy);
 const char *sl_forward_name(unsigned forward);
+const char *sl_mode_name(unsigned mode);
+const char *sl_proxy_out_name(unsigned proxy_out);
 
 /* sl_forward_tunnels: whether packets go on within others; sl_forward_keeps_port: whether they reach the endpoint
  * with the port that the client used. */
@@ -291,6 +303,20 @@ sl_forward_keeps_port(unsigned forward)
 	return forward == SL_FORWARD_DSR || sl_forward_tunnels(forward);
 }
 
+/* sl_forward_has_sources: whether endpoints are spoken to from `sources`. */
+static inline bool
+sl_forward_has_sources(unsigned forward)
+{
+	return forward == SL_FORWARD_FULLNAT || forward == SL_FORWARD_PROXY;
+}
+
+/* sl_forward_mixes: whether endpoints may be of another family than the listeners. */
+static inline bool
+sl_forward_mixes(unsigned forward)
+{
+	return sl_forward_tunnels(forward) || forward == SL_FORWARD_PROXY;
+}
+
 /* sl_policy_has_table: whether services of the policy have a Maglev table. */
 static inline bool
 sl_policy_has_table(unsigned policy)
@@ -300,6 +326,11 @@ sl_policy_has_table(unsigned policy)
 
 /* sl_prefix_mixed: whether an IPv6 prefix holds the IPv4 addresses (of the 16-byte form): none of ours may. */
 bool sl_prefix_mixed(const struct sl_addr *prefix, unsigned plen);
+
+/* sl_prefixes_hold: whether one of the prefixes (a listener's trust) holds the address.  One of IPv6 holds no IPv4
+ * address, "::/0" neither. */
+bool sl_prefixes_hold(const struct sl_img_prefix *prefixes, uint32_t cnt,
+		      const struct sl_addr *addr);
 
 /* sl_ports_format writes "80", "8000-8999" or "any"; sl_prefix_format "192.0.2.1" (128 bits: one address) or
  * "192.0.2.0/24".  Both return buf. */

@@ -189,13 +189,54 @@ service_ref(const struct ordered *order, uint32_t cnt, const char *name)
 	return (uint32_t)(found - order) + 2;
 }
 
+/* The prefixes a listener of the configuration trusts. */
+static uint32_t
+trusted_of(const struct sl_test_listener *l)
+{
+	uint32_t n = 0;
+
+	while (n < SL_ARRAY_CNT(l->trusted) && l->trusted[n])
+		n++;
+	return n;
+}
+
+static uint32_t
+trusted_cnt(const struct sl_test_conf *c, uint32_t cnt)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cnt; i++)
+		n += trusted_of(&c->listeners[i]);
+	return n;
+}
+
+/* After the sort: a listener's slot is its place in the configuration. */
+static void
+fill_trust(const struct sl_test_conf *c, struct sl_img_listeners *ls, uint32_t off)
+{
+	struct sl_img_listener *l = (void *)(ls + 1);
+	struct sl_img_prefix *t = (void *)((char *)ls + off);
+
+	for (uint32_t i = 0; i < ls->listener_cnt; i++) {
+		const struct sl_test_listener *from = &c->listeners[l[i].slot];
+		l[i].trust_cnt = trusted_of(from);
+		l[i].proxy_in = l[i].trust_cnt > 0;
+		l[i].trust_first = l[i].trust_cnt ? ls->trust_cnt : 0;
+		for (uint32_t k = 0; k < l[i].trust_cnt; k++, ls->trust_cnt++)
+			parse_prefix(from->trusted[k], &t[ls->trust_cnt].prefix,
+				     &t[ls->trust_cnt].plen);
+	}
+	ls->trust_off = ls->trust_cnt ? off : 0;
+}
+
 static void
 build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint32_t services,
 		struct sl_object *o)
 {
 	uint32_t cnt = COUNT(c->listeners, c->listener_cnt, addr);
-	struct sl_img_listeners *ls =
-		object_new(o, SL_OBJ_LISTENERS, sizeof(*ls) + cnt * sizeof(struct sl_img_listener));
+	size_t trust = sizeof(struct sl_img_listeners) + cnt * sizeof(struct sl_img_listener);
+	struct sl_img_listeners *ls = object_new(
+		o, SL_OBJ_LISTENERS, trust + trusted_cnt(c, cnt) * sizeof(struct sl_img_prefix));
 	struct sl_img_listener *l = (void *)(ls + 1);
 
 	ls->listener_cnt = cnt;
@@ -206,13 +247,17 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 		l[i].port_last_be = from->last ? sl_to_be16(from->last) : l[i].port_be;
 		l[i].plen = from->plen ? from->plen + (sl_addr_is_v4(&l[i].addr) ? 96 : 0) : 128;
 		l[i].proto = from->proto ? from->proto : SL_IPPROTO_TCP;
-		l[i].mode = SL_MODE_L4;
 		l[i].ref = service_ref(order, services, from->service);
+		l[i].mode = from->mode                                              ? from->mode
+			    : order[l[i].ref - 2].conf->forward == SL_FORWARD_PROXY ? SL_MODE_TCP
+										    : SL_MODE_L4;
+		l[i].max_connections = from->max_connections;
 		l[i].slot = i;
 		l[i].incarnation = 1;
 		set_name(l[i].name, from->name, "l", i);
 	}
 	qsort(l, cnt, sizeof(*l), listener_cmp);
+	fill_trust(c, ls, (uint32_t)trust);
 }
 
 static int
@@ -274,6 +319,10 @@ fill_modes(const struct sl_test_service *from, struct sl_img_service *v)
 		parse_prefix(from->tunnel, &v->tunnel, &v->tunnel_plen);
 	if (v->forward == SL_FORWARD_GUE)
 		v->gue_port_be = sl_to_be16(from->gue_port ? from->gue_port : 6080);
+	if (v->forward == SL_FORWARD_PROXY) {
+		v->tcp = from->tcp;
+		v->tcp.connect_ms = from->tcp.connect_ms ? from->tcp.connect_ms : 1000;
+	}
 	if (v->policy == SL_POLICY_SOURCE_HASH) {
 		v->source_bits4 = from->source_bits4 ? from->source_bits4 : 32;
 		v->source_bits6 = from->source_bits6 ? from->source_bits6 : 128;
@@ -485,6 +534,11 @@ walk_endpoint(const struct sl_view *v, const struct sl_service *s, uint32_t i)
 		return "hop is not the endpoint's";
 	if (h->service >= v->service_cnt || &v->services[h->service] != s || h->endpoint != i)
 		return "hop does not lead back to its endpoint";
+	uint32_t sources;
+	const struct sl_addr *source = sl_view_source(v, h, &sources);
+	if (s->forward == SL_FORWARD_PROXY &&
+	    (!source || !sources || sl_addr_is_v4(source) != (h->family == 4)))
+		return "connections to the endpoint have no source";
 	const struct sl_fib_hop *f = sl_fib_find(v->fib, &e->addr);
 	if (!f || f->port != h->out_port || h->out_port >= SL_VIEW_MAX_PORTS)
 		return "hop leaves by another port than its route";
@@ -555,8 +609,16 @@ walk_listener(const struct sl_view *v, uint32_t i)
 		return "listener has no service";
 	const struct sl_service *s = &v->services[v->listener_service[i]];
 	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && s->forward != SL_FORWARD_IPIP &&
-	    s->forward != SL_FORWARD_GUE)
+	    s->forward != SL_FORWARD_GUE && s->forward != SL_FORWARD_PROXY)
 		return "listener's service is of the other family";
+	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY) ||
+	    (l->mode == SL_MODE_TCP && l->proto != SL_IPPROTO_TCP))
+		return "listener's mode does not fit its service or protocol";
+	if (l->proxy_in != (l->trust_cnt > 0) || (l->proxy_in && l->mode != SL_MODE_TCP))
+		return "listener trusts nobody, or has nobody to trust";
+	for (uint32_t k = 0; k < l->trust_cnt; k++)
+		if (v->trust[l->trust_first + k].plen > 128)
+			return "trusted prefix is too long";
 	return NULL;
 }
 
@@ -566,11 +628,18 @@ walk_modes(const struct sl_view *v, const struct sl_service *s)
 {
 	bool tunnel = s->forward == SL_FORWARD_IPIP || s->forward == SL_FORWARD_GUE;
 
-	if (s->forward < SL_FORWARD_NAT || s->forward > SL_FORWARD_GUE ||
+	if (s->forward < SL_FORWARD_NAT || s->forward > SL_FORWARD_PROXY ||
 	    s->policy < SL_POLICY_MAGLEV || s->policy > SL_POLICY_LEAST_CONN)
 		return "service has a mode or policy that there is not";
-	if ((s->source_cnt > 0) != (s->forward == SL_FORWARD_FULLNAT))
+	if (s->forward != SL_FORWARD_PROXY &&
+	    (s->source_cnt > 0) != (s->forward == SL_FORWARD_FULLNAT))
 		return "service has sources it should not have, or none";
+	const struct sl_img_tcp *t = &s->img->tcp;
+	if (s->forward == SL_FORWARD_PROXY
+		    ? !t->connect_ms || t->retries > 7 || t->proxy_out > SL_PROXY_V2 || t->cc > 1
+		    : t->connect_ms || t->idle_ms || t->max_connections || t->keepalive_s ||
+			      t->retries || t->proxy_out || t->cc)
+		return "settings of connections out of range, or of no proxy service";
 	for (uint32_t i = 0; i < s->source_cnt; i++) {
 		const struct sl_local *l = sl_view_local(v, &s->sources[i]);
 		if (!l || l->kind == SL_LOCAL_VIP || sl_view_vip(v, &s->sources[i]))

@@ -50,10 +50,11 @@ struct sl_test_service {
 	uint8_t forward;        /* 0: NAT */
 	uint8_t family;         /* 0: of the first endpoint; 4 without any */
 	uint32_t max_endpoints; /* 0: endpoint_cnt, at least 1; sizes the Maglev table */
-	const char *sources[8]; /* FULLNAT: "10.0.0.200"; sorted by the builder */
+	const char *sources[8]; /* FULLNAT, PROXY: "10.0.0.200"; sorted by the builder */
 	const char *tunnel;     /* IPIP, GUE: "172.16.0.0/16"; NULL: none */
 	uint16_t gue_port;      /* GUE: 0: 6080 */
 	uint8_t source_bits4, source_bits6; /* SOURCE_HASH: 0: 32, 128 */
+	struct sl_img_tcp tcp;              /* PROXY: connect_ms 0: 1000; the rest as it is */
 };
 
 struct sl_test_listener {
@@ -63,6 +64,9 @@ struct sl_test_listener {
 	const char *name; /* NULL: "l0", "l1" … in order */
 	uint16_t last;    /* last port; 0: the one port.  "…:1" with 65535: any */
 	uint8_t plen;     /* as people write it: 24 of IPv4; 0: one address */
+	uint8_t mode;     /* 0: TCP when the service's forward is PROXY, else L4 */
+	uint32_t max_connections;
+	const char *trusted[4]; /* "10.0.0.0/8", in order; with one: a PROXY header is required */
 };
 
 struct sl_test_conf {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "sluice/streams.h"
 #include "tests/dataplane/image_build.h"
 
 /* One of each kind, with every section in use: "web" has a Maglev table and an endpoint of weight 0, "rr" a
@@ -13,6 +14,7 @@ static const struct sl_test_endpoint web_eps[] = {
 };
 static const struct sl_test_endpoint rr_eps[] = {{.addr = "[2001:db8::11]:53"},
 						 {.addr = "[2001:db8::12]:53", .weight = 2}};
+static const struct sl_test_endpoint tcp_eps[] = {{.addr = "10.0.0.14"}};
 static const struct sl_test_address addresses[] = {
 	{"p0", "10.0.0.1/24"}, {"p1", "2001:db8::1/64"}, {0}};
 static const struct sl_test_route routes[] = {
@@ -20,16 +22,34 @@ static const struct sl_test_route routes[] = {
 static const struct sl_test_service services[] = {
 	{.name = "rr", .endpoints = rr_eps, .endpoint_cnt = 2, .policy = SL_POLICY_ROUND_ROBIN},
 	{.name = "web", .endpoints = web_eps, .endpoint_cnt = 3},
+	{.name = "xtcp",
+	 .endpoints = tcp_eps,
+	 .endpoint_cnt = 1,
+	 .policy = SL_POLICY_LEAST_CONN,
+	 .forward = SL_FORWARD_PROXY,
+	 .sources = {"10.0.0.9"},
+	 .tcp = {.connect_ms = 5000,
+		 .idle_ms = 3600000,
+		 .max_connections = 1024,
+		 .keepalive_s = 30,
+		 .retries = 2,
+		 .proxy_out = SL_PROXY_V2,
+		 .cc = SL_CC_RENO}},
 	{0}};
 static const struct sl_test_listener listeners[] = {
 	{.addr = "203.0.113.10:80", .service = "web"},
 	{.addr = "203.0.113.10:81", .service = "web"},
 	{.addr = "[2001:db8:f::1]:53", .service = "rr", .proto = SL_IPPROTO_UDP},
+	{.addr = "[2001:db8:f::1]:443",
+	 .service = "xtcp",
+	 .max_connections = 7,
+	 .trusted = {"10.0.0.0/8", "2001:db8::/32"}},
+	{.addr = "[2001:db8:f::2]:443", .service = "xtcp", .trusted = {"0.0.0.0/0"}},
 	{0}};
 static const struct sl_test_conf conf = {
 	.addresses = addresses, .routes = routes, .services = services, .listeners = listeners};
 
-enum { ROOT = -1, NETWORK = 0, LISTENERS = 1, RR = 2, WEB = 3 };
+enum { ROOT = -1, NETWORK = 0, LISTENERS = 1, RR = 2, WEB = 3, TCP = 4 };
 
 static const struct sl_object *
 object_of(const struct sl_test_image *im, int which)
@@ -87,7 +107,7 @@ valid_objects_pass_with_their_id(void)
 	struct sl_test_image im;
 
 	sl_test_image_build(&conf, &im);
-	for (int which = ROOT; which <= WEB; which++) {
+	for (int which = ROOT; which <= TCP; which++) {
 		const struct sl_object *o = object_of(&im, which);
 		uint8_t *p = guarded(o);
 		struct sl_obj_id id;
@@ -110,7 +130,7 @@ every_shorter_object_is_refused_without_reading_past_it(void)
 	struct sl_test_image im;
 
 	sl_test_image_build(&conf, &im);
-	for (int which = ROOT; which <= WEB; which++) {
+	for (int which = ROOT; which <= TCP; which++) {
 		const struct sl_object *o = object_of(&im, which);
 		for (size_t size = 0; size < o->size; size++) {
 			struct sl_object cut = {o->bytes, size};
@@ -148,6 +168,7 @@ enum {
 	ADDRS = sizeof(struct sl_img_network),
 	ROUTES = ADDRS + 2 * sizeof(struct sl_img_address),
 	LS = sizeof(struct sl_img_listeners),
+	TRUST = LS + 5 * sizeof(struct sl_img_listener),
 	EPS = sizeof(struct sl_img_service),
 	WEB_TABLE = EPS + 3 * sizeof(struct sl_img_endpoint),
 	RR_TABLE = EPS + 2 * sizeof(struct sl_img_endpoint),
@@ -155,7 +176,7 @@ enum {
 
 static const struct mistake mistakes[] = {
 	{WEB, HEAD(magic), 1, "head.magic: is 0x00000001, must be 0x4a424f53", "magic"},
-	{WEB, HEAD(version), 3, "head.version: is 3, this program reads 2", "version"},
+	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 3", "version"},
 	{WEB, HEAD(kind), 3, "head.kind: is 3, must be 4 (SERVICE)", "kind"},
 	{WEB, HEAD(size), 8, "head.size: is 8, but the object has", "size"},
 	{WEB, HEAD(zero), 9, "head.zero: is 9, must be 0", "zero"},
@@ -164,7 +185,7 @@ static const struct mistake mistakes[] = {
 	{ROOT, AT(root, name[63]), 'x', "is not a name", "name not padded with 0"},
 	{ROOT, AT(root, ref_cnt), 1, "refs.cnt: is 1, must be in [2, 4098]", "too few refs"},
 	{ROOT, AT(root, ref_cnt), 4099, "refs.cnt: is 4099, must be in [2, 4098]", "too many"},
-	{ROOT, AT(root, ref_cnt), 5, "refs.off: 5 records of 48 bytes at 96 end at 336",
+	{ROOT, AT(root, ref_cnt), 6, "refs.off: 6 records of 48 bytes at 96 end at 384",
 	 "past end"},
 	{ROOT, AT(root, ref_cnt), UINT32_MAX, "end at 206158430256", "count that would wrap"},
 	{ROOT, AT(root, ref_off), 100, "must be a multiple of 8", "alignment"},
@@ -221,7 +242,44 @@ static const struct mistake mistakes[] = {
 	{LISTENERS, IN(LS, listener, 1, plen), 100, "has bits behind its length 100",
 	 "bits behind"},
 	{LISTENERS, IN(LS, listener, 1, proto), 1, "is 1, must be 6 (TCP) or 17 (UDP)", "protocol"},
-	{LISTENERS, IN(LS, listener, 1, mode), 2, "listeners[1].mode: is 2, must be 1", "mode"},
+	{LISTENERS, IN(LS, listener, 1, mode), 3, "listeners[1].mode: is 3, must be in [1, 2]",
+	 "mode"},
+	{LISTENERS, IN(LS, listener, 2, mode), 2, "listeners[2].proto: is 17, must be 6 (TCP) with",
+	 "mode tcp of UDP"},
+	{LISTENERS, IN(LS, listener, 3, mode), 1, "listeners[3].max_connections: is 7, must be 0",
+	 "limit of packets"},
+	{LISTENERS, IN(LS, listener, 3, mode), 1, "listeners[3].proxy_in: is 1, must be in [0, 0]",
+	 "header before packets"},
+	{LISTENERS, IN(LS, listener, 3, proxy_in), 2, "listeners[3].proxy_in: is 2, must be in",
+	 "proxy_in"},
+	{LISTENERS, IN(LS, listener, 3, proxy_in), 0,
+	 "listeners[3].trust_cnt: is 2, must be in [0, 0]", "trust for nothing"},
+	{LISTENERS, IN(LS, listener, 3, trust_cnt), 0,
+	 "listeners[3].trust_cnt: is 0, must be in [1, 4096]", "nobody is trusted"},
+	{LISTENERS, IN(LS, listener, 1, trust_cnt), 1,
+	 "listeners[1].trust_cnt: is 1, must be in [0, 0]", "trust of l4"},
+	{LISTENERS, IN(LS, listener, 1, trust_first), 1,
+	 "listeners[1].trust_first: is 1, must be 0", "place of nothing"},
+	{LISTENERS, IN(LS, listener, 4, trust_first), 1,
+	 "listeners[4].trust_first: is 1, must be 2", "another's prefixes"},
+	{LISTENERS, IN(LS, listener, 4, trust_cnt), 2, "is 2, but only 1 of 3 are left",
+	 "past the section"},
+	{LISTENERS, IN(LS, listener, 4, trust_cnt), UINT32_MAX, "but only 1 of 3 are left",
+	 "count that would wrap"},
+	{LISTENERS, IN(LS, listener, 3, trust_cnt), 1, "trust.cnt: is 3, but listeners have 2",
+	 "nobody's prefix"},
+	{LISTENERS, AT(listeners, trust_cnt), 4097, "trust.cnt: is 4097, must be in [0, 4096]",
+	 "too many"},
+	{LISTENERS, AT(listeners, trust_off), 32, "the bytes before 592 belong", "overlap"},
+	{LISTENERS, IN(TRUST, prefix, 0, plen), 95, "trust[0].plen: is 95, must be in [96, 128]",
+	 "IPv4 length"},
+	{LISTENERS, IN(TRUST, prefix, 1, plen), 129, "trust[1].plen: is 129, must be in [0, 128]",
+	 "length"},
+	{LISTENERS, IN(TRUST, prefix, 1, plen), 16, "trust[1].prefix: 2001:db8:: has bits behind",
+	 "bits behind"},
+	{LISTENERS, IN(TRUST, prefix, 0, prefix.b[0]), 0x30, "trust[1]: stands behind, but sorts",
+	 "order of trust"},
+	{LISTENERS, IN(TRUST, prefix, 2, zero), 1, "trust[2].zero: is 1, must be 0", "zero"},
 	{LISTENERS, IN(LS, listener, 1, ref), 1, "is 1, must be in [2, 4097]", "ref of LISTENERS"},
 	{LISTENERS, IN(LS, listener, 1, ref), 4098, "is 4098, must be in [2, 4097]",
 	 "ref too large"},
@@ -237,7 +295,27 @@ static const struct mistake mistakes[] = {
 	{WEB, AT(service, name[0]), 0, "name: \"\" is not a name", "empty name"},
 	{WEB, AT(service, policy), 0, "policy: is 0, must be in [1, 4]", "policy"},
 	{WEB, AT(service, policy), 5, "policy: is 5, must be in [1, 4]", "policy"},
-	{WEB, AT(service, forward), 6, "forward: is 6, must be in [1, 5]", "forward"},
+	{WEB, AT(service, forward), 7, "forward: is 7, must be in [1, 6]", "forward"},
+	{WEB, AT(service, forward), 6, "tcp.connect_ms: is 0, must be in [1, 600000]",
+	 "proxy without a time"},
+	{WEB, AT(service, tcp.connect_ms), 1, "tcp.connect_ms: is 1, must be in [0, 0]",
+	 "settings of nat"},
+	{WEB, AT(service, tcp.idle_ms), 1, "tcp.idle_ms: is 1, must be", "settings of nat"},
+	{WEB, AT(service, tcp.max_connections), 1, "tcp.max_connections: is 1, must be",
+	 "settings of nat"},
+	{WEB, AT(service, tcp.keepalive_s), 1, "tcp.keepalive_s: is 1, must be", "settings of nat"},
+	{WEB, AT(service, tcp.retries), 1, "tcp.retries: is 1, must be", "settings of nat"},
+	{WEB, AT(service, tcp.proxy_out), 1, "tcp.proxy_out: is 1, must be", "settings of nat"},
+	{WEB, AT(service, tcp.cc), 1, "tcp.cc: is 1, must be", "settings of nat"},
+	{TCP, AT(service, tcp.connect_ms), 600001, "tcp.connect_ms: is 600001, must be in [1,",
+	 "connect_ms"},
+	{TCP, AT(service, tcp.idle_ms), 604800001, "tcp.idle_ms: is 604800001, must be in [0,",
+	 "idle_ms"},
+	{TCP, AT(service, tcp.retries), 8, "tcp.retries: is 8, must be in [0, 7]", "retries"},
+	{TCP, AT(service, tcp.proxy_out), 3, "tcp.proxy_out: is 3, must be in [0, 2]", "header"},
+	{TCP, AT(service, tcp.cc), 2, "tcp.cc: is 2, must be in [0, 1]", "congestion control"},
+	{TCP, AT(service, tcp.zero[6]), 2, "tcp.zero: is 2, must be 0", "zero"},
+	{TCP, AT(service, family), 6, "10.0.0.9 is not of the service's family", "source"},
 	{WEB, AT(service, family), 5, "family: is 5, must be 4 or 6", "family"},
 	{WEB, AT(service, family), 6, "10.0.0.11 is not of the service's family, IPv6", "family"},
 	{WEB, AT(service, forward), 3, "sources.cnt: is 0, must be in [1, 64]", "fullnat alone"},
@@ -246,7 +324,7 @@ static const struct mistake mistakes[] = {
 	{WEB, AT(service, tunnel_plen), 128, "tunnel_plen: is 128, must be 0", "length, no tunnel"},
 	{WEB, AT(service, tunnel.b[12]), 10, "tunnel: is ::", "tunnel without a length"},
 	{WEB, AT(service, source_cnt), 1, "sources.cnt: is 1, must be 0", "sources of nat"},
-	{WEB, AT(service, source_off), 144, "sources.off: is 144, must be 0", "empty, offset"},
+	{WEB, AT(service, source_off), 168, "sources.off: is 168, must be 0", "empty, offset"},
 	{WEB, AT(service, source_bits4), 1, "source_bits4: is 1, must be 0", "mask of Maglev"},
 	{WEB, AT(service, source_bits6), 1, "source_bits6: is 1, must be 0", "mask of Maglev"},
 	{WEB, AT(service, policy), 3, "source_bits4: is 0, must be in [1, 32]", "no mask"},
@@ -361,13 +439,19 @@ dump_shows_every_record(void)
 		int which;
 		const char *shows;
 	} rows[] = {
-		{ROOT, "object root version 2 size 288 id "},
-		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 4\n"},
+		{ROOT, "object root version 3 size 336 id "},
+		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 5\n"},
 		{NETWORK, "addresses 2\n  [0] 10.0.0.1/24 port p0\n  [1] 2001:db8::1/64 port p1\n"},
 		{NETWORK, "routes 2\n  [0] 0.0.0.0/0 via 10.0.0.254\n  [1] 10.9.0.0/16 via "
 			  "10.0.0.253\n"},
 		{LISTENERS, "  [1] l1 203.0.113.10:81 tcp mode l4 ref 3 slot 1 incarnation 1\n"},
 		{LISTENERS, "  [2] l2 [2001:db8:f::1]:53 udp mode l4 ref 2 slot 2 incarnation 1\n"},
+		{LISTENERS, "[3] l3 [2001:db8:f::1]:443 tcp mode tcp ref 4 slot 3 incarnation 1 "
+			    "max_connections 7 trusted 10.0.0.0/8 2001:db8::/32\n"},
+		{LISTENERS, "max_connections 0 trusted 0.0.0.0/0\n"},
+		{TCP, "forward proxy\nfamily 4\nmax_endpoints 1\nconnect_ms 5000\nidle_ms 3600000\n"
+		      "max_connections 1024\nkeepalive_s 30\nretries 2\nproxy_protocol v2\n"
+		      "congestion reno\nsources 1\n  [0] 10.0.0.9\n"},
 		{WEB, "name web\npolicy maglev\nforward nat\nfamily 4\nmax_endpoints 3\n"},
 		{WEB, "  [1] e1 10.0.0.12:80 weight 3 slot 3 incarnation 1\n"},
 		{WEB, "maglev 503\n  shares 126 377 0\n  places "},

@@ -18,6 +18,7 @@ static const struct sl_test_route routes[] = {
 	{"0.0.0.0/0", "10.0.0.254"}, {"10.9.0.0/16", "10.0.0.253"}, {"::/0", "2001:db8::fe"}, {0}};
 static const struct sl_test_endpoint one_ep[] = {{.addr = "10.0.0.14:80"}};
 static const struct sl_test_endpoint gue_ep[] = {{.addr = "[2001:db8::15]"}};
+static const struct sl_test_endpoint proxy_ep[] = {{.addr = "[2001:db8::16]"}};
 static const struct sl_test_service services[] = {
 	{.name = "dns",
 	 .endpoints = dsr_eps,
@@ -39,6 +40,12 @@ static const struct sl_test_service services[] = {
 	 .source_bits4 = 24,
 	 .forward = SL_FORWARD_GUE,
 	 .tunnel = "2001:db8:77::/48"},
+	{.name = "z-proxy",
+	 .endpoints = proxy_ep,
+	 .endpoint_cnt = 1,
+	 .forward = SL_FORWARD_PROXY,
+	 .sources = {"2001:db8::5"},
+	 .tcp = {.idle_ms = 3600000, .retries = 1, .keepalive_s = 30, .proxy_out = SL_PROXY_V2}},
 	{0}};
 static const struct sl_test_listener listeners[] = {
 	{.addr = "203.0.113.10:80", .service = "web"},
@@ -49,6 +56,11 @@ static const struct sl_test_listener listeners[] = {
 	{.addr = "203.0.113.0:80", .plen = 24, .service = "x-full"},
 	{.addr = "203.0.113.0:70", .plen = 24, .last = 90, .service = "web"},
 	{.addr = "203.0.113.10:100", .last = 200, .service = "y-gue"},
+	{.addr = "203.0.113.12:443",
+	 .service = "z-proxy",
+	 .max_connections = 9,
+	 .trusted = {"10.0.0.0/8", "2001:db8::/32"}},
+	{.addr = "203.0.113.13:443", .service = "z-proxy", .trusted = {"192.0.2.1/32"}},
 	{.addr = "[2001:db8:f::]:1", .plen = 48, .last = 65535, .service = "y-gue"},
 	{0}};
 static const struct sl_test_conf conf = {
@@ -116,12 +128,12 @@ flip_all(int which, struct outcome *o)
 static void
 a_changed_byte_is_refused_or_harmless(void)
 {
-	for (int which = -1; which < 7; which++) {
+	for (int which = -1; which < 8; which++) {
 		struct outcome o = {0};
 		flip_all(which, &o);
 		printf("\n    %s: %u refused, %u walked",
 		       (const char *const[]){"root", "network", "listeners", "dns", "none", "web",
-					     "x-full", "y-gue"}[which + 1],
+					     "x-full", "y-gue", "z-proxy"}[which + 1],
 		       o.refused, o.walked);
 		CU_ASSERT(o.refused > 0);
 		CU_ASSERT(o.walked > 0); /* names, addresses and weights may be others */

@@ -322,6 +322,55 @@ sources_are_answered_for_and_tunnels_have_one(void)
 	sl_test_view_free(v);
 }
 
+static void
+connections_have_a_source_and_listeners_trust_their_own(void)
+{
+	static const struct sl_test_endpoint eps4[] = {{.addr = "10.0.0.11:80"}};
+	static const struct sl_test_endpoint eps6[] = {{.addr = "2001:db8:9::1"}};
+	struct sl_test_conf conf = {
+		.addresses = SL_TEST_LIST(struct sl_test_address, {"p0", "10.0.0.1/24"},
+					  {"p0", "fe80::1/64"}, {"p0", "2001:db8::1/64"}),
+		.routes = SL_TEST_LIST(struct sl_test_route, {"::/0", "fe80::2"}),
+		.services = SL_TEST_LIST(struct sl_test_service,
+					 {.name = "four",
+					  .endpoints = eps4,
+					  .endpoint_cnt = 1,
+					  .forward = SL_FORWARD_PROXY,
+					  .sources = {"10.0.0.7", "10.0.0.8"}},
+					 {.name = "six",
+					  .endpoints = eps6,
+					  .endpoint_cnt = 1,
+					  .forward = SL_FORWARD_PROXY}),
+		.listeners = SL_TEST_LIST(
+			struct sl_test_listener,
+			{.addr = "203.0.113.1:80", .service = "six", .trusted = {"10.0.0.0/8"}},
+			{.addr = "203.0.113.2:80", .service = "four"},
+			{.addr = "[2001:db8:f::1]:80",
+			 .service = "four",
+			 .trusted = {"::/0", "192.0.2.0/24"}}),
+	};
+	struct sl_view *v = sl_test_view(&conf);
+	struct sl_addr a = sl_test_addr("10.0.0.7"), global = sl_test_addr("2001:db8::1"),
+		       in = sl_test_addr("10.255.0.1"), in6 = sl_test_addr("2001:db8::99");
+	const struct sl_img_listener *l = v->listeners;
+	uint32_t cnt;
+
+	const struct sl_addr *s = sl_view_source(v, &v->hops[0], &cnt);
+	CU_ASSERT_EQUAL(v->hops[0].forward, SL_FORWARD_PROXY);
+	CU_ASSERT(cnt == 2 && sl_addr_eq(&s[0], &a));
+	CU_ASSERT(sl_view_local(v, &a) && sl_view_local(v, &a)->kind == SL_LOCAL_SOURCE);
+	/* A link-local address is none to reach another network from. */
+	s = sl_view_source(v, &v->hops[1], &cnt);
+	CU_ASSERT(cnt == 1 && sl_addr_eq(s, &global));
+
+	CU_ASSERT(sl_prefixes_hold(v->trust + l[0].trust_first, l[0].trust_cnt, &in));
+	CU_ASSERT_FALSE(sl_prefixes_hold(v->trust + l[0].trust_first, l[0].trust_cnt, &in6));
+	CU_ASSERT_EQUAL(l[1].trust_cnt, 0);
+	CU_ASSERT_FALSE(sl_prefixes_hold(v->trust + l[2].trust_first, l[2].trust_cnt, &in));
+	CU_ASSERT(sl_prefixes_hold(v->trust + l[2].trust_first, l[2].trust_cnt, &in6));
+	sl_test_view_free(v);
+}
+
 /* ---- refusals ---- */
 
 static bool
@@ -457,9 +506,38 @@ contradictions_between_objects_are_refused_and_named(void)
 		 {0},
 		 {"p1", "fe80::1/64"},
 		 {"::/0", "fe80::2"},
-		 "its tunnel has no source: port \"p1\" has no IPv6 address but link-local ones",
+		 "there is no source to reach it from: port \"p1\" has no IPv6 address but "
+		 "link-local ones",
 		 "tunnel_source",
 		 "tunnel from a link-local address"},
+		{{.name = "x", EPS({.addr = "2001:db8::9"}), .forward = SL_FORWARD_PROXY},
+		 {0},
+		 {"p1", "fe80::1/64"},
+		 {"::/0", "fe80::2"},
+		 "no IPv6 address but link-local ones, and the service has no sources",
+		 "give the service sources",
+		 "connections from a link-local address"},
+		{{.name = "x", .forward = SL_FORWARD_PROXY, .sources = {"203.0.113.9"}},
+		 {.addr = "203.0.113.0:80", .plen = 24, .service = "x"},
+		 {0},
+		 {0},
+		 "listener \"l0\": 203.0.113.0/24 holds 203.0.113.9, a source of a proxy service",
+		 "outside",
+		 "VIPs around a source of connections"},
+		{{.name = "x"},
+		 {.addr = "203.0.113.1:80", .service = "x", .mode = SL_MODE_TCP},
+		 {0},
+		 {0},
+		 "listener \"l0\" has mode \"tcp\", but service \"x\" has forward \"nat\"",
+		 "go together",
+		 "mode tcp needs forward proxy"},
+		{{.name = "x", .forward = SL_FORWARD_PROXY},
+		 {.addr = "203.0.113.1:80", .service = "x", .mode = SL_MODE_L4},
+		 {0},
+		 {0},
+		 "listener \"l0\" has mode \"l4\", but service \"x\" has forward \"proxy\"",
+		 "go together",
+		 "forward proxy needs mode tcp"},
 		{{.name = "base"},
 		 {0},
 		 {0},
@@ -625,6 +703,7 @@ SL_SUITE("view", SL_TEST(listener_is_found_by_address_port_and_protocol_only),
 	 SL_TEST(the_longest_prefix_and_then_the_narrowest_ports_win),
 	 SL_TEST(every_packet_finds_the_listener_that_the_rule_names),
 	 SL_TEST(sources_are_answered_for_and_tunnels_have_one),
+	 SL_TEST(connections_have_a_source_and_listeners_trust_their_own),
 	 SL_TEST(an_empty_configuration_makes_a_view_that_finds_nothing),
 	 SL_TEST(contradictions_between_objects_are_refused_and_named),
 	 SL_TEST(all_problems_are_reported_at_once),
