@@ -33,35 +33,67 @@ struct sl_ack {
 /* What timer of loss is set (struct sl_loss, timer). */
 enum sl_loss_timer { SL_LOSS_NONE = 0, SL_LOSS_RTO, SL_LOSS_TLP, SL_LOSS_REORDER };
 
-/* One per stream.  At most 128 bytes. */
+/* state.  Losses found while it is not OPEN belong to the event that ended it: the window is not reduced again. */
+enum sl_loss_state {
+	SL_LOSS_OPEN,
+	SL_LOSS_RECOVERY, /* losses were seen by what arrived: until snd_una reaches `recover` */
+	SL_LOSS_TIMEOUT,  /* nothing arrived: likewise */
+};
+
+/* One per stream, two lines.  Zeroed with the stream; sl_loss_open before anything is sent.
+ *
+ * A segment of the send queue is, from snd_una to snd_nxt, one of three things: SACKED; LOST (and not sent again since); under
+ * way: only these stand in the list sent_first (order of sending).  RETRANS: under way, and not for the first time.
+ * pipe = snd_nxt - snd_una - sacked - lost.
+ * SACKED segments side by side are a run.  Where `later` of one is set it is a later one of the same run: a walk skips to it.
+ * Without SACK no segment is SACKED; `sacked` is then what duplicate ACKs say has left the network. */
 struct sl_loss {
-	uint32_t rto_us; /* without back-off */
+	struct sl_seg *lost_at; /* no LOST segment lies before it; NULL: look from sq_head */
+	struct sl_seg *sack_at; /* where the highest run of SACKED segments begins, or NULL */
+	uint32_t rto_us;        /* without back-off */
 	uint32_t ssthresh;
-	uint32_t sacked;     /* bytes of segments marked SACKED, */
-	uint32_t lost;       /* LOST, */
-	uint32_t again;      /* and of RETRANS that are under way */
-	uint32_t recover;    /* snd_nxt when recovery began */
-	uint32_t rtt_min_us; /* of a window of time */
+	uint32_t sacked;  /* bytes (a FIN is one) of segments marked SACKED, */
+	uint32_t lost;    /* LOST, */
+	uint32_t again;   /* and RETRANS */
+	uint32_t recover; /* snd_nxt when recovery began, or at the last time-out */
+	uint32_t
+		full_end; /* bytes before this were sent while the window was filled: it grows by their ACKs */
+	uint32_t rtt_min_us; /* of some ten seconds; UINT32_MAX: not measured */
 	uint32_t rtt_min_ms; /* when it was taken */
 	/* RACK: the most recently sent segment that was delivered */
 	uint32_t rack_xmit_us, rack_end, rack_rtt_us;
-	uint32_t fack;        /* highest byte known to have arrived */
+	uint32_t fack;        /* end of the highest segment known to have arrived */
 	uint32_t dsack_round; /* snd_nxt at the last widening of the reordering window */
-	uint32_t tlp_end;     /* snd_nxt at the probe; 0 with tlp_out 0 */
 	/* recovery: PRR, undo */
-	uint32_t prr_delivered, prr_out, flight;
+	union {
+		uint32_t flight;  /* RECOVERY: bytes under way when it began */
+		uint32_t tlp_end; /* OPEN, with a probe out: snd_nxt behind it */
+	};
+	union {
+		uint32_t prr_delivered; /* RECOVERY */
+		uint32_t acked;         /* else: bytes that have not widened the window yet */
+	};
+	uint32_t prr_out;
 	uint32_t undo_cwnd, undo_ssthresh, undo_ts_ms, undo_una;
-	uint32_t undo_again; /* retransmissions not yet proven needless */
-	/* CUBIC */
-	uint32_t w_max, k_ms, epoch_ms, w_est, acked;
-	uint8_t timer;    /* enum sl_loss_timer: what due[SL_T_XMIT] means */
-	uint8_t backoff;  /* RTOs in a row */
-	uint8_t dupacks;  /* without SACK */
-	uint8_t state;    /* open, recovery, after a time-out */
-	uint8_t reo_mult; /* of a quarter of the minimal RTT */
-	uint8_t reo_persist;
-	uint8_t flags;
-	uint8_t zero;
+	uint32_t undo_again; /* bytes sent again and not yet proven needless */
+	union {
+		struct { /* congestion avoidance by CUBIC */
+			uint32_t w_max, k_ms, epoch_ms, w_est;
+		};
+		struct { /* the first slow start: HyStart++ */
+			uint32_t round_end, rtt_last_us, rtt_round_us;
+			uint8_t samples, css_rounds;
+			uint16_t zero;
+		};
+	};
+	uint8_t timer;       /* enum sl_loss_timer: what due[SL_T_XMIT] means */
+	uint8_t backoff;     /* RTOs in a row */
+	uint8_t dupacks;     /* in a row; with SACK: segments SACKED since none was.  At most 255 */
+	uint8_t state;       /* enum sl_loss_state */
+	uint8_t reo_mult;    /* of a quarter of the minimal RTT */
+	uint8_t reo_persist; /* recoveries until it goes back to 1 */
+	uint8_t flags;       /* loss_priv.h */
+	uint8_t zero8;
 };
 static_assert(sizeof(struct sl_loss) <= 128, "");
 

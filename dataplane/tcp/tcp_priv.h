@@ -111,9 +111,11 @@ struct sl_seg {
 	uint8_t kind;
 	uint8_t flags;
 	uint16_t zero;
-	void *owner; /* packet buffer, block or struct sl_ext */
+	uint32_t sent_us; /* send queue: when it was last sent (loss.c) */
+	void *owner;      /* packet buffer, block or struct sl_ext */
 	struct sl_seg *next;
-	struct sl_seg *later, **at; /* order of sending: those under way (loss.c) */
+	struct sl_seg *later, **at; /* order of sending: those under way; at NULL: not in it.  A
+				     * SACKED one: a later one of the same run (loss.h) */
 	uint32_t seq;               /* of the first byte */
 	uint32_t
 		sum; /* of the bytes, not folded to 16 bits: as sl_tcp_sum gives it, beginning at an even place */
@@ -223,6 +225,7 @@ struct sl_stream {
 	uint32_t active_ms;               /* the last one with data, or ACK of new data */
 	uint32_t ts_recent_ms;            /* when ts_recent was taken */
 	uint32_t ts_offset;               /* of our timestamps (isn.c) */
+	uint32_t rto_from_us; /* what the retransmission time-out counts from (loss.c) */
 	/* line 5 */
 	SL_ALIGNED uint32_t hash_next;   /* table.c: handle */
 	uint32_t hash;                   /* low 32 bits */
