@@ -29,13 +29,13 @@ sl_isn_mac(const struct sl_tcp *t, const struct sl_tuple *tuple, uint64_t what)
 uint32_t
 sl_isn(const struct sl_tcp *t, const struct sl_tuple *tuple)
 {
-	return (uint32_t)(t->now_ns / 4000) + (uint32_t)sl_isn_mac(t, tuple, 0);
+	return (uint32_t)(t->now_ns / 4000) + (uint32_t)sl_isn_mac(t, tuple, SL_MAC_ISN);
 }
 
 uint32_t
 sl_isn_ts_offset(const struct sl_tcp *t, const struct sl_tuple *tuple)
 {
-	return (uint32_t)(sl_isn_mac(t, tuple, 0) >> 32);
+	return (uint32_t)(sl_isn_mac(t, tuple, SL_MAC_ISN) >> 32);
 }
 
 /* What is spent runs ahead of time, at most by one second: per_s tokens at once. */

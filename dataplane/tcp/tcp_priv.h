@@ -259,9 +259,9 @@ struct sl_timewait {
 	uint32_t ts_recent, ts_recent_ms;
 	uint32_t ts_offset;
 	uint32_t due;     /* tick */
-	uint32_t rcv_wnd; /* scaled, as last offered */
+	uint32_t rcv_wnd; /* as the header says it, as last offered */
 	uint16_t flags;   /* SL_STREAM_TS, SL_STREAM_OUT; 1 << 15: in use */
-	uint16_t wait;
+	uint16_t answered_q; /* quarter second of the last answer, low bits */
 	uint32_t began_ms;
 	uint32_t zero[9];
 };
@@ -345,13 +345,14 @@ void sl_table_remove(struct sl_tcp *t, uint32_t handle);
  * the entry is gone and the segment is to be treated as for no stream; then *ret_iss_min is a sequence number that
  * the new ISN must lie above (RFC 6191, RFC 9293 3.6.1), with *ret_above true.
  * sl_timewait_reuse: our own connect to this tuple: frees the entry where safe (timestamps, one second passed), with
- * *ret_ts_offset and *ret_iss_min to go on from; false: not to be reused.
+ * *ret_ts_offset and *ret_iss_min to go on from; false: not to be reused.  sl_timewait_reusable: whether it would.
  * sl_timewait_expire: those that are due. */
 struct sl_tcp_options;
 struct sl_segment;
 void sl_timewait_enter(struct sl_tcp *t, struct sl_stream *s, uint32_t for_ms);
 bool sl_timewait_input(struct sl_tcp *t, uint32_t handle, const struct sl_segment *seg,
 		       uint32_t *ret_iss_min, bool *ret_above);
+bool sl_timewait_reusable(const struct sl_tcp *t, uint32_t handle);
 bool sl_timewait_reuse(struct sl_tcp *t, uint32_t handle, uint32_t *ret_iss_min,
 		       uint32_t *ret_ts_offset, uint32_t *ret_ts_recent);
 unsigned sl_timewait_expire(struct sl_tcp *t);
@@ -392,8 +393,11 @@ struct sl_segment {
 
 /* sl_isn: 4 µs clock + keyed hash of the tuple.  sl_isn_ts_offset: likewise of (addresses, ports): what is added to now_ms in
  * our timestamps.  sl_tcp_token: a token of a bucket of per_s a second; false: none left.
- * sl_isn_mac: 64 bits of (tuple, what) that nobody without isn_key can tell from random ones; what: 0 is taken by the two
- * above, whose halves these are. */
+ * sl_isn_mac: 64 bits of (tuple, what) that nobody without isn_key can tell from random ones; what: SL_MAC_*.  Those of
+ * SL_MAC_ISN are halved between the two above. */
+#define SL_MAC_ISN 0ull
+#define SL_MAC_PORTS 1ull
+#define SL_MAC_COOKIE (1ull << 63) /* with anything below */
 uint64_t sl_isn_mac(const struct sl_tcp *t, const struct sl_tuple *tuple, uint64_t what);
 uint32_t sl_isn(const struct sl_tcp *t, const struct sl_tuple *tuple);
 uint32_t sl_isn_ts_offset(const struct sl_tcp *t, const struct sl_tuple *tuple);
@@ -402,12 +406,15 @@ bool sl_tcp_token(const struct sl_tcp *t, uint64_t *spent_ns, unsigned per_s);
 /* ---- cookie.c (RFC 4987, 3.6) ---- */
 
 /* sl_cookie_make: the ISN that says mss (rounded down to one of a table), and, with timestamps, the timestamp that says window
- * scale and SACK in its low six bits.  sl_cookie_check: an ACK whose ack - 1 may be one: false: it is none, or older than
- * two minutes; options then as the SYN's were, as far as the cookie could say. */
+ * scale and SACK in its low six bits.  sl_cookie_check: an ACK (seq, ack as in its header) whose ack - 1 may be one: false:
+ * it is none, or older than two minutes; options then as the SYN's were, as far as the cookie could say, with ts_val and
+ * ts_ecr of the ACK.  sl_cookie_expire, once a turn: forgets that cookies are out when none can come back.
+ * The caller counts. */
 uint32_t sl_cookie_make(struct sl_tcp *t, const struct sl_tuple *tuple, uint32_t peer_seq,
 			const struct sl_tcp_options *syn, uint32_t *ret_ts_val);
 bool sl_cookie_check(const struct sl_tcp *t, const struct sl_tuple *tuple, uint32_t seq,
 		     uint32_t ack, const struct sl_tcp_options *o, struct sl_tcp_options *ret_syn);
+void sl_cookie_expire(struct sl_tcp *t);
 
 /* ---- ports.c ---- */
 
