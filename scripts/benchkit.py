@@ -35,7 +35,7 @@ class Report:
         self.rows, self.skipped = [], []
 
     def add(self, name, unit, ours, reference=None, reference_name=None, spread=None):
-        ratio = ours / reference if reference else None
+        ratio = ours / reference if reference and ours is not None else None
         self.rows.append({"name": name, "unit": unit, "ours": ours, "reference": reference,
                           "reference_name": reference_name, "ratio": ratio, "spread": spread})
 

@@ -9,7 +9,7 @@ libuv1-dev libjansson-dev libmicrohttpd-dev libncurses-dev"
 RUN_PACKAGES="dnsmasq-base python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping"
 TEST_PACKAGES="prometheus python3-scapy tmux iperf3"
 LINT_PACKAGES="git clang-format-14 clang-14 shellcheck"
-BENCH_PACKAGES="dpdk dpdk-dev python3"
+BENCH_PACKAGES="dpdk dpdk-dev python3 iproute2 ethtool procps util-linux haproxy nginx-light libnginx-mod-stream"
 
 say() { printf '%s\n' "$*"; }
 step() { printf '%s · %s\n' "$(date +%T)" "$*"; }
