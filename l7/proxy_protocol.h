@@ -23,7 +23,8 @@ struct sl_proxy_header {
 /* sl_proxy_parse reads a header at the beginning of n bytes: bytes consumed, SL_PARTIAL (all so far could be one; never with
  * n ≥ SL_PROXY_MAX), or SL_BAD with *ret_why a sentence.  Both versions by their signatures.  Checked: lengths, families against
  * lengths, TLVs well-formed to the end, v1 numbers without signs or leading zeros, CRLF; v2 PP2_TYPE_CRC32C where it is there.
- * Families other than TCP over IPv4 or IPv6 in v2 (UDP, UNIX): refused. */
+ * Families other than TCP over IPv4 or IPv6 in v2 (UDP, UNIX): refused.  Behind LOCAL and AF_UNSPEC nothing is read: the whole
+ * length is passed over. */
 int sl_proxy_parse(const uint8_t *bytes, size_t n, struct sl_proxy_header *ret,
 		   const char **ret_why);
 

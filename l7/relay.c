@@ -1,1 +1,707 @@
+/* A connection is taken when the client's stream opens, and let go when both streams are over or one of them fails:
+ *
+ *   state       client      upstream     what is waited for
+ *   ALONE       reads       –            the PROXY header, or its time-out; no wait without one
+ *   CONNECTING  waits       SYN sent     opened, or closed: another endpoint
+ *   COUPLED     both ways                bytes, room, ends; the sweep asks `lives`
+ *
+ * The PROXY header stays in the client's receive queue until the endpoint has answered and is read again where it is
+ * needed: so the connection need not keep addresses.
+ *
+ * A side whose peer has closed while bytes still wait for room on the other side is not over yet (stream.h): `closed`
+ * with SL_END_OK comes after the last byte was forwarded and the FIN passed on.  What remains then is the other
+ * side's acknowledgement.
+ */
 #include "l7/relay.h"
+
+#include "l7/proxy_protocol.h"
+
+#define HEADER_MS 3000        /* as the PROXY specification advises: covers one lost SYN */
+#define SWEEP_MS 1500         /* every connection is asked `lives` once in this time, */
+#define SWEEP_MAX 512         /* at most so many in a turn */
+#define MOVED_MIN 65536       /* payload told at once; less is told by the sweep and at the end */
+#define ROOM_MIN 16384        /* of room that a writer out of room waits for */
+#define TIMER_MAX_MS 86400000 /* at which a longer idle time is looked at in between */
+
+enum relay_state { STATE_FREE, STATE_ALONE, STATE_CONNECTING, STATE_COUPLED };
+
+enum {                     /* relay_conn.flags */
+       TO_SHUT = 1 << 0,   /* the client's FIN was passed on */
+       FROM_SHUT = 1 << 1, /* the endpoint's */
+};
+
+struct relay_conn {
+	struct sl_relay *relay;
+	struct sl_stream *client;   /* NULL: over */
+	struct sl_stream *upstream; /* NULL: none yet, or over */
+	uint32_t connect_ms, idle_ms;
+	uint32_t listener_slot, service_slot, endpoint_slot;
+	uint16_t listener_incarnation, incarnation; /* of the endpoint */
+	uint16_t keepalive_s;
+	uint16_t header_len; /* bytes of the PROXY header before the client's payload */
+	uint8_t state;       /* enum relay_state */
+	uint8_t flags;
+	uint8_t cc, proxy_out;
+	uint8_t retries; /* further endpoints that may be tried */
+	uint8_t tried;   /* endpoints in avoid[] */
+	uint16_t zero;
+	union {
+		uint32_t avoid[SL_RELAY_TRIES]; /* ALONE, CONNECTING */
+		struct {                        /* COUPLED: payload not told yet */
+			uint32_t to, from;
+		};
+		uint32_t next; /* FREE: place + 1 */
+	};
+};
+static_assert(sizeof(struct relay_conn) <= 96, "memory of an idle connection");
+
+struct sl_relay {
+	struct sl_relay_conf conf;
+	uint32_t free; /* list: place + 1 */
+	uint32_t used; /* places that were ever used */
+	/* the sweep: next place, of those below sweep_end; when it began */
+	uint32_t sweep, sweep_end, sweep_ms;
+	uint32_t zero;
+	struct relay_conn conns[];
+};
+
+static const struct sl_stream_ops client_ops, upstream_ops;
+
+static void
+count(struct sl_relay *r, unsigned code)
+{
+	r->conf.stats->count[code]++;
+}
+
+/* ---- limits ---- */
+
+static bool
+limit_full(_Atomic uint32_t *cnt, uint32_t max)
+{
+	return max && __atomic_load_n(cnt, __ATOMIC_RELAXED) >= max;
+}
+
+static void
+limit_give(_Atomic uint32_t *cnt)
+{
+	__atomic_fetch_sub(cnt, 1, __ATOMIC_RELAXED);
+}
+
+/* A number is taken first and given back when it is too high, so that two workers never both take the last one. */
+static bool
+limit_take(_Atomic uint32_t *cnt, uint32_t max)
+{
+	if (__atomic_fetch_add(cnt, 1, __ATOMIC_RELAXED) < max || max == 0)
+		return true;
+	limit_give(cnt);
+	return false;
+}
+
+static bool
+limits_take(struct sl_relay *r, const struct sl_relay_rule *rule)
+{
+	struct sl_relay_limits *l = r->conf.limits;
+
+	if (!limit_take(&l->listener[rule->listener_slot], rule->listener_max))
+		return false;
+	if (limit_take(&l->service[rule->service_slot], rule->tcp->max_connections))
+		return true;
+	limit_give(&l->listener[rule->listener_slot]);
+	return false;
+}
+
+/* ---- places ---- */
+
+static struct relay_conn *
+conn_new(struct sl_relay *r)
+{
+	struct relay_conn *c;
+
+	if (r->free) {
+		c = &r->conns[r->free - 1];
+		r->free = c->next;
+	} else if (r->used < r->conf.capacity) {
+		c = &r->conns[r->used++];
+	} else {
+		return NULL;
+	}
+	*c = (struct relay_conn){.relay = r};
+	return c;
+}
+
+static void
+conn_put(struct relay_conn *c)
+{
+	struct sl_relay *r = c->relay;
+
+	c->state = STATE_FREE;
+	c->next = r->free;
+	r->free = (uint32_t)(c - r->conns) + 1;
+}
+
+static void
+tell_moved(struct relay_conn *c)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+
+	if (c->to | c->from)
+		env->moved(env->ctx, c->endpoint_slot, c->listener_slot, c->to, c->from);
+	c->to = 0;
+	c->from = 0;
+}
+
+/* The endpoint that is connected to, or was to be, has one connection less. */
+static void
+tell_ended(struct relay_conn *c, bool failed)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+
+	env->ended(env->ctx, c->endpoint_slot, c->incarnation, failed);
+}
+
+/* The connection is over; its streams have been let go or were closed.  c is free. */
+static void
+conn_end(struct relay_conn *c)
+{
+	struct sl_relay_limits *l = c->relay->conf.limits;
+
+	if (c->state == STATE_COUPLED)
+		tell_moved(c);
+	if (c->state != STATE_ALONE)
+		tell_ended(c, false);
+	limit_give(&l->listener[c->listener_slot]);
+	limit_give(&l->service[c->service_slot]);
+	conn_put(c);
+}
+
+/* Resets what is still there of both sides. */
+static void
+conn_abort(struct relay_conn *c, enum sl_stream_end why)
+{
+	if (c->client)
+		sl_stream_abort(c->client, why);
+	if (c->upstream)
+		sl_stream_abort(c->upstream, why);
+	conn_end(c);
+}
+
+/* ---- bytes ---- */
+
+/* Both ways alike: forwards what there is and what there is room for, then waits for room or passes the FIN on. */
+static inline void
+pump(struct sl_stream *from, struct sl_stream *to, uint32_t *moved, uint8_t *flags, uint8_t shut)
+{
+	*moved += sl_stream_forward(from, to, UINT32_MAX);
+	uint32_t left = sl_stream_readable_bytes(from);
+	if (sl_unlikely(left)) {
+		sl_stream_wait_room(to, SL_MIN(left, ROOM_MIN));
+	} else if (sl_stream_eof(from) && !(*flags & shut)) {
+		*flags |= shut;
+		sl_stream_shutdown(to);
+	}
+}
+
+static void
+pump_to(struct relay_conn *c)
+{
+	if (!c->client || !c->upstream)
+		return;
+	pump(c->client, c->upstream, &c->to, &c->flags, TO_SHUT);
+	if (c->to >= MOVED_MIN)
+		tell_moved(c);
+}
+
+static void
+pump_from(struct relay_conn *c)
+{
+	if (!c->client || !c->upstream)
+		return;
+	pump(c->upstream, c->client, &c->from, &c->flags, FROM_SHUT);
+	if (c->from >= MOVED_MIN)
+		tell_moved(c);
+}
+
+/* ---- idle ---- */
+
+static void
+arm_idle(struct relay_conn *c, uint32_t idle_ms)
+{
+	if (c->idle_ms)
+		sl_stream_set_timer(c->client ? c->client : c->upstream,
+				    SL_MIN(c->idle_ms - idle_ms, TIMER_MAX_MS));
+}
+
+/* Of whichever side is there: how long neither side has moved. */
+static void
+idle_timer(struct relay_conn *c)
+{
+	uint32_t idle_ms = UINT32_MAX;
+
+	if (c->client)
+		idle_ms = sl_stream_idle_ms(c->client);
+	if (c->upstream)
+		idle_ms = SL_MIN(idle_ms, sl_stream_idle_ms(c->upstream));
+	if (idle_ms < c->idle_ms) {
+		arm_idle(c, idle_ms);
+		return;
+	}
+	count(c->relay, SL_TCP_RELAY_IDLE);
+	conn_abort(c, SL_END_ABORTED);
+}
+
+/* ---- the PROXY header that comes in ---- */
+
+static bool
+trusted(const struct sl_relay_rule *rule, const struct sl_addr *a)
+{
+	for (uint32_t i = 0; i < rule->trust_cnt; i++)
+		if (sl_addr_in(a, &rule->trust[i].prefix, rule->trust[i].plen))
+			return true;
+	return false;
+}
+
+/* Reads the header at the beginning of the client's bytes: as sl_proxy_parse. */
+static int
+header_read(struct sl_stream *s, struct sl_proxy_header *ret)
+{
+	uint8_t bytes[SL_PROXY_MAX];
+	struct sl_span span[8];
+	const char *why;
+	uint32_t n = 0;
+
+	unsigned cnt = sl_stream_peek(s, 0, span, SL_ARRAY_CNT(span));
+	if (cnt == 1) /* as nearly always */
+		return sl_proxy_parse(span[0].data, span[0].len, ret, &why);
+	while (cnt && n < sizeof(bytes)) {
+		for (unsigned i = 0; i < cnt && n < sizeof(bytes); i++) {
+			uint32_t len = SL_MIN(span[i].len, (uint32_t)sizeof(bytes) - n);
+			memcpy(bytes + n, span[i].data, len);
+			n += len;
+		}
+		cnt = sl_stream_peek(s, n, span, SL_ARRAY_CNT(span));
+	}
+	return sl_proxy_parse(bytes, n, ret, &why);
+}
+
+/* The client's address and port, and what it connected to, as packets or its PROXY header say. */
+static struct sl_tuple
+client_tuple(struct relay_conn *c)
+{
+	struct sl_tuple t = sl_stream_row(c->client)->tuple;
+	struct sl_proxy_header h;
+
+	if (c->header_len && header_read(c->client, &h) > 0 && !h.local) {
+		t.src = h.src;
+		t.dst = h.dst;
+		t.sport = h.sport;
+		t.dport = h.dport;
+	}
+	return t;
+}
+
+/* ---- connecting ---- */
+
+static void
+label(struct relay_conn *c)
+{
+	sl_stream_label(c->client, c->listener_slot, c->service_slot, c->endpoint_slot,
+			c->incarnation, c->upstream);
+	sl_stream_label(c->upstream, c->listener_slot, c->service_slot, c->endpoint_slot,
+			c->incarnation, c->client);
+}
+
+static struct sl_stream *
+connect_to(struct relay_conn *c, const struct sl_relay_pick *p, enum sl_stream_end *ret_why)
+{
+	const struct sl_stream_target target = {
+		.dst = p->addr,
+		.port = p->port,
+		.cc = c->cc,
+		.nodelay = 1,
+		.sources = p->sources,
+		.source_cnt = p->source_cnt,
+		.connect_ms = c->connect_ms,
+		.keepalive_s = c->keepalive_s,
+	};
+
+	return sl_stream_connect(c->relay->conf.tcp, &target, &upstream_ops, c, ret_why);
+}
+
+/* The endpoint could not be connected to.  Whether another one may be tried. */
+static bool
+connect_failed(struct relay_conn *c, enum sl_stream_end why)
+{
+	count(c->relay, SL_TCP_RELAY_CONNECT_FAILED);
+	tell_ended(c, true);
+	c->state = STATE_ALONE;
+	c->upstream = NULL;
+	c->avoid[c->tried++] = c->endpoint_slot;
+	return why != SL_END_NO_MEMORY && c->tried <= c->retries;
+}
+
+/* Where an endpoint without a port of its own is connected to is what packets say, not what the header says. */
+static bool
+pick(struct relay_conn *c, struct sl_relay_pick *ret)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct sl_tuple told = client_tuple(c), key = sl_stream_row(c->client)->tuple;
+
+	key.src = told.src;
+	key.sport = told.sport;
+	if (env->pick(env->ctx, &key, c->service_slot, c->avoid, c->tried, ret))
+		return true;
+	if (c->tried == 0)
+		count(c->relay, SL_TCP_RELAY_NO_ENDPOINT);
+	return false;
+}
+
+/* Begins to connect to an endpoint, or ends the connection. */
+static void
+connect_any(struct relay_conn *c)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct sl_relay_pick p;
+	enum sl_stream_end why;
+
+	do {
+		if (!pick(c, &p)) {
+			conn_abort(c, SL_END_ABORTED);
+			return;
+		}
+		if (c->tried)
+			count(c->relay, SL_TCP_RELAY_RETRY);
+		c->state = STATE_CONNECTING;
+		c->endpoint_slot = p.endpoint_slot;
+		c->incarnation = p.incarnation;
+		env->began(env->ctx, p.endpoint_slot, p.incarnation, c->service_slot);
+		c->upstream = connect_to(c, &p, &why);
+		if (c->upstream) {
+			label(c);
+			return;
+		}
+	} while (connect_failed(c, why));
+	conn_abort(c, SL_END_ABORTED);
+}
+
+/* false: no memory for it. */
+static bool
+header_write(struct relay_conn *c)
+{
+	uint8_t bytes[SL_PROXY_OUT_MAX];
+	struct sl_tuple t = client_tuple(c);
+	uint32_t n = sl_proxy_write(bytes, c->proxy_out, &t.src, t.sport, &t.dst, t.dport);
+
+	return sl_stream_room(c->upstream) >= n && sl_stream_write(c->upstream, bytes, n) == n;
+}
+
+static void
+upstream_opened(struct sl_stream *s)
+{
+	struct relay_conn *c = sl_stream_user(s);
+
+	/* a client that is over and not told yet has no bytes any more: nor has it an address to tell */
+	if (sl_stream_readable_bytes(c->client) < c->header_len) {
+		conn_abort(c, SL_END_ABORTED);
+		return;
+	}
+	if (c->proxy_out && !header_write(c)) {
+		conn_abort(c, SL_END_NO_MEMORY);
+		return;
+	}
+	if (c->header_len)
+		sl_stream_consume(c->client, c->header_len);
+	c->state = STATE_COUPLED;
+	c->to = 0;
+	c->from = 0;
+	arm_idle(c, 0);
+	pump_to(c);
+	pump_from(c);
+}
+
+/* ---- the client's side, until it is coupled ---- */
+
+static void
+header_refuse(struct relay_conn *c, unsigned code)
+{
+	count(c->relay, code);
+	conn_abort(c, SL_END_ABORTED);
+}
+
+static void
+header_readable(struct relay_conn *c)
+{
+	struct sl_proxy_header h;
+	int n = header_read(c->client, &h);
+
+	/* a client that has closed its side sends no more of it */
+	if (n == SL_BAD ||
+	    (n == SL_PARTIAL && sl_stream_row(c->client)->state == SL_STREAM_CLOSE_WAIT)) {
+		header_refuse(c, SL_TCP_PROXY_BAD);
+	} else if (n > 0) {
+		c->header_len = (uint16_t)n;
+		sl_stream_set_timer(c->client, 0);
+		connect_any(c);
+	}
+}
+
+static void
+conn_set(struct relay_conn *c, struct sl_stream *client, const struct sl_relay_rule *rule)
+{
+	c->client = client;
+	c->state = STATE_ALONE;
+	c->connect_ms = rule->tcp->connect_ms;
+	c->idle_ms = rule->tcp->idle_ms;
+	c->keepalive_s = rule->tcp->keepalive_s;
+	c->cc = rule->tcp->cc;
+	c->proxy_out = rule->tcp->proxy_out;
+	c->retries = SL_MIN(rule->tcp->retries, SL_RELAY_TRIES - 1);
+	c->listener_slot = rule->listener_slot;
+	c->listener_incarnation = rule->listener_incarnation;
+	c->service_slot = rule->service_slot;
+}
+
+/* A place and numbers for a new connection, or NULL with why. */
+static struct relay_conn *
+conn_admit(struct sl_relay *r, struct sl_stream *s, const struct sl_relay_rule *rule,
+	   enum sl_stream_end *ret_why)
+{
+	struct relay_conn *c;
+
+	*ret_why = SL_END_ABORTED;
+	if (!limits_take(r, rule)) {
+		count(r, SL_TCP_RELAY_LIMIT);
+		return NULL;
+	}
+	c = conn_new(r);
+	if (!c) {
+		limit_give(&r->conf.limits->listener[rule->listener_slot]);
+		limit_give(&r->conf.limits->service[rule->service_slot]);
+		*ret_why = SL_END_NO_MEMORY;
+		return NULL;
+	}
+	conn_set(c, s, rule);
+	return c;
+}
+
+static void
+client_opened(struct sl_stream *s)
+{
+	struct sl_relay *r = sl_stream_user(s);
+	const struct sl_tuple *tuple = &sl_stream_row(s)->tuple;
+	struct sl_relay_rule rule;
+	struct relay_conn *c = NULL;
+	enum sl_stream_end why = SL_END_ADMIN; /* the listener went while the client connected */
+
+	if (r->conf.env.rule(r->conf.env.ctx, tuple, &rule))
+		c = conn_admit(r, s, &rule, &why);
+	if (!c) {
+		sl_stream_abort(s, why);
+		return;
+	}
+	count(r, SL_TCP_RELAY_OPENED);
+	sl_stream_attach(s, &client_ops, c);
+	if (!rule.proxy_in)
+		connect_any(c);
+	else if (trusted(&rule, &tuple->src))
+		sl_stream_set_timer(s, HEADER_MS); /* the header itself shows as readable */
+	else
+		header_refuse(c, SL_TCP_PROXY_UNTRUSTED);
+}
+
+/* ---- events of both ---- */
+
+static void
+client_readable(struct sl_stream *s)
+{
+	struct relay_conn *c = sl_stream_user(s);
+
+	if (sl_likely(c->state == STATE_COUPLED))
+		pump_to(c);
+	else if (c->state == STATE_ALONE)
+		header_readable(c);
+}
+
+static void
+client_writable(struct sl_stream *s)
+{
+	pump_from(sl_stream_user(s));
+}
+
+static void
+upstream_readable(struct sl_stream *s)
+{
+	pump_from(sl_stream_user(s));
+}
+
+static void
+upstream_writable(struct sl_stream *s)
+{
+	pump_to(sl_stream_user(s));
+}
+
+static void
+timer(struct sl_stream *s)
+{
+	struct relay_conn *c = sl_stream_user(s);
+
+	if (c->state == STATE_COUPLED)
+		idle_timer(c);
+	else if (c->state == STATE_ALONE)
+		header_refuse(c, SL_TCP_PROXY_TIMEOUT);
+}
+
+/* One side of a coupled connection is over.  rest: the other side, or NULL. */
+static void
+side_closed(struct relay_conn *c, struct sl_stream *rest, enum sl_stream_end why)
+{
+	if (!rest) {
+		conn_end(c);
+	} else if (why != SL_END_OK) {
+		conn_abort(c, SL_END_ABORTED);
+	} else {
+		sl_stream_label(rest, c->listener_slot, c->service_slot, c->endpoint_slot,
+				c->incarnation, NULL);
+		arm_idle(c, 0);
+	}
+}
+
+static void
+client_closed(struct sl_stream *s, enum sl_stream_end why)
+{
+	struct relay_conn *c = sl_stream_user(s);
+
+	c->client = NULL;
+	if (c->state == STATE_COUPLED)
+		side_closed(c, c->upstream, why);
+	else
+		conn_abort(c, SL_END_ABORTED);
+}
+
+static void
+upstream_closed(struct sl_stream *s, enum sl_stream_end why)
+{
+	struct relay_conn *c = sl_stream_user(s);
+
+	c->upstream = NULL;
+	if (c->state == STATE_COUPLED)
+		side_closed(c, c->client, why);
+	else if (connect_failed(c, why))
+		connect_any(c);
+	else
+		conn_abort(c, SL_END_ABORTED);
+}
+
+/* An accepted stream that ended before `opened` was told has nothing to give back. */
+static void
+accept_closed(struct sl_stream *s, enum sl_stream_end why)
+{
+	(void)s, (void)why;
+}
+
+static const struct sl_stream_ops accept_ops = {.opened = client_opened, .closed = accept_closed};
+static const struct sl_stream_ops client_ops = {
+	.readable = client_readable,
+	.writable = client_writable,
+	.timer = timer,
+	.closed = client_closed,
+};
+static const struct sl_stream_ops upstream_ops = {
+	.opened = upstream_opened,
+	.readable = upstream_readable,
+	.writable = upstream_writable,
+	.timer = timer,
+	.closed = upstream_closed,
+};
+
+/* ---- the relay ---- */
+
+size_t
+sl_relay_bytes(uint32_t capacity)
+{
+	return sizeof(struct sl_relay) + (size_t)capacity * sizeof(struct relay_conn);
+}
+
+struct sl_relay *
+sl_relay_init(void *mem, const struct sl_relay_conf *conf)
+{
+	struct sl_relay *r = mem;
+
+	*r = (struct sl_relay){.conf = *conf};
+	return r;
+}
+
+void
+sl_relay_fini(struct sl_relay *r)
+{
+	for (uint32_t i = 0; i < r->used; i++) {
+		struct relay_conn *c = &r->conns[i];
+		if (c->state == STATE_FREE)
+			continue;
+		limit_give(&r->conf.limits->listener[c->listener_slot]);
+		limit_give(&r->conf.limits->service[c->service_slot]);
+	}
+	r->used = 0;
+	r->free = 0;
+}
+
+enum sl_tcp_admit
+sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, struct sl_tcp_accept *ret)
+{
+	struct sl_relay_limits *l = r->conf.limits;
+
+	if (limit_full(&l->listener[rule->listener_slot], rule->listener_max) ||
+	    limit_full(&l->service[rule->service_slot], rule->tcp->max_connections) ||
+	    (!r->free && r->used == r->conf.capacity))
+		return SL_ADMIT_REFUSE;
+	*ret = (struct sl_tcp_accept){
+		.ops = &accept_ops,
+		.user = r,
+		.listener_slot = rule->listener_slot,
+		.service_slot = rule->service_slot,
+		.keepalive_s = rule->tcp->keepalive_s,
+		.cc = rule->tcp->cc,
+		.nodelay = 1,
+	};
+	return SL_ADMIT_YES;
+}
+
+static void
+sweep_one(struct relay_conn *c)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+
+	if (c->state != STATE_COUPLED)
+		return;
+	tell_moved(c);
+	if (!env->lives(env->ctx, c->listener_slot, c->listener_incarnation, c->endpoint_slot,
+			c->incarnation))
+		conn_abort(c, SL_END_ADMIN);
+}
+
+/* A sweep goes over the places at an even pace, or as fast as SWEEP_MAX allows. */
+void
+sl_relay_tick(struct sl_relay *r)
+{
+	uint32_t now_ms = sl_tcp_now_ms(r->conf.tcp), since_ms = now_ms - r->sweep_ms;
+
+	if (r->sweep == r->sweep_end) {
+		if (since_ms < SWEEP_MS)
+			return;
+		r->sweep = 0;
+		r->sweep_end = r->used;
+		r->sweep_ms = now_ms;
+		return;
+	}
+	uint64_t due = (uint64_t)r->sweep_end * SL_MIN(since_ms, SWEEP_MS) / SWEEP_MS;
+	uint32_t to = SL_MIN((uint32_t)due, r->sweep + SWEEP_MAX);
+	for (; r->sweep < to; r->sweep++)
+		sweep_one(&r->conns[r->sweep]);
+}
+
+void
+sl_relay_drop_all(struct sl_relay *r)
+{
+	for (uint32_t i = 0; i < r->used; i++)
+		if (r->conns[i].state != STATE_FREE)
+			conn_abort(&r->conns[i], SL_END_ADMIN);
+}
