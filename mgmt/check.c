@@ -19,7 +19,7 @@ struct check {
 	struct sl_conf_links links;
 	struct sl_addr *own;       /* [own_cnt] addresses of the gateway, sorted */
 	struct sl_addr *vips;      /* [vip_cnt] listeners' single addresses, sorted */
-	struct sl_addr *sources;   /* [source_cnt] of all fullnat services, sorted */
+	struct sl_addr *sources;   /* [source_cnt] of all services, sorted */
 	struct sl_addr *endpoints; /* [endpoint_cnt] of all services, sorted */
 	uint32_t own_cnt, vip_cnt, source_cnt, endpoint_cnt;
 	bool service_lost; /* a service has no readable name: a dead reference may be its echo */
@@ -308,7 +308,7 @@ check_via(struct check *k, uint32_t i, bool lost)
 		     text_of(&r->via));
 	else if (among(&r->via, k->sources, k->source_cnt))
 		tell(k, r->line, "give the router's address",
-		     "%s is a source of a fullnat service: the gateway's own", text_of(&r->via));
+		     "%s is a source of a service: the gateway's own", text_of(&r->via));
 	else if (!lost && !on_link(k, &r->via))
 		tell(k, r->line, "add an address of that network to network.addresses",
 		     "%s is not on-link by any address of the gateway", text_of(&r->via));
@@ -399,7 +399,7 @@ check_endpoint_addr(struct check *k, const struct sl_conf_service *s, uint32_t i
 		     "%s is the gateway's own address", text_of(&e->addr));
 	else if (among(&e->addr, k->sources, k->source_cnt))
 		tell(k, e->line, "an endpoint is another machine",
-		     "%s is a source of a fullnat service: the gateway's own", text_of(&e->addr));
+		     "%s is a source of a service: the gateway's own", text_of(&e->addr));
 	else if (among(&e->addr, k->vips, k->vip_cnt))
 		tell(k, e->line, "packets would come back to the gateway",
 		     "%s is a listener's address", text_of(&e->addr));
@@ -451,8 +451,10 @@ check_keys(struct check *k, uint32_t i)
 	}
 	if (!s->forward)
 		return;
-	if (s->forward != SL_FORWARD_FULLNAT)
-		out_of_place(k, i, "sources", s->source_cnt, "forward \"fullnat\"");
+	if (!sl_forward_has_sources(s->forward))
+		out_of_place(k, i, "sources", s->source_cnt, "forward \"fullnat\" or \"proxy\"");
+	if (s->forward != SL_FORWARD_PROXY)
+		out_of_place(k, i, "tcp", s->tcp.given, "forward \"proxy\"");
 	if (!sl_forward_tunnels(s->forward))
 		out_of_place(k, i, "tunnel_source", !unset(&s->tunnel),
 			     "forward \"ipip\" or \"gue\"");
@@ -483,9 +485,9 @@ check_sources(struct check *k, uint32_t i)
 		tell(k, s->line, "the outer packet is of the endpoints' family",
 		     "is IPv%u, the endpoints are IPv%u", family_of(&s->tunnel), family);
 	}
-	if (s->forward != SL_FORWARD_FULLNAT)
+	if (!sl_forward_has_sources(s->forward))
 		return;
-	if (s->source_cnt == 0) {
+	if (s->source_cnt == 0 && s->forward == SL_FORWARD_FULLNAT) {
 		at(k, "services[%u].sources", i);
 		tell(k, s->line,
 		     "give addresses that endpoints send replies to: sources = ( \"...\" )",
@@ -525,6 +527,16 @@ check_health(struct check *k, const struct sl_conf_service *s, uint32_t i)
 }
 
 static void
+check_tcp(struct check *k, const struct sl_conf_service *s, uint32_t i)
+{
+	if (s->tcp.keepalive_ms % 1000 == 0)
+		return;
+	at(k, "services[%u].tcp.keepalive", i);
+	tell(k, s->line, "give 1s to 65535s, or 0s for none",
+	     "%ums is not a whole number of seconds", s->tcp.keepalive_ms);
+}
+
+static void
 check_service(struct check *k, uint32_t i, bool lost)
 {
 	const struct sl_conf_service *s = &k->c->services[i];
@@ -543,6 +555,7 @@ check_service(struct check *k, uint32_t i, bool lost)
 		check_endpoint_addr(k, s, i, j);
 	check_keys(k, i);
 	check_sources(k, i);
+	check_tcp(k, s, i);
 	check_reach(k, s, i, lost);
 	check_health(k, s, i);
 }
@@ -734,9 +747,9 @@ check_vip(struct check *k, uint32_t i)
 		return;
 	const char *hint = "replies of endpoints would be taken for new packets";
 	if (l->plen == 128)
-		tell(k, l->line, hint, "%s is a source of a fullnat service", prefix);
+		tell(k, l->line, hint, "%s is a source of a service", prefix);
 	else
-		tell(k, l->line, hint, "%s holds %s, a source of a fullnat service", prefix,
+		tell(k, l->line, hint, "%s holds %s, a source of a service", prefix,
 		     text_of(source));
 }
 
@@ -754,12 +767,135 @@ check_reference(struct check *k, uint32_t i)
 		return;
 	}
 	if (!unset(&l->addr) && family_of(&l->addr) != k->links.family[s] &&
-	    !sl_forward_tunnels(k->c->services[s].forward)) {
+	    !sl_forward_mixes(k->c->services[s].forward)) {
 		at(k, "listeners[%u].service", i);
 		tell(k, l->line, "a listener and its service are of one family",
 		     "the address is IPv%u, service \"%s\" is IPv%u", family_of(&l->addr),
 		     l->service, k->links.family[s]);
 	}
+}
+
+/* ---- listeners: what goes with the mode ---- */
+
+static int
+trusted_order(const void *a, const void *b)
+{
+	const struct sl_img_prefix *x = a, *y = b;
+	int d = sl_addr_cmp(&x->prefix, &y->prefix);
+	return d ? d : (x->plen > y->plen) - (x->plen < y->plen);
+}
+
+static void
+trusted_twice(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_listener *l = &k->c->listeners[owner];
+	const struct sl_img_prefix *p = &l->trusted[later];
+	char text[SL_PREFIX_STRLEN];
+
+	if (p->plen > 128)
+		return;
+	at(k, "listeners[%u].trusted[%u]", owner, later);
+	tell(k, l->line, "remove one of the two", "%s is trusted[%u] already",
+	     sl_prefix_format(&p->prefix, p->plen, text), first);
+}
+
+static void
+check_trusted(struct check *k, uint32_t i)
+{
+	const struct sl_conf_listener *l = &k->c->listeners[i];
+
+	at(k, "listeners[%u].trusted", i);
+	if (l->proxy_in && !l->trusted_cnt)
+		tell(k, l->line, "say whose headers are believed: trusted = ( \"10.0.0.0/8\" )",
+		     "is missing, or empty: proxy_protocol = true needs it");
+	else if (!l->proxy_in && l->trusted_cnt)
+		tell(k, l->line, "remove it, or give proxy_protocol = true",
+		     "goes with proxy_protocol = true only");
+	twins(k, i, l->trusted, l->trusted_cnt, sizeof(*l->trusted), trusted_order, trusted_twice);
+}
+
+static void
+check_mode_keys(struct check *k, uint32_t i)
+{
+	const struct sl_conf_listener *l = &k->c->listeners[i];
+	static const char hint[] = "remove it, or give the listener mode = \"tcp\"";
+
+	if (l->mode == SL_MODE_TCP && l->proto == SL_IPPROTO_UDP) {
+		at(k, "listeners[%u].protocol", i);
+		tell(k, l->line, "give protocol = \"tcp\", or mode = \"l4\"",
+		     "mode \"tcp\" is for connections: it has no protocol \"udp\"");
+	}
+	if (l->mode == SL_MODE_L4 && l->max_connections) {
+		at(k, "listeners[%u].max_connections", i);
+		tell(k, l->line, hint, "goes with mode \"tcp\" only");
+	}
+	if (l->mode == SL_MODE_L4 && (l->proxy_in || l->trusted_cnt)) {
+		at(k, "listeners[%u].%s", i, l->proxy_in ? "proxy_protocol" : "trusted");
+		tell(k, l->line, hint, "goes with mode \"tcp\" only");
+	} else {
+		check_trusted(k, i);
+	}
+}
+
+/* Mode tcp and forward proxy go together.  first: of each service its first listener of mode l4 and of mode tcp,
+ * counted from 1. */
+static void
+check_mode(struct check *k, uint32_t i, const uint32_t (*first)[2])
+{
+	const struct sl_conf_listener *l = &k->c->listeners[i];
+	uint32_t s = k->links.listener_service[i];
+
+	if (s == UINT32_MAX || !l->mode)
+		return;
+	const struct sl_conf_service *service = &k->c->services[s];
+	bool tcp = l->mode == SL_MODE_TCP;
+	if (!service->forward || tcp == (service->forward == SL_FORWARD_PROXY))
+		return;
+	uint32_t other = first[s][!tcp];
+	at(k, "listeners[%u].service", i);
+	if (other)
+		tell(k, l->line, "make a service for each mode",
+		     "service \"%s\" is used with mode \"%s\" by listener \"%s\" at line %d, here "
+		     "with mode \"%s\"",
+		     l->service, sl_mode_name(k->c->listeners[other - 1].mode),
+		     k->c->listeners[other - 1].name, k->c->listeners[other - 1].line,
+		     sl_mode_name(l->mode));
+	else
+		tell(k, l->line,
+		     tcp ? "remove the service's forward, or give the listener mode = \"l4\""
+			 : "give the service forward = \"nat\" or another way, or the listener "
+			   "mode = "
+			   "\"tcp\"",
+		     "the listener has mode \"%s\", but service \"%s\" has forward \"%s\"",
+		     sl_mode_name(l->mode), l->service, sl_forward_name(service->forward));
+}
+
+static void
+check_modes(struct check *k)
+{
+	const struct sl_conf *c = k->c;
+	uint32_t(*first)[2] = calloc(c->service_cnt + 1u, sizeof(*first));
+	uint64_t trusted = 0;
+
+	if (!first) {
+		k->oom = true;
+		return;
+	}
+	for (uint32_t i = c->listener_cnt; i-- > 0;) {
+		uint32_t s = k->links.listener_service[i];
+		if (s != UINT32_MAX && c->listeners[i].mode)
+			first[s][c->listeners[i].mode == SL_MODE_TCP] = i + 1;
+		trusted += c->listeners[i].trusted_cnt;
+	}
+	for (uint32_t i = 0; i < c->listener_cnt; i++) {
+		check_mode_keys(k, i);
+		check_mode(k, i, (const uint32_t(*)[2])first);
+	}
+	free(first);
+	at(k, "listeners");
+	if (trusted > SL_MAX_TRUST)
+		tell(k, 0, "give shorter prefixes", "%llu trusted prefixes are more than %u",
+		     (unsigned long long)trusted, SL_MAX_TRUST);
 }
 
 /* dsr and the tunnels leave ports as they are. */
@@ -816,6 +952,7 @@ check_listeners(struct check *k)
 	twins(k, 0, c->listeners, c->listener_cnt, sizeof(*c->listeners), listener_name_order,
 	      listener_name_twice);
 	check_places(k);
+	check_modes(k);
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		check_reference(k, i);
 		check_kept_port(k, i, (const uint16_t(*)[2])ports);

@@ -330,17 +330,48 @@ build_network(const struct compile *k, struct sl_compiled_object *ret)
 /* ---- LISTENERS ---- */
 
 static int
+prefix_order(const void *a, const void *b)
+{
+	const struct sl_img_prefix *x = a, *y = b;
+	int d = sl_addr_cmp(&x->prefix, &y->prefix);
+	return d ? d : (x->plen > y->plen) - (x->plen < y->plen);
+}
+
+/* Settings of mode tcp; its trusted prefixes become the next ones of trust. */
+static void
+describe_mode(const struct sl_conf_listener *x, struct sl_img_prefix *trust, uint32_t *used,
+	      struct sl_img_listener *to)
+{
+	to->mode = x->mode;
+	to->max_connections = x->max_connections;
+	to->proxy_in = x->proxy_in;
+	if (!x->trusted_cnt)
+		return;
+	to->trust_first = *used;
+	to->trust_cnt = x->trusted_cnt;
+	memcpy(trust + *used, x->trusted, x->trusted_cnt * sizeof(*trust));
+	qsort(trust + *used, x->trusted_cnt, sizeof(*trust), prefix_order);
+	*used += x->trusted_cnt;
+}
+
+static int
 build_listeners(const struct compile *k, struct sl_compiled_object *ret)
 {
 	const struct sl_conf *c = k->c;
-	uint32_t end = sizeof(struct sl_img_listeners);
+	uint32_t end = sizeof(struct sl_img_listeners), trusted = 0, used = 0;
 	uint32_t off = section(&end, c->listener_cnt, sizeof(struct sl_img_listener));
+	for (uint32_t i = 0; i < c->listener_cnt; i++)
+		trusted += c->listeners[i].trusted_cnt;
+	uint32_t trust_off = section(&end, trusted, sizeof(struct sl_img_prefix));
 	struct sl_img_listeners *obj = object_create(SL_OBJ_LISTENERS, end);
 
 	if (!obj)
 		return -ENOMEM;
 	obj->listener_cnt = c->listener_cnt;
 	obj->listener_off = off;
+	obj->trust_cnt = trusted;
+	obj->trust_off = trust_off;
+	struct sl_img_prefix *trust = (void *)((char *)obj + trust_off);
 	struct sl_img_listener *l = (void *)((char *)obj + off);
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		uint32_t from = k->listener_order[i], service = k->links.listener_service[from];
@@ -351,7 +382,7 @@ build_listeners(const struct compile *k, struct sl_compiled_object *ret)
 		l[i].port_last_be = sl_to_be16(x->port_last);
 		l[i].plen = (uint8_t)x->plen;
 		l[i].proto = x->proto;
-		l[i].mode = x->mode;
+		describe_mode(x, trust, &used, &l[i]);
 		l[i].ref = 2 + k->service_place[service];
 		l[i].slot = k->listener_placed[i].slot;
 		l[i].incarnation = k->listener_placed[i].incarnation;
@@ -383,6 +414,16 @@ describe(const struct compile *k, uint32_t place, struct sl_img_service *img)
 		.max_endpoints = s->max_endpoints,
 	};
 	memcpy(img->name, s->name, SL_NAME_MAX);
+	if (s->forward == SL_FORWARD_PROXY)
+		img->tcp = (struct sl_img_tcp){
+			.connect_ms = s->tcp.connect_ms,
+			.idle_ms = s->tcp.idle_ms,
+			.max_connections = s->tcp.max_connections,
+			.keepalive_s = (uint16_t)(s->tcp.keepalive_ms / 1000),
+			.retries = s->tcp.retries,
+			.proxy_out = s->tcp.proxy_out,
+			.cc = s->tcp.cc,
+		};
 	if (s->source_cnt) {
 		memcpy(k->sources, s->sources, s->source_cnt * sizeof(*k->sources));
 		qsort(k->sources, s->source_cnt, sizeof(*k->sources), source_order);
@@ -443,6 +484,7 @@ unchanged(const struct compile *k, const struct sl_img_service *old,
 	       old->gue_port_be == img->gue_port_be && old->tunnel_plen == img->tunnel_plen &&
 	       sl_addr_eq(&old->tunnel, &img->tunnel) && old->source_cnt == img->source_cnt &&
 	       memcmp(sources_of(old), k->sources, img->source_cnt * sizeof(*k->sources)) == 0 &&
+	       memcmp(&old->tcp, &img->tcp, sizeof(img->tcp)) == 0 &&
 	       old->max_endpoints == img->max_endpoints && old->endpoint_cnt == img->endpoint_cnt &&
 	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0;
 }

@@ -10,6 +10,7 @@
 
 #include "mgmt/conf_scan.h"
 #include "mgmt/conf_value.h"
+#include "sluice/streams.h"
 
 #include <errno.h>
 #include <libconfig.h>
@@ -20,7 +21,19 @@
 #define SL_RANGE_NAME "1 to 63 letters, digits, '.', '_', '-', a letter or digit first"
 #define SL_RANGE_ADDR "an address, as 192.0.2.1 or 2001:db8::1"
 
-enum group { ROOT, GATEWAY, NETWORK, ADDRESS, ROUTE, SERVICE, HEALTH, ENDPOINT, LISTENER, GROUPS };
+enum group {
+	ROOT,
+	GATEWAY,
+	NETWORK,
+	ADDRESS,
+	ROUTE,
+	SERVICE,
+	TCP,
+	HEALTH,
+	ENDPOINT,
+	LISTENER,
+	GROUPS
+};
 
 /* The struct a group's fields belong to. */
 #define ROOT_STRUCT struct sl_conf
@@ -29,6 +42,7 @@ enum group { ROOT, GATEWAY, NETWORK, ADDRESS, ROUTE, SERVICE, HEALTH, ENDPOINT, 
 #define ADDRESS_STRUCT struct sl_conf_address
 #define ROUTE_STRUCT struct sl_conf_route
 #define SERVICE_STRUCT struct sl_conf_service
+#define TCP_STRUCT struct sl_conf_tcp
 #define HEALTH_STRUCT struct sl_health_conf
 #define ENDPOINT_STRUCT struct sl_conf_endpoint
 #define LISTENER_STRUCT struct sl_conf_listener
@@ -63,7 +77,11 @@ static const struct word health_words[] = {
 	{"none", SL_HEALTH_NONE}, {"tcp", SL_HEALTH_TCP}, {"http", SL_HEALTH_HTTP}, {NULL, 0}};
 static const struct word protocol_words[] = {
 	{"tcp", SL_IPPROTO_TCP}, {"udp", SL_IPPROTO_UDP}, {NULL, 0}};
-static const struct word mode_words[] = {{"l4", SL_MODE_L4}, {NULL, 0}};
+#define MODE_WORD(id, text) {text, SL_MODE_##id},
+#define PROXY_OUT_WORD(id, text) {text, SL_PROXY_##id},
+static const struct word mode_words[] = {SL_LISTENER_MODES(MODE_WORD){NULL, 0}};
+static const struct word proxy_out_words[] = {SL_PROXY_OUTS(PROXY_OUT_WORD){NULL, 0}};
+static const struct word cc_words[] = {{"cubic", SL_CC_CUBIC}, {"reno", SL_CC_RENO}, {NULL, 0}};
 
 enum type {
 	INT,
@@ -81,9 +99,11 @@ enum type {
 	HOST,
 	CODES,
 	WORD,
+	BOOL,
 	SUB,
 	LIST,
-	ADDRS
+	ADDRS,
+	PREFIXES
 };
 static const char *const type_text[] = {
 	[INT] = "an integer",
@@ -101,9 +121,11 @@ static const char *const type_text[] = {
 	[HOST] = "a string (a host)",
 	[CODES] = "a string (status codes)",
 	[WORD] = "a string (a word)",
+	[BOOL] = "true or false",
 	[SUB] = "a group { ... }",
 	[LIST] = "a list ( ... )",
 	[ADDRS] = "a list of strings (addresses)",
+	[PREFIXES] = "a list of strings (addresses and prefixes)",
 };
 
 enum need { OPTIONAL, REQUIRED };
@@ -158,16 +180,19 @@ static const struct key keys[] = {
 	 .cnt_off = offsetof(g##_STRUCT, c),                                                       \
 	 .hi = m,                                                                                  \
 	 .help = t2},
-#define SL_ADDRS(g, k, f, c, m, r, t2)                                                             \
+#define KEY_ARRAY(g, k, t, each, f, c, m, r, t2)                                                   \
 	{.name = #k,                                                                               \
 	 .group = g,                                                                               \
-	 .type = ADDRS,                                                                            \
+	 .type = t,                                                                                \
 	 .off = offsetof(g##_STRUCT, f),                                                           \
-	 .size = sizeof(struct sl_addr),                                                           \
+	 .size = sizeof(each),                                                                     \
 	 .cnt_off = offsetof(g##_STRUCT, c),                                                       \
 	 .hi = m,                                                                                  \
 	 .range = r,                                                                               \
 	 .help = t2},
+#define SL_ADDRS(g, k, f, c, m, r, t2) KEY_ARRAY(g, k, ADDRS, struct sl_addr, f, c, m, r, t2)
+#define SL_PREFIXES(g, k, f, c, m, r, t2)                                                          \
+	KEY_ARRAY(g, k, PREFIXES, struct sl_img_prefix, f, c, m, r, t2)
 #include "mgmt/conf_keys.def"
 };
 
@@ -295,7 +320,7 @@ tell_type(struct walk *w, const config_setting_t *s, const struct key *k)
 		snprintf(hint, sizeof(hint), "write %s = ( { ... }, { ... } )", k->name);
 	else if (k->type == SUB)
 		snprintf(hint, sizeof(hint), "write %s = { ... }", k->name);
-	else if (k->type == ADDRS)
+	else if (k->type == ADDRS || k->type == PREFIXES)
 		snprintf(hint, sizeof(hint), "write %s = ( \"...\", \"...\" )", k->name);
 	else
 		give(k, hint, sizeof(hint));
@@ -420,9 +445,11 @@ parse_text(const struct key *k, const char *text, void *field)
 	case INT:
 		store_int(field, k->size, (uint32_t)strtoul(text, NULL, 10)); /* a default */
 		return NULL;
+	case BOOL:
 	case SUB:
 	case LIST:
 	case ADDRS:
+	case PREFIXES:
 		break;
 	}
 	return "cannot be a text";
@@ -465,8 +492,9 @@ room_for(struct walk *w, const config_setting_t *s, const struct key *k, void *b
 
 	if (n > k->hi) {
 		tell(w, s,
-		     k->type == LIST ? "split the table between gateways"
-				     : "one carries tens of thousands of flows to each endpoint",
+		     k->type == LIST    ? "split the table between gateways"
+		     : k->type == ADDRS ? "one carries tens of thousands of flows to each endpoint"
+					: "give shorter prefixes",
 		     "has %u elements, more than %lld", n, (long long)k->hi);
 		w->shape_bad = true;
 		return NULL;
@@ -482,21 +510,34 @@ room_for(struct walk *w, const config_setting_t *s, const struct key *k, void *b
 	return elems;
 }
 
-/* A list or an array of texts.  One that is wrong leaves its place zeroed. */
+/* One text of a list.  What is wrong leaves the place as zeroed, the length of a prefix over 128. */
+static const char *
+take_element(const struct key *k, const char *text, void *elem)
+{
+	if (k->type == ADDRS)
+		return sl_value_addr(text, elem);
+	struct sl_img_prefix *p = elem;
+	p->plen = UINT32_MAX;
+	return sl_value_trusted(text, &p->prefix, &p->plen);
+}
+
+/* A list or an array of texts. */
 static void
-take_addrs(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
+take_texts(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
 {
 	unsigned n = (unsigned)config_setting_length(s);
-	struct sl_addr *a = room_for(w, s, k, base, n);
+	char *elems = room_for(w, s, k, base, n);
 
-	for (unsigned i = 0; a && i < n; i++) {
+	for (unsigned i = 0; elems && i < n; i++) {
 		size_t was = path_push(w, "[%u]", i);
 		config_setting_t *e = config_setting_get_elem(s, i);
-		const char *text = config_setting_get_string(e),
-			   *why = text ? sl_value_addr(text, &a[i]) : NULL;
+		const char *text = config_setting_get_string(e);
+		const char *why = take_element(k, text ? text : "", elems + (size_t)i * k->size);
 		if (!text)
-			tell(w, e, "give an address within quotes", "is %s, must be a string",
-			     setting_type_text(e));
+			tell(w, e,
+			     k->type == ADDRS ? "give an address within quotes"
+					      : "give an address or a prefix within quotes",
+			     "is %s, must be a string", setting_type_text(e));
 		else if (why)
 			tell_value(w, e, k, text, why);
 		path_pop(w, was);
@@ -529,23 +570,27 @@ take(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
 	void *field = (char *)base + k->off;
 	int type = config_setting_type(s);
 	bool number = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+	bool texts = k->type == ADDRS || k->type == PREFIXES;
 	bool fits = k->type == INT     ? number
 		    : k->type == PORTS ? number || type == CONFIG_TYPE_STRING
+		    : k->type == BOOL  ? type == CONFIG_TYPE_BOOL
 		    : k->type == SUB   ? type == CONFIG_TYPE_GROUP
 		    : k->type == LIST  ? type == CONFIG_TYPE_LIST
-		    : k->type == ADDRS ? type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY
+		    : texts            ? type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY
 				       : type == CONFIG_TYPE_STRING;
 
 	if (!fits) {
 		tell_type(w, s, k);
-		if (k->type == SUB || k->type == LIST || k->type == ADDRS)
+		if (k->type == SUB || k->type == LIST || texts)
 			w->shape_bad = true;
 	} else if (number) {
 		take_int(w, s, k, field);
 		if (k->type == PORTS)
 			((uint16_t *)field)[1] = *(uint16_t *)field;
-	} else if (k->type == ADDRS) {
-		take_addrs(w, s, k, base);
+	} else if (texts) {
+		take_texts(w, s, k, base);
+	} else if (k->type == BOOL) {
+		*(bool *)field = config_setting_get_bool(s);
 	} else if (k->type == SUB) {
 		walk_group(w, s, k->sub, field);
 	} else if (k->type == LIST) {
@@ -626,6 +671,8 @@ init_element(enum group g, void *base, int line)
 		((struct sl_conf_route *)base)->plen = UINT32_MAX;
 	} else if (g == SERVICE) {
 		((struct sl_conf_service *)base)->line = line;
+	} else if (g == TCP) {
+		((struct sl_conf_tcp *)base)->given = true;
 	} else if (g == ENDPOINT) {
 		((struct sl_conf_endpoint *)base)->line = line;
 	} else if (g == LISTENER) {
@@ -809,6 +856,8 @@ sl_conf_free(struct sl_conf *c)
 		free(c->services[i].endpoints);
 		free(c->services[i].sources);
 	}
+	for (uint32_t i = 0; i < c->listener_cnt; i++)
+		free(c->listeners[i].trusted);
 	free(c->services);
 	free(c->listeners);
 	free(c->addresses);

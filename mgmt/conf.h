@@ -17,12 +17,21 @@
  *   };
  *   services = ( {
  *     name = "web";
- *     forward = "nat" | "dsr" | "fullnat" | "ipip" | "gue";    # required
+ *     forward = "nat" | "dsr" | "fullnat" | "ipip" | "gue" | "proxy";   # default "proxy": for listeners of mode "tcp"
  *     policy = "maglev" | "round_robin" | "source_hash" | "least_conn";   # default "maglev"
  *     source_bits4 = 32; source_bits6 = 128;  # source_hash: leading bits of the client's address that count
- *     sources = ( "192.0.2.9", "192.0.2.10" );                 # fullnat, required there: what packets leave from
+ *     sources = ( "192.0.2.9", "192.0.2.10" );                 # fullnat, required there: what packets leave from;
+ *                                             # proxy: what connections come from, none: own address
  *     tunnel_source = "172.16.0.0/16";        # ipip, gue: outer sources are spread over it; none: own address
  *     gue_port = 6080;                        # gue: destination of the outer UDP
+ *     tcp = {                                 # proxy: how connections are treated
+ *       connect_timeout = "5s";               # one attempt to connect to an endpoint; 1ms to 10m
+ *       idle_timeout = "1h";                  # ends what moves no byte either way; "0s": never; up to 168h
+ *       max_connections = 1024;               # of the service at a time; 0: no limit
+ *       retries = 1;                          # further endpoints tried when connecting fails, 0 to 7
+ *       keepalive = "0s";                     # silence before probes, whole seconds; "0s": none
+ *       proxy_protocol = "none" | "v1" | "v2";     # header that tells endpoints the client's address
+ *       congestion = "cubic" | "reno"; };
  *     max_endpoints = 655;                    # default 655; sizes the Maglev table
  *     slow_start = "0s";                      # duration text: ms, s, m, h; default "0s"
  *     health = { type = "none" | "tcp" | "http"; interval = "1s"; timeout = "500ms"; rise = 2; fall = 3;
@@ -35,13 +44,20 @@
  *   }, … );
  *   listeners = ( { name = "web-v4"; address = "203.0.113.10";   # or a prefix: "203.0.113.0/24"
  *                   port = 80;                                   # or "8000-8999", or "any"
- *                   protocol = "tcp" | "udp"; mode = "l4"; service = "web"; }, … );
+ *                   protocol = "tcp" | "udp"; mode = "l4" | "tcp"; service = "web";
+ *                   max_connections = 0;                         # tcp: of clients at a time; 0: no limit
+ *                   proxy_protocol = false;                      # tcp: clients must begin with a PROXY header,
+ *                   trusted = ( "10.0.0.0/8", … );               # required then: who is believed
+ *                 }, … );
  *
- * A key that does not belong to the service's forward or policy is an error.  Listener, endpoints and sources of a
- * service are of one family; with ipip and gue the listeners may be of the other one.
+ * A key that does not belong to the service's forward or policy, or to the listener's mode, is an error.  Listener,
+ * endpoints and sources of a service are of one family; with ipip, gue and proxy the listeners may be of the other one.
+ * Listeners of mode "tcp" and services with forward "proxy" go together: the gateway ends the clients' connections and
+ * opens its own.  Their endpoints' port 0 is the port the client came to.
  *
- * Only `gateway.name` and what a service or listener cannot be without are required: name, forward; name,
- * address, port, protocol, mode, service; an endpoint: name, address, port; a health group: type; fullnat: sources.
+ * Only `gateway.name` and what a service or listener cannot be without are required: a service: name; a listener: name,
+ * address, port, protocol, mode, service; an endpoint: name, address, port; a health group: type; fullnat: sources;
+ * proxy_protocol = true: trusted.
  */
 #ifndef SL_MGMT_CONF_H
 #define SL_MGMT_CONF_H
@@ -81,6 +97,18 @@ struct sl_conf_endpoint {
 	int line;
 };
 
+/* A wrong value leaves 0 here, too; the file is refused then. */
+struct sl_conf_tcp {
+	uint32_t connect_ms;      /* [1, 600000] */
+	uint32_t idle_ms;         /* [0, 604800000]; 0: none */
+	uint32_t keepalive_ms;    /* [0, 65535000], whole seconds; 0: none */
+	uint32_t max_connections; /* 0: no limit */
+	uint8_t retries;          /* [0, SL_MAX_RETRIES] */
+	uint8_t proxy_out;        /* enum sl_proxy_out */
+	uint8_t cc;               /* enum sl_stream_cc */
+	bool given;               /* the group is in the file */
+};
+
 struct sl_conf_service {
 	char name[SL_NAME_MAX];
 	enum sl_forward forward;
@@ -91,6 +119,7 @@ struct sl_conf_service {
 	uint32_t tunnel_plen;    /* over the 16-byte form */
 	struct sl_addr *sources; /* [source_cnt], in file order */
 	uint32_t source_cnt;
+	struct sl_conf_tcp tcp; /* of forward proxy; else the defaults */
 	uint32_t max_endpoints;
 	uint32_t slow_start_ms;
 	struct sl_health_conf health;
@@ -107,6 +136,10 @@ struct sl_conf_listener {
 	uint8_t proto;
 	uint8_t mode;
 	char service[SL_NAME_MAX];
+	uint32_t max_connections;      /* 0: no limit */
+	bool proxy_in;                 /* proxy_protocol */
+	struct sl_img_prefix *trusted; /* [trusted_cnt], in file order; plen over 128: not read */
+	uint32_t trusted_cnt;
 	int line;
 };
 

@@ -178,6 +178,19 @@ sl_value_tunnel(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen)
 }
 
 const char *
+sl_value_trusted(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen)
+{
+	const char *why;
+
+	if (strchr(text, '/'))
+		return sl_value_prefix(text, ret_addr, ret_plen);
+	why = sl_value_addr(text, ret_addr);
+	if (!why)
+		*ret_plen = 128;
+	return why;
+}
+
+const char *
 sl_value_ports(const char *text, uint16_t *ret_first, uint16_t *ret_last)
 {
 	uint64_t first = 1, last = UINT16_MAX;

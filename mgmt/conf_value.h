@@ -28,6 +28,9 @@ const char *sl_value_vip(const char *text, struct sl_addr *ret_addr, uint32_t *r
 /* A prefix whose every address can be a source: 8 bits or more, within what is unicast. */
 const char *sl_value_tunnel(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen);
 
+/* An address (plen 128) or any prefix: who is believed. */
+const char *sl_value_trusted(const char *text, struct sl_addr *ret_addr, uint32_t *ret_plen);
+
 /* "8000-8999", or "any": 1 to 65535. */
 const char *sl_value_ports(const char *text, uint16_t *ret_first, uint16_t *ret_last);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sluice/streams.h"
+
 enum kind { GATEWAY, ADDRESS, ROUTE, SERVICE, ENDPOINT, LISTENER };
 static const char *const kind_name[] = {"gateway", "address",  "route",
 					"service", "endpoint", "listener"};
@@ -18,7 +20,7 @@ struct item {
 	char name[2 * SL_NAME_MAX + 64];
 };
 
-#define VALUES 24
+#define VALUES 32
 #define VALUE_LEN 320
 struct values {
 	unsigned cnt;
@@ -163,31 +165,99 @@ source_order(const void *a, const void *b)
 	return sl_addr_cmp(a, b);
 }
 
-/* Their order in the file means nothing.  More than there is room for end in their sum, so that a change of any
- * is a change. */
+/* A list of what there is no room for ends in the sum of the rest, so that a change of any is a change. */
+struct list {
+	char text[VALUE_LEN];
+	size_t len;
+	uint32_t more;
+	uint64_t sum;
+};
+
+static void
+list_add(struct list *l, const struct sl_addr *a, uint32_t plen)
+{
+	char text[SL_PREFIX_STRLEN];
+
+	if (!l->more && l->len + SL_PREFIX_STRLEN + 48 < sizeof(l->text)) {
+		l->len += (size_t)snprintf(l->text + l->len, sizeof(l->text) - l->len, "%s%s",
+					   l->len ? " " : "", sl_prefix_format(a, plen, text));
+		return;
+	}
+	l->more++;
+	l->sum = (l->sum ^ sl_load64(a->b)) * 0x9e3779b97f4a7c15ull + sl_load64(a->b + 8);
+	l->sum = (l->sum ^ plen) * 0x9e3779b97f4a7c15ull;
+}
+
+static void
+put_list(struct values *v, const char *key, struct list *l)
+{
+	if (l->more)
+		snprintf(l->text + l->len, sizeof(l->text) - l->len, " and %u more (sum %08x)",
+			 l->more, (unsigned)(l->sum >> 32));
+	put(v, key, "%s", l->text);
+}
+
+/* Their order in the file means nothing. */
 static void
 sources_value(const struct sl_conf_service *s, struct values *v)
 {
 	struct sl_addr sorted[SL_MAX_SOURCES];
-	uint32_t cnt = SL_MIN(s->source_cnt, SL_MAX_SOURCES), i;
-	char text[VALUE_LEN] = "", addr[SL_ADDR_STRLEN];
-	size_t n = 0;
+	uint32_t cnt = SL_MIN(s->source_cnt, SL_MAX_SOURCES);
+	struct list l = {0};
 
 	if (cnt)
 		memcpy(sorted, s->sources, cnt * sizeof(*sorted));
 	qsort(sorted, cnt, sizeof(*sorted), source_order);
-	for (i = 0; i < cnt && n + SL_ADDR_STRLEN + 48 < sizeof(text); i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? " " : "",
-				      sl_addr_format(&sorted[i], addr));
-	if (i < cnt) {
-		uint64_t sum = 0;
-		for (uint32_t k = i; k < cnt; k++)
-			sum = (sum ^ sl_load64(sorted[k].b)) * 0x9e3779b97f4a7c15ull +
-			      sl_load64(sorted[k].b + 8);
-		snprintf(text + n, sizeof(text) - n, " and %u more (sum %08x)", cnt - i,
-			 (unsigned)(sum >> 32));
+	for (uint32_t i = 0; i < cnt; i++)
+		list_add(&l, &sorted[i], 128);
+	put_list(v, "sources", &l);
+}
+
+static int
+trusted_order(const void *a, const void *b)
+{
+	const struct sl_img_prefix *x = a, *y = b;
+	int d = sl_addr_cmp(&x->prefix, &y->prefix);
+	return d ? d : (x->plen > y->plen) - (x->plen < y->plen);
+}
+
+static void
+trusted_value(const struct sl_conf_listener *li, struct values *v)
+{
+	struct sl_img_prefix *sorted = malloc((li->trusted_cnt + 1u) * sizeof(*sorted));
+	struct list l = {0};
+
+	if (sorted && li->trusted_cnt) {
+		memcpy(sorted, li->trusted, li->trusted_cnt * sizeof(*sorted));
+		qsort(sorted, li->trusted_cnt, sizeof(*sorted), trusted_order);
 	}
-	put(v, "sources", "%s", text);
+	for (uint32_t i = 0; sorted && i < li->trusted_cnt; i++)
+		list_add(&l, &sorted[i].prefix, sorted[i].plen);
+	free(sorted);
+	put_list(v, "trusted", &l);
+}
+
+/* Of proxy services; of others the values are empty. */
+static void
+tcp_values(const struct sl_conf_service *s, struct values *v)
+{
+	static const char *const key[] = {
+		"tcp.connect_timeout", "tcp.idle_timeout",   "tcp.max_connections", "tcp.retries",
+		"tcp.keepalive",       "tcp.proxy_protocol", "tcp.congestion"};
+	const struct sl_conf_tcp *t = &s->tcp;
+
+	if (s->forward != SL_FORWARD_PROXY) {
+		for (unsigned i = 0; i < SL_ARRAY_CNT(key); i++)
+			put(v, key[i], "%s", "");
+		return;
+	}
+	put(v, key[0], "%u ms", t->connect_ms);
+	put(v, key[1], "%u ms", t->idle_ms);
+	put(v, key[2], "%u", t->max_connections);
+	put(v, key[3], "%u", t->retries);
+	put(v, key[4], "%u s", t->keepalive_ms / 1000);
+	put(v, key[5], "%s", sl_proxy_out_name(t->proxy_out));
+	put(v, key[6], "%s", sl_stream_cc_name(t->cc));
 }
 
 static void
@@ -203,6 +273,7 @@ service_values(const struct sl_conf_service *s, struct values *v)
 	put(v, "tunnel_source", "%s",
 	    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
 	put_number(v, "gue_port", sl_conf_gue_port(s), SL_GUE_PORT);
+	tcp_values(s, v);
 	put(v, "max_endpoints", "%u", s->max_endpoints);
 	put(v, "slow_start", "%u ms", s->slow_start_ms);
 	health_values(&s->health, v);
@@ -234,7 +305,11 @@ values_of(const struct item *it, struct values *v)
 		put(v, "address", "%s", sl_prefix_format(&l->addr, l->plen, prefix));
 		put(v, "port", "%s", sl_ports_format(l->port, l->port_last, ports));
 		put(v, "protocol", "%s", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp");
+		put(v, "mode", "%s", sl_mode_name(l->mode));
 		put(v, "service", "%s", l->service);
+		put_number(v, "max_connections", l->max_connections, 0);
+		put(v, "proxy_protocol", "%s", l->proxy_in ? "required" : "");
+		trusted_value(l, v);
 	}
 }
 

@@ -89,8 +89,8 @@ listener_row(const struct sl_conf_listener *l)
 	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", l->name, "address",
 			 sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port, "port_last",
 			 l->port_last, "ports", sl_ports_format(l->port, l->port_last, ports),
-			 "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", "l4",
-			 "service", l->service);
+			 "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode",
+			 sl_mode_name(l->mode), "service", l->service);
 }
 
 static json_t *

@@ -480,6 +480,66 @@ diff_speaks_of_names(void)
 	fixture_close(&f);
 }
 
+/* The service of fixture_table as one for connections. */
+static char *
+tcp_table(const char *service_keys, const char *listener_keys)
+{
+	char *text = NULL;
+
+	CU_ASSERT_FATAL(
+		asprintf(
+			&text,
+			"gateway = { name = \"edge\"; };\n"
+			"network = { addresses = ( { port = \"front\"; address = "
+			"\"192.0.2.2/24\"; } ); };\n"
+			"services = ( { name = \"web\"; %s\n  endpoints = ( { name = \"web-1\"; "
+			"address = \"192.0.2.11\"; port = 80; } ); } );\n"
+			"listeners = ( { name = \"web-v4\"; address = \"203.0.113.10\"; port = 80; "
+			"protocol = \"tcp\"; mode = \"tcp\"; service = \"web\"; %s } );\n",
+			service_keys, listener_keys) > 0);
+	return text;
+}
+
+static json_t *
+ask_with(const char *verb, char *text)
+{
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", verb, "file", "t", "text", text));
+
+	free(text);
+	return a;
+}
+
+static void
+diff_tells_settings_of_connections(void)
+{
+	fixture_open(&f);
+	json_decref(fixture_push(&f, 1));
+	json_t *a = ask_with("diff", tcp_table("", ""));
+	json_t *c = json_object_get(a, "changes");
+	CU_ASSERT_EQUAL_FATAL(json_array_size(c), 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(c, 0), "text"),
+			       "forward nat → proxy, tcp.connect_timeout (none) → 5000 ms, "
+			       "tcp.idle_timeout (none) → 3600000 ms, tcp.max_connections (none) → "
+			       "1024, tcp.retries (none) → 1, tcp.keepalive (none) → 0 s, "
+			       "tcp.proxy_protocol (none) → none, tcp.congestion (none) → cubic");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(c, 1), "text"), "mode l4 → tcp");
+	json_decref(a);
+	json_decref(ask_with("push", tcp_table("", "")));
+	a = ask_with("diff", tcp_table("tcp = { retries = 3; congestion = \"reno\"; };",
+				       "max_connections = 9; proxy_protocol = true; "
+				       "trusted = ( \"2001:db8::/32\", \"10.0.0.0/8\" );"));
+	c = json_object_get(a, "changes");
+	CU_ASSERT_EQUAL_FATAL(json_array_size(c), 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(c, 0), "text"),
+			       "tcp.retries 1 → 3, tcp.congestion cubic → reno");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(c, 1), "text"),
+			       "max_connections (none) → 9, proxy_protocol (none) → required, "
+			       "trusted (none) → 10.0.0.0/8 2001:db8::/32");
+	json_decref(a);
+	fixture_close(&f);
+}
+
 SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_checked_to_the_letter),
 	 SL_TEST(one_connection_carries_many_requests),
 	 SL_TEST(a_silent_client_does_not_hold_up_others),
@@ -488,4 +548,4 @@ SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_check
 	 SL_TEST(drain_is_kept_over_a_restart),
 	 SL_TEST(a_drain_that_could_not_be_kept_is_kept_when_asked_again),
 	 SL_TEST(explain_gives_names), SL_TEST(stats_of_a_reused_slot_begin_at_zero),
-	 SL_TEST(diff_speaks_of_names))
+	 SL_TEST(diff_speaks_of_names), SL_TEST(diff_tells_settings_of_connections))

@@ -456,6 +456,82 @@ no_single_change_is_overlooked(void)
 	sl_conf_free(c);
 }
 
+/* A table with connections; the caller changes one value at a time. */
+static void
+no_change_of_connections_is_overlooked(void)
+{
+	size_t len;
+	char *text = file_read(SL_GOLDEN "/tcp.conf", &len);
+	struct sl_conf *c = conf_of(text);
+	struct sl_conf_service *s = &c->services[1];
+	struct sl_conf_listener *l = &c->listeners[1];
+	struct pushed first = push(c, NULL);
+
+	free(text);
+	CU_ASSERT_EQUAL_FATAL(l->trusted_cnt, 5);
+	for (int change = 0; change < 11; change++) {
+		struct sl_conf_service was = *s;
+		struct sl_conf_listener l_was = *l;
+		struct sl_img_prefix p = l->trusted[3];
+		struct pushed with, without;
+		switch (change) {
+		case 0:
+			s->tcp.connect_ms++;
+			break;
+		case 1:
+			s->tcp.idle_ms++;
+			break;
+		case 2:
+			s->tcp.keepalive_ms += 1000;
+			break;
+		case 3:
+			s->tcp.max_connections++;
+			break;
+		case 4:
+			s->tcp.retries--;
+			break;
+		case 5:
+			s->tcp.proxy_out--;
+			break;
+		case 6:
+			s->tcp.cc = 0;
+			break;
+		case 7:
+			s->source_cnt = 0;
+			break;
+		case 8:
+			l->max_connections--;
+			break;
+		case 9:
+			l->trusted_cnt--;
+			break;
+		case 10:
+			l->trusted[3].prefix.b[15]++;
+			break;
+		}
+		with = push(c, &first);
+		CU_ASSERT_EQUAL_FATAL(
+			sl_compile(c, &first.map, NULL, NULL, &without.map, &without.out), 0);
+		CU_ASSERT(same_bytes(with.out, without.out));
+		CU_ASSERT_FALSE(same_bytes(first.out, with.out));
+		CU_ASSERT(checks_pass(with.out));
+		pushed_fini(&with);
+		pushed_fini(&without);
+		*s = was;
+		*l = l_was;
+		l->trusted[3] = p;
+	}
+	/* The order in the file means nothing. */
+	struct sl_img_prefix p = l->trusted[0];
+	l->trusted[0] = l->trusted[4];
+	l->trusted[4] = p;
+	struct pushed same = push(c, &first);
+	CU_ASSERT(same_bytes(first.out, same.out));
+	pushed_fini(&same);
+	pushed_fini(&first);
+	sl_conf_free(c);
+}
+
 /* ---- slots through the compiler ---- */
 
 static void
@@ -563,6 +639,7 @@ main(int argc, char **argv)
 		SL_TEST(an_unchanged_service_is_the_same_object),
 		SL_TEST(a_new_seed_or_size_or_policy_makes_new_tables),
 		SL_TEST(no_single_change_is_overlooked),
+		SL_TEST(no_change_of_connections_is_overlooked),
 		SL_TEST(a_new_address_is_a_new_machine_and_a_new_weight_is_not),
 		SL_TEST(a_listener_and_a_service_keep_their_slots_when_they_move),
 		SL_TEST(slots_that_run_out_are_reported),

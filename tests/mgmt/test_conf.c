@@ -6,6 +6,7 @@
 #include "files.h"
 #include "mgmt/conf_scan.h"
 #include "mgmt/conf_value.h"
+#include "sluice/streams.h"
 
 #define GATEWAY "gateway = { name = \"g\"; };\n"
 #define SERVICE(keys) GATEWAY "services = ( { name = \"s\"; forward = \"nat\"; " keys " } );\n"
@@ -170,6 +171,73 @@ an_absent_key_has_the_default_of_the_key_table(void)
 	sl_conf_free(c);
 }
 
+static void
+connections_have_their_values_and_defaults(void)
+{
+	size_t len;
+	char *text = file_read(SL_GOLDEN "/tcp.conf", &len);
+	struct sl_conf *c = parse_good(text);
+	const struct sl_conf_tcp *usual = &c->services[0].tcp, *said = &c->services[1].tcp,
+				 *empty = &c->services[3].tcp;
+	const struct sl_conf_listener *l = c->listeners;
+
+	free(text);
+	CU_ASSERT_EQUAL(c->services[0].forward, SL_FORWARD_PROXY); /* not given */
+	CU_ASSERT(!usual->given && said->given && empty->given);
+	CU_ASSERT_EQUAL(usual->connect_ms, 5000);
+	CU_ASSERT_EQUAL(usual->idle_ms, 3600000);
+	CU_ASSERT_EQUAL(usual->max_connections, 1024);
+	CU_ASSERT_EQUAL(usual->retries, 1);
+	CU_ASSERT_EQUAL(usual->keepalive_ms, 0);
+	CU_ASSERT_EQUAL(usual->proxy_out, SL_PROXY_NONE);
+	CU_ASSERT_EQUAL(usual->cc, SL_CC_CUBIC);
+	CU_ASSERT_EQUAL(empty->connect_ms, 5000);
+	CU_ASSERT_EQUAL(said->connect_ms, 250);
+	CU_ASSERT_EQUAL(said->idle_ms, 0);
+	CU_ASSERT_EQUAL(said->max_connections, 0);
+	CU_ASSERT_EQUAL(said->retries, 7);
+	CU_ASSERT_EQUAL(said->keepalive_ms, 75000);
+	CU_ASSERT_EQUAL(said->proxy_out, SL_PROXY_V2);
+	CU_ASSERT_EQUAL(said->cc, SL_CC_RENO);
+
+	CU_ASSERT_EQUAL(l[0].mode, SL_MODE_TCP);
+	CU_ASSERT(!l[0].proxy_in && l[0].max_connections == 0 && l[0].trusted_cnt == 0);
+	CU_ASSERT(l[1].proxy_in && l[1].max_connections == 5000);
+	CU_ASSERT_EQUAL_FATAL(l[1].trusted_cnt, 5);
+	CU_ASSERT_EQUAL(l[1].trusted[0].plen, 96 + 24); /* as in the file */
+	CU_ASSERT_EQUAL(l[1].trusted[2].plen, 32);
+	CU_ASSERT_EQUAL(l[1].trusted[3].plen, 128); /* an address */
+	CU_ASSERT_EQUAL(l[1].trusted[4].plen, 0);
+	CU_ASSERT(!l[3].proxy_in);
+	sl_conf_free(c);
+}
+
+static void
+trusted_prefixes_of_all_listeners_are_limited(void)
+{
+	char *text = malloc(1 << 20), *at = text;
+	struct sl_diag diag = {0};
+	struct sl_conf *c;
+
+	at += sprintf(at, GATEWAY "services = ( { name = \"s\"; } ); listeners = (\n");
+	for (int i = 0; i < 2; i++) {
+		at += sprintf(at,
+			      "%s{ name = \"l%d\"; address = \"192.0.2.1\"; port = %d; protocol = "
+			      "\"tcp\"; mode = \"tcp\"; service = \"s\"; proxy_protocol = true; "
+			      "trusted = (",
+			      i ? "," : "", i, 80 + i);
+		for (int k = 0; k < SL_MAX_TRUST / 2 + i; k++)
+			at += sprintf(at, "%s\"10.0.%d.%d\"", k ? "," : "", k / 250, k % 250 + 1);
+		at += sprintf(at, "); }\n");
+	}
+	at += sprintf(at, ");\n");
+	CU_ASSERT_EQUAL(sl_conf_parse("t.conf", text, (size_t)(at - text), &diag, &c), -EINVAL);
+	CU_ASSERT_EQUAL_FATAL(diag.cnt, 1);
+	CU_ASSERT_STRING_EQUAL(diag.items[0].text, "4097 trusted prefixes are more than 4096");
+	sl_diag_fini(&diag);
+	free(text);
+}
+
 /* Structure that must not reach libconfig, made here because no editor shows it. */
 static void
 a_text_that_is_no_text_is_refused(void)
@@ -273,7 +341,7 @@ problems_past_the_limit_are_counted(void)
 
 	at += sprintf(at, GATEWAY "services = (\n");
 	for (int i = 0; i < 1000; i++)
-		at += sprintf(at, "%s{ name = \"s%d\"; forwrad = 1; }", i ? "," : "", i);
+		at += sprintf(at, "%s{ forwrad = %d; }", i ? "," : "", i);
 	at += sprintf(at, ");\n");
 	CU_ASSERT_EQUAL(sl_conf_parse("t.conf", text, (size_t)(at - text), &diag, &c), -EINVAL);
 	CU_ASSERT_EQUAL(diag.cnt, SL_DIAG_MAX);
@@ -409,6 +477,8 @@ quoted_text_is_printable_and_fits(void)
 SL_SUITE("conf", SL_TEST(every_bad_file_gives_exactly_its_errors),
 	 SL_TEST(every_value_reaches_its_field),
 	 SL_TEST(an_absent_key_has_the_default_of_the_key_table),
+	 SL_TEST(connections_have_their_values_and_defaults),
+	 SL_TEST(trusted_prefixes_of_all_listeners_are_limited),
 	 SL_TEST(a_text_that_is_no_text_is_refused), SL_TEST(limits_of_a_file_are_kept),
 	 SL_TEST(every_prefix_of_a_file_is_taken_or_refused_in_words),
 	 SL_TEST(problems_past_the_limit_are_counted), SL_TEST(durations_are_a_number_and_a_unit),
