@@ -1,1 +1,453 @@
+/* recvq — bytes that arrived: in order (rq), and out of order (ooo), with what SACK says of these.
+ *
+ *   rcv_nxt ▼                    ┌ ooo: sorted, disjoint, gaps between
+ *   ── rq ──│·····│ seg │···│ seg │ seg │·····▕ rcv_adv
+ *
+ * Small payloads are copied together into blocks, large ones stay in the buffer they came in (sl_mem_may_pin).  Bytes that are
+ * there already are never replaced. */
 #include "dataplane/tcp/tcp_priv.h"
+
+#define SMALL 256u /* bytes of payload that are copied rather than pinned (design.md section 3) */
+
+/* ---- keeping payload ---- */
+
+/* Whether seg's bytes were put behind the last ones in their block. */
+static bool
+squeeze(struct sl_seg *last, const struct sl_segment *seg)
+{
+	if (!last || last->kind != SL_SEG_BLOCK || (last->flags & SL_SEG_FIN))
+		return false;
+	struct sl_block *b = last->owner;
+	if (b->refs != 1 || last->chunk.data + last->chunk.len != sl_mem_block_data(b) + b->used ||
+	    SL_BLOCK_ROOM - b->used < seg->len)
+		return false;
+	memcpy(last->chunk.data + last->chunk.len, seg->data, seg->len);
+	last->chunk.len += seg->len;
+	last->flags &= (uint8_t)~SL_SEG_SUM;
+	b->used += seg->len;
+	return true;
+}
+
+static struct sl_seg *
+copy(struct sl_tcp *t, struct sl_segment *from, uint32_t n)
+{
+	struct sl_seg *seg = sl_mem_seg(t);
+
+	if (!seg)
+		return NULL;
+	struct sl_block *b = sl_mem_block(t);
+	if (!b) {
+		sl_mem_seg_free(t, seg);
+		return NULL;
+	}
+	b->refs = 1;
+	b->used = n;
+	seg->kind = SL_SEG_BLOCK;
+	seg->owner = b;
+	seg->chunk = (struct sl_chunk){sl_mem_block_data(b), n};
+	memcpy(seg->chunk.data, from->data, n);
+	return seg;
+}
+
+static struct sl_seg *
+pin(struct sl_tcp *t, struct sl_segment *from)
+{
+	struct sl_seg *seg = sl_mem_seg(t);
+
+	if (!seg)
+		return NULL;
+	t->mem.pinned++;
+	seg->kind = SL_SEG_IO;
+	seg->owner = from->p->buf;
+	seg->chunk = (struct sl_chunk){from->data, from->len};
+	if (from->has_sum) {
+		seg->sum = from->sum;
+		seg->flags |= SL_SEG_SUM;
+	}
+	from->p->buf = NULL;
+	return seg;
+}
+
+/* The payload of `from` (len ≥ 1) as one segment or several, joined by next; NULL: no memory, nothing kept. */
+static struct sl_seg *
+keep(struct sl_tcp *t, const struct sl_stream *s, struct sl_segment *from)
+{
+	bool heavy = s->rcv_charge > 2 * s->rcv_limit;
+
+	if (from->len >= SMALL && from->p->buf && !heavy && sl_mem_may_pin(t))
+		return pin(t, from);
+	struct sl_seg *first = NULL, **at = &first;
+	for (struct sl_segment rest = *from; rest.len > 0;) {
+		uint32_t n = SL_MIN(rest.len, (uint32_t)SL_BLOCK_ROOM);
+		*at = copy(t, &rest, n);
+		if (!*at) {
+			while (first) {
+				struct sl_seg *gone = first;
+				first = gone->next;
+				sl_mem_seg_free(t, gone);
+			}
+			return NULL;
+		}
+		(*at)->seq = rest.seq;
+		at = &(*at)->next;
+		rest.data += n;
+		rest.seq += n;
+		rest.len -= n;
+	}
+	return first;
+}
+
+/* ---- in order ---- */
+
+static void
+enqueue(struct sl_stream *s, struct sl_seg *seg)
+{
+	seg->next = NULL;
+	if (s->rq_tail)
+		s->rq_tail->next = seg;
+	else
+		s->rq_head = seg;
+	s->rq_tail = seg;
+	s->row.rcv_queue += seg->chunk.len;
+	s->rcv_nxt += seg->chunk.len;
+	s->row.bytes_in += seg->chunk.len;
+}
+
+static void
+take_fin(struct sl_stream *s)
+{
+	s->rcv_nxt++;
+	s->flags |= SL_F_FIN_IN;
+}
+
+/* ---- SACK ---- */
+
+/* Puts [from, to), with what it touches, first. */
+static void
+note_block(struct sl_ooo *o, uint32_t from, uint32_t to)
+{
+	uint32_t cnt = 0;
+	struct sl_sack_block kept[4];
+
+	for (uint32_t i = 0; i < o->block_cnt; i++) {
+		struct sl_sack_block b = o->block[i];
+		if (sl_seq_le(b.from, to) && sl_seq_le(from, b.to)) {
+			from = sl_seq_min(from, b.from);
+			to = sl_seq_max(to, b.to);
+		} else if (cnt < 3) {
+			kept[cnt++] = b;
+		}
+	}
+	o->block[0] = (struct sl_sack_block){from, to};
+	memcpy(&o->block[1], kept, cnt * sizeof(kept[0]));
+	o->block_cnt = cnt + 1;
+}
+
+/* Drops blocks that were reached. */
+static void
+trim_blocks(struct sl_ooo *o, uint32_t rcv_nxt)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t i = 0; i < o->block_cnt; i++)
+		if (sl_seq_gt(o->block[i].from, rcv_nxt))
+			o->block[cnt++] = o->block[i];
+	o->block_cnt = cnt;
+}
+
+static void
+note_duplicate(struct sl_stream *s, uint32_t from, uint32_t to)
+{
+	if (!(s->row.flags & SL_STREAM_SACK))
+		return;
+	s->dsack_from = from;
+	s->dsack_to = to;
+	s->flags |= SL_F_DSACK;
+}
+
+unsigned
+sl_recvq_sacks(const struct sl_stream *s, struct sl_sack_block ret[4])
+{
+	unsigned n = 0;
+
+	if (s->flags & SL_F_DSACK)
+		ret[n++] = (struct sl_sack_block){s->dsack_from, s->dsack_to};
+	if (s->ooo)
+		for (uint32_t i = 0; i < s->ooo->block_cnt && n < 4; i++)
+			ret[n++] = s->ooo->block[i];
+	return n;
+}
+
+/* ---- out of order ---- */
+
+static uint32_t
+end_of(const struct sl_seg *seg)
+{
+	return seg->seq + seg->chunk.len + ((seg->flags & SL_SEG_FIN) != 0);
+}
+
+static void
+free_ooo(struct sl_tcp *t, struct sl_stream *s)
+{
+	struct sl_ooo *o = s->ooo;
+
+	if (!o)
+		return;
+	for (struct sl_seg *seg = o->head; seg;) {
+		struct sl_seg *next = seg->next;
+		s->rcv_charge -= sl_mem_charge(seg);
+		sl_mem_seg_free(t, seg);
+		seg = next;
+	}
+	memset(o, 0, sizeof(*o));
+	sl_mem_seg_free(t, (struct sl_seg *)o);
+	s->ooo = NULL;
+	s->row.ooo = 0;
+}
+
+/* Where [seq, end) goes: behind *ret_prev (NULL: first).  Cuts off what is there already; false: all of it. */
+static bool
+fit(struct sl_ooo *o, uint32_t *seq, uint32_t *end, struct sl_seg **ret_prev)
+{
+	struct sl_seg *prev = NULL, *next = o->head;
+
+	if (o->tail && sl_seq_ge(*seq, o->tail->seq)) {
+		prev = o->tail;
+		next = NULL;
+	}
+	while (next && sl_seq_le(next->seq, *seq)) {
+		prev = next;
+		next = next->next;
+	}
+	if (prev && sl_seq_lt(*seq, end_of(prev)))
+		*seq = end_of(prev);
+	if (next && sl_seq_gt(*end, next->seq))
+		*end = next->seq;
+	*ret_prev = prev;
+	return sl_seq_lt(*seq, *end);
+}
+
+static void
+link_ooo(struct sl_stream *s, struct sl_seg *prev, struct sl_seg *seg)
+{
+	struct sl_ooo *o = s->ooo;
+
+	seg->next = prev ? prev->next : o->head;
+	if (prev)
+		prev->next = seg;
+	else
+		o->head = seg;
+	if (!seg->next)
+		o->tail = seg;
+	o->cnt++;
+	o->bytes += seg->chunk.len;
+	s->row.ooo += seg->chunk.len;
+	s->rcv_charge += sl_mem_charge(seg);
+}
+
+static bool
+out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
+{
+	uint32_t from = in->seq, end = in->seq + in->len + fin, text_end = in->seq + in->len;
+	struct sl_seg *prev;
+
+	if (!s->ooo) {
+		s->ooo = (struct sl_ooo *)sl_mem_seg(t);
+		if (!s->ooo)
+			goto no_memory;
+	}
+	if (s->ooo->cnt >= SL_OOO_SEGS || s->rcv_charge > 4 * s->rcv_limit) {
+		sl_tcp_count(t, OOO_LIMIT);
+		return false;
+	}
+	if (!fit(s->ooo, &from, &end, &prev)) {
+		sl_tcp_count(t, OLD_DATA);
+		note_duplicate(s, in->seq, text_end + fin);
+		return false;
+	}
+	fin = fin && end == text_end + 1;
+	text_end = fin ? end - 1 : end;
+	in->data += from - in->seq;
+	in->has_sum = in->has_sum && from == in->seq && text_end - from == in->len;
+	in->seq = from;
+	in->len = text_end - from;
+	struct sl_seg *seg = in->len ? keep(t, s, in) : sl_mem_seg(t);
+	if (!seg)
+		goto no_memory;
+	seg->seq = from;
+	for (struct sl_seg *next; seg; seg = next) {
+		next = seg->next;
+		if (!next && fin)
+			seg->flags |= SL_SEG_FIN;
+		link_ooo(s, prev, seg);
+		prev = seg;
+	}
+	note_block(s->ooo, from, end);
+	return true;
+no_memory:
+	sl_tcp_count(t, MEMORY_LIMIT);
+	if (s->ooo && !s->ooo->head)
+		free_ooo(t, s);
+	return false;
+}
+
+/* What of ooo has been reached joins rq. */
+static void
+join(struct sl_tcp *t, struct sl_stream *s)
+{
+	struct sl_ooo *o = s->ooo;
+
+	while (o->head && sl_seq_le(o->head->seq, s->rcv_nxt) && !(s->flags & SL_F_FIN_IN)) {
+		struct sl_seg *seg = o->head;
+		uint32_t cut = s->rcv_nxt - seg->seq;
+		bool fin = seg->flags & SL_SEG_FIN;
+		o->head = seg->next;
+		if (!o->head)
+			o->tail = NULL;
+		o->cnt--;
+		o->bytes -= seg->chunk.len;
+		s->row.ooo -= seg->chunk.len;
+		s->rcv_charge -= sl_mem_charge(seg);
+		if (cut < seg->chunk.len) {
+			seg->chunk.data += cut;
+			seg->chunk.len -= cut;
+			seg->seq += cut;
+			seg->flags &= (uint8_t)(cut ? 0 : SL_SEG_SUM);
+			s->rcv_charge += sl_mem_charge(seg);
+			enqueue(s, seg);
+		} else {
+			sl_mem_seg_free(t, seg);
+		}
+		if (fin)
+			take_fin(s);
+	}
+	trim_blocks(o, s->rcv_nxt);
+	if (!o->head || (s->flags & SL_F_FIN_IN))
+		free_ooo(t, s);
+}
+
+static bool
+in_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
+{
+	if (in->len == 0) {
+		/* a FIN alone */
+	} else if (in->len < SMALL && squeeze(s->rq_tail, in)) {
+		s->rcv_charge += in->len;
+		s->row.rcv_queue += in->len;
+		s->rcv_nxt += in->len;
+		s->row.bytes_in += in->len;
+	} else {
+		struct sl_seg *seg = s->rcv_charge > 4 * s->rcv_limit ? NULL : keep(t, s, in);
+		if (!seg) {
+			sl_tcp_count(t, MEMORY_LIMIT);
+			return false;
+		}
+		for (struct sl_seg *next; seg; seg = next) {
+			next = seg->next;
+			s->rcv_charge += sl_mem_charge(seg);
+			enqueue(s, seg);
+		}
+	}
+	if (fin)
+		take_fin(s);
+	if (s->ooo)
+		join(t, s);
+	return true;
+}
+
+/* Cuts off what lies before rcv_nxt.  false: nothing is left. */
+static bool
+trim_old(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
+{
+	uint32_t old = s->rcv_nxt - in->seq;
+
+	if (sl_seq_ge(in->seq, s->rcv_nxt))
+		return true;
+	note_duplicate(s, in->seq, in->seq + SL_MIN(old, in->len + fin));
+	if (old > in->len || (old == in->len && !fin)) {
+		sl_tcp_count(t, OLD_DATA);
+		return false;
+	}
+	in->data += old;
+	in->seq += old;
+	in->len -= old;
+	in->has_sum = false;
+	return true;
+}
+
+bool
+sl_recvq_add(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
+{
+	if (s->flags & SL_F_FIN_IN) {
+		note_duplicate(s, in->seq, in->seq + in->len + fin);
+		return false;
+	}
+	if (!trim_old(t, s, in, fin))
+		return false;
+	uint32_t space = s->rcv_adv - in->seq;
+	if (in->len + fin > space) {
+		fin = false;
+		in->has_sum = in->has_sum && in->len <= space;
+		in->len = SL_MIN(in->len, space);
+		if (in->len == 0)
+			return false;
+	}
+	return in->seq == s->rcv_nxt ? in_order(t, s, in, fin) : out_of_order(t, s, in, fin);
+}
+
+void
+sl_recvq_clear(struct sl_tcp *t, struct sl_stream *s)
+{
+	while (s->rq_head) {
+		struct sl_seg *seg = s->rq_head;
+		s->rq_head = seg->next;
+		sl_mem_seg_free(t, seg);
+	}
+	s->rq_tail = NULL;
+	s->row.rcv_queue = 0;
+	free_ooo(t, s);
+	s->rcv_charge = 0;
+}
+
+/* ---- the window ---- */
+
+/* Bytes that wait take from it, and so does the memory they hold where that is much more than they are. */
+uint32_t
+sl_recvq_window(const struct sl_tcp *t, const struct sl_stream *s)
+{
+	uint32_t limit = s->rcv_limit, used = SL_MAX(s->row.rcv_queue, s->rcv_charge / 2);
+
+	if (sl_unlikely(t->mem.seg_used > t->conf.seg_cnt - t->conf.seg_cnt / 8))
+		limit = SL_MIN(limit, 4096u);
+	return used < limit ? limit - used : 0;
+}
+
+void
+sl_recvq_round(struct sl_tcp *t, struct sl_stream *s, uint32_t consumed)
+{
+	s->rcv_round += consumed;
+	if (sl_seq_lt(s->rcv_nxt, s->rcv_round_seq))
+		return;
+	/* A window's worth was read in about a round trip: the window is what holds the sender back. */
+	if (s->rcv_round * 2 > s->rcv_limit && s->rcv_limit < t->conf.rcv_max)
+		s->rcv_limit = SL_MIN(2 * s->rcv_limit, t->conf.rcv_max);
+	s->rcv_round = 0;
+	s->rcv_round_seq = s->rcv_adv;
+}
+
+void
+sl_recvq_popped(struct sl_tcp *t, struct sl_stream *s, uint32_t consumed)
+{
+	if (s->flags & SL_F_DEAD)
+		return;
+	sl_recvq_round(t, s, consumed);
+	uint32_t more = s->rcv_nxt + sl_recvq_window(t, s) - s->rcv_adv;
+	uint32_t left = s->rcv_adv - s->rcv_nxt;
+	if ((int32_t)more >= (int32_t)(s->rcv_limit / 4) ||
+	    ((int32_t)more > 0 && left < 2u * s->row.mss && more >= 2u * s->row.mss)) {
+		s->flags |= SL_F_ACK_NOW;
+		sl_tcp_dirty(t, s);
+	}
+	if (s->flags & SL_F_FIN_IN)
+		sl_input_finish(t, s);
+}

@@ -110,7 +110,7 @@ struct sl_seg {
 		chunk; /* first: a chunk is a segment that is in no queue.  len 0 only for a FIN alone */
 	uint8_t kind;
 	uint8_t flags;
-	uint16_t zero;
+	uint16_t reserve; /* stream.c: bytes that a reservation gave */
 	uint32_t sent_us; /* send queue: when it was last sent (loss.c) */
 	void *owner;      /* packet buffer, block or struct sl_ext */
 	struct sl_seg *next;
@@ -183,7 +183,7 @@ enum {                        /* sl_stream.flags */
        SL_F_PEER_ZERO = 1 << 19, /* the peer's window is closed */
        SL_F_FIN_ACKED = 1 << 21,
        SL_F_DEAD = 1 << 22, /* not in the table any more; place is freed when `closed` was called */
-       SL_F_DRAINING = 1 << 23,
+       SL_F_UNLISTED = 1 << 23, /* not in the table: TIME-WAIT took its place */
 };
 
 struct sl_ooo { /* out of order: made when there is something, from the pool of segments */
@@ -232,8 +232,12 @@ struct sl_stream {
 	uint32_t ready_next, dirty_next; /* lists: place + 1 */
 	uint32_t iss, irs;
 	uint32_t dsack_from, dsack_to;
-	uint32_t rcv_round, rcv_round_seq; /* growing the window: bytes since, until */
-	uint32_t connect_due;              /* tick at which an active open ends */
+	union {
+		uint32_t rcv_round;   /* growing the window: bytes read, */
+		uint32_t connect_due; /* before it is open: tick at which an active open ends */
+	};
+	uint32_t rcv_round_seq; /* … until this is reached */
+	struct sl_tcp *tcp;
 	uint16_t pmtu;     /* of the IP packet; what way.mtu allows or a router told */
 	uint16_t peer_mss; /* as offered, or the default */
 	uint16_t keepalive_s;
@@ -258,9 +262,9 @@ struct sl_timewait {
 	uint32_t snd_nxt, rcv_nxt;
 	uint32_t ts_recent, ts_recent_ms;
 	uint32_t ts_offset;
-	uint32_t due;     /* tick */
-	uint32_t rcv_wnd; /* as the header says it, as last offered */
-	uint16_t flags;   /* SL_STREAM_TS, SL_STREAM_OUT; 1 << 15: in use */
+	uint32_t due;        /* tick */
+	uint32_t rcv_wnd;    /* as the header says it, as last offered */
+	uint16_t flags;      /* SL_STREAM_TS, SL_STREAM_OUT; 1 << 15: in use */
 	uint16_t answered_q; /* quarter second of the last answer, low bits */
 	uint32_t began_ms;
 	uint32_t zero[9];
@@ -290,6 +294,10 @@ struct sl_tcp {
 	/* cookie.c */
 	uint32_t cookie_ms; /* when the last one was sent; cookie_out: one may still come back */
 	bool cookie_out;
+	bool begun;
+	/* stream.c: what was reserved and not committed */
+	struct sl_seg *reserved;
+	uint32_t reserved_tail; /* bytes of it behind the last written segment */
 	/* limits of what is sent unasked: time up to which tokens are spent, at most a second ahead */
 	uint64_t challenge_ns, rst_ns;
 	uint16_t ip_id;
@@ -474,6 +482,14 @@ uint32_t sl_recvq_window(const struct sl_tcp *t, const struct sl_stream *s); /* 
 unsigned sl_recvq_sacks(const struct sl_stream *s, struct sl_sack_block ret[4]);
 void sl_recvq_round(struct sl_tcp *t, struct sl_stream *s,
 		    uint32_t consumed); /* the window grows */
+void sl_recvq_popped(struct sl_tcp *t, struct sl_stream *s, uint32_t consumed); /* bytes left rq */
+
+/* ---- input.c ---- */
+
+/* sl_input_finish: both directions may be over, and all was read: TIME-WAIT, or the end. */
+void sl_input_finish(struct sl_tcp *t, struct sl_stream *s);
+/* sl_input_text: payload and FIN of a segment that stands at or behind rcv_nxt or overlaps it. */
+void sl_input_text(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg);
 
 /* ---- output.c ---- */
 
