@@ -88,6 +88,7 @@ sl_mem_split(struct sl_tcp *t, struct sl_seg *seg, uint32_t n)
 	rest->owner = seg->owner;
 	rest->flags = seg->flags & (uint8_t)~SL_SEG_SUM;
 	rest->seq = seg->seq + n;
+	rest->sent_us = seg->sent_us;
 	rest->next = seg->next;
 	seg->next = rest;
 	seg->chunk.len = n;
