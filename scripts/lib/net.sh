@@ -11,6 +11,10 @@
 # last numbers.  VIPs 10.77.9.0/24 and fd77:9::/64 are routed to the gateway by the client; their last number says
 # how they are served: 10 nat, 11 dsr, 12 fullnat, 13 ipip in IPv4, 14 ipip in IPv6, 15 gue in IPv4, 16 gue in IPv6.
 # Endpoints hold those of dsr and the tunnels on lo and send what comes from them straight to the client's eth1.
+# BAD_LINE=1: the client reaches the gateway over a line that line_up can make bad, and a plain kernel over another one:
+#
+#      cl ─eth0────la─ im ─lb────front0─ gw      cl ─eth2────lc─ im ─ld────eth0─ lx    10.77.5.100 and 10.77.5.1
+#
 # Every name starts with $NET, unique per run; net_down removes all.
 
 NET=${NET:-sl$$-}
@@ -55,7 +59,7 @@ net_up() {
 	ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv4.ip_forward=0
 	ns sw ip link add br0 type bridge
 	ns sw ip link add br1 type bridge
-	link gw front0 cl eth0
+	if [ -n "${BAD_LINE:-}" ]; then bad_lines; else link gw front0 cl eth0; fi
 	link gw back0 sw gw0
 	link cl eth1 sw cl0
 	ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=0
@@ -91,6 +95,32 @@ net_up() {
 		ns $n ip rule add from 10.77.9.0/24 lookup 11
 		ns $n ip -6 rule add from fd77:9::/64 lookup 11
 	done
+}
+
+bad_lines() {
+	local n
+	NET_MORE+=(im lx)
+	for n in im lx; do
+		ip netns add "$NET$n"
+		ns $n sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 net.ipv4.tcp_no_metrics_save=1
+		ns $n ip link set lo up
+	done
+	ns cl sysctl -qw net.ipv4.tcp_no_metrics_save=1
+	link cl eth0 im la
+	link gw front0 im lb
+	link cl eth2 im lc
+	link lx eth0 im ld
+	ns cl ip addr add 10.77.5.100/24 dev eth2
+	ns lx ip addr add 10.77.5.1/24 dev eth0
+}
+
+# line_up NAME IF_A IF_B [OPTION…]: the bridge between two interfaces of im, options as tests/net/impair.c says; its figures
+# are the last line of $NET_DIR/NAME.log after stop NAME.
+line_up() {
+	local name=$1
+	shift
+	run im "$name" "$BUILD/tests/net/impair" "$@"
+	wait_for 5 "the line $name" grep -q ready "$NET_DIR/$name.log"
 }
 
 # run NS NAME COMMAND…: in the background; its output in $NET_DIR/NAME.log, its pid in $NET_DIR/NAME.pid.
@@ -332,6 +362,55 @@ mode_listeners() {
 			echo "    mode = \"l4\"; service = \"$forward${outer:-$inner}\"; }"
 			comma=,
 		done
+	done
+}
+
+# tcp_table FILE [ENDPOINTS]: mode tcp in both families: VIPs .20 and ::20 lead to endpoints of their family, .21 and ::21 to those
+# of the other; services tcp4 and tcp6.  LISTEN: ports (80 7000).  PORT: of the endpoints (0: the one that was asked).
+# WEIGHTS: of e1 e2 e3 e4.  TCP_KEYS, SERVICE_KEYS, LISTENER_KEYS: more keys of each group tcp, service, listener.
+# MORE_LISTENERS: more rows.
+tcp_table() {
+	local out=$1 list=${2-$ENDPOINTS} row
+	{
+		cat <<-END
+			gateway = { name = "${NET}gateway"; };
+			network = {
+			  addresses = (
+			    { port = "front"; address = "10.77.1.1/24"; }, { port = "front"; address = "fd77:1::1/64"; },
+			    { port = "back"; address = "10.77.2.1/24"; }, { port = "back"; address = "fd77:2::1/64"; } );
+			  routes = ();
+			};
+			services = (
+		END
+		tcp_service tcp4 10.77.2. "$list"
+		echo ,
+		tcp_service tcp6 fd77:2:: "$list"
+		echo "); listeners = ("
+		for row in 10.77.9.20:tcp4 fd77:9::20:tcp6 10.77.9.21:tcp6 fd77:9::21:tcp4; do
+			tcp_listeners "${row%:*}" "${row##*:}"
+		done | sed '1s/^ *,//'
+		echo "${MORE_LISTENERS:-} );"
+	} >"$out"
+}
+
+tcp_service() {
+	local weights i comma=""
+	read -r -a weights <<<"0 ${WEIGHTS:-1 1 1 1}"
+	echo "{ name = \"$1\"; forward = \"proxy\"; max_endpoints = 40; ${SERVICE_KEYS:-} tcp = { ${TCP_KEYS:-} };"
+	echo "  endpoints = ("
+	for i in $3; do
+		echo "    $comma{ name = \"e$i\"; address = \"${2}1$i\"; port = ${PORT:-0}; weight = ${weights[i]}; }"
+		comma=,
+	done
+	echo "  ); }"
+}
+
+# tcp_listeners ADDRESS SERVICE
+tcp_listeners() {
+	local port
+	for port in ${LISTEN:-80 7000}; do
+		echo "  ,{ name = \"v${1//[.:]/-}-$port\"; address = \"$1\"; port = $port; protocol = \"tcp\"; mode = \"tcp\";"
+		echo "    service = \"$2\"; ${LISTENER_KEYS:-} }"
 	done
 }
 

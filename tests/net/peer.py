@@ -15,7 +15,8 @@
 TCP: the client writes a line {"up": N, "down": M} and N bytes; the answer is a line {"who", "peer", "port", "sha"} and M bytes.
 UDP: a datagram "M\\n" filled up to --up bytes; the answer is the same line filled up to M bytes, from the address asked.
      "late KEY\\n": an answer after 0.3 s; "heard KEY\\n": "yes\\n" when that answer came back as a port unreachable, else "no\\n".
-Clients print one line of JSON: asked, failed, by (who answered), peers (addresses that the server saw), errors.
+Clients print one line of JSON: asked, failed, by (who answered), peers (addresses that the server saw), errors, us (time that
+TCP transfers took from the connection on).  --cc: congestion control of TCP, serve's too (a namespace may not choose each by sysctl).
 """
 import argparse
 import asyncio
@@ -48,6 +49,11 @@ def plain(address):
 
 def family(host):
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def congestion(s):
+    if args.cc:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, args.cc.encode())
 
 
 # ---- server ----
@@ -141,6 +147,7 @@ async def serve():
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if v6:
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            congestion(s)
             s.bind((host, port))
             await asyncio.start_server(lambda r, w: serve_tcp(args.name, r, w), sock=s, backlog=4096)
             u = socket.socket(family(host), socket.SOCK_DGRAM)
@@ -178,12 +185,14 @@ def wrong(e):
 
 def result(**more):
     print(json.dumps({"asked": total["asked"], "failed": total["failed"], "by": by, "peers": sorted(peers),
-                      "errors": errors, **more}), flush=True)
+                      "errors": errors, "us": total["us"], **more}), flush=True)
 
 
 def dial(kind):
     s = socket.socket(family(args.host), kind)
     s.settimeout(args.timeout)
+    if kind == socket.SOCK_STREAM:
+        congestion(s)
     if args.source or args.sport:
         s.bind((args.source, args.sport))
     s.connect((args.host, args.to))
@@ -191,7 +200,7 @@ def dial(kind):
 
 
 def transfer(s):
-    sent, up = 0, pattern(args.up)
+    up, start = pattern(args.up), time.monotonic()
     s.sendall(json.dumps({"up": args.up, "down": args.down}).encode() + b"\n" + up)
     data = b""
     while b"\n" not in data:
@@ -207,6 +216,7 @@ def transfer(s):
             raise ConnectionResetError(f"closed after {sent} of {args.down} bytes")
         digest.update(part)
         sent += len(part)
+    total["us"] += round((time.monotonic() - start) * 1e6)
     answer = json.loads(line)
     if answer["sha"] != hashlib.sha256(up).hexdigest():
         raise ValueError("the upload arrived changed")
@@ -408,6 +418,7 @@ def main(argv):
     v = sub.add_parser("serve")
     v.add_argument("name")
     v.add_argument("port", type=int, nargs="+")
+    v.add_argument("--cc", default="")
     for name in ("tcp", "udp", "hold", "stream", "gone", "error"):
         v = sub.add_parser(name)
         v.add_argument("host")
@@ -415,6 +426,7 @@ def main(argv):
         if name == "error":
             v.add_argument("what", choices=("refused", "hostunreach", "toobig"))
         v.add_argument("--source", default="")
+        v.add_argument("--cc", default="")
         v.add_argument("--sport", type=int, default=0)
         v.add_argument("--timeout", type=float, default=3)
         v.add_argument("--up", type=int, default=0)
