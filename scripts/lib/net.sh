@@ -181,6 +181,7 @@ server_up() {
 		    listen 0.0.0.0:80 backlog=4096;
 		    listen [::]:80 ipv6only=on backlog=4096;
 		    location = /blob { root $NET_DIR; }
+		    location = /gigabyte { root $NET_DIR; }
 		    location = /health { return 200 "ok\n"; }
 		    location = /peer { return 200 "\$remote_addr\n"; }
 		    location / { default_type text/plain; return 200 "e$i\n"; }
@@ -368,7 +369,7 @@ mode_listeners() {
 # tcp_table FILE [ENDPOINTS]: mode tcp in both families: VIPs .20 and ::20 lead to endpoints of their family, .21 and ::21 to those
 # of the other; services tcp4 and tcp6.  LISTEN: ports (80 7000).  PORT: of the endpoints (0: the one that was asked).
 # WEIGHTS: of e1 e2 e3 e4.  TCP_KEYS, SERVICE_KEYS, LISTENER_KEYS: more keys of each group tcp, service, listener.
-# MORE_LISTENERS: more rows.
+# EXTRA_ROUTES: rows of network.routes.
 tcp_table() {
 	local out=$1 list=${2-$ENDPOINTS} row
 	{
@@ -378,7 +379,7 @@ tcp_table() {
 			  addresses = (
 			    { port = "front"; address = "10.77.1.1/24"; }, { port = "front"; address = "fd77:1::1/64"; },
 			    { port = "back"; address = "10.77.2.1/24"; }, { port = "back"; address = "fd77:2::1/64"; } );
-			  routes = ();
+			  routes = ( ${EXTRA_ROUTES:-} );
 			};
 			services = (
 		END
@@ -389,7 +390,7 @@ tcp_table() {
 		for row in 10.77.9.20:tcp4 fd77:9::20:tcp6 10.77.9.21:tcp6 fd77:9::21:tcp4; do
 			tcp_listeners "${row%:*}" "${row##*:}"
 		done | sed '1s/^ *,//'
-		echo "${MORE_LISTENERS:-} );"
+		echo ");"
 	} >"$out"
 }
 

@@ -31,6 +31,7 @@ tcp_peer_up() {
 	wait_for 10 "tcp_peer.py in e$1" grep -q ready "$NET_DIR/tcp_peer$1.log"
 }
 
+# shellcheck disable=SC2120 # most tests take all endpoints
 # tcp_push [ENDPOINTS]: a table as tcp_table makes it of the environment.
 tcp_push() {
 	tcp_table "$NET_DIR/t.conf" "$@"
@@ -38,7 +39,10 @@ tcp_push() {
 }
 
 # tp VERB ARGS…: a client of tcp_peer.py that must be content; its line is $NET_DIR/tp.json.  tpj EXPRESSION: over it, j.
-tp() { ns cl timeout 60 python3 "$top/tests/net/tcp_peer.py" "$@" >"$NET_DIR/tp.json" || fail "tcp_peer.py $*"; }
+tp() {
+	ns cl timeout 60 python3 "$top/tests/net/tcp_peer.py" "$@" >"$NET_DIR/tp.out" || fail "tcp_peer.py $*"
+	tail -n 1 "$NET_DIR/tp.out" >"$NET_DIR/tp.json"
+}
 tpj() { json "$NET_DIR/tp.json" "$1"; }
 
 # tp_ends NAME HOST PORT [S]: `ends` in the background; what came of it is $NET_DIR/NAME.json when tp_ended NAME returns.
@@ -78,6 +82,7 @@ counted() {
 	wait_for 3 "$name counts ($*)" grew
 }
 
+# shellcheck disable=SC2120
 # streams [FILTER…]: how many show streams has.
 streams() { ctl_json "len(j['streams'])" show streams "$@"; }
 no_streams() { [ "$(streams)" -eq 0 ]; }
