@@ -236,10 +236,11 @@ sl_input_finish(struct sl_tcp *t, struct sl_stream *s)
 
 	if ((s->flags & both) != both || s->rq_head || (s->flags & SL_F_DEAD))
 		return;
+	/* the stream is not there any more when output comes */
+	if (s->flags & (SL_F_ACK_NOW | SL_F_ACK_LATER))
+		sl_output_ack(t, s);
 	/* Who sent his FIN first stays for a while (RFC 9293, 3.6). */
 	if (s->row.state != SL_STREAM_LAST_ACK) {
-		if (s->flags & SL_F_ACK_NOW)
-			sl_output_ack(t, s); /* of that FIN: no output comes any more */
 		sl_timewait_enter(t, s, 0);
 		s->flags |= SL_F_UNLISTED;
 	}

@@ -18,8 +18,8 @@ sl_mem_seg(struct sl_tcp *t)
 	return seg;
 }
 
-void
-sl_mem_seg_free(struct sl_tcp *t, struct sl_seg *seg)
+static void
+drop_owner(struct sl_tcp *t, struct sl_seg *seg)
 {
 	switch (seg->kind) {
 	case SL_SEG_IO:
@@ -35,6 +35,12 @@ sl_mem_seg_free(struct sl_tcp *t, struct sl_seg *seg)
 	default:
 		break;
 	}
+}
+
+void
+sl_mem_seg_free(struct sl_tcp *t, struct sl_seg *seg)
+{
+	drop_owner(t, seg);
 	seg->kind = SL_SEG_NONE;
 	seg->next = t->mem.seg_free;
 	t->mem.seg_free = seg;
@@ -102,6 +108,19 @@ sl_mem_split(struct sl_tcp *t, struct sl_seg *seg, uint32_t n)
 		((struct sl_ext *)seg->owner)->refs++;
 	}
 	return rest;
+}
+
+void
+sl_mem_seg_rehouse(struct sl_tcp *t, struct sl_seg *seg, struct sl_block *b)
+{
+	struct sl_seg was = *seg;
+
+	b->refs = 1;
+	seg->kind = SL_SEG_BLOCK;
+	seg->owner = b;
+	seg->chunk.data = sl_mem_block_data(b);
+	seg->flags &= (uint8_t)~SL_SEG_SUM;
+	drop_owner(t, &was);
 }
 
 void

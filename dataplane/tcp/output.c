@@ -377,6 +377,42 @@ cut(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg, uint32_t n)
 	return true;
 }
 
+/* Little pieces that wait together go together: what was cut off a segment that came larger than ours are, and small writes.
+ * Pieces of a good size are not worth a copy.  Without memory they go as they are. */
+static void
+gather(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg)
+{
+	struct sl_seg *next = seg->next;
+	uint32_t room = SL_MIN((uint32_t)s->row.mss, (uint32_t)SL_BLOCK_ROOM);
+
+	if (!next || seg->chunk.len == 0 || next->chunk.len == 0 || seg->chunk.len >= room / 4)
+		return;
+	struct sl_block *b = sl_mem_block(t);
+	if (!b)
+		return;
+	uint32_t n = seg->chunk.len;
+	memcpy(sl_mem_block_data(b), seg->chunk.data, n);
+	s->sq_charge -= sl_mem_charge(seg);
+	sl_mem_seg_rehouse(t, seg, b);
+	while (next && n < room && next->chunk.len > 0) {
+		uint32_t more = SL_MIN(room - n, next->chunk.len);
+		if (more < next->chunk.len && !cut(t, s, next, more))
+			break;
+		memcpy(sl_mem_block_data(b) + n, next->chunk.data, more);
+		n += more;
+		seg->flags |= next->flags & (SL_SEG_FIN | SL_SEG_PSH);
+		seg->next = next->next;
+		if (s->sq_tail == next)
+			s->sq_tail = seg;
+		s->sq_charge -= sl_mem_charge(next);
+		sl_mem_seg_free(t, next);
+		next = seg->flags & SL_SEG_FIN ? NULL : seg->next;
+	}
+	b->used = n;
+	seg->chunk.len = n;
+	s->sq_charge += sl_mem_charge(seg);
+}
+
 static bool
 send_lost(struct sl_tcp *t, struct sl_stream *s, unsigned offload)
 {
@@ -423,6 +459,7 @@ send_new(struct sl_tcp *t, struct sl_stream *s, unsigned offload)
 	bool sent = false;
 
 	while ((seg = s->sq_next)) {
+		gather(t, s, seg);
 		uint32_t n = window_lets(s, seg, false), way = sl_loss_allowance(s);
 		if (n == 0 || way == 0 || (way < n && s->row.snd_nxt != s->row.snd_una) ||
 		    nagle_holds(s, seg))

@@ -457,6 +457,7 @@ sl_tcp_run(struct sl_tcp *t)
 
 	if (t->timewait_first)
 		done += sl_timewait_expire(t);
+	sl_cookie_expire(t);
 	done += events(t);
 	done += outputs(t);
 	return done;

@@ -141,6 +141,8 @@ struct sl_block *sl_mem_block(struct sl_tcp *t);
 void sl_mem_block_put(struct sl_tcp *t,
 		      struct sl_block *b); /* one reference less; at 0 it is free */
 bool sl_mem_may_pin(const struct sl_tcp *t);
+/* sl_mem_seg_rehouse: seg lies in block b from now on, where the caller has copied its bytes; its old buffer is dropped. */
+void sl_mem_seg_rehouse(struct sl_tcp *t, struct sl_seg *seg, struct sl_block *b);
 struct sl_seg *sl_mem_split(struct sl_tcp *t, struct sl_seg *seg, uint32_t n);
 
 static inline uint8_t *
