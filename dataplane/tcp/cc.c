@@ -152,6 +152,8 @@ sl_loss_idle(struct sl_tcp *t, struct sl_stream *s)
 	uint32_t mss = s->row.mss, restart = SL_MIN(10 * mss, SL_MAX(2 * mss, 14600));
 	uint32_t idle_us = t->now_us - s->rto_from_us;
 
+	if (idle_us < l->rto_us)
+		return;
 	restart = SL_MIN(restart, s->row.cwnd);
 	if (!(l->flags & SL_LF_STARTING)) {
 		l->ssthresh = SL_MAX(l->ssthresh, s->row.cwnd / 4 * 3);

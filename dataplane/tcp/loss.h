@@ -129,7 +129,8 @@ void sl_loss_rearm(struct sl_tcp *t, struct sl_stream *s);
 enum sl_loss_verdict { SL_LOSS_GO_ON, SL_LOSS_PROBE, SL_LOSS_DEAD };
 enum sl_loss_verdict sl_loss_timer(struct sl_tcp *t, struct sl_stream *s);
 
-/* sl_loss_idle: before new data is sent after all was acknowledged and an RTO passed: the window shrinks (RFC 2861, 5681 4.1). */
+/* sl_loss_idle: before new data is sent after all was acknowledged: where an RTO has passed the window shrinks (RFC 2861,
+ * 5681 4.1). */
 void sl_loss_idle(struct sl_tcp *t, struct sl_stream *s);
 
 /* sl_loss_mtu: row.mss became smaller; segments sent with the old size that did not arrive are lost (RFC 1191, 6.4). */

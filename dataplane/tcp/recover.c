@@ -23,15 +23,16 @@ remember(struct sl_stream *s)
 	l->flags |= SL_LF_UNDO;
 }
 
+/* delivered: by the ACK that told of it.  The flight that PRR divides by leaves out what was SACKED before (RFC 9937). */
 static void
-begin(struct sl_tcp *t, struct sl_stream *s)
+begin(struct sl_tcp *t, struct sl_stream *s, uint32_t delivered)
 {
 	struct sl_loss *l = &s->loss;
 
 	remember(s);
 	sl_cc_reduce(s, false);
 	l->state = SL_LOSS_RECOVERY;
-	l->flight = SL_MAX(sl_loss_flight(s), 1);
+	l->flight = SL_MAX(sl_loss_flight(s) + delivered - l->sacked, s->row.mss);
 	l->prr_delivered = 0;
 	l->prr_out = 0;
 	s->row.flags |= SL_STREAM_RECOVERY;
@@ -205,7 +206,7 @@ sl_recover_ack(struct sl_tcp *t, struct sl_stream *s, const struct sl_ack *a, st
 	bool begun = found && l->state == SL_LOSS_OPEN;
 
 	if (begun)
-		begin(t, s);
+		begin(t, s, r->delivered);
 	if (l->state != SL_LOSS_RECOVERY)
 		sl_cc_acked(t, s, r->delivered, r->una);
 	else if (r->delivered > 0 || begun)
@@ -217,7 +218,7 @@ sl_recover_timer(struct sl_tcp *t, struct sl_stream *s)
 {
 	if (!sl_rack_mark(t, s) || s->loss.state != SL_LOSS_OPEN)
 		return;
-	begin(t, s);
+	begin(t, s, 0);
 	prr(s, 0, false);
 }
 
