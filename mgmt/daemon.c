@@ -4,6 +4,7 @@
 
 #include "mgmt/disk.h"
 #include "mgmt/verbs.h"
+#include "mgmt/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -463,7 +464,7 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	uv_timer_init(loop, d->ramp);
 	d->ramp->data = d;
 	load_oper(d);
-	err = sl_flow_queue_create(loop, &d->flow_queue);
+	err = sl_walk_queue_create(loop, &d->walk_queue);
 	if (err)
 		return err;
 	err = open_tables(d, diag);
@@ -487,9 +488,9 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_metrics_stop(d->metrics);
 	sl_server_destroy(d->server);
 	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0 ||
-	       sl_flow_queue_busy(d->flow_queue))
+	       sl_walk_queue_busy(d->walk_queue))
 		uv_run(d->loop, UV_RUN_ONCE);
-	sl_flow_queue_destroy(d->flow_queue);
+	sl_walk_queue_destroy(d->walk_queue);
 	sl_publish_destroy(d->publish);
 	sl_tables_destroy(d->tables);
 	sl_prober_destroy(d->prober);

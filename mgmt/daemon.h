@@ -26,7 +26,7 @@ struct sl_daemon {
 	struct sl_prober *prober;
 	struct sl_metrics *metrics;
 	struct sl_server *server;
-	struct sl_flow_queue *flow_queue;
+	struct sl_walk_queue *walk_queue;
 	uv_timer_t *ramp;  /* runs while an endpoint's slow start is under way */
 	int lock;          /* state_dir/lock */
 	bool oper_unsaved; /* the last operstate.json could not be written */

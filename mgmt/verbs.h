@@ -30,12 +30,6 @@ sl_verb_fn sl_verb_flows;                             /* verb_flows.c */
 sl_verb_fn sl_verb_endpoint;                          /* verb_endpoint.c */
 sl_verb_fn sl_verb_check, sl_verb_diff, sl_verb_push; /* verb_table.c */
 
-/* The queue of verb_flows.c: one walk through the region at a time, a few that wait.  Destroy: the server is gone and
- * the loop was run until sl_flow_queue_busy was false; it must run once more. */
-int sl_flow_queue_create(uv_loop_t *loop, struct sl_flow_queue **ret_queue);
-void sl_flow_queue_destroy(struct sl_flow_queue *q);
-bool sl_flow_queue_busy(const struct sl_flow_queue *q);
-
 /* Helpers: the text or number of a key, NULL or the default when absent. */
 const char *sl_verb_text(const struct sl_verb_run *r, const char *key);
 int64_t sl_verb_number(const struct sl_verb_run *r, const char *key, int64_t absent);

@@ -2,7 +2,7 @@
 #include "lb/flow.h"
 #include "lb/flow_adopt.h"
 #include "mgmt/flow_query.h"
-#include "mgmt/verbs.h"
+#include "mgmt/walk.h"
 #include "tests/mgmt/fixture.h"
 #include "tests/suite.h"
 
@@ -374,7 +374,7 @@ status_is_answered(void)
 static bool
 idle(struct fixture *x)
 {
-	return !sl_flow_queue_busy(x->daemon.flow_queue);
+	return !sl_walk_queue_busy(x->daemon.walk_queue);
 }
 
 static void
