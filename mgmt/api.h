@@ -62,8 +62,8 @@
  *
  * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "limit"?: 1..1000 (audit only, default 50)}
  *   WHAT "listeners"  → "listeners": [{"name", "address": ADDRESS|PREFIX, "port", "port_last", "ports": "80"|
- *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4", "service", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
- *        "services"   → "services": [{"name", "forward": "nat"|"dsr"|"fullnat"|"ipip"|"gue", "policy":
+ *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp", "service", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
+ *        "services"   → "services": [{"name", "forward": "nat"|"dsr"|"fullnat"|"ipip"|"gue"|"proxy", "policy":
  *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
@@ -138,6 +138,25 @@
  *   Read from the dataplane's memory while it works: a flow that comes, goes or moves meanwhile may be missed.  One
  *   walk at a time; up to 16 requests wait, others get busy.  error unavailable when there is no flow region,
  *   not_found for a service, endpoint or listener that the active table does not have.
+ *
+ * {"verb":"streams", "address"?: ADDRESS|PREFIX (of either end), "port"?: N (of either end), "service"?: NAME,
+ *  "endpoint"?: NAME (with service), "listener"?: NAME, "state"?: "syn-sent"|"syn-received"|"established"|"fin-wait-1"|
+ *  "fin-wait-2"|"close-wait"|"closing"|"last-ack", "side"?: "client"|"endpoint", "worker"?: 0..63, "retrans"?: N (at
+ *  least), "queue"?: BYTES (written and not acknowledged, at least), "sort"?: "age"|"rtt"|"cwnd"|"flight"|"queue"|
+ *  "rcvq"|"ooo"|"retrans"|"in"|"out" (the most first), "limit"?: 1..10000 (default 100), "count"?: BOOL (how many; no
+ *  limit, sort, pairs then), "pairs"?: BOOL (clients' streams unless side says else, each with the one it is coupled
+ *  with)}                               the gateway's own TCP (mode "tcp"): streams to which all of these apply
+ *   → "streams": [STREAM…]                                        with "count": null
+ *     "matched": N (with count or sort all there are, else the length of "streams"), "more": BOOL (there are others),
+ *     "looked": N, "skipped": N (changed while they were read), "ms": X
+ *   STREAM {"side": "client"|"endpoint", "state", "peer", "peer_port", "local", "local_port", "listener": NAME|null,
+ *           "service": NAME|null, "endpoint": NAME|null, "worker", "place", "partner": PLACE|null (of the stream it is
+ *           coupled with, in the same worker), "age_ms", "cwnd", "rtt_us": N|null (not measured yet), "rttvar_us": N|null,
+ *           "mss", "bytes_in", "bytes_out", "send_queue", "in_flight", "receive_queue", "out_of_order", "send_window",
+ *           "receive_window", "retransmits", "congestion": "cubic"|"reno", "flags": ["sack"|"ts"|"wscale"|"recovery"|
+ *           "backoff"…], "pair": STREAM|null (with pairs)}          sizes in bytes
+ *   Read from the dataplane's memory while it works; the numbers of a row are of about the same time.  Waits in one queue
+ *   with flows.  error unavailable when the dataplane is not connected or has TCP off, not_found as for flows.
  *
  * {"verb":"drain"|"undrain"|"disable"|"enable", "service", "endpoint", "comment"?}
  * {"verb":"weight", "service", "endpoint", "percent": 0..100, "comment"?}   share of its weight's new flows

@@ -80,6 +80,11 @@ struct sl_publish {
 		unsigned parks;    /* given so often since a dataplane lived long enough */
 		uint64_t lived_at; /* when the one that is there will have */
 	} flows;
+	/* the region of streams; it goes with the link */
+	struct {
+		int fd; /* -1: none */
+		uint64_t bytes;
+	} streams;
 };
 
 static void on_poll(uv_poll_t *h, int status, int events);
@@ -191,6 +196,15 @@ answer_upgrade(struct sl_publish *p, int err, int error, const char *text)
 
 /* Back to OFF; the next attempt in wait_ms. */
 static void
+drop_streams(struct sl_publish *p)
+{
+	if (p->streams.fd >= 0)
+		close(p->streams.fd);
+	p->streams.fd = -1;
+	p->streams.bytes = 0;
+}
+
+static void
 disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 {
 	bool was_up = p->phase == UP;
@@ -202,6 +216,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 	close_socket(p);
 	drop_queue(p);
 	drop_offer(p);
+	drop_streams(p);
 	if (was_up)
 		p->ev.down(p->ev.ctx, copy);
 	answer_questions(p, -EPIPE, UINT64_MAX);
@@ -444,6 +459,25 @@ take_keep(struct sl_publish *p, const struct sl_ctl_keep *m, int *fd)
 	return NULL;
 }
 
+/* Likewise.  What is in it is looked at when somebody asks (stream_query.h). */
+static const char *
+take_streams(struct sl_publish *p, const struct sl_ctl_streams *m, int *fd)
+{
+	int seals = fcntl(*fd, F_GET_SEALS);
+	struct stat st;
+
+	if (p->streams.fd >= 0)
+		return "a second region of streams";
+	if (fstat(*fd, &st) || seals < 0 || !(seals & F_SEAL_SHRINK))
+		return "a region of streams that is not sealed against shrinking";
+	if (st.st_size < 0 || (uint64_t)st.st_size != m->bytes)
+		return "a region of streams of the wrong size";
+	p->streams.fd = *fd;
+	p->streams.bytes = m->bytes;
+	*fd = -1;
+	return NULL;
+}
+
 /* Gives the flows of a dataplane that is gone to one that has none.  Its offer comes behind this. */
 static void
 park(struct sl_publish *p)
@@ -646,6 +680,8 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		return take_verdict(p, msg);
 	case SL_CTL_KEEP:
 		return take_keep(p, msg, &fds[0]);
+	case SL_CTL_STREAMS:
+		return take_streams(p, msg, &fds[0]);
 	case SL_CTL_TAKEN:
 		take_taken(p, msg);
 		return NULL;
@@ -728,7 +764,7 @@ sl_publish_create(uv_loop_t *loop, const char *path, const struct sl_publish_eve
 	strcpy(p->path, path);
 	p->loop = loop;
 	p->ev = *ev;
-	p->sock = p->flows.fd = -1;
+	p->sock = p->flows.fd = p->streams.fd = -1;
 	p->tail = &p->head;
 	p->timer = timer;
 	uv_timer_init(loop, timer);
@@ -747,6 +783,7 @@ sl_publish_destroy(struct sl_publish *p)
 	drop_queue(p);
 	drop_offer(p);
 	drop_flows(p);
+	drop_streams(p);
 	unmap(p);
 	uv_timer_stop(p->timer);
 	uv_close((uv_handle_t *)p->timer, on_handle_closed);
@@ -766,6 +803,16 @@ sl_publish_flows(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes)
 		return false;
 	*ret_fd = p->flows.fd;
 	*ret_bytes = p->flows.bytes;
+	return true;
+}
+
+bool
+sl_publish_streams(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes)
+{
+	if (p->streams.fd < 0)
+		return false;
+	*ret_fd = p->streams.fd;
+	*ret_bytes = p->streams.bytes;
 	return true;
 }
 

@@ -9,6 +9,7 @@
  *          than the one they are of, gets it in PARKED before anything is offered.  A region that was given
  *          SL_PUBLISH_PARKS times, and no dataplane lived SL_PUBLISH_LIVED_MS with it, is dropped: it may be
  *          what they die of.
+ * Streams: the descriptor of STREAMS is held while the link is up; streams end with their dataplane.
  * Trust:   the peer must run as root or as our own uid; segments are checked (size, seals against
  *          shrinking, heads) before they are used; refs of WANT are checked against the offer.  A peer that
  *          breaks the protocol is disconnected.
@@ -93,6 +94,9 @@ const struct sl_publish_link *sl_publish_link(const struct sl_publish *p);
  * reading and sealed against resizing.  False: there is no region.  The descriptor stays the link's: who keeps it for
  * longer than this turn duplicates it. */
 bool sl_publish_flows(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes);
+
+/* sl_publish_streams: the region of streams (streams.h) of the dataplane that is connected; as above. */
+bool sl_publish_streams(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes);
 
 /* sl_publish_offer: c stays valid and unchanged until the verdict, down, or another offer.  0, -ENOTCONN. */
 int sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c);

@@ -2,6 +2,7 @@
 #include "mgmt/verbs.h"
 
 #include "sluice/flows.h"
+#include "sluice/streams.h"
 
 #include <stdio.h>
 
@@ -70,6 +71,23 @@ static const struct verb {
 	  {"limit", NUMBER, true, 1, 10000},
 	  {"count", BOOL, true, 0, 0},
 	  {"halves", BOOL, true, 0, 0}}},
+	{"streams",
+	 SL_ROLE_OPERATOR,
+	 sl_verb_streams,
+	 {{"address", TEXT, true, 2, 64},
+	  {"port", NUMBER, true, 0, 65535},
+	  {"service", NAME, true, 0, 0},
+	  {"endpoint", NAME, true, 0, 0},
+	  {"listener", NAME, true, 0, 0},
+	  {"state", TEXT, true, 1, 16},
+	  {"side", TEXT, true, 1, 16},
+	  {"worker", NUMBER, true, 0, SL_STREAMS_MAX_WORKERS - 1},
+	  {"retrans", NUMBER, true, 0, UINT32_MAX},
+	  {"queue", NUMBER, true, 0, UINT32_MAX},
+	  {"sort", TEXT, true, 1, 16},
+	  {"limit", NUMBER, true, 1, 10000},
+	  {"count", BOOL, true, 0, 0},
+	  {"pairs", BOOL, true, 0, 0}}},
 	{"diff", SL_ROLE_VIEWER, sl_verb_diff, {FILE_TEXT}},
 	{"drain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
 	{"undrain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},

@@ -27,6 +27,7 @@ sl_verb_fn sl_verb_show, sl_verb_stats;               /* show.c */
 sl_verb_fn sl_verb_upgrade;                           /* verb_upgrade.c */
 sl_verb_fn sl_verb_explain;                           /* explain.c */
 sl_verb_fn sl_verb_flows;                             /* verb_flows.c */
+sl_verb_fn sl_verb_streams;                           /* verb_streams.c */
 sl_verb_fn sl_verb_endpoint;                          /* verb_endpoint.c */
 sl_verb_fn sl_verb_check, sl_verb_diff, sl_verb_push; /* verb_table.c */
 

@@ -56,6 +56,24 @@ ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value
 	return false;
 }
 
+bool
+ctl_put_number(struct ctl *c, json_t *request, const char *option, const char *key,
+	       const char *text, long max)
+{
+	char *end;
+
+	if (!text)
+		return true;
+	long n = strtol(text, &end, 10);
+	if (end == text || *end || n < 0 || n > max) {
+		ctl_fail(c, CTL_USAGE, NULL, "%s: '%s' is no number from 0 to %ld", option, text,
+			 max);
+		return false;
+	}
+	json_object_set_new(request, key, json_integer(n));
+	return true;
+}
+
 static unsigned
 distance(const char *a, const char *b)
 {

@@ -33,6 +33,12 @@ enum ctl_opt {
 	CTL_OPT_LIMIT,
 	CTL_OPT_COUNT,
 	CTL_OPT_HALVES,
+	CTL_OPT_ADDRESS,
+	CTL_OPT_SIDE,
+	CTL_OPT_RETRANS,
+	CTL_OPT_QUEUE,
+	CTL_OPT_SORT,
+	CTL_OPT_PAIRS,
 	CTL_OPT_INTERVAL,
 	CTL_OPT_ONCE,
 	CTL_OPT_CNT
@@ -45,7 +51,7 @@ struct ctl {
 	bool help;                    /* --help */
 	const char *comment;          /* -m, or NULL */
 	const char *flags;            /* --flags (explain) */
-	const char *port;             /* --port (explain, show flows) */
+	const char *port;             /* --port (explain, show flows, show streams) */
 	const char *opt[CTL_OPT_CNT]; /* NULL: not given; "" for those without a value */
 	int argc;                     /* after the verb */
 	char **argv;
@@ -84,6 +90,10 @@ int ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...
  * the request is dropped then. */
 bool ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value);
 
+/* ctl_put_number adds a whole number in [0, max] (text NULL: nothing).  False, with the reason said; the request stays. */
+bool ctl_put_number(struct ctl *c, json_t *request, const char *option, const char *key,
+		    const char *text, long max);
+
 /* ctl_print_json prints an answer as it came. */
 void ctl_print_json(const json_t *answer);
 
@@ -101,6 +111,10 @@ struct ctl_table;
 struct ctl_table *ctl_table_new(const char *const *titles);
 void ctl_table_cell(struct ctl_table *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* "192.0.2.1:80", "[2001:db8::1]:80", "" as "-"; "1.5s", "2m05s", "3h10m"; bytes as "9999", "12.3k", "4.5G" (of 1024). */
+void ctl_table_end(struct ctl_table *t, const char *addr, long long port);
+void ctl_table_time(struct ctl_table *t, long long ms);
+void ctl_table_size(struct ctl_table *t, long long bytes);
 void ctl_table_print(struct ctl_table *t); /* and frees it */
 
 /* Fields of answers; absent or of another type: "", 0, false. */
@@ -119,7 +133,8 @@ int ctl_diff(struct ctl *c);
 int ctl_rollback(struct ctl *c);
 int ctl_status(struct ctl *c);
 int ctl_show(struct ctl *c);
-int ctl_flows(struct ctl *c); /* show flows */
+int ctl_flows(struct ctl *c);   /* show flows */
+int ctl_streams(struct ctl *c); /* show streams */
 int ctl_stats(struct ctl *c);
 int ctl_top(struct ctl *c);
 int ctl_drain(struct ctl *c);

@@ -2,6 +2,7 @@
 #include "mgmt/ctl/ctl.h"
 
 #include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,8 @@ const struct ctl_verb ctl_verbs[] = {
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
-	 "listeners, services, endpoints, workers, ports, drops, flows (operator), generations or "
-	 "audit",
+	 "listeners, services, endpoints, workers, ports, drops, flows and streams (operator), "
+	 "generations or audit",
 	 ctl_show},
 	{"stats", "", 0, 0, "viewer", "all counters", ctl_stats},
 	{"top", "", 0, 0, "viewer",
@@ -66,6 +67,12 @@ static const struct option options[] = {
 	{"limit", required_argument, NULL, OPT + CTL_OPT_LIMIT},
 	{"count", no_argument, NULL, OPT + CTL_OPT_COUNT},
 	{"halves", no_argument, NULL, OPT + CTL_OPT_HALVES},
+	{"address", required_argument, NULL, OPT + CTL_OPT_ADDRESS},
+	{"side", required_argument, NULL, OPT + CTL_OPT_SIDE},
+	{"retrans", required_argument, NULL, OPT + CTL_OPT_RETRANS},
+	{"queue", required_argument, NULL, OPT + CTL_OPT_QUEUE},
+	{"sort", required_argument, NULL, OPT + CTL_OPT_SORT},
+	{"pairs", no_argument, NULL, OPT + CTL_OPT_PAIRS},
 	{"interval", required_argument, NULL, OPT + CTL_OPT_INTERVAL},
 	{"once", no_argument, NULL, OPT + CTL_OPT_ONCE},
 	{NULL, 0, NULL, 0},
@@ -85,6 +92,16 @@ static const char *const option_help[] = {
 	"    --limit N            at most so many (default 100, up to 10000)",
 	"    --count              say only how many there are",
 	"    --halves             the reply halves of nat flows, too",
+	"show streams: only streams (the gateway's own TCP) to which all of these apply",
+	"    --address ADDR[/LEN]  --port N (both of either end)  --side client|endpoint",
+	"    --service S  --endpoint S E  --listener L  --worker N",
+	"    --state syn-sent|syn-received|established|fin-wait-1|fin-wait-2|close-wait|",
+	"            closing|last-ack",
+	"    --retrans N          at least so many segments retransmitted",
+	"    --queue BYTES        at least so many written and not acknowledged",
+	"    --sort age|rtt|cwnd|flight|queue|rcvq|ooo|retrans|in|out    the most first",
+	"    --limit N  --count   as for flows",
+	"    --pairs              clients' streams, each with the endpoint's behind it",
 	"top",
 	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",
 	"    --once               two looks as plain text; with --json as JSON",
@@ -168,7 +185,8 @@ static const char completion_head[] =
 	"\t\t--endpoint) ((i += 2)) ;;\n"
 	"\t\t-m | --comment | --flags | --port | --client | --vip | --proto | --service | "
 	"--listener | \\\n"
-	"\t\t--state | --worker | --idle-over | --limit | --interval) ((i++)) ;;\n"
+	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
+	"\t\t--retrans | --queue | --sort) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
@@ -176,10 +194,15 @@ static const char completion_head[] =
 	"\tcase $prev in\n"
 	"\t-s | --socket) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
 	"\t-m | --comment | --port | --client | --vip | --worker | --idle-over | --limit | "
-	"--interval) "
+	"--interval | --address | --retrans | --queue) "
 	"return ;;\n"
 	"\t--proto) words='tcp udp' ;;\n"
-	"\t--state) words='embryonic established closing udp udp_new' ;;\n"
+	"\t--state)\n"
+	"\t\twords='embryonic established closing udp udp_new'\n"
+	"\t\t[ \"${args[1]}\" = streams ] && words='syn-sent syn-received established fin-wait-1 "
+	"fin-wait-2 close-wait closing last-ack' ;;\n"
+	"\t--side) words='client endpoint' ;;\n"
+	"\t--sort) words='age rtt cwnd flight queue rcvq ooo retrans in out' ;;\n"
 	"\t--service | --endpoint) words=$(_sluicectl_names services) ;;\n"
 	"\t--listener) words=$(_sluicectl_names listeners) ;;\n"
 	"\t--flags) words='syn ack syn,ack fin,ack rst' ;;\n"
@@ -238,22 +261,51 @@ take_endpoint(struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
+/* Which of the enum ctl_opt go with what. */
+enum { FLOWS = 1, STREAMS = 2, TOP = 4 };
+static const uint8_t goes_with[CTL_OPT_CNT] = {
+	[CTL_OPT_CLIENT] = FLOWS,
+	[CTL_OPT_VIP] = FLOWS,
+	[CTL_OPT_PROTO] = FLOWS,
+	[CTL_OPT_SERVICE] = FLOWS | STREAMS,
+	[CTL_OPT_ENDPOINT] = FLOWS | STREAMS,
+	[CTL_OPT_LISTENER] = FLOWS | STREAMS,
+	[CTL_OPT_STATE] = FLOWS | STREAMS,
+	[CTL_OPT_WORKER] = FLOWS | STREAMS,
+	[CTL_OPT_IDLE_OVER] = FLOWS,
+	[CTL_OPT_LIMIT] = FLOWS | STREAMS,
+	[CTL_OPT_COUNT] = FLOWS | STREAMS,
+	[CTL_OPT_HALVES] = FLOWS,
+	[CTL_OPT_ADDRESS] = STREAMS,
+	[CTL_OPT_SIDE] = STREAMS,
+	[CTL_OPT_RETRANS] = STREAMS,
+	[CTL_OPT_QUEUE] = STREAMS,
+	[CTL_OPT_SORT] = STREAMS,
+	[CTL_OPT_PAIRS] = STREAMS,
+	[CTL_OPT_INTERVAL] = TOP,
+	[CTL_OPT_ONCE] = TOP,
+};
+
 /* An option that would mean nothing is not passed over. */
 static int
 misplaced_option(const struct ctl *c)
 {
+	static const char *const who[] = {[FLOWS] = "show flows",
+					  [STREAMS] = "show streams",
+					  [FLOWS | STREAMS] = "show flows and show streams",
+					  [TOP] = "top"};
 	const char *what = c->verb && c->argc ? c->argv[0] : "";
-	bool flows = c->verb && !strcmp(c->verb, "show") && !strcmp(what, "flows");
-	bool top = c->verb && !strcmp(c->verb, "top");
+	bool show = c->verb && !strcmp(c->verb, "show");
+	unsigned is = show && !strcmp(what, "flows")       ? FLOWS
+		      : show && !strcmp(what, "streams")   ? STREAMS
+		      : c->verb && !strcmp(c->verb, "top") ? TOP
+							   : 0;
 
 	for (const struct option *o = options; o->name; o++) {
 		int i = o->val - OPT;
-		if (i < 0 || !c->opt[i])
-			continue;
-		bool of_top = i == CTL_OPT_INTERVAL || i == CTL_OPT_ONCE;
-		if (of_top ? !top : !flows)
+		if (i >= 0 && c->opt[i] && !(goes_with[i] & is))
 			return ctl_fail(c, CTL_USAGE, NULL, "--%s goes with %s only", o->name,
-					of_top ? "top" : "show flows");
+					who[goes_with[i]]);
 	}
 	return CTL_OK;
 }

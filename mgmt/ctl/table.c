@@ -41,6 +41,46 @@ ctl_table_cell(struct ctl_table *t, const char *fmt, ...)
 	va_end(ap);
 }
 
+void
+ctl_table_end(struct ctl_table *t, const char *addr, long long port)
+{
+	bool v6 = strchr(addr, ':') != NULL;
+
+	if (*addr)
+		ctl_table_cell(t, "%s%s%s:%lld", v6 ? "[" : "", addr, v6 ? "]" : "", port);
+	else
+		ctl_table_cell(t, "-");
+}
+
+void
+ctl_table_time(struct ctl_table *t, long long ms)
+{
+	long long s = ms / 1000;
+
+	if (ms < 60000)
+		ctl_table_cell(t, "%lld.%llds", s, ms % 1000 / 100);
+	else if (s < 3600)
+		ctl_table_cell(t, "%lldm%02llds", s / 60, s % 60);
+	else
+		ctl_table_cell(t, "%lldh%02lldm", s / 3600, s / 60 % 60);
+}
+
+void
+ctl_table_size(struct ctl_table *t, long long bytes)
+{
+	static const char unit[] = "kMGTPE";
+	double v = (double)bytes / 1024;
+	unsigned i = 0;
+
+	if (bytes < 10000) {
+		ctl_table_cell(t, "%lld", bytes);
+		return;
+	}
+	for (; v >= 1000 && unit[i + 1]; i++)
+		v /= 1024;
+	ctl_table_cell(t, v < 100 ? "%.1f%c" : "%.0f%c", v, unit[i]);
+}
+
 /* Columns on the screen: UTF-8 continuation bytes take none. */
 static int
 width(const char *s)

@@ -6,25 +6,6 @@
 #include "mgmt/conf_value.h"
 #include "mgmt/ctl/ctl.h"
 
-/* A whole number in [0, max]; false with the reason said. */
-static bool
-put_number(struct ctl *c, json_t *r, const char *option, const char *key, const char *text,
-	   long max)
-{
-	char *end;
-
-	if (!text)
-		return true;
-	long n = strtol(text, &end, 10);
-	if (end == text || *end || n < 0 || n > max) {
-		ctl_fail(c, CTL_USAGE, NULL, "%s: '%s' is no number from 0 to %ld", option, text,
-			 max);
-		return false;
-	}
-	json_object_set_new(r, key, json_integer(n));
-	return true;
-}
-
 static bool
 put_idle(struct ctl *c, json_t *r)
 {
@@ -57,9 +38,9 @@ request(struct ctl *c)
 	};
 	json_t *r = json_pack("{s:s}", "verb", "flows");
 
-	if (!put_number(c, r, "--port", "port", c->port, 65535) ||
-	    !put_number(c, r, "--worker", "worker", c->opt[CTL_OPT_WORKER], 63) ||
-	    !put_number(c, r, "--limit", "limit", c->opt[CTL_OPT_LIMIT], 10000) ||
+	if (!ctl_put_number(c, r, "--port", "port", c->port, 65535) ||
+	    !ctl_put_number(c, r, "--worker", "worker", c->opt[CTL_OPT_WORKER], 63) ||
+	    !ctl_put_number(c, r, "--limit", "limit", c->opt[CTL_OPT_LIMIT], 10000) ||
 	    !put_idle(c, r)) {
 		json_decref(r);
 		return NULL;
@@ -75,38 +56,14 @@ request(struct ctl *c)
 }
 
 static void
-end_cell(struct ctl_table *t, const char *addr, long long port)
-{
-	bool v6 = strchr(addr, ':') != NULL;
-
-	if (*addr)
-		ctl_table_cell(t, "%s%s%s:%lld", v6 ? "[" : "", addr, v6 ? "]" : "", port);
-	else
-		ctl_table_cell(t, "-");
-}
-
-static void
-time_cell(struct ctl_table *t, long long ms)
-{
-	long long s = ms / 1000;
-
-	if (ms < 60000)
-		ctl_table_cell(t, "%lld.%llds", s, ms % 1000 / 100);
-	else if (s < 3600)
-		ctl_table_cell(t, "%lldm%02llds", s / 60, s % 60);
-	else
-		ctl_table_cell(t, "%lldh%02lldm", s / 3600, s / 60 % 60);
-}
-
-static void
 row(struct ctl_table *t, const json_t *o, bool halves)
 {
 	const json_t *via = json_object_get(o, "via");
 	const char *fin = ctl_str(o, "fin");
 
 	ctl_table_cell(t, "%s", ctl_str(o, "protocol"));
-	end_cell(t, ctl_str(o, "client"), ctl_int(o, "client_port"));
-	end_cell(t, ctl_str(o, "vip"), ctl_int(o, "vip_port"));
+	ctl_table_end(t, ctl_str(o, "client"), ctl_int(o, "client_port"));
+	ctl_table_end(t, ctl_str(o, "vip"), ctl_int(o, "vip_port"));
 	if (halves)
 		ctl_table_cell(t, "%s", ctl_str(o, "half"));
 	if (*ctl_str(o, "endpoint"))
@@ -114,10 +71,10 @@ row(struct ctl_table *t, const json_t *o, bool halves)
 	else
 		ctl_table_cell(t, "(gone)");
 	ctl_table_cell(t, "%s%s", ctl_str(o, "state"), strcmp(fin, "one") ? "" : ", one FIN");
-	time_cell(t, ctl_int(o, "idle_ms"));
-	time_cell(t, ctl_int(o, "left_ms"));
+	ctl_table_time(t, ctl_int(o, "idle_ms"));
+	ctl_table_time(t, ctl_int(o, "left_ms"));
 	ctl_table_cell(t, "%lld", ctl_int(o, "worker"));
-	end_cell(t, ctl_str(via, "address"), ctl_int(via, "port"));
+	ctl_table_end(t, ctl_str(via, "address"), ctl_int(via, "port"));
 }
 
 static void

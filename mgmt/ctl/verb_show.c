@@ -148,9 +148,9 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",      "listeners", "services", "endpoints",
-				     "workers",     "ports",     "drops",    "flows",
-				     "generations", "audit",     NULL};
+const char *const ctl_show_what[] = {"status",  "listeners",   "services", "endpoints",
+				     "workers", "ports",       "drops",    "flows",
+				     "streams", "generations", "audit",    NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -177,6 +177,8 @@ ctl_show(struct ctl *c)
 		return ctl_status(c);
 	if (!strcmp(what, "flows"))
 		return ctl_flows(c);
+	if (!strcmp(what, "streams"))
+		return ctl_streams(c);
 	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
 		if (!strcmp(shows[i].what, what))
 			s = &shows[i];
