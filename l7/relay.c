@@ -187,6 +187,13 @@ conn_abort(struct relay_conn *c, enum sl_stream_end why)
 
 /* ---- bytes ---- */
 
+/* A wait for room may outlive what waited, when that went on another event: then a side may be over. */
+static bool
+both_there(const struct relay_conn *c)
+{
+	return c->client && c->upstream;
+}
+
 /* Both ways alike: forwards what there is and what there is room for, then waits for room or passes the FIN on. */
 static inline void
 pump(struct sl_stream *from, struct sl_stream *to, uint32_t *moved, uint8_t *flags, uint8_t shut)
@@ -204,7 +211,7 @@ pump(struct sl_stream *from, struct sl_stream *to, uint32_t *moved, uint8_t *fla
 static void
 pump_to(struct relay_conn *c)
 {
-	if (!c->client || !c->upstream)
+	if (!both_there(c))
 		return;
 	pump(c->client, c->upstream, &c->to, &c->flags, TO_SHUT);
 	if (c->to >= MOVED_MIN)
@@ -214,7 +221,7 @@ pump_to(struct relay_conn *c)
 static void
 pump_from(struct relay_conn *c)
 {
-	if (!c->client || !c->upstream)
+	if (!both_there(c))
 		return;
 	pump(c->upstream, c->client, &c->from, &c->flags, FROM_SHUT);
 	if (c->from >= MOVED_MIN)
@@ -226,9 +233,9 @@ pump_from(struct relay_conn *c)
 static void
 arm_idle(struct relay_conn *c, uint32_t idle_ms)
 {
-	if (c->idle_ms)
-		sl_stream_set_timer(c->client ? c->client : c->upstream,
-				    SL_MIN(c->idle_ms - idle_ms, TIMER_MAX_MS));
+	/* 0, when there is no idle time-out: no timer, nor that of the header any more */
+	sl_stream_set_timer(c->client ? c->client : c->upstream,
+			    SL_MIN(c->idle_ms - idle_ms, TIMER_MAX_MS));
 }
 
 /* Of whichever side is there: how long neither side has moved. */
@@ -334,7 +341,6 @@ connect_failed(struct relay_conn *c, enum sl_stream_end why)
 	count(c->relay, SL_TCP_RELAY_CONNECT_FAILED);
 	tell_ended(c, true);
 	c->state = STATE_ALONE;
-	c->upstream = NULL;
 	c->avoid[c->tried++] = c->endpoint_slot;
 	return why != SL_END_NO_MEMORY && c->tried <= c->retries;
 }
@@ -391,7 +397,7 @@ header_write(struct relay_conn *c)
 	struct sl_tuple t = client_tuple(c);
 	uint32_t n = sl_proxy_write(bytes, c->proxy_out, &t.src, t.sport, &t.dst, t.dport);
 
-	return sl_stream_room(c->upstream) >= n && sl_stream_write(c->upstream, bytes, n) == n;
+	return sl_stream_write(c->upstream, bytes, n) == n;
 }
 
 static void
@@ -439,7 +445,6 @@ header_readable(struct relay_conn *c)
 		header_refuse(c, SL_TCP_PROXY_BAD);
 	} else if (n > 0) {
 		c->header_len = (uint16_t)n;
-		sl_stream_set_timer(c->client, 0);
 		connect_any(c);
 	}
 }
@@ -546,7 +551,7 @@ timer(struct sl_stream *s)
 
 	if (c->state == STATE_COUPLED)
 		idle_timer(c);
-	else if (c->state == STATE_ALONE)
+	else if (c->state == STATE_ALONE) /* CONNECTING: the header came in time */
 		header_refuse(c, SL_TCP_PROXY_TIMEOUT);
 }
 

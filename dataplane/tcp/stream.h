@@ -170,7 +170,7 @@ void sl_stream_set_keepalive(struct sl_stream *s, uint16_t idle_s, uint8_t inter
 void sl_stream_set_cc(struct sl_stream *s, uint8_t cc);
 
 /* One timer: `timer` is called once, ms from now (rounded up to about a quarter of a millisecond); setting it again moves
- * it, 0 stops it.  sl_stream_idle_ms: since a segment with data, or an acknowledgement of new data, came. */
+ * it, 0 stops it; ms ≤ 2^28, three days.  sl_stream_idle_ms: since a segment with data, or an acknowledgement of new data, came. */
 void sl_stream_set_timer(struct sl_stream *s, uint32_t ms);
 uint32_t sl_stream_idle_ms(const struct sl_stream *s);
 

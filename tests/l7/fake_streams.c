@@ -101,6 +101,16 @@ let_go(struct sl_stream *s)
 /* ---- the turn ---- */
 
 static void
+both_ended(struct sl_stream *s)
+{
+	if (!s->over && s->fin_in && s->in_len == 0 && s->fin_acked) {
+		s->over = true;
+		s->end = SL_END_OK;
+		s->events |= EV_CLOSED;
+	}
+}
+
+static void
 tell(struct sl_stream *s)
 {
 	static const unsigned order[] = {EV_OPENED, EV_TIMER, EV_READ, EV_WRITE};
@@ -116,19 +126,11 @@ tell(struct sl_stream *s)
 		if (fn)
 			fn(s);
 	}
+	if (!s->seen.let_go)
+		both_ended(s);
 	if (!s->seen.let_go && (s->events & EV_CLOSED)) {
 		s->ops->closed(s, s->end);
 		let_go(s);
-	}
-}
-
-static void
-both_ended(struct sl_stream *s)
-{
-	if (!s->over && s->fin_in && s->in_len == 0 && s->fin_acked) {
-		s->over = true;
-		s->end = SL_END_OK;
-		s->events |= EV_CLOSED;
 	}
 }
 
@@ -149,7 +151,6 @@ fake_turn(struct sl_tcp *t, uint32_t ms)
 			s->want_room = 0;
 			s->events |= EV_WRITE;
 		}
-		both_ended(s);
 	}
 	for (uint32_t i = 0; i < t->conf.streams; i++)
 		if (t->streams[i].used)
@@ -436,7 +437,7 @@ sl_stream_set_timer(struct sl_stream *s, uint32_t ms)
 {
 	uint32_t due = live(s)->tcp->now_ms + ms;
 
-	must(ms < 1u << 31);
+	must(ms <= 1u << 28);
 	s->timer_ms = ms == 0 ? 0 : due == 0 ? 1 : due;
 	s->events &= ~(uint32_t)EV_TIMER;
 }

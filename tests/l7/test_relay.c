@@ -402,7 +402,12 @@ a_full_writer_is_not_asked_again_before_there_is_room(void)
 	for (unsigned i = 0; i < 100; i++)
 		turn(s, 1);
 	CU_ASSERT_EQUAL(fake_seen(p.client).forwards, before);
-	CU_ASSERT_EQUAL(fake_peer_reads(p.upstream, bytes, sizeof(bytes)), 2048);
+	for (unsigned i = 0; i < 204; i++) { /* nor for every few bytes of room */
+		CU_ASSERT_EQUAL(fake_peer_reads(p.upstream, bytes, 10), 10);
+		settle(s);
+	}
+	CU_ASSERT_EQUAL(fake_seen(p.client).forwards, before);
+	CU_ASSERT_EQUAL(fake_peer_reads(p.upstream, bytes, sizeof(bytes)), 8);
 	settle(s);
 	CU_ASSERT_EQUAL(fake_peer_reads(p.upstream, bytes, sizeof(bytes)), 2048);
 	scene_fini(s);
@@ -475,6 +480,46 @@ a_half_closed_side_that_fails_ends_the_other(void)
 	scene_fini(s);
 }
 
+/* The last bytes are forwarded on one event, the wait for room is answered by another in the same turn. */
+static void
+room_may_come_when_the_other_side_is_over(void)
+{
+	for (unsigned way = 0; way < 2; way++) {
+		struct scene *s = scene_of(8);
+		uint8_t bytes[3000] = {0};
+		struct sl_stream *first = client(s);
+		s->settings.retries = 1;
+		settle(s);
+		struct pair p = {.client = client(s)};
+		settle(s);
+		fake_peer_ends(first, SL_END_RESET);
+		settle(s);
+		if (way) /* the next endpoint's stream is in a place before the client's */
+			fake_peer_ends(fake_connected(s->tcp), SL_END_REFUSED);
+		settle(s);
+		p.upstream = fake_connected(s->tcp);
+		CU_ASSERT_EQUAL(fake_place(p.upstream) < fake_place(p.client), way);
+		fake_peer_answers(p.upstream);
+		settle(s);
+		struct sl_stream *from = way ? p.upstream : p.client,
+				 *to = way ? p.client : p.upstream;
+		fake_peer_fin(to);
+		settle(s);
+		reads_text(from, "");
+		fake_peer_sends(from, bytes, sizeof(bytes));
+		settle(s);
+		CU_ASSERT_EQUAL(fake_peer_reads(to, bytes, sizeof(bytes)), 2048);
+		fake_peer_fin(from);
+		turn(s, 0);
+		CU_ASSERT_TRUE(fake_seen(from).let_go && !aborted(from) && !fake_seen(to).let_go);
+		settle(s);
+		CU_ASSERT_EQUAL(fake_peer_reads(to, bytes, sizeof(bytes)), 952);
+		settle(s);
+		CU_ASSERT_TRUE(fake_seen(to).let_go && !aborted(to));
+		scene_fini(s);
+	}
+}
+
 /* ---- connecting ---- */
 
 static void
@@ -488,6 +533,7 @@ another_endpoint_is_tried_when_connecting_fails(void)
 		struct scene *s = scene_of(8);
 		bool at_once = why[i] == SL_END_NO_ROUTE || why[i] == SL_END_NO_PORT;
 		s->settings.retries = 2;
+		s->ep[0].down = true;
 		if (at_once)
 			fake_connect_fails(s->tcp, why[i]);
 		struct sl_stream *c = client(s);
@@ -497,13 +543,16 @@ another_endpoint_is_tried_when_connecting_fails(void)
 			fake_peer_ends(fake_connected(s->tcp), why[i]);
 			settle(s);
 		}
-		CU_ASSERT_TRUE(s->ep[0].failed == 1 && s->ep[0].conns == 0 && s->ep[1].conns == 1);
+		CU_ASSERT_TRUE(s->ep[1].failed == 1 && s->ep[1].conns == 0 && s->ep[2].conns == 1);
 		CU_ASSERT_TRUE(counted(s, SL_TCP_RELAY_RETRY) == 1 &&
 			       counted(s, SL_TCP_RELAY_CONNECT_FAILED) == 1);
 		fake_peer_answers(fake_connected(s->tcp));
 		settle(s);
-		CU_ASSERT_EQUAL(fake_target(fake_connected(s->tcp))->port, sl_to_be16(8001));
+		CU_ASSERT_EQUAL(fake_target(fake_connected(s->tcp))->port, sl_to_be16(8002));
 		reads_text(fake_connected(s->tcp), "early");
+		fake_peer_ends(c, SL_END_RESET);
+		settle(s);
+		CU_ASSERT_TRUE(s->ep[2].to == 5 && s->ep[2].from == 0);
 		scene_fini(s);
 	}
 }
@@ -923,6 +972,20 @@ a_header_that_does_not_come_in_time_resets_the_client(void)
 	turn(s, 1);
 	CU_ASSERT_TRUE(aborted(c));
 	CU_ASSERT_EQUAL(counted(s, SL_TCP_PROXY_TIMEOUT), 1);
+	/* its time is over once it came, also where nothing else is timed */
+	s->settings.idle_ms = 0;
+	c = client(s);
+	settle(s);
+	sends(c, V1_IN);
+	settle(s);
+	turn(s, 3000);
+	CU_ASSERT_FALSE(aborted(c));
+	fake_peer_answers(fake_connected(s->tcp));
+	settle(s);
+	turn(s, 3000);
+	CU_ASSERT_FALSE(aborted(c));
+	fake_peer_ends(c, SL_END_RESET);
+	settle(s);
 	/* nor is one waited for that cannot come any more */
 	c = client(s);
 	settle(s);
@@ -1000,43 +1063,65 @@ a_long_idle_time_is_kept_and_none_is_none(void)
 	scene_fini(s);
 }
 
+/* 1500 connections, every other one with endpoint 1. */
+static void
+sweep_begins(struct scene *s, struct pair p[1500])
+{
+	static const struct fake_conf fake = {.streams = 4096, .rcv_max = 8, .snd_max = 8};
+
+	scene_init(s, &fake, 2048, NULL);
+	for (unsigned i = 0; i < 1500; i++) {
+		s->ep[0].down = i % 2;
+		p[i].client = client(s);
+		fake_turn(s->tcp, 0);
+		p[i].upstream = fake_connected(s->tcp);
+		fake_peer_answers(p[i].upstream);
+	}
+	fake_turn(s->tcp, 0);
+}
+
 static void
 connections_of_a_disabled_endpoint_end_within_two_seconds(void)
 {
 	static struct scene s;
-	static const struct fake_conf fake = {.streams = 4096, .rcv_max = 8, .snd_max = 8};
-	struct pair p[1500];
+	static struct pair p[1500];
+
+	for (unsigned begin = 0; begin < 4000; begin += 800) { /* anywhere in a sweep */
+		uint32_t asked_most = 0;
+		sweep_begins(&s, p);
+		for (unsigned ms = 0; ms < 1500 + begin; ms++)
+			turn(&s, 1);
+		CU_ASSERT_FALSE(aborted(p[1].client));
+		s.ep[1].dead = true;
+		for (unsigned ms = 0; ms < 2000; ms++) {
+			uint32_t before = s.asked;
+			turn(&s, 1);
+			asked_most = SL_MAX(asked_most, s.asked - before);
+		}
+		for (unsigned i = 0; i < SL_ARRAY_CNT(p); i++) {
+			CU_ASSERT_EQUAL(aborted(p[i].client), i % 2);
+			CU_ASSERT_EQUAL(aborted(p[i].upstream), i % 2);
+		}
+		CU_ASSERT_EQUAL(fake_seen(p[1].client).why, SL_END_ADMIN);
+		CU_ASSERT_TRUE(asked_most <= 4); /* an even pace */
+		scene_fini(&s);
+	}
+}
+
+static void
+a_sweep_takes_little_of_a_turn_however_long_the_last_one_took(void)
+{
+	static struct scene s;
+	static struct pair p[1500];
 	uint32_t asked_most = 0;
 
-	scene_init(&s, &fake, 2048, NULL);
-	for (unsigned i = 0; i < SL_ARRAY_CNT(p); i++) {
-		s.ep[0].down = i % 2;
-		p[i].client = client(&s);
-		fake_turn(s.tcp, 0);
-		p[i].upstream = fake_connected(s.tcp);
-		fake_peer_answers(p[i].upstream);
-	}
-	fake_turn(s.tcp, 0);
-	for (unsigned ms = 0; ms < 2300; ms++)
-		turn(&s, 1); /* anywhere in a sweep */
-	CU_ASSERT_FALSE(aborted(p[1].client));
-	s.ep[1].dead = true;
-	for (unsigned ms = 0; ms < 2000; ms++) {
+	sweep_begins(&s, p);
+	for (unsigned i = 0; i < 12; i++) {
 		uint32_t before = s.asked;
-		turn(&s, 1);
+		turn(&s, 1900);
 		asked_most = SL_MAX(asked_most, s.asked - before);
 	}
-	for (unsigned i = 0; i < SL_ARRAY_CNT(p); i++) {
-		CU_ASSERT_EQUAL(aborted(p[i].client), i % 2);
-		CU_ASSERT_EQUAL(aborted(p[i].upstream), i % 2);
-	}
-	CU_ASSERT_EQUAL(fake_seen(p[1].client).why, SL_END_ADMIN);
-	CU_ASSERT_TRUE(asked_most <= 4); /* an even pace */
-	s.ep[0].dead = true;
-	uint32_t before = s.asked;
-	turn(&s, 1900);
-	turn(&s, 1900);
-	CU_ASSERT_TRUE(s.asked - before <= 512); /* however long a turn took */
+	CU_ASSERT_TRUE(asked_most <= 512 && s.asked >= 3 * 1500);
 	scene_fini(&s);
 }
 
@@ -1165,6 +1250,7 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(a_full_writer_is_not_asked_again_before_there_is_room),
 	 SL_TEST(a_side_that_fails_ends_the_other), SL_TEST(both_sides_may_fail_in_one_turn),
 	 SL_TEST(a_half_closed_side_that_fails_ends_the_other),
+	 SL_TEST(room_may_come_when_the_other_side_is_over),
 	 SL_TEST(another_endpoint_is_tried_when_connecting_fails),
 	 SL_TEST(endpoints_are_tried_as_often_as_configured_and_none_twice),
 	 SL_TEST(a_client_is_reset_when_no_endpoint_is_left),
@@ -1187,4 +1273,5 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(a_side_that_is_left_alone_is_idle_too),
 	 SL_TEST(a_long_idle_time_is_kept_and_none_is_none),
 	 SL_TEST(connections_of_a_disabled_endpoint_end_within_two_seconds),
+	 SL_TEST(a_sweep_takes_little_of_a_turn_however_long_the_last_one_took),
 	 SL_TEST(payload_is_told_in_batches), SL_TEST(nothing_is_left_over_whatever_happens))
