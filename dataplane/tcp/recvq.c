@@ -97,6 +97,13 @@ keep(struct sl_tcp *t, const struct sl_stream *s, struct sl_segment *from)
 	return first;
 }
 
+/* What was offered may be used, but for streams whose bytes hold far more memory than they are. */
+static bool
+too_heavy(const struct sl_tcp *t, const struct sl_stream *s)
+{
+	return s->rcv_charge > 4ull * SL_MIN(s->rcv_limit, t->may_hold);
+}
+
 /* ---- in order ---- */
 
 static void
@@ -256,7 +263,7 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 		if (!s->ooo)
 			goto no_memory;
 	}
-	if (s->ooo->cnt >= SL_OOO_SEGS || s->rcv_charge > 4 * s->rcv_limit) {
+	if (s->ooo->cnt >= SL_OOO_SEGS || too_heavy(t, s)) {
 		sl_tcp_count(t, OOO_LIMIT);
 		return false;
 	}
@@ -337,7 +344,7 @@ in_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
 		s->rcv_nxt += in->len;
 		s->row.bytes_in += in->len;
 	} else {
-		struct sl_seg *seg = s->rcv_charge > 4 * s->rcv_limit ? NULL : keep(t, s, in);
+		struct sl_seg *seg = too_heavy(t, s) ? NULL : keep(t, s, in);
 		if (!seg) {
 			sl_tcp_count(t, MEMORY_LIMIT);
 			return false;
@@ -415,10 +422,9 @@ sl_recvq_clear(struct sl_tcp *t, struct sl_stream *s)
 uint32_t
 sl_recvq_window(const struct sl_tcp *t, const struct sl_stream *s)
 {
-	uint32_t limit = s->rcv_limit, used = SL_MAX(s->row.rcv_queue, s->rcv_charge / 2);
+	uint32_t limit = SL_MIN(s->rcv_limit, t->may_hold);
+	uint32_t used = SL_MAX(s->row.rcv_queue, s->rcv_charge / 2);
 
-	if (sl_unlikely(t->mem.seg_used > t->conf.seg_cnt - t->conf.seg_cnt / 8))
-		limit = SL_MIN(limit, 4096u);
 	return used < limit ? limit - used : 0;
 }
 

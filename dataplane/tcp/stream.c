@@ -149,7 +149,7 @@ may_write(const struct sl_stream *s)
 static uint32_t
 send_limit(const struct sl_tcp *t, const struct sl_stream *s)
 {
-	uint32_t max = t->conf.snd_max;
+	uint32_t max = SL_MIN(t->conf.snd_max, t->may_hold);
 	uint64_t wanted = SL_MAX(2ull * s->row.cwnd, (uint64_t)ROOM_MIN);
 
 	return wanted < max ? (uint32_t)wanted : max;
@@ -163,9 +163,7 @@ sl_stream_room(const struct sl_stream *s)
 	if (!may_write(s))
 		return 0;
 	uint32_t limit = send_limit(t, s), queued = s->row.snd_end - s->row.snd_una;
-	/* segments are kept back for what must go on: retransmissions and FINs need none, streams that begin do */
-	if (queued >= limit || s->sq_charge >= 4 * limit ||
-	    t->mem.seg_used >= t->conf.seg_cnt - t->conf.seg_cnt / 16)
+	if (queued >= limit || s->sq_charge >= 4ull * limit)
 		return 0;
 	return limit - queued;
 }

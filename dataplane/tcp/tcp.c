@@ -159,7 +159,7 @@ sl_tcp_new(struct sl_tcp *t)
 	struct sl_stream *s = &t->streams[place - 1];
 	t->stream_free = s->ready_next;
 	t->stream_cnt++;
-	memset(s, 0, sizeof(*s));
+	memset((void *)s, 0, sizeof(*s));
 	s->sent_last = &s->sent_first;
 	s->tcp = t;
 	return s;
@@ -258,6 +258,7 @@ sl_tcp_begin(struct sl_tcp *t, uint64_t now_ns)
 	t->now_us = (uint32_t)(now_ns / 1000);
 	t->now_ms = (uint32_t)(now_ns / 1000000);
 	t->tick = (uint32_t)(now_ns >> SL_TICK_SHIFT);
+	sl_pressure_look(t);
 }
 
 static void

@@ -8,7 +8,7 @@
  *   stream.c  stream.h: queues as users see them           ports.c     source ports
  *   loss.c cc.c  loss.h                                    mem.c       segments, blocks, pinned buffers
  *   wheel.c   timers                                       icmp.c      path MTU, unreachable
- *   check.c   whether everything agrees
+ *   pressure.c  memory runs short                          check.c   whether everything agrees
  *
  * Everything belongs to one worker.  Sequence numbers in host order; comparisons by sl_seq_*.
  */
@@ -297,6 +297,8 @@ struct sl_tcp {
 	uint32_t cookie_ms; /* when the last one was sent; cookie_out: one may still come back */
 	bool cookie_out;
 	bool begun;
+	/* pressure.c: bytes a stream may hold, each way; where it looks next for who holds back */
+	uint32_t may_hold, shed_next;
 	/* stream.c: what was reserved and not committed */
 	struct sl_seg *reserved;
 	uint32_t reserved_tail; /* bytes of it behind the last written segment */
@@ -485,6 +487,10 @@ unsigned sl_recvq_sacks(const struct sl_stream *s, struct sl_sack_block ret[4]);
 void sl_recvq_round(struct sl_tcp *t, struct sl_stream *s,
 		    uint32_t consumed); /* the window grows */
 void sl_recvq_popped(struct sl_tcp *t, struct sl_stream *s, uint32_t consumed); /* bytes left rq */
+
+/* ---- pressure.c ---- */
+
+void sl_pressure_look(struct sl_tcp *t);
 
 /* ---- input.c ---- */
 

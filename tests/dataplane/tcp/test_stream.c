@@ -332,6 +332,49 @@ reserved_spans_hold_what_is_committed(void)
 	tcp_bed_destroy(b);
 }
 
+static struct sl_stream *
+accept_from(struct tcp_bed *b, uint16_t port, uint32_t *ret_iss)
+{
+	tcp_bed_clear(b);
+	tcp_bed_in(b, &(struct tcp_in){.seq = TCP_BED_ISN, .flags = SL_TCP_SYN, .sport = port});
+	tcp_bed_run(b, 0);
+	*ret_iss = tcp_bed_last(b)->seq;
+	tcp_bed_in(b, &(struct tcp_in){.seq = TCP_BED_ISN + 1,
+				       .ack = *ret_iss + 1,
+				       .flags = SL_TCP_ACK,
+				       .sport = port,
+				       .wnd = port < 2000 ? TCP_BED_WND0 : 65535});
+	tcp_bed_run(b, 0);
+	return tcp_bed_user(b)->s;
+}
+
+/* Those who take nothing of what waits for them hold all memory: they go, and who reads is served on. */
+static void
+memory_is_taken_back_from_those_who_take_nothing(void)
+{
+	struct tcp_bed *b = tcp_bed_create(
+		&(struct tcp_bed_conf){.seg_cnt = 256, .block_cnt = 256, .pinned_max = UINT32_MAX});
+	static const char text[4096];
+	uint32_t iss, good_iss;
+	struct sl_stream *good = accept_from(b, 40000, &good_iss);
+
+	for (uint16_t i = 0; i < 40; i++) {
+		struct sl_stream *s = accept_from(b, 1000 + i, &iss);
+		CU_ASSERT_FATAL(s != NULL);
+		while (sl_stream_write(s, text, sizeof(text)) > 0)
+			;
+		tcp_bed_run(b, 1);
+	}
+	tcp_bed_run(b, 5000);
+	CU_ASSERT(tcp_bed_count(b, SL_TCP_SHED) > 0);
+	tcp_bed_clear(b);
+	CU_ASSERT(sl_stream_write(good, text, 100) == 100);
+	tcp_bed_run(b, 0);
+	CU_ASSERT(tcp_bed_last(b) && tcp_bed_last(b)->len == 100);
+	CU_ASSERT(sl_stream_row(good)->state == SL_STREAM_ESTABLISHED);
+	tcp_bed_destroy(b);
+}
+
 SL_SUITE("stream", SL_TEST(an_accepted_stream_reads_and_answers),
 	 SL_TEST(a_connected_stream_opens_and_is_told), SL_TEST(who_closes_first_waits),
 	 SL_TEST(who_closes_last_is_done_at_once), SL_TEST(unread_bytes_outlive_the_connection),
@@ -340,4 +383,5 @@ SL_SUITE("stream", SL_TEST(an_accepted_stream_reads_and_answers),
 	 SL_TEST(a_peer_that_is_gone_ends_the_stream), SL_TEST(keep_alive_finds_a_dead_peer),
 	 SL_TEST(what_is_forwarded_leaves_from_where_it_lay),
 	 SL_TEST(rests_of_larger_segments_go_together),
+	 SL_TEST(memory_is_taken_back_from_those_who_take_nothing),
 	 SL_TEST(reserved_spans_hold_what_is_committed))
