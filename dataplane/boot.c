@@ -51,6 +51,15 @@ static const struct key memory_keys[] = {
 };
 static struct group memory_group = {memory_keys, SL_ARRAY_CNT(memory_keys)};
 
+static const struct key tcp_keys[] = {
+	{"streams", INTEGER, false, 0, 1 << 22, NULL, TOP(tcp_streams), NULL},
+	{"timewait", INTEGER, false, 16, 1 << 22, NULL, TOP(tcp_timewait), NULL},
+	{"memory_mb", INTEGER, false, 1, 8192, NULL, TOP(tcp_memory_mb), NULL},
+	{"receive_max", INTEGER, false, 4096, 1 << 24, NULL, TOP(tcp_receive_max), NULL},
+	{"send_max", INTEGER, false, 4096, 1 << 24, NULL, TOP(tcp_send_max), NULL},
+};
+static struct group tcp_group = {tcp_keys, SL_ARRAY_CNT(tcp_keys)};
+
 static const struct key port_keys[] = {
 	{"name", NAME, true, 0, 0, NULL, PORT(name), NULL},
 	{"device", STRING, true, 1, 63, NULL, PORT(device), NULL},
@@ -72,6 +81,7 @@ static const struct key top_keys[] = {
 	{"buffers", INTEGER, false, 1024, 1 << 24, NULL, TOP(buffers), NULL},
 	{"mbuf_data", INTEGER, false, 256, 9728, NULL, TOP(mbuf_data), NULL},
 	{"flows", INTEGER, false, 1024, 1 << 27, NULL, TOP(flows), NULL},
+	{"tcp", GROUP, false, 0, 0, NULL, 0, &tcp_group},
 	{"power", CHOICE, false, 0, 0, "poll|adaptive", TOP(power), NULL},
 	{"rss_key", HEXKEY, false, 0, 0, NULL, 0, NULL},
 	{"ports", PORTS, true, 1, SL_BOOT_MAX_PORTS, NULL, 0, &port_group},
@@ -565,6 +575,10 @@ read_all(struct ctx *c, const config_t *conf)
 		c->boot->main_line = (int)config_setting_source_line(s);
 	if ((s = config_lookup(conf, "memory")))
 		c->boot->memory_line = (int)config_setting_source_line(s);
+	if ((s = config_lookup(conf, "tcp.streams")) && c->boot->tcp_streams > 0 &&
+	    c->boot->tcp_streams < SL_BOOT_MIN_STREAMS)
+		bad(c, s, "tcp.streams", "0: no TCP", "%d is out of range: 0, or %d to %d",
+		    c->boot->tcp_streams, SL_BOOT_MIN_STREAMS, 1 << 22);
 	for (unsigned i = 0; i < c->boot->port_cnt; i++)
 		check_port(c, i);
 	if (c->boot->control[0] != '/')
@@ -585,6 +599,11 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.buffers = 16384,
 		.mbuf_data = 2048,
 		.flows = 1 << 20,
+		.tcp_streams = 65536,
+		.tcp_timewait = 65536,
+		.tcp_memory_mb = 64,
+		.tcp_receive_max = 1 << 20,
+		.tcp_send_max = 1 << 20,
 	};
 	struct ctx c = {.file = file, .diag = diag ? diag : &own, .boot = &b};
 	unsigned before = c.diag->cnt + c.diag->more;

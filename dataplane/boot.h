@@ -14,6 +14,12 @@
  *     mbuf_data = 2048;                        # bytes of a frame in a buffer; below 1518 (least 256)
  *                                              # only for small packets, to measure with many of them
  *     flows = 1048576;                         # capacity of each worker's flow table
+ *     tcp = {                                  # connections that end in the gateway (mode = "tcp"), of each worker
+ *       streams = 65536;                       # places; one for the client, one for the endpoint.  0: no TCP
+ *       timewait = 65536;                      # places for what is left of closed ones, for a minute
+ *       memory_mb = 64;                        # for payload that is kept: blocks of 2 KB with 4 pieces each
+ *       receive_max = 1048576;                 # bytes of receive window of a connection,
+ *       send_max = 1048576; };                 # and sent without acknowledgement
  *     power = "poll";                          # poll | adaptive
  *     rss_key = "…80 hex digits…";             # tests only; left out: random at each boot
  *     ports = (
@@ -29,6 +35,7 @@
 #define SL_BOOT_MAX_WORKERS 64
 #define SL_BOOT_MAX_PORTS 32
 #define SL_BOOT_KEY_BYTES 40
+#define SL_BOOT_MIN_STREAMS 16
 
 enum sl_boot_hugepages { SL_HUGE_AUTO, SL_HUGE_REQUIRE, SL_HUGE_NEVER };
 enum sl_boot_power { SL_POWER_POLL, SL_POWER_ADAPTIVE };
@@ -66,6 +73,8 @@ struct sl_boot {
 	int buffers;
 	int mbuf_data;
 	int flows;
+	int tcp_streams; /* 0: no TCP */
+	int tcp_timewait, tcp_memory_mb, tcp_receive_max, tcp_send_max;
 	int power; /* enum sl_boot_power */
 	bool has_rss_key;
 	uint8_t rss_key[SL_BOOT_KEY_BYTES];

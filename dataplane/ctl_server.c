@@ -338,6 +338,17 @@ sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text)
 	s->goodbye = text;
 }
 
+static void
+tell_streams(struct sl_ctl_server *s)
+{
+	struct sl_ctl_streams m = {.bytes = s->conf.streams_bytes};
+
+	if (m.bytes == 0)
+		return;
+	sl_ctl_init(&m.head, SL_CTL_STREAMS, sizeof(m), 0);
+	put_fd(s, &m, sizeof(m), s->conf.streams_fd);
+}
+
 /* ---- in ---- */
 
 static void
@@ -380,6 +391,7 @@ on_hello(struct sl_ctl_server *s, const struct sl_ctl_hello *m)
 	}
 	s->hello = true;
 	say(s, "control: sluiced connected (pid %d)", (int)s->peer_pid);
+	tell_streams(s);
 	sl_ctl_server_keep(s);
 }
 

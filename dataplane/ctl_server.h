@@ -52,7 +52,9 @@ struct sl_ctl_server_conf {
 	uint32_t port_cnt;
 	uint64_t state_bytes;
 	uint64_t stats_bytes;
-	int state_fd, stats_fd; /* stay the caller's */
+	uint64_t streams_bytes; /* 0: TCP is off, no STREAMS is sent */
+	int state_fd, stats_fd; /* stay the caller's, as */
+	int streams_fd;         /* open for reading */
 	struct sl_ctl_ops ops;
 };
 

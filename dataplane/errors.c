@@ -4,6 +4,7 @@
  *                                                            ├ reply half   → to the client
  *                                                            └ none         → where a packet like it would be sent
  *                                                                             again, or dropped
+ *                                         or its stream (streams.c)
  *
  * They neither refresh nor change a flow: anybody can send them.  One packet goes out for one that came in.
  *
@@ -117,10 +118,6 @@ pass_on(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	const struct sl_tuple *t = &p->tuple;
 	struct sl_addr from = outer(p, 12, 8), to = outer(p, 16, 24);
 
-	if (sl_l4_hops_left(p) <= 1) {
-		sl_l4_drop(w, p, SL_DROP_TTL);
-		return;
-	}
 	if (sl_view_ours(view, &from)) {
 		sl_l4_drop(w, p, SL_DROP_MARTIAN);
 		return;
@@ -128,6 +125,12 @@ pass_on(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	/* One complains to who sent it. */
 	if (!sl_addr_eq(&to, &t->dst)) {
 		sl_l4_drop(w, p, SL_DROP_ICMP_ERROR);
+		return;
+	}
+	if (sl_streams_error(w, p))
+		return;
+	if (sl_l4_hops_left(p) <= 1) {
+		sl_l4_drop(w, p, SL_DROP_TTL);
 		return;
 	}
 	p->hash = sl_flow_hash(w->conf.flows, t);

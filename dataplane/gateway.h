@@ -25,6 +25,11 @@ struct sl_gateway {
 	void *stats;
 	size_t state_bytes, stats_bytes;
 	int state_fd, stats_fd;
+	/* TCP; NULL, 0 and -1 where it is off */
+	void *streams; /* the region (sluice/streams.h) */
+	size_t streams_bytes;
+	int streams_fd; /* open for reading */
+	struct sl_relay_limits *relay_limits;
 	struct sl_rss rss;
 	struct sl_port_set ports;
 	struct sl_lcore_shared shared;

@@ -1,10 +1,11 @@
 /* l4 — a burst of packets from parse to transmit.
  *
- *   parse ─ own? ─ look up (flow table, all at once) ─ classify
- *             │                                         ├ flow, forward half → its endpoint
- *             └ not ours: to the owner's ring           ├ flow, reply half   → back to the client
- *                                                       ├ listener, no flow  → choose, insert → endpoint
- *                                                       └ neither            → drop, with the reason
+ *   parse ─ own? ─ streams ─ look up (flow table, all at once) ─ classify
+ *             │       └ known: to the stack (streams.c)             ├ flow, forward half → its endpoint
+ *             └ not ours: to the owner's ring                       ├ flow, reply half   → back to the client
+ *                                                                   ├ no flow, TCP that ends here → streams.c
+ *                                                                   ├ listener, no flow  → choose, insert → endpoint
+ *                                                                   └ neither            → drop, with the reason
  *
  * ARP and ND go to worker 0, echo requests are answered where they arrive.  Fragments: fragments.c; ICMP errors: errors.c.
  */
@@ -125,14 +126,14 @@ sl_l4_count_forward(struct sl_worker *w, const struct sl_view *view, const struc
 	}
 }
 
-/* A flow without translation goes as its endpoint's service says today; where that translates now, it goes on as it
- * did, to the endpoint's MAC. */
+/* A flow without translation goes as its endpoint's service says today; where that translates or ends TCP now, it goes on
+ * as it did, to the endpoint's MAC. */
 static uint8_t
 mode_of_stateful(const struct sl_hop *hop)
 {
 	bool translates = hop->forward == SL_FORWARD_NAT || hop->forward == SL_FORWARD_FULLNAT;
 
-	return translates ? SL_FORWARD_DSR : hop->forward;
+	return translates || hop->forward == SL_FORWARD_PROXY ? SL_FORWARD_DSR : hop->forward;
 }
 
 uint8_t
@@ -283,6 +284,10 @@ open_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, uin
 SL_COLD static void
 new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
+	if (sl_streams_ends_here(w, view, p)) {
+		sl_streams_take(w, view, p);
+		return;
+	}
 	p->service = view->listener_service[p->listener];
 	const struct sl_service *svc = &view->services[p->service];
 	uint32_t dry_cursor = w->cursors[svc->slot];
@@ -313,8 +318,9 @@ sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pk
 	if (p->listener == SL_VIEW_NONE)
 		return NULL;
 	const struct sl_service *svc = &view->services[view->listener_service[p->listener]];
-	bool translates = svc->forward == SL_FORWARD_NAT || svc->forward == SL_FORWARD_FULLNAT;
-	if (translates || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
+	bool forwards = svc->forward != SL_FORWARD_NAT && svc->forward != SL_FORWARD_FULLNAT &&
+			svc->forward != SL_FORWARD_PROXY;
+	if (!forwards || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
 		return NULL;
 	uint32_t cursor = 0;
 	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, &cursor};
@@ -419,17 +425,20 @@ no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 /* Whether a packet of a known flow may go to another endpoint.  A SYN that finds the end of a flow opens a new
  * one, from the same port; one towards a dead endpoint has nobody to talk to; UDP has no connection to lose.
  * A SYN on an established flow to a living endpoint stays: the endpoint answers it (RFC 5961, 4.2), and a
- * forged one moves nothing. */
+ * forged one moves nothing.  Where the listener ends TCP by now, a SYN that opens anything opens a stream. */
 static bool
-opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct sl_flow *f,
-		unsigned refusal)
+opens_elsewhere(const struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
+		const struct sl_flow *f, unsigned refusal)
 {
 	bool udp = p->flags & SL_PKT_UDP;
 
 	if (sl_likely(!udp && (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN) ||
 	    (f->state & SL_FLOW_REPLY))
 		return false;
-	if ((f->state & SL_FLOW_STATE_MASK) == SL_FLOW_CLOSING)
+	bool closing = (f->state & SL_FLOW_STATE_MASK) == SL_FLOW_CLOSING;
+	if (closing && !udp && view->listeners[p->listener].mode == SL_MODE_TCP)
+		return true;
+	if (closing)
 		return !sl_choose_admits(&w->conf.states[f->slot], f->incarnation, 0);
 	return !sl_choose_lives(refusal);
 }
@@ -438,6 +447,11 @@ opens_elsewhere(const struct sl_worker *w, const struct sl_pkt *p, const struct 
 static void
 classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
+	/* what ends here may have come as far as it could */
+	if (p->flow == SL_FLOW_NONE && sl_streams_ends_here(w, view, p)) {
+		sl_streams_take(w, view, p);
+		return;
+	}
 	if (sl_unlikely(sl_l4_hops_left(p) <= 1)) {
 		sl_l4_drop(w, p, SL_DROP_TTL);
 		return;
@@ -451,7 +465,7 @@ classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	struct sl_hop *hop = sl_l4_hop_of_flow(w, view, f, &refusal);
 	bool reply = f->state & SL_FLOW_REPLY;
 	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE) &&
-		      !opens_elsewhere(w, p, f, refusal))) {
+		      !opens_elsewhere(w, view, p, f, refusal))) {
 		p->endpoint_slot = f->slot;
 		p->endpoint_incarnation = f->incarnation;
 		if (reply)
@@ -486,6 +500,7 @@ clear(struct sl_pkt *p)
 	p->service_slot = UINT32_MAX;
 	p->neigh = SL_NEIGH_NONE;
 	p->port_out = UINT16_MAX;
+	p->stream = SL_TCP_NONE;
 	p->grown = 0;
 }
 
@@ -540,6 +555,8 @@ burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *pkts, unsi
 			tuples[cnt++] = &p->tuple;
 		}
 	}
+	if (sl_unlikely(w->tcp && !sl_tcp_empty(w->tcp)))
+		cnt = sl_streams_burst(w, mine, tuples, cnt);
 	if (cnt == 0)
 		return;
 	sl_flow_find_burst(w->conf.flows, tuples, hash, idx, cnt, w->now_q);
@@ -644,7 +661,18 @@ sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_m
 		p->hash = sl_flow_hash(w->conf.flows, &p->tuple);
 		p->flow = sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q);
 		p->listener = sl_view_listener(view, &p->tuple.dst, p->tuple.dport, p->tuple.proto);
-		classify(w, view, p);
+		if (!sl_streams_explain(w, view, p))
+			classify(w, view, p);
+	}
+	if (p->verdict == SL_VERDICT_CONSUMED && p->endpoint_slot < view->hop_cnt) {
+		const struct sl_hop *hop = &view->hops[p->endpoint_slot];
+		uint32_t source_cnt;
+		const struct sl_addr *source = sl_view_source(view, hop, &source_cnt);
+		e.next = hop->next;
+		e.out = (struct sl_tuple){.src = source ? *source : (struct sl_addr){{0}},
+					  .dst = hop->addr,
+					  .dport = hop->port ? hop->port : p->tuple.dport,
+					  .proto = p->tuple.proto};
 	}
 	if (p->verdict == SL_VERDICT_FORWARD || p->verdict == SL_VERDICT_HELD) {
 		struct sl_pkt out = {.data = frame, .len = p->len, .flags = SL_PKT_IP_CSUM_OK};

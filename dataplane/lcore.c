@@ -11,6 +11,7 @@
 #define SPIN 256
 #define NAP_MIN 5000
 #define NAP_MAX 100000
+#define STOP_NS 20000000
 
 /* One pause of an idle worker; `empty` turns in a row so far. */
 static void
@@ -55,6 +56,21 @@ static void __attribute__((cold, noinline)) take_table(struct sl_lcore *l)
 	atomic_store_explicit(&h->state, SL_HAND_DONE, memory_order_release);
 }
 
+/* The last turn.  What it sends may have to go by another worker's queue: each waits for the others, not for long. */
+static void
+last_turn(struct sl_lcore *l)
+{
+	struct sl_lcore_shared *s = l->shared;
+	uint64_t now_ns = sl_clock_now(&s->clock), until = now_ns + STOP_NS;
+
+	sl_worker_stop(l->worker, atomic_load_explicit(&s->view, memory_order_acquire), now_ns);
+	atomic_fetch_add_explicit(&s->stopped, 1, memory_order_release);
+	while (atomic_load_explicit(&s->stopped, memory_order_acquire) < s->worker_cnt &&
+	       sl_clock_now(&s->clock) < until)
+		sl_worker_forward(l->worker);
+	sl_worker_forward(l->worker);
+}
+
 int
 sl_lcore_run(void *lcore)
 {
@@ -91,6 +107,7 @@ sl_lcore_run(void *lcore)
 			before = woke;
 		}
 	}
+	last_turn(l);
 	rte_rcu_qsbr_thread_offline(s->qsbr, l->id);
 	return 0;
 }

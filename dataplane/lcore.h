@@ -28,6 +28,9 @@ struct rte_rcu_qsbr;
 struct sl_lcore_shared {
 	SL_ALIGNED const struct sl_view *_Atomic view;
 	_Atomic bool stop; /* relaxed: seen within a turn or a sleep */
+	_Atomic unsigned
+		stopped; /* workers that took their last turn: release; read by the others, acquire */
+	unsigned worker_cnt;
 	bool adaptive;
 	struct rte_rcu_qsbr *qsbr;
 	struct sl_clock clock;

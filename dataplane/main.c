@@ -7,6 +7,8 @@
 #include "dataplane/fdstore.h"
 #include "dataplane/gateway.h"
 #include "dataplane/publish.h"
+#include "dataplane/tcp/tcp.h"
+#include "l7/relay.h"
 #include "lb/flow.h"
 
 #include <errno.h>
@@ -35,6 +37,9 @@
 #define WATCH_NS 1000000000ull
 #define SLOW_START_NS 1000000000ull
 #define BOOT_FILE "/etc/sluice/dataplane.conf"
+#define HALF_OPEN_MAX 8192 /* of a worker, before SYN cookies */
+#define TCP_BLOCK 2048u    /* bytes of a block of payload, */
+#define TCP_PIECE 64u      /* and of what says where a piece of it lies (tcp/tcp_priv.h) */
 
 #define NO_HUGE "SLUICE_NO_HUGE" /* in the environment: see again_without_huge */
 
@@ -175,6 +180,37 @@ make_segment(const char *name, size_t bytes, bool read_only, int *ret_fd, void *
 	return 0;
 }
 
+/* The same file, open for reading alone. */
+static int
+read_only(int fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int again = open(path, O_RDONLY | O_CLOEXEC);
+	return again < 0 ? -errno : again;
+}
+
+static int
+make_streams(struct sl_gateway *g)
+{
+	uint32_t stride = (uint32_t)sl_tcp_stride(), capacity = (uint32_t)g->boot.tcp_streams;
+	int fd, err;
+
+	g->streams_fd = -1;
+	if (capacity == 0)
+		return 0;
+	g->streams_bytes = sl_streams_bytes(g->boot.worker_cnt, capacity, stride);
+	err = make_segment("sluice-streams", g->streams_bytes, true, &fd, &g->streams);
+	if (err)
+		return err;
+	madvise(g->streams, g->streams_bytes, MADV_HUGEPAGE);
+	sl_streams_init(g->streams, g->boot.worker_cnt, capacity, stride, g->boot_id);
+	g->streams_fd = read_only(fd);
+	close(fd);
+	return g->streams_fd < 0 ? g->streams_fd : 0;
+}
+
 static int
 segments_up(struct sl_gateway *g)
 {
@@ -187,6 +223,8 @@ segments_up(struct sl_gateway *g)
 		err = make_segment("sluice-state", g->state_bytes, false, &g->state_fd, &state);
 	if (!err)
 		err = make_segment("sluice-stats", g->stats_bytes, true, &g->stats_fd, &g->stats);
+	if (!err)
+		err = make_streams(g);
 	if (err) {
 		sl_diag_add(&g->diag, NULL, 0, NULL, NULL, "shared segments: %s", strerror(-err));
 		return err;
@@ -206,6 +244,10 @@ segments_down(struct sl_gateway *g)
 	munmap(g->stats, g->stats_bytes);
 	close(g->state_fd);
 	close(g->stats_fd);
+	if (g->streams) {
+		munmap(g->streams, g->streams_bytes);
+		close(g->streams_fd);
+	}
 }
 
 /* ---- control socket ---- */
@@ -316,8 +358,10 @@ control_up(struct sl_gateway *g)
 		.port_cnt = g->boot.port_cnt,
 		.state_bytes = g->state_bytes,
 		.stats_bytes = g->stats_bytes,
+		.streams_bytes = g->streams_bytes,
 		.state_fd = g->state_fd,
 		.stats_fd = g->stats_fd,
+		.streams_fd = g->streams_fd,
 		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_flows,
 			ctl_parked, ctl_upgrade, ctl_log, g},
 	};
@@ -461,6 +505,34 @@ make_rings(struct sl_gateway *g, struct sl_worker_conf *confs, unsigned to)
 	return 0;
 }
 
+/* memory_mb is cut into parts of a block and four pieces: of what lies in blocks most is as long as a packet, and what is
+ * kept in packet buffers needs pieces alone.  At most a third of all buffers is kept that way. */
+static int
+make_tcp(struct sl_gateway *g, struct sl_worker_conf *c)
+{
+	const struct sl_boot *b = &g->boot;
+	const uint64_t part = TCP_BLOCK + 4 * TCP_PIECE;
+	struct sl_worker_tcp *t = &c->tcp;
+
+	if (b->tcp_streams == 0)
+		return 0;
+	*t = (struct sl_worker_tcp){
+		.streams = (uint32_t)b->tcp_streams,
+		.timewait_cnt = (uint32_t)b->tcp_timewait,
+		.half_open_max = SL_MIN((uint32_t)b->tcp_streams / 4, (uint32_t)HALF_OPEN_MAX),
+		.block_cnt = (uint32_t)(((uint64_t)b->tcp_memory_mb << 20) / part),
+		.pinned_max = (uint32_t)b->buffers / 3 / b->worker_cnt,
+		.rcv_max = (uint32_t)b->tcp_receive_max,
+		.snd_max = (uint32_t)b->tcp_send_max,
+		.places = sl_streams_worker(g->streams, c->id),
+		.limits = g->relay_limits,
+	};
+	t->seg_cnt = SL_MIN(4 * t->block_cnt, 1u << 24);
+	size_t bytes = sl_worker_tcp_bytes(t);
+	t->mem = bytes ? sl_host_map(bytes, g->host.huge, NULL) : NULL;
+	return t->mem ? 0 : -ENOMEM;
+}
+
 static int
 make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 {
@@ -480,6 +552,8 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	c->states = g->state->slot;
 	c->stats = g->stats;
 	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
+	if (make_tcp(g, c))
+		return -ENOMEM;
 	l->shared = &g->shared;
 	l->id = id;
 	l->stats = sl_stats_worker(g->stats, id);
@@ -495,7 +569,8 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 	int err;
 
 	g->paths = sl_host_map(sizeof(*g->paths), g->host.huge, NULL);
-	err = neigh && g->paths ? 0 : -ENOMEM;
+	g->relay_limits = sl_host_map(sizeof(*g->relay_limits), false, NULL);
+	err = neigh && g->paths && g->relay_limits ? 0 : -ENOMEM;
 	if (neigh)
 		g->neigh = sl_neigh_init(neigh);
 	for (unsigned i = 0; i < cnt && !err; i++)
@@ -535,6 +610,7 @@ workers_up(struct sl_gateway *g)
 	g->explain.worker_cnt = cnt;
 	g->explain.port_cnt = g->ports.cnt;
 	g->shared.adaptive = g->boot.power == SL_POWER_ADAPTIVE;
+	g->shared.worker_cnt = cnt;
 	int err = confs && g->lcores ? make_workers(g, confs) : -ENOMEM;
 	free(confs);
 	if (!err)

@@ -3,6 +3,8 @@
  * AF_PACKET, saying why; what DPDK itself had to say is caught and becomes part of the reason. */
 #include "dataplane/port.h"
 
+#include "dataplane/tcp/tcp.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +26,8 @@
 #define RX_DESC 1024
 #define TX_DESC 1024
 #define NO_QUEUE UINT16_MAX
+#define ETH_LEN 14
+#define HEADERS_MAX 114 /* Ethernet, IPv6, TCP with all options */
 
 static_assert(RTE_PKTMBUF_HEADROOM >= SL_HEADROOM, "what alloc gives");
 
@@ -350,6 +354,30 @@ settle_mac(struct opening *o)
 	return 0;
 }
 
+/* What transmit queues are to do.  Fast free says that no buffer has another holder: not so with TCP. */
+static uint64_t
+tx_offloads(const struct opening *o, uint64_t can)
+{
+	const uint64_t sums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+
+	if (o->boot->tcp_streams == 0)
+		return can & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	return (can & sums) == sums ? can & (sums | RTE_ETH_TX_OFFLOAD_TCP_TSO) : 0;
+}
+
+static void
+settle_offloads(struct opening *o, uint64_t offloads)
+{
+	unsigned room = (unsigned)o->boot->mbuf_data - HEADERS_MAX;
+
+	if (offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+		o->port.offload |= SL_OFFLOAD_CSUM;
+	if (!(offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) || room <= o->port.mtu)
+		return;
+	o->port.offload |= SL_OFFLOAD_TSO;
+	o->port.tso_max = (uint16_t)room;
+}
+
 static int
 start(struct opening *o)
 {
@@ -368,7 +396,7 @@ start(struct opening *o)
 	conf.rxmode.offloads = info.rx_offload_capa &
 			       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
 				RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
-	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	conf.txmode.offloads = tx_offloads(o, info.tx_offload_capa);
 	if (rss) {
 		memcpy(key, o->rss->key, SL_RSS_KEY_BYTES);
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -383,6 +411,7 @@ start(struct opening *o)
 		return failed(o, err, "%u receive and %u transmit queues: %s", rx, tx,
 			      rte_strerror(-err));
 	settle_mtu(o, &info);
+	settle_offloads(o, conf.txmode.offloads);
 	err = set_up_queues(o, &info, rx, tx, &conf);
 	if (err)
 		return err;
@@ -707,8 +736,30 @@ rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 		p->len = m[i]->data_len;
 		p->port_in = (uint16_t)port;
 		p->flags = driver_flags(m[i]->ol_flags);
+		p->csum_ok = (m[i]->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) ==
+			     RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 	}
 	return out;
+}
+
+/* A packet of our own TCP: where it begins, and what is left to the device. */
+static void
+describe(struct rte_mbuf *m, const struct sl_txd *d)
+{
+	bool v4 = d->l4_off != ETH_LEN + 40, tso = d->offload & SL_OFFLOAD_TSO;
+
+	m->data_off = d->at;
+	if (!(d->offload & (SL_OFFLOAD_CSUM | SL_OFFLOAD_TSO)))
+		return;
+	m->tx_offload = 0;
+	m->l2_len = ETH_LEN;
+	m->l3_len = d->l4_off - ETH_LEN;
+	m->l4_len = (rte_pktmbuf_mtod(m, const uint8_t *)[d->l4_off + 12] >> 4) * 4u;
+	m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM | (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
+	if (!tso)
+		return;
+	m->tso_segsz = d->mss;
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (v4 ? RTE_MBUF_F_TX_IP_CKSUM : 0);
 }
 
 static unsigned
@@ -719,16 +770,26 @@ tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 	unsigned sent = 0;
 
 	while (sent < n) {
-		unsigned some = SL_MIN(n - sent, (unsigned)SL_ARRAY_CNT(m));
+		unsigned some = SL_MIN(n - sent, (unsigned)SL_ARRAY_CNT(m)), ready = some;
+		uint8_t offload = 0;
 		for (unsigned i = 0; i < some; i++) {
-			m[i] = pkts[sent + i].buf;
-			m[i]->data_off = (uint16_t)(m[i]->data_off - pkts[sent + i].grown);
-			m[i]->data_len = pkts[sent + i].len;
-			m[i]->pkt_len = pkts[sent + i].len;
+			const struct sl_txd *d = &pkts[sent + i];
+			m[i] = d->buf;
+			m[i]->data_len = d->len;
+			m[i]->pkt_len = d->len;
 			m[i]->ol_flags = 0;
+			if (d->offload)
+				describe(m[i], d);
+			else
+				m[i]->data_off = (uint16_t)(m[i]->data_off - d->grown);
+			offload |= d->offload;
 		}
+		/* drivers that need more than the flags ask for this call */
+		if (sl_unlikely(offload & ~SL_TXD_AT))
+			ready = rte_eth_tx_prepare(io->q[port].id, io->q[port].txq, m,
+						   (uint16_t)some);
 		unsigned took =
-			rte_eth_tx_burst(io->q[port].id, io->q[port].txq, m, (uint16_t)some);
+			rte_eth_tx_burst(io->q[port].id, io->q[port].txq, m, (uint16_t)ready);
 		sent += took;
 		if (took < some)
 			break;
@@ -762,6 +823,35 @@ give_back(void *ctx, void *const *bufs, unsigned n)
 	}
 }
 
+static void
+share(void *ctx, void *buf)
+{
+	(void)ctx;
+	rte_mbuf_refcnt_update(buf, 1);
+}
+
+static unsigned
+refs(void *ctx, void *buf)
+{
+	(void)ctx;
+	return rte_mbuf_refcnt_read(buf);
+}
+
+static unsigned
+held(void *ctx)
+{
+	const struct rte_mempool *pool = ((struct sl_port_io *)ctx)->pool;
+
+	return (unsigned)((uint64_t)rte_mempool_in_use_count(pool) * 256 / pool->size);
+}
+
+static unsigned
+offset(void *ctx, void *buf, const uint8_t *data)
+{
+	(void)ctx;
+	return (unsigned)(data - (const uint8_t *)((const struct rte_mbuf *)buf)->buf_addr);
+}
+
 /* Which worker has queue q of a port with cnt queues, and which queue a worker uses. */
 static unsigned
 queue_owner(const struct sl_port_set *set, unsigned port, unsigned cnt, unsigned q)
@@ -774,7 +864,15 @@ sl_port_io_init(struct sl_port_io *pio, const struct sl_port_set *set, unsigned 
 		struct sl_io *ret_io, struct sl_worker_port *ret_ports)
 {
 	*pio = (struct sl_port_io){.pool = set->pool};
-	*ret_io = (struct sl_io){.rx = rx, .tx = tx, .alloc = alloc, .free = give_back, .ctx = pio};
+	*ret_io = (struct sl_io){.rx = rx,
+				 .tx = tx,
+				 .alloc = alloc,
+				 .free = give_back,
+				 .ctx = pio,
+				 .share = share,
+				 .refs = refs,
+				 .held = held,
+				 .offset = offset};
 	for (unsigned i = 0; i < set->cnt; i++) {
 		const struct sl_port *p = &set->port[i];
 		unsigned txq = worker % p->tx_cnt;
@@ -782,8 +880,12 @@ sl_port_io_init(struct sl_port_io *pio, const struct sl_port_set *set, unsigned 
 		unsigned tx_owner = queue_owner(set, i, p->tx_cnt, txq);
 		bool poll = p->rx_cnt == 1 ? rx_owner == worker : worker < p->rx_cnt;
 		struct sl_worker_port *w = &ret_ports[i];
-		*w = (struct sl_worker_port){
-			.mtu = p->mtu, .poll = poll, .rss = p->rss, .tx_worker = (uint8_t)tx_owner};
+		*w = (struct sl_worker_port){.mtu = p->mtu,
+					     .poll = poll,
+					     .rss = p->rss,
+					     .tx_worker = (uint8_t)tx_owner,
+					     .offload = p->offload,
+					     .tso_max = p->tso_max};
 		memcpy(w->mac, p->mac, 6);
 		pio->q[i].id = p->id;
 		pio->q[i].rxq = !poll ? NO_QUEUE : (uint16_t)(p->rx_cnt == 1 ? 0 : worker);

@@ -3,8 +3,10 @@
  * Walk:    first and last of a packet.
  * Owner:   the set is main's; each worker has a struct sl_port_io that only it uses.
  * Threads: open, close, watch [main]; what struct sl_io calls [worker].
- * Buffers: one pool for all ports and workers, so that every transmit queue sees one pool and reference count 1
- *          (fast free), and AF_XDP sends without copying what it received on another port.
+ * Buffers: one pool for all ports and workers, so that AF_XDP sends without copying what it received on another port.
+ *          Where TCP is on, a buffer that was sent may still be held by the stack, and transmit queues are without fast
+ *          free, which needs reference count 1.  Held buffers' bytes are not written here: what goes out begins where
+ *          struct sl_txd says, and the driver is told in the mbuf alone.
  *
  * Queues: a port with RSS and a queue for each worker spreads by our key and redirection table, entry i to
  * owner[i mod 128]: what worker i receives is its own.  A port with fewer queues is polled by workers 0…n-1, with one
@@ -28,6 +30,8 @@ struct sl_port {
 	uint8_t mac[6];
 	bool rss;         /* queue i carries what worker i owns */
 	bool hashes;      /* … because the device hashes by our key */
+	uint8_t offload;  /* SL_OFFLOAD_* (tcp/tcp.h) that it does in sending */
+	uint16_t tso_max; /* payload of one packet for TSO; 0: none */
 	char device[64];  /* kernel interface, "" where there is none */
 	unsigned ifindex; /* of it */
 	int up;           /* last seen: 1 up, 0 down, -1 gone */

@@ -8,6 +8,7 @@
 #include "dataplane/frag.h"
 #include "dataplane/icmp_error.h"
 
+#define ETH_LEN 14u
 #define IP4_DF 0x40 /* of byte 6 */
 #define IP4_MIN_MTU 68
 #define IP6_MIN_MTU 1280
@@ -82,15 +83,23 @@ sl_send_flush(struct sl_worker *w)
 			flush_port(w, i);
 }
 
+static inline void
+stage(struct sl_worker *w, struct sl_txd d)
+{
+	struct sl_tx_stage *s = &w->tx[d.port];
+
+	if (sl_unlikely(s->cnt == SL_TX_STAGE))
+		flush_port(w, d.port);
+	s->d[s->cnt++] = d;
+}
+
 void
 sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len, unsigned grown)
 {
-	struct sl_tx_stage *s = &w->tx[port];
-
-	if (sl_unlikely(s->cnt == SL_TX_STAGE))
-		flush_port(w, port);
-	s->d[s->cnt++] = (struct sl_txd){
-		.buf = buf, .len = (uint16_t)len, .port = (uint16_t)port, .grown = (uint16_t)grown};
+	stage(w, (struct sl_txd){.buf = buf,
+				 .len = (uint16_t)len,
+				 .port = (uint16_t)port,
+				 .grown = (uint16_t)grown});
 }
 
 /* Each run of packets for one port goes to it at once. */
@@ -137,28 +146,32 @@ sl_send_msg(struct sl_worker *w, unsigned to, struct sl_msg *m)
 
 /* ---- waiting for a neighbour ---- */
 
-SL_COLD static void
-hold(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *next)
+/* false: too many wait already, the frame is still the caller's. */
+SL_COLD static bool
+keep(struct sl_worker *w, const struct sl_txd *d, const struct sl_addr *next, uint8_t *frame)
 {
 	unsigned same = 0;
 
-	p->verdict = SL_VERDICT_HELD;
-	if (sl_pkt_dry(p))
-		return;
 	for (unsigned i = 0; i < w->held_cnt; i++)
-		same += w->held[i].txd.port == port && sl_addr_eq(&w->held[i].next, next);
+		same += w->held[i].txd.port == d->port && sl_addr_eq(&w->held[i].next, next);
 	if (same == 0)
-		sl_local_want(w, port, next);
-	if (w->held_cnt == SL_HELD_MAX || same == SL_HELD_PER_HOP) {
+		sl_local_want(w, d->port, next);
+	if (w->held_cnt == SL_HELD_MAX || same == SL_HELD_PER_HOP)
+		return false;
+	w->held[w->held_cnt++] =
+		(struct sl_held){.txd = *d, .next = *next, .data = frame, .since_ns = w->now_ns};
+	return true;
+}
+
+SL_COLD static void
+hold(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *next)
+{
+	const struct sl_txd d = {
+		.buf = p->buf, .len = p->len, .port = (uint16_t)port, .grown = p->grown};
+
+	p->verdict = SL_VERDICT_HELD;
+	if (!sl_pkt_dry(p) && !keep(w, &d, next, p->data))
 		sl_l4_drop(w, p, SL_DROP_NEIGH_QUEUE);
-		return;
-	}
-	w->held[w->held_cnt++] = (struct sl_held){
-		.txd = {.buf = p->buf, .len = p->len, .port = (uint16_t)port, .grown = p->grown},
-		.next = *next,
-		.data = p->data,
-		.since_ns = w->now_ns,
-	};
 }
 
 void
@@ -178,7 +191,7 @@ sl_send_held(struct sl_worker *w)
 			memcpy(h->data, mac, 6);
 			memcpy(h->data + 6, w->ports[port].mac, 6);
 			w->stats->forwarded++;
-			sl_send_stage(w, port, h->txd.buf, h->txd.len, h->txd.grown);
+			stage(w, h->txd);
 		} else if (w->now_ns - h->since_ns >= SL_HELD_NS) {
 			drop_tx(w, &h->txd, 1, SL_DROP_NEIGH_PENDING);
 		} else {
@@ -290,18 +303,25 @@ sl_send_fit_hop(struct sl_worker *w, struct sl_pkt *p, const struct sl_hop *hop,
 	return fit(w, p, tunnel_takes(w, p, hop, more), more);
 }
 
+/* The MAC of next, whose place in the neighbour table is *neigh unless that is stale; false: not known yet. */
+static inline bool
+mac_of(const struct sl_worker *w, unsigned port, const struct sl_addr *next, uint32_t *neigh,
+       uint8_t mac[6])
+{
+	if (sl_likely(sl_neigh_mac(w->conf.neigh, *neigh, (uint16_t)port, next, mac)))
+		return true;
+	*neigh = sl_neigh_find(w->conf.neigh, (uint16_t)port, next);
+	return sl_neigh_mac(w->conf.neigh, *neigh, (uint16_t)port, next, mac);
+}
+
 /* Out of `port` to next, whose place in the neighbour table is hint unless that is stale; the place found. */
 static uint32_t
 out(struct sl_worker *w, struct sl_pkt *p, unsigned port, const struct sl_addr *next, uint32_t hint)
 {
 	uint32_t neigh = hint;
 	uint8_t mac[6];
-	bool known = sl_neigh_mac(w->conf.neigh, neigh, (uint16_t)port, next, mac);
+	bool known = mac_of(w, port, next, &neigh, mac);
 
-	if (sl_unlikely(!known)) {
-		neigh = sl_neigh_find(w->conf.neigh, (uint16_t)port, next);
-		known = sl_neigh_mac(w->conf.neigh, neigh, (uint16_t)port, next, mac);
-	}
 	p->port_out = (uint16_t)port;
 	p->neigh = neigh;
 	if (sl_unlikely(!known)) {
@@ -407,4 +427,32 @@ sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p
 		c->neigh = cut(w, view, p, c->port, &c->next, c->neigh, NULL, 0);
 	else
 		c->neigh = out(w, p, c->port, &c->next, c->neigh);
+}
+
+void
+sl_send_made(struct sl_worker *w, struct sl_route_cached *c, struct sl_txd d, uint8_t *frame,
+	     unsigned n)
+{
+	uint8_t mac[6];
+
+	d.len = (uint16_t)n;
+	w->stats->made++;
+	if (sl_unlikely(!c)) {
+		drop_tx(w, &d, 1, SL_DROP_NO_ROUTE);
+		return;
+	}
+	d.port = c->port;
+	/* The way may have changed since the packet was cut to size. */
+	if (sl_unlikely(n > w->ports[d.port].mtu + ETH_LEN && !(d.offload & SL_OFFLOAD_TSO))) {
+		drop_tx(w, &d, 1, SL_DROP_MTU);
+	} else if (sl_unlikely(!mac_of(w, d.port, &c->next, &c->neigh, mac))) {
+		if (!keep(w, &d, &c->next, frame))
+			drop_tx(w, &d, 1, SL_DROP_NEIGH_QUEUE);
+	} else {
+		memcpy(frame, mac, 6);
+		memcpy(frame + 6, w->ports[d.port].mac, 6);
+		sl_neigh_used(w->conf.neigh, c->neigh, w->now_ns);
+		w->stats->forwarded++;
+		stage(w, d);
+	}
 }

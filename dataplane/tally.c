@@ -4,7 +4,8 @@
  * that a port is counted for is that of the endpoint; after a restart, and where a slot has
  * another owner, a new view says it (sl_tally_view).
  *
- * Of a nat flow the forward half is counted, of a pair it is both at once, and so is its end. */
+ * Of a nat flow the forward half is counted, of a pair it is both at once, and so is its end.  A connection of the relay
+ * counts like a flow. */
 #include "dataplane/worker_priv.h"
 
 #define NO_SERVICE UINT16_MAX
@@ -59,24 +60,36 @@ sl_tally_insert(struct sl_worker *w, uint32_t slot, uint16_t incarnation, uint32
 	add(w, slot, pair);
 }
 
-void
-sl_tally_end(struct sl_worker *w, const struct sl_flow *f)
+static void
+end(struct sl_worker *w, uint32_t slot, uint16_t incarnation, bool pair)
 {
-	struct sl_use *u = &w->use[f->slot];
-	bool pair = f->state & SL_FLOW_PAIR;
+	struct sl_use *u = &w->use[slot];
 
-	if (!pair && (f->state & SL_FLOW_REPLY))
-		return;
-	w->endpoint_stats[f->slot].ended_flows++;
+	w->endpoint_stats[slot].ended_flows++;
 	w->pair_cnt -= pair;
-	if (u->incarnation != f->incarnation)
+	if (u->incarnation != incarnation)
 		return;
-	w->endpoint_stats[f->slot].active = --w->conns[f->slot];
+	w->endpoint_stats[slot].active = --w->conns[slot];
 	if (!pair)
 		return;
 	u->pairs--;
 	if (u->service != NO_SERVICE)
 		w->service_stats[u->service].ports_used--;
+}
+
+void
+sl_tally_end(struct sl_worker *w, const struct sl_flow *f)
+{
+	bool pair = f->state & SL_FLOW_PAIR;
+
+	if (pair || !(f->state & SL_FLOW_REPLY))
+		end(w, f->slot, f->incarnation, pair);
+}
+
+void
+sl_tally_close(struct sl_worker *w, uint32_t slot, uint16_t incarnation)
+{
+	end(w, slot, incarnation, false);
 }
 
 void

@@ -2,7 +2,7 @@
  *
  *   for each source of packets (ports polled here, then hand-off rings):
  *       take a burst → take messages → l4
- *   send for other workers → waiting packets → sweep flows → neighbours (worker 0) → flush
+ *   send for other workers → waiting packets → sweep flows → neighbours (worker 0) → streams → flush
  *
  * Messages are taken after a burst was received and before it is worked on: a worker that opens a nat flow
  * puts its HALF message into the ring before the packet leaves, so whoever receives the reply finds the message there.
@@ -40,6 +40,8 @@ sl_worker_init(void *mem, const struct sl_worker_conf *conf)
 	w->endpoint_stats = sl_stats_endpoints(conf->stats, conf->id);
 
 	sl_fragments_init(w, (uint8_t *)mem + own_bytes());
+	if (conf->tcp.streams)
+		sl_streams_start(w);
 	if (conf->flows)
 		sl_worker_adopt(w, conf->flows);
 	/* Workers start their round-robin schedules apart from each other. */
@@ -57,6 +59,8 @@ gauges(struct sl_worker *w)
 	w->stats->flow_active = u.active;
 	w->stats->flow_embryonic = u.embryonic;
 	w->stats->xlat_used = u.xlat_used;
+	if (w->tcp)
+		sl_streams_gauges(w);
 }
 
 static void
@@ -97,6 +101,8 @@ sl_worker_fini(struct sl_worker *w)
 		sl_send_free(w, w->held[i].txd.buf);
 	w->held_cnt = 0;
 	sl_fragments_fini(w);
+	if (w->tcp)
+		sl_streams_end(w);
 	sl_send_free_flush(w);
 }
 
@@ -212,6 +218,8 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 
 	w->now_ns = now_ns;
 	w->now_q = (uint32_t)(now_ns / 250000000u);
+	if (w->tcp)
+		sl_streams_begin(w, view);
 	if (sl_unlikely(view &&
 			(w->tally_generation != view->generation || w->tally_next < view->hop_cnt)))
 		sl_tally_view(w, view);
@@ -227,6 +235,8 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 	if (sl_likely(view != NULL))
 		sweep(w, view);
 	sl_local_tick(w, view);
+	if (w->tcp)
+		done += sl_streams_run(w);
 	sl_send_flush(w);
 	sl_send_free_flush(w);
 
@@ -236,4 +246,24 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 	if (done)
 		sl_hist_add(&w->stats->burst_pkts, done);
 	return done;
+}
+
+void
+sl_worker_forward(struct sl_worker *w)
+{
+	sl_send_forwarded(w);
+	sl_send_free_flush(w);
+}
+
+void
+sl_worker_stop(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
+{
+	w->now_ns = now_ns;
+	if (w->tcp && view) {
+		sl_streams_begin(w, view);
+		sl_streams_reset(w);
+		sl_streams_run(w);
+	}
+	sl_send_flush(w);
+	sl_send_free_flush(w);
 }

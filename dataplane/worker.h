@@ -44,8 +44,8 @@ struct sl_txd {
 
 /* What a worker needs of the outside.  Functions are called with the worker's own ctx. */
 struct sl_io {
-	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits); nothing else.  SL_HEADROOM
-	 * bytes before data are the packet's, too. */
+	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits), csum_ok; nothing else.
+	 * SL_HEADROOM bytes before data are the packet's, too. */
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
 	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
 	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);
@@ -72,6 +72,19 @@ struct sl_worker_port {
 	uint8_t offload;   /* SL_OFFLOAD_* that the port does in sending */
 	uint16_t tso_max;  /* bytes of payload of one packet for TSO; 0: none */
 };
+
+/* What a worker ends TCP with.  streams 0: it does not, and listeners of mode TCP take nothing. */
+struct sl_relay_limits;
+struct sl_worker_tcp {
+	uint32_t streams; /* places; as struct sl_tcp_conf says (capacity), and so are these: */
+	uint32_t timewait_cnt, half_open_max, seg_cnt, block_cnt, pinned_max, rcv_max, snd_max;
+	void *places; /* [streams × sl_tcp_stride()], zeroed: its part of the region (streams.h) */
+	void *mem;    /* sl_worker_tcp_bytes(), zeroed, line-aligned */
+	struct sl_relay_limits *limits; /* shared by all workers */
+};
+
+/* sl_worker_tcp_bytes: memory for stack and relay; 0 where a range is not kept. */
+size_t sl_worker_tcp_bytes(const struct sl_worker_tcp *tcp);
 
 /* Messages between workers (and from main): design.md 2.10. */
 enum sl_msg_type {
@@ -126,6 +139,7 @@ struct sl_worker_conf {
 	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
 	void *stats;                         /* segment; this worker writes its own region */
 	uint64_t seed;
+	struct sl_worker_tcp tcp; /* with all of io */
 	/* rings by peer worker; NULL for itself.  in: we take; out: we put */
 	struct sl_ring *pkt_in[64], *pkt_out[64]; /* struct sl_pkt: to be processed by the owner */
 	struct sl_ring *tx_in[64], *tx_out[64]; /* struct sl_txd: to be sent by the queue's owner */
@@ -152,7 +166,13 @@ void sl_worker_hand_over(struct sl_worker *w, unsigned port);
  * Returns what was done: packets + messages (0: an empty turn). */
 unsigned sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns);
 
-/* sl_worker_fini frees packets the worker still holds (waiting for a neighbour, or for a first fragment). */
+/* sl_worker_stop: the last turn: TCP connections are reset, so that nobody waits for one that is gone, and what is staged
+ * is sent.  sl_worker_forward sends what other workers still gave us: for queues of ours, after they stopped. */
+void sl_worker_stop(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns);
+void sl_worker_forward(struct sl_worker *w);
+
+/* sl_worker_fini frees packets the worker still holds (waiting for a neighbour, for a first fragment, or with bytes of a
+ * stream). */
 void sl_worker_fini(struct sl_worker *w);
 
 #endif

@@ -3,6 +3,7 @@
  * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves of nat) → send.c (size, next hop, transmit)
  *                      │ └→ lane.c (most)         └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
  *                      ├→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
+ *                      ├→ streams.c (TCP that ends here: the stack, the relay)
  *                      └→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
  * Everything here belongs to one worker; nothing is reached from another thread.
  */
@@ -10,7 +11,9 @@
 #define SL_DATAPLANE_WORKER_PRIV_H
 
 #include "dataplane/frag.h"
+#include "dataplane/tcp/tcp.h"
 #include "dataplane/worker.h"
+#include "l7/relay.h"
 #include "lb/encap.h"
 #include "lb/rewrite.h"
 
@@ -79,6 +82,18 @@ struct sl_lane {
 };
 static_assert(sizeof(struct sl_lane) == 64, "one line");
 
+/* TCP that ends here (streams.c). */
+struct sl_streams {
+	struct sl_relay *relay;
+	const struct sl_view *view; /* of this turn */
+	uint64_t held_ns;           /* turn in which held was asked for */
+	unsigned held;
+	/* index + 1 by slot, of the view of that generation */
+	uint64_t slots_generation;
+	uint16_t service_at[SL_MAX_SERVICES];
+	uint16_t listener_at[SL_MAX_LISTENERS];
+};
+
 struct sl_tx_stage {
 	unsigned cnt;
 	struct sl_txd d[SL_TX_STAGE];
@@ -90,9 +105,10 @@ struct sl_worker {
 	uint64_t now_ns;
 	uint32_t now_q;
 	uint32_t free_cnt;
-	bool sweeping;     /* messages to ourselves go to later[] */
-	bool table_moved;  /* an entry came or went since the burst was looked up */
-	uint32_t pair_cnt; /* fullnat flows in the table */
+	bool sweeping;      /* messages to ourselves go to later[] */
+	bool table_moved;   /* an entry came or went since the burst was looked up */
+	uint32_t pair_cnt;  /* fullnat flows in the table */
+	struct sl_tcp *tcp; /* NULL: no TCP ends here */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
 	struct sl_stats_listener *listener_stats;
@@ -129,6 +145,7 @@ struct sl_worker {
 	struct sl_lane lanes[SL_LANES]; /* by endpoint slot, modulo */
 	struct sl_held held[SL_HELD_MAX];
 	struct sl_msg later[SL_LATER_MAX];
+	struct sl_streams streams;
 	uint32_t cursors[SL_MAX_SERVICES];
 	uint32_t conns[SL_MAX_ENDPOINTS]; /* flows this worker has on the slot; forward halves */
 	struct sl_use use[SL_MAX_ENDPOINTS];
@@ -190,6 +207,34 @@ void sl_fragments_fini(struct sl_worker *w);
 /* sl_errors_take settles an ICMP error; false: p is none. */
 bool sl_errors_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
 
+/* ---- streams.c ---- */
+
+/* sl_streams_start, sl_streams_end: stack and relay, when the configuration has them. */
+void sl_streams_start(struct sl_worker *w);
+void sl_streams_end(struct sl_worker *w);
+
+/* sl_streams_begin: first of the turn.  sl_streams_run: timers, events and output, before the flush; what was done.
+ * sl_streams_reset: every connection of the relay. */
+void sl_streams_begin(struct sl_worker *w, const struct sl_view *view);
+unsigned sl_streams_run(struct sl_worker *w);
+void sl_streams_reset(struct sl_worker *w);
+void sl_streams_gauges(struct sl_worker *w);
+
+/* sl_streams_burst takes packets of known streams out of a burst; how many are left, in order. */
+unsigned sl_streams_burst(struct sl_worker *w, struct sl_pkt **pkts, const struct sl_tuple **tuples,
+			  unsigned cnt);
+
+/* sl_streams_ends_here: whether p, which is of no flow (p->listener is known), is for the stack rather than for an
+ * endpoint: to a listener of mode TCP, or to an address of ours that is nobody's VIP.  sl_streams_take settles such a
+ * packet.  sl_streams_explain: a dry one of a known stream; false: it is of none. */
+bool sl_streams_ends_here(const struct sl_worker *w, const struct sl_view *view,
+			  const struct sl_pkt *p);
+void sl_streams_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+bool sl_streams_explain(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+
+/* sl_streams_error settles an ICMP error (errors.c: read, and ours by its key) when it is about a segment of a stream. */
+bool sl_streams_error(struct sl_worker *w, struct sl_pkt *p);
+
 /* ---- nat.c ---- */
 
 /* sl_nat_open makes the reply half of a new nat flow (here or by message) after its forward half `idx` is in
@@ -235,6 +280,8 @@ enum sl_drop sl_fullnat_open(struct sl_worker *w, const struct sl_view *view, st
 void sl_tally_insert(struct sl_worker *w, uint32_t slot, uint16_t incarnation,
 		     uint32_t service_slot, bool pair);
 void sl_tally_end(struct sl_worker *w, const struct sl_flow *f);
+/* … of a connection of the relay. */
+void sl_tally_close(struct sl_worker *w, uint32_t slot, uint16_t incarnation);
 void sl_tally_adopt(struct sl_worker *w, const struct sl_flow *f);
 void sl_tally_view(struct sl_worker *w, const struct sl_view *view);
 
@@ -272,6 +319,11 @@ void sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_p
 
 /* sl_send_stage puts a finished frame on the way out of `port`; grown: as in struct sl_txd. */
 void sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len, unsigned grown);
+
+/* sl_send_made sends a packet of the worker's own making out by c: d has buf, at (SL_TXD_AT) and what the port is to do,
+ * len and port are filled in here; frame: its first byte, n bytes long, complete but for the MACs. */
+void sl_send_made(struct sl_worker *w, struct sl_route_cached *c, struct sl_txd d, uint8_t *frame,
+		  unsigned n);
 
 /* sl_send_flush sends what is staged; sl_send_forwarded sends what other workers gave us for ports whose queue is
  * ours (the count); sl_send_held looks at waiting packets. */

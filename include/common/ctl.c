@@ -12,7 +12,8 @@ enum { DAEMON = 1, DATAPLANE = 2 };
 typedef const char *body_fn(const void *msg, size_t bytes);
 
 static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
-	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded;
+	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded,
+	check_streams;
 
 static const struct row {
 	uint16_t from;
@@ -39,6 +40,7 @@ static const struct row {
 	[SL_CTL_TAKEN] = {DATAPLANE, 0, sizeof(struct sl_ctl_taken), true, check_taken},
 	[SL_CTL_UPGRADE] = {DAEMON, 0, sizeof(struct sl_ctl_upgrade), false, NULL},
 	[SL_CTL_UPGRADED] = {DATAPLANE, 0, sizeof(struct sl_ctl_upgraded), true, check_upgraded},
+	[SL_CTL_STREAMS] = {DATAPLANE, 1, sizeof(struct sl_ctl_streams), false, check_streams},
 };
 
 int
@@ -236,6 +238,14 @@ check_upgraded(const void *msg, size_t bytes)
 {
 	const struct sl_ctl_upgraded *m = msg;
 	return check_text(msg, bytes, sizeof(*m), m->text_len, 1);
+}
+
+static const char *
+check_streams(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_streams *m = msg;
+	return m->bytes ? NULL : "a region of streams of 0 bytes";
 }
 
 /* Room for exactly two descriptors: a third makes the kernel drop the rest and set MSG_CTRUNC. */

@@ -93,8 +93,9 @@ struct sl_stats_worker {
 	uint64_t handoff_out; /* packets given to their owner */
 	uint64_t handoff_in;
 	uint64_t
-		consumed; /* ARP, ND, echo, errors about its tunnels, and what was cut: taken by the gateway itself.
-			   * rx_packets + frag_made = forwarded + consumed + dropped (less tx_full), when nothing is under way */
+		consumed; /* ARP, ND, echo, errors about its tunnels, what was cut, segments of TCP that ends here: taken by
+			   * the gateway itself.  rx_packets + frag_made + made = forwarded + consumed + dropped (less
+			   * tx_full), when nothing is under way */
 	uint64_t forwarded; /* on the way out; a full queue can still drop it (tx_full) */
 	uint64_t dropped;   /* sum of drop[]: of packets received, less tx_full and no_buffer */
 	/* flows */
@@ -126,6 +127,7 @@ struct sl_stats_worker {
 	uint64_t frag_held;        /* gauge: fragments waiting for the first of their datagram */
 	uint64_t frag_open;        /* gauge: datagrams in fragments being followed */
 	uint64_t frag_made;        /* fragments sent because a packet was larger than its way */
+	uint64_t made;             /* packets of TCP that ends here, put on the way out */
 	uint64_t drop[64];         /* by enum sl_drop */
 	struct sl_hist turn_ns;    /* duration of non-empty turns, ns */
 	struct sl_hist burst_pkts; /* packets per non-empty turn */
@@ -143,8 +145,8 @@ struct sl_stats_port {
 };
 
 struct sl_stats_listener {
-	uint64_t packets;
-	uint64_t bytes;
+	uint64_t packets; /* mode tcp: not counted, */
+	uint64_t bytes;   /* and this is payload towards endpoints */
 	uint64_t new_flows;
 	uint64_t refused; /* new flows not admitted, any reason */
 };
@@ -157,9 +159,9 @@ struct sl_stats_service {
 };
 
 struct sl_stats_endpoint {
-	uint64_t packets; /* towards the endpoint */
+	uint64_t packets; /* towards the endpoint; mode tcp: not counted, and bytes are payload */
 	uint64_t bytes;
-	uint64_t reply_packets; /* from it (nat) */
+	uint64_t reply_packets; /* from it (nat); likewise */
 	uint64_t reply_bytes;
 	uint64_t new_flows;
 	uint64_t ended_flows;    /* closed, expired, evicted */

@@ -30,6 +30,11 @@ least_file_has_the_documented_defaults(void)
 	CU_ASSERT_EQUAL(b.buffers, 16384);
 	CU_ASSERT_EQUAL(b.mbuf_data, 2048);
 	CU_ASSERT_EQUAL(b.flows, 1048576);
+	CU_ASSERT_EQUAL(b.tcp_streams, 65536);
+	CU_ASSERT_EQUAL(b.tcp_timewait, 65536);
+	CU_ASSERT_EQUAL(b.tcp_memory_mb, 64);
+	CU_ASSERT_EQUAL(b.tcp_receive_max, 1048576);
+	CU_ASSERT_EQUAL(b.tcp_send_max, 1048576);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_POLL);
 	CU_ASSERT_FALSE(b.has_rss_key);
 	CU_ASSERT_EQUAL(b.port_cnt, 1);
@@ -49,6 +54,8 @@ every_key_arrives(void)
 		"workers = [ 0, 0, 1 ]; main_cpu = 1;\n"
 		"memory = { hugepages = \"never\"; size_mb = 128; };\n"
 		"buffers = 4096; mbuf_data = 9216; flows = 0x1000; power = \"adaptive\";\n"
+		"tcp = { streams = 1000; timewait = 2000; memory_mb = 3; receive_max = 4096; "
+		"send_max = 5000; };\n"
 		"rss_key = \"000102030405060708090A0B0c0d0e0f"
 		"000102030405060708090a0b0c0d0e0f0001020304050607\";\n"
 		"ports = ( { name = \"a\"; device = \"net_pcap0\"; driver = \"vdev\";\n"
@@ -67,6 +74,11 @@ every_key_arrives(void)
 	CU_ASSERT_EQUAL(b.hugepages, SL_HUGE_NEVER);
 	CU_ASSERT_EQUAL(b.size_mb, 128);
 	CU_ASSERT_EQUAL(b.flows, 4096);
+	CU_ASSERT_EQUAL(b.tcp_streams, 1000);
+	CU_ASSERT_EQUAL(b.tcp_timewait, 2000);
+	CU_ASSERT_EQUAL(b.tcp_memory_mb, 3);
+	CU_ASSERT_EQUAL(b.tcp_receive_max, 4096);
+	CU_ASSERT_EQUAL(b.tcp_send_max, 5000);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_ADAPTIVE);
 	CU_ASSERT_TRUE(b.has_rss_key);
 	CU_ASSERT_EQUAL(b.rss_key[11], 11);
@@ -87,7 +99,7 @@ static const struct {
 	{"workres = [ 1 ];\n" LEAST, "boot.conf:1: workres: unknown key (did you mean workers?)"},
 	{"zzzzzzzzzz = 1;\n" LEAST,
 	 "boot.conf:1: zzzzzzzzzz: unknown key (keys here: control, daemon_user, workers, "
-	 "main_cpu, memory, buffers, mbuf_data, flows, power, rss_key, ports)"},
+	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, power, rss_key, ports)"},
 	{"workers = [ 1, \"x\" ];\n" PORTS, "boot.conf:1: mismatched element type in array"},
 	{PORTS, "boot.conf: workers: is missing"},
 	{"workers = [ 1 ];\n", "boot.conf: ports: is missing"},
@@ -108,6 +120,20 @@ static const struct {
 	 "2147483647)"},
 	{LEAST "flows = 1000;", "boot.conf:3: flows: 1000 is out of range: 1024 to 134217728"},
 	{LEAST "flows = 2048.5;", "boot.conf:3: flows: must be an integer, not a decimal number"},
+	{LEAST "tcp = { streams = 15; };",
+	 "boot.conf:3: tcp.streams: 15 is out of range: 0, or 16 to 4194304 (0: no TCP)"},
+	{LEAST "tcp = { streams = 5000000; };",
+	 "boot.conf:3: tcp.streams: 5000000 is out of range: 0 to 4194304"},
+	{LEAST "tcp = { timewait = 0; };",
+	 "boot.conf:3: tcp.timewait: 0 is out of range: 16 to 4194304"},
+	{LEAST "tcp = { memory_mb = 0; };",
+	 "boot.conf:3: tcp.memory_mb: 0 is out of range: 1 to 8192"},
+	{LEAST "tcp = { receive_max = 4095; };",
+	 "boot.conf:3: tcp.receive_max: 4095 is out of range: 4096 to 16777216"},
+	{LEAST "tcp = { send_max = 16777217; };",
+	 "boot.conf:3: tcp.send_max: 16777217 is out of range: 4096 to 16777216"},
+	{LEAST "tcp = { stream = 16; };",
+	 "boot.conf:3: tcp.stream: unknown key (did you mean streams?)"},
 	{LEAST "power = \"fast\";", "boot.conf:3: power: \"fast\" is none of poll|adaptive"},
 	{LEAST "power = true;",
 	 "boot.conf:3: power: must be a string, not true or false (write it in \" \")"},
@@ -178,6 +204,17 @@ every_mistake_has_its_message(void)
 }
 
 static void
+no_streams_turn_tcp_off(void)
+{
+	struct sl_diag diag = {0};
+	struct sl_boot b = {0};
+
+	CU_ASSERT_EQUAL_FATAL(parse(LEAST "tcp = { streams = 0; };", &diag, &b), 0);
+	CU_ASSERT_EQUAL(b.tcp_streams, 0);
+	sl_boot_fini(&b);
+}
+
+static void
 all_mistakes_of_a_file_are_told_at_once(void)
 {
 	struct sl_diag diag = {0};
@@ -206,5 +243,6 @@ what_is_not_a_text_file_is_refused(void)
 }
 
 SL_SUITE("boot", SL_TEST(least_file_has_the_documented_defaults), SL_TEST(every_key_arrives),
-	 SL_TEST(every_mistake_has_its_message), SL_TEST(all_mistakes_of_a_file_are_told_at_once),
+	 SL_TEST(every_mistake_has_its_message), SL_TEST(no_streams_turn_tcp_off),
+	 SL_TEST(all_mistakes_of_a_file_are_told_at_once),
 	 SL_TEST(what_is_not_a_text_file_is_refused))

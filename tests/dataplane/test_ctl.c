@@ -20,9 +20,10 @@ struct fake {
 	bool got_fd;
 	unsigned parks, upgrades;
 	uint64_t region;
-	int flows;  /* what KEEP carries; 0: none */
-	int answer; /* of explain */
-	void *refs; /* go away with the offer; NULL: none */
+	int flows;   /* what KEEP carries; 0: none */
+	int streams; /* what STREAMS carries; 0: TCP is off */
+	int answer;  /* of explain */
+	void *refs;  /* go away with the offer; NULL: none */
 	char log[4096];
 };
 
@@ -135,6 +136,8 @@ fake_conf(struct fake *f, const char *path)
 		.port_cnt = 3,
 		.state_bytes = 4096,
 		.stats_bytes = 8192,
+		.streams_bytes = f->streams ? 12288 : 0,
+		.streams_fd = f->streams,
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
 		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain, fake_flows,
@@ -461,6 +464,39 @@ welcome_says_whether_there_are_flows_and_keep_follows(void)
 	close(sock);
 	sl_ctl_server_destroy(f.server);
 	close(f.flows);
+}
+
+/* Once, behind WELCOME and before KEEP; where TCP is off nothing is said. */
+static void
+streams_follow_welcome_where_tcp_is_on(void)
+{
+	struct fake f = {.streams = memfd(12288, 0), .flows = memfd(4096, 0)};
+	int sock = attach(&f), fds[2];
+	struct stat a, b;
+	const char *why;
+	unsigned cnt;
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(expect(sock, SL_CTL_WELCOME));
+	CU_ASSERT_EQUAL(sl_ctl_recv(sock, answer, fds, &cnt), sizeof(struct sl_ctl_streams));
+	const struct sl_ctl_streams *s = (void *)answer;
+	CU_ASSERT_EQUAL(s->head.type, SL_CTL_STREAMS);
+	CU_ASSERT_EQUAL(s->bytes, 12288);
+	CU_ASSERT_EQUAL(sl_ctl_check(s, sizeof(*s), cnt, false, &why), 0);
+	CU_ASSERT_EQUAL(sl_ctl_check(s, sizeof(*s), cnt, true, &why), -EINVAL);
+	CU_ASSERT_EQUAL(sl_ctl_check(s, sizeof(*s), 0, false, &why), -EINVAL);
+	CU_ASSERT_EQUAL_FATAL(cnt, 1);
+	CU_ASSERT_EQUAL(fstat(fds[0], &a) | fstat(f.streams, &b), 0);
+	CU_ASSERT_EQUAL(a.st_ino, b.st_ino);
+	close(fds[0]);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_KEEP));
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+	close(f.streams);
+	close(f.flows);
+	struct sl_ctl_streams none = {0};
+	sl_ctl_init(&none.head, SL_CTL_STREAMS, sizeof(none), 0);
+	CU_ASSERT_EQUAL(sl_ctl_check(&none, sizeof(none), 1, false, &why), -EINVAL);
 }
 
 /* The queue keeps a copy: the region may change while the peer does not read. */
@@ -936,6 +972,7 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(a_peer_that_never_reads_is_closed_not_waited_for),
 	 SL_TEST(a_want_list_ends_with_its_peer), SL_TEST(explain_is_passed_on_and_answered_by_seq),
 	 SL_TEST(welcome_says_whether_there_are_flows_and_keep_follows),
+	 SL_TEST(streams_follow_welcome_where_tcp_is_on),
 	 SL_TEST(a_queued_keep_holds_its_descriptor),
 	 SL_TEST(a_parked_region_is_passed_on_and_answered),
 	 SL_TEST(parked_out_of_its_turn_ends_the_connection),

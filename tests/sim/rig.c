@@ -1,5 +1,8 @@
 #include "tests/sim/rig.h"
 
+#include "dataplane/tcp/tcp.h"
+#include "l7/relay.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -29,6 +32,8 @@ struct rig {
 	struct io_ctx io[RIG_WORKERS];
 	struct sl_neigh_table *neigh;
 	struct sl_path_table *paths;
+	struct sl_streams_head *streams;
+	struct sl_relay_limits *limits;
 	struct sl_state_word2 *states;
 	void *stats;
 	struct sl_ring *main_in[RIG_WORKERS];
@@ -69,9 +74,10 @@ frame_get(struct rig *r)
 static void
 frame_put(struct rig *r, struct rig_frame *f)
 {
-	if (f->in_use != 1)
+	if (f->in_use == 0)
 		abort(); /* freed twice */
-	f->in_use = 0;
+	if (--f->in_use > 0)
+		return;
 	f->next = r->free;
 	r->free = f;
 	r->in_use--;
@@ -99,6 +105,64 @@ io_rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 	return n;
 }
 
+/* The Internet sum of n bytes on top of `sum`, folded. */
+static uint32_t
+sum_of(const uint8_t *p, unsigned n, uint32_t sum)
+{
+	for (unsigned i = 0; i < n; i += 2)
+		sum += (uint32_t)p[i] << 8 | (i + 1 < n ? p[i + 1] : 0u);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* Bytes [from, from + n) of the payload of a segment whose headers are `heads` long, as a frame of its own. */
+static void
+send_piece(struct rig *r, const struct sl_txd *d, const uint8_t *frame, unsigned heads,
+	   unsigned from, unsigned n)
+{
+	uint8_t out[RIG_FRAME], *l3 = out + 14, *l4 = out + d->l4_off;
+	bool tso = d->offload & SL_OFFLOAD_TSO, v4 = l3 + 20 == l4,
+	     last = heads + from + n == d->len;
+	unsigned l4_len = heads - d->l4_off + n;
+
+	memcpy(out, frame, heads);
+	memcpy(out + heads, frame + heads + from, n);
+	if (tso) {
+		uint32_t seq = sl_from_be32(sl_load32(l4 + 4)) + from;
+		sl_store32(l4 + 4, sl_to_be32(seq));
+		if (!last)
+			l4[13] &= (uint8_t) ~(SL_TCP_FIN | SL_TCP_PSH);
+		/* the stack's sum is without the length */
+		uint8_t len[2] = {(uint8_t)(l4_len >> 8), (uint8_t)l4_len};
+		sl_store16(l4 + 16, sl_to_be16(sum_of(len, 2, sl_from_be16(sl_load16(l4 + 16)))));
+		sl_store16(l3 + (v4 ? 2 : 4), sl_to_be16(v4 ? l4_len + 20 : l4_len));
+	}
+	if (tso && v4) {
+		sl_store16(l3 + 10, 0);
+		sl_store16(l3 + 10, sl_to_be16(~sum_of(l3, 20, 0) & 0xffff));
+	}
+	sl_store16(l4 + 16, sl_to_be16(~sum_of(l4, l4_len, 0) & 0xffff));
+	r->sent(r->ctx, d->port, out, heads + n);
+}
+
+/* What a port with offloads does. */
+static void
+finish(struct rig *r, const struct sl_txd *d, const uint8_t *frame)
+{
+	unsigned heads = d->l4_off + (frame[d->l4_off + 12] >> 4) * 4u, left = d->len - heads;
+	unsigned each = d->offload & SL_OFFLOAD_TSO ? d->mss : left;
+
+	if (d->offload & (unsigned)~(r->conf.offload | SL_TXD_AT))
+		abort(); /* asked for what the port does not do */
+	for (unsigned from = 0, n; from == 0 || left > 0; from += n, left -= n) {
+		n = SL_MIN(each, left);
+		send_piece(r, d, frame, heads, from, n);
+		if (n == 0)
+			break;
+	}
+}
+
 static unsigned
 io_tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 {
@@ -111,8 +175,12 @@ io_tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 		n = SL_MIN(n, r->conf.tx_max);
 	for (unsigned i = 0; i < n; i++) {
 		struct rig_frame *f = pkts[i].buf;
-		if (r->sent)
-			r->sent(r->ctx, port, f->room - pkts[i].grown, pkts[i].len);
+		bool at = pkts[i].offload & SL_TXD_AT;
+		const uint8_t *frame = at ? f->head + pkts[i].at : f->room - pkts[i].grown;
+		if (r->sent && pkts[i].offload & ~SL_TXD_AT)
+			finish(r, &pkts[i], frame);
+		else if (r->sent)
+			r->sent(r->ctx, port, frame, pkts[i].len);
 		frame_put(r, f);
 	}
 	return n;
@@ -133,6 +201,35 @@ io_free(void *ctx, void *const *bufs, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		frame_put(((struct io_ctx *)ctx)->rig, bufs[i]);
+}
+
+static void
+io_share(void *ctx, void *buf)
+{
+	(void)ctx;
+	((struct rig_frame *)buf)->in_use++;
+}
+
+static unsigned
+io_refs(void *ctx, void *buf)
+{
+	(void)ctx;
+	return ((struct rig_frame *)buf)->in_use;
+}
+
+static unsigned
+io_held(void *ctx)
+{
+	const struct rig *r = ((struct io_ctx *)ctx)->rig;
+
+	return r->in_use * 256 / (r->conf.frames ? r->conf.frames : 8192);
+}
+
+static unsigned
+io_offset(void *ctx, void *buf, const uint8_t *data)
+{
+	(void)ctx;
+	return (unsigned)(data - ((struct rig_frame *)buf)->head);
 }
 
 static void
@@ -180,6 +277,8 @@ make_ports(struct rig *r, unsigned worker, struct sl_worker_port ports[RIG_PORTS
 		/* Without RSS each port has one queue each way, at the worker of its number. */
 		ports[p].poll = r->conf.rss || p % r->conf.workers == worker;
 		ports[p].tx_worker = (uint8_t)(r->conf.rss ? worker : p % r->conf.workers);
+		ports[p].offload = r->conf.offload;
+		ports[p].tso_max = r->conf.offload & SL_OFFLOAD_TSO ? RIG_FRAME - 114 : 0;
 	}
 }
 
@@ -202,6 +301,45 @@ make_region(struct rig *r)
 	return region;
 }
 
+/* One region for all, as dataplane/main.c has it. */
+static void
+make_streams(struct rig *r)
+{
+	uint32_t stride = (uint32_t)sl_tcp_stride();
+
+	r->streams = take(r, sl_streams_bytes(r->conf.workers, r->conf.streams, stride));
+	sl_streams_init(r->streams, r->conf.workers, r->conf.streams, stride, 1);
+	r->limits = take(r, sizeof(*r->limits));
+}
+
+static void
+make_tcp(struct rig *r, struct sl_worker_conf *c)
+{
+	const struct rig_conf *conf = &r->conf;
+	uint32_t blocks = conf->blocks ? conf->blocks : 2048;
+
+	c->io.share = io_share;
+	c->io.refs = io_refs;
+	c->io.held = io_held;
+	c->io.offset = io_offset;
+	c->tcp = (struct sl_worker_tcp){
+		.streams = conf->streams,
+		.timewait_cnt = conf->streams,
+		.half_open_max = conf->half_open ? conf->half_open : conf->streams / 4,
+		.seg_cnt = 4 * blocks,
+		.block_cnt = blocks,
+		.pinned_max = conf->pinned,
+		.rcv_max = 1 << 20,
+		.snd_max = 1 << 20,
+		.places = sl_streams_worker(r->streams, c->id),
+		.limits = r->limits,
+	};
+	size_t bytes = sl_worker_tcp_bytes(&c->tcp);
+	if (bytes == 0)
+		abort();
+	c->tcp.mem = take(r, bytes);
+}
+
 /* Everything that goes with the process: ports, rings, workers, statistics, neighbours. */
 static void
 start(struct rig *r)
@@ -217,6 +355,8 @@ start(struct rig *r)
 	r->stats = take(r, sl_stats_bytes(conf->workers, RIG_PORTS));
 	sl_stats_init(r->stats, conf->workers, RIG_PORTS, names, 1, 1000000000);
 	make_rings(r, confs);
+	if (conf->streams)
+		make_streams(r);
 	for (unsigned i = 0; i < conf->workers; i++) {
 		struct sl_worker_port ports[RIG_PORTS] = {0};
 		make_ports(r, i, ports);
@@ -229,14 +369,19 @@ start(struct rig *r)
 		c->worker_cnt = conf->workers;
 		c->port_cnt = RIG_PORTS;
 		c->ports = ports;
-		c->io = (struct sl_io){
-			.rx = io_rx, .tx = io_tx, .alloc = io_alloc, .free = io_free, .ctx = &r->io[i]};
+		c->io = (struct sl_io){.rx = io_rx,
+				       .tx = io_tx,
+				       .alloc = io_alloc,
+				       .free = io_free,
+				       .ctx = &r->io[i]};
 		c->rss = &r->rss;
 		c->neigh = r->neigh;
 		c->paths = r->paths;
 		c->states = r->states;
 		c->stats = r->stats;
 		c->seed = conf->seed;
+		if (conf->streams)
+			make_tcp(r, c);
 		r->worker[i] = sl_worker_init(take(r, sl_worker_bytes()), c);
 		sl_worker_adopt(r->worker[i], r->flows[i]);
 	}
@@ -407,6 +552,21 @@ rig_settle(struct rig *r, uint64_t now_ns)
 {
 	for (unsigned i = 0, idle = 0; i < 1000 && idle < 2; i++)
 		idle = rig_turn(r, now_ns) ? 0 : idle + 1;
+}
+
+void
+rig_stop(struct rig *r, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		sl_worker_stop(r->worker[i], r->view, now_ns);
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		sl_worker_forward(r->worker[i]);
+}
+
+struct sl_streams_head *
+rig_streams(struct rig *r)
+{
+	return r->streams;
 }
 
 struct sl_worker *

@@ -8,6 +8,7 @@
 
 #include "dataplane/worker.h"
 #include "lb/flow_adopt.h"
+#include "sluice/streams.h"
 
 #define RIG_PORTS 2
 #define RIG_WORKERS 8
@@ -17,7 +18,7 @@
 struct rig_frame {
 	struct rig_frame *next;
 	uint32_t len;
-	uint32_t in_use;
+	uint32_t in_use; /* holders */
 	uint8_t head[SL_HEADROOM];
 	uint8_t room[RIG_FRAME];
 };
@@ -31,6 +32,12 @@ struct rig_conf {
 	unsigned frames; /* pool size; 0: 8192 */
 	unsigned ring;   /* places of each ring; 0: 1024 */
 	unsigned tx_max; /* frames a port takes of one burst, the rest is refused; 0: all */
+	/* TCP that ends in the gateway: of each worker */
+	uint32_t streams;   /* places; 0: off */
+	uint32_t half_open; /* before SYN cookies; 0: streams / 4 */
+	uint32_t blocks;    /* for copied payload; 0: 2048 */
+	uint32_t pinned;    /* buffers kept with payload in them; 0: none */
+	uint8_t offload;    /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
 };
 
 /* Called for every frame a port sends; the frame is the callee's until it returns (copy what is kept). */
@@ -56,6 +63,12 @@ bool rig_inject(struct rig *r, unsigned port, const void *frame, unsigned len);
 unsigned rig_turn(struct rig *r, uint64_t now_ns);
 void rig_turn_one(struct rig *r, unsigned worker, uint64_t now_ns);
 void rig_settle(struct rig *r, uint64_t now_ns);
+
+/* rig_stop: the last turn of every worker: TCP connections are reset. */
+void rig_stop(struct rig *r, uint64_t now_ns);
+
+/* The region of streams (sluice/streams.h), with conf.streams. */
+struct sl_streams_head *rig_streams(struct rig *r);
 
 struct sl_worker *rig_worker(struct rig *r, unsigned i);
 struct sl_flow_table *rig_flows(struct rig *r, unsigned i);

@@ -1,0 +1,590 @@
+/* streams — TCP that ends here: the stack's packets in and out, and what the relay asks of table and tallies.
+ *
+ *   burst ─ known stream ─────────────────────────────────────▶ sl_tcp_input ┐
+ *         └ of no flow, to a tcp listener or an address of ours ▶ sl_tcp_input ┤
+ *   ICMP error about a segment ───────────────────────────────▶ sl_tcp_icmp  ┤
+ *   end of turn ─▶ relay, sl_tcp_run ◀───────────────────────────────────────┘ ─▶ send_ip ─▶ send.c
+ *
+ * A stream's packets arrive at this worker because their tuple's bucket is its own: clients' by the spread of all packets,
+ * endpoints' because the stack chose the port for it.
+ */
+#include "dataplane/worker_priv.h"
+
+#define ETH_LEN 14
+#define TIMEWAIT_MS 60000
+#define PICK_DRAWS 8
+#define NOINLINE __attribute__((noinline)) /* burst (l4.c) draws in what it calls */
+
+enum { UNREACHABLE4 = 3, UNREACHABLE6 = 1, TOO_BIG6 = 2, PARAMETER6 = 4 };
+
+static size_t
+lines(size_t bytes)
+{
+	return (bytes + SL_CACHE_LINE - 1) & ~(size_t)(SL_CACHE_LINE - 1);
+}
+
+/* ---- packets in ---- */
+
+static void
+input(struct sl_worker *w, struct sl_pkt *p, uint64_t hash, uint32_t idx)
+{
+	p->verdict = SL_VERDICT_CONSUMED;
+	p->stream = idx;
+	w->stats->consumed++;
+	sl_tcp_input(w->tcp, p, hash, idx);
+}
+
+NOINLINE unsigned
+sl_streams_burst(struct sl_worker *w, struct sl_pkt **pkts, const struct sl_tuple **tuples,
+		 unsigned cnt)
+{
+	const unsigned kind = SL_PKT_TCP | SL_PKT_FRAG;
+	uint64_t hash[SL_BURST];
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		if ((pkts[i]->flags & kind) != SL_PKT_TCP)
+			continue;
+		hash[i] = sl_tcp_hash(w->tcp, tuples[i]);
+		sl_tcp_prefetch(w->tcp, hash[i]);
+	}
+	/* one after the other: a segment changes what the next one finds */
+	for (unsigned i = 0; i < cnt; i++) {
+		uint32_t idx = SL_TCP_NONE;
+		if ((pkts[i]->flags & kind) == SL_PKT_TCP)
+			idx = sl_tcp_find(w->tcp, hash[i], tuples[i]);
+		if (idx != SL_TCP_NONE) {
+			input(w, pkts[i], hash[i], idx);
+			continue;
+		}
+		pkts[left] = pkts[i];
+		tuples[left++] = tuples[i];
+	}
+	return left;
+}
+
+NOINLINE bool
+sl_streams_ends_here(const struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p)
+{
+	if (!(p->flags & SL_PKT_TCP))
+		return false;
+	if (p->listener != SL_VIEW_NONE)
+		return view->listeners[p->listener].mode == SL_MODE_TCP;
+	const struct sl_local *l = w->tcp ? sl_view_local(view, &p->tuple.dst) : NULL;
+	return l && l->kind != SL_LOCAL_VIP;
+}
+
+static struct sl_choice
+choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+       const struct sl_tuple *tuple, uint32_t *cursor)
+{
+	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, cursor};
+
+	return sl_choose(svc, &ctx, tuple);
+}
+
+/* What a connection that p opened would get now. */
+static void
+foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	p->verdict = SL_VERDICT_CONSUMED;
+	if (p->listener == SL_VIEW_NONE || (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN)
+		return; /* a RST is the answer */
+	p->service = view->listener_service[p->listener];
+	const struct sl_service *svc = &view->services[p->service];
+	uint32_t cursor = w->cursors[svc->slot];
+	struct sl_choice c = choose(w, view, svc, &p->tuple, &cursor);
+	p->service_slot = svc->slot;
+	p->why = c.why;
+	p->tries = c.tries;
+	if (c.endpoint == UINT32_MAX) {
+		sl_l4_drop(w, p, SL_DROP_NO_ENDPOINT);
+		return;
+	}
+	p->endpoint_slot = svc->endpoints[c.endpoint].slot;
+	p->endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
+	p->port_out = view->hops[p->endpoint_slot].out_port;
+}
+
+NOINLINE void
+sl_streams_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (sl_view_ours(view, &p->tuple.src)) {
+		sl_l4_drop(w, p, SL_DROP_MARTIAN);
+	} else if (!w->tcp) {
+		sl_l4_drop(w, p, SL_DROP_NO_LISTENER);
+	} else if (p->flags & SL_PKT_FRAG) {
+		sl_l4_drop(w, p, SL_DROP_FRAGMENT); /* peers of TCP have no need to */
+	} else if (sl_pkt_dry(p)) {
+		foresee(w, view, p);
+	} else {
+		/* a packet before it in the burst may have opened the stream */
+		uint64_t hash = sl_tcp_hash(w->tcp, &p->tuple);
+		input(w, p, hash, sl_tcp_find(w->tcp, hash, &p->tuple));
+	}
+}
+
+bool
+sl_streams_explain(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (!w->tcp || !(p->flags & SL_PKT_TCP))
+		return false;
+	uint32_t idx = sl_tcp_find(w->tcp, sl_tcp_hash(w->tcp, &p->tuple), &p->tuple);
+	if (idx == SL_TCP_NONE)
+		return false;
+	p->verdict = SL_VERDICT_CONSUMED;
+	p->why = SL_WHY_FLOW;
+	p->stream = idx;
+	if (idx >= w->conf.tcp.streams)
+		return true; /* TIME-WAIT has no row */
+	const struct sl_stream_row *row =
+		(const void *)((const char *)w->conf.tcp.places + idx * sl_tcp_stride());
+	if (row->endpoint_slot >= view->hop_cnt ||
+	    view->hops[row->endpoint_slot].incarnation != row->incarnation)
+		return true;
+	p->endpoint_slot = row->endpoint_slot;
+	p->endpoint_incarnation = row->incarnation;
+	p->service_slot = row->service_slot;
+	p->port_out = view->hops[p->endpoint_slot].out_port;
+	return true;
+}
+
+/* ---- ICMP errors ---- */
+
+/* Whether the error says that nothing will ever be there (RFC 1122, 4.2.3.9; RFC 5461). */
+static bool
+is_hard(const struct sl_pkt *p, uint8_t type, uint8_t code)
+{
+	if (p->flags & SL_PKT_V4)
+		return type == UNREACHABLE4 && (code == 2 || code == 3);
+	return (type == UNREACHABLE6 && (code == 1 || code == 4)) ||
+	       (type == PARAMETER6 && code == 1);
+}
+
+bool
+sl_streams_error(struct sl_worker *w, struct sl_pkt *p)
+{
+	const struct sl_tuple *t = &p->tuple;
+	const uint8_t *icmp = p->data + p->l4_off, *ip = icmp + 8;
+	bool v4 = p->flags & SL_PKT_V4;
+
+	if (!w->tcp || t->proto != SL_IPPROTO_TCP || sl_tcp_empty(w->tcp) ||
+	    sl_tcp_find(w->tcp, sl_tcp_hash(w->tcp, t), t) == SL_TCP_NONE)
+		return false;
+	/* we send no extension headers; the quote's own header was read by sl_icmp_error_read */
+	unsigned tcp_off = v4 ? (ip[0] & 15) * 4u : 40u;
+	if (p->l4_len < 8 + tcp_off + 8 || (!v4 && ip[6] != SL_IPPROTO_TCP)) {
+		sl_l4_drop(w, p, SL_DROP_ICMP_ERROR);
+		return true;
+	}
+	bool too_big = v4 ? icmp[0] == UNREACHABLE4 && icmp[1] == 4 : icmp[0] == TOO_BIG6;
+	unsigned mtu = v4 ? sl_from_be16(sl_load16(icmp + 6)) : sl_from_be32(sl_load32(icmp + 4));
+	sl_tcp_icmp(w->tcp, t, sl_from_be32(sl_load32(ip + tcp_off + 4)), too_big,
+		    too_big ? mtu : 0, is_hard(p, icmp[0], icmp[1]));
+	w->stats->icmp_error++;
+	w->stats->consumed++;
+	p->verdict = SL_VERDICT_CONSUMED;
+	sl_send_free(w, p->buf);
+	return true;
+}
+
+/* ---- what the stack needs ---- */
+
+static void *
+env_alloc(void *ctx, uint8_t **ret_data)
+{
+	const struct sl_io *io = &((struct sl_worker *)ctx)->conf.io;
+
+	return io->alloc(io->ctx, ret_data);
+}
+
+static void
+env_free(void *ctx, void *buf)
+{
+	sl_send_free(ctx, buf);
+}
+
+static void
+env_share(void *ctx, void *buf)
+{
+	const struct sl_io *io = &((struct sl_worker *)ctx)->conf.io;
+
+	io->share(io->ctx, buf);
+}
+
+static unsigned
+env_refs(void *ctx, void *buf)
+{
+	const struct sl_io *io = &((struct sl_worker *)ctx)->conf.io;
+
+	return io->refs(io->ctx, buf);
+}
+
+/* Asked of the pool once a turn: that is expensive. */
+static unsigned
+env_held(void *ctx)
+{
+	struct sl_worker *w = ctx;
+	struct sl_streams *s = &w->streams;
+
+	if (s->held_ns != w->now_ns) {
+		s->held_ns = w->now_ns;
+		s->held = w->conf.io.held(w->conf.io.ctx);
+	}
+	return s->held;
+}
+
+static struct sl_route_cached *
+route(struct sl_worker *w, const struct sl_addr *dst)
+{
+	struct sl_route_cached *c = w->streams.view ? sl_send_route(w, w->streams.view, dst) : NULL;
+
+	return c && c->port < w->conf.port_cnt ? c : NULL;
+}
+
+static struct sl_tcp_way
+env_way(void *ctx, const struct sl_addr *dst)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_route_cached *c = route(w, dst);
+
+	if (!c)
+		return (struct sl_tcp_way){0};
+	const struct sl_worker_port *port = &w->ports[c->port];
+	return (struct sl_tcp_way){
+		.mtu = port->mtu,
+		.tso_max = port->tso_max,
+		.offload = port->offload,
+		.known = 1,
+	};
+}
+
+/* A port that cuts wants the pseudo header's sum without the length, and makes each IPv4 header's sum itself. */
+static void
+ready_to_cut(uint8_t *l3, unsigned l3_len, unsigned len)
+{
+	uint8_t *sum = l3 + l3_len + 16;
+	uint32_t without = (uint32_t)sl_from_be16(sl_load16(sum)) + (uint16_t) ~(len - l3_len);
+
+	sl_store16(sum, sl_to_be16((without & 0xffff) + (without >> 16)));
+	if (l3_len != 40)
+		sl_store16(l3 + 10, 0);
+}
+
+static void
+env_send(void *ctx, const struct sl_addr *dst, void *buf, uint8_t *l3, unsigned len,
+	 unsigned offload, unsigned mss)
+{
+	struct sl_worker *w = ctx;
+	uint8_t *frame = l3 - ETH_LEN;
+	bool v4 = l3[0] >> 4 == 4;
+	unsigned l3_len = v4 ? (l3[0] & 15) * 4u : 40;
+
+	sl_store16(frame + 12, v4 ? sl_to_be16(0x0800) : sl_to_be16(0x86dd));
+	if (offload & SL_OFFLOAD_TSO)
+		ready_to_cut(l3, l3_len, len);
+	const struct sl_txd d = {
+		.buf = buf,
+		.offload = (uint8_t)(SL_TXD_AT | offload),
+		.l4_off = (uint8_t)(ETH_LEN + l3_len),
+		.mss = (uint16_t)mss,
+		.at = (uint16_t)w->conf.io.offset(w->conf.io.ctx, buf, frame),
+	};
+	sl_send_made(w, route(w, dst), d, frame, ETH_LEN + len);
+}
+
+/* ---- listeners and endpoints, for stack and relay ---- */
+
+static bool
+rule_of(const struct sl_view *view, uint32_t listener, struct sl_relay_rule *ret)
+{
+	if (listener == SL_VIEW_NONE || view->listeners[listener].mode != SL_MODE_TCP)
+		return false;
+	const struct sl_img_listener *l = &view->listeners[listener];
+	const struct sl_service *s = &view->services[view->listener_service[listener]];
+	*ret = (struct sl_relay_rule){
+		.listener_slot = l->slot,
+		.service_slot = s->slot,
+		.listener_incarnation = (uint16_t)l->incarnation,
+		.service_incarnation = (uint16_t)s->incarnation,
+		.listener_max = l->max_connections,
+		.proxy_in = l->proxy_in,
+		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
+		.trust_cnt = l->trust_cnt,
+		.tcp = &s->img->tcp,
+	};
+	return true;
+}
+
+static bool
+env_rule(void *ctx, const struct sl_tuple *t, struct sl_relay_rule *ret)
+{
+	const struct sl_view *view = ((struct sl_worker *)ctx)->streams.view;
+
+	return view &&
+	       rule_of(view, sl_view_listener(view, &t->dst, t->dport, SL_IPPROTO_TCP), ret);
+}
+
+static enum sl_tcp_admit
+env_admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret_accept)
+{
+	struct sl_worker *w = ctx;
+	struct sl_relay_rule rule;
+
+	if (!env_rule(ctx, &p->tuple, &rule))
+		return SL_ADMIT_NO;
+	enum sl_tcp_admit a = sl_relay_admit(w->streams.relay, &rule, ret_accept);
+	struct sl_stats_listener *l = &w->listener_stats[rule.listener_slot];
+	if (a == SL_ADMIT_REFUSE)
+		l->refused++;
+	else if (a == SL_ADMIT_YES && (p->tcp_flags & SL_TCP_SYN))
+		l->new_flows++;
+	return a;
+}
+
+/* Where listeners and services of the turn's view are, by slot. */
+static void
+read_slots(struct sl_streams *s)
+{
+	const struct sl_view *v = s->view;
+
+	if (sl_likely(s->slots_generation == v->generation))
+		return;
+	s->slots_generation = v->generation;
+	memset(s->service_at, 0, sizeof(s->service_at));
+	memset(s->listener_at, 0, sizeof(s->listener_at));
+	for (uint32_t i = 0; i < v->service_cnt; i++)
+		s->service_at[v->services[i].slot] = (uint16_t)(i + 1);
+	for (uint32_t i = 0; i < v->listener_cnt; i++)
+		s->listener_at[v->listeners[i].slot] = (uint16_t)(i + 1);
+}
+
+static bool
+usable(const struct sl_view *view, const struct sl_img_endpoint *e, const uint32_t *avoid,
+       unsigned avoid_cnt)
+{
+	uint32_t source_cnt;
+
+	for (unsigned i = 0; i < avoid_cnt; i++)
+		if (avoid[i] == e->slot)
+			return false;
+	return sl_view_source(view, &view->hops[e->slot], &source_cnt) != NULL;
+}
+
+/* The policy's choice.  When that was tried already: its choices for tuples that differ a little, then whoever admits at
+ * all, from a hashed start. */
+static const struct sl_img_endpoint *
+pick_endpoint(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+	      const struct sl_tuple *client, const uint32_t *avoid, unsigned avoid_cnt)
+{
+	struct sl_tuple t = *client;
+
+	for (unsigned n = 0; n < PICK_DRAWS; n++) {
+		t.zero[0] = (uint8_t)n;
+		struct sl_choice c = choose(w, view, svc, &t, &w->cursors[svc->slot]);
+		if (c.endpoint == UINT32_MAX)
+			return NULL;
+		if (usable(view, &svc->endpoints[c.endpoint], avoid, avoid_cnt))
+			return &svc->endpoints[c.endpoint];
+	}
+	uint32_t at = sl_hash_reduce(sl_hash_tuple(view->seed, client, 0), svc->endpoint_cnt);
+	for (uint32_t n = 0; n < svc->endpoint_cnt; n++) {
+		const struct sl_img_endpoint *e = &svc->endpoints[(at + n) % svc->endpoint_cnt];
+		if (e->weight && sl_choose_admits(&w->conf.states[e->slot], e->incarnation, 0) &&
+		    usable(view, e, avoid, avoid_cnt))
+			return e;
+	}
+	return NULL;
+}
+
+static bool
+env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot, const uint32_t *avoid,
+	 unsigned avoid_cnt, struct sl_relay_pick *ret)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_view *view = w->streams.view;
+
+	if (!view)
+		return false;
+	read_slots(&w->streams);
+	uint32_t place = w->streams.service_at[service_slot];
+	if (place == 0 || view->services[place - 1].forward != SL_FORWARD_PROXY)
+		return false;
+	const struct sl_service *svc = &view->services[place - 1];
+	const struct sl_img_endpoint *e = pick_endpoint(w, view, svc, client, avoid, avoid_cnt);
+	if (!e) {
+		w->service_stats[service_slot].no_endpoint += avoid_cnt == 0;
+		return false;
+	}
+	*ret = (struct sl_relay_pick){
+		.addr = e->addr,
+		.port = e->port_be ? e->port_be : client->dport,
+		.incarnation = (uint16_t)e->incarnation,
+		.endpoint_slot = e->slot,
+	};
+	ret->sources = sl_view_source(view, &view->hops[e->slot], &ret->source_cnt);
+	return true;
+}
+
+static void
+env_began(void *ctx, uint32_t endpoint_slot, uint16_t incarnation, uint32_t service_slot)
+{
+	struct sl_worker *w = ctx;
+
+	sl_tally_insert(w, endpoint_slot, incarnation, service_slot, false);
+	w->endpoint_stats[endpoint_slot].new_flows++;
+	w->service_stats[service_slot].new_flows++;
+}
+
+static void
+env_ended(void *ctx, uint32_t endpoint_slot, uint16_t incarnation, bool failed)
+{
+	struct sl_worker *w = ctx;
+
+	sl_tally_close(w, endpoint_slot, incarnation);
+	w->endpoint_stats[endpoint_slot].connect_failed += failed;
+}
+
+static void
+env_moved(void *ctx, uint32_t endpoint_slot, uint32_t listener_slot, uint64_t to, uint64_t from)
+{
+	struct sl_worker *w = ctx;
+
+	w->endpoint_stats[endpoint_slot].bytes += to;
+	w->endpoint_stats[endpoint_slot].reply_bytes += from;
+	w->listener_stats[listener_slot].bytes += to;
+}
+
+static bool
+env_lives(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation, uint32_t endpoint_slot,
+	  uint16_t incarnation)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_view *view = w->streams.view;
+
+	if (!view)
+		return true;
+	read_slots(&w->streams);
+	uint32_t place = w->streams.listener_at[listener_slot];
+	if (place == 0)
+		return false;
+	const struct sl_img_listener *l = &view->listeners[place - 1];
+	if (l->mode != SL_MODE_TCP || l->incarnation != listener_incarnation)
+		return false;
+	if (endpoint_slot >= view->hop_cnt || view->hops[endpoint_slot].incarnation != incarnation)
+		return false;
+	return sl_choose_serves(sl_state_refusal(&w->conf.states[endpoint_slot], incarnation));
+}
+
+/* ---- the turn ---- */
+
+void
+sl_streams_begin(struct sl_worker *w, const struct sl_view *view)
+{
+	w->streams.view = view;
+	sl_tcp_begin(w->tcp, w->now_ns);
+}
+
+unsigned
+sl_streams_run(struct sl_worker *w)
+{
+	sl_relay_tick(w->streams.relay);
+	return sl_tcp_run(w->tcp);
+}
+
+void
+sl_streams_reset(struct sl_worker *w)
+{
+	sl_relay_drop_all(w->streams.relay);
+}
+
+void
+sl_streams_gauges(struct sl_worker *w)
+{
+	struct sl_stats_tcp *s = &w->stats->tcp;
+	struct sl_tcp_usage u;
+
+	sl_tcp_usage(w->tcp, &u);
+	s->streams = u.streams;
+	s->half_open = u.half_open;
+	s->timewait = u.timewait;
+	s->segs = u.segs;
+	s->blocks = u.blocks;
+	s->pinned = u.pinned;
+}
+
+/* ---- beginning and end ---- */
+
+static struct sl_tcp_conf
+stack_conf(const struct sl_worker_tcp *c)
+{
+	return (struct sl_tcp_conf){
+		.capacity = c->streams,
+		.timewait_cnt = c->timewait_cnt,
+		.half_open_max = c->half_open_max,
+		.seg_cnt = c->seg_cnt,
+		.block_cnt = c->block_cnt,
+		.pinned_max = c->pinned_max,
+		.rcv_max = c->rcv_max,
+		.snd_max = c->snd_max,
+		.timewait_ms = TIMEWAIT_MS,
+	};
+}
+
+size_t
+sl_worker_tcp_bytes(const struct sl_worker_tcp *tcp)
+{
+	const struct sl_tcp_conf conf = stack_conf(tcp);
+	size_t stack = sl_tcp_bytes(&conf);
+
+	return stack ? lines(stack) + sl_relay_bytes(tcp->streams / 2) : 0;
+}
+
+void
+sl_streams_start(struct sl_worker *w)
+{
+	const struct sl_worker_tcp *c = &w->conf.tcp;
+	struct sl_stats_tcp *s = &w->stats->tcp;
+	struct sl_tcp_conf conf = stack_conf(c);
+	uint8_t *relay_mem = (uint8_t *)c->mem + lines(sl_tcp_bytes(&conf));
+
+	conf.worker = w->conf.id;
+	conf.rss = w->conf.rss;
+	conf.seed = w->conf.seed ^ (w->conf.id + 1) * 0xda942042e4dd58b5ull;
+	conf.env = (struct sl_tcp_env){
+		.ctx = w,
+		.alloc = env_alloc,
+		.free = env_free,
+		.share = env_share,
+		.refs = env_refs,
+		.held = env_held,
+		.way = env_way,
+		.send = env_send,
+		.admit = env_admit,
+	};
+	conf.stats = s;
+	conf.streams = c->places;
+	conf.context = relay_mem; /* where sl_relay_init makes it */
+	w->tcp = sl_tcp_init(c->mem, &conf);
+	const struct sl_relay_conf relay = {
+		.capacity = c->streams / 2,
+		.tcp = w->tcp,
+		.limits = c->limits,
+		.env = {w, env_rule, env_pick, env_began, env_ended, env_moved, env_lives},
+		.stats = s,
+	};
+	w->streams.relay = sl_relay_init(relay_mem, &relay);
+	s->stream_capacity = c->streams;
+	s->half_open_max = c->half_open_max;
+	s->timewait_capacity = c->timewait_cnt;
+	s->seg_capacity = c->seg_cnt;
+	s->block_capacity = c->block_cnt;
+	s->pinned_max = c->pinned_max;
+}
+
+void
+sl_streams_end(struct sl_worker *w)
+{
+	sl_relay_fini(w->streams.relay);
+	sl_tcp_fini(w->tcp);
+}
