@@ -280,6 +280,8 @@ env_send(void *ctx, const struct sl_addr *dst, void *buf, uint8_t *l3, unsigned 
 	bool v4 = l3[0] >> 4 == 4;
 	unsigned l3_len = v4 ? (l3[0] & 15) * 4u : 40;
 
+	if (mss == 0)
+		offload &= ~(unsigned)SL_OFFLOAD_TSO;
 	sl_store16(frame + 12, v4 ? sl_to_be16(0x0800) : sl_to_be16(0x86dd));
 	if (offload & SL_OFFLOAD_TSO)
 		ready_to_cut(l3, l3_len, len);

@@ -22,6 +22,7 @@ static const struct field {
 	FIELD(generation),    FIELD(flow_adopted), FIELD(flow_lost),    FIELD(xlat_used),
 	FIELD(xlat_capacity), FIELD(icmp_error),   FIELD(icmp_too_big), FIELD(frag_rx),
 	FIELD(frag_held),     FIELD(frag_open),    FIELD(frag_made),    FIELD(msg_lost),
+	FIELD(made),
 };
 static_assert(SL_ARRAY_CNT(fields) == offsetof(struct sl_stats_worker, drop) / sizeof(uint64_t),
 	      "none is forgotten");
