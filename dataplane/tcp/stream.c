@@ -367,6 +367,7 @@ sl_stream_take(struct sl_stream *s, uint32_t max)
 
 	if (!seg)
 		return NULL;
+	stack_of(s)->mem.taken++;
 	sl_recvq_popped(stack_of(s), s, seg->chunk.len);
 	return &seg->chunk;
 }
@@ -390,6 +391,7 @@ sl_chunk_touched(struct sl_chunk *c)
 void
 sl_chunk_free(struct sl_tcp *t, struct sl_chunk *c)
 {
+	t->mem.taken--;
 	sl_mem_seg_free(t, (struct sl_seg *)c);
 }
 
@@ -407,6 +409,7 @@ give(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg)
 void
 sl_stream_give(struct sl_stream *s, struct sl_chunk *c)
 {
+	stack_of(s)->mem.taken--;
 	give(stack_of(s), s, (struct sl_seg *)c);
 }
 

@@ -73,6 +73,8 @@ link_free(struct sl_tcp *t, const struct layout *l)
 	const struct sl_tcp_conf *c = &t->conf;
 	uint8_t *mem = (uint8_t *)t;
 
+	t->mem.segs = (struct sl_seg *)(mem + l->segs);
+	t->mem.blocks = mem + l->blocks;
 	/* Last first, so that what is used first lies at the beginning. */
 	for (uint32_t i = c->capacity; i-- > 0;) {
 		t->streams[i].ready_next = t->stream_free;
@@ -83,12 +85,12 @@ link_free(struct sl_tcp *t, const struct layout *l)
 		t->timewait_free = i + 1;
 	}
 	for (uint32_t i = c->seg_cnt; i-- > 0;) {
-		struct sl_seg *seg = (struct sl_seg *)(mem + l->segs) + i;
+		struct sl_seg *seg = &t->mem.segs[i];
 		seg->next = t->mem.seg_free;
 		t->mem.seg_free = seg;
 	}
 	for (uint32_t i = c->block_cnt; i-- > 0;) {
-		struct sl_block *b = (struct sl_block *)(mem + l->blocks + (size_t)i * SL_BLOCK);
+		struct sl_block *b = (struct sl_block *)(t->mem.blocks + (size_t)i * SL_BLOCK);
 		b->next = t->mem.block_free;
 		t->mem.block_free = b;
 	}

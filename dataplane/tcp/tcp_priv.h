@@ -126,6 +126,9 @@ struct sl_mem {
 	struct sl_seg *seg_free;
 	struct sl_block *block_free;
 	uint32_t seg_used, block_used, pinned;
+	uint32_t taken;      /* segments that users hold as chunks */
+	struct sl_seg *segs; /* [seg_cnt], [block_cnt × SL_BLOCK] */
+	uint8_t *blocks;
 };
 
 /* sl_mem_seg: a segment, zeroed, or NULL.  sl_mem_seg_free drops its buffer, too.

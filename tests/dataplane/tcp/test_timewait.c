@@ -152,6 +152,8 @@ static const struct {
 } rows[] = {
 	/* RFC 1337 */
 	{"RST in order", 0, SL_TCP_RST, false, 0, RCV_NXT, 0, SILENT},
+	{"RST out of order", 0, SL_TCP_RST | SL_TCP_ACK, false, 0, RCV_NXT + 1, 0, SILENT},
+	{"RST with SYN", 0, SL_TCP_RST | SL_TCP_SYN, false, 0, RCV_NXT + 1, 0, SILENT},
 	{"RST with ACK and timestamps", SL_STREAM_TS, SL_TCP_RST | SL_TCP_ACK, true, TS_RECENT + 1,
 	 RCV_NXT, 0, SILENT},
 	/* RFC 6191: the old connection had timestamps */
