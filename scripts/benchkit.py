@@ -248,7 +248,7 @@ ports = ( {{ name = "p0"; device = "{device}"; driver = "vdev"; mac = "{mac}";
             args = "{args or replay_args(captures)}"; queues = {workers};
             rss = "{'assume' if workers > 1 else 'auto'}"; }} );
 """)
-        exe = os.path.join(BUILD, "dataplane", "roof", "sluice-dataplane")
+        exe = os.path.join(BUILD, "dataplane", "sluice-dataplane")
         if not os.path.exists(exe):
             raise Unavailable(f"{exe} is not there")
         self.work, self.boot_argv, self.captures = work, [exe, "-c", boot], captures

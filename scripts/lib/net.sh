@@ -237,7 +237,7 @@ gateway_up() {
 }
 
 dataplane_up() {
-	run gw dataplane "$BUILD/dataplane/roof/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
+	run gw dataplane "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
 	wait_for 60 "sluice-dataplane (see $NET_DIR/dataplane.log)" grep -q 'ready:' "$NET_DIR/dataplane.log"
 }
 

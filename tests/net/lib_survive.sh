@@ -107,7 +107,7 @@ again() {
 	local start
 	stop dataplane "$1"
 	start=${EPOCHREALTIME/./}
-	run gw dataplane "$BUILD/dataplane/roof/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
+	run gw dataplane "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
 	wait_for 10 "serving again" answers
 	SERVED=$(((${EPOCHREALTIME/./} - start) / 1000))
 	wait_for 5 "the new dataplane in status" running

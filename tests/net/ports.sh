@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib_test.sh"
 
 net_up
-D=$BUILD/dataplane/roof/sluice-dataplane
+D=$BUILD/dataplane/sluice-dataplane
 log=$NET_DIR/dataplane.log
 
 boot_file() {

@@ -27,7 +27,7 @@ state_is web4 e1 draining || fail "the daemon forgot the drain"
 # kill -9 of the dataplane: a new one serves within 2 s
 stop dataplane KILL
 start=${EPOCHREALTIME/./}
-run gw dataplane "$BUILD/dataplane/roof/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
+run gw dataplane "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
 wait_for 10 "serving again" ns cl curl -sf --max-time 0.3 -o /dev/null http://10.77.9.10/
 took=$(((${EPOCHREALTIME/./} - start) / 1000))
 echo "serves again $took ms after the start"

@@ -24,7 +24,7 @@ held "before"
 while read -r offset text; do
 	stop dataplane KILL
 	poke "$offset"
-	run gw dataplane "$BUILD/dataplane/roof/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
+	run gw dataplane "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
 	wait_for 10 "an outcome" flows_are empty
 	held "byte $offset flipped"
 	for where in "$NET_DIR/dataplane.log" "$NET_DIR/sluiced.log" "$NET_DIR/audit.log"; do

@@ -7,7 +7,7 @@ export WORKERS=2 FLOWS=65536 HELD=${HELD:-2000}
 
 said=$NET_DIR/manager.said
 dataplane_up() {
-	run gw dataplane python3 "$top/tests/net/fdstore.py" "$said" "$BUILD/dataplane/roof/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
+	run gw dataplane python3 "$top/tests/net/fdstore.py" "$said" "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
 	wait_for 60 "sluice-dataplane" grep -q 'ready:' "$NET_DIR/dataplane.log"
 }
 started() { [ "$(grep -c '^started' "$said")" -ge "$1" ]; }

@@ -7,7 +7,7 @@ export WORKERS=2 FLOWS=65536
 
 program=$NET_DIR/bin/sluice-dataplane
 mkdir -p "$NET_DIR/bin"
-cp "$BUILD/dataplane/roof/sluice-dataplane" "$program"
+cp "$BUILD/dataplane/sluice-dataplane" "$program"
 dataplane_up() {
 	run gw dataplane "$program" -c "$NET_DIR/dataplane.conf"
 	wait_for 60 "sluice-dataplane" grep -q 'ready:' "$NET_DIR/dataplane.log"
@@ -50,7 +50,7 @@ refused "cannot be run"
 held "after five refusals"
 
 first=$(boot_id)
-cp "$BUILD/dataplane/roof/sluice-dataplane" "$program.new"
+cp "$BUILD/dataplane/sluice-dataplane" "$program.new"
 mv "$program.new" "$program"
 ctl upgrade || fail "the upgrade failed: $?"
 [ "$(boot_id)" != "$first" ] || fail "the same dataplane is there"

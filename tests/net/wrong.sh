@@ -22,7 +22,7 @@ refuses() {
 	grep -qiE "$pattern" "$NET_DIR/refused.log" || fail "$what: says: $(cat "$NET_DIR/refused.log")"
 	echo "$what: $(grep -iE "$pattern" "$NET_DIR/refused.log" | head -n 1)"
 }
-D=$BUILD/dataplane/roof/sluice-dataplane
+D=$BUILD/dataplane/sluice-dataplane
 changed() { sed "$1" "$NET_DIR/dataplane.conf" | sed "s|$NET_DIR/dataplane.sock|$NET_DIR/other.sock|" >"$NET_DIR/other.conf"; }
 
 refuses "no file" "no such file" "$D" -c "$NET_DIR/missing.conf"
