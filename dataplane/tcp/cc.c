@@ -27,7 +27,8 @@ sl_cc_open(struct sl_stream *s, bool syn_again)
 	l->round_end = s->row.snd_nxt;
 }
 
-/* ---- HyStart++ (RFC 9406): css_rounds 0: slow start; else rounds of conservative slow start, whose baseline is rtt_last_us ---- */
+/* ---- HyStart++ (RFC 9406): css_rounds 0: slow start; else rounds of conservative slow start, whose baseline is rtt_last_us.
+ * A round begins with the first ACK of what was sent after the last one began. ---- */
 
 static void
 new_round(struct sl_stream *s)
@@ -48,6 +49,8 @@ sl_cc_rtt(struct sl_stream *s, uint32_t rtt_us)
 {
 	struct sl_loss *l = &s->loss;
 
+	if (sl_seq_gt(s->row.snd_una, l->round_end))
+		new_round(s);
 	l->rtt_round_us = SL_MIN(l->rtt_round_us, rtt_us);
 	if (l->samples < HYSTART_SAMPLES)
 		l->samples++;
@@ -61,8 +64,6 @@ sl_cc_rtt(struct sl_stream *s, uint32_t rtt_us)
 			l->css_rounds = 0;
 		}
 	}
-	if (sl_seq_ge(s->row.snd_una, l->round_end))
-		new_round(s);
 }
 
 /* ---- growth ---- */
