@@ -67,7 +67,7 @@ sl_loss_ack(struct sl_tcp *t, struct sl_stream *s, const struct sl_ack *a)
 	if (r.any)
 		take_rtt(t, s, a, &r);
 	if (sl_likely(r.acked > 0 && l->state == SL_LOSS_OPEN && !(l->sacked | l->lost) &&
-		      !r.dsack && !(l->flags & SL_LF_TLP))) {
+		      !r.dsack && !(l->flags & SL_LF_TLP) && sl_rack_wait_us(t, s) == 0)) {
 		l->dupacks = 0;
 		sl_cc_acked(t, s, r.delivered, r.una);
 	} else {

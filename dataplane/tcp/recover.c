@@ -105,9 +105,9 @@ prr(struct sl_stream *s, uint32_t delivered, bool safe)
 
 	l->prr_delivered += delivered;
 	if (pipe > l->ssthresh) {
-		uint64_t due =
-			((uint64_t)l->prr_delivered * l->ssthresh + l->flight - 1) / l->flight;
+		uint64_t due = (uint64_t)l->prr_delivered * l->ssthresh / l->flight;
 
+		due = (due + s->row.mss - 1) / s->row.mss * s->row.mss;
 		send = due > l->prr_out ? (uint32_t)due - l->prr_out : 0;
 	} else {
 		uint32_t limit = l->prr_delivered > l->prr_out ? l->prr_delivered - l->prr_out : 0;

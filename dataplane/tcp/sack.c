@@ -186,6 +186,16 @@ run_end(struct sl_seg *seg, unsigned *steps)
 	return e;
 }
 
+/* Whole in one of the blocks, which ascend but may overlap. */
+static bool
+is_inside(const struct sl_seg *seg, const struct sl_sack_block *b, unsigned n)
+{
+	for (; n > 0 && sl_seq_le(b->from, seg->seq); b++, n--)
+		if (sl_seq_le(sl_seg_end(seg), b->to))
+			return true;
+	return false;
+}
+
 /* Marks what lies whole in one of n blocks, ascending. */
 static void
 mark_blocks(struct sl_stream *s, const struct sl_sack_block *b, unsigned n, struct sl_arrived *r)
@@ -211,7 +221,7 @@ mark_blocks(struct sl_stream *s, const struct sl_sack_block *b, unsigned n, stru
 			seg = e->next;
 			continue;
 		}
-		if (sl_seq_ge(seg->seq, b->from) && sl_seq_le(sl_seg_end(seg), b->to)) {
+		if (is_inside(seg, b, n)) {
 			mark_sacked(s, seg, r);
 			if (run)
 				run->later = seg;
@@ -226,16 +236,25 @@ mark_blocks(struct sl_stream *s, const struct sl_sack_block *b, unsigned n, stru
 	}
 }
 
+static bool
+is_of_flight(const struct sl_stream *s, const struct sl_sack_block *b)
+{
+	return sl_seq_lt(b->from, b->to) && sl_seq_ge(b->from, s->row.snd_una) &&
+	       sl_seq_le(b->to, s->row.snd_nxt);
+}
+
 /* RFC 2883: the first block tells of bytes that had arrived before: below the ACK, or inside the second one. */
 static bool
-is_dsack(const struct sl_ack *a)
+is_dsack(const struct sl_stream *s, const struct sl_ack *a)
 {
 	const struct sl_sack_block *b = a->block;
 
-	return sl_seq_lt(b[0].from, b[0].to) &&
-	       (sl_seq_le(b[0].to, a->ack) ||
-		(a->block_cnt > 1 && sl_seq_ge(b[0].from, b[1].from) &&
-		 sl_seq_le(b[0].to, b[1].to)));
+	if (sl_seq_ge(b[0].from, b[0].to))
+		return false;
+	if (sl_seq_le(b[0].to, a->ack))
+		return true;
+	return a->block_cnt > 1 && is_of_flight(s, &b[1]) && sl_seq_ge(b[0].from, b[1].from) &&
+	       sl_seq_le(b[0].to, b[1].to);
 }
 
 /* Only what we sent again in the last recovery can prove something: the network, too, makes two of one. */
@@ -264,7 +283,7 @@ sl_sack_blocks(struct sl_tcp *t, struct sl_stream *s, const struct sl_ack *a, st
 	struct sl_sack_block b[SL_ARRAY_CNT(a->block)];
 	unsigned n = 0, i = 0;
 
-	if (is_dsack(a)) {
+	if (is_dsack(s, a)) {
 		if (!read_dsack(t, s, a->block, r))
 			sl_tcp_count(t, BAD_SACK);
 		i = 1;
@@ -273,8 +292,7 @@ sl_sack_blocks(struct sl_tcp *t, struct sl_stream *s, const struct sl_ack *a, st
 		struct sl_sack_block x = a->block[i];
 		unsigned at = n;
 
-		if (sl_seq_ge(x.from, x.to) || sl_seq_lt(x.from, s->row.snd_una) ||
-		    sl_seq_gt(x.to, s->row.snd_nxt)) {
+		if (!is_of_flight(s, &x)) {
 			sl_tcp_count(t, BAD_SACK);
 			continue;
 		}
