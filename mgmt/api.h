@@ -71,9 +71,11 @@
  *        "endpoints"  → "endpoints": [ENDPOINT…]
  *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), "headroom": 0.0–1.0
  *                         (share of turns that found nothing, since boot), COUNTERS of struct sl_stats_worker but
- *                         drop[] and histograms}]
+ *                         drop[], histograms and tcp.count[]; gauges of TCP as "tcp_streams", "tcp_streams_max" …}]
  *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full"}]
  *        "drops"      → "drops": [{"reason", "text", "packets", "must_be_zero": BOOL}]   all reasons but none
+ *        "tcp"        → "tcp": [{"kind": "gauge"|"event", "name", "text", "count", "most": N|null (gauges: what there is
+ *                         room for)}]   the gateway's own TCP: gauges, then every event since the dataplane's boot
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
  *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null}]   newest first;
@@ -89,7 +91,7 @@
  *              "fraction": 0–255 (in force now: percent × slow start), "ramping": BOOL,
  *              "admits": BOOL, "ejected": BOOL,
  *              "packets", "bytes", "reply_packets", "reply_bytes", "new_flows", "ended_flows",
- *              "flows" (now)}
+ *              "flows" (now), "connect_failed" (mode "tcp")}
  *
  * {"verb":"stats"}                        raw counters since this owner got its slot (workers, ports, drops: since
  *                                         the dataplane's boot), summed over workers; gauges (flows, ports_used): now
@@ -97,11 +99,11 @@
  *     "ticks_per_s": N (of busy_ticks, total_ticks), "uptime_s": X (of the workers), "pids": {"daemon", "dataplane"},
  *     "total": {COUNTERS of sl_stats_worker}, "workers": [as show workers + "turn_ns": HIST,
  *     "burst_pkts": HIST], "ports": [as show], "drops": [as show],
- *     "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "packets", "bytes",
+ *     "tcp": [as show], "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "packets", "bytes",
  *                    "new_flows", "refused"}],
  *     "services": [{"name", "new_flows", "no_endpoint", "ports_used", "ports_refused"}],
  *     "endpoints": [{"service", "name", "state", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",
- *                    "ended_flows", "flows"}]
+ *                    "ended_flows", "flows", "connect_failed"}]
  *   HIST  {"cnt", "sum", "p50", "p90", "p99", "p999", "max"}    lower bound of the bucket
  *   error unavailable when the dataplane is not connected.
  *
@@ -119,6 +121,8 @@
  *     "tunnel": null | {"type": "ipip"|"gue", "source": ADDRESS|PREFIX, "spread": BOOL (source is a prefix, the
  *                       flow's hash says which address of it), "destination", "port"? (gue)},
  *     "source": null | {"address", "port"}                         fullnat: what the packet leaves from
+ *     "ends_here": BOOL                                            mode "tcp": the gateway's own TCP is its peer; the
+ *                                                                  endpoint is the one that would be picked now
  *     "sentences": [STRING…]                                        the same for people, in order
  *
  * operator ──────────────────────────────────────────────────────────────────────────────────────────

@@ -177,6 +177,7 @@ struct way {
 		[SL_PREFIX_STRLEN]; /* tunnels: source of the outer packet, or the prefix it is of */
 	bool spread;                /* it is a prefix */
 	bool tunnel, fullnat;
+	bool ends; /* the gateway's own TCP is its peer */
 };
 
 static bool
@@ -214,6 +215,7 @@ way_of(const struct sl_table *t, const struct sl_conf_service *s, const struct s
 	struct way w = {0};
 	const struct sl_conf_address *own;
 
+	w.ends = s && s->forward == SL_FORWARD_PROXY;
 	if (!s || e->why == SL_WHY_REPLY || !port_out)
 		return w;
 	w.fullnat = s->forward == SL_FORWARD_FULLNAT;
@@ -265,6 +267,39 @@ sentence(json_t *list, const char *fmt, ...)
 	json_array_append_new(list, json_string(text));
 }
 
+/* Of TCP that ends at the gateway.  Without a service the packet is of no connection and opens none. */
+static void
+ends_sentences(json_t *list, const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
+	       const struct sl_conf_service *s, const struct sl_oper_endpoint *ep)
+{
+	bool known = e->why == SL_WHY_FLOW;
+	char addr[SL_ADDR_STRLEN];
+
+	if (!s) {
+		sentence(list, "it is of no connection and opens none: the answer is a RST");
+		return;
+	}
+	sentence(list,
+		 "the connection ends at the gateway, which opens one of its own for service %s",
+		 s->name);
+	if (l && l->proxy_in && !known)
+		sentence(list, "the client's address in its PROXY header counts, not the packet's");
+	if (!ep)
+		return;
+	sl_addr_format(&ep->addr, addr);
+	if (known)
+		sentence(list, "it is known, and goes on to endpoint %s at %s", ep->name, addr);
+	else
+		sentence(list, "endpoint %s at %s would be picked: %s", ep->name, addr,
+			 PICK(why_text, e->why));
+	if (s->source_cnt)
+		sentence(list, "connections there come from %s%s",
+			 s->source_cnt > 1 ? "its sources, among them " : "",
+			 sl_addr_format(&s->sources[0], addr));
+	else
+		sentence(list, "connections there come from the gateway's own address on the way");
+}
+
 static json_t *
 sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 	  const struct sl_conf_service *s, const struct sl_oper_endpoint *ep, const struct way *w,
@@ -277,9 +312,11 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 		 e->worker, (unsigned long long)e->generation);
 	if (l)
 		sentence(list, "listener %s takes it for service %s", l->name, l->service);
-	if (s)
+	if (w->ends || (l && l->mode == SL_MODE_TCP))
+		ends_sentences(list, e, l, s, ep);
+	else if (s)
 		sentence(list, "service %s forwards by %s", s->name, sl_forward_name(s->forward));
-	if (ep)
+	if (ep && !w->ends)
 		sentence(list, "endpoint %s at %s: %s", ep->name, sl_addr_format(&ep->addr, addr),
 			 PICK(why_text, e->why));
 	if (ep && e->tries && e->tries <= 8)
@@ -321,22 +358,24 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 
 	if (ep && ep->at.incarnation != e->endpoint_incarnation)
 		ep = NULL; /* another generation than the one we know */
-	more = json_pack(
-		"{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
-		"s:o, s:o, s:o, s:o}",
-		"generation", (json_int_t)e->generation, "verdict", PICK(verdict_name, e->verdict),
-		"drop",
-		e->verdict == SL_VERDICT_DROP
-			? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
-				    sl_drop_text(e->drop))
-			: json_null(),
-		"worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
-		PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
-		(json_int_t)e->tries, "listener", listener_json(li), "service", service_json(s),
-		"endpoint", ep ? sl_show_endpoint(d, ep) : json_null(), "port_in", in, "port_out",
-		out, "next_hop", is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop),
-		"out", leaves ? tuple_json(&e->out) : json_null(), "tunnel", tunnel_json(&w, s, ep),
-		"source", source_json(&w, e), "sentences", sentences(e, li, s, ep, &w, out));
+	more = json_pack("{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
+			 "s:o, s:o, s:o, s:b, s:o}",
+			 "generation", (json_int_t)e->generation, "verdict",
+			 PICK(verdict_name, e->verdict), "drop",
+			 e->verdict == SL_VERDICT_DROP
+				 ? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
+					     sl_drop_text(e->drop))
+				 : json_null(),
+			 "worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
+			 PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
+			 (json_int_t)e->tries, "listener", listener_json(li), "service",
+			 service_json(s), "endpoint", ep ? sl_show_endpoint(d, ep) : json_null(),
+			 "port_in", in, "port_out", out, "next_hop",
+			 is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop), "out",
+			 leaves ? tuple_json(&e->out) : json_null(), "tunnel",
+			 tunnel_json(&w, s, ep), "source", source_json(&w, e), "ends_here",
+			 w.ends || (li && li->mode == SL_MODE_TCP), "sentences",
+			 sentences(e, li, s, ep, &w, out));
 	json_object_update(a, more);
 	json_decref(more);
 	return a;

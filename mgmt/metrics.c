@@ -393,6 +393,52 @@ put_drops(struct out *o, const struct seg *g)
 	}
 }
 
+/* ---- TCP that ends here ---- */
+
+struct gauge {
+	const char *name; /* "streams": sluice_worker_tcp_streams and …_streams_capacity */
+	const char *help;
+	size_t now, most;
+};
+#define X(f, m, name, text) {name, text, W(tcp.f), W(tcp.m)},
+static const struct gauge tcp_gauges[] = {SL_METRICS_TCP_GAUGES(X)};
+#undef X
+
+static void
+put_tcp_gauge(struct out *o, const struct seg *g, const char *name, const char *help, size_t off)
+{
+	char label[32];
+
+	family(o, name, "gauge", help);
+	for (unsigned w = 0; w < g->head.worker_cnt; w++)
+		sample(o, name, worker_label(w, label), load(seg_worker(g, w), off));
+}
+
+static void
+put_tcp(struct out *o, const struct seg *g)
+{
+	const char *name = "sluice_tcp_events_total";
+	char label[64], help[160];
+
+	family(o, name, "counter", "What the gateway's own TCP counts, by event.");
+	for (unsigned e = 0; e < SL_TCP_CNT; e++) {
+		uint64_t sum = 0;
+		for (unsigned w = 0; w < g->head.worker_cnt; w++)
+			sum += load(seg_worker(g, w), W(tcp.count) + e * 8);
+		snprintf(label, sizeof(label), "event=\"%s\"", sl_tcp_counter_name(e));
+		sample(o, name, label, sum);
+	}
+	for (size_t i = 0; i < SL_ARRAY_CNT(tcp_gauges); i++) {
+		snprintf(label, sizeof(label), "sluice_worker_tcp_%s", tcp_gauges[i].name);
+		snprintf(help, sizeof(help), "%c%s.", tcp_gauges[i].help[0] & ~0x20,
+			 tcp_gauges[i].help + 1);
+		put_tcp_gauge(o, g, label, help, tcp_gauges[i].now);
+		snprintf(label, sizeof(label), "sluice_worker_tcp_%s_capacity", tcp_gauges[i].name);
+		snprintf(help, sizeof(help), "The most there can be: %s.", tcp_gauges[i].help);
+		put_tcp_gauge(o, g, label, help, tcp_gauges[i].most);
+	}
+}
+
 /* ---- what has rows: ports, listeners, services, endpoints ---- */
 
 struct row {
@@ -576,6 +622,8 @@ static const struct column endpoint_columns[] = {
 	{"sluice_endpoint_ended_flows_total", "counter", "Flows closed, expired or evicted.",
 	 E(ended_flows)},
 	{"sluice_endpoint_flows", "gauge", "Flows on the endpoint.", E(active)},
+	{"sluice_endpoint_connect_failures_total", "counter",
+	 "Connects to the endpoint that failed (mode tcp).", E(connect_failed)},
 };
 
 static void
@@ -694,6 +742,7 @@ put_segment(struct out *o, const struct seg *g, const struct sl_metrics_snapshot
 {
 	put_workers(o, g);
 	put_drops(o, g);
+	put_tcp(o, g);
 	int rc = put_ports(o, g);
 	if (!rc)
 		rc = put_listeners(o, g, s);

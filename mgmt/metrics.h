@@ -75,6 +75,17 @@ struct sl_metrics_snapshot {
 #define SL_METRICS_SERVICE_GAUGES SL_METRICS_GAUGE(sl_stats_service, ports_used)
 #define SL_METRICS_ENDPOINT_GAUGES SL_METRICS_GAUGE(sl_stats_endpoint, active)
 
+/* Gauges of struct sl_stats_tcp: X(now, most, name, sentence). */
+#define SL_METRICS_TCP_GAUGES(X)                                                                   \
+	X(streams, stream_capacity, "streams",                                                     \
+	  "TCP streams of the gateway itself, TIME-WAIT apart")                                    \
+	X(half_open, half_open_max, "half_open",                                                   \
+	  "streams that clients have not opened fully; over the most, SYN cookies are sent")       \
+	X(timewait, timewait_capacity, "timewait", "connections in TIME-WAIT")                     \
+	X(segs, seg_capacity, "segments", "pieces of payload that are kept")                       \
+	X(blocks, block_capacity, "blocks", "blocks of memory that hold copied payload")           \
+	X(pinned, pinned_max, "pinned", "packet buffers kept for the payload in them")
+
 /* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid
  * segment, slot out of range). */
 int sl_metrics_sum_listener(const void *stats, size_t bytes, uint32_t slot,

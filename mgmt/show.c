@@ -62,6 +62,7 @@ sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 	json_object_set_new(o, "new_flows", json_integer(NUM(s.new_flows)));
 	json_object_set_new(o, "ended_flows", json_integer(NUM(s.ended_flows)));
 	json_object_set_new(o, "flows", json_integer(NUM(s.active)));
+	json_object_set_new(o, "connect_failed", json_integer(NUM(s.connect_failed)));
 	return o;
 }
 
@@ -342,6 +343,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_ports(d);
 	if (strcmp(what, "drops") == 0)
 		return sl_show_drops(d);
+	if (strcmp(what, "tcp") == 0)
+		return sl_show_tcp(d);
 	if (strcmp(what, "generations") == 0)
 		return show_generations(d);
 	if (strcmp(what, "audit") == 0)
@@ -451,12 +454,13 @@ stats_endpoints(struct sl_daemon *d)
 		struct sl_stats_endpoint s = sl_counters_endpoint(d->counters, e[i].at);
 		json_array_append_new(
 			list,
-			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "service",
-				  e[i].service, "name", e[i].name, "state", state_of(&e[i]),
-				  "packets", NUM(s.packets), "bytes", NUM(s.bytes), "reply_packets",
-				  NUM(s.reply_packets), "reply_bytes", NUM(s.reply_bytes),
-				  "new_flows", NUM(s.new_flows), "ended_flows", NUM(s.ended_flows),
-				  "flows", NUM(s.active)));
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+				  "service", e[i].service, "name", e[i].name, "state",
+				  state_of(&e[i]), "packets", NUM(s.packets), "bytes", NUM(s.bytes),
+				  "reply_packets", NUM(s.reply_packets), "reply_bytes",
+				  NUM(s.reply_bytes), "new_flows", NUM(s.new_flows), "ended_flows",
+				  NUM(s.ended_flows), "flows", NUM(s.active), "connect_failed",
+				  NUM(s.connect_failed)));
 	}
 	return list;
 }
@@ -489,6 +493,7 @@ sl_verb_stats(const struct sl_verb_run *r)
 	json_object_set_new(a, "workers", sl_show_workers(d, true));
 	json_object_set_new(a, "ports", sl_show_ports(d));
 	json_object_set_new(a, "drops", sl_show_drops(d));
+	json_object_set_new(a, "tcp", sl_show_tcp(d));
 	json_object_set_new(a, "listeners", stats_listeners(d, t));
 	json_object_set_new(a, "services", stats_services(d, t));
 	json_object_set_new(a, "endpoints", stats_endpoints(d));

@@ -13,6 +13,7 @@ json_t *sl_show_endpoints(struct sl_daemon *d, const char *service);
 json_t *sl_show_workers(struct sl_daemon *d, bool histograms);
 json_t *sl_show_ports(struct sl_daemon *d);
 json_t *sl_show_drops(struct sl_daemon *d);
+json_t *sl_show_tcp(struct sl_daemon *d);
 /* All COUNTERS of sl_stats_worker, summed. */
 json_t *sl_show_total(struct sl_daemon *d);
 /* What a tick is, and for how long the workers have been running; 0 without a dataplane. */

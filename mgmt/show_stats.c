@@ -2,6 +2,8 @@
  * are single 8-byte loads: each whole, all at slightly different times. */
 #include "mgmt/show.h"
 
+#include "mgmt/metrics.h"
+
 #include <stdlib.h>
 
 #define FIELD(f)                                                                                   \
@@ -26,6 +28,16 @@ static const struct field {
 };
 static_assert(SL_ARRAY_CNT(fields) == offsetof(struct sl_stats_worker, drop) / sizeof(uint64_t),
 	      "none is forgotten");
+
+/* Gauges of TCP: {"tcp_streams": N, "tcp_streams_max": N, …}. */
+#define X(f, m, name, text)                                                                        \
+	{"tcp_" name, offsetof(struct sl_stats_worker, tcp.f)},                                    \
+		{"tcp_" name "_max", offsetof(struct sl_stats_worker, tcp.m)},
+static const struct field gauges[] = {SL_METRICS_TCP_GAUGES(X)};
+#undef X
+#define X(f, m, name, text) text,
+static const char *const gauge_texts[] = {SL_METRICS_TCP_GAUGES(X)};
+#undef X
 
 struct region {
 	const char *mem;
@@ -132,6 +144,8 @@ sl_show_workers(struct sl_daemon *d, bool histograms)
 		json_object_set_new(o, "headroom", json_real(idle > 1 ? 1 : idle));
 		for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++)
 			json_object_set_new(o, fields[i].name, number(load(s, fields[i].off)));
+		for (unsigned i = 0; i < SL_ARRAY_CNT(gauges); i++)
+			json_object_set_new(o, gauges[i].name, number(load(s, gauges[i].off)));
 		if (histograms) {
 			json_object_set_new(o, "turn_ns", hist_json(&s->turn_ns));
 			json_object_set_new(o, "burst_pkts", hist_json(&s->burst_pkts));
@@ -139,6 +153,17 @@ sl_show_workers(struct sl_daemon *d, bool histograms)
 		json_array_append_new(list, o);
 	}
 	return list;
+}
+
+/* Of all workers. */
+static uint64_t
+sum_of(const struct region *r, size_t off)
+{
+	uint64_t sum = 0;
+
+	for (unsigned w = 0; w < r->workers; w++)
+		sum += load(worker(r, w), off);
+	return sum;
 }
 
 json_t *
@@ -161,6 +186,8 @@ sl_show_total(struct sl_daemon *d)
 		}
 		json_object_set_new(o, fields[i].name, number(sum));
 	}
+	for (unsigned i = 0; i < SL_ARRAY_CNT(gauges); i++)
+		json_object_set_new(o, gauges[i].name, number(sum_of(&r, gauges[i].off)));
 	return o;
 }
 
@@ -221,10 +248,8 @@ sl_show_drops(struct sl_daemon *d)
 	if (!open_region(d, &r))
 		r.workers = 0;
 	for (unsigned k = SL_DROP_NONE + 1; k < SL_DROP_CNT; k++) {
-		uint64_t sum = 0;
-		for (unsigned w = 0; w < r.workers; w++)
-			sum += load(worker(&r, w),
-				    offsetof(struct sl_stats_worker, drop) + k * sizeof(uint64_t));
+		uint64_t sum =
+			sum_of(&r, offsetof(struct sl_stats_worker, drop) + k * sizeof(uint64_t));
 		json_t *o = json_object();
 		json_object_set_new(o, "reason", json_string(sl_drop_name(k)));
 		json_object_set_new(o, "text", json_string(sl_drop_text(k)));
@@ -232,5 +257,30 @@ sl_show_drops(struct sl_daemon *d)
 		json_object_set_new(o, "must_be_zero", json_boolean(sl_drop_must_be_zero(k)));
 		json_array_append_new(list, o);
 	}
+	return list;
+}
+
+json_t *
+sl_show_tcp(struct sl_daemon *d)
+{
+	json_t *list = json_array();
+	struct region r = {0};
+
+	if (!open_region(d, &r))
+		r.workers = 0;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(gauge_texts); i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o}", "kind", "gauge",
+						      "name", gauges[2 * i].name + strlen("tcp_"),
+						      "text", gauge_texts[i], "count",
+						      number(sum_of(&r, gauges[2 * i].off)), "most",
+						      number(sum_of(&r, gauges[2 * i + 1].off))));
+	for (unsigned e = 0; e < SL_TCP_CNT; e++)
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:o, s:n}", "kind", "event", "name",
+				  sl_tcp_counter_name(e), "text", sl_tcp_counter_text(e), "count",
+				  number(sum_of(&r, offsetof(struct sl_stats_worker, tcp.count) +
+							    e * sizeof(uint64_t))),
+				  "most"));
 	return list;
 }

@@ -19,7 +19,8 @@ const struct ctl_verb ctl_verbs[] = {
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
-	 "listeners, services, endpoints, workers, ports, drops, flows and streams (operator), "
+	 "listeners, services, endpoints, workers, ports, drops, tcp, flows and streams "
+	 "(operator), "
 	 "generations or audit",
 	 ctl_show},
 	{"stats", "", 0, 0, "viewer", "all counters", ctl_stats},
@@ -73,6 +74,7 @@ static const struct option options[] = {
 	{"queue", required_argument, NULL, OPT + CTL_OPT_QUEUE},
 	{"sort", required_argument, NULL, OPT + CTL_OPT_SORT},
 	{"pairs", no_argument, NULL, OPT + CTL_OPT_PAIRS},
+	{"all", no_argument, NULL, OPT + CTL_OPT_ALL},
 	{"interval", required_argument, NULL, OPT + CTL_OPT_INTERVAL},
 	{"once", no_argument, NULL, OPT + CTL_OPT_ONCE},
 	{NULL, 0, NULL, 0},
@@ -102,6 +104,8 @@ static const char *const option_help[] = {
 	"    --sort age|rtt|cwnd|flight|queue|rcvq|ooo|retrans|in|out    the most first",
 	"    --limit N  --count   as for flows",
 	"    --pairs              clients' streams, each with the endpoint's behind it",
+	"stats, show tcp",
+	"    --all                events of TCP that never happened, too",
 	"top",
 	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",
 	"    --once               two looks as plain text; with --json as JSON",
@@ -262,7 +266,7 @@ take_endpoint(struct ctl *c, int argc, char **argv)
 }
 
 /* Which of the enum ctl_opt go with what. */
-enum { FLOWS = 1, STREAMS = 2, TOP = 4 };
+enum { FLOWS = 1, STREAMS = 2, TOP = 4, TCP = 8 };
 static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
 	[CTL_OPT_VIP] = FLOWS,
@@ -282,6 +286,7 @@ static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_QUEUE] = STREAMS,
 	[CTL_OPT_SORT] = STREAMS,
 	[CTL_OPT_PAIRS] = STREAMS,
+	[CTL_OPT_ALL] = TCP,
 	[CTL_OPT_INTERVAL] = TOP,
 	[CTL_OPT_ONCE] = TOP,
 };
@@ -293,13 +298,16 @@ misplaced_option(const struct ctl *c)
 	static const char *const who[] = {[FLOWS] = "show flows",
 					  [STREAMS] = "show streams",
 					  [FLOWS | STREAMS] = "show flows and show streams",
-					  [TOP] = "top"};
+					  [TOP] = "top",
+					  [TCP] = "stats and show tcp"};
 	const char *what = c->verb && c->argc ? c->argv[0] : "";
 	bool show = c->verb && !strcmp(c->verb, "show");
-	unsigned is = show && !strcmp(what, "flows")       ? FLOWS
-		      : show && !strcmp(what, "streams")   ? STREAMS
-		      : c->verb && !strcmp(c->verb, "top") ? TOP
-							   : 0;
+	bool stats = c->verb && !strcmp(c->verb, "stats"), top = c->verb && !strcmp(c->verb, "top");
+	unsigned is = top                                       ? TOP
+		      : stats || (show && !strcmp(what, "tcp")) ? TCP
+		      : show && !strcmp(what, "flows")          ? FLOWS
+		      : show && !strcmp(what, "streams")        ? STREAMS
+								: 0;
 
 	for (const struct option *o = options; o->name; o++) {
 		int i = o->val - OPT;

@@ -15,7 +15,7 @@
 
 #define TOP_TEXTS 3
 #define TOP_TEXT_MAX 96
-#define TOP_VALUES 9
+#define TOP_VALUES 10
 #define TOP_COLUMNS 10
 #define TOP_NONE (-1.0) /* a cell of which nothing can be said */
 
@@ -56,7 +56,7 @@ struct top_sample {
 	long long generation, daemon_pid, dataplane_pid;
 	uint64_t at_ns;
 	double uptime_s;
-	uint64_t flows, capacity, rx, tx, new_flows, adopted;
+	uint64_t flows, capacity, streams, rx, tx, new_flows, adopted;
 	uint64_t drops; /* of all reasons */
 	struct {
 		char name[32];

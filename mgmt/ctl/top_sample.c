@@ -16,7 +16,7 @@ const struct top_pane_form top_panes[TOP_PANES] =
 				.texts = {"worker"},
 				.values = {"turns", "turns_empty", "rx_packets", "tx_packets",
 					   "rx_bytes", "busy_ticks", "handoff_in", "handoff_out",
-					   "flow_active"},
+					   "flow_active", "tcp_streams"},
 				.columns = {{"WORKER", "worker", TOP_TEXT, 0, 0, 0},
 					    {"HEADROOM %", "headroom_percent", TOP_SHARE, 1, 0, 0},
 					    {"RX PPS", "rx_pps", TOP_RATE, 2, 0, 0},
@@ -24,6 +24,7 @@ const struct top_pane_form top_panes[TOP_PANES] =
 					    {"RX MBIT/S", "rx_mbit_s", TOP_MBIT, 4, 0, 0},
 					    {"CYCLES/PKT", "cycles_per_packet", TOP_EACH, 5, 2, 6},
 					    {"FLOWS", "flows", TOP_NOW, 8, 0, 0},
+					    {"STREAMS", "streams", TOP_NOW, 9, 0, 0},
 					    {"HANDED IN/S", "handoff_in_s", TOP_RATE, 6, 0, 0},
 					    {"OUT/S", "handoff_out_s", TOP_RATE, 7, 0, 0}},
 				.sort = 0,
@@ -60,7 +61,7 @@ const struct top_pane_form top_panes[TOP_PANES] =
 				.name = "endpoints",
 				.texts = {"name", "service", "state"},
 				.values = {"packets", "bytes", "reply_packets", "reply_bytes",
-					   "new_flows", "flows"},
+					   "new_flows", "flows", "connect_failed"},
 				.columns = {{"ENDPOINT", "name", TOP_TEXT, 0, 0, 0},
 					    {"SERVICE", "service", TOP_TEXT, 1, 0, 0},
 					    {"STATE", "state", TOP_TEXT, 2, 0, 0},
@@ -69,7 +70,8 @@ const struct top_pane_form top_panes[TOP_PANES] =
 					    {"PPS", "pps", TOP_RATE, 0, 0, 0},
 					    {"MBIT/S", "mbit_s", TOP_MBIT, 1, 0, 0},
 					    {"REPLY PPS", "reply_pps", TOP_RATE, 2, 0, 0},
-					    {"REPLY MBIT/S", "reply_mbit_s", TOP_MBIT, 3, 0, 0}},
+					    {"REPLY MBIT/S", "reply_mbit_s", TOP_MBIT, 3, 0, 0},
+					    {"FAILED/S", "connect_failed_s", TOP_RATE, 6, 0, 0}},
 				.sort = 5,
 			},
 };
@@ -175,6 +177,7 @@ top_sample_make(const json_t *answer)
 	s->uptime_s = ctl_num(answer, "uptime_s");
 	s->flows = number(total, "flow_active");
 	s->capacity = number(total, "flow_capacity");
+	s->streams = number(total, "tcp_streams");
 	s->adopted = number(total, "flow_adopted");
 	s->rx = number(total, "rx_packets");
 	s->tx = number(total, "tx_packets");

@@ -160,6 +160,9 @@ draw_head(const struct top_view *v)
 		 top_short((double)s->capacity, b),
 		 s->capacity ? 100.0 * (double)s->flows / (double)s->capacity : 0.0);
 	size_t at = strlen(line);
+	if (s->streams)
+		at += (size_t)snprintf(line + at, sizeof(line) - at, "streams %s  ",
+				       top_short((double)s->streams, a));
 	if (v->rated)
 		snprintf(line + at, sizeof(line) - at,
 			 "new/s %s  drops/s %s%s%s%s  rx/s %s  tx/s %s", top_short(v->new_flows, a),

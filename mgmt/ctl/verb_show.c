@@ -57,6 +57,7 @@ static const struct show {
 	  {">NEW FLOWS", "new_flows"},
 	  {">PACKETS", "packets"},
 	  {">REPLIES", "reply_packets"},
+	  {">FAILED", "connect_failed"},
 	  {"LAST PROBE", "health_text"},
 	  {"SINCE", "health_since"}}},
 	{"workers",
@@ -71,6 +72,7 @@ static const struct show {
 	  {">HANDED IN", "handoff_in"},
 	  {">FLOWS", "flow_active"},
 	  {">HALF-OPEN", "flow_embryonic"},
+	  {">STREAMS", "tcp_streams"},
 	  {">CAPACITY", "flow_capacity"},
 	  {">ADOPTED", "flow_adopted"},
 	  {">LOST", "flow_lost"},
@@ -87,6 +89,7 @@ static const struct show {
 	  {">PACKETS", "packets"},
 	  {"SHOULD BE 0", "must_be_zero"},
 	  {"", "text"}}},
+	{"tcp", {{"TCP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"generations",
 	 {{">GENERATION", "generation"},
 	  {"STATE", "state"},
@@ -120,8 +123,16 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 		ctl_table_cell(t, "-");
 }
 
+/* Events of TCP are many, and most of them rare. */
+static bool
+left_out(const struct ctl *c, const json_t *o)
+{
+	return !c->opt[CTL_OPT_ALL] && !strcmp(ctl_str(o, "kind"), "event") &&
+	       ctl_int(o, "count") == 0;
+}
+
 static void
-print_show(const struct show *s, const json_t *rows)
+print_show(const struct ctl *ctl, const struct show *s, const json_t *rows)
 {
 	const char *titles[MAX_COLUMNS + 1] = {0};
 	size_t i, c;
@@ -130,7 +141,11 @@ print_show(const struct show *s, const json_t *rows)
 	for (c = 0; c < MAX_COLUMNS && s->columns[c].title; c++)
 		titles[c] = s->columns[c].title;
 	struct ctl_table *t = ctl_table_new(titles);
-	json_array_foreach(rows, i, o) for (c = 0; titles[c]; c++) cell(t, o, s->columns[c].key);
+	json_array_foreach(rows, i, o)
+	{
+		for (c = 0; titles[c] && !left_out(ctl, o); c++)
+			cell(t, o, s->columns[c].key);
+	}
 	ctl_table_print(t);
 }
 
@@ -148,9 +163,9 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",  "listeners",   "services", "endpoints",
-				     "workers", "ports",       "drops",    "flows",
-				     "streams", "generations", "audit",    NULL};
+const char *const ctl_show_what[] = {"status",      "listeners", "services", "endpoints", "workers",
+				     "ports",       "drops",     "flows",    "streams",   "tcp",
+				     "generations", "audit",     NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -191,7 +206,7 @@ ctl_show(struct ctl *c)
 	if (!a)
 		return rc;
 	if (s)
-		print_show(s, json_object_get(a, what));
+		print_show(c, s, json_object_get(a, what));
 	else
 		print_audit(json_object_get(a, what));
 	if (json_is_false(json_object_get(a, "dataplane")))
@@ -282,9 +297,9 @@ ctl_stats(struct ctl *c)
 	printf("\n");
 	for (size_t s = 0; s < sizeof(shows) / sizeof(shows[0]); s++) {
 		const char *what = shows[s].what;
-		if (strcmp(what, "drops") && strcmp(what, "ports"))
+		if (strcmp(what, "drops") && strcmp(what, "ports") && strcmp(what, "tcp"))
 			continue;
-		print_show(&shows[s], json_object_get(a, what));
+		print_show(c, &shows[s], json_object_get(a, what));
 		printf("\n");
 	}
 	json_decref(a);

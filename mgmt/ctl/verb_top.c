@@ -244,6 +244,8 @@ print_text(const struct top_view *v)
 	       top_age(s->uptime_s, age), s->daemon_pid);
 	printf("flows       %llu of %llu, %.1f new/s\n", (unsigned long long)s->flows,
 	       (unsigned long long)s->capacity, v->new_flows);
+	if (s->streams)
+		printf("streams     %llu\n", (unsigned long long)s->streams);
 	printf("packets     %.1f/s in, %.1f/s out, %.1f/s dropped%s%s%s\n", v->rx, v->tx, v->drops,
 	       v->drop[0] ? " (most: " : "", v->drop, v->drop[0] ? ")" : "");
 	printf("over        %.3f s\n", v->seconds);
@@ -272,15 +274,15 @@ static void
 print_json(const struct top_view *v)
 {
 	const struct top_sample *s = v->now;
-	json_t *o = json_pack("{s:b, s:s, s:s, s:s, s:I, s:f, s:{s:I, s:I}, s:f, s:I, s:I, s:f, "
-			      "s:f, s:f, s:f, s:s?}",
-			      "ok", 1, "verb", "top", "gateway", s->gateway, "boot_id", s->boot,
-			      "generation", (json_int_t)s->generation, "uptime_s", s->uptime_s,
-			      "pids", "daemon", (json_int_t)s->daemon_pid, "dataplane",
-			      (json_int_t)s->dataplane_pid, "seconds", v->seconds, "flows",
-			      (json_int_t)s->flows, "capacity", (json_int_t)s->capacity,
-			      "new_flows_s", v->new_flows, "rx_pps", v->rx, "tx_pps", v->tx,
-			      "drops_s", v->drops, "drop_reason", v->drop[0] ? v->drop : NULL);
+	json_t *o = json_pack(
+		"{s:b, s:s, s:s, s:s, s:I, s:f, s:{s:I, s:I}, s:f, s:I, s:I, s:I, s:f, "
+		"s:f, s:f, s:f, s:s?}",
+		"ok", 1, "verb", "top", "gateway", s->gateway, "boot_id", s->boot, "generation",
+		(json_int_t)s->generation, "uptime_s", s->uptime_s, "pids", "daemon",
+		(json_int_t)s->daemon_pid, "dataplane", (json_int_t)s->dataplane_pid, "seconds",
+		v->seconds, "flows", (json_int_t)s->flows, "streams", (json_int_t)s->streams,
+		"capacity", (json_int_t)s->capacity, "new_flows_s", v->new_flows, "rx_pps", v->rx,
+		"tx_pps", v->tx, "drops_s", v->drops, "drop_reason", v->drop[0] ? v->drop : NULL);
 
 	for (unsigned p = 0; p < TOP_PANES; p++) {
 		json_t *rows = json_array();

@@ -54,6 +54,11 @@ fixture_fill_worker(void *mem, unsigned w)
 	s->frag_open = 80 + w;
 	s->frag_made = 90 + w;
 	s->drop[SL_DROP_TTL] = 3 + w;
+	s->tcp.count[SL_TCP_RETRANS] = 400 + w;
+	s->tcp.streams = 200 + w;
+	s->tcp.stream_capacity = 65536;
+	s->tcp.pinned = 300 + w;
+	s->tcp.pinned_max = 1024;
 	for (uint64_t v = 1; v < 1u << 30; v *= 2)
 		sl_hist_add(&s->turn_ns, v);
 	for (uint64_t v = 0; v <= 64; v++)
@@ -69,7 +74,8 @@ fixture_fill_worker(void *mem, unsigned w)
 								    .reply_bytes = 1280,
 								    .new_flows = 9,
 								    .ended_flows = 4,
-								    .active = 5};
+								    .active = 5,
+								    .connect_failed = 6 + w};
 }
 
 static inline void

@@ -1,3 +1,4 @@
+#include "sluice/pkt.h"
 #include "tests/mgmt/fixture.h"
 #include "tests/suite.h"
 
@@ -431,6 +432,147 @@ explain_gives_names(void)
 	fixture_close(&f);
 }
 
+static bool
+says(json_t *a, const char *sentence)
+{
+	size_t i;
+	json_t *s;
+
+	json_array_foreach(json_object_get(a, "sentences"), i, s)
+	{
+		if (strcmp(json_string_value(s), sentence) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The service of fixture_table as one for connections. */
+static char *
+tcp_table(const char *service_keys, const char *listener_keys)
+{
+	char *text = NULL;
+
+	CU_ASSERT_FATAL(
+		asprintf(
+			&text,
+			"gateway = { name = \"edge\"; };\n"
+			"network = { addresses = ( { port = \"front\"; address = "
+			"\"192.0.2.2/24\"; } ); };\n"
+			"services = ( { name = \"web\"; %s\n  endpoints = ( { name = \"web-1\"; "
+			"address = \"192.0.2.11\"; port = 80; } ); } );\n"
+			"listeners = ( { name = \"web-v4\"; address = \"203.0.113.10\"; port = 80; "
+			"protocol = \"tcp\"; mode = \"tcp\"; service = \"web\"; %s } );\n",
+			service_keys, listener_keys) > 0);
+	return text;
+}
+
+static json_t *
+ask_with(const char *verb, char *text)
+{
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", verb, "file", "t", "text", text));
+
+	free(text);
+	return a;
+}
+
+static void
+explain_says_that_a_connection_ends_here(void)
+{
+	static const char q[] = "{\"verb\":\"explain\",\"src\":\"198.51.100.9\",\"dst\":"
+				"\"203.0.113.10\",\"protocol\":\"tcp\",\"sport\":40000,"
+				"\"dport\":80}";
+
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(ask_with("push", tcp_table("sources = ( \"192.0.2.9\" );",
+					       "proxy_protocol = true; trusted = ( \"::/0\" );")));
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "web-1");
+	CU_ASSERT_FATAL(e != NULL);
+	f.dp.explained = (struct sl_ctl_explained){
+		.generation = 1,
+		.verdict = SL_VERDICT_CONSUMED,
+		.why = SL_WHY_MAGLEV,
+		.endpoint_slot = e->at.slot,
+		.endpoint_incarnation = e->at.incarnation,
+	}; /* listener and service have slot 0 */
+	json_t *a = fixture_ask(&f, json_loads(q, 0, NULL));
+	CU_ASSERT(answer_ok(a) && json_is_true(json_object_get(a, "ends_here")));
+	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "listener"), "mode"), "tcp");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "service"), "forward"), "proxy");
+	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "endpoint"), "name"), "web-1");
+	CU_ASSERT(says(a, "the connection ends at the gateway, which opens one of its own for "
+			  "service web"));
+	CU_ASSERT(says(a, "the client's address in its PROXY header counts, not the packet's"));
+	CU_ASSERT(says(a, "endpoint web-1 at 192.0.2.11 would be picked: the Maglev table gives "
+			  "this endpoint for the connection's addresses and ports"));
+	CU_ASSERT(says(a, "connections there come from 192.0.2.9"));
+	CU_ASSERT(says(a, "the gateway takes the packet for itself"));
+	json_decref(a);
+	f.dp.explained.why = SL_WHY_FLOW;
+	a = fixture_ask(&f, json_loads(q, 0, NULL));
+	CU_ASSERT(says(a, "it is known, and goes on to endpoint web-1 at 192.0.2.11"));
+	json_decref(a);
+	f.dp.explained.service_slot = f.dp.explained.endpoint_slot = UINT32_MAX;
+	f.dp.explained.why = SL_WHY_NONE;
+	a = fixture_ask(&f, json_loads(q, 0, NULL));
+	CU_ASSERT(json_is_true(json_object_get(a, "ends_here")));
+	CU_ASSERT(says(a, "it is of no connection and opens none: the answer is a RST"));
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static json_t *
+tcp_row(json_t *list, const char *name)
+{
+	size_t i;
+	json_t *o;
+
+	json_array_foreach(list, i, o)
+	{
+		if (strcmp(answer_text(o, "name"), name) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static void
+tcp_counts_are_shown_with_sentences_and_gauges_with_what_there_is_room_for(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 1));
+	struct sl_stats_worker *w = sl_stats_worker(f.dp.stats, 0);
+	w->tcp.count[SL_TCP_PROXY_BAD] = 12;
+	w->tcp.streams = 34;
+	w->tcp.stream_capacity = 4096;
+	uint32_t slot = sl_oper_find(f.daemon.oper, "web", "web-1")->at.slot;
+	sl_stats_endpoints(f.dp.stats, 0)[slot].connect_failed = 5;
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "tcp"));
+	json_t *list = json_object_get(a, "tcp"), *o = tcp_row(list, "proxy_bad");
+	CU_ASSERT_EQUAL(json_array_size(list), SL_TCP_CNT + 6);
+	CU_ASSERT(answer_int(o, "count") == 12 && json_is_null(json_object_get(o, "most")));
+	CU_ASSERT_STRING_EQUAL(answer_text(o, "text"), sl_tcp_counter_text(SL_TCP_PROXY_BAD));
+	o = tcp_row(list, "streams");
+	CU_ASSERT(answer_int(o, "count") == 34 && answer_int(o, "most") == 4096);
+	CU_ASSERT_STRING_EQUAL(answer_text(o, "kind"), "gauge");
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "workers"));
+	o = json_array_get(json_object_get(a, "workers"), 0);
+	CU_ASSERT(answer_int(o, "tcp_streams") == 34 && answer_int(o, "tcp_streams_max") == 4096);
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s}", "verb", "stats"));
+	CU_ASSERT_EQUAL(answer_int(json_object_get(a, "total"), "tcp_streams"), 34);
+	CU_ASSERT(tcp_row(json_object_get(a, "tcp"), "proxy_bad") != NULL);
+	CU_ASSERT_EQUAL(
+		answer_int(json_array_get(json_object_get(a, "endpoints"), 0), "connect_failed"),
+		5);
+	json_decref(a);
+	fixture_close(&f);
+}
+
 static void
 stats_of_a_reused_slot_begin_at_zero(void)
 {
@@ -480,36 +622,6 @@ diff_speaks_of_names(void)
 	fixture_close(&f);
 }
 
-/* The service of fixture_table as one for connections. */
-static char *
-tcp_table(const char *service_keys, const char *listener_keys)
-{
-	char *text = NULL;
-
-	CU_ASSERT_FATAL(
-		asprintf(
-			&text,
-			"gateway = { name = \"edge\"; };\n"
-			"network = { addresses = ( { port = \"front\"; address = "
-			"\"192.0.2.2/24\"; } ); };\n"
-			"services = ( { name = \"web\"; %s\n  endpoints = ( { name = \"web-1\"; "
-			"address = \"192.0.2.11\"; port = 80; } ); } );\n"
-			"listeners = ( { name = \"web-v4\"; address = \"203.0.113.10\"; port = 80; "
-			"protocol = \"tcp\"; mode = \"tcp\"; service = \"web\"; %s } );\n",
-			service_keys, listener_keys) > 0);
-	return text;
-}
-
-static json_t *
-ask_with(const char *verb, char *text)
-{
-	json_t *a = fixture_ask(
-		&f, json_pack("{s:s, s:s, s:s}", "verb", verb, "file", "t", "text", text));
-
-	free(text);
-	return a;
-}
-
 static void
 diff_tells_settings_of_connections(void)
 {
@@ -547,5 +659,7 @@ SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_check
 	 SL_TEST(a_second_daemon_is_refused_by_pid), SL_TEST(a_role_allows_its_verbs_and_no_more),
 	 SL_TEST(drain_is_kept_over_a_restart),
 	 SL_TEST(a_drain_that_could_not_be_kept_is_kept_when_asked_again),
-	 SL_TEST(explain_gives_names), SL_TEST(stats_of_a_reused_slot_begin_at_zero),
-	 SL_TEST(diff_speaks_of_names), SL_TEST(diff_tells_settings_of_connections))
+	 SL_TEST(explain_gives_names), SL_TEST(explain_says_that_a_connection_ends_here),
+	 SL_TEST(tcp_counts_are_shown_with_sentences_and_gauges_with_what_there_is_room_for),
+	 SL_TEST(stats_of_a_reused_slot_begin_at_zero), SL_TEST(diff_speaks_of_names),
+	 SL_TEST(diff_tells_settings_of_connections))

@@ -85,6 +85,18 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"sluice_worker_fragments_held{worker=\"1\"} 71",
 		"sluice_worker_fragmented_datagrams{worker=\"1\"} 81",
 		"sluice_worker_fragments_sent_total{worker=\"1\"} 91",
+		"# TYPE sluice_tcp_events_total counter",
+		"sluice_tcp_events_total{event=\"retrans\"} 801",
+		"sluice_tcp_events_total{event=\"end_ok\"} 0",
+		"# HELP sluice_worker_tcp_streams TCP streams of the gateway itself, TIME-WAIT "
+		"apart.",
+		"# TYPE sluice_worker_tcp_streams gauge",
+		"sluice_worker_tcp_streams{worker=\"1\"} 201",
+		"sluice_worker_tcp_streams_capacity{worker=\"0\"} 65536",
+		"sluice_worker_tcp_pinned{worker=\"1\"} 301",
+		"sluice_worker_tcp_pinned_capacity{worker=\"1\"} 1024",
+		"sluice_endpoint_connect_failures_total{service=\"web\",endpoint=\"web-1\",address="
+		"\"198.51.100.11:8080\"} 13",
 		"# TYPE sluice_service_source_ports_used gauge",
 		"sluice_service_source_ports_used{service=\"web\"} 201",
 		"sluice_service_source_ports_refused_total{service=\"web\"} 12",
@@ -138,6 +150,25 @@ every_drop_reason_but_none_has_a_series(void)
 		CU_ASSERT(has(line));
 	}
 	CU_ASSERT_PTR_NULL(strstr(text, "reason=\"none\""));
+	fixture_down(&f);
+}
+
+static void
+every_event_of_tcp_has_a_series(void)
+{
+	char line[128];
+
+	fixture_up(&f);
+	for (unsigned e = 0; e < SL_TCP_CNT; e++) {
+		sl_stats_worker(f.mem, 0)->tcp.count[e] = 1000;
+		sl_stats_worker(f.mem, 1)->tcp.count[e] = e;
+	}
+	render();
+	for (unsigned e = 0; e < SL_TCP_CNT; e++) {
+		snprintf(line, sizeof(line), "sluice_tcp_events_total{event=\"%s\"} %u",
+			 sl_tcp_counter_name(e), 1000 + e);
+		CU_ASSERT(has(line));
+	}
 	fixture_down(&f);
 }
 
@@ -603,7 +634,7 @@ port_in_use_is_said(void)
 }
 
 SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
-	 SL_TEST(every_drop_reason_but_none_has_a_series),
+	 SL_TEST(every_drop_reason_but_none_has_a_series), SL_TEST(every_event_of_tcp_has_a_series),
 	 SL_TEST(every_family_has_help_and_type_once_and_before_its_samples),
 	 SL_TEST(histograms_count_what_is_below_each_bound),
 	 SL_TEST(counters_begin_at_the_baseline_of_their_incarnation),
