@@ -482,7 +482,8 @@ sl_stream_set_cc(struct sl_stream *s, uint8_t cc)
 void
 sl_stream_set_timer(struct sl_stream *s, uint32_t ms)
 {
-	if (ms == 0)
+	s->flags &= ~(uint32_t)SL_F_EV_TIMER; /* one whose time has come, and was not told yet */
+	if (ms == 0 || (s->flags & SL_F_DEAD))
 		sl_tcp_disarm(s, SL_T_USER);
 	else
 		sl_tcp_arm(stack_of(s), s, SL_T_USER, ms * 1000ull);
