@@ -178,6 +178,14 @@ header(struct sl_tcp *t, struct sl_stream *s, uint32_t seq, uint8_t flags, bool 
 	return h;
 }
 
+/* There was no packet buffer: output looks again in a moment. */
+static void
+try_later(struct sl_tcp *t, struct sl_stream *s)
+{
+	s->flags = (s->flags & ~(uint32_t)SL_F_ACK_NOW) | SL_F_ACK_LATER;
+	sl_tcp_arm(t, s, SL_T_ACK, 1000);
+}
+
 void
 sl_output_ack(struct sl_tcp *t, struct sl_stream *s)
 {
@@ -185,7 +193,7 @@ sl_output_ack(struct sl_tcp *t, struct sl_stream *s)
 		header(t, s, s->row.snd_nxt, SL_TCP_ACK, s->ooo || (s->flags & SL_F_DSACK));
 
 	if (!send_bare(t, &h)) {
-		sl_tcp_arm(t, s, SL_T_ACK, 1000);
+		try_later(t, s);
 		return;
 	}
 	s->flags &= ~(uint32_t)SL_F_DSACK;
@@ -347,7 +355,6 @@ transmit(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg, bool again, 
 	struct header h = header(t, s, seg->seq, flags, false);
 	unsigned bytes = ip_bytes(h.tuple) + 20u + h.opt_bytes;
 	if (!send_in_place(t, &h, seg, bytes, offload) && !send_copy(t, &h, seg, bytes, offload)) {
-		sl_tcp_arm(t, s, SL_T_ACK, 1000); /* output looks again then */
 		return false;
 	}
 	sl_tcp_count(t, SEGS_OUT);
@@ -515,6 +522,7 @@ rearm_persist(struct sl_tcp *t, struct sl_stream *s)
 void
 sl_output(struct sl_tcp *t, struct sl_stream *s)
 {
+	uint64_t starved = t->count[SL_TCP_NO_BUFFER];
 	bool sent = false;
 
 	if (s->row.state < SL_STREAM_ESTABLISHED)
@@ -531,6 +539,8 @@ sl_output(struct sl_tcp *t, struct sl_stream *s)
 	s->flags &= ~(uint32_t)SL_F_PROBE;
 	if ((s->flags & SL_F_ACK_NOW) || (sent && (s->ooo || (s->flags & SL_F_DSACK))))
 		sl_output_ack(t, s);
+	if (sl_unlikely(t->count[SL_TCP_NO_BUFFER] != starved))
+		try_later(t, s);
 	sl_loss_rearm(t, s);
 	rearm_persist(t, s);
 }

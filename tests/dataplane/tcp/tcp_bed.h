@@ -6,7 +6,11 @@
 
 #include "dataplane/tcp/tcp_priv.h"
 
+#ifdef TCP_BED_ABORT
+#define TCP_BED_SENT 64
+#else
 #define TCP_BED_SENT 4096
+#endif
 #define TCP_BED_ISN 5000u /* what tcp_bed_in begins with as the peer's sequence number */
 
 /* A segment the stack sent. */
