@@ -103,6 +103,7 @@ syn_again(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	}
 	seg->flags &= (uint8_t)~SL_TCP_SYN;
 	seg->seq++;
+	seg->wnd >>= s->wscale_snd; /* in a SYN it is not scaled (RFC 7323, 2.2) */
 	return true;
 }
 
