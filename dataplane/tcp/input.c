@@ -111,6 +111,10 @@ syn_again(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 static void
 reset(struct sl_tcp *t, struct sl_stream *s, const struct sl_segment *seg)
 {
+	uint32_t both = SL_F_FIN_IN | SL_F_FIN_ACKED;
+
+	if ((s->flags & both) == both)
+		return; /* it is over, and what is not read yet stays: as in TIME-WAIT (RFC 1337) */
 	if (seg->seq != s->rcv_nxt)
 		sl_output_challenge(t, s);
 	else if (s->row.state == SL_STREAM_SYN_RECEIVED && !(s->flags & SL_F_PASSIVE))
