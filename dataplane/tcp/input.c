@@ -203,8 +203,10 @@ take_ack(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	if (sl_seq_lt(seg->ack,
 		      s->row.snd_una)) /* older than what we know: its text still counts */
 		return true;
+	/* What acknowledges more is newer, too, where it is his text that came again: with an old window behind a new edge we
+	 * would send more than he ever offered. */
 	uint32_t wnd_was = s->row.snd_wnd;
-	if (sl_seq_lt(s->snd_wl1, seg->seq) ||
+	if (sl_seq_lt(s->snd_wl1, seg->seq) || sl_seq_lt(s->row.snd_una, seg->ack) ||
 	    (s->snd_wl1 == seg->seq && sl_seq_le(s->snd_wl2, seg->ack)))
 		take_window(t, s, seg);
 	if (s->row.snd_una != s->row.snd_nxt || seg->o.block_cnt)
