@@ -205,7 +205,7 @@ sl_open_cookie(struct sl_tcp *t, struct sl_segment *seg)
 
 	if (!sl_cookie_check(t, &seg->p->tuple, seg->seq, seg->ack, &seg->o, &syn)) {
 		sl_tcp_count(t, COOKIE_BAD);
-		sl_output_rst_for(t, seg);
+		/* No reset: the segment that brings the cookie may have been overtaken, or was lost and comes again. */
 		return;
 	}
 	if (!admitted(t, seg, &accept, &way))
