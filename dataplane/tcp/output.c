@@ -117,17 +117,20 @@ sl_output_bare(struct sl_tcp *t, const struct sl_tuple *tuple, uint32_t seq, uin
 
 /* ---- what a stream says in every segment ---- */
 
-/* The window to tell.  Its right edge never goes back, and goes on by at least a segment or half of what there is
- * (RFC 9293, 3.8.6.2.2); what scaling cuts off is rounded up, or the edge would seem to go back. */
+/* The window to tell.  Its right edge goes on by at least a segment or half of what there is (RFC 9293, 3.8.6.2.2).  It never
+ * goes back but for what scaling cuts off: that is rounded up where there is room for it, and down where there is none, or
+ * each acknowledgement of a byte would open the window by a little (RFC 7323, 2.4). */
 static uint16_t
 window(struct sl_tcp *t, struct sl_stream *s)
 {
-	uint32_t edge = s->rcv_nxt + sl_recvq_window(t, s);
+	uint32_t room = s->rcv_nxt + sl_recvq_window(t, s), edge = room;
 	uint32_t step = SL_MIN(s->rcv_limit / 2, (uint32_t)s->row.mss);
 
 	if (sl_seq_lt(edge, s->rcv_adv + step))
 		edge = sl_seq_max(s->rcv_adv, s->rcv_nxt);
 	uint32_t wnd = (edge - s->rcv_nxt + (1u << s->wscale_rcv) - 1) >> s->wscale_rcv;
+	if (sl_seq_gt(s->rcv_nxt + (wnd << s->wscale_rcv), sl_seq_max(room, edge)))
+		wnd--;
 	wnd = SL_MIN(wnd, 65535u);
 	s->rcv_adv = sl_seq_max(s->rcv_adv, s->rcv_nxt + (wnd << s->wscale_rcv));
 	s->row.rcv_wnd = s->rcv_adv - s->rcv_nxt;
