@@ -531,7 +531,8 @@ sl_output(struct sl_tcp *t, struct sl_stream *s)
 	if (s->row.state < SL_STREAM_ESTABLISHED)
 		return;
 	if (s->sq_head) {
-		unsigned offload = t->conf.env.way(t->conf.env.ctx, &s->row.tuple.src).offload;
+		unsigned offload = t->conf.env.way(t->conf.env.ctx, &s->row.tuple.src).offload &
+				   SL_OFFLOAD_CSUM;
 		if (s->sq_next && s->row.snd_una == s->row.snd_nxt)
 			sl_loss_idle(t, s);
 		sent = send_lost(t, s, offload);
