@@ -175,13 +175,23 @@ note_duplicate(struct sl_stream *s, uint32_t from, uint32_t to)
 unsigned
 sl_recvq_sacks(const struct sl_stream *s, struct sl_sack_block ret[4])
 {
+	const struct sl_ooo *o = s->ooo;
+	uint32_t cnt = o ? o->block_cnt : 0, holds = cnt;
 	unsigned n = 0;
 
-	if (s->flags & SL_F_DSACK)
+	if (!(s->row.flags & SL_STREAM_SACK))
+		return 0;
+	if (s->flags & SL_F_DSACK) {
 		ret[n++] = (struct sl_sack_block){s->dsack_from, s->dsack_to};
-	if (s->ooo)
-		for (uint32_t i = 0; i < s->ooo->block_cnt && n < 4; i++)
-			ret[n++] = s->ooo->block[i];
+		/* RFC 2883, 4: the block that it lies in comes next */
+		for (uint32_t i = 0; i < cnt && holds == cnt; i++)
+			if (sl_seq_le(o->block[i].from, s->dsack_from) &&
+			    sl_seq_ge(o->block[i].to, s->dsack_to))
+				ret[n++] = o->block[holds = i];
+	}
+	for (uint32_t i = 0; i < cnt && n < 4; i++)
+		if (i != holds)
+			ret[n++] = o->block[i];
 	return n;
 }
 
