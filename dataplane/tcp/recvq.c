@@ -456,6 +456,11 @@ sl_recvq_popped(struct sl_tcp *t, struct sl_stream *s, uint32_t consumed)
 {
 	if (s->flags & SL_F_DEAD)
 		return;
+	if (s->flags & SL_F_FIN_IN) {
+		/* He sends nothing any more: no word of a wider window, which might meet nobody. */
+		sl_input_finish(t, s);
+		return;
+	}
 	sl_recvq_round(t, s, consumed);
 	uint32_t more = s->rcv_nxt + sl_recvq_window(t, s) - s->rcv_adv;
 	uint32_t left = s->rcv_adv - s->rcv_nxt;
@@ -464,6 +469,4 @@ sl_recvq_popped(struct sl_tcp *t, struct sl_stream *s, uint32_t consumed)
 		s->flags |= SL_F_ACK_NOW;
 		sl_tcp_dirty(t, s);
 	}
-	if (s->flags & SL_F_FIN_IN)
-		sl_input_finish(t, s);
 }
