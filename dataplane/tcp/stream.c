@@ -177,13 +177,14 @@ sl_stream_wait_room(struct sl_stream *s, uint32_t n)
 	if (n == 0 || !may_write(s))
 		return;
 	s->want_room = n;
-	if (sl_stream_room(s) >= SL_MIN(n, send_limit(t, s) / 2)) {
+	bool lacking = !t->mem.block_free || !t->mem.seg_free;
+	if (!lacking && sl_stream_room(s) >= SL_MIN(n, send_limit(t, s) / 2)) {
 		sl_tcp_event(t, s, SL_F_EV_WRITE);
 		return;
 	}
 	s->flags |= SL_F_WAIT_ROOM;
 	/* Acknowledgements bring room; where none can come, memory is what was missing. */
-	if (s->row.snd_end == s->row.snd_una)
+	if (lacking || s->row.snd_end == s->row.snd_una)
 		sl_tcp_arm(t, s, SL_T_PERSIST, 10000);
 }
 
