@@ -42,8 +42,8 @@ struct ring_queue {
 struct ring {
 	/* how: */
 	bool chatty; /* the peers acknowledge as Linux does, else with what they send anyway */
-	bool sum;   /* checksums are right in what they send, and not verified by the port */
-	bool bulk;  /* the server's answer does not end */
+	bool sum;    /* checksums are right in what they send, and not verified by the port */
+	bool bulk;   /* the server's answer does not end */
 	uint8_t mac[2][6]; /* of what is measured, by port */
 	uint8_t vip[4];
 	sl_be16 vport;

@@ -2,8 +2,8 @@
  *
  *   bench_soak CPU FILE
  *
- * FILE becomes two numbers of 64 bits, always growing: TSC ticks that passed, and those of them that were not ours: processes,
- * interrupts, soft interrupts, and switching to them and back.  A gap is more than GAP ticks between two looks. */
+ * FILE becomes three numbers of 64 bits: TSC ticks that passed, and those of them that were not ours: processes, interrupts, soft
+ * interrupts, and switching to them and back; ticks a second.  A gap is more than GAP ticks between two looks. */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,10 +12,24 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 #define GAP 400
+
+static uint64_t
+measure_tsc(void)
+{
+	struct timespec a, b, nap = {.tv_nsec = 50000000};
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	uint64_t t0 = __rdtsc();
+	nanosleep(&nap, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	return (uint64_t)((double)(__rdtsc() - t0) /
+			  ((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9));
+}
 
 int
 main(int argc, char **argv)
@@ -27,6 +41,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "bench_soak CPU FILE\n");
 		return 2;
 	}
+	uint64_t tsc_hz = measure_tsc();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	CPU_ZERO(&cpu);
 	CPU_SET((unsigned)atoi(argv[1]), &cpu);
@@ -39,6 +54,7 @@ main(int argc, char **argv)
 	volatile uint64_t *out = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (out == MAP_FAILED)
 		return 1;
+	out[2] = tsc_hz;
 	uint64_t taken = 0, first = __rdtsc();
 	for (uint64_t before = first;;) {
 		uint64_t now = __rdtsc();
