@@ -528,8 +528,10 @@ sl_output(struct sl_tcp *t, struct sl_stream *s)
 	uint64_t starved = t->count[SL_TCP_NO_BUFFER];
 	bool sent = false;
 
-	if (s->row.state < SL_STREAM_ESTABLISHED)
+	if (s->row.state < SL_STREAM_ESTABLISHED) {
+		s->flags &= ~(uint32_t)SL_F_ACK_NOW; /* SYN+ACKs say it */
 		return;
+	}
 	if (s->sq_head) {
 		unsigned offload = t->conf.env.way(t->conf.env.ctx, &s->row.tuple.src).offload &
 				   SL_OFFLOAD_CSUM;
