@@ -76,23 +76,29 @@ undo(struct sl_stream *s)
 	}
 }
 
-/* What was sent again since the last way out of OPEN was needless, all of it. */
+/* What was sent again since the last way out of OPEN was needless, all of it.  Or it is still to be sent, and what was LOST
+ * arrives. */
 static bool
-is_needless(struct sl_tcp *t, const struct sl_stream *s, const struct sl_ack *a,
+is_needless(struct sl_tcp *t, struct sl_stream *s, const struct sl_ack *a,
 	    const struct sl_arrived *r)
 {
-	const struct sl_loss *l = &s->loss;
+	struct sl_loss *l = &s->loss;
+	bool again = l->flags & SL_LF_UNDO_TS;
 
-	if (!(l->flags & SL_LF_UNDO) || !(l->flags & SL_LF_UNDO_TS))
+	if (!(l->flags & SL_LF_UNDO))
 		return false;
-	if (r->needless && l->undo_again == 0)
+	if (again && r->needless && l->undo_again == 0)
 		return true;
-	if (l->state == SL_LOSS_OPEN || !a->has_ts || !r->acked_again ||
-	    !sl_seq_lt(a->ts_ecr, l->undo_ts_ms))
+	if (l->state == SL_LOSS_OPEN || r->acked == 0)
+		return false;
+	if (again && (!a->has_ts || !r->acked_again || !sl_seq_lt(a->ts_ecr, l->undo_ts_ms)))
 		return false;
 	if (l->state == SL_LOSS_RECOVERY && l->again > 0)
 		return false; /* others may prove to have been needed */
-	sl_tcp_count(t, SPURIOUS);
+	if (again)
+		sl_tcp_count(t, SPURIOUS);
+	if (l->state == SL_LOSS_RECOVERY)
+		sl_rack_needless(s);
 	return true;
 }
 

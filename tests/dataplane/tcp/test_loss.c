@@ -249,6 +249,24 @@ a_needless_recovery_is_undone_by_timestamps(void)
 	bed_close(&b);
 }
 
+/* The third SACK and what it seemed to miss come in one turn, before anything is sent. */
+static void
+a_recovery_that_sent_nothing_yet_is_undone_by_what_arrives(void)
+{
+	struct bed b;
+
+	flight(&b, SL_STREAM_SACK, 20);
+	bed_sack(&b, 0, 1, 6);
+	CU_ASSERT_EQUAL(b.s->loss.state, SL_LOSS_RECOVERY);
+	bed_ack(&b, 6);
+	CU_ASSERT_EQUAL(b.s->loss.state, SL_LOSS_OPEN);
+	CU_ASSERT(b.s->row.cwnd >= 20 * MSS);
+	CU_ASSERT_EQUAL(b.s->loss.reo_mult, 2);
+	CU_ASSERT_EQUAL(b.count[SL_TCP_SPURIOUS], 0);
+	SANE(&b);
+	bed_close(&b);
+}
+
 /* RFC 3708: all that was sent again arrived twice: also when recovery is over. */
 static void
 a_needless_recovery_is_undone_by_dsack(void)
@@ -682,6 +700,7 @@ SL_SUITE("loss", SL_TEST(prr_paces_a_single_loss_out_over_the_round_trip),
 	 SL_TEST(a_needless_timeout_is_undone_by_timestamps),
 	 SL_TEST(a_needed_timeout_is_not_undone),
 	 SL_TEST(a_needless_recovery_is_undone_by_timestamps),
+	 SL_TEST(a_recovery_that_sent_nothing_yet_is_undone_by_what_arrives),
 	 SL_TEST(a_needless_recovery_is_undone_by_dsack),
 	 SL_TEST(one_needed_retransmission_keeps_the_reduction),
 	 SL_TEST(a_fin_is_one_byte_behind_its_bytes),
