@@ -13,15 +13,6 @@ static const uint8_t rss_key[SL_RSS_KEY_BYTES] = {
 static struct sl_rss rss;
 static struct sl_addr endpoint, sources[40];
 
-/* Nothing here is answered: TIME-WAIT gets no segments. */
-void
-sl_output_bare(struct sl_tcp *tcp, const struct sl_tuple *tuple, uint32_t seq, uint32_t ack,
-	       uint16_t wnd, uint8_t flags, const struct sl_tcp_options *o)
-{
-	(void)tcp, (void)tuple, (void)seq, (void)ack, (void)wnd, (void)flags, (void)o;
-	abort();
-}
-
 static void
 begin(unsigned worker, unsigned worker_cnt, bool v6)
 {
