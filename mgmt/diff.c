@@ -338,7 +338,8 @@ word(const struct item *old, const struct item *now, char *buf, size_t size)
 		values_of(old, &a);
 	for (unsigned i = 0; i < b.cnt; i++) {
 		if (!old || !now) {
-			if (b.v[i].text[0] && strncmp(b.v[i].key, "health.", 7))
+			if (b.v[i].text[0] && strncmp(b.v[i].key, "health.", 7) &&
+			    strncmp(b.v[i].key, "tcp.", 4))
 				append(buf, size, b.v[i].key, NULL, b.v[i].text);
 		} else if (strcmp(a.v[i].text, b.v[i].text)) {
 			append(buf, size, b.v[i].key, a.v[i].text, b.v[i].text);

@@ -104,7 +104,7 @@ static const char *const option_help[] = {
 	"    --sort age|rtt|cwnd|flight|queue|rcvq|ooo|retrans|in|out    the most first",
 	"    --limit N  --count   as for flows",
 	"    --pairs              clients' streams, each with the endpoint's behind it",
-	"stats, show tcp",
+	"show tcp, stats",
 	"    --all                events of TCP that never happened, too",
 	"top",
 	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",

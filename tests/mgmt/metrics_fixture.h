@@ -53,6 +53,7 @@ fixture_fill_worker(void *mem, unsigned w)
 	s->frag_held = 70 + w;
 	s->frag_open = 80 + w;
 	s->frag_made = 90 + w;
+	s->made = 110 + w;
 	s->drop[SL_DROP_TTL] = 3 + w;
 	s->tcp.count[SL_TCP_RETRANS] = 400 + w;
 	s->tcp.streams = 200 + w;

@@ -85,6 +85,7 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"sluice_worker_fragments_held{worker=\"1\"} 71",
 		"sluice_worker_fragmented_datagrams{worker=\"1\"} 81",
 		"sluice_worker_fragments_sent_total{worker=\"1\"} 91",
+		"sluice_worker_made_packets_total{worker=\"1\"} 111",
 		"# TYPE sluice_tcp_events_total counter",
 		"sluice_tcp_events_total{event=\"retrans\"} 801",
 		"sluice_tcp_events_total{event=\"end_ok\"} 0",

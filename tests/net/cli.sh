@@ -61,6 +61,13 @@ says 2 "--idle-over: '5'" show flows --idle-over 5
 says 2 "needs a service and an endpoint" show flows --endpoint web4
 says 2 "takes options only" show flows web4
 says 2 "--vip goes with show flows only" show drops --vip 1.2.3.4
+says 2 "--vip goes with show flows only" show streams --vip 1.2.3.4
+says 2 "--sort goes with show streams only" show flows --sort rtt
+says 2 "--state goes with show flows and show streams only" show drops --state x
+says 2 "--all goes with stats and show tcp only" show drops --all
+says 2 "is no number from 0 to 4294967295" show streams --queue 4294967296
+says 2 "is no number from 0 to 10000" show streams --limit ten
+says 2 "takes options only" show streams web4
 says 2 "--once goes with top only" status --once
 says 2 "'1' is no interval" top --once --interval 1
 says 3 "cannot reach sluiced" top --once
@@ -118,7 +125,7 @@ says 1 "no port bakc" explain udp 10.77.1.100:5 10.77.9.53:53 --port bakc
 says 2 "different families" explain tcp 10.77.1.100:5 '[fd77:9::10]:80'
 says 2 "not an address" explain tcp 1.2.3:5 10.77.9.10:80
 says 2 "one of syn" explain tcp 10.77.1.100:5 10.77.9.10:80 --flags psh
-for what in listeners services endpoints workers ports drops generations audit status; do says 0 "" show $what; done
+for what in listeners services endpoints workers ports drops tcp generations audit status; do says 0 "" show $what; done
 says 0 "web4" show endpoints web4
 says 1 "no service wbe4" show endpoints wbe4
 says 2 "endpoints only" show listeners web4
@@ -131,7 +138,31 @@ says 2 "not together with count" show flows --count --limit 3
 says 1 "no service wbe4" show flows --service wbe4
 says 1 "no endpoint web4/e9" show flows --endpoint web4 e9
 says 1 "no listener l" show flows --listener l
+says 0 "RETRANS" show streams
+says 0 "0 streams" show streams --count --address 10.77.99.0/24 --side client --state established
+says 0 "0 streams" show streams --pairs --sort rtt --service web4 --limit 3
+says 2 "none of syn-sent" show streams --state open
+says 2 "none of age" show streams --sort size
+says 2 "neither client nor endpoint" show streams --side both
+says 2 "not together with limit" show streams --count --limit 3
+says 1 "no endpoint web4/e9" show streams --endpoint web4 e9
+says 1 "no listener l" show streams --listener l
+says 0 "half_open" show tcp
+says 0 "connections refused: PROXY header malformed or too long" show tcp --all
+says 0 "segments retransmitted" stats --all
+"$ctl_path" show tcp | grep -q proxy_bad && fail "show tcp shows what never happened"
 says 0 "WORKER" top --once --interval 100ms
+
+# A connection that ends at the gateway, before there is one.
+sed '0,/^services = (/s//&\n{ name = "ends"; endpoints = ( { name = "e1"; address = "10.77.2.11"; port = 80; } ); },/
+	0,/^listeners = (/s//&\n{ name = "ends"; address = "10.77.9.99"; port = 80; protocol = "tcp"; mode = "tcp"; service = "ends"; },/' \
+	"$NET_DIR/t.conf" >"$NET_DIR/ends.conf"
+says 1 "+ service  ends: forward proxy, policy maglev, max_endpoints" diff "$NET_DIR/ends.conf"
+says 0 "active" push "$NET_DIR/ends.conf"
+says 0 "opens one of its own for service ends" explain tcp 10.77.1.100:5 10.77.9.99:80
+says 0 "endpoint e1 at 10.77.2.11 would be picked: the Maglev table" explain tcp 10.77.1.100:5 10.77.9.99:80
+says 0 "the answer is a RST" explain tcp 10.77.1.100:5 10.77.9.99:80 --flags ack
+says 0 "active" push "$NET_DIR/t.conf"
 "$ctl_path" top </dev/null >"$NET_DIR/out" 2>&1 && fail "top without a terminal"
 grep -q -e "--once" "$NET_DIR/out" || fail "top without a terminal: $(cat "$NET_DIR/out")"
 
@@ -169,9 +200,13 @@ completes "endpoints" sluicectl --json -m text show e
 completes "web4 web6" sluicectl drain w
 completes "e1 e2 e3 e4" sluicectl weight web4 e
 completes "dsr4 dsr6 dns4 dns6" sluicectl show endpoints d
-completes "--socket" sluicectl --so
+completes "--socket --sort" sluicectl --so
 completes "--idle-over" sluicectl show flows --id
 completes "flows" sluicectl show f
+completes "status streams" sluicectl show st
+completes "rtt rcvq retrans" sluicectl show streams --sort r
+completes "established" sluicectl show streams --state e
+completes "client" sluicectl show streams --side c
 completes "tcp" sluicectl show flows --proto t
 completes "embryonic established" sluicectl show flows --state e
 completes "dsr4 dsr6 dns4 dns6" sluicectl show flows --listener d
