@@ -282,6 +282,11 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 		note_duplicate(s, in->seq, text_end + fin);
 		return false;
 	}
+	/* nothing lies behind a FIN: what came first is believed */
+	if ((prev && (prev->flags & SL_SEG_FIN)) || (fin && (prev ? prev->next : s->ooo->head))) {
+		sl_tcp_count(t, BAD_SEQ);
+		return false;
+	}
 	fin = fin && end == text_end + 1;
 	text_end = fin ? end - 1 : end;
 	in->data += from - in->seq;
