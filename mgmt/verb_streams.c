@@ -118,7 +118,8 @@ run(struct sl_walk *w, const void *region, size_t bytes, const char **ret_why)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	j->q.now_ms = (uint32_t)((uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000);
+	j->q.now_ms = SL_STREAMS_EPOCH_MS +
+		      (uint32_t)((uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000);
 	return sl_stream_query_run(&j->q, region, bytes, &w->cancel, ret_why);
 }
 

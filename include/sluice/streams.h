@@ -19,6 +19,7 @@
 #define SL_STREAMS_MAGIC 0x52545353u /* "SSTR" */
 #define SL_STREAMS_VERSION 1
 #define SL_STREAMS_MAX_WORKERS 64
+#define SL_STREAMS_EPOCH_MS 3600000u /* the workers' time 0 is so long before the machine's */
 
 /* RFC 9293, 3.3.2; X(NAME, word).  TIME-WAIT is kept apart and has no row. */
 #define SL_STREAM_STATES(X)                                                                        \
@@ -59,7 +60,8 @@ struct sl_stream_row {
 	uint32_t endpoint_slot;
 	uint32_t
 		partner; /* place of the stream it is coupled with, in the same worker; UINT32_MAX: none */
-	uint32_t opened_ms;   /* low bits of the worker clock (CLOCK_MONOTONIC) */
+	uint32_t
+		opened_ms; /* low bits of the worker clock: CLOCK_MONOTONIC + SL_STREAMS_EPOCH_MS */
 	uint16_t incarnation; /* of the endpoint */
 	uint8_t flags;        /* SL_STREAM_* */
 	uint8_t state; /* enum sl_stream_state; stored last when it opens, first when it ends */

@@ -19,13 +19,15 @@ static void *region;
 static size_t region_bytes;
 static int region_fd;
 
+/* As the workers have it. */
 static uint32_t
 now_ms(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint32_t)((uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000);
+	return SL_STREAMS_EPOCH_MS +
+	       (uint32_t)((uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000);
 }
 
 static void
