@@ -400,8 +400,9 @@ pick_endpoint(struct sl_worker *w, const struct sl_view *view, const struct sl_s
 }
 
 static bool
-env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot, const uint32_t *avoid,
-	 unsigned avoid_cnt, struct sl_relay_pick *ret)
+env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
+	 uint16_t service_incarnation, const uint32_t *avoid, unsigned avoid_cnt,
+	 struct sl_relay_pick *ret)
 {
 	struct sl_worker *w = ctx;
 	const struct sl_view *view = w->streams.view;
@@ -410,7 +411,8 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot, const 
 		return false;
 	read_slots(&w->streams);
 	uint32_t place = w->streams.service_at[service_slot];
-	if (place == 0 || view->services[place - 1].forward != SL_FORWARD_PROXY)
+	if (place == 0 || view->services[place - 1].forward != SL_FORWARD_PROXY ||
+	    (uint16_t)view->services[place - 1].incarnation != service_incarnation)
 		return false;
 	const struct sl_service *svc = &view->services[place - 1];
 	const struct sl_img_endpoint *e = pick_endpoint(w, view, svc, client, avoid, avoid_cnt);

@@ -44,7 +44,7 @@ struct relay_conn {
 	uint8_t cc, proxy_out;
 	uint8_t retries; /* further endpoints that may be tried */
 	uint8_t tried;   /* endpoints in avoid[] */
-	uint16_t zero;
+	uint16_t service_incarnation;
 	union {
 		uint32_t avoid[SL_RELAY_TRIES]; /* ALONE, CONNECTING */
 		struct {                        /* COUPLED: payload not told yet */
@@ -354,7 +354,8 @@ pick(struct relay_conn *c, struct sl_relay_pick *ret)
 
 	key.src = told.src;
 	key.sport = told.sport;
-	if (env->pick(env->ctx, &key, c->service_slot, c->avoid, c->tried, ret))
+	if (env->pick(env->ctx, &key, c->service_slot, c->service_incarnation, c->avoid, c->tried,
+		      ret))
 		return true;
 	if (c->tried == 0)
 		count(c->relay, SL_TCP_RELAY_NO_ENDPOINT);
@@ -463,6 +464,7 @@ conn_set(struct relay_conn *c, struct sl_stream *client, const struct sl_relay_r
 	c->listener_slot = rule->listener_slot;
 	c->listener_incarnation = rule->listener_incarnation;
 	c->service_slot = rule->service_slot;
+	c->service_incarnation = rule->service_incarnation;
 }
 
 /* A place and numbers for a new connection, or NULL with why. */

@@ -49,9 +49,10 @@ struct sl_relay_env {
 	/* rule: of the listener that a connection came to (tuple as the client's packets arrive); false: none any more. */
 	bool (*rule)(void *ctx, const struct sl_tuple *tuple, struct sl_relay_rule *ret);
 	/* pick: an endpoint for client (tuple with the client's address as the PROXY header or the connection says it), none of
-	 * avoid[]; false: none. */
+	 * avoid[]; false: none, or the service of rule is not in its slot any more (a header, a connect, take seconds). */
 	bool (*pick)(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
-		     const uint32_t *avoid, unsigned avoid_cnt, struct sl_relay_pick *ret);
+		     uint16_t service_incarnation, const uint32_t *avoid, unsigned avoid_cnt,
+		     struct sl_relay_pick *ret);
 	/* began, ended: a connection on an endpoint slot (from the attempt on), for least_conn and statistics. */
 	void (*began)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation,
 		      uint32_t service_slot);

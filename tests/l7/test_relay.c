@@ -47,12 +47,13 @@ env_rule(void *ctx, const struct sl_tuple *tuple, struct sl_relay_rule *ret)
 }
 
 static bool
-env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot, const uint32_t *avoid,
-	 unsigned avoid_cnt, struct sl_relay_pick *ret)
+env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
+	 uint16_t service_incarnation, const uint32_t *avoid, unsigned avoid_cnt,
+	 struct sl_relay_pick *ret)
 {
 	struct scene *s = ctx;
 
-	CU_ASSERT_EQUAL(service_slot, SERVICE);
+	CU_ASSERT_TRUE(service_slot == SERVICE && service_incarnation == 8);
 	s->picked_for = *client;
 	s->picked_avoid = avoid_cnt;
 	s->picks++;
@@ -134,6 +135,7 @@ scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 	s->rule = (struct sl_relay_rule){.listener_slot = LISTENER,
 					 .listener_incarnation = 9,
 					 .service_slot = SERVICE,
+					 .service_incarnation = 8,
 					 .trust = s->trust,
 					 .trust_cnt = 2,
 					 .tcp = &s->settings};

@@ -42,12 +42,13 @@ env_rule(void *ctx, const struct sl_tuple *tuple, struct sl_relay_rule *ret)
 }
 
 static bool
-env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot, const uint32_t *avoid,
-	 unsigned avoid_cnt, struct sl_relay_pick *ret)
+env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
+	 uint16_t service_incarnation, const uint32_t *avoid, unsigned avoid_cnt,
+	 struct sl_relay_pick *ret)
 {
 	struct scene *s = ctx;
 
-	(void)service_slot;
+	(void)service_slot, (void)service_incarnation;
 	s->told = client->src;
 	for (uint32_t i = 0; i < ENDPOINTS; i++) {
 		bool avoided = false;
