@@ -384,14 +384,15 @@ static void
 host_init(struct hosts *net, unsigned i)
 {
 	struct host *h = &net->host[i];
+	bool scarce = i == net->conf.tick_host;
 	const struct sl_tcp_conf c = {
 		.rss = &net->rss,
 		.seed = 77 + i,
 		.capacity = net->conf.streams,
 		.timewait_cnt = 1024,
 		.half_open_max = 512,
-		.seg_cnt = 8192,
-		.block_cnt = 2048,
+		.seg_cnt = scarce && net->conf.seg_cnt ? net->conf.seg_cnt : 8192,
+		.block_cnt = scarce && net->conf.block_cnt ? net->conf.block_cnt : 2048,
 		.pinned_max = 1024,
 		.rcv_max = net->conf.rcv_max,
 		.snd_max = net->conf.snd_max,

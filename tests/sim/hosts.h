@@ -39,6 +39,8 @@ struct hosts_conf {
 	/* each turn of host `tick_host`, before its stack runs */
 	void (*tick)(void *ctx);
 	unsigned tick_host;
+	/* memory of tick_host's stack; 0: enough */
+	uint32_t seg_cnt, block_cnt;
 };
 
 struct hosts *hosts_create(const struct hosts_conf *conf);

@@ -125,7 +125,8 @@ lost(void *ctx, unsigned from, unsigned to, const struct sl_pkt *p)
 }
 
 static void
-scene_init(struct scene *s, uint32_t rcv_max, uint32_t snd_max)
+scene_with(struct scene *s, uint32_t rcv_max, uint32_t snd_max, uint32_t seg_cnt,
+	   uint32_t block_cnt)
 {
 	const struct hosts_conf conf = {.cnt = FIRST + ENDPOINTS,
 					.streams = 1024,
@@ -135,7 +136,9 @@ scene_init(struct scene *s, uint32_t rcv_max, uint32_t snd_max)
 					.lost = lost,
 					.ctx = s,
 					.tick = tick,
-					.tick_host = GATEWAY};
+					.tick_host = GATEWAY,
+					.seg_cnt = seg_cnt,
+					.block_cnt = block_cnt};
 
 	memset(s, 0, sizeof(*s));
 	s->net = hosts_create(&conf);
@@ -156,6 +159,12 @@ scene_init(struct scene *s, uint32_t rcv_max, uint32_t snd_max)
 		.stats = hosts_stats(s->net, GATEWAY)};
 	s->relay = sl_relay_init(calloc(1, sl_relay_bytes(r.capacity)), &r);
 	hosts_listen_as(s->net, GATEWAY, admit, s);
+}
+
+static void
+scene_init(struct scene *s, uint32_t rcv_max, uint32_t snd_max)
+{
+	scene_with(s, rcv_max, snd_max, 0, 0);
 }
 
 static struct scene *
@@ -622,6 +631,54 @@ act(struct hosts_end *e, uint64_t *x)
 		CU_ASSERT_EQUAL(e->wrong, 0);
 }
 
+/* Slow readers on a gateway that has room for few of them. */
+static void
+little_memory_costs_connections_and_never_bytes(void)
+{
+	static struct scene s;
+	struct hosts_end *c[40];
+	unsigned whole = 0;
+	const uint64_t all = 100000;
+
+	scene_with(&s, 65536, 65536, 600, 128);
+	s.settings.proxy_out = SL_PROXY_V1;
+	hosts_listen(s.net, FIRST, true, OF_ENDPOINT, ANYTHING);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(c); i++)
+		c[i] = hosts_connect(s.net, CLIENT, GATEWAY, false, OF_CLIENT, OF_ENDPOINT);
+	for (unsigned ms = 0; ms < 20000; ms++) {
+		for (struct hosts_end *e = hosts_accepted(s.net, FIRST); e; e = e->next)
+			if (e->s && e->wrote < all && hosts_write(e, (uint32_t)(all - e->wrote)) &&
+			    e->wrote == all)
+				sl_stream_shutdown(e->s);
+		for (unsigned i = 0; i < SL_ARRAY_CNT(c); i++) {
+			hosts_read(c[i], ms < 3000 ? 0 : 500);
+			if (c[i]->s && c[i]->eof)
+				sl_stream_shutdown(c[i]->s);
+		}
+		hosts_run(s.net, 1);
+	}
+	for (unsigned i = 0; i < SL_ARRAY_CNT(c); i++) {
+		CU_ASSERT_EQUAL(c[i]->wrong, 0);
+		CU_ASSERT_TRUE(c[i]->closed && c[i]->eof == (c[i]->read == all));
+		whole += c[i]->eof;
+	}
+	CU_ASSERT_TRUE(whole > 0);
+	CU_ASSERT_TRUE(counted(&s, SL_TCP_MEMORY_LIMIT) > 0);
+	hosts_run(s.net, 3000);
+	over(&s);
+	/* and it is over when the pressure is */
+	struct hosts_end *late =
+		hosts_connect(s.net, CLIENT, GATEWAY, true, OF_CLIENT, OF_ENDPOINT);
+	hosts_run(s.net, 20);
+	hosts_write(late, 1000);
+	struct hosts_end *e = hosts_accepted(s.net, FIRST);
+	while (e && e->next)
+		e = e->next;
+	hosts_run(s.net, 20);
+	CU_ASSERT_TRUE(e != NULL && e->s != NULL && e->read > 1000);
+	scene_fini(&s);
+}
+
 static void
 nothing_is_left_whatever_clients_and_endpoints_do(void)
 {
@@ -674,4 +731,5 @@ SL_SUITE("relay", SL_TEST(both_ways_are_byte_exact_over_links_that_lose),
 	 SL_TEST(a_header_is_read_whatever_segments_it_comes_in),
 	 SL_TEST(a_header_in_single_bytes_is_read),
 	 SL_TEST(headers_that_are_bad_late_or_not_trusted_reset_the_client),
+	 SL_TEST(little_memory_costs_connections_and_never_bytes),
 	 SL_TEST(nothing_is_left_whatever_clients_and_endpoints_do))
