@@ -3,7 +3,7 @@
  *   refs ─▶ objects of the right kind and size ─▶ ports ─▶ fib (NETWORK)
  *        └▶ services[] (names ascend) ─▶ listeners → service, families
  *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
- *           sources ─▶ locals                 wide listeners ─▶ groups, segments
+ *           sources ─▶ locals                 other listeners ─▶ wide (wide.c)
  *           endpoints ─▶ hops[slot] ◀─ fib
  *
  * Every step is linear or a look-up in something sorted.  Both hashes are open addressing with linear
@@ -18,44 +18,9 @@
 #include <stdlib.h>
 
 #include "dataplane/neigh.h"
-#include "lb/hash.h"
+#include "dataplane/wide.h"
 
 #define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE… */
-
-/* Listeners that are not one address and one port.
- *
- *   address ──mask of each length that occurs, longest first──▶ (prefix, length, protocol) ──hash──▶ group
- *   group    its ports as segments that do not overlap (a single port is cut out of the range around it), in
- *            order, and the listener for the ports that no segment has
- *
- * Of one length there is at most one group for a packet, so the first that has a listener for its port is the
- * one.  Protocol 0 is a group without ports: it says that the prefix is one of VIPs. */
-struct segment {
-	uint16_t first, last; /* host order */
-	uint32_t listener;
-};
-
-struct group {
-	struct sl_addr addr;
-	uint8_t plen, proto;
-	uint16_t used;
-	uint32_t first, cnt; /* of segments */
-	uint32_t any; /* listener or SL_VIEW_NONE; protocol 0: one of the prefix's listeners */
-};
-
-struct length {
-	struct sl_addr mask;
-	uint32_t plen;
-};
-
-struct sl_wide {
-	struct length len4[32 + 1], len6[128]; /* longest first */
-	uint32_t len4_cnt, len6_cnt;
-	uint32_t mask; /* groups: open addressing, [mask + 1] */
-	uint32_t segment_cnt;
-	struct group *groups;
-	struct segment *segments;
-};
 
 struct build {
 	const struct sl_img_root *root;
@@ -125,114 +90,14 @@ line_alloc(size_t bytes)
 
 /* ---- look-up ---- */
 
-static inline uint64_t
-vip_key(const struct sl_addr *addr, sl_be16 port, uint8_t proto)
-{
-	return sl_hash_fold(sl_load64(addr->b) ^ SL_HASH_P0 ^ (uint64_t)port << 40 ^
-				    (uint64_t)proto << 32,
-			    sl_load64(addr->b + 8) ^ SL_HASH_P1);
-}
-
-static struct group *
-group_place(const struct sl_wide *w, const struct sl_addr *prefix, uint32_t plen, uint8_t proto)
-{
-	uint64_t at = vip_key(prefix, (sl_be16)plen, proto);
-
-	for (;; at++) {
-		struct group *g = &w->groups[at & w->mask];
-		if (!g->used ||
-		    (g->plen == plen && g->proto == proto && sl_addr_eq(&g->addr, prefix)))
-			return g;
-	}
-}
-
-static inline struct sl_addr
-masked(const struct sl_addr *a, const struct sl_addr *mask)
-{
-	struct sl_addr m;
-	uint64_t hi = sl_load64(a->b) & sl_load64(mask->b);
-	uint64_t lo = sl_load64(a->b + 8) & sl_load64(mask->b + 8);
-
-	memcpy(m.b, &hi, 8);
-	memcpy(m.b + 8, &lo, 8);
-	return m;
-}
-
-/* group_of: the group of the address at this length, or NULL. */
-static const struct group *
-group_of(const struct sl_wide *w, const struct sl_addr *addr, const struct length *len,
-	 uint8_t proto)
-{
-	struct sl_addr prefix = masked(addr, &len->mask);
-	const struct group *g = group_place(w, &prefix, len->plen, proto);
-
-	return g->used ? g : NULL;
-}
-
-static const struct length *
-lengths_of(const struct sl_wide *w, const struct sl_addr *addr, uint32_t *ret_cnt)
-{
-	bool v4 = sl_addr_is_v4(addr);
-
-	*ret_cnt = v4 ? w->len4_cnt : w->len6_cnt;
-	return v4 ? w->len4 : w->len6;
-}
-
-static uint32_t
-listener_in(const struct sl_wide *w, const struct group *g, uint16_t port)
-{
-	const struct segment *s = &w->segments[g->first];
-	uint32_t lo = 0, hi = g->cnt; /* the first segment that starts behind port */
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (s[mid].first <= port)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo && port <= s[lo - 1].last ? s[lo - 1].listener : g->any;
-}
-
-SL_COLD static uint32_t
-wide_listener(const struct sl_wide *w, const struct sl_addr *addr, sl_be16 port, uint8_t proto)
-{
-	uint32_t cnt, found;
-	const struct length *len = lengths_of(w, addr, &cnt);
-
-	if (port == 0 || proto == 0)
-		return SL_VIEW_NONE;
-	for (uint32_t i = 0; i < cnt; i++) {
-		const struct group *g = group_of(w, addr, &len[i], proto);
-		if (g && (found = listener_in(w, g, sl_from_be16(port))) != SL_VIEW_NONE)
-			return found;
-	}
-	return SL_VIEW_NONE;
-}
-
-/* A listener whose prefix, shorter than an address, holds addr; or SL_VIEW_NONE. */
-static uint32_t
-prefix_listener(const struct sl_wide *w, const struct sl_addr *addr)
-{
-	uint32_t cnt;
-	const struct length *len = lengths_of(w, addr, &cnt);
-
-	for (uint32_t i = 0; i < cnt; i++) {
-		const struct group *g = len[i].plen < 128 ? group_of(w, addr, &len[i], 0) : NULL;
-		if (g)
-			return g->any;
-	}
-	return SL_VIEW_NONE;
-}
-
 uint32_t
 sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port, uint8_t proto)
 {
-	for (uint64_t at = vip_key(addr, port, proto);; at++) {
+	for (uint64_t at = sl_wide_key(addr, port, proto);; at++) {
 		uint32_t entry = v->vip_hash[at & v->vip_mask];
 		if (entry == 0)
 			return sl_likely(!v->wide) ? SL_VIEW_NONE
-						   : wide_listener(v->wide, addr, port, proto);
+						   : sl_wide_find(v->wide, addr, port, proto);
 		const struct sl_img_listener *l = &v->listeners[entry - 1];
 		if (sl_likely(sl_addr_eq(&l->addr, addr) && l->port_be == port &&
 			      l->proto == proto))
@@ -243,7 +108,7 @@ sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 po
 static struct sl_local *
 local_place(const struct sl_local *locals, uint32_t mask, const struct sl_addr *addr)
 {
-	uint64_t at = vip_key(addr, 0, 0);
+	uint64_t at = sl_wide_key(addr, 0, 0);
 
 	while (locals[at & mask].kind && !sl_addr_eq(&locals[at & mask].addr, addr))
 		at++;
@@ -265,7 +130,7 @@ sl_view_vip(const struct sl_view *v, const struct sl_addr *addr)
 
 	if (l)
 		return l->kind == SL_LOCAL_VIP;
-	return v->wide && prefix_listener(v->wide, addr) != SL_VIEW_NONE;
+	return v->wide && sl_wide_prefix(v->wide, addr) != SL_VIEW_NONE;
 }
 
 bool
@@ -290,7 +155,7 @@ sl_view_source(const struct sl_view *v, const struct sl_hop *hop, uint32_t *ret_
 static uint32_t *
 tunnel_place(const struct sl_view *v, const struct sl_addr *addr)
 {
-	uint64_t at = vip_key(addr, 0, 0);
+	uint64_t at = sl_wide_key(addr, 0, 0);
 	const uint32_t *place;
 
 	for (;; at++) {
@@ -585,149 +450,12 @@ build_own_addresses(struct build *b)
 	}
 }
 
-/* ---- listeners that are not one address and port ---- */
-
-static struct length
-length_of(uint32_t plen)
-{
-	struct length l = {.plen = plen};
-
-	for (uint32_t bit = 0; bit < plen; bit++)
-		l.mask.b[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
-	return l;
-}
-
-static uint32_t
-fill_lengths(const bool has[129], uint32_t least, struct length *to)
-{
-	uint32_t cnt = 0;
-
-	for (uint32_t plen = 128; plen >= least; plen--)
-		if (has[plen])
-			to[cnt++] = length_of(plen);
-	return cnt;
-}
-
-static bool
-is_single(const struct sl_img_listener *l)
-{
-	return l->port_be == l->port_last_be;
-}
-
-static bool
-is_exact(const struct sl_img_listener *l)
-{
-	return l->plen == 128 && is_single(l);
-}
-
-static bool
-is_any(const struct sl_img_listener *l)
-{
-	return sl_from_be16(l->port_be) == 1 && sl_from_be16(l->port_last_be) == UINT16_MAX;
-}
-
-static struct group *
-group_open(struct sl_wide *w, const struct sl_img_listener *l, uint8_t proto)
-{
-	struct group *g = group_place(w, &l->addr, l->plen, proto);
-
-	if (!g->used)
-		*g = (struct group){l->addr, l->plen, proto, 1, w->segment_cnt, 0, SL_VIEW_NONE};
-	return g;
-}
-
-static void
-segment_add(struct sl_wide *w, struct group *g, uint32_t first, uint32_t last, uint32_t listener)
-{
-	if (first > last)
-		return;
-	w->segments[w->segment_cnt++] = (struct segment){(uint16_t)first, (uint16_t)last, listener};
-	g->cnt++;
-}
-
-/* Listeners [from, to) are of one prefix and sorted by first port: those of one protocol become its group.  `open`
- * is the range we are in: from `next` on its ports are nobody's yet. */
-static void
-build_group(struct build *b, uint32_t from, uint32_t to, uint8_t proto)
-{
-	const struct sl_img_listener *l = b->v->listeners;
-	uint32_t open = SL_VIEW_NONE, next = 0, last = 0;
-	struct group *g = NULL;
-
-	for (uint32_t i = from; i < to; i++) {
-		if (l[i].proto != proto || is_exact(&l[i]))
-			continue;
-		uint32_t first = sl_from_be16(l[i].port_be), end = sl_from_be16(l[i].port_last_be);
-		g = g ? g : group_open(b->wide, &l[i], proto);
-		if (is_any(&l[i])) {
-			g->any = i;
-		} else if (is_single(&l[i])) {
-			if (open != SL_VIEW_NONE && next < first) {
-				uint32_t before = SL_MIN(last, first - 1);
-				segment_add(b->wide, g, next, before, open);
-			}
-			segment_add(b->wide, g, first, first, i);
-			next = first + 1;
-			if (next > last)
-				open = SL_VIEW_NONE;
-		} else {
-			if (open != SL_VIEW_NONE)
-				segment_add(b->wide, g, next, last, open);
-			/* a single port that is a range's first one sorts before it */
-			next = open == SL_VIEW_NONE && next == first + 1 ? next : first;
-			open = i;
-			last = end;
-		}
-	}
-	if (g && open != SL_VIEW_NONE)
-		segment_add(b->wide, g, next, last, open);
-}
-
-/* Wide listeners are sorted by (addr, plen): each run is one prefix. */
-static int
-build_wide(struct build *b)
-{
-	const struct sl_img_listener *l = b->v->listeners;
-	uint32_t cnt = b->v->listener_cnt, wide = 0, to;
-	bool has4[129] = {0}, has6[129] = {0};
-
-	for (uint32_t i = 0; i < cnt; i++) {
-		if (is_exact(&l[i]))
-			continue;
-		wide++;
-		(sl_addr_is_v4(&l[i].addr) ? has4 : has6)[l[i].plen] = true;
-	}
-	if (wide == 0)
-		return 0;
-	b->wide = line_alloc(sizeof(*b->wide));
-	if (!b->wide)
-		return -ENOMEM;
-	b->v->wide = b->wide;
-	b->wide->mask = pow2_at_least(4 * wide) - 1; /* two groups a listener at most */
-	b->wide->groups = line_alloc((b->wide->mask + 1) * sizeof(struct group));
-	b->wide->segments = line_alloc(2 * wide * sizeof(struct segment));
-	if (!b->wide->groups || !b->wide->segments)
-		return -ENOMEM;
-	b->wide->len4_cnt = fill_lengths(has4, 96, b->wide->len4);
-	b->wide->len6_cnt = fill_lengths(has6, 1, b->wide->len6);
-	for (uint32_t i = 0; i < cnt; i = to) {
-		for (to = i + 1;
-		     to < cnt && l[to].plen == l[i].plen && sl_addr_eq(&l[to].addr, &l[i].addr);)
-			to++;
-		build_group(b, i, to, SL_IPPROTO_TCP);
-		build_group(b, i, to, SL_IPPROTO_UDP);
-		if (l[i].plen < 128)
-			group_open(b->wide, &l[i], 0)->any = i;
-	}
-	return 0;
-}
-
 /* Own addresses and sources within a prefix of VIPs. */
 static void
 refuse_within(struct build *b, const struct sl_addr *addr, const char *what, const char *hint)
 {
 	char path[48], text[SL_ADDR_STRLEN], prefix[SL_PREFIX_STRLEN];
-	uint32_t i = b->wide ? prefix_listener(b->wide, addr) : SL_VIEW_NONE;
+	uint32_t i = b->wide ? sl_wide_prefix(b->wide, addr) : SL_VIEW_NONE;
 
 	if (i == SL_VIEW_NONE)
 		return;
@@ -780,8 +508,8 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 			    b->v->addresses[local->address].port);
 		}
 	}
-	if (is_exact(l)) {
-		uint64_t at = vip_key(&l->addr, l->port_be, l->proto);
+	if (sl_wide_exact(l)) {
+		uint64_t at = sl_wide_key(&l->addr, l->port_be, l->proto);
 		while (b->vip_hash[at & b->v->vip_mask])
 			at++;
 		b->vip_hash[at & b->v->vip_mask] = i + 1;
@@ -1000,9 +728,10 @@ build_all(struct build *b)
 	b->v->fib = b->fib;
 	build_services(b);
 	build_own_addresses(b);
-	err = build_wide(b);
+	err = sl_wide_create(b->v->listeners, b->v->listener_cnt, &b->wide);
 	if (err)
 		return err;
+	b->v->wide = b->wide;
 	for (uint32_t i = 0; i < b->v->listener_cnt; i++)
 		build_listener(b, &b->v->listeners[i], i);
 	for (uint32_t i = 0; i < b->v->address_cnt; i++)
@@ -1050,11 +779,7 @@ sl_view_destroy(struct sl_view *v)
 	free((void *)(uintptr_t)v->services);
 	free((void *)(uintptr_t)v->listener_service);
 	free((void *)(uintptr_t)v->vip_hash);
-	if (v->wide) {
-		free(v->wide->groups);
-		free(v->wide->segments);
-		free((void *)(uintptr_t)v->wide);
-	}
+	sl_wide_destroy((struct sl_wide *)(uintptr_t)v->wide);
 	free((void *)(uintptr_t)v->locals);
 	free((void *)(uintptr_t)v->address_port);
 	free(v->hops);

@@ -65,7 +65,7 @@ struct sl_view {
 	uint32_t service_cnt;
 	uint32_t hop_cnt;
 	const struct sl_wide
-		*wide; /* prefixes, ranges and any-port (view.c); NULL: no listener is one */
+		*wide; /* prefixes, ranges and any-port (wide.h); NULL: no listener is one */
 	/* read seldom */
 	const uint32_t *
 		tunnel_hash; /* open addressing, [tunnel_mask + 1]: slot + 1 of a hop in a tunnel, one
