@@ -27,12 +27,36 @@ static const struct sl_test_service three[] = {{.name = "dns",
 						.max_endpoints = 1,
 						.policy = SL_POLICY_SOURCE_HASH},
 					       {0}};
+static const struct sl_test_service proxies[] = {
+	{.name = "four",
+	 .endpoints = v4,
+	 .endpoint_cnt = 3,
+	 .max_endpoints = 1,
+	 .forward = SL_FORWARD_PROXY},
+	{.name = "six",
+	 .endpoints = v6,
+	 .endpoint_cnt = 2,
+	 .policy = SL_POLICY_LEAST_CONN,
+	 .forward = SL_FORWARD_PROXY,
+	 .sources = {"2001:db8::5"},
+	 .tcp = {.idle_ms = 1000, .max_connections = 9, .retries = 7, .proxy_out = SL_PROXY_V2}},
+	{0}};
 static const struct sl_test_listener one_listener[] = {
 	{.addr = "203.0.113.10:80", .service = "web"}, {0}};
 static const struct sl_test_listener three_listeners[] = {
 	{.addr = "203.0.113.10:80", .service = "web"},
 	{.addr = "203.0.113.11:80", .service = "none", .proto = SL_IPPROTO_UDP},
 	{.addr = "[2001:db8:f::1]:53", .service = "dns", .proto = SL_IPPROTO_UDP},
+	{0}};
+
+static const struct sl_test_listener proxy_listeners[] = {
+	{.addr = "203.0.113.10:80", .service = "six", .trusted = {"10.0.0.0/8", "2001:db8::/32"}},
+	{.addr = "203.0.113.11:80", .service = "four", .max_connections = 3},
+	{.addr = "[2001:db8:f::]:1",
+	 .plen = 48,
+	 .last = 65535,
+	 .service = "four",
+	 .trusted = {"::/0"}},
 	{0}};
 
 static FILE *
@@ -81,6 +105,10 @@ main(int argc, char **argv)
 					   .routes = routes,
 					   .services = three,
 					   .listeners = three_listeners};
+	const struct sl_test_conf tcp = {.addresses = addresses,
+					 .routes = routes,
+					 .services = proxies,
+					 .listeners = proxy_listeners};
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
@@ -89,6 +117,7 @@ main(int argc, char **argv)
 	seed(argv[1], "empty", &none, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "one-service", &small, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "three-services", &large, SIZE_MAX, SIZE_MAX);
+	seed(argv[1], "connections", &tcp, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "cut-in-head", &small, SIZE_MAX, 9);
 	seed(argv[1], "cut-in-refs", &small, SIZE_MAX, 130);
 	seed(argv[1], "root-only", &small, SIZE_MAX, sizeof(struct sl_img_root) + 3 * 48);
