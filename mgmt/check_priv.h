@@ -1,0 +1,85 @@
+/* check_priv — what check.c and check_listener.c have in common. */
+#ifndef SL_MGMT_CHECK_PRIV_H
+#define SL_MGMT_CHECK_PRIV_H
+
+#include "mgmt/conf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct check {
+	const char *file;
+	const struct sl_conf *c;
+	struct sl_diag *diag;
+	struct sl_conf_links links;
+	struct sl_addr *own;       /* [own_cnt] addresses of the gateway, sorted */
+	struct sl_addr *vips;      /* [vip_cnt] listeners' single addresses, sorted */
+	struct sl_addr *sources;   /* [source_cnt] of all services, sorted */
+	struct sl_addr *endpoints; /* [endpoint_cnt] of all services, sorted */
+	uint32_t own_cnt, vip_cnt, source_cnt, endpoint_cnt;
+	bool service_lost; /* a service has no readable name: a dead reference may be its echo */
+	bool bad;
+	bool oom;
+	char path[96];
+};
+
+/* check_listener.c: names, places, services, modes and addresses of all listeners. */
+void sl_check_listeners(struct check *k);
+
+/* sl_check_order gives the indices of n elements in the order of cmp, ties by index; NULL: out of memory. */
+typedef int cmp_fn(const void *a, const void *b);
+uint32_t *sl_check_order(const void *base, uint32_t n, size_t size, cmp_fn *cmp);
+
+/* sl_check_twins calls found(first, later) for every element that equals an earlier one. */
+typedef void twin_fn(struct check *k, uint32_t owner, uint32_t first, uint32_t later);
+void sl_check_twins(struct check *k, uint32_t owner, const void *base, uint32_t n, size_t size,
+		    cmp_fn *cmp, twin_fn *found);
+
+/* at: the path of the problems that are told next.  tell: one problem. */
+static inline void at(struct check *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline void
+at(struct check *k, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(k->path, sizeof(k->path), fmt, ap);
+	va_end(ap);
+}
+
+static inline void tell(struct check *k, int line, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static inline void
+tell(struct check *k, int line, const char *hint, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sl_diag_add(k->diag, k->file, line, k->path[0] ? k->path : NULL, hint, "%s", text);
+	k->bad = true;
+}
+
+static inline bool
+unset(const struct sl_addr *a)
+{
+	static const struct sl_addr none;
+	return sl_addr_eq(a, &none);
+}
+
+static inline uint8_t
+family_of(const struct sl_addr *a)
+{
+	return unset(a) ? 0 : sl_addr_is_v4(a) ? 4 : 6;
+}
+
+static inline const char *
+text_of(const struct sl_addr *a)
+{
+	static _Thread_local char buf[SL_ADDR_STRLEN];
+	return sl_addr_format(a, buf);
+}
+
+#endif
