@@ -429,29 +429,48 @@ sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p
 		c->neigh = out(w, p, c->port, &c->next, c->neigh);
 }
 
-void
-sl_send_made(struct sl_worker *w, struct sl_route_cached *c, struct sl_txd d, uint8_t *frame,
-	     unsigned n)
+/* Fills in c->macs for this turn.  false: not known yet. */
+static __attribute__((noinline)) bool
+look_up_macs(struct sl_worker *w, struct sl_route_cached *c)
 {
-	uint8_t mac[6];
+	if (!mac_of(w, c->port, &c->next, &c->neigh, c->macs))
+		return false;
+	memcpy(c->macs + 6, w->ports[c->port].mac, 6);
+	sl_neigh_used(w->conf.neigh, c->neigh, w->now_ns);
+	c->turn = w->stats->turns + 1;
+	return true;
+}
 
-	d.len = (uint16_t)n;
+/* Apart from the usual case, in which d then never is in memory but where it is staged. */
+SL_COLD static void
+drop_made(struct sl_worker *w, struct sl_txd d, enum sl_drop why)
+{
+	drop_tx(w, &d, 1, why);
+}
+
+SL_COLD static void
+wait_made(struct sl_worker *w, const struct sl_route_cached *c, struct sl_txd d, uint8_t *frame)
+{
+	if (!keep(w, &d, &c->next, frame))
+		drop_tx(w, &d, 1, SL_DROP_NEIGH_QUEUE);
+}
+
+void
+sl_send_made(struct sl_worker *w, struct sl_route_cached *c, struct sl_txd d, uint8_t *frame)
+{
 	w->stats->made++;
 	if (sl_unlikely(!c)) {
-		drop_tx(w, &d, 1, SL_DROP_NO_ROUTE);
+		drop_made(w, d, SL_DROP_NO_ROUTE);
 		return;
 	}
 	d.port = c->port;
 	/* The way may have changed since the packet was cut to size. */
-	if (sl_unlikely(n > w->ports[d.port].mtu + ETH_LEN && !(d.offload & SL_OFFLOAD_TSO))) {
-		drop_tx(w, &d, 1, SL_DROP_MTU);
-	} else if (sl_unlikely(!mac_of(w, d.port, &c->next, &c->neigh, mac))) {
-		if (!keep(w, &d, &c->next, frame))
-			drop_tx(w, &d, 1, SL_DROP_NEIGH_QUEUE);
+	if (sl_unlikely(d.len > w->ports[d.port].mtu + ETH_LEN && !(d.offload & SL_OFFLOAD_TSO))) {
+		drop_made(w, d, SL_DROP_MTU);
+	} else if (sl_unlikely(c->turn != w->stats->turns + 1 && !look_up_macs(w, c))) {
+		wait_made(w, c, d, frame);
 	} else {
-		memcpy(frame, mac, 6);
-		memcpy(frame + 6, w->ports[d.port].mac, 6);
-		sl_neigh_used(w->conf.neigh, c->neigh, w->now_ns);
+		memcpy(frame, c->macs, 12);
 		w->stats->forwarded++;
 		stage(w, d);
 	}

@@ -287,12 +287,13 @@ env_send(void *ctx, const struct sl_addr *dst, void *buf, uint8_t *l3, unsigned 
 		ready_to_cut(l3, l3_len, len);
 	const struct sl_txd d = {
 		.buf = buf,
+		.len = (uint16_t)(ETH_LEN + len),
 		.offload = (uint8_t)(SL_TXD_AT | offload),
 		.l4_off = (uint8_t)(ETH_LEN + l3_len),
 		.mss = (uint16_t)mss,
 		.at = (uint16_t)w->conf.io.offset(w->conf.io.ctx, buf, frame),
 	};
-	sl_send_made(w, route(w, dst), d, frame, ETH_LEN + len);
+	sl_send_made(w, route(w, dst), d, frame);
 }
 
 /* ---- listeners and endpoints, for stack and relay ---- */

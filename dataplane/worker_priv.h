@@ -52,6 +52,9 @@ struct sl_route_cached {
 	uint32_t neigh;
 	uint16_t port;
 	uint16_t zero;
+	uint64_t turn;    /* in which macs was looked up, + 1; 0: never */
+	uint8_t macs[12]; /* of a frame to it: next hop's, the port's */
+	uint32_t zero2;
 };
 
 /* Of an endpoint slot: whose it is, and how many source ports of fullnat are in use towards it. */
@@ -320,10 +323,9 @@ void sl_send_routed(struct sl_worker *w, const struct sl_view *view, struct sl_p
 /* sl_send_stage puts a finished frame on the way out of `port`; grown: as in struct sl_txd. */
 void sl_send_stage(struct sl_worker *w, unsigned port, void *buf, unsigned len, unsigned grown);
 
-/* sl_send_made sends a packet of the worker's own making out by c: d has buf, at (SL_TXD_AT) and what the port is to do,
- * len and port are filled in here; frame: its first byte, n bytes long, complete but for the MACs. */
-void sl_send_made(struct sl_worker *w, struct sl_route_cached *c, struct sl_txd d, uint8_t *frame,
-		  unsigned n);
+/* sl_send_made sends a packet of the worker's own making out by c: d has buf, at (SL_TXD_AT), len and what the port is to do,
+ * port is filled in here; frame: its first byte, complete but for the MACs. */
+void sl_send_made(struct sl_worker *w, struct sl_route_cached *c, struct sl_txd d, uint8_t *frame);
 
 /* sl_send_flush sends what is staged; sl_send_forwarded sends what other workers gave us for ports whose queue is
  * ours (the count); sl_send_held looks at waiting packets. */

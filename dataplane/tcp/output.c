@@ -19,37 +19,41 @@ ip_bytes(const struct sl_tuple *tuple)
 }
 
 static uint32_t
-sum_words(uint64_t sum, const uint8_t *p, unsigned n)
+fold_words(uint64_t sum)
 {
-	for (unsigned i = 0; i < n; i += 4)
-		sum += sl_load32(p + i);
 	sum = (sum & UINT32_MAX) + (sum >> 32);
 	return (uint32_t)(sum + (sum >> 32));
 }
 
+/* Headers are summed as they are made: what was stored in pieces is slow to load as a whole. */
+
 /* IP header of a packet with l4 bytes behind it; the sum of the pseudo header. */
-static uint32_t
+static uint64_t
 put_ip(uint8_t *ip, const struct sl_tuple *tuple, unsigned l4)
 {
-	uint64_t sum = (uint64_t)sl_to_be16(SL_IPPROTO_TCP) + sl_to_be16(l4);
+	uint64_t pseudo = (uint64_t)sl_to_be16(SL_IPPROTO_TCP) + sl_to_be16(l4);
 
 	if (!sl_addr_is_v4(&tuple->src)) {
 		sl_store32(ip, sl_to_be32(0x60000000u));
-		sl_store16(ip + 4, sl_to_be16(l4));
-		ip[6] = SL_IPPROTO_TCP;
-		ip[7] = TTL;
+		sl_store32(ip + 4, sl_to_be32(l4 << 16 | SL_IPPROTO_TCP << 8 | TTL));
 		memcpy(ip + 8, tuple->dst.b, 16);
 		memcpy(ip + 24, tuple->src.b, 16);
-		return sum_words(sum, ip + 8, 32);
+		for (unsigned i = 0; i < 16; i += 4)
+			pseudo +=
+				(uint64_t)sl_load32(tuple->dst.b + i) + sl_load32(tuple->src.b + i);
+		return pseudo;
 	}
 	/* DF, identification 0: RFC 1191, RFC 6864 */
-	sl_store32(ip, sl_to_be32(0x45000000u | (20 + l4)));
-	sl_store32(ip + 4, sl_to_be32(0x00004000u));
-	sl_store32(ip + 8, sl_to_be32((uint32_t)TTL << 24 | SL_IPPROTO_TCP << 16));
-	memcpy(ip + 12, tuple->dst.b + 12, 4);
-	memcpy(ip + 16, tuple->src.b + 12, 4);
-	sl_store16(ip + 10, (uint16_t)~sl_tcp_sum_fold(sum_words(0, ip, 20)));
-	return sum_words(sum, ip + 12, 8);
+	uint32_t first = sl_to_be32(0x45000000u | (20 + l4)), second = sl_to_be32(0x00004000u);
+	uint32_t third = sl_to_be32((uint32_t)TTL << 24 | SL_IPPROTO_TCP << 16);
+	uint32_t src = sl_load32(tuple->dst.b + 12), dst = sl_load32(tuple->src.b + 12);
+	uint64_t both = (uint64_t)src + dst, sum = both + first + second + third;
+	sl_store32(ip, first);
+	sl_store32(ip + 4, second);
+	sl_store32(ip + 8, third | (uint32_t)(uint16_t)~sl_tcp_sum_fold(fold_words(sum)) << 16);
+	sl_store32(ip + 12, src);
+	sl_store32(ip + 16, dst);
+	return pseudo + both;
 }
 
 struct header {
@@ -57,8 +61,8 @@ struct header {
 	uint32_t seq, ack;
 	uint16_t wnd;
 	uint8_t flags;
-	uint8_t opt_bytes;
-	uint8_t opt[40];
+	uint8_t opt_bytes; /* a multiple of 4 */
+	uint32_t opt[10];  /* as on the wire */
 };
 
 /* Both headers in front of a payload of n bytes with that sum, beginning at l3. */
@@ -67,22 +71,23 @@ put_headers(uint8_t *l3, const struct header *h, uint32_t n, uint32_t sum, unsig
 {
 	unsigned ip = ip_bytes(h->tuple), tcp = 20u + h->opt_bytes;
 	uint8_t *l4 = l3 + ip;
-	uint32_t pseudo = put_ip(l3, h->tuple, tcp + n);
+	uint64_t pseudo = put_ip(l3, h->tuple, tcp + n);
+	uint32_t ports = h->tuple->dport | (uint32_t)h->tuple->sport << 16;
+	uint32_t seq = sl_to_be32(h->seq), ack = sl_to_be32(h->ack);
+	uint32_t rest = sl_to_be32((uint32_t)tcp << 26 | (uint32_t)h->flags << 16 | h->wnd);
+	uint64_t all = pseudo + sum + ports + seq + ack + rest;
 
-	sl_store16(l4, h->tuple->dport);
-	sl_store16(l4 + 2, h->tuple->sport);
-	sl_store32(l4 + 4, sl_to_be32(h->seq));
-	sl_store32(l4 + 8, sl_to_be32(h->ack));
-	l4[12] = (uint8_t)(tcp << 2);
-	l4[13] = h->flags;
-	sl_store16(l4 + 14, sl_to_be16(h->wnd));
-	sl_store32(l4 + 16, 0);
-	memcpy(l4 + 20, h->opt, h->opt_bytes);
-	if (offload & SL_OFFLOAD_CSUM)
-		sl_store16(l4 + 16, sl_tcp_sum_fold(pseudo));
-	else
-		sl_store16(l4 + 16,
-			   (uint16_t)~sl_tcp_sum_fold(sum_words((uint64_t)pseudo + sum, l4, tcp)));
+	sl_store32(l4, ports);
+	sl_store32(l4 + 4, seq);
+	sl_store32(l4 + 8, ack);
+	sl_store32(l4 + 12, rest);
+	for (unsigned i = 0; i < h->opt_bytes / 4; i++) {
+		sl_store32(l4 + 20 + 4 * i, h->opt[i]);
+		all += h->opt[i];
+	}
+	uint16_t csum = offload & SL_OFFLOAD_CSUM ? sl_tcp_sum_fold(fold_words(pseudo))
+						  : (uint16_t)~sl_tcp_sum_fold(fold_words(all));
+	sl_store32(l4 + 16, csum); /* and the urgent pointer */
 }
 
 /* A packet without payload.  false: no buffer. */
@@ -111,7 +116,7 @@ sl_output_bare(struct sl_tcp *t, const struct sl_tuple *tuple, uint32_t seq, uin
 	struct header h = {.tuple = tuple, .seq = seq, .ack = ack, .wnd = wnd, .flags = flags};
 
 	if (o)
-		h.opt_bytes = (uint8_t)sl_options_write(h.opt, o);
+		h.opt_bytes = (uint8_t)sl_options_write((uint8_t *)h.opt, o);
 	(void)send_bare(t, &h);
 }
 
@@ -140,22 +145,20 @@ window(struct sl_tcp *t, struct sl_stream *s)
 static void
 put_options(const struct sl_tcp *t, const struct sl_stream *s, struct header *h, bool sacks)
 {
-	struct sl_tcp_options o = {0};
+	struct sl_tcp_options o;
 
 	if (!sacks) {
-		if (!(s->row.flags & SL_STREAM_TS))
-			return;
-		sl_store32(h->opt, sl_to_be32(0x0101080au));
-		sl_store32(h->opt + 4, sl_to_be32(t->now_ms + s->ts_offset));
-		sl_store32(h->opt + 8, sl_to_be32(s->ts_recent));
-		h->opt_bytes = 12;
+		h->opt_bytes = s->row.flags & SL_STREAM_TS ? 12 : 0;
+		h->opt[0] = sl_to_be32(0x0101080au);
+		h->opt[1] = sl_to_be32(t->now_ms + s->ts_offset);
+		h->opt[2] = sl_to_be32(s->ts_recent);
 		return;
 	}
-	o.has_ts = s->row.flags & SL_STREAM_TS;
+	o = (struct sl_tcp_options){.has_ts = (s->row.flags & SL_STREAM_TS) != 0};
 	o.ts_val = t->now_ms + s->ts_offset;
 	o.ts_ecr = s->ts_recent;
 	o.block_cnt = (uint8_t)sl_recvq_sacks(s, o.block);
-	h->opt_bytes = (uint8_t)sl_options_write(h->opt, &o);
+	h->opt_bytes = (uint8_t)sl_options_write((uint8_t *)h->opt, &o);
 }
 
 /* The acknowledgement in this segment is the one that was owed. */
@@ -168,17 +171,16 @@ ack_told(struct sl_stream *s)
 	sl_tcp_disarm(s, SL_T_ACK);
 }
 
-static struct header
-header(struct sl_tcp *t, struct sl_stream *s, uint32_t seq, uint8_t flags, bool sacks)
+static inline void
+fill(struct sl_tcp *t, struct sl_stream *s, uint32_t seq, uint8_t flags, bool sacks,
+     struct header *ret)
 {
-	struct header h = {.tuple = &s->row.tuple,
-			   .seq = seq,
-			   .ack = s->rcv_nxt,
-			   .wnd = window(t, s),
-			   .flags = flags};
-
-	put_options(t, s, &h, sacks);
-	return h;
+	ret->tuple = &s->row.tuple;
+	ret->seq = seq;
+	ret->ack = s->rcv_nxt;
+	ret->wnd = window(t, s);
+	ret->flags = flags;
+	put_options(t, s, ret, sacks);
 }
 
 /* There was no packet buffer: output looks again in a moment. */
@@ -192,9 +194,9 @@ try_later(struct sl_tcp *t, struct sl_stream *s)
 void
 sl_output_ack(struct sl_tcp *t, struct sl_stream *s)
 {
-	struct header h =
-		header(t, s, s->row.snd_nxt, SL_TCP_ACK, s->ooo || (s->flags & SL_F_DSACK));
+	struct header h;
 
+	fill(t, s, s->row.snd_nxt, SL_TCP_ACK, s->ooo || (s->flags & SL_F_DSACK), &h);
 	if (!send_bare(t, &h)) {
 		try_later(t, s);
 		return;
@@ -207,8 +209,9 @@ sl_output_ack(struct sl_tcp *t, struct sl_stream *s)
 void
 sl_output_probe(struct sl_tcp *t, struct sl_stream *s)
 {
-	struct header h = header(t, s, s->row.snd_una - 1, SL_TCP_ACK, false);
+	struct header h;
 
+	fill(t, s, s->row.snd_una - 1, SL_TCP_ACK, false, &h);
 	(void)send_bare(t, &h);
 }
 
@@ -350,16 +353,16 @@ static bool
 transmit(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg, bool again, unsigned offload)
 {
 	uint8_t flags = SL_TCP_ACK;
+	struct header h;
 
 	if (seg->chunk.len && ((seg->flags & SL_SEG_PSH) || !seg->next))
 		flags |= SL_TCP_PSH;
 	if (seg->flags & SL_SEG_FIN)
 		flags |= SL_TCP_FIN;
-	struct header h = header(t, s, seg->seq, flags, false);
+	fill(t, s, seg->seq, flags, false, &h);
 	unsigned bytes = ip_bytes(h.tuple) + 20u + h.opt_bytes;
-	if (!send_in_place(t, &h, seg, bytes, offload) && !send_copy(t, &h, seg, bytes, offload)) {
+	if (!send_in_place(t, &h, seg, bytes, offload) && !send_copy(t, &h, seg, bytes, offload))
 		return false;
-	}
 	sl_tcp_count(t, SEGS_OUT);
 	ack_told(s);
 	if (!again) {
