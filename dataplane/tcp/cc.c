@@ -68,20 +68,21 @@ sl_cc_rtt(struct sl_stream *s, uint32_t rtt_us)
 
 /* ---- growth ---- */
 
-/* Bytes of `bytes` that slow start used; the rest is for congestion avoidance. */
+/* What it leaves of `bytes` for congestion avoidance. */
 static uint32_t
 slow_start(struct sl_stream *s, uint32_t bytes)
 {
 	struct sl_loss *l = &s->loss;
-	uint32_t n = bytes;
+	uint32_t n;
 
 	if (l->state == SL_LOSS_TIMEOUT)
-		n = bytes = SL_MIN(bytes, 2u * s->row.mss);
+		bytes = SL_MIN(bytes, 2u * s->row.mss);
+	n = bytes;
 	if (l->flags & SL_LF_STARTING && l->css_rounds > 0)
 		n /= HYSTART_SLOWER;
 	n = SL_MIN(n, l->ssthresh - s->row.cwnd);
 	s->row.cwnd += n;
-	return s->row.cwnd < l->ssthresh ? bytes : n;
+	return s->row.cwnd < l->ssthresh ? 0 : bytes - n;
 }
 
 static void
@@ -114,7 +115,7 @@ sl_cc_acked(struct sl_tcp *t, struct sl_stream *s, uint32_t bytes, uint32_t una)
 	if (sl_seq_ge(una, l->full_end) || s->row.cwnd >= SL_CWND_MAX)
 		return;
 	if (s->row.cwnd < l->ssthresh) {
-		bytes -= slow_start(s, bytes);
+		bytes = slow_start(s, bytes);
 		if (bytes == 0)
 			return;
 	}

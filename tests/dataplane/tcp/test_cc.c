@@ -325,6 +325,70 @@ a_loss_below_the_last_one_makes_room_for_others(void)
 	bed_close(&b);
 }
 
+/* RFC 9438, 4.8: after a time-out the curve begins where slow start ended, flat; what was before is forgotten. */
+static void
+after_a_timeout_cubic_begins_anew(void)
+{
+	struct bed b;
+
+	bed_open(&b, T0, SL_STREAM_SACK, SL_CC_CUBIC, RTT);
+	b.s->row.cwnd = 40 * MSS;
+	bed_output(&b, 100, NULL);
+	bed_at(&b, T0 + RTT);
+	b.s->loss.w_max = 500 * MSS;
+	b.s->loss.flags = 0;
+	b.s->loss.timer = SL_LOSS_RTO;
+	sl_loss_timer(b.t, b.s);
+	CU_ASSERT_EQUAL(b.s->loss.ssthresh, 28 * MSS);
+	bed_output(&b, 0, NULL);
+	bed_at(&b, T0 + 2 * RTT);
+	b.s->row.cwnd = 28 * MSS;
+	b.s->loss.full_end = b.s->row.snd_nxt;
+	bed_ack(&b, 1);
+	CU_ASSERT_EQUAL(b.s->loss.w_max, 28 * MSS);
+	CU_ASSERT_EQUAL(b.s->loss.k_ms, 0);
+	bed_close(&b);
+}
+
+/* RFC 9438, 4.2: at most half as much again in a round trip, however far away the curve is. */
+static void
+the_target_is_at_most_half_as_much_again(void)
+{
+	struct bed b;
+	uint64_t now = T0;
+	unsigned acked = 0;
+
+	bed_open(&b, T0, SL_STREAM_SACK, SL_CC_CUBIC, RTT);
+	b.s->loss.ssthresh = 10 * MSS;
+	round_of(&b, &now, &acked, 1);
+	b.s->loss.epoch_ms -= 60000; /* a minute: 86,000 segments */
+	uint32_t cwnd = b.s->row.cwnd, n = cwnd / MSS;
+	bed_output(&b, 100, NULL);
+	for (unsigned i = 1; i <= n; i++)
+		bed_ack(&b, acked + i);
+	CU_ASSERT(b.s->row.cwnd > cwnd * 5 / 4);
+	CU_ASSERT(b.s->row.cwnd < cwnd * 7 / 4);
+	bed_close(&b);
+}
+
+static void
+after_a_timeout_an_ack_adds_two_segments_at_most(void)
+{
+	struct bed b;
+
+	bed_open(&b, T0, 0, SL_CC_RENO, RTT);
+	b.s->row.cwnd = 40 * MSS;
+	bed_output(&b, 100, NULL);
+	bed_at(&b, T0 + 10 * RTT);
+	b.s->loss.timer = SL_LOSS_RTO;
+	sl_loss_timer(b.t, b.s);
+	bed_output(&b, 0, NULL);
+	bed_at(&b, T0 + 11 * RTT);
+	bed_ack(&b, 30); /* what lay behind the hole had arrived */
+	CU_ASSERT_EQUAL(b.s->row.cwnd, 3 * MSS);
+	bed_close(&b);
+}
+
 /* ---- HyStart++ ---- */
 
 static void
@@ -391,5 +455,8 @@ SL_SUITE("cc", SL_TEST(initial_window_is_that_of_rfc_6928),
 	 SL_TEST(the_window_shrinks_while_nothing_is_sent),
 	 SL_TEST(cubic_follows_the_curve_of_rfc_9438),
 	 SL_TEST(a_loss_below_the_last_one_makes_room_for_others),
+	 SL_TEST(after_a_timeout_cubic_begins_anew),
+	 SL_TEST(the_target_is_at_most_half_as_much_again),
+	 SL_TEST(after_a_timeout_an_ack_adds_two_segments_at_most),
 	 SL_TEST(a_round_trip_that_grows_ends_the_first_slow_start),
 	 SL_TEST(a_single_slow_round_does_not_end_slow_start))

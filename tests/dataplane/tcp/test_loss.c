@@ -65,6 +65,32 @@ prr_sends_no_more_than_arrived_after_a_burst_of_losses(void)
 	bed_close(&b);
 }
 
+/* Below the target: as much as arrived, and a segment more where snd_una moves and nothing else was lost. */
+static void
+prr_grows_back_to_the_target_as_slow_start_would(void)
+{
+	struct bed b;
+
+	flight(&b, SL_STREAM_SACK, 20);
+	bed_ack(&b, 1);
+	bed_output(&b, 1, NULL);
+	for (unsigned i = 16; i <= 19; i++) {
+		bed_sack(&b, 1, 16, i + 1);
+		bed_output(&b, 1, NULL);
+	}
+	bed_at(&b, T0 + 2 * RTT);
+	struct sl_ack a = bed_make(2);
+	bed_block(&a, 16, 20);
+	sl_loss_ack(b.t, b.s, &a);
+	CU_ASSERT_EQUAL(sl_loss_allowance(b.s), 2 * MSS);
+	CU_ASSERT_EQUAL(b.s->loss.state, SL_LOSS_RECOVERY);
+	b.s->row.cwnd = 3 * MSS;
+	bed_ack(&b, (b.s->row.snd_nxt - ISS) / MSS);
+	CU_ASSERT_EQUAL(b.s->loss.state, SL_LOSS_OPEN);
+	CU_ASSERT(b.s->row.cwnd >= 10 * MSS && b.s->row.cwnd <= 11 * MSS);
+	bed_close(&b);
+}
+
 /* RFC 3042: the first two ACKs out of order let new segments go, one each. */
 static void
 the_first_duplicate_acks_keep_the_clock_going(void)
@@ -249,6 +275,30 @@ a_needless_recovery_is_undone_by_timestamps(void)
 	bed_close(&b);
 }
 
+/* Of two that were sent again one was not lost; the other may have been. */
+static void
+recovery_goes_on_while_others_may_have_been_lost(void)
+{
+	struct bed b;
+	struct sl_ack a = bed_make(1);
+
+	flight(&b, SL_STREAM_SACK | SL_STREAM_TS, 20);
+	bed_sack(&b, 0, 2, 12);
+	bed_output(&b, 0, NULL);
+	bed_sack(&b, 0, 2, 14);
+	bed_output(&b, 0, NULL);
+	CU_ASSERT_EQUAL(b.count[SL_TCP_RETRANS], 2);
+	a.has_ts = true;
+	a.ts_ecr = T0 / 1000;
+	bed_block(&a, 2, 14);
+	bed_at(&b, T0 + RTT + 10000);
+	sl_loss_ack(b.t, b.s, &a);
+	CU_ASSERT_EQUAL(b.s->loss.state, SL_LOSS_RECOVERY);
+	CU_ASSERT(b.s->row.cwnd < 20 * MSS);
+	SANE(&b);
+	bed_close(&b);
+}
+
 /* The third SACK and what it seemed to miss come in one turn, before anything is sent. */
 static void
 a_recovery_that_sent_nothing_yet_is_undone_by_what_arrives(void)
@@ -403,6 +453,24 @@ blocks_outside_what_is_out_are_counted_and_change_nothing(void)
 		SANE(&b);
 		bed_close(&b);
 	}
+}
+
+/* A walk for an ACK goes over 4,096 segments of holes, and no further. */
+static void
+blocks_beyond_a_long_hole_are_not_heard(void)
+{
+	struct bed b;
+
+	bed_open(&b, T0, SL_STREAM_SACK, SL_CC_RENO, RTT);
+	b.s->row.cwnd = 1u << 27;
+	bed_send(&b, 6000);
+	bed_sack(&b, 0, 4000, 4001);
+	CU_ASSERT_EQUAL(b.s->loss.sacked, MSS);
+	b.s->loss.sack_at = NULL; /* as after a run that was acknowledged */
+	bed_sack(&b, 0, 5000, 5001);
+	CU_ASSERT_EQUAL(b.s->loss.sacked, MSS);
+	SANE(&b);
+	bed_close(&b);
 }
 
 static void
@@ -692,6 +760,7 @@ hostile_sacks_cost_a_bounded_walk(void)
 
 SL_SUITE("loss", SL_TEST(prr_paces_a_single_loss_out_over_the_round_trip),
 	 SL_TEST(prr_sends_no_more_than_arrived_after_a_burst_of_losses),
+	 SL_TEST(prr_grows_back_to_the_target_as_slow_start_would),
 	 SL_TEST(the_first_duplicate_acks_keep_the_clock_going),
 	 SL_TEST(newreno_repairs_a_hole_each_round_trip),
 	 SL_TEST(duplicates_at_the_end_of_recovery_start_no_other),
@@ -700,12 +769,14 @@ SL_SUITE("loss", SL_TEST(prr_paces_a_single_loss_out_over_the_round_trip),
 	 SL_TEST(a_needless_timeout_is_undone_by_timestamps),
 	 SL_TEST(a_needed_timeout_is_not_undone),
 	 SL_TEST(a_needless_recovery_is_undone_by_timestamps),
+	 SL_TEST(recovery_goes_on_while_others_may_have_been_lost),
 	 SL_TEST(a_recovery_that_sent_nothing_yet_is_undone_by_what_arrives),
 	 SL_TEST(a_needless_recovery_is_undone_by_dsack),
 	 SL_TEST(one_needed_retransmission_keeps_the_reduction),
 	 SL_TEST(a_fin_is_one_byte_behind_its_bytes),
 	 SL_TEST(part_of_a_segment_acknowledged_leaves_the_rest),
 	 SL_TEST(blocks_outside_what_is_out_are_counted_and_change_nothing),
+	 SL_TEST(blocks_beyond_a_long_hole_are_not_heard),
 	 SL_TEST(a_segment_sacked_in_part_is_not_sacked),
 	 SL_TEST(what_was_sacked_and_dropped_is_sent_again),
 	 SL_TEST(segments_too_long_for_a_smaller_path_are_lost_without_a_reduction),

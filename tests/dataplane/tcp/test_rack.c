@@ -132,6 +132,51 @@ an_ack_too_quick_for_a_retransmission_is_no_measure(void)
 	bed_close(&b);
 }
 
+/* Likewise by the timestamp it echoes, however late it is. */
+static void
+an_ack_that_echoes_an_older_time_is_no_measure(void)
+{
+	for (int older = 0; older < 2; older++) {
+		struct bed b;
+		struct sl_ack a = bed_make(1);
+
+		bed_open(&b, T0, SL_STREAM_SACK | SL_STREAM_TS, SL_CC_RENO, RTT);
+		bed_send(&b, 6);
+		bed_at(&b, T0 + RTT);
+		bed_sack(&b, 0, 1, 4);
+		bed_output(&b, 0, NULL);
+		bed_block(&a, 1, 4);
+		a.has_ts = true;
+		a.ts_ecr = (older ? T0 : T0 + RTT) / 1000;
+		bed_at(&b, T0 + 3 * RTT);
+		sl_loss_ack(b.t, b.s, &a);
+		CU_ASSERT_EQUAL(b.s->loss.rack_xmit_us, older ? T0 : T0 + RTT);
+		bed_close(&b);
+	}
+}
+
+/* RFC 8985, 6.2 step 4: in recovery there is no margin where order was never seen changed. */
+static void
+in_recovery_the_next_hole_is_a_loss_at_once(void)
+{
+	struct bed b;
+
+	open_sack(&b);
+	bed_send(&b, 3);
+	bed_at(&b, T0 + 1000);
+	bed_send(&b, 2);
+	bed_at(&b, T0 + RTT);
+	bed_sack(&b, 0, 2, 3);
+	bed_at(&b, T0 + RTT + RTT / 4);
+	fire(&b);
+	CU_ASSERT_EQUAL(b.s->loss.state, SL_LOSS_RECOVERY);
+	CU_ASSERT_EQUAL(b.s->loss.dupacks, 1);
+	bed_sack(&b, 0, 4, 5);
+	CU_ASSERT(bed_is(&b, 3, SL_SEG_LOST));
+	SANE(&b);
+	bed_close(&b);
+}
+
 static void
 duplicates_of_retransmissions_widen_the_margin_for_sixteen_recoveries(void)
 {
@@ -382,6 +427,8 @@ SL_SUITE("rack", SL_TEST(three_segments_sacked_above_a_hole_are_a_loss_at_once),
 	 SL_TEST(changed_order_within_the_margin_reduces_nothing),
 	 SL_TEST(a_lost_retransmission_is_found_by_what_was_sent_later),
 	 SL_TEST(an_ack_too_quick_for_a_retransmission_is_no_measure),
+	 SL_TEST(an_ack_that_echoes_an_older_time_is_no_measure),
+	 SL_TEST(in_recovery_the_next_hole_is_a_loss_at_once),
 	 SL_TEST(duplicates_of_retransmissions_widen_the_margin_for_sixteen_recoveries),
 	 SL_TEST(duplicates_made_by_the_network_widen_nothing),
 	 SL_TEST(margin_is_never_more_than_the_smoothed_round_trip),

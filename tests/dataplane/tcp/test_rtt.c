@@ -244,6 +244,41 @@ timer_runs_from_the_oldest_segment(void)
 	bed_close(&b);
 }
 
+/* A path may become longer for good. */
+static void
+the_minimum_is_of_ten_seconds(void)
+{
+	struct bed b;
+	uint64_t now = 1000000;
+	unsigned n = 0;
+
+	bed_open(&b, now, SL_STREAM_SACK, SL_CC_RENO, 20000);
+	round_trip(&b, &now, &n, 30000);
+	CU_ASSERT_EQUAL(b.s->loss.rtt_min_us, 20000);
+	now += 10000000;
+	round_trip(&b, &now, &n, 30000);
+	CU_ASSERT_EQUAL(b.s->loss.rtt_min_us, 30000);
+	bed_close(&b);
+}
+
+/* The hole was filled by a retransmission; what lies behind it had arrived long ago, unknown to us. */
+static void
+an_ack_over_a_retransmission_gives_no_sample_of_what_was_sent_once(void)
+{
+	struct bed b;
+
+	bed_open(&b, 1000000, SL_STREAM_SACK, SL_CC_RENO, 100000);
+	bed_send(&b, 2);
+	bed_at(&b, 1300000);
+	b.s->loss.timer = SL_LOSS_TLP;
+	CU_ASSERT_EQUAL(sl_loss_timer(b.t, b.s), SL_LOSS_PROBE);
+	sl_loss_sent(b.t, b.s, bed_seg(&b, 0), true);
+	bed_at(&b, 1400000);
+	bed_ack(&b, 2);
+	CU_ASSERT_EQUAL(b.s->row.srtt_us, 100000);
+	bed_close(&b);
+}
+
 SL_SUITE("rtt", SL_TEST(before_a_sample_the_timeout_is_a_second_and_after_a_lost_syn_three),
 	 SL_TEST(first_sample_sets_srtt_and_half_of_it_as_variance),
 	 SL_TEST(samples_follow_rfc_6298), SL_TEST(many_samples_of_a_round_trip_weigh_as_one),
@@ -251,4 +286,6 @@ SL_SUITE("rtt", SL_TEST(before_a_sample_the_timeout_is_a_second_and_after_a_lost
 	 SL_TEST(what_was_sent_again_gives_no_sample_but_by_its_timestamp),
 	 SL_TEST(absurd_timestamps_give_no_sample),
 	 SL_TEST(timeouts_double_up_to_a_minute_and_the_thirteenth_ends_it),
-	 SL_TEST(an_ack_of_new_data_ends_the_back_off), SL_TEST(timer_runs_from_the_oldest_segment))
+	 SL_TEST(an_ack_of_new_data_ends_the_back_off), SL_TEST(timer_runs_from_the_oldest_segment),
+	 SL_TEST(the_minimum_is_of_ten_seconds),
+	 SL_TEST(an_ack_over_a_retransmission_gives_no_sample_of_what_was_sent_once))
