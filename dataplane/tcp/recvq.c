@@ -7,6 +7,7 @@
  * there already are never replaced. */
 #include "dataplane/tcp/tcp_priv.h"
 
+#define OOO_NOT_AT 4096u /* pressure.c: the last of the memory is for what is in order */
 #define SMALL 256u /* bytes of payload that are copied rather than pinned (design.md section 3) */
 
 /* ---- keeping payload ---- */
@@ -222,7 +223,7 @@ free_ooo(struct sl_tcp *t, struct sl_stream *s)
 	s->row.ooo = 0;
 }
 
-/* Where [seq, end) goes: behind *ret_prev (NULL: first).  Cuts off what is there already; false: all of it. */
+/* Where [seq, end) goes: behind *ret_prev (NULL: first).  Cuts it to its first gap: false: all of it is there. */
 static bool
 fit(struct sl_ooo *o, uint32_t *seq, uint32_t *end, struct sl_seg **ret_prev)
 {
@@ -232,12 +233,13 @@ fit(struct sl_ooo *o, uint32_t *seq, uint32_t *end, struct sl_seg **ret_prev)
 		prev = o->tail;
 		next = NULL;
 	}
+	if (prev && sl_seq_lt(*seq, end_of(prev)))
+		*seq = end_of(prev);
 	while (next && sl_seq_le(next->seq, *seq)) {
 		prev = next;
 		next = next->next;
+		*seq = sl_seq_max(*seq, end_of(prev));
 	}
-	if (prev && sl_seq_lt(*seq, end_of(prev)))
-		*seq = end_of(prev);
 	if (next && sl_seq_gt(*end, next->seq))
 		*end = next->seq;
 	*ret_prev = prev;
@@ -273,9 +275,9 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 		if (!s->ooo)
 			goto no_memory;
 	}
-	if (s->ooo->cnt >= SL_OOO_SEGS || too_heavy(t, s)) {
+	if (s->ooo->cnt >= SL_OOO_SEGS || too_heavy(t, s) || t->may_hold <= OOO_NOT_AT) {
 		sl_tcp_count(t, OOO_LIMIT);
-		return false;
+		goto not_kept;
 	}
 	if (!fit(s->ooo, &from, &end, &prev)) {
 		sl_tcp_count(t, OLD_DATA);
@@ -283,7 +285,9 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 		return false;
 	}
 	/* nothing lies behind a FIN: what came first is believed */
-	if ((prev && (prev->flags & SL_SEG_FIN)) || (fin && (prev ? prev->next : s->ooo->head))) {
+	const struct sl_seg *last = s->ooo->tail;
+	if ((prev && (prev->flags & SL_SEG_FIN)) ||
+	    (fin && last && sl_seq_gt(last->seq + last->chunk.len, text_end))) {
 		sl_tcp_count(t, BAD_SEQ);
 		return false;
 	}
@@ -308,6 +312,7 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 	return true;
 no_memory:
 	sl_tcp_count(t, MEMORY_LIMIT);
+not_kept:
 	if (s->ooo && !s->ooo->head)
 		free_ooo(t, s);
 	return false;
@@ -348,32 +353,55 @@ join(struct sl_tcp *t, struct sl_stream *s)
 		free_ooo(t, s);
 }
 
+/* in->len ≥ 1 bytes at rcv_nxt.  false: no memory. */
 static bool
-in_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
+append(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in)
 {
-	if (in->len == 0) {
-		/* a FIN alone */
-	} else if (in->len < SMALL && squeeze(s->rq_tail, in)) {
+	if (in->len < SMALL && squeeze(s->rq_tail, in)) {
 		s->rcv_charge += in->len;
 		s->row.rcv_queue += in->len;
 		s->rcv_nxt += in->len;
 		s->row.bytes_in += in->len;
-	} else {
-		struct sl_seg *seg = too_heavy(t, s) ? NULL : keep(t, s, in);
-		if (!seg) {
-			sl_tcp_count(t, MEMORY_LIMIT);
-			return false;
-		}
-		for (struct sl_seg *next; seg; seg = next) {
-			next = seg->next;
-			s->rcv_charge += sl_mem_charge(seg);
-			enqueue(s, seg);
-		}
+		return true;
 	}
-	if (fin)
+	struct sl_seg *seg = too_heavy(t, s) ? NULL : keep(t, s, in);
+	if (!seg) {
+		sl_tcp_count(t, MEMORY_LIMIT);
+		return false;
+	}
+	for (struct sl_seg *next; seg; seg = next) {
+		next = seg->next;
+		s->rcv_charge += sl_mem_charge(seg);
+		enqueue(s, seg);
+	}
+	return true;
+}
+
+/* Of a segment that goes over some that are there already only what fills the gaps is taken. */
+static bool
+in_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
+{
+	uint32_t begin = s->rcv_nxt, end = in->seq + in->len;
+
+	while (sl_seq_lt(s->rcv_nxt, end) && !(s->flags & SL_F_FIN_IN)) {
+		uint32_t upto = s->ooo ? sl_seq_min(end, s->ooo->head->seq) : end;
+		in->has_sum = in->has_sum && in->seq == begin && upto == end;
+		in->data += s->rcv_nxt - in->seq;
+		in->seq = s->rcv_nxt;
+		in->len = upto - in->seq;
+		if (!append(t, s, in)) {
+			if (!s->ooo)
+				return s->rcv_nxt != begin;
+			free_ooo(t, s); /* makes room for what fills the gap (RFC 2018, 8) */
+			continue;
+		}
+		if (s->ooo)
+			join(t, s);
+	}
+	if (fin && s->rcv_nxt == end && !(s->flags & SL_F_FIN_IN)) {
 		take_fin(s);
-	if (s->ooo)
-		join(t, s);
+		free_ooo(t, s);
+	}
 	return true;
 }
 
