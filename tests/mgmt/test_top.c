@@ -12,15 +12,16 @@ sample(const char *boot, int64_t at_ms, int64_t a, int64_t b, int64_t turns, int
 {
 	json_t *j = json_pack(
 		"{s:b, s:s, s:s, s:I, s:{s:I, s:I}, s:[{s:s, s:I}, {s:s, s:I}],"
-		" s:[{s:i, s:I, s:I, s:I, s:I}],"
-		" s:[{s:s, s:s, s:s, s:I, s:I, s:i}, {s:s, s:s, s:s, s:I, s:I, s:i}]}",
+		" s:[{s:i, s:I, s:I, s:I, s:I, s:i}],"
+		" s:[{s:s, s:s, s:s, s:I, s:I, s:i, s:I}, {s:s, s:s, s:s, s:I, s:I, s:i}]}",
 		"ok", 1, "boot_id", boot, "gateway", "edge", "at_ns", (json_int_t)at_ms * 1000000,
 		"total", "rx_packets", (json_int_t)(a + b), "flow_adopted", (json_int_t)5, "drops",
 		"reason", "ttl", "packets", (json_int_t)a, "reason", "martian", "packets",
 		(json_int_t)b, "workers", "worker", 0, "turns", (json_int_t)turns, "turns_empty",
 		(json_int_t)empty, "rx_packets", (json_int_t)(a + b), "busy_ticks",
-		(json_int_t)(300 * (a + b)), "endpoints", "service", "web", "name", "b", "state",
-		"up", "packets", (json_int_t)b, "bytes", (json_int_t)(125 * b), "flows", 7,
+		(json_int_t)(300 * (a + b)), "tcp_streams", 6, "endpoints", "service", "web",
+		"name", "b", "state", "up", "packets", (json_int_t)b, "bytes",
+		(json_int_t)(125 * b), "flows", 7, "connect_failed", (json_int_t)(turns / 100),
 		"service", "web", "name", "a", "state", "up", "packets", (json_int_t)a, "bytes",
 		(json_int_t)(125 * a), "flows", 3);
 	struct top_sample *s = top_sample_make(j);
@@ -66,7 +67,9 @@ rates_are_differences_over_the_daemons_time(void)
 	NEAR(cell(&v, TOP_ENDPOINTS, "b", "pps", &rated), 0);
 	NEAR(cell(&v, TOP_ENDPOINTS, "b", "flows", &rated), 7);
 	CU_ASSERT(rated);
+	NEAR(cell(&v, TOP_ENDPOINTS, "b", "connect_failed_s", &rated), 5);
 	NEAR(cell(&v, TOP_WORKERS, "0", "headroom_percent", &rated), 75);
+	NEAR(cell(&v, TOP_WORKERS, "0", "streams", &rated), 6);
 	NEAR(cell(&v, TOP_WORKERS, "0", "cycles_per_packet", &rated), 300);
 	top_view_fini(&v);
 	top_sample_free(old);
