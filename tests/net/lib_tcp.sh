@@ -84,5 +84,12 @@ counted() {
 
 # shellcheck disable=SC2120
 # streams [FILTER…]: how many show streams has.
-streams() { ctl_json "len(j['streams'])" show streams "$@"; }
+streams() { ctl_json "j['matched']" show streams --count "$@"; }
 no_streams() { [ "$(streams)" -eq 0 ]; }
+# gone SECONDS WHAT: until no stream is left.
+gone() {
+	wait_for "$1" "$2: no stream left" no_streams || {
+		ctl show streams
+		fail "streams are left"
+	}
+}
