@@ -309,9 +309,9 @@ arrive(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	    !syn_again(t, s, seg))
 		return;
 	if (sl_unlikely(!in_window(s, seg))) {
+		sl_tcp_count(t, BAD_SEQ);
 		if (seg->flags & SL_TCP_RST)
 			return;
-		sl_tcp_count(t, BAD_SEQ);
 		if (seg->len && (s->row.flags & SL_STREAM_SACK) &&
 		    sl_seq_lt(seg->seq, s->rcv_nxt) && sl_seq_le(seg->seq + seg->len, s->rcv_nxt)) {
 			s->dsack_from = seg->seq;
