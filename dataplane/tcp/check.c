@@ -43,7 +43,10 @@ free_segs(struct walk *w)
 	for (const struct sl_seg *seg = w->t->mem.seg_free; seg; seg = seg->next, cnt++)
 		if (!claim(w, seg, FREE))
 			return "a free segment stands twice in the list, or is none";
-	return cnt + w->t->mem.seg_used == w->t->conf.seg_cnt
+	for (uint32_t i = w->t->mem.seg_linked; i < w->t->conf.seg_cnt; i++)
+		if (!claim(w, &w->t->mem.segs[i], FREE))
+			return "a segment is in use that was never free";
+	return cnt + w->t->mem.seg_used == w->t->mem.seg_linked
 		       ? NULL
 		       : "segments used are not those not free";
 }
@@ -72,7 +75,9 @@ free_blocks(struct walk *w)
 			return "a free block has references";
 		*refs = UINT32_MAX;
 	}
-	return cnt + w->t->mem.block_used == w->t->conf.block_cnt
+	for (uint32_t i = w->t->mem.block_linked; i < w->t->conf.block_cnt; i++)
+		w->block_refs[i] = UINT32_MAX;
+	return cnt + w->t->mem.block_used == w->t->mem.block_linked
 		       ? NULL
 		       : "blocks used are not those not free";
 }
@@ -499,7 +504,7 @@ free_places(const struct walk *w)
 		if (!s || is_live(s) || s->flags || cnt++ == t->conf.capacity)
 			return "a place in the list of the free ones is not free";
 	}
-	return cnt + t->stream_cnt == t->conf.capacity ? NULL
+	return cnt + t->stream_cnt == t->stream_linked ? NULL
 						       : "places used are not those not free";
 }
 
@@ -536,7 +541,7 @@ timewaits(const struct walk *w)
 	for (uint32_t at = t->timewait_free; at; at = t->timewaits[at - 1].next)
 		if (t->timewaits[at - 1].flags || unused++ == t->conf.timewait_cnt)
 			return "a free entry of TIME-WAIT is in use";
-	return unused + cnt == t->conf.timewait_cnt ? NULL : "an entry of TIME-WAIT is lost";
+	return unused + cnt == t->timewait_linked ? NULL : "an entry of TIME-WAIT is lost";
 }
 
 /* The tuple of a handle that may stand in the table; NULL: it may not. */

@@ -5,6 +5,42 @@
  * Free lists, in memory given at init; nothing is allocated per packet. */
 #include "dataplane/tcp/tcp_priv.h"
 
+static void
+link_segs(struct sl_tcp *t)
+{
+	struct sl_mem *m = &t->mem;
+	uint32_t first = m->seg_linked, end = SL_MIN(first + SL_LINK_EACH, t->conf.seg_cnt);
+
+	for (uint32_t i = end; i-- > first;) {
+		m->segs[i].next = m->seg_free;
+		m->seg_free = &m->segs[i];
+	}
+	m->seg_linked = end;
+}
+
+static void
+link_blocks(struct sl_tcp *t)
+{
+	struct sl_mem *m = &t->mem;
+	uint32_t first = m->block_linked, end = SL_MIN(first + SL_LINK_EACH, t->conf.block_cnt);
+
+	for (uint32_t i = end; i-- > first;) {
+		struct sl_block *b = (struct sl_block *)(m->blocks + (size_t)i * SL_BLOCK);
+		b->next = m->block_free;
+		m->block_free = b;
+	}
+	m->block_linked = end;
+}
+
+void
+sl_mem_link(struct sl_tcp *t)
+{
+	if (!t->mem.seg_free && t->mem.seg_linked < t->conf.seg_cnt)
+		link_segs(t);
+	if (!t->mem.block_free && t->mem.block_linked < t->conf.block_cnt)
+		link_blocks(t);
+}
+
 struct sl_seg *
 sl_mem_seg(struct sl_tcp *t)
 {
@@ -13,6 +49,8 @@ sl_mem_seg(struct sl_tcp *t)
 	if (sl_unlikely(!seg))
 		return NULL;
 	t->mem.seg_free = seg->next;
+	if (sl_unlikely(!t->mem.seg_free))
+		sl_mem_link(t);
 	t->mem.seg_used++;
 	memset(seg, 0, sizeof(*seg));
 	return seg;
@@ -55,6 +93,8 @@ sl_mem_block(struct sl_tcp *t)
 	if (sl_unlikely(!b))
 		return NULL;
 	t->mem.block_free = b->next;
+	if (sl_unlikely(!t->mem.block_free))
+		sl_mem_link(t);
 	t->mem.block_used++;
 	b->refs = 0;
 	b->used = 0;

@@ -67,33 +67,17 @@ derive(uint64_t *seed, struct sl_hash_key *key)
 	}
 }
 
+/* Free lists grow into untouched memory little by little: touching all of it would take seconds at boot.  Lowest first. */
 static void
-link_free(struct sl_tcp *t, const struct layout *l)
+link_places(struct sl_tcp *t)
 {
-	const struct sl_tcp_conf *c = &t->conf;
-	uint8_t *mem = (uint8_t *)t;
+	uint32_t first = t->stream_linked, end = SL_MIN(first + SL_LINK_EACH, t->conf.capacity);
 
-	t->mem.segs = (struct sl_seg *)(mem + l->segs);
-	t->mem.blocks = mem + l->blocks;
-	/* Last first, so that what is used first lies at the beginning. */
-	for (uint32_t i = c->capacity; i-- > 0;) {
+	for (uint32_t i = end; i-- > first;) {
 		t->streams[i].ready_next = t->stream_free;
 		t->stream_free = i + 1;
 	}
-	for (uint32_t i = c->timewait_cnt; i-- > 0;) {
-		t->timewaits[i].next = t->timewait_free;
-		t->timewait_free = i + 1;
-	}
-	for (uint32_t i = c->seg_cnt; i-- > 0;) {
-		struct sl_seg *seg = &t->mem.segs[i];
-		seg->next = t->mem.seg_free;
-		t->mem.seg_free = seg;
-	}
-	for (uint32_t i = c->block_cnt; i-- > 0;) {
-		struct sl_block *b = (struct sl_block *)(t->mem.blocks + (size_t)i * SL_BLOCK);
-		b->next = t->mem.block_free;
-		t->mem.block_free = b;
-	}
+	t->stream_linked = end;
 }
 
 struct sl_tcp *
@@ -113,7 +97,11 @@ sl_tcp_init(void *mem, const struct sl_tcp_conf *conf)
 	t->timewaits = (struct sl_timewait *)((uint8_t *)mem + l.timewaits);
 	derive(&seed, &t->key);
 	derive(&seed, &t->isn_key);
-	link_free(t, &l);
+	t->mem.segs = (struct sl_seg *)((uint8_t *)mem + l.segs);
+	t->mem.blocks = (uint8_t *)mem + l.blocks;
+	link_places(t);
+	sl_mem_link(t);
+	sl_timewait_link(t);
 	conf->stats->stream_capacity = conf->capacity;
 	conf->stats->half_open_max = conf->half_open_max;
 	conf->stats->timewait_capacity = conf->timewait_cnt;
@@ -160,6 +148,8 @@ sl_tcp_new(struct sl_tcp *t)
 		return NULL;
 	struct sl_stream *s = &t->streams[place - 1];
 	t->stream_free = s->ready_next;
+	if (sl_unlikely(t->stream_free == 0))
+		link_places(t);
 	t->stream_cnt++;
 	memset((void *)s, 0, sizeof(*s));
 	s->sent_last = &s->sent_first;

@@ -126,10 +126,17 @@ struct sl_mem {
 	struct sl_seg *seg_free;
 	struct sl_block *block_free;
 	uint32_t seg_used, block_used, pinned;
-	uint32_t taken;      /* segments that users hold as chunks */
+	uint32_t taken; /* segments that users hold as chunks */
+	/* how many have ever been in a free list: the rest is memory that nobody has touched */
+	uint32_t seg_linked, block_linked;
 	struct sl_seg *segs; /* [seg_cnt], [block_cnt × SL_BLOCK] */
 	uint8_t *blocks;
 };
+
+#define SL_LINK_EACH 64 /* of untouched memory, put into a free list at once */
+
+/* sl_mem_link puts untouched segments and blocks into free lists that are empty. */
+void sl_mem_link(struct sl_tcp *t);
 
 /* sl_mem_seg: a segment, zeroed, or NULL.  sl_mem_seg_free drops its buffer, too.
  * sl_mem_block: with room bytes behind it, refs 0; NULL: none left.
@@ -284,7 +291,8 @@ struct sl_tcp {
 	uint32_t now_us, now_ms, tick; /* now_ns / 1000, / 10^6, >> SL_TICK_SHIFT; low bits */
 	uint64_t *count;               /* [SL_TCP_CNT] of the statistics */
 	struct sl_stream *streams;     /* [capacity] */
-	uint32_t stream_free;          /* list by ready_next: place + 1 */
+	uint32_t stream_free;          /* list by ready_next: place + 1; empty: none is left */
+	uint32_t stream_linked;        /* as of segments (struct sl_mem) */
 	uint32_t stream_cnt, half_open;
 	uint32_t ready, ready_last; /* lists: place + 1; 0: empty */
 	uint32_t dirty, dirty_last;
@@ -296,6 +304,7 @@ struct sl_tcp {
 	/* timewait.c */
 	struct sl_timewait *timewaits; /* [timewait_cnt] */
 	uint32_t timewait_free, timewait_first, timewait_last, timewait_used;
+	uint32_t timewait_linked;
 	/* cookie.c */
 	uint32_t cookie_ms; /* when the last one was sent; cookie_out: one may still come back */
 	bool cookie_out;
@@ -361,7 +370,8 @@ void sl_table_remove(struct sl_tcp *t, uint32_t handle);
  * the new ISN must lie above (RFC 6191, RFC 9293 3.6.1), with *ret_above true.
  * sl_timewait_reuse: our own connect to this tuple: frees the entry where safe (timestamps, one second passed), with
  * *ret_ts_offset and *ret_iss_min to go on from; false: not to be reused.  sl_timewait_reusable: whether it would.
- * sl_timewait_expire: those that are due. */
+ * sl_timewait_expire: those that are due.
+ * sl_timewait_link: some untouched entries into the free list, which is empty. */
 struct sl_tcp_options;
 struct sl_segment;
 void sl_timewait_enter(struct sl_tcp *t, struct sl_stream *s, uint32_t for_ms);
@@ -371,6 +381,7 @@ bool sl_timewait_reusable(const struct sl_tcp *t, uint32_t handle);
 bool sl_timewait_reuse(struct sl_tcp *t, uint32_t handle, uint32_t *ret_iss_min,
 		       uint32_t *ret_ts_offset, uint32_t *ret_ts_recent);
 unsigned sl_timewait_expire(struct sl_tcp *t);
+void sl_timewait_link(struct sl_tcp *t);
 void sl_timewait_drop(struct sl_tcp *t, uint32_t handle); /* out of table and list */
 
 /* ---- options.c ---- */

@@ -100,6 +100,19 @@ fill(const struct sl_tcp *t, struct sl_timewait *w, const struct sl_stream *s)
 }
 
 void
+sl_timewait_link(struct sl_tcp *t)
+{
+	uint32_t first = t->timewait_linked;
+	uint32_t end = SL_MIN(first + SL_LINK_EACH, t->conf.timewait_cnt);
+
+	for (uint32_t i = end; i-- > first;) {
+		t->timewaits[i].next = t->timewait_free;
+		t->timewait_free = i + 1;
+	}
+	t->timewait_linked = end;
+}
+
+void
 sl_timewait_enter(struct sl_tcp *t, struct sl_stream *s, uint32_t for_ms)
 {
 	if (sl_unlikely(!t->timewait_free)) {
@@ -108,6 +121,8 @@ sl_timewait_enter(struct sl_tcp *t, struct sl_stream *s, uint32_t for_ms)
 	}
 	struct sl_timewait *w = &t->timewaits[t->timewait_free - 1];
 	t->timewait_free = w->next;
+	if (sl_unlikely(!t->timewait_free))
+		sl_timewait_link(t);
 	t->timewait_used++;
 	sl_table_remove(t, sl_tcp_place(t, s));
 	fill(t, w, s);

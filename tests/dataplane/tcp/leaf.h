@@ -39,10 +39,7 @@ leaf_begin(uint32_t head_cnt)
 	t.timewaits = leaf_timewaits;
 	t.heads = leaf_heads;
 	t.head_mask = head_cnt - 1;
-	for (uint32_t i = LEAF_TIMEWAITS; i-- > 0;) {
-		leaf_timewaits[i].next = t.timewait_free;
-		t.timewait_free = i + 1;
-	}
+	sl_timewait_link(&t);
 	srandom(head_cnt);
 	for (unsigned i = 0; i < sizeof(t.key.b); i++) {
 		t.key.b[i] = (uint8_t)random();
