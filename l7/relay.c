@@ -258,15 +258,6 @@ idle_timer(struct relay_conn *c)
 
 /* ---- the PROXY header that comes in ---- */
 
-static bool
-trusted(const struct sl_relay_rule *rule, const struct sl_addr *a)
-{
-	for (uint32_t i = 0; i < rule->trust_cnt; i++)
-		if (sl_addr_in(a, &rule->trust[i].prefix, rule->trust[i].plen))
-			return true;
-	return false;
-}
-
 /* Reads the header at the beginning of the client's bytes: as sl_proxy_parse. */
 static int
 header_read(struct sl_stream *s, struct sl_proxy_header *ret)
@@ -509,7 +500,7 @@ client_opened(struct sl_stream *s)
 	sl_stream_attach(s, &client_ops, c);
 	if (!rule.proxy_in)
 		connect_any(c);
-	else if (trusted(&rule, &tuple->src))
+	else if (sl_prefixes_hold(rule.trust, rule.trust_cnt, &tuple->src))
 		sl_stream_set_timer(s, HEADER_MS); /* the header itself shows as readable */
 	else
 		header_refuse(c, SL_TCP_PROXY_UNTRUSTED);

@@ -923,6 +923,28 @@ a_header_is_taken_from_trusted_addresses_only(void)
 	}
 }
 
+/* The IPv4 addresses lie within "::/0" as bytes do, and yet it is a prefix of IPv6. */
+static void
+trust_in_every_ipv6_address_is_none_in_ipv4(void)
+{
+	static const char *const from[] = {"192.0.2.1", "2001:db8::1"};
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct scene *s = scene_of(4);
+		struct sl_addr a;
+		s->rule.proxy_in = true;
+		s->trust[0] = (struct sl_img_prefix){0};
+		s->rule.trust_cnt = 1;
+		CU_ASSERT_EQUAL_FATAL(sl_addr_parse(from[v6], &a), 0);
+		struct sl_stream *c = client_from(s, a, 99);
+		sends(c, V1_IN);
+		settle(s);
+		CU_ASSERT_EQUAL(aborted(c), !v6);
+		CU_ASSERT_EQUAL(counted(s, SL_TCP_PROXY_UNTRUSTED), !v6);
+		scene_fini(s);
+	}
+}
+
 static void
 a_bad_header_resets_the_client(void)
 {
@@ -1268,6 +1290,7 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(a_header_of_version_2_goes_out_first),
 	 SL_TEST(a_header_that_finds_no_room_ends_the_connection),
 	 SL_TEST(a_header_is_taken_from_trusted_addresses_only),
+	 SL_TEST(trust_in_every_ipv6_address_is_none_in_ipv4),
 	 SL_TEST(a_bad_header_resets_the_client),
 	 SL_TEST(a_header_of_many_pieces_is_read_to_its_largest_size),
 	 SL_TEST(a_header_that_does_not_come_in_time_resets_the_client),
