@@ -76,7 +76,8 @@ timestamp_passes(struct sl_tcp *t, struct sl_stream *s, const struct sl_segment 
 	       t->now_ms - s->ts_recent_ms > PAWS_IDLE_MS;
 }
 
-/* RFC 9293, 3.4: whether part of it lies in the window.  A closed window lets ACKs, RSTs and what stands exactly at its edge
+/* RFC 9293, 3.4: whether part of it lies in the window.  Who has filled the window acknowledges from its edge: that counts, or a
+ * hole in what he sent would stop what we send.  A closed window lets ACKs, RSTs and what stands exactly at its edge
  * through (3.10.7.4); text of such a one is cut off later. */
 static bool
 in_window(const struct sl_stream *s, const struct sl_segment *seg)
@@ -88,7 +89,7 @@ in_window(const struct sl_stream *s, const struct sl_segment *seg)
 	if (seg->seq == s->rcv_nxt)
 		return true;
 	if (len == 0)
-		return seg->seq - s->rcv_nxt < wnd;
+		return seg->seq - s->rcv_nxt <= wnd;
 	return seg->seq - s->rcv_nxt < wnd || seg->seq + len - 1 - s->rcv_nxt < wnd ||
 	       (sl_seq_lt(seg->seq, s->rcv_nxt) && sl_seq_gt(seg->seq + len, s->rcv_adv));
 }
