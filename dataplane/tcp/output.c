@@ -542,8 +542,9 @@ sl_output(struct sl_tcp *t, struct sl_stream *s)
 			sl_loss_idle(t, s);
 		sent = send_lost(t, s, offload);
 		sent |= send_new(t, s, offload);
-		if (s->flags & SL_F_PROBE)
-			sent |= send_probe(t, s, offload);
+		/* What leaves anyway asks as well. */
+		if ((s->flags & SL_F_PROBE) && !sent)
+			sent = send_probe(t, s, offload);
 	}
 	s->flags &= ~(uint32_t)SL_F_PROBE;
 	if ((s->flags & SL_F_ACK_NOW) || (sent && (s->ooo || (s->flags & SL_F_DSACK))))
