@@ -264,6 +264,24 @@ link_ooo(struct sl_stream *s, struct sl_seg *prev, struct sl_seg *seg)
 	s->rcv_charge += sl_mem_charge(seg);
 }
 
+/* The block that holds seq is told of again. */
+static void
+note_run(struct sl_ooo *o, uint32_t seq)
+{
+	uint32_t from = 0, to = 0;
+
+	for (const struct sl_seg *seg = o->head; seg && sl_seq_le(seg->seq, seq); seg = seg->next) {
+		from = seg != o->head && seg->seq == to ? from : seg->seq;
+		to = end_of(seg);
+		while (sl_seq_gt(to, seq) && seg->next && seg->next->seq == to) {
+			seg = seg->next;
+			to = end_of(seg);
+		}
+	}
+	if (sl_seq_gt(to, seq))
+		note_block(o, from, to);
+}
+
 static bool
 out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool fin)
 {
@@ -282,6 +300,7 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 	if (!fit(s->ooo, &from, &end, &prev)) {
 		sl_tcp_count(t, OLD_DATA);
 		note_duplicate(s, in->seq, text_end + fin);
+		note_run(s->ooo, in->seq);
 		return false;
 	}
 	/* nothing lies behind a FIN: what came first is believed */
