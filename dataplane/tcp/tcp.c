@@ -282,6 +282,7 @@ static void
 slow_timer(struct sl_tcp *t, struct sl_stream *s)
 {
 	uint32_t idle_ms = t->now_ms - s->heard_ms;
+	uint32_t both = SL_F_FIN_IN | SL_F_FIN_ACKED;
 
 	if (s->row.state <= SL_STREAM_SYN_RECEIVED) {
 		sl_open_timer(t, s);
@@ -294,7 +295,8 @@ slow_timer(struct sl_tcp *t, struct sl_stream *s)
 			sl_tcp_end(t, s, SL_END_TIMEOUT);
 		return;
 	}
-	if (s->keepalive_s == 0)
+	/* When both directions have ended, who may have forgotten it is not asked: the rest is there to be read. */
+	if (s->keepalive_s == 0 || (s->flags & both) == both)
 		return;
 	if (idle_ms < s->keepalive_s * 1000u) {
 		sl_tcp_arm(t, s, SL_T_SLOW, (s->keepalive_s * 1000u - idle_ms) * 1000ull);
