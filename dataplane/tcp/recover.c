@@ -201,7 +201,11 @@ sl_recover_ack(struct sl_tcp *t, struct sl_stream *s, const struct sl_ack *a, st
 
 	if (r->needless)
 		sl_rack_needless(s);
-	if (sack && l->sacked == 0)
+	/* What was acknowledged stands no longer for changed order. */
+	if (sack && r->acked > 0)
+		l->dupacks = (uint8_t)SL_MIN((uint32_t)l->dupacks,
+					     (l->sacked + s->row.mss - 1) / s->row.mss);
+	else if (sack && l->sacked == 0)
 		l->dupacks = 0;
 	judge_probe(s, a, r);
 	if (is_needless(t, s, a, r))
