@@ -174,10 +174,12 @@ acknowledge(struct sl_tcp *t, struct sl_stream *s, const struct sl_segment *seg,
 		s->active_ms = t->now_ms;
 		tell_room(t, s);
 	}
+	/* A timer that is due in this very turn is put off by what came. */
+	uint32_t due = s->due[SL_T_XMIT];
+	if (s->row.snd_end == s->row.snd_una || (due && sl_seq_le(due, t->tick)))
+		sl_loss_rearm(t, s);
 	if (s->row.snd_end != s->row.snd_una)
 		sl_tcp_dirty(t, s);
-	else
-		sl_loss_rearm(t, s);
 }
 
 /* RFC 9293, 3.10.7.4, fifth; RFC 5961, 5.2.  false: the segment ends here. */
