@@ -212,7 +212,8 @@ sl_output_probe(struct sl_tcp *t, struct sl_stream *s)
 	struct header h;
 
 	fill(t, s, s->row.snd_una - 1, SL_TCP_ACK, false, &h);
-	(void)send_bare(t, &h);
+	if (send_bare(t, &h))
+		s->ack_sent = s->rcv_nxt;
 }
 
 void
