@@ -225,6 +225,8 @@ sl_tcp_end(struct sl_tcp *t, struct sl_stream *s, enum sl_stream_end why)
 	sl_wheel_stop(&t->wheel, &s->timer);
 	memset(s->due, 0, sizeof(s->due));
 	sl_sendq_clear(t, s);
+	if (s->rq_head)
+		s->flags &= ~(uint32_t)SL_F_FIN_IN; /* what is lost unread has no good end */
 	sl_recvq_clear(t, s);
 	t->count[SL_TCP_END_OK + why]++;
 	s->flags |= SL_F_DEAD;
