@@ -184,7 +184,7 @@ sl_stream_wait_room(struct sl_stream *s, uint32_t n)
 	}
 	s->flags |= SL_F_WAIT_ROOM;
 	/* Acknowledgements bring room; where none can come, memory is what was missing. */
-	if (lacking || s->row.snd_end == s->row.snd_una)
+	if (s->row.snd_end == s->row.snd_una)
 		sl_tcp_arm(t, s, SL_T_PERSIST, 10000);
 }
 
