@@ -7,7 +7,6 @@
  * there already are never replaced. */
 #include "dataplane/tcp/tcp_priv.h"
 
-#define OOO_NOT_AT 4096u /* pressure.c: the last of the memory is for what is in order */
 #define SMALL 256u /* bytes of payload that are copied rather than pinned (design.md section 3) */
 
 /* ---- keeping payload ---- */
@@ -103,6 +102,16 @@ static bool
 too_heavy(const struct sl_tcp *t, const struct sl_stream *s)
 {
 	return s->rcv_charge > 4ull * SL_MIN(s->rcv_limit, t->may_hold);
+}
+
+/* The last eighth is for what is in order, and for what is written: splinters of many peers would take it else. */
+static bool
+is_scarce(const struct sl_tcp *t)
+{
+	const struct sl_tcp_conf *c = &t->conf;
+
+	return t->mem.block_used >= c->block_cnt - c->block_cnt / 8 ||
+	       t->mem.seg_used >= c->seg_cnt - c->seg_cnt / 8;
 }
 
 /* ---- in order ---- */
@@ -293,7 +302,7 @@ out_of_order(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 		if (!s->ooo)
 			goto no_memory;
 	}
-	if (s->ooo->cnt >= SL_OOO_SEGS || too_heavy(t, s) || t->may_hold <= OOO_NOT_AT) {
+	if (s->ooo->cnt >= SL_OOO_SEGS || too_heavy(t, s) || is_scarce(t)) {
 		sl_tcp_count(t, OOO_LIMIT);
 		goto not_kept;
 	}
