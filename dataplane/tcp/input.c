@@ -10,6 +10,8 @@
 #define PAWS_IDLE_MS                                                                               \
 	(24u * 24 * 3600 * 1000) /* after which an old timestamp may be a new one (RFC 7323, 5.5) */
 
+#define BACKOFF_CLOSED 6 /* time-outs in a row, at most, of one who answers with a closed window */
+
 /* ---- the segment ---- */
 
 /* Reads header, checksum and options.  false: refused and counted. */
@@ -212,6 +214,9 @@ take_ack(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	if (sl_seq_lt(s->snd_wl1, seg->seq) || sl_seq_lt(s->row.snd_una, seg->ack) ||
 	    (s->snd_wl1 == seg->seq && sl_seq_le(s->snd_wl2, seg->ack)))
 		take_window(t, s, seg);
+	/* Who closed his window over what is under way, and answers, is not gone (RFC 9293, 3.8.6.1). */
+	if (s->row.snd_wnd == 0)
+		s->loss.backoff = SL_MIN(s->loss.backoff, (uint8_t)BACKOFF_CLOSED);
 	if (s->row.snd_una != s->row.snd_nxt || seg->o.block_cnt)
 		acknowledge(t, s, seg, s->row.snd_wnd != wnd_was);
 	else
@@ -304,7 +309,8 @@ arrive(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 {
 	if (sl_unlikely(!timestamp_passes(t, s, seg))) {
 		sl_tcp_count(t, PAWS);
-		answer_duplicate(t, s, seg);
+		if (seg->o.has_ts) /* without one: silence (RFC 7323, 3.2) */
+			answer_duplicate(t, s, seg);
 		return;
 	}
 	if (sl_unlikely(s->row.state == SL_STREAM_SYN_RECEIVED && (seg->flags & SL_TCP_SYN) &&
@@ -334,7 +340,9 @@ arrive(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	}
 	if (!(seg->flags & SL_TCP_ACK))
 		return;
-	/* RFC 7323, 4.3 */
+	if (!take_ack(t, s, seg))
+		return;
+	/* RFC 7323, 4.3; of who knows what we sent: one too high would shut the peer out */
 	if ((s->row.flags & SL_STREAM_TS) && sl_seq_le(seg->seq, s->ack_sent) &&
 	    sl_seq_ge(seg->o.ts_val, s->ts_recent)) {
 		s->ts_recent = seg->o.ts_val;
@@ -342,8 +350,6 @@ arrive(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	}
 	s->heard_ms = t->now_ms;
 	s->tries = 0;
-	if (!take_ack(t, s, seg))
-		return;
 	sl_input_text(t, s, seg);
 	if (!(s->flags & SL_F_DEAD) && (s->flags & (SL_F_FIN_IN | SL_F_FIN_ACKED)))
 		advance(t, s);
