@@ -9,6 +9,7 @@
 #include "dataplane/icmp_error.h"
 
 #define ETH_LEN 14u
+#define TX_AGAIN 8
 #define IP4_DF 0x40 /* of byte 6 */
 #define IP4_MIN_MTU 68
 #define IP6_MIN_MTU 1280
@@ -40,11 +41,28 @@ drop_tx(struct sl_worker *w, const struct sl_txd *d, unsigned n, enum sl_drop wh
 		sl_send_free(w, d[i].buf);
 }
 
+/* Streams send what their windows allow at once, more than a queue may hold: where it drains as it is filled, it is filled
+ * again.  How many more were taken. */
+SL_COLD static unsigned
+insist(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
+{
+	unsigned sent = 0, more = 1;
+
+	for (unsigned i = 0; i < TX_AGAIN && more && sent < n; i++, sent += more)
+		more = d[sent].offload & SL_TXD_AT
+			       ? w->conf.io.tx(w->conf.io.ctx, port, d + sent, n - sent)
+			       : 0;
+	return sent;
+}
+
 static void
 transmit(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
 {
 	unsigned sent = w->conf.io.tx(w->conf.io.ctx, port, d, n);
 	uint64_t bytes = 0;
+
+	if (sl_unlikely(sent < n && w->tcp))
+		sent += insist(w, port, d + sent, n - sent);
 
 	for (unsigned i = 0; i < sent; i++)
 		bytes += d[i].len;

@@ -811,6 +811,31 @@ payload_is_sent_from_the_buffer_it_came_in(void)
 	end();
 }
 
+/* What a queue refuses at first is offered again while it takes some: a stream's burst is not lost for that. */
+static void
+a_queue_that_drains_as_it_is_filled_takes_a_whole_burst(void)
+{
+	const struct rig_conf conf = {
+		.workers = 1, .flows = 1024, .seed = 7, .streams = 256, .tx_max = 3};
+	struct peer c = client(CLIENT, 5000, VIP, 80), e;
+	char page[1341]; /* segments of 536 */
+	uint8_t f[RIG_FRAME];
+
+	memset(page, 'q', sizeof(page) - 1);
+	page[sizeof(page) - 1] = 0;
+	begin_with(&conf);
+	couple(&c, &e);
+	for (unsigned i = 0; i < 4; i++) { /* of one turn */
+		unsigned len = make(&e, ACK | PSH, page, sizeof(page) - 1, f);
+		CU_ASSERT_TRUE(rig_inject(bed.rig, BED_BACK, f, len));
+		e.snd += sizeof(page) - 1;
+	}
+	rig_settle(bed.rig, bed.now);
+	CU_ASSERT_EQUAL(strlen(hear_text(&c)), 4 * (sizeof(page) - 1));
+	CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_TX_FULL), 0);
+	end();
+}
+
 static void
 who_is_connected_when_the_gateway_stops_is_told(void)
 {
@@ -919,6 +944,7 @@ SL_SUITE("tcp", SL_TEST(a_request_goes_through_and_its_response_comes_back),
 	 SL_TEST(explain_says_what_the_relay_would_pick_and_changes_nothing),
 	 SL_TEST(ports_that_finish_sums_and_cut_get_what_they_need),
 	 SL_TEST(payload_is_sent_from_the_buffer_it_came_in),
+	 SL_TEST(a_queue_that_drains_as_it_is_filled_takes_a_whole_burst),
 	 SL_TEST(who_is_connected_when_the_gateway_stops_is_told),
 	 SL_TEST(a_listener_that_becomes_tcp_keeps_its_flows_as_packets),
 	 SL_TEST(rows_and_gauges_tell_of_connections))
