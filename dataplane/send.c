@@ -42,16 +42,17 @@ drop_tx(struct sl_worker *w, const struct sl_txd *d, unsigned n, enum sl_drop wh
 }
 
 /* Streams send what their windows allow at once, more than a queue may hold: where it drains as it is filled, it is filled
- * again.  How many more were taken. */
+ * again.  Up to the first packet that is not a stream's: that one has grown already (worker.h, tx).  How many more were
+ * taken. */
 SL_COLD static unsigned
 insist(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
 {
-	unsigned sent = 0, more = 1;
+	unsigned sent = 0, more = 1, end = 0;
 
-	for (unsigned i = 0; i < TX_AGAIN && more && sent < n; i++, sent += more)
-		more = d[sent].offload & SL_TXD_AT
-			       ? w->conf.io.tx(w->conf.io.ctx, port, d + sent, n - sent)
-			       : 0;
+	while (end < n && (d[end].offload & SL_TXD_AT))
+		end++;
+	for (unsigned i = 0; i < TX_AGAIN && more && sent < end; i++, sent += more)
+		more = w->conf.io.tx(w->conf.io.ctx, port, d + sent, end - sent);
 	return sent;
 }
 

@@ -47,7 +47,8 @@ struct sl_io {
 	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits), csum_ok; nothing else.
 	 * SL_HEADROOM bytes before data are the packet's, too. */
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
-	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's. */
+	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's, who may offer
+	 * those with SL_TXD_AT again: others may have grown in their buffers. */
 	unsigned (*tx)(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n);
 	/* alloc gives a buffer with room for a frame of the largest MTU, or NULL; *ret_data its first byte,
 	 * SL_HEADROOM bytes before which are its, too. */
