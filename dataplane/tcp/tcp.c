@@ -114,7 +114,7 @@ sl_tcp_init(void *mem, const struct sl_tcp_conf *conf)
 void
 sl_tcp_fini(struct sl_tcp *t)
 {
-	for (uint32_t i = 0; i < t->conf.capacity; i++) {
+	for (uint32_t i = 0; i < t->stream_linked; i++) { /* the rest was never touched */
 		struct sl_stream *s = &t->streams[i];
 		if (s->row.state == SL_STREAM_FREE && !(s->flags & SL_F_DEAD))
 			continue;
