@@ -54,8 +54,9 @@ static const char services[] =
 	"                { name = \"b\"; address = \"10.0.2.12\"; port = 0; } ); },\n"
 	"{ name = \"web6\"; max_endpoints = 10; forward = \"proxy\";\n"
 	"  endpoints = ( { name = \"a\"; address = \"fd00:2::11\"; port = 8080; } ); },\n"
-	"{ name = \"dsrx\"; max_endpoints = 10; forward = \"dsr\";\n"
-	"  endpoints = ( { name = \"a\"; address = \"10.0.2.11\"; port = 0; } ); },\n"
+	"{ name = \"mag\"; max_endpoints = 10; tcp = { retries = 1; };\n"
+	"  endpoints = ( { name = \"a\"; address = \"10.0.2.11\"; port = 8081; },\n"
+	"                { name = \"b\"; address = \"10.0.2.12\"; port = 8081; } ); },\n"
 	"{ name = \"far\"; max_endpoints = 10; forward = \"proxy\"; sources = ( \"10.0.2.200\" );\n"
 	"  endpoints = ( { name = \"a\"; address = \"10.0.2.44\"; port = 8080; } ); }\n";
 static const char listeners[] =
@@ -63,6 +64,8 @@ static const char listeners[] =
 	"service = \"web\"; },\n"
 	"{ name = \"web6\"; address = \"2001:db8::9\"; port = 80; protocol = \"tcp\"; mode = "
 	"\"tcp\"; service = \"web6\"; },\n"
+	"{ name = \"mag\"; address = \"" VIP "\"; port = 83; protocol = \"tcp\"; mode = \"tcp\"; "
+	"service = \"mag\"; },\n"
 	"{ name = \"far\"; address = \"" VIP "\"; port = 81; protocol = \"tcp\"; mode = \"tcp\"; "
 	"service = \"far\"; }\n";
 
@@ -543,7 +546,7 @@ fragments_for_a_tcp_listener_are_dropped(void)
 static void
 an_endpoint_that_refuses_is_left_for_another(void)
 {
-	struct peer c = client(CLIENT, 5000, VIP, 80), first, second;
+	struct peer c = client(CLIENT, 5000, VIP, 83), first, second; /* Maglev: the same again */
 	struct seg s;
 
 	begin(1, false);
@@ -555,7 +558,7 @@ an_endpoint_that_refuses_is_left_for_another(void)
 	CU_ASSERT_FALSE(sl_addr_eq(&first.t.src, &second.t.src));
 	say(&second, SYN | ACK, NULL);
 	CU_ASSERT_STRING_EQUAL(hear_text(&second), "early");
-	CU_ASSERT_EQUAL(active("web", "a") + active("web", "b"), 1);
+	CU_ASSERT_EQUAL(active("mag", "a") + active("mag", "b"), 1);
 	CU_ASSERT_EQUAL(tcp_count(SL_TCP_RELAY_RETRY), 1);
 	CU_ASSERT_EQUAL(tcp_count(SL_TCP_RELAY_CONNECT_FAILED), 1);
 	CU_ASSERT_FALSE(hear_flags(&c, RST, &s));
@@ -595,71 +598,123 @@ a_flood_of_syns_does_not_keep_a_good_client_out(void)
 	end();
 }
 
-/* Type 3 code 4 about the frame (an IPv4 packet we sent), from a router on its way. */
+/* An ICMP error about the frame (a packet we sent), from somebody on its way. */
 static void
-inject_too_big(const struct bed_frame *about, unsigned mtu, uint8_t ttl)
+inject_error(const struct bed_frame *about, const char *from, uint8_t type, uint8_t code,
+	     unsigned mtu, uint8_t ttl)
 {
-	uint8_t f[128] = {0}, *ip = f + 14, *icmp = ip + 20;
-	struct sl_addr router = frame_addr("10.0.1.254");
+	bool v4 = about->bytes[12] == 8;
+	unsigned l3 = v4 ? 20 : 40, quoted = l3 + 8, n = 8 + quoted;
+	uint8_t f[160] = {0}, *ip = f + 14, *icmp = ip + l3;
+	const uint8_t tail[4] = {0, SL_IPPROTO_ICMP6, 0, (uint8_t)n};
+	struct sl_addr a = frame_addr(from);
 
-	memcpy(f, rig_mac(bed.rig, BED_FRONT), 6);
-	bed_mac(&router, f + 6);
-	sl_store16(f + 12, sl_to_be16(0x0800));
-	ip[0] = 0x45;
-	sl_store16(ip + 2, sl_to_be16(20 + 8 + 28));
-	ip[8] = ttl;
-	ip[9] = 1;
-	memcpy(ip + 12, router.b + 12, 4);
-	memcpy(ip + 16, about->bytes + 26, 4);
-	sl_store16(ip + 10, sl_to_be16(~add16(ip, 20, 0) & 0xffff));
-	icmp[0] = 3;
-	icmp[1] = 4;
+	memcpy(f, rig_mac(bed.rig, about->port), 6);
+	bed_mac(&a, f + 6);
+	memcpy(f + 12, about->bytes + 12, 2);
+	if (v4) {
+		ip[0] = 0x45;
+		sl_store16(ip + 2, sl_to_be16(20 + n));
+		ip[8] = ttl;
+		ip[9] = SL_IPPROTO_ICMP;
+		memcpy(ip + 12, a.b + 12, 4);
+		memcpy(ip + 16, about->bytes + 26, 4);
+		sl_store16(ip + 10, sl_to_be16(~add16(ip, 20, 0) & 0xffff));
+	} else {
+		ip[0] = 0x60;
+		sl_store16(ip + 4, sl_to_be16(n));
+		ip[6] = SL_IPPROTO_ICMP6;
+		ip[7] = ttl;
+		memcpy(ip + 8, a.b, 16);
+		memcpy(ip + 24, about->bytes + 22, 16);
+	}
+	icmp[0] = type;
+	icmp[1] = code;
 	sl_store16(icmp + 6, sl_to_be16(mtu));
-	memcpy(icmp + 8, about->bytes + 14, 28);
-	sl_store16(icmp + 2, sl_to_be16(~add16(icmp, 36, 0) & 0xffff));
-	CU_ASSERT_TRUE(rig_inject(bed.rig, BED_FRONT, f, 14 + 56));
+	memcpy(icmp + 8, about->bytes + 14, quoted);
+	uint32_t sum = v4 ? 0 : add16(ip + 8, 32, add16(tail, 4, 0));
+	sl_store16(icmp + 2, sl_to_be16(~add16(icmp, n, sum) & 0xffff));
+	CU_ASSERT_TRUE(rig_inject(bed.rig, about->port, f, 14 + l3 + n));
 	rig_settle(bed.rig, bed.now);
 }
 
-static void
-a_router_that_takes_less_is_heard_by_the_stream(void)
+/* A client that takes segments of 1400 bytes, and what was sent to it and is not acknowledged. */
+static struct bed_frame
+long_segment(struct peer *c, struct peer *e)
 {
+	unsigned ip = c->t.src.b[10] == 0xff ? 20 : 40;
 	char page[1300];
 	struct seg s;
+	uint8_t f[RIG_FRAME];
 
 	memset(page, 'p', sizeof(page));
 	page[sizeof(page) - 1] = 0;
-	for (unsigned i = 0; i < SL_ARRAY_CNT(shapes); i++) {
-		struct peer c = client(CLIENT, 5000, VIP, 80), e;
-		uint8_t f[RIG_FRAME];
-		begin(shapes[i].workers, shapes[i].rss);
-		/* a client that takes full segments */
-		unsigned len = make(&c, SYN, "\2\4\5\264", 4, f); /* MSS 1460, */
-		f[14 + 20 + 12] = 6 << 4;                         /* as an option */
-		seal(f);
-		rig_inject(bed.rig, BED_FRONT, f, len);
-		c.snd++;
-		rig_settle(bed.rig, bed.now);
-		CU_ASSERT_TRUE_FATAL(hear(&c, &s));
-		CU_ASSERT_EQUAL(s.mss, 1460);
-		c.rcv = s.seq + 1;
-		say(&c, ACK, NULL);
-		CU_ASSERT_TRUE_FATAL(endpoint(&e));
-		say(&e, SYN | ACK, NULL);
-		say(&e, ACK | PSH, page);
-		say(&e, ACK | PSH, page);
-		forget();
-		bed_wait(3 * BED_S); /* sent again, as nobody acknowledges */
-		CU_ASSERT_TRUE_FATAL(hear(&c, &s));
-		CU_ASSERT_TRUE_FATAL(s.len > 1000);
-		struct bed_frame about = bed.sent[s.frame];
-		forget();
-		inject_too_big(&about, 600, 1);
+	unsigned len = make(c, SYN, "\2\4\5\170", 4, f); /* MSS 1400, */
+	f[14 + ip + 12] = 6 << 4;                        /* as an option */
+	seal(f);
+	rig_inject(bed.rig, BED_FRONT, f, len);
+	c->snd++;
+	rig_settle(bed.rig, bed.now);
+	CU_ASSERT_TRUE_FATAL(hear(c, &s));
+	CU_ASSERT_EQUAL(s.mss, 1500 - ip - 20);
+	c->rcv = s.seq + 1;
+	say(c, ACK, NULL);
+	CU_ASSERT_TRUE_FATAL(endpoint(e));
+	say(e, SYN | ACK, NULL);
+	say(e, ACK | PSH, page);
+	say(e, ACK | PSH, page);
+	forget();
+	bed_wait(3 * BED_S); /* sent again, as nobody acknowledges */
+	CU_ASSERT_TRUE_FATAL(hear(c, &s));
+	CU_ASSERT_TRUE_FATAL(s.len > 1200);
+	struct bed_frame about = bed.sent[s.frame];
+	forget();
+	return about;
+}
+
+/* A router's last TTL is enough: it is for us. */
+static void
+a_router_that_takes_less_is_heard_by_the_stream(void)
+{
+	static const struct {
+		const char *from, *to, *router;
+		uint8_t type, code;
+		unsigned mtu;
+	} ways[] = {{CLIENT, VIP, "10.0.1.254", 3, 4, 600},
+		    {"2001:db8:7::1", "2001:db8::9", "2001:db8:7::fe", 2, 0, 1280}};
+
+	for (unsigned i = 0; i < 2 * SL_ARRAY_CNT(shapes); i++) {
+		unsigned v = i % 2;
+		struct peer c = client(ways[v].from, 5000, ways[v].to, 80), e;
+		struct seg s;
+		begin(shapes[i / 2].workers, shapes[i / 2].rss);
+		struct bed_frame about = long_segment(&c, &e);
+		inject_error(&about, ways[v].router, ways[v].type, ways[v].code, ways[v].mtu, 1);
 		CU_ASSERT_EQUAL(tcp_count(SL_TCP_PMTU), 1);
 		bed_wait(10 * BED_S);
 		CU_ASSERT_TRUE(hear(&c, &s));
 		for (unsigned k = 0; k < bed.sent_cnt; k++)
-			CU_ASSERT_TRUE(bed.sent[k].len <= 14 + 600);
+			CU_ASSERT_TRUE(bed.sent[k].len <= 14 + ways[v].mtu);
+		end();
+	}
+}
+
+/* Its host says that nothing listens there, before any RST. */
+static void
+an_endpoint_said_to_be_unreachable_is_left_for_another(void)
+{
+	for (unsigned i = 0; i < SL_ARRAY_CNT(shapes); i++) {
+		struct peer c = client(CLIENT, 5000, VIP, 80), first, second;
+		begin(shapes[i].workers, shapes[i].rss);
+		shake_hands(&c);
+		CU_ASSERT_TRUE_FATAL(endpoint(&first));
+		struct bed_frame about = bed.sent[first.snd - 77000000];
+		char from[SL_ADDR_STRLEN];
+		sl_addr_format(&first.t.src, from);
+		inject_error(&about, from, 3, 3, 0, 64);
+		CU_ASSERT_TRUE_FATAL(endpoint(&second));
+		CU_ASSERT_FALSE(sl_addr_eq(&first.t.src, &second.t.src));
+		CU_ASSERT_EQUAL(tcp_count(SL_TCP_END_UNREACHABLE), 1);
 		end();
 	}
 }
@@ -677,7 +732,7 @@ an_error_about_a_stream_that_is_not_there_is_dropped(void)
 	CU_ASSERT_TRUE_FATAL(hear(&c, &s));
 	struct bed_frame about = bed.sent[s.frame];
 	about.bytes[37] ^= 1; /* another port of the client's */
-	inject_too_big(&about, 600, 64);
+	inject_error(&about, "10.0.1.254", 3, 4, 600, 64);
 	CU_ASSERT_EQUAL(rig_drops(bed.rig, SL_DROP_ICMP_ERROR), 1);
 	end();
 }
@@ -857,44 +912,68 @@ who_is_connected_when_the_gateway_stops_is_told(void)
 	}
 }
 
+#define FLOW(forward)                                                                              \
+	", { name = \"x\"; max_endpoints = 10; forward = \"" forward                               \
+	"\"; endpoints = ( { name = \"a\"; address = \"10.0.2.11\"; port = 0; } ); }\n"
+#define AT_90(mode)                                                                                \
+	", { name = \"x\"; address = \"" VIP "\"; port = 90; protocol = \"tcp\"; mode = \"" mode   \
+	"\"; service = \"x\"; }\n"
+
 /* A flow keeps its way; what begins after the push is ended here. */
 static void
 a_listener_that_becomes_tcp_keeps_its_flows_as_packets(void)
 {
-	static const char l4[] = ", { name = \"x\"; address = \"" VIP
-				 "\"; port = 90; protocol = \"tcp\"; mode = \"l4\"; service = "
-				 "\"%s\"; }\n";
-	static const char tcp[] = ", { name = \"x\"; address = \"" VIP
-				  "\"; port = 90; protocol = \"tcp\"; mode = \"tcp\"; service = "
-				  "\"web\"; }\n";
-	static const char *const forward[] = {"nat4", "dsrx"};
+	static const char *const before[] = {FLOW("nat"), FLOW("dsr")};
+	struct sl_addr a = frame_addr("10.0.2.11");
+	uint8_t mac[6];
 
+	bed_mac(&a, mac);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct rig_conf conf = {
 			.workers = 1, .flows = 1024, .seed = 7, .streams = 256};
-		char more[200];
 		struct peer c = client(CLIENT, 5000, VIP, 90), d = client(CLIENT, 5001, VIP, 90);
 		struct seg s;
-		snprintf(more, sizeof(more), l4, forward[i]);
-		char *before = bed_table(services, more), *after = bed_table(services, tcp);
-		bed_start(&conf, before);
+		char *l4 = bed_table(before[i], AT_90("l4"));
+		char *tcp = bed_table(FLOW("proxy"), AT_90("tcp"));
+		bed_start(&conf, l4);
 		forget();
 		say(&c, SYN, NULL);
 		CU_ASSERT_EQUAL_FATAL(bed.sent_cnt, 1);
-		CU_ASSERT_EQUAL(bed.sent[0].port, BED_BACK);
-		bed_push(after);
+		struct bed_frame as = bed.sent[0];
+		bed_push(tcp);
 		forget();
 		say(&c, ACK, "on its way");
-		CU_ASSERT_EQUAL(bed.sent_cnt, 1);
+		CU_ASSERT_EQUAL_FATAL(bed.sent_cnt, 1);
 		CU_ASSERT_EQUAL(bed.sent[0].port, BED_BACK);
+		CU_ASSERT_EQUAL(memcmp(bed.sent[0].bytes, mac, 6), 0);
+		CU_ASSERT_EQUAL(memcmp(bed.sent[0].bytes + 26, as.bytes + 26, 12), 0);
+		CU_ASSERT_PTR_NULL(frame_judge(bed.sent[0].bytes, bed.sent[0].len));
 		forget();
 		say(&d, SYN, NULL);
 		CU_ASSERT_TRUE(hear(&d, &s));
 		CU_ASSERT_EQUAL(s.flags, SYN | ACK);
 		end();
-		free(before);
-		free(after);
+		free(l4);
+		free(tcp);
 	}
+}
+
+/* The look-up of a burst is done before its first packet is worked on. */
+static void
+a_packet_finds_the_stream_that_one_before_it_in_the_burst_opened(void)
+{
+	struct peer c = client(CLIENT, 5000, VIP, 80);
+	uint8_t f[RIG_FRAME];
+
+	begin(1, false);
+	unsigned len = make(&c, SYN, NULL, 0, f);
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(rig_inject(bed.rig, BED_FRONT, f, len));
+	rig_settle(bed.rig, bed.now);
+	CU_ASSERT_EQUAL(tcp_count(SL_TCP_SYN_RECEIVED), 1);
+	bed_wait(BED_S / 2);
+	CU_ASSERT_EQUAL(rig_stats(bed.rig, 0)->tcp.streams, 1);
+	end();
 }
 
 static void
@@ -938,6 +1017,7 @@ SL_SUITE("tcp", SL_TEST(a_request_goes_through_and_its_response_comes_back),
 	 SL_TEST(an_endpoint_that_refuses_is_left_for_another),
 	 SL_TEST(a_flood_of_syns_does_not_keep_a_good_client_out),
 	 SL_TEST(a_router_that_takes_less_is_heard_by_the_stream),
+	 SL_TEST(an_endpoint_said_to_be_unreachable_is_left_for_another),
 	 SL_TEST(an_error_about_a_stream_that_is_not_there_is_dropped),
 	 SL_TEST(a_push_without_the_listener_ends_its_connections),
 	 SL_TEST(a_disabled_endpoint_loses_its_connections_and_gets_no_more),
@@ -947,4 +1027,5 @@ SL_SUITE("tcp", SL_TEST(a_request_goes_through_and_its_response_comes_back),
 	 SL_TEST(a_queue_that_drains_as_it_is_filled_takes_a_whole_burst),
 	 SL_TEST(who_is_connected_when_the_gateway_stops_is_told),
 	 SL_TEST(a_listener_that_becomes_tcp_keeps_its_flows_as_packets),
+	 SL_TEST(a_packet_finds_the_stream_that_one_before_it_in_the_burst_opened),
 	 SL_TEST(rows_and_gauges_tell_of_connections))
