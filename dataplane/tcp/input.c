@@ -226,14 +226,14 @@ take_ack(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 
 /* ---- text and FIN ---- */
 
-/* When this segment is acknowledged: at once when something is missing or the peer has to know; every second full one; else
- * within a moment, in which an answer may carry it (RFC 5681, 4.2). */
+/* When this segment, in order, is acknowledged: at once when the peer has to know; every second full one; else within a moment,
+ * in which an answer may carry it (RFC 5681, 4.2). */
 static void
 owe_ack(struct sl_tcp *t, struct sl_stream *s, const struct sl_segment *seg, bool now)
 {
 	if (seg->len >= s->row.mss)
 		s->acks_owed++;
-	if (now || s->ooo || s->acks_owed >= 2) {
+	if (now || s->acks_owed >= 2) {
 		s->flags |= SL_F_ACK_NOW;
 		sl_tcp_dirty(t, s);
 	} else if (!(s->flags & SL_F_ACK_LATER)) {
@@ -298,7 +298,11 @@ sl_input_text(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	s->active_ms = t->now_ms;
 	if (s->rcv_nxt != before)
 		sl_tcp_event(t, s, SL_F_EV_READ);
-	owe_ack(t, s, seg, !took || fin || s->rcv_nxt == before || sl_seq_lt(s->rcv_nxt, end));
+	/* Out of order, or a gap was filled: each by an ACK of its own, since the sender counts them, and one may be lost. */
+	if (!fin && (!took || s->ooo || s->rcv_nxt != end))
+		sl_output_ack(t, s);
+	else
+		owe_ack(t, s, seg, fin);
 }
 
 /* ---- the state machine ---- */
