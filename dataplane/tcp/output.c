@@ -339,7 +339,7 @@ send_copy(struct sl_tcp *t, const struct header *h, struct sl_seg *seg, unsigned
 		sl_tcp_count(t, NO_BUFFER);
 		return false;
 	}
-	if (offload & SL_OFFLOAD_CSUM)
+	if (len && (offload & SL_OFFLOAD_CSUM))
 		memcpy(data + ETH + bytes, seg->chunk.data, len);
 	else if (len)
 		sum = sl_tcp_copy_sum(data + ETH + bytes, seg->chunk.data, len);
