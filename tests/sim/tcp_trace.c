@@ -234,7 +234,7 @@ timed_out(const struct tcp_trace *t)
 static bool
 may_probe_tail(const struct tcp_trace *t)
 {
-	uint64_t base = SL_MAX(t->data_ns, t->progress_ns);
+	uint64_t base = t->conf.old_acks ? t->data_ns : SL_MAX(t->data_ns, t->progress_ns);
 	uint64_t pto = SL_MIN(2 * t->rtt_min_ns, t->conf.rto_min_ms * TCP_MS);
 
 	return !t->tlp_out && (t->w->now_ns + t->conf.slack_ns >= base + pto || timed_out(t));
@@ -508,8 +508,9 @@ check_ts(struct tcp_trace *t, const struct wire_seg *s)
 	t->ts_sent = true;
 	t->ts_last_val = s->ts_val;
 	t->ts_last_ns = now;
-	if (t->ts_maybe && s->ts_ecr == t->ts_maybe)
-		t->ts_recent = t->ts_maybe;
+	for (unsigned i = 0; i < 2; i++)
+		if (t->ts_maybe[i] && s->ts_ecr == t->ts_maybe[i])
+			t->ts_recent = t->ts_maybe[i];
 	/* In TIME-WAIT, and where memory decides what is taken, an older one may be echoed. */
 	bool over = t->fin_in && t->fin_out && t->una == t->nxt;
 	if (s->flags & WIRE_ACK && s->ts_ecr != t->ts_recent && !over && !t->conf.old_acks)
@@ -605,16 +606,24 @@ sends_syn(struct tcp_trace *t, const struct wire_seg *s)
 }
 
 static void
+note_maybe(struct tcp_trace *t, uint32_t ts_val)
+{
+	t->ts_maybe[1] = t->ts_maybe[0];
+	t->ts_maybe[0] = ts_val;
+}
+
+static void
 opening_rtt(struct tcp_trace *t)
 {
-	t->rtt_min_ns = t->w->now_ns - t->syn_ns;
+	/* Which of several was answered nobody knows. */
+	t->rtt_min_ns = t->syns == 1 ? t->w->now_ns - t->syn_ns : 1;
 }
 
 static void
 gets_syn(struct tcp_trace *t, const struct wire_seg *s)
 {
 	if (t->syn_in && s->has_ts)
-		t->ts_maybe = s->ts_val;
+		note_maybe(t, s->ts_val);
 	if (t->syn_in || (s->flags & WIRE_ACK && s->ack != t->iss + 1))
 		return;
 	t->syn_in = true;
@@ -657,7 +666,7 @@ delivered(struct tcp_trace *t, const struct trace_sent *r)
 	if (r->times > 1)
 		return;
 	t->rtos = 0; /* a new measure ends the doubling (RFC 6298, 5.7) */
-	if (!t->rtt_min_ns || rtt < t->rtt_min_ns)
+	if (!t->rtt_min_ns || rtt < t->rtt_min_ns || t->rtt_min_ns == 1)
 		t->rtt_min_ns = rtt;
 }
 
@@ -773,14 +782,24 @@ hears(struct tcp_trace *t, const struct wire_seg *s)
 	}
 	if (!t->open || !(s->flags & WIRE_ACK))
 		return;
-	if (t->ts && (!s->has_ts || wire_diff(s->ts_val, t->ts_recent) < 0))
-		return; /* PAWS */
+	bool paws = t->ts && (!s->has_ts || wire_diff(s->ts_val, t->ts_recent) < 0);
+	if (paws && !t->conf.old_acks)
+		return;
+	if (!paws)
+		t->wnd_max = SL_MAX(t->wnd_max, (uint32_t)s->wnd << t->shift_in);
+	if (paws || wire_diff(s->ack, t->una - t->wnd_max) < 0) {
+		/* Too old (RFC 5961, 5.2, or perhaps PAWS): it may be refused, with its text. */
+		hears_data(t, s);
+		t->newest_set = false;
+		note_maybe(t, s->ts_val);
+		return;
+	}
 	/* Whether it ends in the window is for the stack to say; what it may have taken counts. */
 	if (t->ts && wire_diff(s->seq, t->acked) <= 0) {
 		if (in_window(t, s))
 			t->ts_recent = s->ts_val;
 		else if (s->seq == t->acked || s->flags & WIRE_FIN)
-			t->ts_maybe = s->ts_val; /* a probe of a closed window, a FIN again */
+			note_maybe(t, s->ts_val); /* a probe of a closed window, a FIN again */
 	}
 	hears_ack(t, s);
 	if (s->len || s->flags & WIRE_FIN)

@@ -95,7 +95,7 @@ struct tcp_trace {
 	uint64_t rtt_min_ns;
 	uint64_t progress_ns, data_ns, ack_in_ns;
 	unsigned dupacks;
-	uint32_t last_wnd;
+	uint32_t last_wnd, wnd_max;
 	uint64_t rto_ns, rto_order; /* last time-out; what was sent before may go again */
 	unsigned rtos;
 	bool tlp_out;
@@ -115,8 +115,8 @@ struct tcp_trace {
 	uint32_t adv;              /* right edge offered */
 	uint32_t ts_recent, ts_last_val;
 	uint64_t ts_last_ns, ts_base_ns;
-	uint32_t
-		ts_maybe; /* of a segment at the edge, or a SYN+ACK that crossed ours: may be echoed */
+	uint32_t ts_maybe
+		[2]; /* of a segment at the edge, or a SYN+ACK that crossed ours: may be echoed */
 	bool ts_sent;
 	uint64_t owed_ns; /* data came that is not acknowledged; 0: none */
 	bool rst_out, rst_in;

@@ -32,7 +32,7 @@ every_transfer_with_a_model_is_exact(void)
 {
 	struct bed_sum sum;
 
-	bed_seeds(5500, ours_and_model, &sum);
+	bed_seeds(7000, ours_and_model, &sum);
 	CU_ASSERT_EQUAL(sum.bad, 0);
 	CU_ASSERT_TRUE(sum.excused * 50 <= sum.runs);
 }
