@@ -48,6 +48,9 @@ sl_streams_burst(struct sl_worker *w, struct sl_pkt **pkts, const struct sl_tupl
 		hash[i] = sl_tcp_hash(w->tcp, tuples[i]);
 		sl_tcp_prefetch(w->tcp, hash[i]);
 	}
+	for (unsigned i = 0; i < cnt; i++)
+		if ((pkts[i]->flags & kind) == SL_PKT_TCP)
+			sl_tcp_prefetch_entry(w->tcp, hash[i]);
 	/* one after the other: a segment changes what the next one finds */
 	for (unsigned i = 0; i < cnt; i++) {
 		uint32_t idx = SL_TCP_NONE;

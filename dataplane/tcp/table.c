@@ -65,6 +65,23 @@ sl_tcp_prefetch(const struct sl_tcp *t, uint64_t hash)
 	sl_prefetch(&t->heads[hash & t->head_mask]);
 }
 
+/* The first of the chain, which is mostly the one: what look-up touches of it. */
+void
+sl_tcp_prefetch_entry(const struct sl_tcp *t, uint64_t hash)
+{
+	uint32_t handle = t->heads[hash & t->head_mask] - 1;
+
+	if (handle == UINT32_MAX)
+		return;
+	if (handle & SL_TCP_OF_TIMEWAIT) {
+		sl_prefetch(&t->timewaits[handle & ~SL_TCP_OF_TIMEWAIT]);
+		return;
+	}
+	const struct sl_stream *s = &t->streams[handle];
+	sl_prefetch_w(&s->row.tuple);
+	sl_prefetch_w(&s->hash_next);
+}
+
 uint32_t
 sl_tcp_find(const struct sl_tcp *t, uint64_t hash, const struct sl_tuple *tuple)
 {

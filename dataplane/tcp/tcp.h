@@ -103,11 +103,12 @@ void sl_tcp_fini(struct sl_tcp *t);
 /* sl_tcp_begin: the turn's time, before anything else of the turn.  ns, monotonic. */
 void sl_tcp_begin(struct sl_tcp *t, uint64_t now_ns);
 
-/* Look-up in two steps, so that a burst hides the misses.  sl_tcp_find: a handle for sl_tcp_input, SL_TCP_NONE: neither stream
- * nor TIME-WAIT. */
+/* Look-up in steps, so that a burst hides the misses: prefetch for all, then prefetch_entry, then find.  sl_tcp_find: a handle
+ * for sl_tcp_input, SL_TCP_NONE: neither stream nor TIME-WAIT. */
 #define SL_TCP_NONE UINT32_MAX
 uint64_t sl_tcp_hash(const struct sl_tcp *t, const struct sl_tuple *tuple);
 void sl_tcp_prefetch(const struct sl_tcp *t, uint64_t hash);
+void sl_tcp_prefetch_entry(const struct sl_tcp *t, uint64_t hash);
 uint32_t sl_tcp_find(const struct sl_tcp *t, uint64_t hash, const struct sl_tuple *tuple);
 bool sl_tcp_empty(
 	const struct sl_tcp *t); /* no stream, no TIME-WAIT, no cookie out: find finds nothing */

@@ -77,6 +77,12 @@ sl_timewait_drop(struct sl_tcp *t, uint32_t handle)
 	w->next = t->timewait_free;
 	t->timewait_free = place_of(t, w) + 1;
 	t->timewait_used--;
+	if (t->timewait_first) { /* likely the next to go, and who comes after it */
+		const struct sl_timewait *first = &t->timewaits[t->timewait_first - 1];
+		sl_prefetch_w(&t->heads[first->hash & t->head_mask]);
+		if (first->next)
+			sl_prefetch_w(&t->timewaits[first->next - 1]);
+	}
 }
 
 static void

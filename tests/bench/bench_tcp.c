@@ -1,8 +1,8 @@
 /* bench_tcp — TCP on the worker without a kernel: cycles of its turns, by TSC.
  *
  *   bench_tcp all [--quick]       every row below, a JSON object a line: median of slices, spread
- *   bench_tcp ROW COUNT           one of them with COUNT connections (bulk: MB) after as many to warm up, for
- *                                 valgrind --tool=callgrind --toggle-collect=turn
+ *   bench_tcp ROW COUNT           one of them with COUNT connections (bulk: MB) after as many to warm up; for
+ *                                 valgrind --tool=callgrind --toggle-collect=turn, which counts both
  *
  * What is measured is one call of turn() after another; what the peers do (ring.h) happens between them.  A turn that found
  * nothing to do is not counted, as in busy_ticks of the statistics. */
@@ -174,6 +174,8 @@ turn_alone(uint64_t now)
 		sl_tcp_prefetch(bench.tcp, pkts[i].hash);
 	}
 	for (unsigned i = 0; i < n; i++)
+		sl_tcp_prefetch_entry(bench.tcp, pkts[i].hash);
+	for (unsigned i = 0; i < n; i++)
 		sl_tcp_input(bench.tcp, &pkts[i], pkts[i].hash,
 			     sl_tcp_find(bench.tcp, pkts[i].hash, &pkts[i].tuple));
 	return n + sl_tcp_run(bench.tcp);
@@ -275,19 +277,11 @@ make_worker(struct ring *r, const struct sl_rss *rss)
 
 /* ---- measuring ---- */
 
-/* Two names, of which callgrind is told one. */
+/* Its name is what callgrind is told. */
 unsigned turn(uint64_t now);
-unsigned warm(uint64_t now);
 
 __attribute__((noipa)) unsigned
 turn(uint64_t now)
-{
-	return bench.row->alone ? turn_alone(now)
-				: sl_worker_turn(bench.worker, bench.view.view, now);
-}
-
-__attribute__((noipa)) unsigned
-warm(uint64_t now)
 {
 	return bench.row->alone ? turn_alone(now)
 				: sl_worker_turn(bench.worker, bench.view.view, now);
@@ -348,7 +342,7 @@ switches(void)
 
 /* Turns until `much` more is done; cycles.  Turns in which the CPU was taken away count as much as the others. */
 static double
-run(uint64_t much, unsigned (*go)(uint64_t now))
+run(uint64_t much)
 {
 	uint64_t until = amount() + much, cycles = 0, turns = 0, whole = 0;
 
@@ -356,7 +350,7 @@ run(uint64_t much, unsigned (*go)(uint64_t now))
 		uint64_t before = amount();
 		long had = switches();
 		uint64_t t0 = __rdtsc();
-		unsigned did = go(bench.now += STEP_NS);
+		unsigned did = turn(bench.now += STEP_NS);
 		uint64_t t1 = __rdtsc();
 		turns += did > 0;
 		if (did && switches() == had) {
@@ -393,7 +387,7 @@ static void
 begin(uint64_t much)
 {
 	ring_begin(bench.ring, bench.row->bulk ? RING_BULK : AT_A_TIME);
-	run(much, warm);
+	run(much);
 }
 
 static void
@@ -406,7 +400,7 @@ measure(const struct row *row, unsigned slices)
 	begin(much * (row->bulk ? 50 : 100));
 	uint64_t packets = bench.ring->in + bench.ring->out;
 	for (unsigned i = 0; i < slices; i++)
-		each[i] = run(much, turn) / (double)much;
+		each[i] = run(much) / (double)much;
 	packets = bench.ring->in + bench.ring->out - packets;
 	if (bench.ring->reset || bench.count[SL_TCP_RETRANS] > bench.ring->begun / 1000 + 1)
 		stuck(); /* not what was to be measured */
@@ -487,7 +481,7 @@ main(int argc, char **argv)
 		uint64_t much = (uint64_t)atol(argv[2]) * (rows[i].bulk ? 1000000 : 1);
 		make(&rows[i]);
 		begin(much);
-		double cycles = run(much, turn);
+		double cycles = run(much);
 		put_row(rows[i].name, "", cycles / (double)much,
 			rows[i].bulk ? "cycles/byte" : "cycles/conn", 0);
 		return 0;
