@@ -14,6 +14,8 @@
  */
 #include "l7/relay.h"
 
+#include <stdatomic.h>
+
 #include "l7/proxy_protocol.h"
 
 #define HEADER_MS 3000        /* as the PROXY specification advises: covers one lost SYN */
@@ -78,20 +80,20 @@ count(struct sl_relay *r, unsigned code)
 static bool
 limit_full(_Atomic uint32_t *cnt, uint32_t max)
 {
-	return max && __atomic_load_n(cnt, __ATOMIC_RELAXED) >= max;
+	return max && atomic_load_explicit(cnt, memory_order_relaxed) >= max;
 }
 
 static void
 limit_give(_Atomic uint32_t *cnt)
 {
-	__atomic_fetch_sub(cnt, 1, __ATOMIC_RELAXED);
+	atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
 }
 
 /* A number is taken first and given back when it is too high, so that two workers never both take the last one. */
 static bool
 limit_take(_Atomic uint32_t *cnt, uint32_t max)
 {
-	if (__atomic_fetch_add(cnt, 1, __ATOMIC_RELAXED) < max || max == 0)
+	if (atomic_fetch_add_explicit(cnt, 1, memory_order_relaxed) < max || max == 0)
 		return true;
 	limit_give(cnt);
 	return false;
