@@ -139,6 +139,7 @@ take_window(struct sl_tcp *t, struct sl_stream *s, const struct sl_segment *seg)
 		return;
 	if (wnd == 0)
 		sl_tcp_count(t, ZERO_WINDOW);
+	s->probes = 0;
 	s->row.snd_wnd = wnd;
 	s->snd_wnd_max = SL_MAX(s->snd_wnd_max, wnd);
 	if (s->sq_next)

@@ -522,7 +522,7 @@ rearm_persist(struct sl_tcp *t, struct sl_stream *s)
 {
 	if (!s->sq_next || s->row.snd_una != s->row.snd_nxt || s->due[SL_T_PERSIST])
 		return;
-	uint64_t us = (uint64_t)SL_MAX(s->loss.rto_us, SL_PERSIST_MIN_US) << SL_MIN(s->tries, 10);
+	uint64_t us = (uint64_t)SL_MAX(s->loss.rto_us, SL_PERSIST_MIN_US) << SL_MIN(s->probes, 10);
 	sl_tcp_arm(t, s, SL_T_PERSIST, SL_MIN(us, (uint64_t)SL_RTO_MAX_US));
 }
 

@@ -283,18 +283,24 @@ sl_tcp_arm(struct sl_tcp *t, struct sl_stream *s, unsigned which, uint64_t us)
 static void
 slow_timer(struct sl_tcp *t, struct sl_stream *s)
 {
-	uint32_t idle_ms = t->now_ms - s->heard_ms;
+	/* Of one whom nobody reads, a peer that merely answers is no progress. */
+	bool alone = s->flags & SL_F_LET_GO;
+	uint32_t idle_ms = t->now_ms - (alone ? s->active_ms : s->heard_ms);
 	uint32_t both = SL_F_FIN_IN | SL_F_FIN_ACKED;
 
 	if (s->row.state <= SL_STREAM_SYN_RECEIVED) {
 		sl_open_timer(t, s);
 		return;
 	}
-	if (s->flags & SL_F_LET_GO) {
-		if (idle_ms < SL_FIN_WAIT2_MS)
+	if (alone) {
+		if (idle_ms < SL_FIN_WAIT2_MS) {
 			sl_tcp_arm(t, s, SL_T_SLOW, (SL_FIN_WAIT2_MS - idle_ms) * 1000ull);
-		else
-			sl_tcp_end(t, s, SL_END_TIMEOUT);
+			return;
+		}
+		if (!(s->flags & SL_F_FIN_ACKED))
+			sl_output_rst(t,
+				      s); /* bytes are given up that the peer may still ask for */
+		sl_tcp_end(t, s, SL_END_TIMEOUT);
 		return;
 	}
 	/* When both directions have ended, who may have forgotten it is not asked: the rest is there to be read. */
@@ -329,6 +335,7 @@ persist_timer(struct sl_tcp *t, struct sl_stream *s)
 		return;
 	}
 	s->tries++;
+	s->probes = (uint8_t)SL_MIN(s->probes + 1, UINT8_MAX);
 	sl_tcp_count(t, PROBES);
 	s->flags |= SL_F_PROBE;
 	sl_tcp_dirty(t, s);

@@ -260,7 +260,7 @@ struct sl_stream {
 	uint8_t acks_owed;   /* full segments since the last ACK */
 	uint8_t quick_acks;  /* still to be sent without delay */
 	uint8_t challenge_q; /* quarter second of the last challenge ACK, low bits */
-	uint8_t zero;
+	uint8_t probes;      /* of a closed window, since it was open last */
 	/* lines 6, 7 */
 	SL_ALIGNED struct sl_loss loss;
 };

@@ -742,6 +742,67 @@ a_peer_that_answers_behind_a_closed_window_is_kept(void)
 	end(&c);
 }
 
+/* Closes his window with bytes waiting, and answers each question for some seconds: how many segments that took. */
+static unsigned
+answer_closed(struct conn *c, unsigned seconds)
+{
+	unsigned asked = 0;
+
+	for (unsigned i = 0; i < seconds * 10 && sl_stream_row(c->s)->state; i++) {
+		tcp_bed_clear(c->b);
+		tcp_bed_run(c->b, 100);
+		asked += tcp_bed_sent(c->b);
+		if (tcp_bed_sent(c->b) > 0)
+			tcp_bed_in(c->b, &(struct tcp_in){.seq = c->his,
+							  .ack = c->mine,
+							  .flags = A,
+							  .wnd = TCP_BED_WND0});
+	}
+	return asked;
+}
+
+static struct conn
+open_closed(void)
+{
+	struct conn c = open_plain();
+
+	tcp_bed_in(c.b,
+		   &(struct tcp_in){.seq = c.his, .ack = c.mine, .flags = A, .wnd = TCP_BED_WND0});
+	CU_ASSERT(sl_stream_write(c.s, zeros, 100) == 100);
+	return c;
+}
+
+/* RFC 9293, 3.8.6.1 SHLD-30: thousands of such peers would keep a worker busy with questions else. */
+static void
+answers_from_behind_a_closed_window_cost_less_and_less(void)
+{
+	struct conn c = open_closed();
+
+	CU_ASSERT(answer_closed(&c, 60) <= 10);
+	CU_ASSERT(answer_closed(&c, 600) <= 11);
+	CU_ASSERT(is_open(&c));
+	tcp_bed_clear(c.b);
+	give(&c, c.his, c.mine, A, 0);
+	tcp_bed_run(c.b, 0);
+	CU_ASSERT(tcp_bed_sent(c.b) == 1 && tcp_bed_last(c.b)->len == 100);
+	end(&c);
+}
+
+static void
+answers_alone_do_not_keep_a_stream_without_a_user(void)
+{
+	struct conn c = open_closed();
+
+	tcp_bed_user(c.b)->s = NULL;
+	sl_stream_close(c.s);
+	(void)answer_closed(&c, 50);
+	CU_ASSERT(sl_stream_row(c.s)->state == SL_STREAM_FIN_WAIT_1);
+	(void)answer_closed(&c, 20);
+	CU_ASSERT(sl_stream_row(c.s)->state == SL_STREAM_FREE);
+	CU_ASSERT(tcp_bed_last(c.b) != NULL && (tcp_bed_last(c.b)->flags & SL_TCP_RST));
+	end(&c);
+}
+
 /* ---- ICMP ---- */
 
 static void
@@ -778,4 +839,6 @@ SL_SUITE("blind", SL_TEST(a_sweep_of_resets_over_all_numbers_hits_nothing),
 	 SL_TEST(probes_of_our_closed_window_are_answered_and_bring_nothing_in),
 	 SL_TEST(a_window_that_shrinks_holds_new_bytes_back),
 	 SL_TEST(a_peer_that_answers_behind_a_closed_window_is_kept),
+	 SL_TEST(answers_from_behind_a_closed_window_cost_less_and_less),
+	 SL_TEST(answers_alone_do_not_keep_a_stream_without_a_user),
 	 SL_TEST(forged_errors_shrink_nothing))
