@@ -191,7 +191,7 @@ main(int argc, char **argv)
 		.worker_cnt = 1,
 		.port_cnt = 2,
 		.ports = ports,
-		.io = {rx, tx, no_alloc, no_free, NULL},
+		.io = {.rx = rx, .tx = tx, .alloc = no_alloc, .free = no_free},
 		.rss = &rss,
 		.flows = sl_flow_init(zeroed(sl_flow_bytes(capacity, capacity)), capacity, capacity,
 				      &hash_key),

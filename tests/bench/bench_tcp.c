@@ -280,7 +280,7 @@ make_worker(struct ring *r, const struct sl_rss *rss)
 /* Its name is what callgrind is told. */
 unsigned turn(uint64_t now);
 
-__attribute__((noipa)) unsigned
+__attribute__((noinline)) unsigned
 turn(uint64_t now)
 {
 	return bench.row->alone ? turn_alone(now)
