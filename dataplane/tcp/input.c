@@ -10,6 +10,7 @@
 #define PAWS_IDLE_MS                                                                               \
 	(24u * 24 * 3600 * 1000) /* after which an old timestamp may be a new one (RFC 7323, 5.5) */
 
+#define QUICK_ACKS 16    /* segments behind a disorder that are acknowledged one by one */
 #define BACKOFF_CLOSED 6 /* time-outs in a row, at most, of one who answers with a closed window */
 
 /* ---- the segment ---- */
@@ -232,7 +233,8 @@ take_ack(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 static void
 owe_ack(struct sl_tcp *t, struct sl_stream *s, const struct sl_segment *seg, bool now)
 {
-	if (seg->len >= s->row.mss)
+	/* full ones by what he sends, which may be less than what we send */
+	if (seg->len >= SL_MIN((uint32_t)s->row.mss, (uint32_t)SL_MSS_DEFAULT4))
 		s->acks_owed++;
 	if (now || s->acks_owed >= 2) {
 		s->flags |= SL_F_ACK_NOW;
@@ -299,11 +301,17 @@ sl_input_text(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg)
 	s->active_ms = t->now_ms;
 	if (s->rcv_nxt != before)
 		sl_tcp_event(t, s, SL_F_EV_READ);
-	/* Out of order, or a gap was filled: each by an ACK of its own, since the sender counts them, and one may be lost. */
-	if (!fin && (!took || s->ooo || s->rcv_nxt != end))
+	/* Out of order, or a gap was filled: each by an ACK of its own, since the sender counts them, and one may be lost.  For
+	 * some segments behind, too: a line that loses segments loses ACKs, and the sender's window is small. */
+	if (!fin && (!took || s->ooo || s->rcv_nxt != end)) {
+		s->quick_acks = QUICK_ACKS;
 		sl_output_ack(t, s);
-	else
+	} else if (!fin && s->quick_acks) {
+		s->quick_acks--;
+		sl_output_ack(t, s);
+	} else {
 		owe_ack(t, s, seg, fin);
+	}
 }
 
 /* ---- the state machine ---- */
