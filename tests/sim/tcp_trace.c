@@ -207,9 +207,9 @@ rack_lost(const struct tcp_trace *t, const struct trace_sent *r)
 	uint64_t since = t->w->now_ns - r->last_ns + t->conf.slack_ns;
 	bool no_wait = t->recovering || many_sacked(t);
 
-	uint64_t sent_us = r->last_ns / 1000;
-	bool later = t->delivered_us > sent_us ||
-		     (t->delivered_us + 1 >= sent_us && wire_diff(t->delivered_end, r->to) > 0);
+	/* The stack's clock counts µs: what is less apart is told by its place. */
+	bool later = t->delivered_ns > r->last_ns || (t->delivered_ns + 1000 >= r->last_ns &&
+						      wire_diff(t->delivered_end, r->to) > 0);
 
 	return later && since >= t->rtt_min_ns + (no_wait ? 0 : t->rtt_min_ns / 4);
 }
@@ -656,11 +656,9 @@ delivered(struct tcp_trace *t, const struct trace_sent *r)
 {
 	uint64_t rtt = t->w->now_ns - r->last_ns;
 
-	uint64_t sent_us = r->last_ns / 1000;
-
-	if (sent_us > t->delivered_us ||
-	    (sent_us == t->delivered_us && wire_diff(r->to, t->delivered_end) > 0)) {
-		t->delivered_us = sent_us;
+	if (r->last_ns > t->delivered_ns ||
+	    (r->last_ns == t->delivered_ns && wire_diff(r->to, t->delivered_end) > 0)) {
+		t->delivered_ns = r->last_ns;
 		t->delivered_end = r->to;
 	}
 	if (r->times > 1)

@@ -88,7 +88,7 @@ struct tcp_trace {
 	struct trace_sent *sent;
 	unsigned sent_at, sent_cnt, sent_room; /* [sent_at, sent_cnt) are under way */
 	uint64_t order;
-	uint64_t delivered_us; /* when the latest-sent of what has arrived was sent, and its end */
+	uint64_t delivered_ns; /* when the latest-sent of what has arrived was sent, and its end */
 	uint32_t delivered_end;
 	uint32_t edge; /* right edge of the peer's window, the furthest that came */
 	bool edge_known;
