@@ -34,7 +34,7 @@
 #define SL_SYNACK_TRIES 4
 #define SL_PERSIST_MIN_US SL_RTO_MIN_US
 #define SL_FIN_WAIT2_MS 60000   /* of a stream that its user has let go */
-#define SL_OOO_SEGS 512         /* out of order, per stream */
+#define SL_OOO_SEGS 1024        /* out of order, per stream: a whole window of 1 MiB */
 #define SL_CHALLENGE_PER_S 1000 /* per worker; and at most one each half second for a stream */
 #define SL_RST_PER_S 1000
 #define SL_HEADERS_MAX 114 /* Ethernet + IPv6 + TCP with all options */

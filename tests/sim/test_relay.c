@@ -556,7 +556,7 @@ a_header_in_single_bytes_is_read(void)
 	struct hosts_end *c = hosts_connect(s->net, CLIENT, GATEWAY, true, OF_CLIENT, OF_ENDPOINT);
 	hosts_run(s->net, 5);
 	for (uint32_t i = 0; i < sizeof(V1_IN) - 1; i++) {
-		hosts_say(c, V1_IN + i, 1);
+		hosts_say(c, &V1_IN[i], 1);
 		hosts_run(s->net, 2);
 	}
 	hosts_say(c, "rest", 4);

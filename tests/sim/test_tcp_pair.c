@@ -78,6 +78,8 @@ median(enum bed_profile profile, uint8_t cc, unsigned long *ret_again, unsigned 
 		struct bed_result r;
 		double x = goodput(1000 + i, profile, cc, &r);
 		unsigned k = i;
+		if (r.wrong[0])
+			fprintf(stderr, "  seed %u: %s\n", 1000 + i, r.wrong);
 		CU_ASSERT_EQUAL(r.wrong[0], 0);
 		*ret_again += r.again;
 		*ret_lost += r.lost;
