@@ -1,10 +1,12 @@
 /* pressure — what is done when memory runs short, so that those who hold much and move nothing pay for it first.
  *
- *   free, of the scarcer of segments and bytes     a stream may hold     and besides
+ *   free, of what is scarcest: segments, blocks,
+ *   blocks and pinned buffers together             a stream may hold     and besides
  *   1/2 and more                                   its own limits
  *   under 1/2                                      256 KiB
  *   under 1/4                                      32 KiB
- *   under 1/8                                      8 KiB                 who has moved nothing for two seconds is reset
+ *   under 1/8                                      8 KiB                 who has moved nothing for two seconds is reset,
+ *                                                                        and what came out of order is forgotten
  *   under 1/16                                     4 KiB                 … for half a second
  *
  * Bounds are for what comes from now on: room to write, windows to offer, text to keep.  Looked at once a turn. */
@@ -21,9 +23,12 @@ free_share(const struct sl_tcp *t)
 	uint64_t bytes = (uint64_t)c->block_cnt + c->pinned_max;
 	uint64_t used = (uint64_t)m->block_used + SL_MIN(m->pinned, c->pinned_max);
 	unsigned by_bytes = (unsigned)((bytes - used) * 256 / bytes);
+	/* not all can be pinned: short texts and what is written need blocks */
+	unsigned by_blocks =
+		(unsigned)((uint64_t)(c->block_cnt - m->block_used) * 256 / c->block_cnt);
 	unsigned by_segs = (unsigned)((uint64_t)(c->seg_cnt - m->seg_used) * 256 / c->seg_cnt);
 
-	return SL_MIN(by_bytes, by_segs);
+	return SL_MIN(SL_MIN(by_bytes, by_blocks), by_segs);
 }
 
 /* Whether bytes wait for the peer, and he has taken none for so long: he keeps his window closed, or does not answer. */
@@ -44,8 +49,10 @@ shed(struct sl_tcp *t, uint32_t us, uint32_t least)
 		struct sl_stream *s = &t->streams[t->shed_next];
 		if (++t->shed_next == t->conf.capacity)
 			t->shed_next = 0;
-		if (s->row.state < SL_STREAM_ESTABLISHED || s->sq_charge < least ||
-		    !stalls(t, s, us))
+		if (s->row.state < SL_STREAM_ESTABLISHED)
+			continue;
+		sl_recvq_forget(t, s);
+		if (s->sq_charge < least || !stalls(t, s, us))
 			continue;
 		sl_tcp_count(t, SHED);
 		sl_output_rst(t, s);

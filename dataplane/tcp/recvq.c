@@ -474,6 +474,12 @@ sl_recvq_add(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *in, bool 
 }
 
 void
+sl_recvq_forget(struct sl_tcp *t, struct sl_stream *s)
+{
+	free_ooo(t, s);
+}
+
+void
 sl_recvq_clear(struct sl_tcp *t, struct sl_stream *s)
 {
 	while (s->rq_head) {

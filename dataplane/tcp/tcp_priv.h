@@ -495,6 +495,8 @@ void sl_open_mss(struct sl_tcp *t,
 /* sl_recvq_add takes the payload of seg (trimmed to the window): in order → rq, rcv_nxt moves, and what it joins up; else out
  * of order.  Takes p->buf over where it pins it (then p->buf is NULL).  false: nothing new, or no memory (counted). */
 bool sl_recvq_add(struct sl_tcp *t, struct sl_stream *s, struct sl_segment *seg, bool fin);
+/* what came out of order is dropped (RFC 2018, 8) */
+void sl_recvq_forget(struct sl_tcp *t, struct sl_stream *s);
 void sl_recvq_clear(struct sl_tcp *t, struct sl_stream *s);
 uint32_t sl_recvq_window(const struct sl_tcp *t, const struct sl_stream *s); /* to offer, bytes */
 unsigned sl_recvq_sacks(const struct sl_stream *s, struct sl_sack_block ret[4]);

@@ -802,6 +802,46 @@ answers_alone_do_not_keep_a_stream_without_a_user(void)
 	end(&c);
 }
 
+/* ---- memory ---- */
+
+/* Buffers that could still be pinned are no help to those who need blocks. */
+static void
+who_holds_all_blocks_and_takes_nothing_is_reset(void)
+{
+	struct conn c = open_with(&(struct tcp_bed_conf){.block_cnt = 32, .pinned_max = 256},
+				  &(struct sl_tcp_options){.mss = 1460, .sack_ok = true});
+
+	tcp_bed_in(c.b,
+		   &(struct tcp_in){.seq = c.his, .ack = c.mine, .flags = A, .wnd = TCP_BED_WND0});
+	for (unsigned i = 0; i < 64; i++)
+		(void)sl_stream_write(c.s, zeros, 1460);
+	CU_ASSERT(tcp_bed_stack(c.b)->mem.block_used == 32);
+	(void)answer_closed(&c, 10);
+	CU_ASSERT(tcp_bed_user(c.b)->closed == 1 && tcp_bed_user(c.b)->why == SL_END_NO_MEMORY);
+	CU_ASSERT(count(&c, SL_TCP_SHED) == 1 && tcp_bed_stack(c.b)->mem.block_used == 0);
+	end(&c);
+}
+
+static void
+splinters_are_forgotten_when_memory_is_short(void)
+{
+	struct conn c = open_with(&(struct tcp_bed_conf){.block_cnt = 32, .pinned_max = 256},
+				  &(struct sl_tcp_options){.mss = 1460, .sack_ok = true});
+
+	for (uint32_t i = 0; i < 40; i++)
+		give(&c, c.his + 2 + 2 * i, c.mine, A, 1);
+	tcp_bed_run(c.b, 100);
+	CU_ASSERT(sl_stream_row(c.s)->ooo == 28);
+	CU_ASSERT(sl_stream_write(c.s, zeros, 100) == 100);
+	tcp_bed_run(c.b, 2);
+	CU_ASSERT(sl_stream_row(c.s)->ooo == 0 && is_open(&c));
+	/* and may come again */
+	give(&c, c.his, c.mine + 100, A, 100);
+	tcp_bed_run(c.b, 2);
+	CU_ASSERT(sl_stream_readable_bytes(c.s) == 100);
+	end(&c);
+}
+
 /* ---- ICMP ---- */
 
 static void
@@ -840,4 +880,6 @@ SL_SUITE("blind", SL_TEST(a_sweep_of_resets_over_all_numbers_hits_nothing),
 	 SL_TEST(a_peer_that_answers_behind_a_closed_window_is_kept),
 	 SL_TEST(answers_from_behind_a_closed_window_cost_less_and_less),
 	 SL_TEST(answers_alone_do_not_keep_a_stream_without_a_user),
+	 SL_TEST(who_holds_all_blocks_and_takes_nothing_is_reset),
+	 SL_TEST(splinters_are_forgotten_when_memory_is_short),
 	 SL_TEST(forged_errors_shrink_nothing))
