@@ -533,7 +533,7 @@ sl_output(struct sl_tcp *t, struct sl_stream *s)
 	bool sent = false;
 
 	if (s->row.state < SL_STREAM_ESTABLISHED) {
-		s->flags &= ~(uint32_t)SL_F_ACK_NOW; /* SYN+ACKs say it */
+		s->flags &= ~(uint32_t)(SL_F_ACK_NOW | SL_F_ACK_LATER); /* SYN+ACKs say it */
 		return;
 	}
 	if (s->sq_head) {
