@@ -225,6 +225,9 @@ sl_output_challenge(struct sl_tcp *t, struct sl_stream *s)
 		sl_tcp_count(t, CHALLENGE_LIMIT);
 		return;
 	}
+	/* How many are left must not be countable from outside (CVE-2016-5696): each costs one to two tokens. */
+	t->challenge_ns += sl_isn_mac(t, &s->row.tuple, SL_MAC_CHALLENGE ^ t->challenge_ns) %
+			   (1000000000 / SL_CHALLENGE_PER_S);
 	s->challenge_q = quarter;
 	sl_tcp_count(t, CHALLENGE);
 	sl_output_ack(t, s);

@@ -423,7 +423,8 @@ struct sl_segment {
  * SL_MAC_ISN are halved between the two above. */
 #define SL_MAC_ISN 0ull
 #define SL_MAC_PORTS 1ull
-#define SL_MAC_COOKIE (1ull << 63) /* with anything below */
+#define SL_MAC_CHALLENGE (1ull << 62) /* with anything below */
+#define SL_MAC_COOKIE (1ull << 63)    /* with anything below */
 uint64_t sl_isn_mac(const struct sl_tcp *t, const struct sl_tuple *tuple, uint64_t what);
 uint32_t sl_isn(const struct sl_tcp *t, const struct sl_tuple *tuple);
 uint32_t sl_isn_ts_offset(const struct sl_tcp *t, const struct sl_tuple *tuple);

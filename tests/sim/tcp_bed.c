@@ -509,6 +509,7 @@ set_up_end(struct bed *b, unsigned i)
 		.may_reset = c->aborts || c->scarce,
 		.slack_ns = 1 * TCP_MS,
 		.rto_min_ms = 200,
+		.reneges = c->scarce,
 		.old_acks = c->scarce || c->aborts || c->cookies,
 		.cookies = i == 1 && c->cookies,
 	};

@@ -280,7 +280,9 @@ judge_again(struct tcp_trace *t, unsigned i, uint32_t seg_end)
 		t->tlp_out = true;
 		t->tlp_end = t->nxt;
 		return;
-	} else
+	} else if (t->conf.reneges)
+		t->by_rack++;
+	else
 		complain(t,
 			 "sends %d:%d again without evidence (sent %u times, last %.3f ms ago, rtt "
 			 "%.3f ms, progress %.3f ms ago, una %d)",

@@ -66,6 +66,7 @@ struct trace_conf {
 	unsigned rto_min_ms;
 	bool cookies; /* SYN+ACKs are cookies: their ISNs may differ */
 	bool old_acks; /* user lets go, memory runs out, …: acknowledgements may be late or missing */
+	bool reneges; /* memory runs short: what was SACKED may have been forgotten (RFC 2018, 8), and comes again */
 };
 
 struct tcp_trace {
