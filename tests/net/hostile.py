@@ -123,8 +123,9 @@ def kinds(gw):
         Ether(src=MAC, dst="01:00:5e:00:00:01") / ip / syn, Ether(src=MAC, dst="33:33:00:00:00:01") / ip6 / syn,
         e / IP(src=ME4, dst="10.77.9.99") / ICMP(), e / IPv6(src=ME6, dst="fd77:9::99") / ICMPv6EchoRequest()])
     k["closed ports"] = ("no_listener", [e / ip / TCP(dport=p, flags="S") for p in (0, 79, 81, 443, 65535)]
-                         + [e / ip / UDP(dport=80), e / ip6 / TCP(dport=22, flags="S"), e / IP(src=ME4, dst=GW4) / syn,
+                         + [e / ip / UDP(dport=80), e / ip6 / TCP(dport=22, flags="S"),
                             e / IPv6(src=ME6, dst="fd77:9::53") / UDP(dport=54)])
+    k["TCP to its own address"] = (None, [e / IP(src=ME4, dst=GW4) / syn])  # answered with RST
     k["strange destinations"] = ("no_flow", [
         e / IP(src=ME4, dst=d) / syn for d in ("10.77.9.99", "8.8.8.8", "10.77.2.11", "255.255.255.255", "224.0.0.1")]
         + [e / IPv6(src=ME6, dst=d) / syn for d in ("fd77:9::99", "ff02::1", "2001:db8::1")])
