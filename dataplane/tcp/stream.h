@@ -135,8 +135,8 @@ struct sl_chunk {
 	uint32_t len; /* ≥ 1 */
 };
 
-/* sl_stream_take detaches the next readable bytes as one piece, at most max; NULL: there are none, or no memory.  The window
- * stays closed by them until they are given on or freed.
+/* sl_stream_take detaches the next readable bytes as one piece, at most max; NULL: there are none, or no memory.  They
+ * close the window no more: the taker bounds what he holds.
  * sl_chunk_trim cuts bytes off its ends, leaving at least one; sl_chunk_touched: its bytes were changed.
  * sl_stream_give appends a piece to what `s` sends and takes it over; the caller has looked at sl_stream_room (a piece
  * longer than that is taken all the same).  Pieces go between streams of one worker only.  sl_chunk_free. */
