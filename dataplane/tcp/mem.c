@@ -112,6 +112,25 @@ sl_mem_block_put(struct sl_tcp *t, struct sl_block *b)
 	t->mem.block_used--;
 }
 
+struct sl_seg *
+sl_mem_block_seg(struct sl_tcp *t)
+{
+	struct sl_seg *seg = sl_mem_seg(t);
+
+	if (!seg)
+		return NULL;
+	struct sl_block *b = sl_mem_block(t);
+	if (!b) {
+		sl_mem_seg_free(t, seg);
+		return NULL;
+	}
+	b->refs = 1;
+	seg->kind = SL_SEG_BLOCK;
+	seg->owner = b;
+	seg->chunk.data = sl_mem_block_data(b);
+	return seg;
+}
+
 bool
 sl_mem_may_pin(const struct sl_tcp *t)
 {

@@ -31,20 +31,12 @@ squeeze(struct sl_seg *last, const struct sl_segment *seg)
 static struct sl_seg *
 copy(struct sl_tcp *t, struct sl_segment *from, uint32_t n)
 {
-	struct sl_seg *seg = sl_mem_seg(t);
+	struct sl_seg *seg = sl_mem_block_seg(t);
 
 	if (!seg)
 		return NULL;
-	struct sl_block *b = sl_mem_block(t);
-	if (!b) {
-		sl_mem_seg_free(t, seg);
-		return NULL;
-	}
-	b->refs = 1;
-	b->used = n;
-	seg->kind = SL_SEG_BLOCK;
-	seg->owner = b;
-	seg->chunk = (struct sl_chunk){sl_mem_block_data(b), n};
+	((struct sl_block *)seg->owner)->used = n;
+	seg->chunk.len = n;
 	memcpy(seg->chunk.data, from->data, n);
 	return seg;
 }

@@ -220,25 +220,6 @@ tail_room(const struct sl_stream *s)
 	return SL_MIN(s->row.mss - seg->chunk.len, SL_BLOCK_ROOM - b->used);
 }
 
-static struct sl_seg *
-new_block_seg(struct sl_tcp *t)
-{
-	struct sl_seg *seg = sl_mem_seg(t);
-
-	if (!seg)
-		return NULL;
-	struct sl_block *b = sl_mem_block(t);
-	if (!b) {
-		sl_mem_seg_free(t, seg);
-		return NULL;
-	}
-	b->refs = 1;
-	seg->kind = SL_SEG_BLOCK;
-	seg->owner = b;
-	seg->chunk.data = sl_mem_block_data(b);
-	return seg;
-}
-
 static void
 unreserve(struct sl_tcp *t)
 {
@@ -267,7 +248,7 @@ sl_stream_reserve(struct sl_stream *s, uint32_t n, struct sl_span *spans, unsign
 		n -= tail;
 	}
 	while (n > 0 && cnt < max) {
-		struct sl_seg *seg = new_block_seg(t);
+		struct sl_seg *seg = sl_mem_block_seg(t);
 		if (!seg)
 			break;
 		uint32_t len = SL_MIN(n, SL_MIN((uint32_t)s->row.mss, (uint32_t)SL_BLOCK_ROOM));

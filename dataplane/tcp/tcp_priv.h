@@ -148,6 +148,8 @@ void sl_mem_link(struct sl_tcp *t);
 struct sl_seg *sl_mem_seg(struct sl_tcp *t);
 void sl_mem_seg_free(struct sl_tcp *t, struct sl_seg *seg);
 struct sl_block *sl_mem_block(struct sl_tcp *t);
+struct sl_seg *sl_mem_block_seg(
+	struct sl_tcp *t); /* a segment, still empty, in a block of its own; or NULL */
 void sl_mem_block_put(struct sl_tcp *t,
 		      struct sl_block *b); /* one reference less; at 0 it is free */
 bool sl_mem_may_pin(const struct sl_tcp *t);
