@@ -294,7 +294,8 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	uint32_t *cursor = sl_pkt_dry(p) ? &dry_cursor : &w->cursors[svc->slot];
 
 	p->service_slot = svc->slot;
-	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, cursor};
+	const struct sl_choose_ctx ctx = {
+		.states = w->conf.states, .seed = view->seed, .conns = w->conns, .cursor = cursor};
 	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	p->why = c.why;
 	p->tries = c.tries;
@@ -323,7 +324,8 @@ sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pk
 	if (!forwards || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
 		return NULL;
 	uint32_t cursor = 0;
-	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, &cursor};
+	const struct sl_choose_ctx ctx = {
+		.states = w->conf.states, .seed = view->seed, .conns = w->conns, .cursor = &cursor};
 	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	if (c.endpoint == UINT32_MAX)
 		return NULL;

@@ -81,7 +81,8 @@ static struct sl_choice
 choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
        const struct sl_tuple *tuple, uint32_t *cursor)
 {
-	const struct sl_choose_ctx ctx = {w->conf.states, view->seed, w->conns, cursor};
+	const struct sl_choose_ctx ctx = {
+		.states = w->conf.states, .seed = view->seed, .conns = w->conns, .cursor = cursor};
 
 	return sl_choose(svc, &ctx, tuple);
 }

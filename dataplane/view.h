@@ -9,6 +9,7 @@
 #define SL_DATAPLANE_VIEW_H
 
 #include "dataplane/fib.h"
+#include "l7/site.h"
 #include "lb/choose.h"
 #include "sluice/diag.h"
 #include "sluice/image.h"
@@ -57,8 +58,9 @@ struct sl_view {
 	const struct sl_img_listener *listeners;
 	const uint32_t *vip_hash; /* open addressing, [vip_mask + 1]: listener index + 1, 0 empty */
 	const struct sl_service *services;
-	struct sl_hop *hops;              /* [hop_cnt], by endpoint slot */
-	const uint32_t *listener_service; /* listener → index into services */
+	struct sl_hop *hops; /* [hop_cnt], by endpoint slot */
+	const uint32_t
+		*listener_service; /* listener → index into services; mode HTTP: into tables */
 	const struct sl_fib *fib;
 	uint32_t vip_mask;
 	uint32_t listener_cnt;
@@ -77,7 +79,12 @@ struct sl_view {
 	const struct sl_img_address *addresses;
 	const struct sl_img_prefix
 		*trust; /* of all listeners; a listener's own by trust_first, trust_cnt */
-	const uint16_t *address_port; /* address → port index */
+	const uint16_t *address_port;  /* address → port index */
+	const struct sl_table *tables; /* [table_cnt] */
+	const struct sl_vhost *vhosts; /* [vhost_cnt] */
+	uint32_t table_cnt, vhost_cnt;
+	/* [worker], for this generation's databases: written by that worker alone while it finds routes; NULL: no tables */
+	struct sl_match_scratch *scratch;
 	struct sl_obj_id root_id;
 	/* written by workers: requests that outlive a turn hold the generation; plain per-worker counters */
 	struct {
@@ -119,6 +126,7 @@ bool sl_view_pinned(const struct sl_view *v);
 
 /* What the dataplane is, for cross-checks. */
 struct sl_view_ports {
+	unsigned worker_cnt; /* each gets a scratch; 0: none */
 	unsigned cnt;
 	const char *name[SL_VIEW_MAX_PORTS];
 };

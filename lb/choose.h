@@ -33,9 +33,11 @@ struct sl_service {
 	const struct sl_img_endpoint *endpoints; /* [endpoint_cnt] */
 	const uint16_t *maglev;                  /* [maglev_cnt] or NULL */
 	const uint16_t *sched;                   /* [sched_cnt] or NULL */
+	const struct sl_img_point *ring;         /* [ring_cnt] or NULL */
 	uint32_t endpoint_cnt;
 	uint32_t maglev_cnt;
 	uint32_t sched_cnt;
+	uint32_t ring_cnt;
 	uint32_t slot; /* service slot */
 	uint8_t policy;
 	uint8_t forward;
@@ -64,11 +66,30 @@ struct sl_choose_ctx {
 		*conns; /* [SL_MAX_ENDPOINTS]: flows this worker has on the slot (LEAST_CONN) */
 	uint32_t *
 		cursor; /* this worker's round-robin place of the service, advanced (a copy for explain) */
+	/* of SL_FORWARD_PROXY; may be left 0 else */
+	const uint32_t *const *
+		loads; /* [load_cnt] workers' requests under way by endpoint slot (LEAST_REQUEST): each its own lines,
+			      * read relaxed.  NULL: conns */
+	unsigned load_cnt;
+	bool panic; /* health is ignored: what is not disabled or drained and has a weight takes all */
+	uint64_t random; /* drawn for this choice: RANDOM, LEAST_REQUEST, and what is not hashed */
 };
 
 /* sl_choose picks. */
 struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			   const struct sl_tuple *tuple);
+
+/* sl_choose_request picks for a request: policies with a table or ring go by hash (hashed false: by ctx->random).  None of
+ * avoid[] (endpoint slots) while another one admits. */
+struct sl_choice sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+				   bool hashed, uint64_t hash, const uint32_t *avoid,
+				   unsigned avoid_cnt);
+
+/* sl_choose_panics: whether fewer than panic_pct per cent of the endpoints with a weight admit anything.  Walks all of them: ask now
+ * and then (SL_PANIC_MS), not for each request. */
+#define SL_PANIC_MS 100
+bool sl_choose_panics(const struct sl_service *svc, const struct sl_state_word2 *states,
+		      unsigned panic_pct);
 
 /* sl_choose_admits: whether an endpoint takes this new flow (hash2 in [0,255]) by its words. */
 bool sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t hash2);

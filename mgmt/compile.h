@@ -27,7 +27,8 @@ struct sl_slot_space {
 
 struct sl_slot_map {
 	struct sl_slot_space listeners, services, endpoints;
-	uint64_t seq; /* next freed_seq */
+	struct sl_slot_space tables, vhosts, hroutes; /* "edge", "edge/shop", "edge/shop/canary" */
+	uint64_t seq;                                 /* next freed_seq */
 };
 
 void sl_slot_map_init(struct sl_slot_map *m);

@@ -50,6 +50,49 @@
  *                   trusted = ( "10.0.0.0/8", … );               # required then: who is believed
  *                 }, … );
  *
+ * Mode "http" and what belongs to it:
+ *
+ *   listeners = ( { …; mode = "http"; routes = "edge"; } );              # a route table in place of a service
+ *   services  = ( { …;                                                   # forward "proxy"; these have two policies more:
+ *     policy = "least_request" | "ring_hash" | "random";
+ *     http = {                                # how requests are sent to its endpoints; limits are of all workers together
+ *       max_pending = 1024; max_requests = 1024; max_retries = 3;        # breakers; 0: no limit
+ *       requests_per_connection = 0; idle_timeout = "1h"; idle_connections = 256;
+ *       panic_threshold = 50;                 # per cent of endpoints below which health is ignored; 0: never
+ *       hash = { source = true; };            # or header = "x-user", cookie = "sid", query = "k": what requests are hashed by
+ *       budget = { percent = 20; min = 3; };  # retries under way, of requests under way
+ *       ejection = { after = 5; sweep = "10s"; time = "30s"; max_time = "300s"; max_percent = 10; }; };   # after 0: never
+ *   }, … );
+ *   route_tables = ( { name = "edge";
+ *     header_timeout = "10s"; idle_timeout = "1h"; stream_idle_timeout = "5m";
+ *     max_header_bytes = 61440; max_headers = 100; max_requests = 0;     # requests of one client connection; 0: no limit
+ *     max_body = "0";                         # bytes, or with k, m, g (1024); 0: no limit
+ *     slash_2f = "keep" | "decode" | "reject"; merge_slashes = true; trusted_hops = 0; access_log = true;
+ *     hosts = ( { name = "shop"; match = ( "shop.example", "*.shop.example", "shop.*", "*" );
+ *       routes = ( { name = "canary";         # in list order: the first that matches wins
+ *         # at most one of these; none: every path
+ *         path = "/exact"; prefix = "/by/segment"; template = "/users/{id}/{rest=**}"; path_regex = "/v[0-9]+/.*";
+ *         ignore_case = false;                # of the path
+ *         methods = ( "GET", "POST" );
+ *         # exactly one of exact, prefix, suffix, contains, regex, present = true, range = "1-10" (both ends count)
+ *         headers = ( { name = "x-env"; prefix = "canary-"; invert = false; ignore_case = false; }, … );
+ *         query = ( likewise ); cookies = ( likewise );
+ *         # exactly one of service, split, redirect, respond
+ *         service = "web";
+ *         split = ( { service = "web"; weight = 90; }, { service = "web2"; weight = 10; } );
+ *         sticky = { cookie = "sid"; };       # of a split; or header = "x-user", source = true
+ *         redirect = { code = 301; host = ""; https = true; http = true; port = 0; strip_query = false;
+ *                      path = "/new"; prefix = "/new"; template = "/v2/{id}"; };     # at most one of each
+ *         respond = { code = 403; body = "no"; content_type = "text/plain"; };
+ *         rewrite = { prefix = "/new"; template = "/v2/{id}"; path = "/x"; host = "internal.example"; };    # at most one of path's
+ *         timeout = "15s"; try_timeout = "0s"; idle_timeout = "0s";        # 0s: none; idle: that of the table
+ *         # none of the group: one retry, on connect and reused.  on: connect reused reset 5xx gateway-error timeout codes
+ *         retry = { attempts = 1; on = ( "connect", "reused" ); codes = ( 503 ); backoff = "25ms"; backoff_max = "250ms"; };
+ *         mirror = ( { service = "shadow"; percent = "10.5"; }, … );
+ *         # each one of set, add, append (with value) or remove
+ *         request_headers = ( { set = "x-a"; value = "b"; }, { remove = "x-e"; }, … ); response_headers = ( likewise );
+ *       }, … ); }, … ); }, … );
+ *
  * A key that does not belong to the service's forward or policy, or to the listener's mode, is an error.  Listener,
  * endpoints and sources of a service are of one family; with ipip, gue and proxy the listeners may be of the other one.
  * Listeners of mode "tcp" and services with forward "proxy" go together: the gateway ends the clients' connections and
@@ -109,6 +152,88 @@ struct sl_conf_tcp {
 	bool given;               /* the group is in the file */
 };
 
+struct sl_conf_http {
+	uint32_t max_pending, max_requests, max_retries; /* 0: no limit */
+	uint32_t conn_requests;                          /* 0: no limit */
+	uint32_t conn_idle_ms, conn_idle_max;
+	uint32_t eject_after, sweep_ms, eject_ms, eject_max_ms, eject_max_pct;
+	uint32_t panic_pct, budget_pct, budget_min;
+	uint8_t hash_on;             /* enum sl_hash_on */
+	bool given;                  /* the group is in the file */
+	char hash_name[SL_NAME_MAX]; /* headers: lower case */
+};
+
+/* Texts of route tables are allocated, terminated with 0, and may hold any other byte; NULL: not given. */
+
+struct sl_conf_cond {
+	uint8_t field;      /* enum sl_field */
+	uint8_t op;         /* enum sl_cond_op; 0: not read */
+	bool invert, icase; /* icase: value is lower case but of REGEX */
+	char *name;         /* HEADER (lower case), QUERY, COOKIE; else NULL */
+	char *value;    /* normalised: SEGMENTS without "/" at its end; PRESENT, RANGE, IN: NULL */
+	int64_t lo, hi; /* RANGE [lo, hi), IN: bits of enum sl_method */
+	int line;
+};
+
+struct sl_conf_edit {
+	uint8_t op; /* enum sl_edit_op */
+	char *name, *value;
+	int line;
+};
+
+struct sl_conf_target {
+	char service[SL_NAME_MAX];
+	uint32_t weight;      /* split: [0, 10^6] */
+	uint32_t per_million; /* mirror */
+	int line;
+};
+
+struct sl_conf_hroute {
+	char name[SL_NAME_MAX];
+	struct sl_conf_cond *
+		conds; /* [cond_cnt]: path, method, headers, query, cookies in this order, in file order each */
+	uint32_t cond_cnt;
+	uint8_t action;         /* enum sl_action */
+	uint8_t rewrite;        /* enum sl_rewrite */
+	uint8_t sticky;         /* enum sl_sticky */
+	uint8_t redirect_https; /* 0: kept, 1: https, 2: http */
+	bool strip_query;
+	uint16_t code, redirect_port;
+	char *sticky_name; /* header: lower case */
+	char *host, *path; /* of rewrite and redirect */
+	char *body, *content_type;
+	struct sl_conf_target *targets; /* [target_cnt]; one of weight 1 for `service` */
+	struct sl_conf_target *mirrors; /* [mirror_cnt] */
+	struct sl_conf_edit *edits[2];  /* [edit_cnt[i]]: request, answer */
+	uint32_t target_cnt, mirror_cnt, edit_cnt[2];
+	uint32_t timeout_ms, try_ms, stream_idle_ms;
+	uint32_t retries, retry_on, backoff_ms, backoff_max_ms; /* retry_on: SL_RETRY_* */
+	uint16_t retry_codes[SL_RETRY_CODES_MAX];
+	int line;
+};
+
+struct sl_conf_hostname {
+	uint8_t kind;   /* enum sl_host_kind; 0: not read */
+	char name[256]; /* as in the object: lower case, ".example", "shop.", "" */
+	int line;
+};
+
+struct sl_conf_vhost {
+	char name[SL_NAME_MAX];
+	struct sl_conf_hostname *names; /* [name_cnt] */
+	struct sl_conf_hroute *routes;  /* [route_cnt], in file order */
+	uint32_t name_cnt, route_cnt;
+	int line;
+};
+
+struct sl_conf_table {
+	char name[SL_NAME_MAX];
+	struct sl_img_http http;
+	struct sl_conf_vhost *vhosts; /* [vhost_cnt] */
+	uint32_t vhost_cnt;
+	int line;
+};
+
 struct sl_conf_service {
 	char name[SL_NAME_MAX];
 	enum sl_forward forward;
@@ -119,7 +244,8 @@ struct sl_conf_service {
 	uint32_t tunnel_plen;    /* over the 16-byte form */
 	struct sl_addr *sources; /* [source_cnt], in file order */
 	uint32_t source_cnt;
-	struct sl_conf_tcp tcp; /* of forward proxy; else the defaults */
+	struct sl_conf_tcp tcp;   /* of forward proxy; else the defaults */
+	struct sl_conf_http http; /* likewise */
 	uint32_t max_endpoints;
 	uint32_t slow_start_ms;
 	struct sl_health_conf health;
@@ -135,7 +261,8 @@ struct sl_conf_listener {
 	uint16_t port, port_last; /* host order; 1 to 65535: any */
 	uint8_t proto;
 	uint8_t mode;
-	char service[SL_NAME_MAX];
+	char service[SL_NAME_MAX];     /* "": mode http */
+	char routes[SL_NAME_MAX];      /* mode http: its route table; else "" */
 	uint32_t max_connections;      /* 0: no limit */
 	bool proxy_in;                 /* proxy_protocol */
 	struct sl_img_prefix *trusted; /* [trusted_cnt], in file order; plen over 128: not read */
@@ -164,7 +291,8 @@ struct sl_conf {
 	struct sl_conf_route *routes;
 	struct sl_conf_service *services;
 	struct sl_conf_listener *listeners;
-	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt;
+	struct sl_conf_table *tables; /* route_tables */
+	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt;
 };
 
 /* What counts where a key was not given. */
@@ -197,6 +325,8 @@ void sl_conf_free(struct sl_conf *c);
 struct sl_conf_links {
 	uint32_t *service_order;    /* [service_cnt]: indices of services by name */
 	uint32_t *listener_service; /* [listener_cnt]: index of the service, UINT32_MAX: none */
+	uint32_t *
+		listener_table; /* [listener_cnt]: mode http: index of the route table, UINT32_MAX: none */
 	uint8_t *
 		family; /* [service_cnt]: 4 or 6, of its endpoints, else its sources or tunnel_source, else its
 			  * listeners, else 4 */

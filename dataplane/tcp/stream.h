@@ -186,8 +186,9 @@ void sl_stream_abort(struct sl_stream *s, enum sl_stream_end why);
 
 /* ---- the worker ---- */
 
-/* now: ms of the worker clock in this turn.  sl_tcp_context: what the worker's owner of streams left there. */
+/* now: of the worker clock in this turn, in ms and ns.  sl_tcp_context: what the worker's owner of streams left there. */
 uint32_t sl_tcp_now_ms(const struct sl_tcp *t);
+uint64_t sl_tcp_now_ns(const struct sl_tcp *t);
 void *sl_tcp_context(const struct sl_tcp *t);
 
 /* The sentence of an end. */

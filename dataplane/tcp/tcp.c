@@ -490,6 +490,12 @@ sl_tcp_now_ms(const struct sl_tcp *t)
 	return t->now_ms;
 }
 
+uint64_t
+sl_tcp_now_ns(const struct sl_tcp *t)
+{
+	return t->now_ns;
+}
+
 void *
 sl_tcp_context(const struct sl_tcp *t)
 {

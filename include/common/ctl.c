@@ -40,6 +40,7 @@ static const struct row {
 	[SL_CTL_TAKEN] = {DATAPLANE, 0, sizeof(struct sl_ctl_taken), true, check_taken},
 	[SL_CTL_UPGRADE] = {DAEMON, 0, sizeof(struct sl_ctl_upgrade), false, NULL},
 	[SL_CTL_UPGRADED] = {DATAPLANE, 0, sizeof(struct sl_ctl_upgraded), true, check_upgraded},
+	[SL_CTL_EVENTS] = {DATAPLANE, 1, sizeof(struct sl_ctl_events), false, NULL},
 	[SL_CTL_STREAMS] = {DATAPLANE, 1, sizeof(struct sl_ctl_streams), false, check_streams},
 };
 

@@ -40,6 +40,12 @@ static const char *const mode_words[] = {SL_LISTENER_MODES(WORD)};
 #define WORD(id, text) [SL_PROXY_##id] = text,
 static const char *const proxy_out_words[] = {SL_PROXY_OUTS(WORD)};
 #undef WORD
+#define WORD(id, text) [SL_HASH_ON_##id] = text,
+static const char *const hash_on_words[] = {SL_HASH_ONS(WORD)};
+#undef WORD
+#define WORD(id) [SL_METHOD_##id] = #id,
+static const char *const method_words[] = {SL_METHODS(WORD)};
+#undef WORD
 
 const char *
 sl_policy_name(unsigned policy)
@@ -64,6 +70,18 @@ const char *
 sl_proxy_out_name(unsigned proxy_out)
 {
 	return proxy_out < SL_ARRAY_CNT(proxy_out_words) ? proxy_out_words[proxy_out] : "unknown";
+}
+
+const char *
+sl_hash_on_name(unsigned hash_on)
+{
+	return hash_on < SL_ARRAY_CNT(hash_on_words) ? hash_on_words[hash_on] : "unknown";
+}
+
+const char *
+sl_method_name(unsigned method)
+{
+	return method < SL_ARRAY_CNT(method_words) ? method_words[method] : "other";
 }
 
 bool

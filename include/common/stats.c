@@ -25,6 +25,10 @@ layout(struct sl_stats_head *h, unsigned worker_cnt, unsigned port_cnt)
 	off += round_up(SL_MAX_SERVICES * sizeof(struct sl_stats_service), SL_CACHE_LINE);
 	h->endpoint_off = (uint32_t)off;
 	off += round_up(SL_MAX_ENDPOINTS * sizeof(struct sl_stats_endpoint), SL_CACHE_LINE);
+	h->vhost_off = (uint32_t)off;
+	off += round_up(SL_MAX_VHOSTS * sizeof(struct sl_stats_vhost), SL_CACHE_LINE);
+	h->route_off = (uint32_t)off;
+	off += round_up(SL_MAX_HTTP_ROUTES * sizeof(struct sl_stats_route), SL_CACHE_LINE);
 	h->worker_off = round_up(sizeof(*h), PAGE);
 	h->worker_bytes = round_up(off, PAGE);
 	h->worker_cnt = worker_cnt;
@@ -75,7 +79,8 @@ sl_stats_check(const void *mem, size_t bytes)
 	layout(&want, h->worker_cnt, h->port_cnt);
 	if (h->worker_bytes != want.worker_bytes || h->worker_off != want.worker_off ||
 	    h->port_off != want.port_off || h->listener_off != want.listener_off ||
-	    h->service_off != want.service_off || h->endpoint_off != want.endpoint_off)
+	    h->service_off != want.service_off || h->endpoint_off != want.endpoint_off ||
+	    h->vhost_off != want.vhost_off || h->route_off != want.route_off)
 		return -EINVAL;
 	if (bytes < sl_stats_bytes(h->worker_cnt, h->port_cnt))
 		return -EINVAL;
@@ -115,4 +120,22 @@ const char *
 sl_tcp_counter_text(unsigned code)
 {
 	return code < SL_TCP_CNT ? rows[code].text : "unknown";
+}
+
+static const struct row http_rows[SL_HTTP_CNT_CNT] = {
+#define SL_HTTP(CODE, name, text) {name, text},
+#include "sluice/http.def"
+#undef SL_HTTP
+};
+
+const char *
+sl_http_counter_name(unsigned code)
+{
+	return code < SL_HTTP_CNT_CNT ? http_rows[code].name : "unknown";
+}
+
+const char *
+sl_http_counter_text(unsigned code)
+{
+	return code < SL_HTTP_CNT_CNT ? http_rows[code].text : "unknown";
 }

@@ -12,6 +12,7 @@
  *     ◀──────────────────────── WELCOME   + 2 descriptors: state segment, stats segment
  *     ◀──────────────────────── STREAMS + fd: the region of TCP streams (streams.h), open for reading only; once, after
  *                                          WELCOME; not sent where TCP is off
+ *     ◀──────────────────────── EVENTS + fd: the region of access-log records (events.h), for reading and writing; as STREAMS
  *     ◀──────────────────────── KEEP   + fd: the flow region (flows.h), when the dataplane has one, and again
  *                                          whenever it makes another
  *     PARKED + fd ────────────────────────▶  the region of a dataplane before, when WELCOME says flows = 0;
@@ -27,7 +28,7 @@
  *
  * OFFER while another offer is open replaces it (the older gets VERDICT superseded).  Offering the
  * root that is active answers VERDICT active at once.  When sluiced goes away an open offer is dropped.
- * EXPLAIN and SECRET may come at any time after WELCOME.  An EXPLAIN that cannot be answered (unknown port, a
+ * EXPLAIN, EXPLAIN_HTTP and SECRET may come at any time after WELCOME.  An EXPLAIN that cannot be answered (unknown port, a
  * worker that does not answer) gets a REASON with its seq and generation 0 in place of EXPLAINED.
  * The dataplane makes or takes its flow region at the first of PARKED and OFFER (or at boot, from the descriptor store
  * of systemd or a predecessor that upgraded itself), and no packet needs it before.  KEEP's descriptor is
@@ -47,7 +48,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 3
+#define SL_CTL_VERSION 4
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -71,6 +72,9 @@ enum sl_ctl_type {
 	SL_CTL_UPGRADE = 16,
 	SL_CTL_UPGRADED = 17,
 	SL_CTL_STREAMS = 18,
+	SL_CTL_EVENTS = 19,
+	SL_CTL_EXPLAIN_HTTP = 20,
+	SL_CTL_EXPLAINED_HTTP = 21,
 };
 
 struct sl_ctl_head {
@@ -112,6 +116,11 @@ struct sl_ctl_parked { /* + fd */
 	struct sl_ctl_head head;
 	uint64_t bytes;
 	uint64_t region;
+};
+
+struct sl_ctl_events { /* + fd */
+	struct sl_ctl_head head;
+	uint64_t bytes; /* of the region */
 };
 
 struct sl_ctl_streams { /* + fd, read-only */
@@ -215,6 +224,32 @@ struct sl_ctl_explained {
 	uint32_t zero;
 	struct sl_addr next_hop; /* all 0: none */
 	struct sl_tuple out;     /* the tuple as it would leave */
+};
+
+/* EXPLAIN_HTTP runs the worker's own code on the worker's own tables for a request head, with sending and counters off. */
+#define SL_CTL_REQUEST_MAX 7168
+struct sl_ctl_explain_http { /* + the head's bytes */
+	struct sl_ctl_head head;
+	struct sl_tuple tuple; /* client → listener */
+	uint32_t text_len;     /* [1, SL_CTL_REQUEST_MAX]: a whole request head */
+	uint32_t zero;
+};
+
+struct sl_ctl_explained_http { /* + text, + the normalised path (any bytes) */
+	struct sl_ctl_head head;
+	uint64_t generation;
+	uint32_t worker;        /* owner of the tuple */
+	uint32_t status;        /* the gateway's own answer; 0: the request would be forwarded */
+	uint32_t flags;         /* SL_RF_* (events.h) of that */
+	uint32_t listener_slot; /* UINT32_MAX: none, as the following */
+	uint32_t table_slot, vhost_slot, route_slot;
+	uint32_t route; /* index into the virtual host's routes */
+	uint32_t service_slot, endpoint_slot, endpoint_incarnation;
+	uint32_t verified, scanned; /* candidates looked at, databases scanned */
+	uint32_t path_len;          /* [0, SL_CTL_REQUEST_MAX / 2] */
+	uint32_t zero;
+	uint32_t
+		text_len; /* [0, SL_CTL_TEXT_MAX]: the path as it would be sent, or Location, or why it is refused */
 };
 
 /* Secrets (part E uses them): the memfd is sealed against resizing only; the dataplane copies it into

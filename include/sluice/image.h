@@ -1,12 +1,16 @@
-/* image — THE table format: what sluiced compiles and sluice-dataplane reads.  Declared only here.
+/* image — THE table format: what sluiced compiles and sluice-dataplane reads.  Declared only here and, for ROUTES, VHOST
+ * and SHARD, in image_http.h, which stands at the end of this file.
  *
  * A generation is one ROOT object that names other objects by the SHA-256 of their bytes.  Each object
  * lies in a memfd of its own, sealed against writing and resizing, and is mapped privately, read-only.
  * An object that did not change is not sent again: its id is the same.
  *
  *   ROOT ──refs[0..n)──▶ NETWORK (exactly 1)   addresses of the ports, routes
- *                  └───▶ LISTENERS (exactly 1) addr, port, proto → service, by index into refs
+ *                  └───▶ LISTENERS (exactly 1) addr, port, proto → service or route table, by index into refs
  *                  └───▶ SERVICE (0..n)        endpoints, Maglev table, round-robin schedule
+ *                  └───▶ ROUTES (0..n)         a route table: host names → virtual host, by slot; HTTP settings
+ *                  └───▶ VHOST (0..n)          conditions, routes in list order, actions; services by slot, shards by id
+ *                  └───▶ SHARD (0..n)          a Hyperscan database
  *
  * Reader algorithm, in this order, nothing trusted (dataplane/image_check.c):
  *   1. the descriptor has all four seals and its size is a multiple of 8 in [sizeof(head), SL_OBJ_MAX];
@@ -17,7 +21,10 @@
  *      them is 0;
  *   5. every field is in the range its comment gives; every field named zero is 0; names are
  *      SL_NAME_OK and padded with 0;
- *   6. indices between objects: listener → service, route and address → port name known to this dataplane.
+ *   6. between objects: listener → service or route table, host → virtual host, target → service, scan → shard,
+ *      address → port name known to this dataplane.
+ * The one exception is said out loud: the byte code in a SHARD cannot be validated.  It is believed because only the
+ * daemon's own uid may offer it (ctl.h); what holds it (head, sizes, checksum) is checked like all else.
  * All problems are reported (up to SL_DIAG_MAX), not only the first.
  *
  * All integers are little-endian; addresses and ports (_be) in wire order.  Offsets count from the
@@ -33,7 +40,7 @@
 #include "sluice/addr.h"
 
 #define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
-#define SL_IMAGE_VERSION 3
+#define SL_IMAGE_VERSION 4
 #define SL_OBJ_MAX (64u << 20) /* bytes */
 #define SL_ID_BYTES 32
 #define SL_NAME_MAX 64 /* bytes with the terminating 0 */
@@ -49,6 +56,11 @@
 #define SL_MAX_SCHED 65536u
 #define SL_MAX_WEIGHT 256
 #define SL_MAX_TRUST 4096 /* prefixes, over all listeners */
+#define SL_MAX_TABLES 256 /* route tables */
+#define SL_MAX_VHOSTS 16384
+#define SL_MAX_HTTP_ROUTES 65536 /* slots in the gateway */
+#define SL_MAX_SHARDS 4096
+#define SL_MAX_REFS (2 + SL_MAX_SERVICES + SL_MAX_TABLES + SL_MAX_VHOSTS + SL_MAX_SHARDS)
 
 /* A name: 1..63 bytes of [A-Za-z0-9._-], first one alphanumeric. */
 
@@ -61,7 +73,11 @@ enum sl_obj_kind {
 	SL_OBJ_NETWORK = 2,
 	SL_OBJ_LISTENERS = 3,
 	SL_OBJ_SERVICE = 4,
+	SL_OBJ_ROUTES = 5,
+	SL_OBJ_VHOST = 6,
+	SL_OBJ_SHARD = 7,
 };
+#define SL_OBJ_KIND_LAST SL_OBJ_SHARD
 
 struct sl_obj_head {
 	uint32_t magic;   /* SL_OBJ_MAGIC */
@@ -77,19 +93,22 @@ static_assert(sizeof(struct sl_obj_head) == 16, "");
 struct sl_img_root {
 	struct sl_obj_head head;
 	uint64_t hash_seed; /* seeds every choice that gateways must agree on (lb/hash.h) */
-	uint32_t ref_cnt;   /* [2, SL_MAX_SERVICES + 2] */
+	uint32_t ref_cnt;   /* [2, SL_MAX_REFS] */
 	uint32_t
-		ref_off; /* struct sl_img_ref[ref_cnt]: NETWORK, LISTENERS, SERVICE… in name order */
+		ref_off; /* struct sl_img_ref[ref_cnt]: NETWORK, LISTENERS, then SERVICE…, ROUTES… and VHOST…, each kind by
+			  * slot, then SHARD… by id; no two of the same id */
 	char name[SL_NAME_MAX]; /* of the gateway group, for people */
 };
 static_assert(sizeof(struct sl_img_root) == 96, "");
 
 struct sl_img_ref {
 	struct sl_obj_id id;
-	uint32_t kind;        /* enum sl_obj_kind, not ROOT */
-	uint32_t size;        /* bytes of the object */
-	uint32_t slot;        /* SERVICE: in [0, SL_MAX_SERVICES), distinct; else 0 */
-	uint32_t incarnation; /* SERVICE: [1, 65535]; else 0 */
+	uint32_t kind; /* enum sl_obj_kind, not ROOT */
+	uint32_t size; /* bytes of the object */
+	uint32_t
+		slot; /* SERVICE: in [0, SL_MAX_SERVICES), ROUTES: [0, SL_MAX_TABLES), VHOST: [0, SL_MAX_VHOSTS), distinct
+			* within the kind; else 0 */
+	uint32_t incarnation; /* of these: [1, 65535]; else 0 */
 };
 static_assert(sizeof(struct sl_img_ref) == 48, "");
 
@@ -146,6 +165,7 @@ enum sl_listener_mode {
 	SL_MODE_L4 = 1, /* packets are forwarded; `forward` of the service says how */
 	SL_MODE_TCP =
 		2, /* clients' TCP ends here, the gateway opens TCP to an endpoint; TCP only, SL_FORWARD_PROXY only */
+	SL_MODE_HTTP = 3, /* HTTP/1.1 ends here: each request goes by a route table; TCP only */
 };
 
 /* Which listener a packet is for: the longest prefix that holds its destination and has a listener for its
@@ -161,7 +181,8 @@ struct sl_img_listener {
 	uint8_t plen;         /* [1,128] over the 16-byte form; IPv4: [97,128].  128: one address */
 	uint8_t proxy_in; /* TCP: 1: a PROXY header (v1 or v2) is required, and believed of `trust` only; else 0 */
 	uint32_t
-		ref; /* index into the root's refs, of kind SERVICE, of the same family unless a tunnel or proxy */
+		ref; /* index into the root's refs; mode HTTP: of kind ROUTES; else SERVICE, of the same family unless a
+		      * tunnel or proxy */
 	uint32_t slot;        /* [0, SL_MAX_LISTENERS), distinct */
 	uint32_t incarnation; /* [1, 65535] */
 	uint32_t
@@ -180,7 +201,13 @@ enum sl_policy {
 	SL_POLICY_SOURCE_HASH =
 		3, /* hash of the client's address alone, under a mask → Maglev table */
 	SL_POLICY_LEAST_CONN = 4, /* fewest flows for its weight, as this worker sees them */
+	/* of SL_FORWARD_PROXY alone: */
+	SL_POLICY_LEAST_REQUEST =
+		5, /* of two drawn by weight the one with fewer under way, over all workers */
+	SL_POLICY_RING_HASH = 6, /* hash of the request (sl_img_http_service.hash_on) → `ring` */
+	SL_POLICY_RANDOM = 7,    /* weighted */
 };
+#define SL_POLICY_LAST SL_POLICY_RANDOM
 
 enum sl_forward {
 	SL_FORWARD_NAT = 1, /* destination rewritten; replies come back through the gateway */
@@ -210,6 +237,47 @@ struct sl_img_tcp {
 	uint8_t zero[7];
 };
 static_assert(sizeof(struct sl_img_tcp) == 24, "");
+
+/* What requests are hashed by, for policies with a table or ring; requests without it: by chance. */
+enum sl_hash_on {
+	SL_HASH_ON_SOURCE = 0, /* the client's address */
+	SL_HASH_ON_HEADER = 1,
+	SL_HASH_ON_COOKIE = 2,
+	SL_HASH_ON_QUERY = 3,
+};
+
+/* How requests are sent to the endpoints of a service with SL_FORWARD_PROXY; else all 0.  Limits are of all workers
+ * together. */
+struct sl_img_http_service {
+	uint32_t max_pending;   /* requests that wait for a connection; 0: no limit */
+	uint32_t max_requests;  /* under way; 0: no limit */
+	uint32_t max_retries;   /* under way; 0: the budget alone limits them */
+	uint32_t conn_requests; /* requests of one connection; 0: no limit */
+	uint32_t conn_idle_ms;  /* a pooled connection is closed after; [1, 604800000] */
+	uint32_t
+		conn_idle_max; /* idle connections kept to one endpoint, of each worker; [0, 65535] */
+	uint32_t eject_ms;     /* first ejection, [1, 3600000] */
+	uint32_t eject_max_ms; /* longest, ≥ eject_ms */
+	uint32_t sweep_ms;     /* between two looks at who may return, [10, 3600000] */
+	uint16_t
+		eject_after; /* consecutive 5xx or failures until an endpoint is ejected; 0: never */
+	uint8_t eject_max_pct; /* of the endpoints at a time, [1, 100]; one may always be */
+	uint8_t panic_pct; /* fewer endpoints than this take requests: all do, [0, 100]; 0: never */
+	uint8_t budget_pct; /* retries under way, of requests under way, [0, 100] */
+	uint8_t budget_min; /* but as many as this always, [0, 255] */
+	uint8_t hash_on;    /* enum sl_hash_on */
+	uint8_t zero;
+	char hash_name
+		[SL_NAME_MAX]; /* HEADER (lower case), COOKIE, QUERY: its name, a token; else all 0 */
+};
+static_assert(sizeof(struct sl_img_http_service) == 108, "");
+
+/* Ring of RING_HASH (ketama): a hash goes to the first point not below it, else to the first. */
+#define SL_MAX_RING (1u << 20)
+struct sl_img_point {
+	uint32_t hash;
+	uint32_t endpoint; /* index into endpoints, weight > 0 */
+};
 
 #define SL_MAX_SOURCES 64
 #define SL_GUE_PORT 6080 /* IANA's */
@@ -244,8 +312,12 @@ struct sl_img_service {
 	uint32_t sched_off;     /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
 	uint32_t max_endpoints; /* as declared: [1, SL_MAX_SERVICE_ENDPOINTS] */
 	struct sl_img_tcp tcp;
+	struct sl_img_http_service http;
+	uint32_t ring_cnt; /* [1, SL_MAX_RING] for RING_HASH with some weight > 0; else 0 */
+	uint32_t ring_off; /* struct sl_img_point[ring_cnt] sorted by hash, then endpoint */
+	uint32_t zero1;
 };
-static_assert(sizeof(struct sl_img_service) == 168, "");
+static_assert(sizeof(struct sl_img_service) == 288, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */
@@ -266,7 +338,15 @@ bool sl_name_ok(const char name[SL_NAME_MAX]);
 	X(MAGLEV, "maglev")                                                                        \
 	X(ROUND_ROBIN, "round_robin")                                                              \
 	X(SOURCE_HASH, "source_hash")                                                              \
-	X(LEAST_CONN, "least_conn")
+	X(LEAST_CONN, "least_conn")                                                                \
+	X(LEAST_REQUEST, "least_request")                                                          \
+	X(RING_HASH, "ring_hash")                                                                  \
+	X(RANDOM, "random")
+#define SL_HASH_ONS(X)                                                                             \
+	X(SOURCE, "source")                                                                        \
+	X(HEADER, "header")                                                                        \
+	X(COOKIE, "cookie")                                                                        \
+	X(QUERY, "query")
 #define SL_FORWARDS(X)                                                                             \
 	X(NAT, "nat")                                                                              \
 	X(DSR, "dsr")                                                                              \
@@ -277,7 +357,8 @@ bool sl_name_ok(const char name[SL_NAME_MAX]);
 
 #define SL_LISTENER_MODES(X)                                                                       \
 	X(L4, "l4")                                                                                \
-	X(TCP, "tcp")
+	X(TCP, "tcp")                                                                              \
+	X(HTTP, "http")
 #define SL_PROXY_OUTS(X)                                                                           \
 	X(NONE, "none")                                                                            \
 	X(V1, "v1")                                                                                \
@@ -288,6 +369,8 @@ const char *sl_policy_name(unsigned policy);
 const char *sl_forward_name(unsigned forward);
 const char *sl_mode_name(unsigned mode);
 const char *sl_proxy_out_name(unsigned proxy_out);
+const char *sl_hash_on_name(unsigned hash_on);
+const char *sl_method_name(unsigned method); /* "GET"; OTHER: "other" */
 
 /* sl_forward_tunnels: whether packets go on within others; sl_forward_keeps_port: whether they reach the endpoint
  * with the port that the client used. */
@@ -339,5 +422,7 @@ bool sl_prefixes_hold(const struct sl_img_prefix *prefixes, uint32_t cnt,
 const char *sl_ports_format(uint16_t first, uint16_t last, char buf[SL_PORTS_STRLEN]);
 const char *sl_prefix_format(const struct sl_addr *prefix, unsigned plen,
 			     char buf[SL_PREFIX_STRLEN]);
+
+#include "sluice/image_http.h"
 
 #endif

@@ -11,6 +11,8 @@
  *     struct sl_stats_listener  [SL_MAX_LISTENERS]   by listener slot
  *     struct sl_stats_service   [SL_MAX_SERVICES]    by service slot
  *     struct sl_stats_endpoint  [SL_MAX_ENDPOINTS]   by endpoint slot
+ *     struct sl_stats_vhost     [SL_MAX_VHOSTS]      by virtual host slot
+ *     struct sl_stats_route     [SL_MAX_HTTP_ROUTES] by route slot
  * Untouched pages of the big arrays cost nothing.
  */
 #ifndef SLUICE_STATS_H
@@ -20,7 +22,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 3
+#define SL_STATS_VERSION 4
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -78,6 +80,31 @@ static_assert(SL_TCP_CNT <= 96, "count[] holds every row");
 const char *sl_tcp_counter_name(unsigned code);
 const char *sl_tcp_counter_text(unsigned code);
 
+/* Of HTTP, by the rows of http.def. */
+enum sl_http_counter {
+#define SL_HTTP(CODE, name, text) SL_HTTP_CNT_##CODE,
+#include "sluice/http.def"
+#undef SL_HTTP
+	SL_HTTP_CNT_CNT
+};
+
+struct sl_stats_http {
+	uint64_t count[64]; /* by enum sl_http_counter */
+	/* gauges: now, and the constant they are bounded by */
+	uint64_t conns, conn_capacity;         /* client connections */
+	uint64_t exchanges, exchange_capacity; /* requests under way */
+	uint64_t pooled, pool_capacity; /* connections to endpoints; idle ones are pool_idle */
+	uint64_t pool_idle;
+	uint64_t head_bytes, head_capacity; /* memory for heads */
+	struct sl_hist first_us; /* first byte of the request → first byte of the answer */
+	struct sl_hist last_us;  /* → last byte */
+};
+static_assert(SL_HTTP_CNT_CNT <= 64, "count[] holds every row");
+
+/* The metric's name and the sentence of a row. */
+const char *sl_http_counter_name(unsigned code);
+const char *sl_http_counter_text(unsigned code);
+
 struct sl_stats_worker {
 	/* per turn */
 	uint64_t turns;       /* loop turns */
@@ -132,6 +159,7 @@ struct sl_stats_worker {
 	struct sl_hist turn_ns;    /* duration of non-empty turns, ns */
 	struct sl_hist burst_pkts; /* packets per non-empty turn */
 	struct sl_stats_tcp tcp;
+	struct sl_stats_http http;
 };
 static_assert(SL_DROP_CNT <= 64, "drop[] holds every reason");
 
@@ -164,11 +192,31 @@ struct sl_stats_endpoint {
 	uint64_t reply_packets; /* from it (nat); likewise */
 	uint64_t reply_bytes;
 	uint64_t new_flows;
-	uint64_t ended_flows;    /* closed, expired, evicted */
+	uint64_t
+		ended_flows; /* closed, expired, evicted; mode http: connections, as new_flows and active */
 	uint64_t active;         /* gauge: flows this worker has on it now */
 	uint64_t connect_failed; /* mode tcp: connects that failed */
 };
 static_assert(sizeof(struct sl_stats_endpoint) == 64, "one line");
+
+struct sl_stats_vhost {
+	uint64_t requests;
+	uint64_t no_route;
+};
+
+#define SL_ROUTE_BUCKETS 20
+struct sl_stats_route {
+	uint64_t requests;
+	uint64_t answers[5]; /* 1xx … 5xx, as sent to the client */
+	uint64_t retries;
+	uint64_t local;     /* answered by the gateway itself: redirect, direct, errors */
+	uint64_t bytes_in;  /* bodies */
+	uint64_t bytes_out; /* likewise */
+	uint64_t first_us_sum, last_us_sum;
+	uint64_t last
+		[SL_ROUTE_BUCKETS]; /* requests by time to the last byte: bucket i below 64 µs × 2^i, the last all else */
+};
+static_assert(sizeof(struct sl_stats_route) == 256, "four lines");
 
 struct sl_stats_head {
 	uint32_t magic; /* stored last by the creator */
@@ -183,6 +231,8 @@ struct sl_stats_head {
 	uint32_t listener_off;
 	uint32_t service_off;
 	uint32_t endpoint_off;
+	uint32_t vhost_off;
+	uint32_t route_off;
 	char port_name[SL_STATS_MAX_PORTS][SL_NAME_MAX];
 };
 
@@ -230,6 +280,20 @@ sl_stats_endpoints(void *mem, unsigned worker)
 {
 	return (struct sl_stats_endpoint *)((char *)sl_stats_worker(mem, worker) +
 					    ((struct sl_stats_head *)mem)->endpoint_off);
+}
+
+static inline struct sl_stats_vhost *
+sl_stats_vhosts(void *mem, unsigned worker)
+{
+	return (struct sl_stats_vhost *)((char *)sl_stats_worker(mem, worker) +
+					 ((struct sl_stats_head *)mem)->vhost_off);
+}
+
+static inline struct sl_stats_route *
+sl_stats_routes(void *mem, unsigned worker)
+{
+	return (struct sl_stats_route *)((char *)sl_stats_worker(mem, worker) +
+					 ((struct sl_stats_head *)mem)->route_off);
 }
 
 #endif

@@ -468,3 +468,9 @@ sl_tcp_now_ms(const struct sl_tcp *t)
 {
 	return t->now_ms;
 }
+
+uint64_t
+sl_tcp_now_ns(const struct sl_tcp *t)
+{
+	return t->now_ms * 1000000ull;
+}

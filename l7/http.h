@@ -1,0 +1,94 @@
+/* http — mode = "http": a client's connection, request by request, each to an endpoint of the service its route names.
+ *
+ *   accepted ─▶ head read ─▶ host, path, match ─┬─▶ redirect, direct response, refusal: answered here
+ *                 ▲                             └─▶ endpoint asked for ─▶ head sent ─▶ body ─▶ answer ─┐
+ *                 └────────────────────── keep-alive, pipelined requests one after the other ──────────┘
+ *
+ * One exchange at a time on a client's connection; bytes of the next request wait in the receive queue.  Bodies are moved from
+ * stream to stream in the buffers they came in; what one side does not take closes the other's window.
+ * Owner:   one engine per worker, all memory given at init.  Threads: [worker] after init [main].
+ * Tables:  nothing of a view is kept: an exchange copies what it needs of its route (numbers, edits of the answer); services
+ *          are found again by slot and incarnation.
+ */
+#ifndef SL_L7_HTTP_H
+#define SL_L7_HTTP_H
+
+#include "l7/relay.h"
+#include "l7/site.h"
+#include "l7/upstream.h"
+#include "sluice/events.h"
+
+/* What a listener of mode HTTP says; pointers are good for this turn. */
+struct sl_http_rule {
+	uint64_t generation;
+	uint32_t listener_slot;
+	uint16_t listener_incarnation;
+	bool proxy_in;
+	uint32_t listener_max; /* connections; 0: no limit */
+	const struct sl_img_prefix *trust;
+	uint32_t trust_cnt;
+	const struct sl_table *table;
+	const struct sl_vhost *vhosts;
+	struct sl_match_scratch *scratch; /* this worker's, for the generation's databases */
+};
+
+struct sl_http_env {
+	void *ctx;
+	bool (*rule)(void *ctx, const struct sl_tuple *tuple, struct sl_http_rule *ret);
+	/* service: settings of a service that is still in the table; NULL: not. */
+	const struct sl_img_service *(*service)(void *ctx, uint32_t slot, uint16_t incarnation);
+	/* listens: whether the listener is still there, and of mode HTTP. */
+	bool (*listens)(void *ctx, uint32_t listener_slot, uint16_t incarnation);
+	/* serves: whether an exchange with the endpoint may go on (not removed, not disabled). */
+	bool (*serves)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation);
+	/* result: of a try, for passive health: ok, or failed (5xx, no connection, reset, time-out). */
+	void (*result)(void *ctx, uint32_t service_slot, uint32_t endpoint_slot,
+		       uint16_t incarnation, bool ok);
+};
+
+struct sl_http_conf {
+	uint32_t conns;     /* client connections */
+	uint32_t exchanges; /* requests under way, mirrors too */
+	uint32_t pool;      /* connections to endpoints */
+	size_t head_bytes;  /* memory for heads under way, ≥ 1 MiB */
+	uint64_t seed;
+	unsigned worker, worker_cnt;
+	struct sl_tcp *tcp;
+	struct sl_relay_limits *listeners; /* shared: connections of listeners */
+	struct sl_ledger *ledger;          /* shared: breakers of services */
+	struct sl_http_env env;
+	struct sl_upstream_env upstream;
+	struct sl_stats_http *stats;
+	struct sl_stats_listener *listener_stats;
+	struct sl_stats_vhost *vhost_stats;
+	struct sl_stats_route *route_stats;
+	struct sl_stats_endpoint *endpoint_stats;
+	struct sl_events_worker *events; /* NULL: no access log */
+	uint32_t events_size;
+};
+
+struct sl_http;
+
+size_t sl_http_bytes(const struct sl_http_conf *conf);
+/* mem: zeroed, line-aligned, of that size. */
+struct sl_http *sl_http_init(void *mem, const struct sl_http_conf *conf);
+void sl_http_fini(struct sl_http *h);
+
+enum sl_tcp_admit sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule,
+				struct sl_tcp_accept *ret);
+
+/* sl_http_tick: housekeeping, each turn, before sl_tcp_run. */
+void sl_http_tick(struct sl_http *h);
+/* sl_http_drop_all resets every connection (the gateway stops). */
+void sl_http_drop_all(struct sl_http *h);
+
+/* sl_http_explain: what would become of a request head: the code that requests run, without sending and counting.  Fills all but
+ * head, worker and endpoint; text and path go to text[0, SL_CTL_TEXT_MAX) and path[0, SL_CTL_REQUEST_MAX / 2).  ask: what
+ * upstream would be asked for; .service_slot UINT32_MAX: nothing. */
+struct sl_ctl_explained_http;
+void sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule,
+		     const struct sl_tuple *client, const uint8_t *request, uint32_t len,
+		     struct sl_ctl_explained_http *ret, char *text, uint8_t *path,
+		     struct sl_up_ask *ret_ask);
+
+#endif
