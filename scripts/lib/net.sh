@@ -143,14 +143,16 @@ stop() {
 	wait "$pid" 2>/dev/null || true
 }
 
-# wait_for SECONDS WHAT COMMAND…: until COMMAND succeeds, looking every 20 ms.
+# wait_for SECONDS WHAT COMMAND…: until COMMAND succeeds, looking every 20 ms; else 1, and what was not is in WAITED.
 wait_for() {
 	local limit=$1 what=$2 end
 	shift 2
+	WAITED=
 	end=$((${EPOCHREALTIME/./} + limit * 1000000))
 	until "$@" >/dev/null 2>&1; do
 		if [ "${EPOCHREALTIME/./}" -gt "$end" ]; then
-			echo "$what: not within $limit s" >&2
+			WAITED="$what: not within $limit s"
+			echo "$WAITED" >&2
 			return 1
 		fi
 		read -r -t 0.02 <> <(:) || true

@@ -10,26 +10,48 @@ BUILD=${BUILD:-$top/build}
 WEB="http://10.77.9.10 http://[fd77:9::10] http://10.77.9.11 http://[fd77:9::11]"
 DNS="dns://10.77.9.53 dns://[fd77:9::53]"
 
+# because WHAT: why the test ends, and where; test_end says it last of all, after the logs, so that whoever has only the end of
+# what it says knows.  In a file, for subshells.
+because() {
+	local i at=""
+	for ((i = 2; i < ${#FUNCNAME[@]}; i++)); do at="$at ${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]}"; done
+	mkdir -p "$NET_DIR"
+	echo "FAILED: $1 (at$at)" >>"$NET_DIR/because"
+}
+fail() {
+	echo "FAILED: $*"
+	because "$*"
+	exit 1
+}
+# A subshell's error is its parent's, if it is one at all.
+erred() {
+	[ "$BASHPID" = $$ ] || return 0
+	if [[ $1 = "return "* && -n ${WAITED:-} ]]; then set -- "$WAITED"; fi
+	because "$1"
+}
+signalled() { because "ended by a signal"; }
+
 test_end() {
-	local rc=$?
+	local rc=$? why=""
 	trap : INT TERM PIPE # neither a second signal nor a reader that went away may keep us from cleaning up
+	trap - ERR
 	if [ "$rc" -ne 0 ]; then
+		# a second signal, which ends children, may be under way: this is read without one, and what fails below is no matter
+		[ ! -s "$NET_DIR/because" ] || read -r -d "" why <"$NET_DIR/because" || true
 		ctl show drops 2>/dev/null | awk '$2 != "0"' || true
 		ctl show ports 2>/dev/null || true
 		for f in "$NET_DIR"/*.log; do
-			[ -s "$f" ] && echo "--- $(basename "$f")" && tail -n 30 "$f"
+			[ ! -s "$f" ] || { echo "--- $(basename "$f")" && tail -n 30 "$f"; } || true
 		done
 	fi
 	net_down
+	[ "$rc" -eq 0 ] || echo "${why:-FAILED: exit status $rc}"
 	exit "$rc"
 }
 trap test_end EXIT
-trap 'exit 130' INT TERM
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
+trap 'signalled; exit 130' INT TERM
+set -E # functions too
+trap 'erred "$BASH_COMMAND"' ERR
 
 # json FILE EXPRESSION: python over the parsed object j.
 json() { python3 -c 'import json,sys; j=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }

@@ -9,7 +9,7 @@ BUILD=${BUILD:-$top/build}
 NET=${NET:-t$$x}
 dir=$(mktemp -d)
 gen=${NET}gen dev=${NET}dev
-forwarder=
+forwarder="" why=""
 
 # shellcheck disable=SC2317 # called by the trap
 finish() {
@@ -22,12 +22,14 @@ finish() {
 	ip netns del "$gen" 2>/dev/null || true
 	ip netns del "$dev" 2>/dev/null || true
 	rm -rf "$dir"
+	[ -z "$why" ] || echo "$why" # again, after the logs: for whoever has only the end
 	exit "$rc"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
 fail() {
-	echo "FAILED: $*"
+	why="FAILED: $*"
+	echo "$why"
 	exit 1
 }
 
