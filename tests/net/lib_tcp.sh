@@ -79,7 +79,7 @@ counted() {
 	before=$(tcp_count "$name")
 	"$@"
 	grew() { [ "$(tcp_count "$name")" -gt "$before" ]; }
-	wait_for 3 "$name counts ($*)" grew
+	wait_for 10 "$name counts ($*)" grew
 }
 
 # shellcheck disable=SC2120

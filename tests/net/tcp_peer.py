@@ -14,7 +14,8 @@
   tcp_peer.py stuck HOST PORT         sends to `mute` until nothing goes for a second; how many bytes went
   tcp_peer.py limit HOST PORT N       N connections to `echo`, one after the other, all kept until the last: how many were
                                       answered, refused, reset
-  tcp_peer.py ends HOST PORT [S]      asks `echo` once, says "ready", waits up to S seconds for the end; how and after how many ms
+  tcp_peer.py ends HOST PORT [S]      asks `echo` once, says "ready", waits up to S seconds for the end; how and how many ms
+                                      after it asked
   tcp_peer.py opens HOST PORT         connects, asks `echo`; how long it took until the answer, or how it ended
 """
 import asyncio
@@ -218,10 +219,10 @@ def limit(host, port, cnt):
 
 def ends(host, port, seconds="10"):
     with dial(host, port) as s:
+        start, how = time.monotonic(), "no end"  # before anything that an idle time-out is counted from
         ask(s)
         s.settimeout(float(seconds))
         print("ready", flush=True)
-        start, how = time.monotonic(), "no end"
         try:
             how = "eof" if not s.recv(10) else "bytes"
         except ConnectionResetError:
