@@ -565,6 +565,59 @@ an_endpoint_that_refuses_is_left_for_another(void)
 	end();
 }
 
+/* One endpoint has nearly all the weight: a policy asked again names it nearly always. */
+static void
+every_endpoint_that_stays_silent_is_tried_once_whatever_the_policy(void)
+{
+	static const char *const policies[] = {"maglev", "round_robin", "source_hash",
+					       "least_conn"};
+	static const char table[] =
+		", { name = \"silent\"; max_endpoints = 10; policy = \"%s\";\n"
+		"  tcp = { connect_timeout = \"400ms\"; retries = 7; };\n"
+		"  endpoints = ( { name = \"a\"; address = \"10.0.2.11\"; port = 1; weight = 100; "
+		"},\n"
+		"                { name = \"b\"; address = \"10.0.2.12\"; port = 2; },\n"
+		"                { name = \"c\"; address = \"10.0.2.11\"; port = 3; },\n"
+		"                { name = \"d\"; address = \"10.0.2.12\"; port = 4; },\n"
+		"                { name = \"none\"; address = \"10.0.2.11\"; port = 5; weight = "
+		"0; } ); }\n";
+	static const char at[] = ", { name = \"silent\"; address = \"" VIP
+				 "\"; port = 80; protocol = \"tcp\"; mode = \"tcp\"; "
+				 "service = \"silent\"; }\n";
+	const struct rig_conf conf = {.workers = 2, .flows = 1024, .seed = 7, .streams = 256};
+
+	for (unsigned k = 0; k < SL_ARRAY_CNT(policies); k++) {
+		char services_text[1024];
+		snprintf(services_text, sizeof(services_text), table, policies[k]);
+		char *text = bed_table(services_text, at);
+		bed_start(&conf, text);
+		free(text);
+		for (unsigned i = 0; i < 32; i++) {
+			struct peer c = client(CLIENT, 5000 + i, VIP, 80), e;
+			bool answers = i % 2; /* the last one that is tried */
+			unsigned tried = 0;
+			struct seg s;
+			forget();
+			shake_hands(&c);
+			for (unsigned n = 1; endpoint(&e); n++) {
+				CU_ASSERT_FALSE(tried >> sl_from_be16(e.t.sport) & 1);
+				tried |= 1u << sl_from_be16(e.t.sport);
+				if (n == 4 && answers)
+					say(&e, SYN | ACK, NULL);
+				else
+					bed_wait(500000000);
+			}
+			CU_ASSERT_EQUAL(tried, 15u << 1);
+			CU_ASSERT_EQUAL(hear_flags(&c, RST, &s), !answers);
+			if (answers)
+				exchange(&c, &e);
+		}
+		CU_ASSERT_EQUAL(tcp_count(SL_TCP_RELAY_RETRY), 32 * 3);
+		CU_ASSERT_EQUAL(tcp_count(SL_TCP_END_CONNECT_TIMEOUT), 16 * 3 + 16 * 4);
+		end();
+	}
+}
+
 /* Without cookies the flood would fill what half-open connections may have, and the good client would wait. */
 static void
 a_flood_of_syns_does_not_keep_a_good_client_out(void)
@@ -1015,6 +1068,7 @@ SL_SUITE("tcp", SL_TEST(a_request_goes_through_and_its_response_comes_back),
 	 SL_TEST(a_packet_that_came_as_far_as_it_could_is_taken),
 	 SL_TEST(fragments_for_a_tcp_listener_are_dropped),
 	 SL_TEST(an_endpoint_that_refuses_is_left_for_another),
+	 SL_TEST(every_endpoint_that_stays_silent_is_tried_once_whatever_the_policy),
 	 SL_TEST(a_flood_of_syns_does_not_keep_a_good_client_out),
 	 SL_TEST(a_router_that_takes_less_is_heard_by_the_stream),
 	 SL_TEST(an_endpoint_said_to_be_unreachable_is_left_for_another),
