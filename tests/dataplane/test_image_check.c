@@ -176,7 +176,7 @@ enum {
 
 static const struct mistake mistakes[] = {
 	{WEB, HEAD(magic), 1, "head.magic: is 0x00000001, must be 0x4a424f53", "magic"},
-	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 3", "version"},
+	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 4", "version"},
 	{WEB, HEAD(kind), 3, "head.kind: is 3, must be 4 (SERVICE)", "kind"},
 	{WEB, HEAD(size), 8, "head.size: is 8, but the object has", "size"},
 	{WEB, HEAD(zero), 9, "head.zero: is 9, must be 0", "zero"},
@@ -439,7 +439,7 @@ dump_shows_every_record(void)
 		int which;
 		const char *shows;
 	} rows[] = {
-		{ROOT, "object root version 3 size 336 id "},
+		{ROOT, "object root version 4 size 336 id "},
 		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 5\n"},
 		{NETWORK, "addresses 2\n  [0] 10.0.0.1/24 port p0\n  [1] 2001:db8::1/64 port p1\n"},
 		{NETWORK, "routes 2\n  [0] 0.0.0.0/0 via 10.0.0.254\n  [1] 10.9.0.0/16 via "

@@ -73,7 +73,7 @@ static struct rig *
 rig_up(void)
 {
 	struct rig *r = aligned_alloc(64, (sizeof(*r) + 63) & ~(size_t)63);
-	struct sl_view_ports ports = {2, {"p0", "p1"}};
+	struct sl_view_ports ports = {.cnt = 2, .name = {"p0", "p1"}};
 	struct sl_test_conf conf = {
 		.addresses = addresses, .services = web, .listeners = listeners};
 	int pair[2];

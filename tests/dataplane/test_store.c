@@ -53,7 +53,7 @@ memfd_of(const void *bytes, size_t size, int seals)
 static struct sl_store *
 store_new(void)
 {
-	struct sl_view_ports ports = {2, {"p0", "p1"}};
+	struct sl_view_ports ports = {.cnt = 2, .name = {"p0", "p1"}};
 	struct sl_store *s = NULL;
 
 	CU_ASSERT_EQUAL_FATAL(sl_store_create(&ports, &s), 0);

@@ -678,7 +678,7 @@ ten_thousand_endpoints_are_all_reachable(void)
 	struct sl_test_image im;
 	struct sl_view *v = NULL;
 	sl_test_image_build(&conf, &im);
-	struct sl_view_ports ports = {1, {"p0"}};
+	struct sl_view_ports ports = {.cnt = 1, .name = {"p0"}};
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	CU_ASSERT_EQUAL_FATAL(
 		sl_view_create(&im.root, &im.root_id, 1, im.objs, im.obj_cnt, &ports, NULL, &v), 0);

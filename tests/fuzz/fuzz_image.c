@@ -51,7 +51,7 @@ check(const struct sl_object *o, enum sl_obj_kind kind)
 static void
 build(const struct sl_object *root, const struct sl_object *objs, unsigned cnt)
 {
-	static const struct sl_view_ports ports = {2, {"p0", "p1"}};
+	static const struct sl_view_ports ports = {.cnt = 2, .name = {"p0", "p1"}};
 	static const struct sl_obj_id id;
 	struct sl_diag d = {0};
 	struct sl_view *v = NULL;

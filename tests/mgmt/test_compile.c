@@ -192,7 +192,7 @@ checks_pass(const struct sl_compiled *c)
 static bool
 view_stands(const struct sl_compiled *c)
 {
-	static const struct sl_view_ports ports = {3, {"front", "back", "a"}};
+	static const struct sl_view_ports ports = {.cnt = 3, .name = {"front", "back", "a"}};
 	struct sl_object root = {c->root.bytes, c->root.size};
 	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
 	struct sl_view *view = NULL;

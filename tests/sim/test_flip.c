@@ -233,7 +233,7 @@ copy(const struct sl_compiled_object *o)
 static struct sl_view *
 offer(const struct generation *g)
 {
-	static const struct sl_view_ports ports = {2, {"front", "back"}};
+	static const struct sl_view_ports ports = {.cnt = 2, .name = {"front", "back"}};
 	struct sl_diag d = {0};
 	struct sl_view *v = NULL;
 	int err = sl_image_check(g->root.bytes, g->root.size, SL_OBJ_ROOT, NULL, "root", &d);
