@@ -7,6 +7,11 @@
  * endpoint says on an idle connection closes it.  Idle ones are used last in, first out.
  * A pooled connection ends when its endpoint is gone, disabled, drained or not taking requests (env.lives), after conn_idle_ms, and
  * after conn_requests requests.
+ * Who waits goes first in, first out, and is asked for anew (env.pick) when a connection or a place of the limit is there: policy,
+ * hash and avoid hold for him, too.  Where the limit is reached, the longest idle connection to another endpoint makes room; a
+ * worker whose own requests do not wait gives its idle ones up for those of others, and one that has some waiting, too, lets
+ * go of a connection now and then.
+ * The PROXY header (sl_img_tcp.proxy_out) is not sent: requests of many clients share a connection; they have x-forwarded-for.
  * Nothing of a table is kept but numbers.  Owner: one per worker, in the caller's memory.  Threads: [worker] after init.
  * Breakers (limits.h): connections, pending.  Requests and retries are the user's to take.
  */
@@ -52,16 +57,23 @@ struct sl_up_ask {
 	uint32_t avoid[8];             /* endpoint slots tried before */
 };
 
-/* A place in the queue, embedded in what waits; zeroed before the first use.  The fields are upstream's. */
+/* Embedded in what asks; zeroed before the first use.  After a refusal and in `failed`, endpoint_slot and incarnation say who was
+ * tried; endpoint_slot UINT32_MAX: nobody.  The other fields are upstream's. */
 struct sl_up_ticket {
 	struct sl_up_ticket *next, *prev;
 	struct sl_up *up; /* the connection that is being made for it */
 	uint32_t service_slot;
 	uint32_t state;
+	uint32_t endpoint_slot;
+	uint16_t incarnation;
+	uint16_t zero;
+	struct sl_up_ask ask;   /* of one that waits in the queue: */
+	struct sl_tuple client; /* ask.client */
 };
 
-/* What is told to who asked.  ready: up is lent, its stream is attached to ops->stream, user.  failed: why is a verdict above
- * FAILED or OVERFLOW, end of the stream where one was; endpoint_slot: who was tried, UINT32_MAX: nobody. */
+/* What is told to who asked, in an event of a stream or in sl_upstream_tick, never inside another call.  ready: up is lent, its
+ * stream is attached to conf.stream with the ticket as user.  failed: why is what sl_upstream_ask would have answered; end of the
+ * stream where there was one (SL_UP_FAILED); endpoint_slot: as in the ticket. */
 struct sl_up_ops {
 	void (*ready)(struct sl_up_ticket *t, struct sl_up *up);
 	void (*failed)(struct sl_up_ticket *t, enum sl_up_verdict why, enum sl_stream_end end,
@@ -81,7 +93,8 @@ struct sl_upstream_env {
 	void (*began)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation,
 		      uint32_t service_slot);
 	void (*ended)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation, bool failed);
-	/* load: a request more (+1) or less (-1) under way on the endpoint, for least_request. */
+	/* load: a request more (+1) or less (-1) under way on the endpoint, for least_request: from the moment it is
+	 * connected to for it. */
 	void (*load)(void *ctx, uint32_t endpoint_slot, int by);
 };
 
@@ -91,9 +104,9 @@ struct sl_upstream_conf {
 	struct sl_limits *limits;
 	struct sl_upstream_env env;
 	const struct sl_up_ops *ops;
-	const struct sl_stream_ops
-		*stream; /* of a lent connection; its user is the ticket.  closed: the connection is
-					     * gone from upstream, too, when this returns; do not put it */
+	const struct sl_stream_ops *
+		stream; /* of a lent connection; its user is the ticket.  closed calls sl_upstream_gone,
+			  * not put */
 	struct sl_stats_http *stats;
 };
 
@@ -110,7 +123,7 @@ void sl_upstream_cancel(struct sl_upstream *u, struct sl_up_ticket *t);
 
 /* sl_upstream_put: the request is over.  clean: all of the answer was read and all of the request was sent, both said that the
  * connection goes on: it may be used again.  Else it is reset.
- * sl_upstream_gone: its stream's `closed` was told to the user: the place is given back. */
+ * sl_upstream_gone: its stream's `closed` was told to the user, who calls this in it: the place is given back. */
 void sl_upstream_put(struct sl_upstream *u, struct sl_up *up, bool clean);
 void sl_upstream_gone(struct sl_upstream *u, struct sl_up *up);
 
@@ -121,7 +134,8 @@ uint16_t sl_up_incarnation(const struct sl_up *up);
 
 /* sl_upstream_tick: housekeeping, each turn: a few idle connections are asked `lives`; all within about two seconds. */
 void sl_upstream_tick(struct sl_upstream *u);
-/* sl_upstream_drop_all resets idle connections and those in the making (the gateway stops). */
+/* sl_upstream_drop_all resets idle connections and those in the making, and forgets who waits; nobody is told (the gateway stops).
+ * Lent ones are their users' to put. */
 void sl_upstream_drop_all(struct sl_upstream *u);
 
 #endif
