@@ -1,7 +1,8 @@
 /* limits — how much of something a service may have at a time, counted over all workers.
  *
  * Never exceeded.  A limit below SL_LIMIT_EXACT × workers is one shared counter; above, workers take shares of SL_LIMIT_SHARE from
- * it and give back what they do not use, so that up to workers × SL_LIMIT_SHARE of it may lie unused.
+ * it and give back what they do not use, so that up to workers × SL_LIMIT_SHARE of it may lie unused.  A worker that has none in
+ * use holds no share.  Where a push lowers a limit below what is in use, nothing more is taken until it holds again.
  * Owner:   the ledger is shared memory of the process; a worker has its own shares.
  * Threads: [worker], each with its own struct sl_limits.
  */
@@ -38,6 +39,11 @@ void sl_limits_fini(struct sl_limits *l); /* gives everything back */
 bool sl_limit_take(struct sl_limits *l, uint32_t service_slot, enum sl_limit what, uint32_t max);
 void sl_limit_give(struct sl_limits *l, uint32_t service_slot, enum sl_limit what);
 uint32_t sl_limit_held(const struct sl_limits *l, uint32_t service_slot, enum sl_limit what);
+
+/* sl_limit_full: whether a take would say no now.  sl_limit_elsewhere: whether other workers have some of it. */
+bool sl_limit_full(const struct sl_limits *l, uint32_t service_slot, enum sl_limit what,
+		   uint32_t max);
+bool sl_limit_elsewhere(const struct sl_limits *l, uint32_t service_slot, enum sl_limit what);
 
 /* sl_limit_retry: takes a RETRIES when neither max_retries nor the budget is reached: budget_pct of this worker's requests
  * under way, but budget_min always. */
