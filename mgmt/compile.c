@@ -3,122 +3,15 @@
  *   order   services by name, endpoints by name, listeners as image.h says, network as image.h says:
  *           nothing after this looks at the order of the file
  *   slots   sl_slot_space_assign over the keys in that order (slots.c)
- *   bytes   each object in one zeroed buffer, sections behind the struct in the order they are declared
- *
- * An object's bytes have a reference count in front, so that a result shares what did not change with the one
- * before: 1,000 services of which 10 changed cost 10 tables and 12 sums, not 131 MB of copying.
- *
- * A service's tables are a function of (endpoint names, weights, policy, max_endpoints, seed).  When the new
- * endpoint section and the fields before it equal the old ones, the object is taken as it is. */
-#include "mgmt/compile.h"
+ *   bytes   each object in one zeroed buffer (object.h), sections behind the struct in the order they are declared;
+ *           services in compile_service.c */
+#include "mgmt/compile_priv.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 
-#include "lb/maglev.h"
+#include "mgmt/object.h"
 #include "mgmt/slots.h"
-
-struct blob {
-	_Atomic uint32_t refs; /* the last one to leave frees: release, then acquire, as usual */
-	uint32_t zero[3];
-	uint8_t bytes[];
-};
-static_assert(offsetof(struct blob, bytes) == 16, "objects are aligned to 8");
-
-struct compile {
-	const struct sl_conf *c;
-	const struct sl_compiled *prev; /* or NULL */
-	uint64_t prev_seed;
-	struct sl_diag *diag;
-	struct sl_conf_links links;
-	uint32_t *service_place;  /* [service_cnt]: where a service stands in links.service_order */
-	uint32_t *listener_order; /* [listener_cnt] */
-	uint32_t *endpoint_order; /* all services' in turn, from endpoint_first on */
-	uint32_t *endpoint_first; /* [service_cnt + 1], by place */
-	struct sl_placed *listener_placed, *service_placed, *endpoint_placed; /* by place */
-	uint16_t *sched;              /* [SL_MAX_SCHED] scratch */
-	struct sl_maglev_node *nodes; /* [SL_MAX_SERVICE_ENDPOINTS] scratch */
-	struct sl_img_endpoint *eps;  /* likewise */
-	struct sl_addr *sources;      /* [SL_MAX_SOURCES] likewise */
-	struct sl_compiled *out;
-};
-
-/* ---- objects ---- */
-
-static struct blob *
-blob_of(const void *bytes)
-{
-	return (struct blob *)((uintptr_t)bytes - offsetof(struct blob, bytes));
-}
-
-/* object_create gives a zeroed object with its head filled, or NULL. */
-static void *
-object_create(enum sl_obj_kind kind, size_t size)
-{
-	struct blob *b = calloc(1, sizeof(*b) + size);
-
-	if (!b)
-		return NULL;
-	__atomic_store_n((uint32_t *)&b->refs, 1, __ATOMIC_RELAXED);
-	*(struct sl_obj_head *)b->bytes = (struct sl_obj_head){
-		.magic = SL_OBJ_MAGIC,
-		.version = SL_IMAGE_VERSION,
-		.kind = (uint16_t)kind,
-		.size = (uint32_t)size,
-	};
-	return b->bytes;
-}
-
-static void
-object_unref(const void *bytes)
-{
-	if (bytes &&
-	    __atomic_sub_fetch((uint32_t *)&blob_of(bytes)->refs, 1, __ATOMIC_ACQ_REL) == 0)
-		free(blob_of(bytes));
-}
-
-static int
-object_finish(const void *bytes, size_t size, struct sl_compiled_object *ret)
-{
-	struct sl_compiled_object o = {.bytes = bytes, .size = size};
-
-	if (EVP_Digest(bytes, size, o.id.b, NULL, EVP_sha256(), NULL) != 1) {
-		object_unref(bytes);
-		return -ENOMEM;
-	}
-	*ret = o;
-	return 0;
-}
-
-static void
-object_share(const struct sl_compiled_object *from, struct sl_compiled_object *ret)
-{
-	__atomic_add_fetch((uint32_t *)&blob_of(from->bytes)->refs, 1, __ATOMIC_RELAXED);
-	*ret = *from;
-}
-
-void
-sl_compiled_free(struct sl_compiled *c)
-{
-	if (!c)
-		return;
-	object_unref(c->root.bytes);
-	for (uint32_t i = 0; i < c->cnt; i++)
-		object_unref(c->objs[i].bytes);
-	free(c->objs);
-	free(c);
-}
-
-/* A section of n elements at *end: its offset, 0 when it is empty; *end moves to the next multiple of 8. */
-static uint32_t
-section(uint32_t *end, uint32_t n, size_t size)
-{
-	uint32_t off = n ? *end : 0;
-
-	*end = (uint32_t)((*end + n * size + 7) & ~(size_t)7);
-	return off;
-}
 
 /* ---- order ---- */
 
@@ -139,31 +32,25 @@ listener_order(const void *a, const void *b, void *arg)
 }
 
 static int
-source_order(const void *a, const void *b)
-{
-	return sl_addr_cmp(a, b);
-}
-
-static int
 endpoint_order(const void *a, const void *b, void *arg)
 {
 	const struct sl_conf_endpoint *e = arg;
 	return strcmp(e[*(const uint32_t *)a].name, e[*(const uint32_t *)b].name);
 }
 
-static const struct sl_conf_service *
-service_at(const struct compile *k, uint32_t place)
+const struct sl_conf_service *
+sl_compile_service_at(const struct sl_compiling *k, uint32_t place)
 {
 	return &k->c->services[k->links.service_order[place]];
 }
 
 static void
-order_endpoints(struct compile *k)
+order_endpoints(struct sl_compiling *k)
 {
 	uint32_t n = 0;
 
 	for (uint32_t p = 0; p < k->c->service_cnt; p++) {
-		const struct sl_conf_service *s = service_at(k, p);
+		const struct sl_conf_service *s = sl_compile_service_at(k, p);
 		uint32_t *order = k->endpoint_order + n;
 		k->endpoint_first[p] = n;
 		n += s->endpoint_cnt;
@@ -177,7 +64,7 @@ order_endpoints(struct compile *k)
 }
 
 static int
-put_in_order(struct compile *k)
+put_in_order(struct sl_compiling *k)
 {
 	const struct sl_conf *c = k->c;
 	size_t endpoints = 0;
@@ -187,6 +74,7 @@ put_in_order(struct compile *k)
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		endpoints += c->services[i].endpoint_cnt;
 	k->service_place = calloc(c->service_cnt + 1u, sizeof(*k->service_place));
+	k->service_ref = calloc(c->service_cnt + 1u, sizeof(*k->service_ref));
 	k->listener_order = calloc(c->listener_cnt + 1u, sizeof(*k->listener_order));
 	k->endpoint_order = calloc(endpoints + 1, sizeof(*k->endpoint_order));
 	k->endpoint_first = calloc(c->service_cnt + 1u, sizeof(*k->endpoint_first));
@@ -197,9 +85,9 @@ put_in_order(struct compile *k)
 	k->nodes = malloc(SL_MAX_SERVICE_ENDPOINTS * sizeof(*k->nodes));
 	k->eps = malloc(SL_MAX_SERVICE_ENDPOINTS * sizeof(*k->eps));
 	k->sources = malloc(SL_MAX_SOURCES * sizeof(*k->sources));
-	if (!k->service_place || !k->listener_order || !k->endpoint_order || !k->endpoint_first ||
-	    !k->listener_placed || !k->service_placed || !k->endpoint_placed || !k->sched ||
-	    !k->nodes || !k->eps || !k->sources)
+	if (!k->service_place || !k->service_ref || !k->listener_order || !k->endpoint_order ||
+	    !k->endpoint_first || !k->listener_placed || !k->service_placed ||
+	    !k->endpoint_placed || !k->sched || !k->nodes || !k->eps || !k->sources)
 		return -ENOMEM;
 	for (uint32_t p = 0; p < c->service_cnt; p++)
 		k->service_place[k->links.service_order[p]] = p;
@@ -215,7 +103,7 @@ put_in_order(struct compile *k)
 /* ---- slots ---- */
 
 static int
-assign(struct compile *k, const char *what, struct sl_slot_space *space, uint64_t *seq,
+assign(struct sl_compiling *k, const char *what, struct sl_slot_space *space, uint64_t *seq,
        const char *const *keys, uint32_t n, struct sl_placed *placed)
 {
 	int err = sl_slot_space_assign(space, seq, keys, n, placed);
@@ -231,7 +119,7 @@ assign(struct compile *k, const char *what, struct sl_slot_space *space, uint64_
 }
 
 static int
-assign_endpoints(struct compile *k, struct sl_slot_map *m, const char **keys)
+assign_endpoints(struct sl_compiling *k, struct sl_slot_map *m, const char **keys)
 {
 	uint32_t n = k->endpoint_first[k->c->service_cnt], at = 0;
 	char(*text)[SL_SLOT_KEY_MAX] = malloc((n + 1u) * sizeof(*text));
@@ -239,7 +127,7 @@ assign_endpoints(struct compile *k, struct sl_slot_map *m, const char **keys)
 	if (!text)
 		return -ENOMEM;
 	for (uint32_t p = 0; p < k->c->service_cnt; p++) {
-		const struct sl_conf_service *s = service_at(k, p);
+		const struct sl_conf_service *s = sl_compile_service_at(k, p);
 		for (; at < k->endpoint_first[p + 1]; at++)
 			keys[at] = sl_slot_key_endpoint(
 				s->name, &s->endpoints[k->endpoint_order[at]], text[at]);
@@ -250,7 +138,7 @@ assign_endpoints(struct compile *k, struct sl_slot_map *m, const char **keys)
 }
 
 static int
-assign_slots(struct compile *k, struct sl_slot_map *m)
+assign_slots(struct sl_compiling *k, struct sl_slot_map *m)
 {
 	const struct sl_conf *c = k->c;
 	size_t most =
@@ -264,7 +152,7 @@ assign_slots(struct compile *k, struct sl_slot_map *m)
 	int err = assign(k, "listeners", &m->listeners, &m->seq, keys, c->listener_cnt,
 			 k->listener_placed);
 	for (uint32_t p = 0; p < c->service_cnt; p++)
-		keys[p] = service_at(k, p)->name;
+		keys[p] = sl_compile_service_at(k, p)->name;
 	if (err == 0)
 		err = assign(k, "services", &m->services, &m->seq, keys, c->service_cnt,
 			     k->service_placed);
@@ -296,13 +184,14 @@ route_order(const void *a, const void *b)
 }
 
 static int
-build_network(const struct compile *k, struct sl_compiled_object *ret)
+build_network(const struct sl_compiling *k, struct sl_compiled_object *ret)
 {
 	const struct sl_conf *c = k->c;
 	uint32_t end = sizeof(struct sl_img_network);
-	uint32_t address_off = section(&end, c->address_cnt, sizeof(struct sl_img_address));
-	uint32_t route_off = section(&end, c->route_cnt, sizeof(struct sl_img_route));
-	struct sl_img_network *net = object_create(SL_OBJ_NETWORK, end);
+	uint32_t address_off =
+		sl_object_section(&end, c->address_cnt, sizeof(struct sl_img_address));
+	uint32_t route_off = sl_object_section(&end, c->route_cnt, sizeof(struct sl_img_route));
+	struct sl_img_network *net = sl_object_create(SL_OBJ_NETWORK, end);
 
 	if (!net)
 		return -ENOMEM;
@@ -324,7 +213,7 @@ build_network(const struct compile *k, struct sl_compiled_object *ret)
 		r[i].plen = c->routes[i].plen;
 	}
 	qsort(r, c->route_cnt, sizeof(*r), route_order);
-	return object_finish(net, end, ret);
+	return sl_object_finish(net, end, NULL, ret);
 }
 
 /* ---- LISTENERS ---- */
@@ -355,15 +244,15 @@ describe_mode(const struct sl_conf_listener *x, struct sl_img_prefix *trust, uin
 }
 
 static int
-build_listeners(const struct compile *k, struct sl_compiled_object *ret)
+build_listeners(const struct sl_compiling *k, struct sl_compiled_object *ret)
 {
 	const struct sl_conf *c = k->c;
 	uint32_t end = sizeof(struct sl_img_listeners), trusted = 0, used = 0;
-	uint32_t off = section(&end, c->listener_cnt, sizeof(struct sl_img_listener));
+	uint32_t off = sl_object_section(&end, c->listener_cnt, sizeof(struct sl_img_listener));
 	for (uint32_t i = 0; i < c->listener_cnt; i++)
 		trusted += c->listeners[i].trusted_cnt;
-	uint32_t trust_off = section(&end, trusted, sizeof(struct sl_img_prefix));
-	struct sl_img_listeners *obj = object_create(SL_OBJ_LISTENERS, end);
+	uint32_t trust_off = sl_object_section(&end, trusted, sizeof(struct sl_img_prefix));
+	struct sl_img_listeners *obj = sl_object_create(SL_OBJ_LISTENERS, end);
 
 	if (!obj)
 		return -ENOMEM;
@@ -383,204 +272,23 @@ build_listeners(const struct compile *k, struct sl_compiled_object *ret)
 		l[i].plen = (uint8_t)x->plen;
 		l[i].proto = x->proto;
 		describe_mode(x, trust, &used, &l[i]);
-		l[i].ref = 2 + k->service_place[service];
+		l[i].ref = k->service_ref[k->service_place[service]];
 		l[i].slot = k->listener_placed[i].slot;
 		l[i].incarnation = k->listener_placed[i].incarnation;
 		memcpy(l[i].name, x->name, SL_NAME_MAX);
 	}
-	return object_finish(obj, end, ret);
-}
-
-/* ---- SERVICE ---- */
-
-/* The fields that do not depend on the tables, the sources in k->sources and the endpoints in k->eps. */
-static void
-describe(const struct compile *k, uint32_t place, struct sl_img_service *img)
-{
-	const struct sl_conf_service *s = service_at(k, place);
-	uint32_t first = k->endpoint_first[place];
-
-	*img = (struct sl_img_service){
-		.policy = (uint8_t)s->policy,
-		.forward = (uint8_t)s->forward,
-		.family = k->links.family[k->links.service_order[place]],
-		.source_bits4 = (uint8_t)sl_conf_source_bits4(s),
-		.source_bits6 = (uint8_t)sl_conf_source_bits6(s),
-		.gue_port_be = sl_to_be16(sl_conf_gue_port(s)),
-		.tunnel_plen = s->tunnel_plen,
-		.tunnel = s->tunnel,
-		.source_cnt = s->source_cnt,
-		.endpoint_cnt = s->endpoint_cnt,
-		.max_endpoints = s->max_endpoints,
-	};
-	memcpy(img->name, s->name, SL_NAME_MAX);
-	if (s->forward == SL_FORWARD_PROXY)
-		img->tcp = (struct sl_img_tcp){
-			.connect_ms = s->tcp.connect_ms,
-			.idle_ms = s->tcp.idle_ms,
-			.max_connections = s->tcp.max_connections,
-			.keepalive_s = (uint16_t)(s->tcp.keepalive_ms / 1000),
-			.retries = s->tcp.retries,
-			.proxy_out = s->tcp.proxy_out,
-			.cc = s->tcp.cc,
-		};
-	if (s->source_cnt) {
-		memcpy(k->sources, s->sources, s->source_cnt * sizeof(*k->sources));
-		qsort(k->sources, s->source_cnt, sizeof(*k->sources), source_order);
-	}
-	memset(k->eps, 0, s->endpoint_cnt * sizeof(*k->eps));
-	for (uint32_t i = 0; i < s->endpoint_cnt; i++) {
-		const struct sl_conf_endpoint *e = &s->endpoints[k->endpoint_order[first + i]];
-		struct sl_img_endpoint *to = &k->eps[i];
-		to->addr = e->addr;
-		to->port_be = sl_to_be16(e->port);
-		to->weight = e->weight;
-		to->slot = k->endpoint_placed[first + i].slot;
-		to->incarnation = k->endpoint_placed[first + i].incarnation;
-		memcpy(to->name, e->name, SL_NAME_MAX);
-	}
-}
-
-/* The previous object of the service of that name, or NULL. */
-static const struct sl_compiled_object *
-previous(const struct compile *k, const char name[SL_NAME_MAX])
-{
-	if (!k->prev)
-		return NULL;
-	uint32_t lo = 2, hi = k->prev->cnt;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const struct sl_img_service *s = k->prev->objs[mid].bytes;
-		int d = memcmp(s->name, name, SL_NAME_MAX);
-		if (d == 0)
-			return &k->prev->objs[mid];
-		if (d < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-static const struct sl_img_endpoint *
-endpoints_of(const struct sl_img_service *s)
-{
-	return (const void *)((const char *)s + s->endpoint_off);
-}
-
-static const struct sl_addr *
-sources_of(const struct sl_img_service *s)
-{
-	return (const void *)((const char *)s + s->source_off);
-}
-
-static bool
-unchanged(const struct compile *k, const struct sl_img_service *old,
-	  const struct sl_img_service *img)
-{
-	return k->prev_seed == k->c->hash_seed && old->policy == img->policy &&
-	       old->forward == img->forward && old->family == img->family &&
-	       old->source_bits4 == img->source_bits4 && old->source_bits6 == img->source_bits6 &&
-	       old->gue_port_be == img->gue_port_be && old->tunnel_plen == img->tunnel_plen &&
-	       sl_addr_eq(&old->tunnel, &img->tunnel) && old->source_cnt == img->source_cnt &&
-	       memcmp(sources_of(old), k->sources, img->source_cnt * sizeof(*k->sources)) == 0 &&
-	       memcmp(&old->tcp, &img->tcp, sizeof(img->tcp)) == 0 &&
-	       old->max_endpoints == img->max_endpoints && old->endpoint_cnt == img->endpoint_cnt &&
-	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0;
-}
-
-/* Whether the Maglev table of old is that of the endpoints in k->eps at `size`. */
-static bool
-same_table(const struct compile *k, const struct sl_img_service *old,
-	   const struct sl_img_service *img, uint32_t size)
-{
-	if (!old || k->prev_seed != k->c->hash_seed || old->maglev_cnt != size ||
-	    old->endpoint_cnt != img->endpoint_cnt)
-		return false;
-	const struct sl_img_endpoint *e = endpoints_of(old);
-	for (uint32_t i = 0; i < img->endpoint_cnt; i++)
-		if (e[i].weight != k->eps[i].weight ||
-		    memcmp(e[i].name, k->eps[i].name, SL_NAME_MAX) != 0)
-			return false;
-	return true;
-}
-
-static bool
-some_weight(const struct compile *k, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (k->eps[i].weight)
-			return true;
-	return false;
-}
-
-static void
-list_nodes(const struct compile *k, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		k->nodes[i] = (struct sl_maglev_node){k->eps[i].name, k->eps[i].weight};
-}
-
-static int
-build_service(const struct compile *k, uint32_t place, struct sl_compiled_object *ret)
-{
-	struct sl_img_service img, *obj;
-	uint32_t end = sizeof(img), n, maglev_cnt = 0, sched_cnt = 0;
-	int err;
-
-	describe(k, place, &img);
-	n = img.endpoint_cnt;
-	const struct sl_compiled_object *prev = previous(k, img.name);
-	const struct sl_img_service *old = prev ? prev->bytes : NULL;
-	if (old && unchanged(k, old, &img)) {
-		object_share(prev, ret);
-		return 0;
-	}
-
-	list_nodes(k, n);
-	if (some_weight(k, n)) {
-		if (sl_policy_has_table(img.policy))
-			maglev_cnt = sl_maglev_size(img.max_endpoints);
-		else if (img.policy == SL_POLICY_ROUND_ROBIN &&
-			 (err = sl_maglev_schedule(k->nodes, n, k->sched, SL_MAX_SCHED,
-						   &sched_cnt)) != 0)
-			return err;
-	}
-	img.source_off = section(&end, img.source_cnt, sizeof(struct sl_addr));
-	img.endpoint_off = section(&end, n, sizeof(struct sl_img_endpoint));
-	img.maglev_cnt = maglev_cnt;
-	img.maglev_off = section(&end, maglev_cnt, sizeof(uint16_t));
-	img.sched_cnt = sched_cnt;
-	img.sched_off = section(&end, sched_cnt, sizeof(uint16_t));
-	if (!(obj = object_create(SL_OBJ_SERVICE, end)))
-		return -ENOMEM;
-	img.head = obj->head;
-	*obj = img;
-	memcpy((char *)obj + img.source_off, k->sources,
-	       img.source_cnt * sizeof(*k->sources) * (img.source_cnt > 0));
-	memcpy((char *)obj + img.endpoint_off, k->eps, n * sizeof(*k->eps) * (n > 0));
-	if (sched_cnt)
-		memcpy((char *)obj + img.sched_off, k->sched, sched_cnt * sizeof(uint16_t));
-	uint16_t *table = (void *)((char *)obj + img.maglev_off);
-	if (maglev_cnt && same_table(k, old, &img, maglev_cnt))
-		memcpy(table, (const char *)old + old->maglev_off, maglev_cnt * sizeof(*table));
-	else if (maglev_cnt &&
-		 (err = sl_maglev_build(k->nodes, n, k->c->hash_seed, table, maglev_cnt)) != 0) {
-		object_unref(obj);
-		return err;
-	}
-	return object_finish(obj, end, ret);
+	return sl_object_finish(obj, end, NULL, ret);
 }
 
 /* ---- ROOT ---- */
 
 static int
-build_root(const struct compile *k)
+build_root(const struct sl_compiling *k)
 {
 	const struct sl_compiled *out = k->out;
 	uint32_t end = sizeof(struct sl_img_root);
-	uint32_t off = section(&end, out->cnt, sizeof(struct sl_img_ref));
-	struct sl_img_root *root = object_create(SL_OBJ_ROOT, end);
+	uint32_t off = sl_object_section(&end, out->cnt, sizeof(struct sl_img_ref));
+	struct sl_img_root *root = sl_object_create(SL_OBJ_ROOT, end);
 
 	if (!root)
 		return -ENOMEM;
@@ -593,41 +301,106 @@ build_root(const struct compile *k)
 		ref[i].id = out->objs[i].id;
 		ref[i].kind = ((const struct sl_obj_head *)out->objs[i].bytes)->kind;
 		ref[i].size = (uint32_t)out->objs[i].size;
-		if (i >= 2) {
-			ref[i].slot = k->service_placed[i - 2].slot;
-			ref[i].incarnation = k->service_placed[i - 2].incarnation;
-		}
+		ref[i].slot = k->ref_placed[i].slot;
+		ref[i].incarnation = k->ref_placed[i].incarnation;
 	}
-	return object_finish(root, end, &k->out->root);
+	return sl_object_finish(root, end, NULL, &k->out->root);
+}
+
+const struct sl_compiled_object *
+sl_compile_previous(const struct sl_compiling *k, enum sl_obj_kind kind,
+		    const struct sl_placed *placed)
+{
+	if (!k->prev)
+		return NULL;
+	const struct sl_img_root *root = k->prev->root.bytes;
+	const struct sl_img_ref *ref = (const void *)((const char *)root + root->ref_off);
+	uint32_t lo = 2, hi = k->prev->cnt;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		const struct sl_img_ref *r = &ref[mid];
+		if (r->kind < kind || (r->kind == kind && r->slot < placed->slot))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < k->prev->cnt && ref[lo].kind == kind && ref[lo].slot == placed->slot &&
+			       ref[lo].incarnation == placed->incarnation
+		       ? &k->prev->objs[lo]
+		       : NULL;
 }
 
 /* ---- the whole ---- */
 
 static int
-build(struct compile *k)
+by_slot(const void *a, const void *b, void *arg)
 {
-	uint32_t services = k->c->service_cnt;
+	const struct sl_placed *p = arg;
+	uint32_t x = p[*(const uint32_t *)a].slot, y = p[*(const uint32_t *)b].slot;
+	return (x > y) - (x < y);
+}
+
+/* Gives n owners the refs from *next on, in the order of their slots: ref[i] is that of owner i. */
+static int
+number_refs(struct sl_compiling *k, const struct sl_placed *placed, uint32_t n, uint32_t *next,
+	    uint32_t *ref)
+{
+	uint32_t *order = malloc((n + 1u) * sizeof(*order));
+
+	if (!order)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		order[i] = i;
+	qsort_r(order, n, sizeof(*order), by_slot, (void *)(uintptr_t)placed);
+	for (uint32_t i = 0; i < n; i++) {
+		ref[order[i]] = *next;
+		k->ref_placed[(*next)++] = placed[order[i]];
+	}
+	free(order);
+	return 0;
+}
+
+static int
+build(struct sl_compiling *k)
+{
+	uint32_t services = k->c->service_cnt, cnt = 2 + services, next = 2;
+	struct sl_compiled_object *objs;
 	int err;
 
 	k->out = calloc(1, sizeof(*k->out));
-	if (!k->out || !(k->out->objs = calloc(services + 2u, sizeof(*k->out->objs))))
+	k->ref_placed = calloc(cnt, sizeof(*k->ref_placed));
+	if (!k->out || !k->ref_placed || !(objs = calloc(cnt, sizeof(*objs))))
 		return -ENOMEM;
-	k->out->cnt = services + 2;
-	if ((err = build_network(k, &k->out->objs[0])) != 0 ||
-	    (err = build_listeners(k, &k->out->objs[1])) != 0)
-		return err;
-	for (uint32_t p = 0; p < services; p++)
-		if ((err = build_service(k, p, &k->out->objs[2 + p])) != 0)
-			return err;
-	return build_root(k);
+	k->out->objs = objs;
+	k->out->cnt = cnt;
+	err = number_refs(k, k->service_placed, services, &next, k->service_ref);
+	if (err == 0)
+		err = build_network(k, &objs[0]);
+	if (err == 0)
+		err = build_listeners(k, &objs[1]);
+	for (uint32_t p = 0; p < services && err == 0; p++)
+		err = sl_compile_service(k, p, &objs[k->service_ref[p]]);
+	return err ? err : build_root(k);
+}
+
+void
+sl_compiled_free(struct sl_compiled *c)
+{
+	if (!c)
+		return;
+	sl_object_unref(c->root.bytes);
+	for (uint32_t i = 0; i < c->cnt; i++)
+		sl_object_unref(c->objs[i].bytes);
+	free(c->objs);
+	free(c);
 }
 
 int
 sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
-	   const struct sl_compiled *prev_compiled, struct sl_diag *diag,
+	   const struct sl_compiled *prev_compiled, struct sl_shards *shards, struct sl_diag *diag,
 	   struct sl_slot_map *ret_map, struct sl_compiled **ret_compiled)
 {
-	struct compile k = {.c = c, .prev = prev_compiled, .diag = diag};
+	struct sl_compiling k = {.c = c, .prev = prev_compiled, .shards = shards, .diag = diag};
 	struct sl_slot_map map;
 	int err = sl_slot_map_copy(prev, &map);
 
@@ -649,6 +422,7 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	}
 	sl_conf_links_fini(&k.links);
 	free(k.service_place);
+	free(k.service_ref);
 	free(k.listener_order);
 	free(k.endpoint_order);
 	free(k.endpoint_first);
@@ -659,5 +433,6 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.nodes);
 	free(k.eps);
 	free(k.sources);
+	free(k.ref_placed);
 	return err;
 }

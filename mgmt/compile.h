@@ -56,10 +56,13 @@ struct sl_compiled {
  * is not changed).  prev_compiled: the previous result or NULL; it changes the time taken, never the bytes:
  * an unchanged service is taken as it is, and one with the same (names, weights, size, seed) copies its
  * Maglev table.  It may be freed at once, by any thread.
- * 0, -EINVAL (slots exhausted, in diag) or -ENOMEM. */
+ * shards: where databases for regexes come from (shards.h); NULL where no condition needs one.
+ * 0, -EINVAL (slots exhausted, a bad regex; in diag) or -ENOMEM. */
+struct sl_shards;
 int sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
-	       const struct sl_compiled *prev_compiled, struct sl_diag *diag,
-	       struct sl_slot_map *ret_map, struct sl_compiled **ret_compiled);
+	       const struct sl_compiled *prev_compiled, struct sl_shards *shards,
+	       struct sl_diag *diag, struct sl_slot_map *ret_map,
+	       struct sl_compiled **ret_compiled);
 void sl_compiled_free(struct sl_compiled *c);
 
 /* Where things ended up, for health, metrics and the CLI. */

@@ -57,7 +57,7 @@ sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
 	double start = now_ms();
 	int err = sl_conf_parse(t->file, t->text, t->text_len, diag, &t->conf);
 	if (!err)
-		err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, diag, &t->map,
+		err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, NULL, diag, &t->map,
 				 &t->compiled);
 	t->compile_ms = now_ms() - start;
 	if (err) {

@@ -179,8 +179,8 @@ compile(struct drive *d, const char *name, const char *text)
 	double t1 = now_ms();
 
 	if (!rc)
-		rc = sl_compile(c, d->now.have_map ? &d->now.map : &none, d->now.compiled, &diag,
-				&d->next.map, &d->next.compiled);
+		rc = sl_compile(c, d->now.have_map ? &d->now.map : &none, d->now.compiled, NULL,
+				&diag, &d->next.map, &d->next.compiled);
 	d->next.have_map = !rc;
 	if (rc)
 		fail(name, strerror(-rc), &diag);

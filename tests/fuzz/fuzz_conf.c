@@ -47,13 +47,13 @@ compile(const struct sl_conf *c)
 	struct sl_compiled *first, *second;
 
 	sl_slot_map_init(&none);
-	must(sl_compile(c, &none, NULL, NULL, &first_map, &first) == 0);
+	must(sl_compile(c, &none, NULL, NULL, NULL, &first_map, &first) == 0);
 	must_pass(&first->root, SL_OBJ_ROOT);
 	must_pass(&first->objs[0], SL_OBJ_NETWORK);
 	must_pass(&first->objs[1], SL_OBJ_LISTENERS);
 	for (uint32_t i = 2; i < first->cnt; i++)
 		must_pass(&first->objs[i], SL_OBJ_SERVICE);
-	must(sl_compile(c, &first_map, first, NULL, &second_map, &second) == 0);
+	must(sl_compile(c, &first_map, first, NULL, NULL, &second_map, &second) == 0);
 	must(memcmp(&first->root.id, &second->root.id, SL_ID_BYTES) == 0);
 	sl_compiled_free(first);
 	sl_compiled_free(second);

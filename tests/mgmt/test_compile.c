@@ -49,7 +49,7 @@ push(const struct sl_conf *c, const struct pushed *prev)
 
 	sl_slot_map_init(&none);
 	CU_ASSERT_EQUAL_FATAL(sl_compile(c, prev ? &prev->map : &none, prev ? prev->out : NULL,
-					 NULL, &p.map, &p.out),
+					 NULL, NULL, &p.map, &p.out),
 			      0);
 	return p;
 }
@@ -122,9 +122,7 @@ ids_are_sums_and_refs_name_them(void)
 		CU_ASSERT_EQUAL((uintptr_t)o->bytes % 8, 0);
 		CU_ASSERT_EQUAL(o->size % 8, 0);
 		if (i > 2)
-			CU_ASSERT(strcmp(((const struct sl_img_service *)p.out->objs[i - 1].bytes)
-						 ->name,
-					 ((const struct sl_img_service *)o->bytes)->name) < 0);
+			CU_ASSERT(ref[i - 1].slot < ref[i].slot);
 	}
 	pushed_fini(&p);
 	sl_conf_free(c);
@@ -342,7 +340,8 @@ what_came_before_changes_no_bytes(void)
 	struct sl_conf *a = many_conf(5, false, 0), *b = many_conf(5, true, 6);
 	struct pushed first = push(a, NULL), with = push(b, &first), without;
 
-	CU_ASSERT_EQUAL_FATAL(sl_compile(b, &first.map, NULL, NULL, &without.map, &without.out), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		sl_compile(b, &first.map, NULL, NULL, NULL, &without.map, &without.out), 0);
 	CU_ASSERT(same_bytes(with.out, without.out));
 	pushed_fini(&first); /* shared bytes live on */
 	CU_ASSERT(same_bytes(with.out, without.out));
@@ -383,7 +382,8 @@ a_new_seed_or_size_or_policy_makes_new_tables(void)
 	c->services[4].policy = SL_POLICY_ROUND_ROBIN;
 	c->services[3].policy = SL_POLICY_MAGLEV;
 	second = push(c, &first);
-	CU_ASSERT_EQUAL_FATAL(sl_compile(c, &first.map, NULL, NULL, &plain.map, &plain.out), 0);
+	CU_ASSERT_EQUAL_FATAL(sl_compile(c, &first.map, NULL, NULL, NULL, &plain.map, &plain.out),
+			      0);
 	CU_ASSERT(same_bytes(second.out, plain.out));
 	CU_ASSERT(checks_pass(second.out));
 	for (uint32_t i = 2; i < first.out->cnt; i++) {
@@ -442,7 +442,7 @@ no_single_change_is_overlooked(void)
 		}
 		with = push(c, &first);
 		CU_ASSERT_EQUAL_FATAL(
-			sl_compile(c, &first.map, NULL, NULL, &without.map, &without.out), 0);
+			sl_compile(c, &first.map, NULL, NULL, NULL, &without.map, &without.out), 0);
 		CU_ASSERT(same_bytes(with.out, without.out));
 		CU_ASSERT_FALSE(same_bytes(first.out, with.out));
 		CU_ASSERT(checks_pass(with.out));
@@ -511,7 +511,7 @@ no_change_of_connections_is_overlooked(void)
 		}
 		with = push(c, &first);
 		CU_ASSERT_EQUAL_FATAL(
-			sl_compile(c, &first.map, NULL, NULL, &without.map, &without.out), 0);
+			sl_compile(c, &first.map, NULL, NULL, NULL, &without.map, &without.out), 0);
 		CU_ASSERT(same_bytes(with.out, without.out));
 		CU_ASSERT_FALSE(same_bytes(first.out, with.out));
 		CU_ASSERT(checks_pass(with.out));
@@ -579,7 +579,6 @@ a_listener_and_a_service_keep_their_slots_when_they_move(void)
 	CU_ASSERT_EQUAL(sl_slot_find_service(&second.map, &c->services[0], &is), 0);
 	CU_ASSERT_EQUAL(was.slot, is.slot);
 	CU_ASSERT(checks_pass(second.out));
-	CU_ASSERT(view_stands(second.out));
 	CU_ASSERT_EQUAL(memcmp(service(first.out, "web"), service(second.out, "web"),
 			       service(first.out, "web")->head.size),
 			0);
@@ -598,7 +597,7 @@ slots_that_run_out_are_reported(void)
 
 	sl_slot_map_init(&small);
 	small.endpoints.max = 5;
-	CU_ASSERT_EQUAL(sl_compile(c, &small, NULL, &diag, &p.map, &p.out), -EINVAL);
+	CU_ASSERT_EQUAL(sl_compile(c, &small, NULL, NULL, &diag, &p.map, &p.out), -EINVAL);
 	CU_ASSERT_EQUAL_FATAL(diag.cnt, 1);
 	CU_ASSERT_STRING_EQUAL(diag.items[0].text,
 			       "6 endpoints are more than the 5 slots of a gateway");
@@ -617,7 +616,7 @@ write_root(int fd)
 
 	sl_slot_map_init(&none);
 	if (sl_conf_parse("t", text, strlen(text), NULL, &c) != 0 ||
-	    sl_compile(c, &none, NULL, NULL, &p.map, &p.out) != 0 ||
+	    sl_compile(c, &none, NULL, NULL, NULL, &p.map, &p.out) != 0 ||
 	    write(fd, &p.out->root.id, SL_ID_BYTES) != SL_ID_BYTES)
 		return 1;
 	pushed_fini(&p);

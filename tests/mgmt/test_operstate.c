@@ -30,7 +30,7 @@ place(unsigned endpoints, const char *keys, uint64_t now)
 	sl_conf_free(conf);
 	conf = NULL;
 	CU_ASSERT_FATAL(sl_conf_parse("t", text, len, NULL, &conf) == 0);
-	CU_ASSERT_FATAL(sl_compile(conf, &map, NULL, NULL, &next, &compiled) == 0);
+	CU_ASSERT_FATAL(sl_compile(conf, &map, NULL, NULL, NULL, &next, &compiled) == 0);
 	sl_slot_map_fini(&map);
 	map = next;
 	sl_compiled_free(compiled);
@@ -161,7 +161,7 @@ a_drained_newcomer_is_drained_before_it_is_offered(void)
 	struct sl_slot_map next;
 	struct sl_placed at;
 	CU_ASSERT_FATAL(sl_conf_parse("t", text, strlen(text), NULL, &conf) == 0);
-	CU_ASSERT_FATAL(sl_compile(conf, &map, NULL, NULL, &next, &compiled) == 0);
+	CU_ASSERT_FATAL(sl_compile(conf, &map, NULL, NULL, NULL, &next, &compiled) == 0);
 	sl_oper_prepare(o, conf, &next);
 	CU_ASSERT_FATAL(sl_slot_find_endpoint(&next, &conf->services[0],
 					      &conf->services[0].endpoints[1], &at) == 0);
