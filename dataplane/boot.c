@@ -82,6 +82,7 @@ static const struct key top_keys[] = {
 	{"mbuf_data", INTEGER, false, 256, 9728, NULL, TOP(mbuf_data), NULL},
 	{"flows", INTEGER, false, 1024, 1 << 27, NULL, TOP(flows), NULL},
 	{"tcp", GROUP, false, 0, 0, NULL, 0, &tcp_group},
+	{"events_kb", INTEGER, false, 0, 1 << 18, NULL, TOP(events_kb), NULL},
 	{"power", CHOICE, false, 0, 0, "poll|adaptive", TOP(power), NULL},
 	{"rss_key", HEXKEY, false, 0, 0, NULL, 0, NULL},
 	{"ports", PORTS, true, 1, SL_BOOT_MAX_PORTS, NULL, 0, &port_group},
@@ -579,6 +580,12 @@ read_all(struct ctx *c, const config_t *conf)
 	    c->boot->tcp_streams < SL_BOOT_MIN_STREAMS)
 		bad(c, s, "tcp.streams", "0: no TCP", "%d is out of range: 0, or %d to %d",
 		    c->boot->tcp_streams, SL_BOOT_MIN_STREAMS, 1 << 22);
+	if ((s = config_lookup(conf, "events_kb")) && c->boot->events_kb > 0 &&
+	    (c->boot->events_kb < SL_BOOT_MIN_EVENTS_KB ||
+	     (c->boot->events_kb & (c->boot->events_kb - 1))))
+		bad(c, s, "events_kb", "0: no access log",
+		    "%d is neither 0 nor a power of two from %d to %d", c->boot->events_kb,
+		    SL_BOOT_MIN_EVENTS_KB, 1 << 18);
 	for (unsigned i = 0; i < c->boot->port_cnt; i++)
 		check_port(c, i);
 	if (c->boot->control[0] != '/')
@@ -599,6 +606,7 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.buffers = 16384,
 		.mbuf_data = 2048,
 		.flows = 1 << 20,
+		.events_kb = 4096,
 		.tcp_streams = 65536,
 		.tcp_timewait = 65536,
 		.tcp_memory_mb = 64,

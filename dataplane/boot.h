@@ -20,6 +20,8 @@
  *       memory_mb = 64;                        # for payload that is kept: blocks of 2 KB with 4 pieces each
  *       receive_max = 1048576;                 # bytes of receive window of a connection,
  *       send_max = 1048576; };                 # and sent without acknowledgement
+ *     events_kb = 4096;                        # of each worker, for access-log records on their way to sluiced: a power
+ *                                              # of two from 4 to 262144.  0: none, and no access log
  *     power = "poll";                          # poll | adaptive
  *     rss_key = "…80 hex digits…";             # tests only; left out: random at each boot
  *     ports = (
@@ -36,6 +38,7 @@
 #define SL_BOOT_MAX_PORTS 32
 #define SL_BOOT_KEY_BYTES 40
 #define SL_BOOT_MIN_STREAMS 16
+#define SL_BOOT_MIN_EVENTS_KB 4
 
 enum sl_boot_hugepages { SL_HUGE_AUTO, SL_HUGE_REQUIRE, SL_HUGE_NEVER };
 enum sl_boot_power { SL_POWER_POLL, SL_POWER_ADAPTIVE };
@@ -75,7 +78,8 @@ struct sl_boot {
 	int flows;
 	int tcp_streams; /* 0: no TCP */
 	int tcp_timewait, tcp_memory_mb, tcp_receive_max, tcp_send_max;
-	int power; /* enum sl_boot_power */
+	int events_kb; /* 0: no events */
+	int power;     /* enum sl_boot_power */
 	bool has_rss_key;
 	uint8_t rss_key[SL_BOOT_KEY_BYTES];
 	struct sl_boot_port ports[SL_BOOT_MAX_PORTS];

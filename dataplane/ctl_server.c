@@ -290,6 +290,25 @@ sl_ctl_server_explained(struct sl_ctl_server *s, uint32_t seq, struct sl_ctl_exp
 }
 
 void
+sl_ctl_server_explained_http(struct sl_ctl_server *s, uint32_t seq,
+			     const struct sl_ctl_explained_http *answer, const char *text,
+			     const uint8_t *path)
+{
+	_Alignas(8) uint8_t room[sizeof(*answer) + SL_CTL_TEXT_MAX + SL_CTL_REQUEST_MAX / 2];
+	struct sl_ctl_explained_http *m = (void *)room;
+	uint8_t *at = room + sizeof(*m);
+
+	*m = *answer;
+	m->zero = 0;
+	m->text_len = *text ? clean_text(text, at) : 0;
+	m->path_len = SL_MIN(m->path_len, (uint32_t)SL_CTL_REQUEST_MAX / 2);
+	if (m->path_len)
+		memcpy(at + m->text_len, path, m->path_len);
+	sl_ctl_init(&m->head, SL_CTL_EXPLAINED_HTTP, sizeof(*m) + m->text_len + m->path_len, seq);
+	put(s, m, m->head.size);
+}
+
+void
 sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why)
 {
 	reason(s, 0, seq, why);
@@ -349,6 +368,17 @@ tell_streams(struct sl_ctl_server *s)
 	put_fd(s, &m, sizeof(m), s->conf.streams_fd);
 }
 
+static void
+tell_events(struct sl_ctl_server *s)
+{
+	struct sl_ctl_events m = {.bytes = s->conf.events_bytes};
+
+	if (m.bytes == 0)
+		return;
+	sl_ctl_init(&m.head, SL_CTL_EVENTS, sizeof(m), 0);
+	put_fd(s, &m, sizeof(m), s->conf.events_fd);
+}
+
 /* ---- in ---- */
 
 static void
@@ -392,6 +422,7 @@ on_hello(struct sl_ctl_server *s, const struct sl_ctl_hello *m)
 	s->hello = true;
 	say(s, "control: sluiced connected (pid %d)", (int)s->peer_pid);
 	tell_streams(s);
+	tell_events(s);
 	sl_ctl_server_keep(s);
 }
 
@@ -424,6 +455,15 @@ on_explain(struct sl_ctl_server *s, const struct sl_ctl_explain *m)
 	const char *why = "it cannot be answered";
 
 	if (s->conf.ops.explain(s->conf.ops.ctx, m, &why))
+		sl_ctl_server_unexplained(s, m->head.seq, why);
+}
+
+static void
+on_explain_http(struct sl_ctl_server *s, const struct sl_ctl_explain_http *m)
+{
+	const char *why = "it cannot be answered";
+
+	if (s->conf.ops.explain_http(s->conf.ops.ctx, m, (const uint8_t *)(m + 1), &why))
 		sl_ctl_server_unexplained(s, m->head.seq, why);
 }
 
@@ -473,6 +513,9 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 	}
 	case SL_CTL_EXPLAIN:
 		on_explain(s, msg);
+		break;
+	case SL_CTL_EXPLAIN_HTTP:
+		on_explain_http(s, msg);
 		break;
 	case SL_CTL_SECRET:
 		on_secret(s, msg, fds[0]);

@@ -33,6 +33,9 @@ struct sl_ctl_ops {
 	void (*drop)(void *ctx);
 	/* 0, or -errno with *ret_why a static sentence; the answer comes by sl_ctl_server_explained */
 	int (*explain)(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why);
+	/* likewise for a request head of ask->text_len bytes; the answer comes by sl_ctl_server_explained_http */
+	int (*explain_http)(void *ctx, const struct sl_ctl_explain_http *ask, const uint8_t *text,
+			    const char **ret_why);
 	/* the flow region: a descriptor open for reading (stays the callee's) with bytes and id; -1: none yet */
 	int (*flows)(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region);
 	/* a parked region; answered by sl_ctl_server_taken */
@@ -53,8 +56,10 @@ struct sl_ctl_server_conf {
 	uint64_t state_bytes;
 	uint64_t stats_bytes;
 	uint64_t streams_bytes; /* 0: TCP is off, no STREAMS is sent */
+	uint64_t events_bytes;  /* 0: there are no events, no EVENTS is sent */
 	int state_fd, stats_fd; /* stay the caller's, as */
 	int streams_fd;         /* open for reading */
+	int events_fd;          /* for reading and writing */
 	struct sl_ctl_ops ops;
 };
 
@@ -88,6 +93,10 @@ void sl_ctl_server_verdict(struct sl_ctl_server *s, uint64_t generation,
 /* answer->head is filled here; seq is the asker's */
 void sl_ctl_server_explained(struct sl_ctl_server *s, uint32_t seq,
 			     struct sl_ctl_explained *answer);
+/* answer: all but head and text_len; text is terminated, path has answer->path_len bytes */
+void sl_ctl_server_explained_http(struct sl_ctl_server *s, uint32_t seq,
+				  const struct sl_ctl_explained_http *answer, const char *text,
+				  const uint8_t *path);
 /* KEEP with what ops.flows gives; nothing when there is none.  Also sent behind each WELCOME. */
 void sl_ctl_server_keep(struct sl_ctl_server *s);
 void sl_ctl_server_taken(struct sl_ctl_server *s, enum sl_ctl_taken_how how, uint64_t kept,
@@ -97,7 +106,7 @@ void sl_ctl_server_upgraded(struct sl_ctl_server *s, uint32_t seq, int error, co
 /* sl_ctl_server_goodbye is what sl_ctl_server_destroy tells the peer, when it is not "the dataplane is stopping"; a
  * static text. */
 void sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text);
-/* an EXPLAIN that cannot be answered: REASON with its seq and generation 0 */
+/* an EXPLAIN or EXPLAIN_HTTP that cannot be answered: REASON with its seq and generation 0 */
 void sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why);
 
 #endif

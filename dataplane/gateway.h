@@ -29,6 +29,10 @@ struct sl_gateway {
 	void *streams; /* the region (sluice/streams.h) */
 	size_t streams_bytes;
 	int streams_fd; /* open for reading */
+	/* NULL, 0 and -1 where there are none */
+	void *events; /* the region (sluice/events.h) */
+	size_t events_bytes;
+	int events_fd;
 	struct sl_relay_limits *relay_limits;
 	struct sl_rss rss;
 	struct sl_port_set ports;

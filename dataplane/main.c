@@ -211,6 +211,22 @@ make_streams(struct sl_gateway *g)
 	return g->streams_fd < 0 ? g->streams_fd : 0;
 }
 
+/* Passed open for writing, too: the daemon says how far it read. */
+static int
+make_events(struct sl_gateway *g)
+{
+	uint32_t size = (uint32_t)g->boot.events_kb << 10;
+
+	g->events_fd = -1;
+	g->events_bytes = size ? sl_events_bytes(g->boot.worker_cnt, size) : 0;
+	if (g->events_bytes == 0)
+		return 0;
+	int err = make_segment("sluice-events", g->events_bytes, false, &g->events_fd, &g->events);
+	if (!err)
+		sl_events_init(g->events, g->boot.worker_cnt, size, g->boot_id);
+	return err;
+}
+
 static int
 segments_up(struct sl_gateway *g)
 {
@@ -225,6 +241,8 @@ segments_up(struct sl_gateway *g)
 		err = make_segment("sluice-stats", g->stats_bytes, true, &g->stats_fd, &g->stats);
 	if (!err)
 		err = make_streams(g);
+	if (!err)
+		err = make_events(g);
 	if (err) {
 		sl_diag_add(&g->diag, NULL, 0, NULL, NULL, "shared segments: %s", strerror(-err));
 		return err;
@@ -247,6 +265,10 @@ segments_down(struct sl_gateway *g)
 	if (g->streams) {
 		munmap(g->streams, g->streams_bytes);
 		close(g->streams_fd);
+	}
+	if (g->events) {
+		munmap(g->events, g->events_bytes);
+		close(g->events_fd);
 	}
 }
 
@@ -297,6 +319,15 @@ ctl_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 	struct sl_gateway *g = ctx;
 
 	return sl_explain_ask(&g->explain, ask, sl_clock_now(&g->shared.clock), ret_why);
+}
+
+static int
+ctl_explain_http(void *ctx, const struct sl_ctl_explain_http *ask, const uint8_t *text,
+		 const char **ret_why)
+{
+	struct sl_gateway *g = ctx;
+
+	return sl_explain_ask_http(&g->explain, ask, text, sl_clock_now(&g->shared.clock), ret_why);
 }
 
 static int
@@ -359,11 +390,13 @@ control_up(struct sl_gateway *g)
 		.state_bytes = g->state_bytes,
 		.stats_bytes = g->stats_bytes,
 		.streams_bytes = g->streams_bytes,
+		.events_bytes = g->events_bytes,
 		.state_fd = g->state_fd,
 		.stats_fd = g->stats_fd,
 		.streams_fd = g->streams_fd,
-		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_flows,
-			ctl_parked, ctl_upgrade, ctl_log, g},
+		.events_fd = g->events_fd,
+		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_explain_http,
+			ctl_flows, ctl_parked, ctl_upgrade, ctl_log, g},
 	};
 	return sl_ctl_server_create(&conf, &g->diag, &g->server);
 }
@@ -551,6 +584,11 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	c->paths = g->paths;
 	c->states = g->state->slot;
 	c->stats = g->stats;
+	c->questions = g->explain.question;
+	if (g->events) {
+		c->events = sl_events_worker(g->events, id);
+		c->events_size = (uint32_t)g->boot.events_kb << 10;
+	}
 	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
 	if (make_tcp(g, c))
 		return -ENOMEM;

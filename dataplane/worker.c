@@ -11,6 +11,8 @@
 
 #include "lb/flow_adopt.h"
 
+#include <stdatomic.h>
+
 static size_t
 own_bytes(void)
 {
@@ -106,6 +108,25 @@ sl_worker_fini(struct sl_worker *w)
 	sl_send_free_flush(w);
 }
 
+/* Where no HTTP is linked in, nobody can say. */
+__attribute__((weak)) void
+sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
+{
+	(void)w, (void)view;
+	q->why = "requests are not handled by this dataplane";
+}
+
+static void
+explain_http(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
+{
+	q->why = NULL;
+	if (view)
+		sl_requests_explain(w, view, q);
+	else
+		q->why = "no table is active yet";
+	atomic_store_explicit(&q->state, SL_QUESTION_ANSWERED, memory_order_release);
+}
+
 static void
 message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m)
 {
@@ -114,6 +135,8 @@ message(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m)
 		sl_local_want(w, m->port_in, &m->addr);
 	else if (m->type == SL_MSG_EXPLAIN)
 		sl_l4_explain(w, view, m);
+	else if (m->type == SL_MSG_EXPLAIN_HTTP)
+		explain_http(w, view, &w->conf.questions[m->slot]);
 	else if (view)
 		sl_nat_message(w, view, m);
 }

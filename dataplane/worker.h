@@ -18,6 +18,8 @@
 #include "dataplane/rss.h"
 #include "dataplane/view.h"
 #include "lb/flow.h"
+#include "sluice/ctl.h"
+#include "sluice/events.h"
 #include "sluice/pkt.h"
 #include "sluice/ring.h"
 #include "sluice/stats.h"
@@ -96,6 +98,8 @@ enum sl_msg_type {
 		4, /* the reply half could not be made: drop the forward half; why in reason */
 	SL_MSG_EXPLAIN = 5, /* main → worker: run `frame` dry; answered through explain_out */
 	SL_MSG_NEIGH = 6,   /* to worker 0: resolve addr on port_in */
+	SL_MSG_EXPLAIN_HTTP =
+		7, /* main → worker: answer questions[slot] (struct sl_http_question) */
 };
 
 struct sl_msg {
@@ -127,6 +131,21 @@ struct sl_explained {
 	struct sl_addr next; /* next hop */
 };
 
+/* A question about a request head (ctl.h, EXPLAIN_HTTP).  Main's while FREE and ANSWERED, the worker's while ASKED: the worker's
+ * store-release of ANSWERED pairs with main's load-acquire; ASKED goes through the mailbox, which orders it. */
+enum sl_question_state { SL_QUESTION_FREE = 0, SL_QUESTION_ASKED = 1, SL_QUESTION_ANSWERED = 2 };
+struct sl_http_question {
+	_Atomic uint32_t state; /* enum sl_question_state */
+	uint32_t len;           /* of request, [1, SL_CTL_REQUEST_MAX] */
+	struct sl_tuple tuple;  /* client → listener */
+	/* the answer: all but head, worker, text_len */
+	struct sl_ctl_explained_http answer;
+	const char *why;                /* it cannot be answered: a static sentence; else NULL */
+	char text[SL_CTL_TEXT_MAX + 1]; /* terminated */
+	uint8_t path[SL_CTL_REQUEST_MAX / 2];
+	uint8_t request[SL_CTL_REQUEST_MAX];
+};
+
 struct sl_worker_conf {
 	unsigned id;                        /* [0, worker_cnt) */
 	unsigned worker_cnt;                /* [1, 64] */
@@ -147,6 +166,9 @@ struct sl_worker_conf {
 	struct sl_ring *msg_in[64], *msg_out[64]; /* struct sl_msg */
 	struct sl_ring *main_in;                  /* struct sl_msg from main, or NULL */
 	struct sl_ring *explain_out;              /* struct sl_explained to main, or NULL */
+	struct sl_http_question *questions;       /* of SL_MSG_EXPLAIN_HTTP, or NULL: none come */
+	struct sl_events_worker *events;          /* where its access log goes, or NULL: nowhere */
+	uint32_t events_size;                     /* of the ring's data */
 };
 
 struct sl_worker;

@@ -168,6 +168,11 @@ void sl_l4_burst(struct sl_worker *w, const struct sl_view *view, struct sl_pkt 
 /* sl_l4_explain runs one made packet dry. */
 void sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_msg *m);
 
+/* sl_requests_explain answers about a request head: fills q->answer (all but head, worker, text_len), q->text and q->path, or
+ * q->why.  view is not NULL. */
+void sl_requests_explain(struct sl_worker *w, const struct sl_view *view,
+			 struct sl_http_question *q);
+
 /* sl_l4_drop settles a packet as dropped: counted, buffer freed. */
 void sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why);
 

@@ -13,7 +13,7 @@ typedef const char *body_fn(const void *msg, size_t bytes);
 
 static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
 	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded,
-	check_streams;
+	check_streams, check_events, check_explain_http, check_explained_http;
 
 static const struct row {
 	uint16_t from;
@@ -40,8 +40,12 @@ static const struct row {
 	[SL_CTL_TAKEN] = {DATAPLANE, 0, sizeof(struct sl_ctl_taken), true, check_taken},
 	[SL_CTL_UPGRADE] = {DAEMON, 0, sizeof(struct sl_ctl_upgrade), false, NULL},
 	[SL_CTL_UPGRADED] = {DATAPLANE, 0, sizeof(struct sl_ctl_upgraded), true, check_upgraded},
-	[SL_CTL_EVENTS] = {DATAPLANE, 1, sizeof(struct sl_ctl_events), false, NULL},
+	[SL_CTL_EVENTS] = {DATAPLANE, 1, sizeof(struct sl_ctl_events), false, check_events},
 	[SL_CTL_STREAMS] = {DATAPLANE, 1, sizeof(struct sl_ctl_streams), false, check_streams},
+	[SL_CTL_EXPLAIN_HTTP] = {DAEMON, 0, sizeof(struct sl_ctl_explain_http), true,
+				 check_explain_http},
+	[SL_CTL_EXPLAINED_HTTP] = {DATAPLANE, 0, sizeof(struct sl_ctl_explained_http), true,
+				   check_explained_http},
 };
 
 int
@@ -247,6 +251,42 @@ check_streams(const void *msg, size_t bytes)
 	(void)bytes;
 	const struct sl_ctl_streams *m = msg;
 	return m->bytes ? NULL : "a region of streams of 0 bytes";
+}
+
+static const char *
+check_events(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_events *m = msg;
+	return m->bytes ? NULL : "a region of events of 0 bytes";
+}
+
+static const char *
+check_explain_http(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_explain_http *m = msg;
+	const struct sl_tuple *t = &m->tuple;
+
+	if (m->zero || t->zero[0] || t->zero[1] || t->zero[2])
+		return "field that must be 0 is not";
+	if (m->text_len == 0 || m->text_len > SL_CTL_REQUEST_MAX ||
+	    bytes != sizeof(*m) + m->text_len)
+		return "text_len out of range or not what the message holds";
+	if (sl_addr_is_v4(&t->src) != sl_addr_is_v4(&t->dst))
+		return "source and destination of different families";
+	return t->proto == SL_IPPROTO_TCP ? NULL : "protocol is not TCP";
+}
+
+static const char *
+check_explained_http(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_explained_http *m = msg;
+
+	if (m->zero)
+		return "field that must be 0 is not";
+	if (m->path_len > SL_CTL_REQUEST_MAX / 2 || m->path_len > bytes - sizeof(*m))
+		return "path_len out of range or not what the message holds";
+	return check_text(msg, bytes - m->path_len, sizeof(*m), m->text_len, 0);
 }
 
 /* Room for exactly two descriptors: a third makes the kernel drop the rest and set MSG_CTRUNC. */

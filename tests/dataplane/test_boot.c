@@ -35,6 +35,7 @@ least_file_has_the_documented_defaults(void)
 	CU_ASSERT_EQUAL(b.tcp_memory_mb, 64);
 	CU_ASSERT_EQUAL(b.tcp_receive_max, 1048576);
 	CU_ASSERT_EQUAL(b.tcp_send_max, 1048576);
+	CU_ASSERT_EQUAL(b.events_kb, 4096);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_POLL);
 	CU_ASSERT_FALSE(b.has_rss_key);
 	CU_ASSERT_EQUAL(b.port_cnt, 1);
@@ -54,6 +55,7 @@ every_key_arrives(void)
 		"workers = [ 0, 0, 1 ]; main_cpu = 1;\n"
 		"memory = { hugepages = \"never\"; size_mb = 128; };\n"
 		"buffers = 4096; mbuf_data = 9216; flows = 0x1000; power = \"adaptive\";\n"
+		"events_kb = 8;"
 		"tcp = { streams = 1000; timewait = 2000; memory_mb = 3; receive_max = 4096; "
 		"send_max = 5000; };\n"
 		"rss_key = \"000102030405060708090A0B0c0d0e0f"
@@ -79,6 +81,7 @@ every_key_arrives(void)
 	CU_ASSERT_EQUAL(b.tcp_memory_mb, 3);
 	CU_ASSERT_EQUAL(b.tcp_receive_max, 4096);
 	CU_ASSERT_EQUAL(b.tcp_send_max, 5000);
+	CU_ASSERT_EQUAL(b.events_kb, 8);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_ADAPTIVE);
 	CU_ASSERT_TRUE(b.has_rss_key);
 	CU_ASSERT_EQUAL(b.rss_key[11], 11);
@@ -99,7 +102,7 @@ static const struct {
 	{"workres = [ 1 ];\n" LEAST, "boot.conf:1: workres: unknown key (did you mean workers?)"},
 	{"zzzzzzzzzz = 1;\n" LEAST,
 	 "boot.conf:1: zzzzzzzzzz: unknown key (keys here: control, daemon_user, workers, "
-	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, power, rss_key, ports)"},
+	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, events_kb, power, rss_key, ports)"},
 	{"workers = [ 1, \"x\" ];\n" PORTS, "boot.conf:1: mismatched element type in array"},
 	{PORTS, "boot.conf: workers: is missing"},
 	{"workers = [ 1 ];\n", "boot.conf: ports: is missing"},
@@ -134,6 +137,14 @@ static const struct {
 	 "boot.conf:3: tcp.send_max: 16777217 is out of range: 4096 to 16777216"},
 	{LEAST "tcp = { stream = 16; };",
 	 "boot.conf:3: tcp.stream: unknown key (did you mean streams?)"},
+	{LEAST "events_kb = 6;",
+	 "boot.conf:3: events_kb: 6 is neither 0 nor a power of two from 4 to "
+	 "262144 (0: no access log)"},
+	{LEAST "events_kb = 2;",
+	 "boot.conf:3: events_kb: 2 is neither 0 nor a power of two from 4 to "
+	 "262144 (0: no access log)"},
+	{LEAST "events_kb = 524288;",
+	 "boot.conf:3: events_kb: 524288 is out of range: 0 to 262144"},
 	{LEAST "power = \"fast\";", "boot.conf:3: power: \"fast\" is none of poll|adaptive"},
 	{LEAST "power = true;",
 	 "boot.conf:3: power: must be a string, not true or false (write it in \" \")"},

@@ -22,6 +22,7 @@ struct fake {
 	uint64_t region;
 	int flows;   /* what KEEP carries; 0: none */
 	int streams; /* what STREAMS carries; 0: TCP is off */
+	int events;  /* what EVENTS carries; 0: there are none */
 	int answer;  /* of explain */
 	void *refs;  /* go away with the offer; NULL: none */
 	char log[4096];
@@ -87,6 +88,19 @@ fake_explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 }
 
 static int
+fake_explain_http(void *ctx, const struct sl_ctl_explain_http *ask, const uint8_t *text,
+		  const char **ret_why)
+{
+	struct fake *f = ctx;
+
+	f->explains++;
+	CU_ASSERT_EQUAL(ask->text_len, 4);
+	CU_ASSERT_EQUAL(memcmp(text, "GET ", 4), 0);
+	*ret_why = "no such listener";
+	return f->answer;
+}
+
+static int
 fake_flows(void *ctx, uint64_t *ret_bytes, uint64_t *ret_region)
 {
 	struct fake *f = ctx;
@@ -138,10 +152,12 @@ fake_conf(struct fake *f, const char *path)
 		.stats_bytes = 8192,
 		.streams_bytes = f->streams ? 12288 : 0,
 		.streams_fd = f->streams,
+		.events_bytes = f->events ? 20480 : 0,
+		.events_fd = f->events,
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
-		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain, fake_flows,
-			fake_parked, fake_upgrade, fake_log, f},
+		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain,
+			fake_explain_http, fake_flows, fake_parked, fake_upgrade, fake_log, f},
 	};
 }
 
@@ -406,6 +422,88 @@ explain_is_passed_on_and_answered_by_seq(void)
 	sl_ctl_server_destroy(f.server);
 }
 
+/* The path holds any bytes; the text behind which it stands only what may be printed. */
+static void
+explain_http_is_passed_on_and_answered_by_seq(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	union {
+		struct sl_ctl_explain_http m;
+		uint8_t room[sizeof(struct sl_ctl_explain_http) + 4];
+	} ask = {.m = {.tuple.proto = SL_IPPROTO_TCP, .text_len = 4}};
+	struct sl_ctl_explained_http out = {.worker = 1, .route = 3, .path_len = 3};
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_init(&ask.m.head, SL_CTL_EXPLAIN_HTTP, sizeof(ask.m) + 4, 78);
+	memcpy(&ask.m + 1, "GET ", 4);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &ask, sizeof(ask.m) + 4, NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.explains, 1);
+	sl_ctl_server_explained_http(f.server, 78, &out, "/a\nb", (const uint8_t *)"/\0\xff");
+	struct sl_ctl_explained_http *e = expect(sock, SL_CTL_EXPLAINED_HTTP);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+	CU_ASSERT_EQUAL(e->head.seq, 78);
+	CU_ASSERT(e->worker == 1 && e->route == 3 && e->text_len == 4 && e->path_len == 3);
+	CU_ASSERT_EQUAL(memcmp(e + 1, "/a?b/\0\xff", 7), 0);
+	out.path_len = 0;
+	sl_ctl_server_explained_http(f.server, 79, &out, "", NULL);
+	e = expect(sock, SL_CTL_EXPLAINED_HTTP);
+	CU_ASSERT(e && e->head.seq == 79 && e->text_len == 0 && e->path_len == 0);
+	/* the longest of both */
+	static char text[2 * SL_CTL_TEXT_MAX];
+	static uint8_t path[SL_CTL_REQUEST_MAX];
+	memset(text, 'x', sizeof(text) - 1);
+	out.path_len = sizeof(path);
+	sl_ctl_server_explained_http(f.server, 80, &out, text, path);
+	e = expect(sock, SL_CTL_EXPLAINED_HTTP);
+	CU_ASSERT(e && e->text_len == SL_CTL_TEXT_MAX && e->path_len == SL_CTL_REQUEST_MAX / 2);
+	f.answer = -EINVAL;
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &ask, sizeof(ask.m) + 4, NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	struct sl_ctl_reason *r = expect(sock, SL_CTL_REASON);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT(r->head.seq == 78 && r->generation == 0);
+	CU_ASSERT_EQUAL(memcmp(r + 1, "no such listener", 16), 0);
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+}
+
+/* What the dataplane may not answer, as the daemon judges it. */
+static void
+an_answer_about_a_request_holds_what_it_says(void)
+{
+	static const struct {
+		uint32_t text_len, path_len, zero;
+		size_t more;
+		const char *why;
+	} rows[] = {
+		{2, 3, 0, 5, NULL},
+		{0, 0, 0, 0, NULL},
+		{2, 3, 0, 4, "a byte missing"},
+		{2, 3, 0, 6, "a byte more"},
+		{2, SL_CTL_REQUEST_MAX / 2 + 1, 0, 2 + SL_CTL_REQUEST_MAX / 2 + 1, "a long path"},
+		{0, UINT32_MAX, 0, 0, "a path behind the message"},
+		{UINT32_MAX - 2, 3, 0, 0, "a sum that wraps"},
+		{2, 3, 1, 5, "a bit that has no meaning"},
+	};
+	const char *why;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		size_t bytes = sizeof(struct sl_ctl_explained_http) + rows[i].more;
+		struct sl_ctl_explained_http *m = (void *)answer;
+		memset(answer, 'a', sizeof(answer));
+		*m = (struct sl_ctl_explained_http){.text_len = rows[i].text_len,
+						    .path_len = rows[i].path_len,
+						    .zero = rows[i].zero};
+		sl_ctl_init(&m->head, SL_CTL_EXPLAINED_HTTP, bytes, 1);
+		int err = sl_ctl_check(m, bytes, 0, false, &why);
+		if (err != (rows[i].why ? -EINVAL : 0))
+			CU_FAIL(rows[i].why ? rows[i].why : "a good one");
+	}
+}
+
 /* ---- the flow region ---- */
 
 static void
@@ -496,6 +594,37 @@ streams_follow_welcome_where_tcp_is_on(void)
 	close(f.flows);
 	struct sl_ctl_streams none = {0};
 	sl_ctl_init(&none.head, SL_CTL_STREAMS, sizeof(none), 0);
+	CU_ASSERT_EQUAL(sl_ctl_check(&none, sizeof(none), 1, false, &why), -EINVAL);
+}
+
+/* Behind STREAMS, and for writing, too. */
+static void
+events_follow_streams_where_there_are_some(void)
+{
+	struct fake f = {.streams = memfd(12288, 0), .events = memfd(20480, 0)};
+	int sock = attach(&f), fds[2];
+	const char *why;
+	unsigned cnt;
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(expect(sock, SL_CTL_WELCOME));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(expect(sock, SL_CTL_STREAMS));
+	CU_ASSERT_EQUAL(sl_ctl_recv(sock, answer, fds, &cnt), sizeof(struct sl_ctl_events));
+	const struct sl_ctl_events *e = (void *)answer;
+	CU_ASSERT_EQUAL(e->head.type, SL_CTL_EVENTS);
+	CU_ASSERT_EQUAL(e->bytes, 20480);
+	CU_ASSERT_EQUAL(sl_ctl_check(e, sizeof(*e), cnt, false, &why), 0);
+	CU_ASSERT_EQUAL(sl_ctl_check(e, sizeof(*e), cnt, true, &why), -EINVAL);
+	CU_ASSERT_EQUAL_FATAL(cnt, 1);
+	CU_ASSERT_EQUAL(fcntl(fds[0], F_GETFL) & O_ACCMODE, O_RDWR);
+	close(fds[0]);
+	CU_ASSERT_PTR_NULL(expect(sock, SL_CTL_KEEP));
+	close(sock);
+	sl_ctl_server_destroy(f.server);
+	close(f.streams);
+	close(f.events);
+	struct sl_ctl_events none = {0};
+	sl_ctl_init(&none.head, SL_CTL_EVENTS, sizeof(none), 0);
 	CU_ASSERT_EQUAL(sl_ctl_check(&none, sizeof(none), 1, false, &why), -EINVAL);
 }
 
@@ -632,6 +761,7 @@ struct wrong {
 		struct sl_ctl_verdict verdict;
 		struct sl_ctl_bye bye;
 		struct sl_ctl_parked parked;
+		struct sl_ctl_explain_http http;
 		uint8_t room[SL_CTL_MSG_MAX + 8];
 	} m;
 };
@@ -645,6 +775,12 @@ struct wrong {
 #define OBJECT WHOLE(SL_CTL_OBJECT, object)
 #define EXPLAIN WHOLE(SL_CTL_EXPLAIN, explain)
 #define SECRET WHOLE(SL_CTL_SECRET, secret)
+#define HTTP(more) HEAD(SL_CTL_EXPLAIN_HTTP, sizeof(struct sl_ctl_explain_http) + (more))
+#define HTTP_BYTES sizeof(struct sl_ctl_explain_http)
+#define TCP                                                                                        \
+	{                                                                                          \
+		.proto = SL_IPPROTO_TCP                                                            \
+	}
 #define PARKED WHOLE(SL_CTL_PARKED, parked)
 
 static struct wrong wrongs[] = {
@@ -657,7 +793,7 @@ static struct wrong wrongs[] = {
 	 false,
 	 {.head = {SL_CTL_MAGIC, SL_CTL_VERSION + 1, SL_CTL_HELLO, 24, 0}}},
 	{"unknown", 16, 0, false, {.head = HEAD(0, 16)}},
-	{"unknown", 16, 0, false, {.head = HEAD(19, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(22, 16)}},
 	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_STREAMS, 24)}},
 	{"unknown", 16, 0, false, {.head = HEAD(65535, 16)}},
 	{"only the other", 88, 0, false, {.verdict.head = WHOLE(SL_CTL_VERDICT, verdict)}},
@@ -676,6 +812,19 @@ static struct wrong wrongs[] = {
 	{"protocol", sizeof(struct sl_ctl_explain), 0, false, {.explain.head = EXPLAIN}},
 	{"secret's size", sizeof(struct sl_ctl_secret), 1, false, {.secret = {SECRET, 1, 0, "a"}}},
 	{"secret's name", sizeof(struct sl_ctl_secret), 1, false, {.secret = {SECRET, 1, 1, "-"}}},
+	{"text_len", HTTP_BYTES, 0, false, {.http = {HTTP(0), TCP, 0, 0}}},
+	{"text_len", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, 5, 0}}},
+	{"text_len", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, UINT32_MAX, 0}}},
+	{"text_len",
+	 HTTP_BYTES + SL_CTL_REQUEST_MAX + 1,
+	 0,
+	 false,
+	 {.http = {HTTP(SL_CTL_REQUEST_MAX + 1), TCP, SL_CTL_REQUEST_MAX + 1, 0}}},
+	{"must be 0", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, 4, 1}}},
+	{"not TCP", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), {.proto = 17}, 4, 0}}},
+	{"descriptors", HTTP_BYTES + 4, 1, false, {.http = {HTTP(4), TCP, 4, 0}}},
+	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_EVENTS, 24)}},
+	{"only the other", 104, 0, false, {.head = HEAD(SL_CTL_EXPLAINED_HTTP, 104)}},
 	{"already", 24, 0, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
 	{"table format", 24, 0, true, {.hello = {WHOLE(SL_CTL_HELLO, hello), 99, 1}}},
 	{"must be HELLO", 56, 1, true, {.offer = {OFFER, 1, {{0}}}}},
@@ -976,6 +1125,9 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(every_reason_arrives_before_the_verdict_though_the_peer_reads_late),
 	 SL_TEST(a_peer_that_never_reads_is_closed_not_waited_for),
 	 SL_TEST(a_want_list_ends_with_its_peer), SL_TEST(explain_is_passed_on_and_answered_by_seq),
+	 SL_TEST(explain_http_is_passed_on_and_answered_by_seq),
+	 SL_TEST(an_answer_about_a_request_holds_what_it_says),
+	 SL_TEST(events_follow_streams_where_there_are_some),
 	 SL_TEST(welcome_says_whether_there_are_flows_and_keep_follows),
 	 SL_TEST(streams_follow_welcome_where_tcp_is_on),
 	 SL_TEST(a_queued_keep_holds_its_descriptor),

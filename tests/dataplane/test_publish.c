@@ -57,6 +57,14 @@ no_upgrade(void *ctx, uint32_t seq)
 	(void)ctx, (void)seq;
 }
 
+static int
+no_explain_http(void *ctx, const struct sl_ctl_explain_http *ask, const uint8_t *text,
+		const char **ret_why)
+{
+	(void)ctx, (void)ask, (void)text, (void)ret_why;
+	return -1;
+}
+
 static void
 ctx_log(void *ctx, const char *line)
 {
@@ -93,7 +101,8 @@ rig_up(void)
 		.state_fd = 0,
 		.stats_fd = 0,
 		.ops = {sl_publish_active, sl_publish_offer, sl_publish_object, sl_publish_drop,
-			no_explain, no_flows, no_parked, no_upgrade, ctx_log, r->publish},
+			no_explain, no_explain_http, no_flows, no_parked, no_upgrade, ctx_log,
+			r->publish},
 	};
 	if (sl_ctl_server_create(&sc, NULL, &r->server) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))

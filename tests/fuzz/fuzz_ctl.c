@@ -72,6 +72,22 @@ explain(void *ctx, const struct sl_ctl_explain *ask, const char **ret_why)
 	return 0;
 }
 
+static int
+explain_http(void *ctx, const struct sl_ctl_explain_http *ask, const uint8_t *text,
+	     const char **ret_why)
+{
+	struct sl_ctl_explained_http e = {.path_len = SL_MIN(ask->text_len, 3584u)};
+	char said[64];
+
+	(void)ctx;
+	*ret_why = "odd length";
+	if (ask->text_len & 1)
+		return -1;
+	snprintf(said, sizeof(said), "%.*s", (int)SL_MIN(ask->text_len, 63u), (const char *)text);
+	sl_ctl_server_explained_http(server, ask->head.seq, &e, said, text);
+	return 0;
+}
+
 static int region = -1; /* what ops.flows gives, from the first PARKED on */
 
 static int
@@ -177,7 +193,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sl_ctl_server_conf conf = {
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
-		.ops = {active, offer, object, drop, explain, flows, parked, upgrade, no_log, NULL},
+		.ops = {active, offer, object, drop, explain, explain_http, flows, parked, upgrade,
+			no_log, NULL},
 	};
 	int pair[2], before = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
