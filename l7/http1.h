@@ -34,7 +34,9 @@
 	X(TRAILER, 400, "bad_trailer", "trailer is not a header, or one that says how to frame")   \
 	X(STATUS, 502, "bad_status", "status code is not three digits from 100 on")                \
 	X(TOO_LONG, 431, "head_too_long", "head is longer than the limit")                         \
-	X(TOO_MANY, 431, "head_too_many", "head has more lines than the limit")
+	X(TOO_MANY, 431, "head_too_many", "head has more lines than the limit")                    \
+	X(CONNECTION, 400, "bad_connection",                                                       \
+	  "Connection is not a list of names, or names a field that is for all recipients")
 
 enum sl_http_bad {
 #define X(CODE, status, metric, text) SL_HTTP_BAD_##CODE,
@@ -159,6 +161,7 @@ unsigned sl_http_find(const struct sl_http_head *h, const uint8_t *name, size_t 
 
 struct sl_http_chunked {
 	uint64_t left; /* bytes of data of the current chunk still to come */
+	uint64_t size; /* as far as it was read; 0 at the beginning */
 	uint8_t state; /* 0 at the beginning */
 	uint8_t zero[3];
 	uint32_t line; /* bytes of the line so far */
