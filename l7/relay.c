@@ -14,9 +14,8 @@
  */
 #include "l7/relay.h"
 
-#include <stdatomic.h>
-
 #include "l7/proxy_protocol.h"
+#include "l7/shared_count.h"
 
 #define HEADER_MS 3000        /* as the PROXY specification advises: covers one lost SYN */
 #define SWEEP_MS 1500         /* every connection is asked `lives` once in this time, */
@@ -78,37 +77,15 @@ count(struct sl_relay *r, unsigned code)
 /* ---- limits ---- */
 
 static bool
-limit_full(_Atomic uint32_t *cnt, uint32_t max)
-{
-	return max && atomic_load_explicit(cnt, memory_order_relaxed) >= max;
-}
-
-static void
-limit_give(_Atomic uint32_t *cnt)
-{
-	atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
-}
-
-/* A number is taken first and given back when it is too high, so that two workers never both take the last one. */
-static bool
-limit_take(_Atomic uint32_t *cnt, uint32_t max)
-{
-	if (atomic_fetch_add_explicit(cnt, 1, memory_order_relaxed) < max || max == 0)
-		return true;
-	limit_give(cnt);
-	return false;
-}
-
-static bool
 limits_take(struct sl_relay *r, const struct sl_relay_rule *rule)
 {
 	struct sl_relay_limits *l = r->conf.limits;
 
-	if (!limit_take(&l->listener[rule->listener_slot], rule->listener_max))
+	if (!sl_shared_count_take(&l->listener[rule->listener_slot], rule->listener_max))
 		return false;
-	if (limit_take(&l->service[rule->service_slot], rule->tcp->max_connections))
+	if (sl_shared_count_take(&l->service[rule->service_slot], rule->tcp->max_connections))
 		return true;
-	limit_give(&l->listener[rule->listener_slot]);
+	sl_shared_count_give(&l->listener[rule->listener_slot]);
 	return false;
 }
 
@@ -171,8 +148,8 @@ conn_end(struct relay_conn *c)
 		tell_moved(c);
 	if (c->state != STATE_ALONE)
 		tell_ended(c, false);
-	limit_give(&l->listener[c->listener_slot]);
-	limit_give(&l->service[c->service_slot]);
+	sl_shared_count_give(&l->listener[c->listener_slot]);
+	sl_shared_count_give(&l->service[c->service_slot]);
 	conn_put(c);
 }
 
@@ -474,8 +451,8 @@ conn_admit(struct sl_relay *r, struct sl_stream *s, const struct sl_relay_rule *
 	}
 	c = conn_new(r);
 	if (!c) {
-		limit_give(&r->conf.limits->listener[rule->listener_slot]);
-		limit_give(&r->conf.limits->service[rule->service_slot]);
+		sl_shared_count_give(&r->conf.limits->listener[rule->listener_slot]);
+		sl_shared_count_give(&r->conf.limits->service[rule->service_slot]);
 		*ret_why = SL_END_NO_MEMORY;
 		return NULL;
 	}
@@ -637,8 +614,8 @@ sl_relay_fini(struct sl_relay *r)
 		struct relay_conn *c = &r->conns[i];
 		if (c->state == STATE_FREE)
 			continue;
-		limit_give(&r->conf.limits->listener[c->listener_slot]);
-		limit_give(&r->conf.limits->service[c->service_slot]);
+		sl_shared_count_give(&r->conf.limits->listener[c->listener_slot]);
+		sl_shared_count_give(&r->conf.limits->service[c->service_slot]);
 	}
 	r->used = 0;
 	r->free = 0;
@@ -649,8 +626,8 @@ sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, struct sl_t
 {
 	struct sl_relay_limits *l = r->conf.limits;
 
-	if (limit_full(&l->listener[rule->listener_slot], rule->listener_max) ||
-	    limit_full(&l->service[rule->service_slot], rule->tcp->max_connections) ||
+	if (sl_shared_count_full(&l->listener[rule->listener_slot], rule->listener_max) ||
+	    sl_shared_count_full(&l->service[rule->service_slot], rule->tcp->max_connections) ||
 	    (!r->free && r->used == r->conf.capacity))
 		return SL_ADMIT_REFUSE;
 	*ret = (struct sl_tcp_accept){

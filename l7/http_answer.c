@@ -1,0 +1,379 @@
+/* Answers: the endpoint's, passed on with framing of our own; the gateway's, written here. */
+#include "l7/http_priv.h"
+
+static const struct sl_http_limits answer_limits = {SL_HTTP_HEAD_MAX, SL_HTTP_HEADERS_MAX};
+
+/* ---- the end ---- */
+
+/* The client's connection goes on, or ends in order. */
+static void
+client_next(struct http_conn *c, bool keep)
+{
+	c->state = CONN_IDLE;
+	if (keep && !c->ending) {
+		sl_stream_label(c->client, c->listener_slot, UINT32_MAX, UINT32_MAX, 0, NULL);
+		if (c->going) /* the loop below us looks for the next request */
+			return;
+		sl_http_conn_due(c, c->idle_ms);
+		sl_http_conn_go(c);
+	} else {
+		sl_http_conn_close(c);
+	}
+}
+
+static void
+over(struct http_xchg *x)
+{
+	struct http_conn *c = x->conn;
+	bool keep = x->flags & XF_KEEP && x->req.flags & PIPE_OVER;
+
+	c->x = NULL;
+	sl_http_xchg_end(x);
+	x->conn = NULL;
+	if (c->client)
+		client_next(c, keep);
+}
+
+static void
+count_answer(struct http_xchg *x, unsigned status)
+{
+	struct sl_stats_http *s = x->http->conf.stats;
+	unsigned class = SL_MIN(status / 100, 5u);
+
+	if (class)
+		s->count[SL_HTTP_CNT_ANSWERS_1XX + class - 1]++;
+}
+
+bool
+sl_http_client_write(struct http_conn *c, const uint8_t *bytes, uint32_t n)
+{
+	return sl_stream_write(c->client, bytes, n) == n;
+}
+
+/* ---- the gateway's own ---- */
+
+void
+sl_http_local(struct http_xchg *x, const struct http_local *l)
+{
+	struct sl_http *h = x->http;
+	struct http_conn *c = x->conn;
+	bool has_body = !(x->req.flags & PIPE_OVER);
+
+	/* a client that waits for 100 sends no body, or does: nobody can tell where the next request begins */
+	if (has_body && (x->flags & XF_CONTINUE || x->req.left > HTTP_DRAIN_MAX))
+		x->flags &= ~(unsigned)XF_KEEP;
+	const struct sl_head_local how = {
+		.status = l->status,
+		.version = x->version,
+		.close = !(x->flags & XF_KEEP),
+		.head_only = (x->flags & XF_HEAD) != 0,
+		.body = l->body,
+		.content_type = l->content_type,
+		.location = l->location,
+		.edits = l->edits,
+	};
+	uint32_t max = l->location.len ? HTTP_OUT / 2 : HTTP_OUT;
+	uint32_t n = sl_head_write_local(h->out, max, &how);
+	x->state = XCHG_LOCAL;
+	x->status = l->status;
+	x->first_ns = http_now(h);
+	if (x->flags & XF_HEAD || l->body.len == 0)
+		x->ans.moved = 0;
+	else
+		x->ans.moved = l->body.len;
+	x->ans.flags = PIPE_OVER;
+	count_answer(x, l->status);
+	if (n == 0 || !sl_http_client_write(c, h->out, n)) {
+		/* the client does not read what it was sent before */
+		sl_http_conn_end(c, SL_END_NO_MEMORY);
+		return;
+	}
+	if (has_body && x->flags & XF_KEEP)
+		sl_http_request_go(x);
+	else
+		over(x);
+}
+
+void
+sl_http_local_error(struct http_xchg *x, uint16_t status, uint32_t rflags, unsigned code)
+{
+	char body[64];
+	const char *text = sl_status_text(status);
+	size_t n = strlen(text);
+
+	x->rflags |= rflags;
+	http_count(x->http, code);
+	memcpy(body, text, n);
+	body[n++] = '\n';
+	const struct http_local l = {
+		.status = status,
+		.body = {(const uint8_t *)body, (uint32_t)n},
+		.content_type = {(const uint8_t *)"text/plain", 10},
+	};
+	sl_http_local(x, &l);
+}
+
+void
+sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsigned code, uint8_t bad)
+{
+	const char *text = sl_status_text(status);
+	uint8_t body[64];
+	uint32_t n = (uint32_t)strlen(text);
+
+	http_count(c->http, code);
+	memcpy(body, text, n);
+	body[n++] = '\n';
+	const struct sl_head_local how = {
+		.status = status,
+		.version = 11,
+		.close = 1,
+		.body = {body, n},
+		.content_type = {(const uint8_t *)"text/plain", 10},
+	};
+	n = sl_head_write_local(c->http->out, HTTP_OUT, &how);
+	c->http->conf.stats->count[SL_HTTP_CNT_ANSWERS_1XX + status / 100 - 1]++;
+	sl_http_log_refused(c, status, rflags, bad);
+	if (!sl_http_client_write(c, c->http->out, n))
+		sl_http_conn_end(c, SL_END_ABORTED);
+	else
+		sl_http_conn_close(c);
+}
+
+/* ---- the endpoint's ---- */
+
+static void
+broken(struct http_xchg *x)
+{
+	sl_http_try_failed(x, 0, 502, SL_RF_UPE, SL_HTTP_CNT_UPSTREAM_BAD);
+}
+
+/* How the answer's body reaches the client. */
+static void
+frame(struct http_xchg *x, const struct sl_http_head *head)
+{
+	uint8_t out = head->body;
+
+	if (out == SL_BODY_CLOSE || out == SL_BODY_CHUNKED)
+		out = x->version == 10 ? SL_BODY_CLOSE : SL_BODY_CHUNKED;
+	if (out == SL_BODY_CLOSE)
+		x->flags &= ~(unsigned)XF_KEEP;
+	x->ans = (struct http_pipe){
+		.in = head->body,
+		.out = out,
+		.left = head->body == SL_BODY_LENGTH ? head->length : 0,
+	};
+	if (head->body == SL_BODY_NONE)
+		x->ans.flags = PIPE_OVER;
+	/* an answer before the whole body: the endpoint will not read the rest, or will: its connection is not used again */
+	if (head->flags & SL_HEAD_KEEP && head->body != SL_BODY_CLOSE)
+		x->flags |= XF_UP_KEEP;
+	else
+		x->flags &= ~(unsigned)XF_UP_KEEP;
+}
+
+static struct sl_edits
+own_edits(const struct http_xchg *x)
+{
+	return (struct sl_edits){(const void *)(x->head + x->edits_off), x->head + x->strs_off,
+				 x->edit_cnt};
+}
+
+/* The head to the client; false: the exchange is over. */
+static bool
+pass_head(struct http_xchg *x, const struct sl_http_head *head, bool interim)
+{
+	struct sl_http *h = x->http;
+	bool upgrade = head->status == 101;
+	struct sl_head_response how = {
+		.body = interim ? SL_BODY_NONE : x->ans.out,
+		.head_of = x->flags & XF_HEAD || head->status == 304,
+		.version = x->version,
+		.close = !interim && !upgrade && !(x->flags & XF_KEEP),
+		.upgrade = upgrade,
+	};
+
+	if (!interim || upgrade)
+		how.edits = own_edits(x);
+	uint32_t n = sl_head_write_response(h->out, HTTP_OUT, head, &how);
+	if (n && sl_http_client_write(x->conn, h->out, n))
+		return true;
+	x->rflags |= SL_RF_OM;
+	http_count(h, SL_HTTP_CNT_NO_MEMORY);
+	sl_http_conn_end(x->conn, SL_END_NO_MEMORY);
+	return false;
+}
+
+static bool
+retry_code(const struct http_xchg *x, uint16_t status)
+{
+	for (unsigned i = 0; i < SL_RETRY_CODES_MAX; i++)
+		if (x->retry_codes[i] == status)
+			return true;
+	return false;
+}
+
+/* Which of the route's conditions for another try the answer meets; 0: none. */
+static unsigned
+retry_kind(const struct http_xchg *x, uint16_t status)
+{
+	if (x->retry_on & SL_RETRY_CODES && retry_code(x, status))
+		return SL_RETRY_CODES;
+	if (x->retry_on & SL_RETRY_GATEWAY && status >= 502 && status <= 504)
+		return SL_RETRY_GATEWAY;
+	return x->retry_on & SL_RETRY_5XX && status >= 500 ? SL_RETRY_5XX : 0;
+}
+
+static void
+tunnel(struct http_xchg *x)
+{
+	http_count(x->http, SL_HTTP_CNT_UPGRADED);
+	x->state = XCHG_TUNNEL;
+	x->conn->state = CONN_TUNNEL;
+	sl_http_conn_due(x->conn, x->stream_idle_ms);
+	sl_http_tunnel_go(x);
+}
+
+/* Before the client learns of it; true: the answer is not passed on. */
+static bool
+tried_again(struct http_xchg *x, const struct sl_http_head *head)
+{
+	unsigned kind = retry_kind(x, head->status);
+
+	if (!kind)
+		return false;
+	const struct sl_http_env *env = &x->http->conf.env;
+	uint32_t slot = x->endpoint_slot;
+	if (!sl_http_retries(x, kind))
+		return false;
+	env->result(env->ctx, x->service_slot, slot, x->endpoint_incarnation, false);
+	sl_http_up_drop(x, false);
+	sl_http_try_next(x);
+	return true;
+}
+
+/* The head of an answer was read; true: go on with its body. */
+static bool
+head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consumed)
+{
+	struct sl_http *h = x->http;
+	const struct sl_http_env *env = &h->conf.env;
+
+	x->upstream_status = head->status;
+	if (head->status == 101) {
+		if (!(x->flags & XF_UPGRADE)) {
+			broken(x);
+			return false;
+		}
+		x->status = 101;
+		x->first_ns = http_now(h);
+		count_answer(x, 101);
+		if (!pass_head(x, head, true))
+			return false;
+		sl_stream_consume(x->upstream, consumed);
+		tunnel(x);
+		return false;
+	}
+	if (head->status < 200) {
+		if (x->version == 11 && !pass_head(x, head, true))
+			return false;
+		count_answer(x, head->status);
+		sl_stream_consume(x->upstream, consumed);
+		return true;
+	}
+	if (tried_again(x, head))
+		return false;
+	env->result(env->ctx, x->service_slot, x->endpoint_slot, x->endpoint_incarnation,
+		    head->status < 500);
+	if (x->tries > 1)
+		http_count(h, SL_HTTP_CNT_RETRY_OK);
+	x->status = head->status;
+	x->answered_ns = x->first_ns = http_now(h);
+	count_answer(x, head->status);
+	frame(x, head);
+	if (!(x->req.flags & PIPE_OVER) && x->flags & XF_CONTINUE)
+		x->flags &= ~(unsigned)XF_KEEP; /* refused before the body: it may come or not */
+	x->state = XCHG_ANSWER;
+	if (!pass_head(x, head, false))
+		return false;
+	sl_stream_consume(x->upstream, consumed);
+	return true;
+}
+
+/* Reads heads until the final one; false: more is needed, or the exchange went another way. */
+static bool
+read_head(struct http_xchg *x)
+{
+	struct sl_http *h = x->http;
+	enum sl_http_bad why;
+	uint32_t len;
+
+	while (x->state == XCHG_SENT) {
+		const uint8_t *bytes = sl_http_span(h, x->upstream, SL_HTTP_HEAD_MAX + 1, &len);
+		int n = len ? sl_http_response(bytes, len, 0, x->method, &answer_limits, &h->head,
+					       &why)
+			    : SL_PARTIAL;
+		if (n == SL_BAD) {
+			broken(x);
+			return false;
+		}
+		if (n == SL_PARTIAL) {
+			if (sl_stream_eof(x->upstream) ||
+			    sl_stream_row(x->upstream)->state == SL_STREAM_CLOSE_WAIT) {
+				unsigned kind = len                            ? 0
+						: x->retry_on & SL_RETRY_RESET ? SL_RETRY_RESET
+						: x->flags & XF_REUSED         ? SL_RETRY_REUSED
+									       : SL_RETRY_RESET;
+				sl_http_try_failed(x, kind, 502, SL_RF_UC,
+						   SL_HTTP_CNT_UPSTREAM_RESET);
+			}
+			return false;
+		}
+		if (!head_came(x, &h->head, (uint32_t)n))
+			return false;
+	}
+	return x->state == XCHG_ANSWER;
+}
+
+/* The answer is whole.  When the request is not, its rest is nobody's: both connections end. */
+static void
+answered(struct http_xchg *x)
+{
+	bool whole = x->req.flags & PIPE_OVER && x->head_sent == x->head_len;
+	bool clean = whole && x->flags & XF_UP_KEEP;
+
+	if (x->upstream && sl_stream_readable_bytes(x->upstream)) {
+		http_count(x->http, SL_HTTP_CNT_POOL_UNCLEAN);
+		clean = false;
+	}
+	sl_http_up_drop(x, clean);
+	over(x);
+}
+
+void
+sl_http_answer_go(struct http_xchg *x)
+{
+	if (x->state == XCHG_LOCAL) {
+		if (x->req.flags & PIPE_OVER || !(x->flags & XF_KEEP))
+			over(x);
+		return;
+	}
+	if (!x->upstream || !x->conn || (x->state != XCHG_ANSWER && !read_head(x)))
+		return;
+	switch (sl_http_pipe(x->http, &x->ans, x->upstream, x->conn->client)) {
+	case PIPE_DONE:
+		answered(x);
+		break;
+	case PIPE_EARLY:
+		x->rflags |= SL_RF_UC;
+		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
+		sl_http_conn_end(x->conn, SL_END_ABORTED);
+		break;
+	case PIPE_BAD:
+		x->rflags |= SL_RF_UPE;
+		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
+		sl_http_conn_end(x->conn, SL_END_ABORTED);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,96 @@
+/* What would become of a request: the code that requests run, up to the point where something would be sent. */
+#include "l7/http_priv.h"
+
+#include "sluice/ctl.h"
+
+static void
+say(struct sl_ctl_explained_http *ret, char *text, const void *bytes, uint32_t n)
+{
+	n = SL_MIN(n, (uint32_t)SL_CTL_TEXT_MAX);
+	memcpy(text, bytes, n);
+	ret->text_len = n;
+}
+
+static void
+refused(struct sl_ctl_explained_http *ret, char *text, unsigned status, uint32_t rflags,
+	const char *why)
+{
+	ret->status = status;
+	ret->flags = rflags;
+	say(ret, text, why, (uint32_t)strlen(why));
+}
+
+static void
+forwarded(struct sl_http *h, const struct http_decision *d, const struct sl_http_head *head,
+	  const struct sl_tuple *client, struct sl_ctl_explained_http *ret, char *text,
+	  struct sl_up_ask *ask)
+{
+	const struct sl_http_env *env = &h->conf.env;
+	const struct sl_img_target *t = sl_http_target(h, d, head, &client->src);
+	const struct sl_img_service *svc =
+		env->service(env->ctx, t->service, (uint16_t)t->incarnation);
+	uint32_t n = sl_rewrite_path(h->out, HTTP_OUT, d->vhost->img, d->route, &h->match,
+				     d->path.at, d->path.len);
+
+	ret->service_slot = t->service;
+	if (!svc) {
+		refused(ret, text, 503, SL_RF_NC, "the service is not in the table");
+		return;
+	}
+	say(ret, text, h->out, n);
+	ask->service_slot = t->service;
+	ask->service_incarnation = (uint16_t)t->incarnation;
+	ask->hashed = sl_http_hash_on(svc, head, d, &client->src, &ask->hash);
+	ask->client = client;
+}
+
+void
+sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct sl_tuple *client,
+		const uint8_t *request, uint32_t len, struct sl_ctl_explained_http *ret, char *text,
+		uint8_t *path, struct sl_up_ask *ret_ask)
+{
+	const struct sl_img_http *img = &rule->table->img->http;
+	const struct sl_http_limits limits = {img->max_head, img->max_headers};
+	uint64_t random[2] = {h->random[0], h->random[1]};
+	enum sl_http_bad why = SL_HTTP_BAD_NONE;
+	struct http_decision d;
+
+	ret->generation = rule->generation;
+	ret->listener_slot = rule->listener_slot;
+	ret->table_slot = rule->table->slot;
+	ret->vhost_slot = ret->route_slot = ret->route = UINT32_MAX;
+	ret->service_slot = ret->endpoint_slot = UINT32_MAX;
+	*ret_ask = (struct sl_up_ask){.service_slot = UINT32_MAX};
+	int n = sl_http_request(request, len, 0, &limits, &h->head, &why);
+	if (n <= 0) {
+		refused(ret, text, n == SL_BAD ? sl_http_bad_status(why) : 400, SL_RF_DPE,
+			n == SL_BAD ? sl_http_bad_text(why) : "the request head is not whole");
+		return;
+	}
+	h->match = (struct sl_match_result){.route = SL_MATCH_NONE};
+	sl_http_decide(h, rule, &h->head, &d);
+	ret->verified = h->match.verified;
+	ret->scanned = h->match.scanned;
+	ret->path_len = SL_MIN(d.path.len, (uint32_t)SL_CTL_REQUEST_MAX / 2);
+	memcpy(path, d.path.at, ret->path_len);
+	if (d.vhost)
+		ret->vhost_slot = d.vhost->slot;
+	if (d.status) {
+		refused(ret, text, d.status, d.rflags, d.text);
+		return;
+	}
+	ret->route_slot = d.route->slot;
+	ret->route = h->match.route;
+	if (d.route->action == SL_ACTION_FORWARD) {
+		forwarded(h, &d, &h->head, client, ret, text, ret_ask);
+	} else {
+		ret->status = d.route->code;
+		if (d.route->action == SL_ACTION_REDIRECT)
+			say(ret, text, h->out,
+			    sl_redirect_location(h->out, HTTP_OUT, d.vhost->img, d.route, &h->match,
+						 &h->head, d.path, false,
+						 sl_from_be16(client->dport)));
+	}
+	h->random[0] = random[0]; /* a question changes nothing */
+	h->random[1] = random[1];
+}

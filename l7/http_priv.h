@@ -1,0 +1,300 @@
+/* http_priv — what the files of the HTTP engine share.
+ *
+ *   http.c          engine, client connections, timers
+ *   http_request.c  a head: which route, which answer or which service
+ *   http_forward.c  to an endpoint: asking, tries, retries, tunnels
+ *   http_answer.c   answers: the endpoint's and the gateway's own
+ *   http_pipe.c     bodies, from stream to stream
+ *   http_end.c      the end of an exchange: statistics, access log
+ *   http_mirror.c   copies of requests to other services
+ *   http_explain.c  what would become of a request
+ *
+ * Life: connections and exchanges that are over are marked, and taken back at the beginning of the next turn (sl_http_tick): so
+ * a pointer is good for the whole of an event, whatever was called in between; who calls something that may end them looks
+ * at `state` afterwards.
+ */
+#ifndef SL_L7_HTTP_PRIV_H
+#define SL_L7_HTTP_PRIV_H
+
+#include "l7/arena.h"
+#include "l7/heads.h"
+#include "l7/http.h"
+#include "l7/path.h"
+#include "l7/shared_count.h"
+
+#include <string.h>
+
+#define HTTP_GATHER (SL_HTTP_HEAD_MAX + 4096) /* a head that came in pieces */
+#define HTTP_OUT (SL_ARENA_MAX)               /* a head being written */
+#define HTTP_LINGER_MS 2000 /* how long what a client still says is read over, after our FIN */
+#define HTTP_SWEEP_MS 1500  /* every connection is asked `listens` once in this time, */
+#define HTTP_SWEEP_MAX 512  /* at most so many in a turn */
+#define HTTP_ROOM 4096      /* of room that a writer out of room waits for */
+#define HTTP_FRAME 32       /* room that a chunk's framing takes at most */
+#define HTTP_TIMER_MAX 86400000
+#define HTTP_PROXY_MS 3000 /* for a PROXY header */
+#define HTTP_DRAIN_MAX                                                                             \
+	65536 /* of a body that nobody wants: read over, so that the connection goes on */
+#define HTTP_MIRROR_BODY 16384
+#define HTTP_MIRROR_MS 15000
+
+/* ---- a body on its way ---- */
+
+enum pipe_verdict {
+	PIPE_MORE,  /* all there was went through */
+	PIPE_ROOM,  /* waits for room: sl_stream_wait_room was called */
+	PIPE_DONE,  /* the body's last byte went through */
+	PIPE_EARLY, /* the sender ended before that */
+	PIPE_BAD,   /* framing */
+	PIPE_LARGE, /* over max */
+};
+
+enum {                         /* http_pipe.flags */
+       PIPE_BEGAN = 1 << 0,    /* a chunk was written: CR LF stands before the next one's size */
+       PIPE_TRAILERS = 1 << 1, /* the last chunk was read, trailers follow */
+       PIPE_OVER = 1 << 2,     /* DONE was said */
+       PIPE_TOUCHED = 1 << 3,  /* some of it was consumed: it cannot be sent again */
+};
+
+struct http_pipe {
+	uint64_t left; /* LENGTH: bytes to come */
+	uint64_t
+		owed; /* of a chunk that was announced to the receiver, where the sender has none */
+	uint64_t moved; /* bytes of the body */
+	uint64_t max;   /* of them; 0: no limit */
+	struct sl_http_chunked chunk;
+	uint8_t in, out; /* enum sl_http_body; out NONE: read over */
+	uint8_t flags;
+	uint8_t bad; /* enum sl_http_bad */
+};
+
+/* pipe.c: moves what there is; to NULL: read over. */
+enum pipe_verdict sl_http_pipe(struct sl_http *h, struct http_pipe *p, struct sl_stream *from,
+			       struct sl_stream *to);
+
+/* ---- a client's connection ---- */
+
+enum conn_state {
+	CONN_FREE,
+	CONN_PROXY,  /* a PROXY header is awaited */
+	CONN_IDLE,   /* no byte of a request yet */
+	CONN_HEAD,   /* some of a head */
+	CONN_BUSY,   /* x */
+	CONN_TUNNEL, /* x, after 101 */
+	CONN_LINGER, /* our FIN is sent; what comes is read over */
+	CONN_OVER,   /* goes back in the next turn */
+};
+
+struct http_xchg;
+
+struct http_conn {
+	struct sl_http *http;
+	struct sl_stream *client; /* NULL: over */
+	struct http_xchg *x;      /* BUSY, TUNNEL */
+	struct sl_addr peer;      /* the client, as its packets or the PROXY header say */
+	uint64_t head_ns;         /* first byte of the request being read */
+	uint32_t listener_slot;
+	uint32_t idle_ms;  /* of the table, as the last request saw it */
+	uint32_t due_ms;   /* when its timer is meant to fire, and */
+	uint32_t armed_ms; /* when it will: not later, unless `armed` is false */
+	uint32_t seen;     /* bytes of a head that were answered SL_PARTIAL */
+	uint32_t requests;
+	uint32_t next; /* list: place + 1 */
+	uint16_t listener_incarnation;
+	sl_be16 peer_port;
+	uint8_t state;
+	uint8_t armed;
+	uint8_t going;  /* sl_http_conn_go is on the stack */
+	uint8_t ending; /* the listener is gone: after this exchange, no more */
+};
+
+/* ---- an exchange: a request and its answer ---- */
+
+enum xchg_state {
+	XCHG_FREE,
+	XCHG_ASKING, /* for a connection to an endpoint; or waiting to ask again (retry_at) */
+	XCHG_SENT,   /* head on its way; answer awaited */
+	XCHG_ANSWER, /* the answer's head was passed on */
+	XCHG_LOCAL,  /* the gateway's own answer is written; the request's body is read over */
+	XCHG_TUNNEL,
+	XCHG_OVER,
+};
+
+enum {                            /* http_xchg.flags */
+       XF_KEEP = 1 << 0,          /* the client's connection goes on afterwards */
+       XF_CONTINUE = 1 << 1,      /* the client waits for 100 before its body */
+       XF_UPGRADE = 1 << 2,       /* asked for, and passed on */
+       XF_HEAD = 1 << 3,          /* HEAD */
+       XF_RETRYABLE = 1 << 4,     /* idempotent */
+       XF_REQUEST_LIMIT = 1 << 5, /* holds a REQUESTS of the service */
+       XF_RETRY_LIMIT = 1 << 6,   /* holds a RETRIES */
+       XF_MIRROR = 1 << 7,
+       XF_UP_KEEP = 1 << 8, /* the endpoint's connection may go on */
+       XF_TO_SHUT = 1 << 9, /* TUNNEL: FINs passed on */
+       XF_FROM_SHUT = 1 << 10,
+       XF_LOG = 1 << 11,
+       XF_WAITS = 1 << 12, /* the ticket is with upstream */
+       XF_HASHED = 1 << 13,
+       XF_REUSED = 1 << 14, /* this try's connection had had requests before */
+};
+
+struct http_xchg {
+	/* line 0 and 1: moved while bytes move */
+	struct sl_http *http;
+	struct http_conn *conn; /* NULL: a mirror */
+	struct sl_up *up;       /* lent; NULL: none */
+	struct sl_stream *upstream;
+	uint8_t state;
+	uint8_t version; /* of the client's request: 10, 11 */
+	uint8_t method;
+	uint8_t tries;
+	uint32_t flags; /* XF_* */
+	uint8_t *
+		head; /* arena: the head as it is sent (and a mirror's body); then edits; then the record */
+	uint32_t head_room; /* of the piece */
+	uint32_t head_len, head_sent;
+	struct http_pipe req, ans;
+	struct sl_up_ticket ticket;
+	/* numbers of the route */
+	uint32_t timeout_due; /* ms of the worker clock; with TIMEOUT_SET */
+	uint32_t try_ms, try_due;
+	uint32_t stream_idle_ms;
+	uint32_t retry_at;
+	uint8_t timed, try_timed, retry_waits, retries; /* retries: left */
+	uint8_t avoid_cnt;
+	uint8_t zero[3];
+	uint16_t retry_on, service_incarnation;
+	uint16_t retry_codes[SL_RETRY_CODES_MAX];
+	uint32_t backoff_ms, backoff_max_ms;
+	uint32_t service_slot, endpoint_slot;
+	uint32_t vhost_slot, route_slot, table_slot;
+	uint16_t endpoint_incarnation;
+	uint16_t status, upstream_status;
+	uint16_t edit_cnt; /* of the answer */
+	uint32_t avoid[8];
+	uint64_t hash;
+	uint64_t generation;
+	uint32_t edits_off; /* in head: struct sl_img_edit[edit_cnt], then their bytes */
+	uint32_t strs_off;
+	uint32_t record_off; /* struct sl_event_access with its strings; XF_LOG */
+	uint32_t rflags;     /* SL_RF_* */
+	struct sl_addr endpoint;
+	sl_be16 endpoint_port;
+	uint64_t start_ns, sent_ns, answered_ns, first_ns; /* 0: not yet */
+	uint32_t next;
+};
+
+/* ---- the engine ---- */
+
+struct sl_http {
+	struct sl_http_conf conf;
+	struct sl_upstream *upstream;
+	struct sl_limits *limits;
+	struct sl_arena *arena;
+	struct http_conn *conns;
+	struct http_xchg *xchgs;
+	uint32_t conn_free, conn_used, conn_dead; /* lists: place + 1 */
+	uint32_t xchg_free, xchg_used, xchg_dead;
+	uint32_t sweep, sweep_end, sweep_ms;
+	uint64_t random[2];
+	uint8_t *gather;                    /* [HTTP_GATHER] */
+	uint8_t *out;                       /* [HTTP_OUT] */
+	uint8_t *path;                      /* [SL_HTTP_HEAD_MAX]: a path in normal form */
+	char request_id[SL_REQUEST_ID_LEN]; /* of the request being handled */
+	struct sl_http_head head;           /* the one being read */
+	struct sl_match_result match;
+};
+
+static inline void
+http_count(struct sl_http *h, unsigned code)
+{
+	h->conf.stats->count[code]++;
+}
+
+static inline uint64_t
+http_now(const struct sl_http *h)
+{
+	return sl_tcp_now_ns(h->conf.tcp);
+}
+
+uint64_t sl_http_random(struct sl_http *h);
+
+/* http.c: sl_http_conn_go reads requests while there are some and no exchange is under way.  sl_http_conn_end resets the client's
+ * stream.  sl_http_conn_close ends it in order: what was written arrives.  sl_http_conn_due: the timer is meant to fire in ms
+ * (0: not). */
+void sl_http_conn_go(struct http_conn *c);
+void sl_http_conn_end(struct http_conn *c, enum sl_stream_end why);
+void sl_http_conn_close(struct http_conn *c);
+void sl_http_conn_due(struct http_conn *c, uint32_t ms);
+struct http_xchg *sl_http_xchg_new(struct sl_http *h);
+/* sl_http_span: all readable bytes from the beginning, up to max, in one piece: in place, or gathered. */
+const uint8_t *sl_http_span(struct sl_http *h, struct sl_stream *s, uint32_t max,
+			    uint32_t *ret_len);
+
+/* http_request.c: what a head asks for. */
+struct http_decision {
+	const struct sl_vhost *vhost;          /* NULL: none */
+	const struct sl_img_http_route *route; /* NULL: none */
+	const uint8_t *strs;                   /* of the virtual host */
+	struct sl_bytes path, query;           /* path: in normal form */
+	uint16_t status;                       /* refused; 0: not */
+	uint16_t zero;
+	uint32_t rflags;
+	unsigned count; /* enum sl_http_counter of the refusal */
+	const char *text;
+};
+void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
+		    const struct sl_http_head *head, struct http_decision *ret);
+/* sl_http_target: the target of a route for this request: by weight, kept by what is sticky. */
+const struct sl_img_target *sl_http_target(struct sl_http *h, const struct http_decision *d,
+					   const struct sl_http_head *head,
+					   const struct sl_addr *peer);
+/* sl_http_hash_on: what the service hashes on; false: the request has none. */
+bool sl_http_hash_on(const struct sl_img_service *svc, const struct sl_http_head *head,
+		     const struct http_decision *d, const struct sl_addr *peer, uint64_t *ret);
+void sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
+		    const struct sl_http_head *head, uint32_t consumed);
+/* sl_http_refuse answers a client who is not in an exchange, and closes. */
+void sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsigned code,
+		    uint8_t bad);
+
+/* http_forward.c */
+extern const struct sl_up_ops sl_http_up_ops;
+extern const struct sl_stream_ops sl_http_upstream_ops;
+void sl_http_ask(struct http_xchg *x);
+/* sl_http_try_failed: a try came to nothing: another one, or the answer `status`.  kind: SL_RETRY_* or 0: never again. */
+void sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t rflags,
+			unsigned code);
+/* sl_http_retries: whether another try may be made for kind; it is then counted, and sl_http_try_next makes it. */
+bool sl_http_retries(struct http_xchg *x, unsigned kind);
+void sl_http_try_next(struct http_xchg *x);
+void sl_http_request_go(struct http_xchg *x); /* moves what there is of head and body */
+void sl_http_up_drop(struct http_xchg *x, bool clean);
+void sl_http_tunnel_go(struct http_xchg *x);
+
+/* http_answer.c */
+void sl_http_answer_go(struct http_xchg *x);
+/* sl_http_local: the gateway's own answer of an exchange. */
+struct http_local {
+	uint16_t status;
+	struct sl_bytes body, content_type, location;
+	struct sl_edits edits;
+};
+void sl_http_local(struct http_xchg *x, const struct http_local *l);
+void sl_http_local_error(struct http_xchg *x, uint16_t status, uint32_t rflags, unsigned code);
+/* sl_http_client_write puts bytes to the client; false: no room for them at all. */
+bool sl_http_client_write(struct http_conn *c, const uint8_t *bytes, uint32_t n);
+
+/* http_end.c: an exchange is over.  sl_http_xchg_end does not touch the client's connection. */
+void sl_http_xchg_end(struct http_xchg *x);
+void sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to);
+uint32_t sl_http_record_bytes(const struct sl_http_head *head);
+void sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8_t bad);
+
+/* http_mirror.c: copies of a request, as its route says; before the request's own body is touched. */
+void sl_http_mirror(struct http_conn *c, const struct sl_http_rule *rule,
+		    const struct http_decision *d, const struct sl_http_head *head,
+		    uint32_t consumed, struct sl_head_request *how);
+void sl_http_mirror_readable(struct http_xchg *x);
+
+#endif
