@@ -456,6 +456,17 @@ sl_stream_shutdown(struct sl_stream *s)
 }
 
 void
+sl_stream_close(struct sl_stream *s)
+{
+	if (!live(s)->over && (s->in_len || !s->open)) {
+		sl_stream_abort(s, SL_END_ABORTED);
+		return;
+	}
+	live(s)->seen.shut = true;
+	let_go(s);
+}
+
+void
 sl_stream_abort(struct sl_stream *s, enum sl_stream_end why)
 {
 	live(s)->seen.aborted = true;
