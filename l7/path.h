@@ -2,7 +2,8 @@
  *
  * Percent-codes of unreserved characters are decoded, others get upper-case digits; "." and ".." segments are taken out; with
  * merge, "//" becomes "/".  %2F by its policy: kept, decoded (before dot segments are looked for), refused.  %00, a broken
- * percent-code and ".." above the root are refused.  The result begins with "/", is no longer than the input, and normalising it again
+ * percent-code and ".." above the root are refused, and so is "." or ".." beside what an endpoint may take for a slash: a kept
+ * %2F, %5C, a backslash, ";" ("/public/..%2Fadmin").  The result begins with "/", is no longer than the input, and normalising it again
  * changes nothing (%2F decoded aside).
  * Pure.  Threads: [any].
  */
@@ -12,7 +13,7 @@
 #include "sluice/image.h"
 
 enum sl_path_verdict {
-	SL_PATH_SAME,    /* the input is normal: nothing was written */
+	SL_PATH_SAME,    /* the input is normal; ret is not set */
 	SL_PATH_CHANGED, /* ret holds *ret_len bytes */
 	SL_PATH_REFUSED, /* → 400 */
 };
@@ -22,7 +23,7 @@ enum sl_path_verdict sl_path_normalise(const uint8_t *in, uint32_t len, uint8_t 
 				       bool merge, uint8_t *ret, uint32_t *ret_len);
 
 /* sl_query_find: the first parameter of the name ("a=1&b=2"): its value decoded ("+" is a space) into buf when it has codes, else in
- * place.  false: none. */
+ * place; names are compared decoded.  A "%" that begins no code is itself.  false: none, or more than buf_len. */
 bool sl_query_find(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t name_len,
 		   uint8_t *buf, uint32_t buf_len, const uint8_t **ret, uint32_t *ret_len);
 
