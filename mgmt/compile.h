@@ -25,10 +25,23 @@ struct sl_slot_space {
 	uint32_t index_mask;
 };
 
+/* Names a database by what it was made from (shards.h). */
+struct sl_shard_key {
+	uint8_t b[32];
+};
+
+/* The base that a scan's pattern ids count in: who was given an id keeps it until the base is made anew. */
+struct sl_scan_base {
+	char *scan; /* "edge/shop/header/x-env", "edge/shop/path"; sl_slot_key_scan */
+	struct sl_shard_key key;
+};
+
 struct sl_slot_map {
 	struct sl_slot_space listeners, services, endpoints;
 	struct sl_slot_space tables, vhosts, hroutes; /* "edge", "edge/shop", "edge/shop/canary" */
 	uint64_t seq;                                 /* next freed_seq */
+	struct sl_scan_base *bases;                   /* [base_cnt], by scan */
+	uint32_t base_cnt;
 };
 
 void sl_slot_map_init(struct sl_slot_map *m);
@@ -77,5 +90,12 @@ int sl_slot_find_service(const struct sl_slot_map *m, const struct sl_conf_servi
 			 struct sl_placed *ret);
 int sl_slot_find_endpoint(const struct sl_slot_map *m, const struct sl_conf_service *s,
 			  const struct sl_conf_endpoint *e, struct sl_placed *ret);
+int sl_slot_find_table(const struct sl_slot_map *m, const struct sl_conf_table *t,
+		       struct sl_placed *ret);
+int sl_slot_find_vhost(const struct sl_slot_map *m, const struct sl_conf_table *t,
+		       const struct sl_conf_vhost *v, struct sl_placed *ret);
+int sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table *t,
+			const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
+			struct sl_placed *ret);
 
 #endif

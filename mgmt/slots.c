@@ -3,11 +3,15 @@
  *
  * On disk, one owner a line, so that people and diff can read it:
  *
- *   {"version": 1, "seq": 3,
+ *   {"version": 2, "seq": 3,
  *    "listeners": [
  *     {"key": "web-v4", "incarnation": 1},
  *     {"freed": 2, "incarnation": 7}],
- *    "services": […], "endpoints": […]}
+ *    "services": […], "endpoints": […], "tables": […], "vhosts": […], "routes": […],
+ *    "bases": [
+ *     {"scan": "edge/shop/path", "key": "64 hex digits"}]}
+ *
+ * Version 1 ends with the endpoints.
  */
 #include "mgmt/slots.h"
 
@@ -16,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define VERSION 1
+#define VERSION 2
 #define NO_SLOT UINT32_MAX
 #define MAX_INCARNATION 65535u
 
@@ -31,6 +35,73 @@ sl_slot_key_endpoint(const char *service, const struct sl_conf_endpoint *e,
 
 	snprintf(buf, SL_SLOT_KEY_MAX, "%s/%s/%s%s%s:%u", service, e->name, v4 ? "" : "[",
 		 sl_addr_format(&e->addr, addr), v4 ? "" : "]", e->port);
+	return buf;
+}
+
+/* Copies the parts with a slash between each two. */
+static const char *
+join(char *buf, const char *const *parts, unsigned cnt)
+{
+	char *to = buf;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		size_t len = strnlen(parts[i], SL_NAME_MAX - 1);
+		if (i)
+			*to++ = '/';
+		memcpy(to, parts[i], len);
+		to += len;
+	}
+	*to = 0;
+	return buf;
+}
+static_assert(SL_SLOT_KEY_MAX >= 3 * SL_NAME_MAX, "three names, slashes, an end");
+
+const char *
+sl_slot_key_vhost(const char *table, const char *vhost, char buf[SL_SLOT_KEY_MAX])
+{
+	return join(buf, (const char *const[]){table, vhost}, 2);
+}
+
+const char *
+sl_slot_key_hroute(const char *table, const char *vhost, const char *route,
+		   char buf[SL_SLOT_KEY_MAX])
+{
+	return join(buf, (const char *const[]){table, vhost, route}, 3);
+}
+
+static bool
+plain(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '.' || c == '_' || c == '-';
+}
+
+const char *
+sl_slot_key_scan(const char *table, const char *vhost, unsigned field, const char *name,
+		 char buf[SL_SCAN_KEY_MAX])
+{
+	static const char hex[] = "0123456789ABCDEF";
+	static const char *const word[] = {
+		[SL_FIELD_PATH] = "path",
+		[SL_FIELD_HEADER] = "header",
+		[SL_FIELD_QUERY] = "query",
+		[SL_FIELD_COOKIE] = "cookie",
+	};
+	char *to = buf + strlen(join(buf, (const char *const[]){table, vhost, word[field]}, 3));
+
+	if (field == SL_FIELD_PATH)
+		return buf;
+	*to++ = '/';
+	for (unsigned n = 0; *name && n < 255; name++, n++) {
+		if (plain(*name)) {
+			*to++ = *name;
+			continue;
+		}
+		*to++ = '%';
+		*to++ = hex[(uint8_t)*name >> 4];
+		*to++ = hex[*name & 15];
+	}
+	*to = 0;
 	return buf;
 }
 
@@ -99,6 +170,9 @@ sl_slot_map_init(struct sl_slot_map *m)
 		.listeners.max = SL_MAX_LISTENERS,
 		.services.max = SL_MAX_SERVICES,
 		.endpoints.max = SL_MAX_ENDPOINTS,
+		.tables.max = SL_MAX_TABLES,
+		.vhosts.max = SL_MAX_VHOSTS,
+		.hroutes.max = SL_MAX_HTTP_ROUTES,
 		.seq = 1,
 	};
 }
@@ -118,6 +192,10 @@ sl_slot_map_fini(struct sl_slot_map *m)
 	space_fini(&m->listeners);
 	space_fini(&m->services);
 	space_fini(&m->endpoints);
+	space_fini(&m->tables);
+	space_fini(&m->vhosts);
+	space_fini(&m->hroutes);
+	sl_slot_bases_clear(m);
 	*m = (struct sl_slot_map){0};
 }
 
@@ -146,6 +224,56 @@ space_copy(const struct sl_slot_space *from, struct sl_slot_space *to)
 	return 0;
 }
 
+void
+sl_slot_bases_clear(struct sl_slot_map *m)
+{
+	for (uint32_t i = 0; i < m->base_cnt; i++)
+		free(m->bases[i].scan);
+	free(m->bases);
+	m->bases = NULL;
+	m->base_cnt = 0;
+}
+
+int
+sl_slot_base_add(struct sl_slot_map *m, const char *scan, const struct sl_shard_key *key)
+{
+	if ((m->base_cnt & (m->base_cnt + 1)) == 0) { /* room for 1, 3, 7, … */
+		struct sl_scan_base *more =
+			realloc(m->bases, (2 * m->base_cnt + 1u) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		m->bases = more;
+	}
+	char *copy = strdup(scan);
+	if (!copy)
+		return -ENOMEM;
+	m->bases[m->base_cnt++] = (struct sl_scan_base){copy, *key};
+	return 0;
+}
+
+static int
+base_order(const void *scan, const void *base)
+{
+	return strcmp(scan, ((const struct sl_scan_base *)base)->scan);
+}
+
+const struct sl_shard_key *
+sl_slot_base(const struct sl_slot_map *m, const char *scan)
+{
+	const struct sl_scan_base *b =
+		m->base_cnt ? bsearch(scan, m->bases, m->base_cnt, sizeof(*b), base_order) : NULL;
+	return b ? &b->key : NULL;
+}
+
+static int
+bases_copy(const struct sl_slot_map *from, struct sl_slot_map *to)
+{
+	for (uint32_t i = 0; i < from->base_cnt; i++)
+		if (sl_slot_base_add(to, from->bases[i].scan, &from->bases[i].key))
+			return -ENOMEM;
+	return 0;
+}
+
 int
 sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
 {
@@ -153,7 +281,9 @@ sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
 
 	if (space_copy(&m->listeners, &copy.listeners) ||
 	    space_copy(&m->services, &copy.services) ||
-	    space_copy(&m->endpoints, &copy.endpoints)) {
+	    space_copy(&m->endpoints, &copy.endpoints) || space_copy(&m->tables, &copy.tables) ||
+	    space_copy(&m->vhosts, &copy.vhosts) || space_copy(&m->hroutes, &copy.hroutes) ||
+	    bases_copy(m, &copy)) {
 		sl_slot_map_fini(&copy);
 		return -ENOMEM;
 	}
@@ -335,6 +465,32 @@ sl_slot_find_endpoint(const struct sl_slot_map *m, const struct sl_conf_service 
 	return place(&m->endpoints, sl_slot_key_endpoint(s->name, e, key), ret);
 }
 
+int
+sl_slot_find_table(const struct sl_slot_map *m, const struct sl_conf_table *t,
+		   struct sl_placed *ret)
+{
+	return place(&m->tables, t->name, ret);
+}
+
+int
+sl_slot_find_vhost(const struct sl_slot_map *m, const struct sl_conf_table *t,
+		   const struct sl_conf_vhost *v, struct sl_placed *ret)
+{
+	char key[SL_SLOT_KEY_MAX];
+
+	return place(&m->vhosts, sl_slot_key_vhost(t->name, v->name, key), ret);
+}
+
+int
+sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table *t,
+		    const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
+		    struct sl_placed *ret)
+{
+	char key[SL_SLOT_KEY_MAX];
+
+	return place(&m->hroutes, sl_slot_key_hroute(t->name, v->name, r->name, key), ret);
+}
+
 /* ---- text ---- */
 
 static void
@@ -353,6 +509,19 @@ save_space(FILE *f, const char *name, const struct sl_slot_space *s)
 	fputc(']', f);
 }
 
+static void
+save_bases(FILE *f, const struct sl_slot_map *m)
+{
+	fprintf(f, ",\n \"bases\": [");
+	for (uint32_t i = 0; i < m->base_cnt; i++) {
+		fprintf(f, "%s\n  {\"scan\": \"%s\", \"key\": \"", i ? "," : "", m->bases[i].scan);
+		for (unsigned j = 0; j < sizeof(m->bases[i].key.b); j++)
+			fprintf(f, "%02x", m->bases[i].key.b[j]);
+		fputs("\"}", f);
+	}
+	fputc(']', f);
+}
+
 int
 sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 {
@@ -366,6 +535,10 @@ sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 	save_space(f, "listeners", &m->listeners);
 	save_space(f, "services", &m->services);
 	save_space(f, "endpoints", &m->endpoints);
+	save_space(f, "tables", &m->tables);
+	save_space(f, "vhosts", &m->vhosts);
+	save_space(f, "routes", &m->hroutes);
+	save_bases(f, m);
 	fputs("}\n", f);
 	bool failed = ferror(f);
 	if (fclose(f) != 0 || failed) {
@@ -404,6 +577,44 @@ name_key_ok(const char *key)
 		return false;
 	memcpy(name, key, strlen(key));
 	return sl_name_ok(name);
+}
+
+/* `cnt` names with a slash between each two. */
+static bool
+names_ok(const char *key, unsigned cnt)
+{
+	char name[SL_NAME_MAX];
+
+	for (; cnt > 0; cnt--) {
+		const char *end = cnt > 1 ? strchr(key, '/') : key + strlen(key);
+		if (!end || end - key >= (int)sizeof(name))
+			return false;
+		snprintf(name, sizeof(name), "%.*s", (int)(end - key), key);
+		if (!name_key_ok(name))
+			return false;
+		key = end + 1;
+	}
+	return true;
+}
+
+static bool
+vhost_key_ok(const char *key)
+{
+	return names_ok(key, 2);
+}
+
+static bool
+hroute_key_ok(const char *key)
+{
+	return names_ok(key, 3);
+}
+
+static bool
+scan_key_ok(const char *key)
+{
+	return strlen(key) < SL_SCAN_KEY_MAX &&
+	       strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-%/") ==
+		       strlen(key);
 }
 
 /* An endpoint's key is read back and written again: it must come out the same. */
@@ -535,20 +746,62 @@ load_space(struct load *l, const json_t *root, const char *name, struct sl_slot_
 		l->oom = true;
 }
 
+static bool
+hex_key(const char *hex, struct sl_shard_key *ret)
+{
+	if (!hex || strlen(hex) != 2 * sizeof(ret->b) ||
+	    strspn(hex, "0123456789abcdef") != 2 * sizeof(ret->b))
+		return false;
+	for (unsigned i = 0; i < sizeof(ret->b); i++)
+		sscanf(hex + (size_t)2 * i, "%2hhx", &ret->b[i]);
+	return true;
+}
+
+static void
+load_bases(struct load *l, const json_t *list)
+{
+	const char *before = "";
+	struct sl_shard_key key;
+	const json_t *j;
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) > SL_MAX_HTTP_ROUTES)
+		wrong(l, "bases", "is not a list within the limit");
+	json_array_foreach(list, i, j)
+	{
+		const char *scan = json_string_value(json_object_get(j, "scan"));
+		if (json_object_size(j) != 2 || !scan || !scan_key_ok(scan) ||
+		    strcmp(before, scan) >= 0 ||
+		    !hex_key(json_string_value(json_object_get(j, "key")), &key)) {
+			wrong(l, "bases", "holds what is no scan with a key, or not in order");
+			return;
+		}
+		before = scan;
+		l->oom |= sl_slot_base_add(&l->map, scan, &key) != 0;
+	}
+}
+
 static void
 load_root(struct load *l, const json_t *root)
 {
 	json_int_t seq = json_integer_value(json_object_get(root, "seq"));
+	json_int_t version = json_integer_value(json_object_get(root, "version"));
 
-	if (json_object_size(root) != 5 ||
-	    json_integer_value(json_object_get(root, "version")) != VERSION || seq < 1) {
-		wrong(l, NULL, "is not a slot map of version 1");
+	if ((version != VERSION && version != 1) || seq < 1 ||
+	    json_object_size(root) != (version == 1 ? 5u : 9u)) {
+		wrong(l, NULL, "is not a slot map of version 1 or 2");
 		return;
 	}
 	l->map.seq = (uint64_t)seq;
 	load_space(l, root, "listeners", &l->map.listeners, name_key_ok);
 	load_space(l, root, "services", &l->map.services, name_key_ok);
 	load_space(l, root, "endpoints", &l->map.endpoints, endpoint_key_ok);
+	if (version == 1)
+		return;
+	load_space(l, root, "tables", &l->map.tables, name_key_ok);
+	load_space(l, root, "vhosts", &l->map.vhosts, vhost_key_ok);
+	load_space(l, root, "routes", &l->map.hroutes, hroute_key_ok);
+	load_bases(l, json_object_get(root, "bases"));
 }
 
 int

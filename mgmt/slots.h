@@ -12,6 +12,21 @@
 /* Keys as the map has them; each returns buf. */
 const char *sl_slot_key_endpoint(const char *service, const struct sl_conf_endpoint *e,
 				 char buf[SL_SLOT_KEY_MAX]);
+/* "table/vhost", "table/vhost/route"; of each part [0, SL_NAME_MAX) bytes. */
+const char *sl_slot_key_vhost(const char *table, const char *vhost, char buf[SL_SLOT_KEY_MAX]);
+const char *sl_slot_key_hroute(const char *table, const char *vhost, const char *route,
+			       char buf[SL_SLOT_KEY_MAX]);
+
+/* A scan's key: "table/vhost/field" and, but for the path, "/name", whose bytes outside [A-Za-z0-9._-] are written %XX. */
+#define SL_SCAN_KEY_MAX (SL_SLOT_KEY_MAX + 8 + 3 * 255)
+const char *sl_slot_key_scan(const char *table, const char *vhost, unsigned field, const char *name,
+			     char buf[SL_SCAN_KEY_MAX]);
+
+/* sl_slot_base: the base of a scan, or NULL.  sl_slot_base_add: scans come in ascending order; 0 or -ENOMEM.
+ * sl_slot_bases_clear forgets all. */
+const struct sl_shard_key *sl_slot_base(const struct sl_slot_map *m, const char *scan);
+int sl_slot_base_add(struct sl_slot_map *m, const char *scan, const struct sl_shard_key *key);
+void sl_slot_bases_clear(struct sl_slot_map *m);
 
 /* sl_slot_map_copy: *ret_map is initialised by this call.  0 or -ENOMEM. */
 int sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map);

@@ -218,7 +218,7 @@ scar(struct sl_slot_space *s, uint16_t incarnation)
 	s->cnt = s->owner ? s->max : 0;
 	for (uint32_t i = 0; i < s->cnt; i++) {
 		s->owner[i].incarnation = incarnation;
-		s->owner[i].freed_seq = i;
+		s->owner[i].freed_seq = i + 1u;
 	}
 }
 
@@ -245,7 +245,10 @@ sl_table_load_slots(const char *state_dir, struct sl_diag *notes, struct sl_slot
 	scar(&ret_map->listeners, chance);
 	scar(&ret_map->services, chance);
 	scar(&ret_map->endpoints, chance);
-	ret_map->seq = SL_MAX_ENDPOINTS;
+	scar(&ret_map->tables, chance);
+	scar(&ret_map->vhosts, chance);
+	scar(&ret_map->hroutes, chance);
+	ret_map->seq = SL_MAX_ENDPOINTS + 1;
 	sl_diag_add(notes, state_dir, 0, NULL, NULL,
 		    "no good slots.json: all slots are given anew, flows of the old ones end");
 	return -EINVAL;

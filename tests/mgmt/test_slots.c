@@ -40,6 +40,7 @@ through_the_disk(struct sl_slot_map *m)
 	CU_ASSERT_EQUAL_FATAL(sl_slot_map_save(m, &text, &len), 0);
 	CU_ASSERT_EQUAL_FATAL(sl_slot_map_load(text, len, NULL, &back), 0);
 	back.listeners.max = m->listeners.max;
+	CU_ASSERT_EQUAL(back.base_cnt, m->base_cnt);
 	sl_slot_map_fini(m);
 	free(text);
 	*m = back;
@@ -176,6 +177,13 @@ fill(struct sl_slot_map *m)
 		&m->endpoints, &m->seq,
 		(const char *[]){"web/web-1/198.51.100.11:80", "web/web-2/[2001:db8::1]:0"}, 2,
 		placed);
+	sl_slot_space_assign(&m->tables, &m->seq, (const char *[]){"edge"}, 1, placed);
+	sl_slot_space_assign(&m->vhosts, &m->seq, (const char *[]){"edge/shop", "edge/any"}, 2,
+			     placed);
+	sl_slot_space_assign(&m->hroutes, &m->seq,
+			     (const char *[]){"edge/shop/canary", "edge/any/rest"}, 2, placed);
+	sl_slot_base_add(m, "edge/any/path", &(struct sl_shard_key){{1, [31] = 0xfe}});
+	sl_slot_base_add(m, "edge/shop/query/a%20b", &(struct sl_shard_key){{2}});
 }
 
 static void
@@ -205,14 +213,52 @@ a_saved_map_loads_as_it_was(void)
 	CU_ASSERT_EQUAL(sl_slot_find_endpoint(&back, &s, &e, &p), -ENOENT);
 	CU_ASSERT_EQUAL(sl_slot_find_service(&back, &s, &p), 0);
 	CU_ASSERT_EQUAL(sl_slot_find_listener(&back, &l, &p), -ENOENT); /* was freed */
+
+	struct sl_conf_table t = {.name = "edge"};
+	struct sl_conf_vhost v = {.name = "shop"};
+	struct sl_conf_hroute r = {.name = "canary"};
+	CU_ASSERT_EQUAL(sl_slot_find_table(&back, &t, &p), 0);
+	CU_ASSERT_EQUAL(sl_slot_find_vhost(&back, &t, &v, &p), 0);
+	CU_ASSERT_EQUAL(sl_slot_find_hroute(&back, &t, &v, &r, &p), 0);
+	strcpy(v.name, "any");
+	CU_ASSERT_EQUAL(sl_slot_find_vhost(&back, &t, &v, &p), 0);
+	CU_ASSERT_EQUAL(p.slot, 1);
+	CU_ASSERT_EQUAL(sl_slot_find_hroute(&back, &t, &v, &r, &p), -ENOENT);
+	CU_ASSERT_PTR_NULL(sl_slot_base(&back, "edge/shop/path"));
+	const struct sl_shard_key *key = sl_slot_base(&back, "edge/any/path");
+	CU_ASSERT(key && key->b[0] == 1 && key->b[31] == 0xfe);
 	free(text);
 	free(again);
 	sl_slot_map_fini(&m);
 	sl_slot_map_fini(&back);
 }
 
+static void
+scans_have_keys_of_their_own(void)
+{
+	static const struct {
+		unsigned field;
+		const char *name, *key;
+	} rows[] = {
+		{SL_FIELD_PATH, NULL, "edge/shop/path"},
+		{SL_FIELD_HEADER, "x-env", "edge/shop/header/x-env"},
+		{SL_FIELD_COOKIE, "x-env", "edge/shop/cookie/x-env"},
+		{SL_FIELD_QUERY, "a/\"\xff%", "edge/shop/query/a%2F%22%FF%25"},
+	};
+	char buf[SL_SCAN_KEY_MAX];
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
+		CU_ASSERT_STRING_EQUAL(
+			sl_slot_key_scan("edge", "shop", rows[i].field, rows[i].name, buf),
+			rows[i].key);
+}
+
 #define HEAD "{\"version\": 1, \"seq\": 5, "
 #define REST "\"services\": [], \"endpoints\": []}"
+#define NEW(tables, vhosts, routes, bases)                                                         \
+	"{\"version\": 2, \"seq\": 5, \"listeners\": [], \"services\": [], \"endpoints\": [], "    \
+	"\"tables\": " tables ", \"vhosts\": " vhosts ", \"routes\": " routes                      \
+	", \"bases\": " bases "}"
 
 static void
 load_refuses_what_save_would_not_write(void)
@@ -226,7 +272,17 @@ load_refuses_what_save_would_not_write(void)
 		{HEAD "\"listeners\": [], \"services\": []}", "a space is missing"},
 		{HEAD "\"listeners\": [], \"x\": 1, " REST, "an unknown key"},
 		{HEAD "\"listeners\": [], \"listeners\": [], " REST, "a key twice"},
-		{"{\"version\": 2, \"seq\": 5, \"listeners\": [], " REST, "another version"},
+		{"{\"version\": 3, \"seq\": 5, \"listeners\": [], " REST, "another version"},
+		{"{\"version\": 2, \"seq\": 5, \"listeners\": [], " REST, "version 2 has more"},
+		{NEW("[{\"key\": \"edge/x\", \"incarnation\": 1}]", "[]", "[]", "[]"),
+		 "a table's key"},
+		{NEW("[]", "[{\"key\": \"edge\", \"incarnation\": 1}]", "[]", "[]"),
+		 "a host's key"},
+		{NEW("[]", "[]", "[{\"key\": \"edge/a b/c\", \"incarnation\": 1}]", "[]"),
+		 "a route's key"},
+		{NEW("[]", "[]", "[]", "[{\"scan\": \"edge/x/path\", \"key\": \"00\"}]"),
+		 "a short key of a base"},
+		{NEW("[]", "[]", "[]", "{}"), "bases are a list"},
 		{"{\"version\": 1, \"seq\": 0, \"listeners\": [], " REST, "seq starts at 1"},
 		{"{\"version\": 1, \"seq\": 5.0, \"listeners\": [], " REST, "a fraction"},
 		{"{\"version\": 1, \"seq\": 99999999999999999999, \"listeners\": [], " REST,
@@ -303,6 +359,8 @@ an_empty_map_loads(void)
 	CU_ASSERT_EQUAL_FATAL(sl_slot_map_load(text, strlen(text), NULL, &m), 0);
 	CU_ASSERT_EQUAL(m.seq, 5);
 	CU_ASSERT_EQUAL(m.endpoints.max, SL_MAX_ENDPOINTS);
+	CU_ASSERT_EQUAL(m.hroutes.max, SL_MAX_HTTP_ROUTES); /* version 1 had none */
+	CU_ASSERT_EQUAL(m.hroutes.cnt, 0);
 	sl_slot_map_fini(&m);
 }
 
@@ -310,4 +368,5 @@ SL_SUITE("slots", SL_TEST(owners_keep_slot_and_incarnation_through_a_thousand_pu
 	 SL_TEST(never_used_slots_come_first_then_the_longest_freed),
 	 SL_TEST(a_slot_freed_by_a_push_may_be_given_in_it_with_a_new_incarnation),
 	 SL_TEST(too_many_owners_and_twins_are_refused), SL_TEST(a_saved_map_loads_as_it_was),
-	 SL_TEST(load_refuses_what_save_would_not_write), SL_TEST(an_empty_map_loads))
+	 SL_TEST(load_refuses_what_save_would_not_write), SL_TEST(an_empty_map_loads),
+	 SL_TEST(scans_have_keys_of_their_own))
