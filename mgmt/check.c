@@ -88,8 +88,32 @@ service_order(const void *a, const void *b)
 		      ((const struct sl_conf_service *)b)->name);
 }
 
+static int
+table_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_table *)a)->name,
+		      ((const struct sl_conf_table *)b)->name);
+}
+
 static uint32_t
-find_service(const struct sl_conf *c, const uint32_t *order, const char *name)
+find_table(const struct sl_conf *c, const uint32_t *order, const char *name)
+{
+	uint32_t lo = 0, hi = c->table_cnt;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (strcmp(c->tables[order[mid]].name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (*name && lo < c->table_cnt && strcmp(c->tables[order[lo]].name, name) == 0)
+		return order[lo];
+	return UINT32_MAX;
+}
+
+uint32_t
+sl_check_find_service(const struct sl_conf *c, const uint32_t *order, const char *name)
 {
 	uint32_t lo = 0, hi = c->service_cnt;
 
@@ -100,7 +124,7 @@ find_service(const struct sl_conf *c, const uint32_t *order, const char *name)
 		else
 			hi = mid;
 	}
-	if (lo < c->service_cnt && strcmp(c->services[order[lo]].name, name) == 0)
+	if (*name && lo < c->service_cnt && strcmp(c->services[order[lo]].name, name) == 0)
 		return order[lo];
 	return UINT32_MAX;
 }
@@ -124,22 +148,28 @@ sl_conf_link(const struct sl_conf *c, struct sl_conf_links *ret_links)
 		.service_order = sl_check_order(c->services, c->service_cnt, sizeof(*c->services),
 						service_order),
 		.listener_service = calloc(c->listener_cnt + 1u, sizeof(*l.listener_service)),
+		.listener_table = calloc(c->listener_cnt + 1u, sizeof(*l.listener_table)),
 		.family = calloc(c->service_cnt + 1u, 1),
 	};
 
-	if (!l.service_order || !l.listener_service || !l.family) {
+	uint32_t *tables = sl_check_order(c->tables, c->table_cnt, sizeof(*c->tables), table_order);
+
+	if (!l.service_order || !l.listener_service || !l.listener_table || !l.family || !tables) {
 		sl_conf_links_fini(&l);
+		free(tables);
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		l.family[i] = endpoints_family(&c->services[i]);
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		const struct sl_conf_listener *x = &c->listeners[i];
-		uint32_t s = find_service(c, l.service_order, x->service);
+		uint32_t s = sl_check_find_service(c, l.service_order, x->service);
 		l.listener_service[i] = s;
+		l.listener_table[i] = find_table(c, tables, x->routes);
 		if (s != UINT32_MAX && !l.family[s])
 			l.family[s] = family_of(&x->addr);
 	}
+	free(tables);
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		if (!l.family[i])
 			l.family[i] = 4;
@@ -152,6 +182,7 @@ sl_conf_links_fini(struct sl_conf_links *l)
 {
 	free(l->service_order);
 	free(l->listener_service);
+	free(l->listener_table);
 	free(l->family);
 	*l = (struct sl_conf_links){0};
 }

@@ -26,6 +26,9 @@ struct check {
 /* check_listener.c: names, places, services, modes and addresses of all listeners. */
 void sl_check_listeners(struct check *k);
 
+/* sl_check_find_service: the index of the service of the name, or UINT32_MAX; order: by name. */
+uint32_t sl_check_find_service(const struct sl_conf *c, const uint32_t *order, const char *name);
+
 /* sl_check_order gives the indices of n elements in the order of cmp, ties by index; NULL: out of memory. */
 typedef int cmp_fn(const void *a, const void *b);
 uint32_t *sl_check_order(const void *base, uint32_t n, size_t size, cmp_fn *cmp);

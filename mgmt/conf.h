@@ -159,7 +159,7 @@ struct sl_conf_http {
 	uint32_t eject_after, sweep_ms, eject_ms, eject_max_ms, eject_max_pct;
 	uint32_t panic_pct, budget_pct, budget_min;
 	uint8_t hash_on;             /* enum sl_hash_on */
-	bool given;                  /* the group is in the file */
+	bool given, hash_given;      /* the group is in the file */
 	char hash_name[SL_NAME_MAX]; /* headers: lower case */
 };
 

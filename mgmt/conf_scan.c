@@ -112,9 +112,8 @@ skip_string(struct scan *s)
 		step(s);
 	}
 	if (s->at - start > (ptrdiff_t)SL_SCAN_MAX_STRING)
-		refuse(s, opened,
-		       "no value is longer than 255 bytes; is its end where it should be?",
-		       "a string is longer than 1024 bytes");
+		refuse(s, opened, "is its end where it should be? several strings in a row are one",
+		       "a string is longer than 16384 bytes");
 	if (s->at < s->end)
 		s->at++;
 	else if (!s->bad)

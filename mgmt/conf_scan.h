@@ -12,9 +12,10 @@
 
 #define SL_SCAN_MAX_BYTES (64u << 20)
 #define SL_SCAN_MAX_LINE 65536u
-#define SL_SCAN_MAX_STRING 1024u /* no value is longer than 255; bounds what libconfig loses */
+#define SL_SCAN_MAX_STRING                                                                         \
+	16384u /* as written; bounds what libconfig loses.  Longer values are several in a row */
 #define SL_SCAN_MAX_DEPTH 32u
-#define SL_SCAN_MAX_MEMBERS 64u       /* of one group: ours have at most a dozen */
+#define SL_SCAN_MAX_MEMBERS 64u       /* of one group: ours have at most two dozen */
 #define SL_SCAN_MAX_VALUES (2u << 20) /* of a file: about twice the largest generation */
 #define SL_SCAN_MAX_NUMBERS 256u
 

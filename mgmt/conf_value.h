@@ -48,6 +48,39 @@ const char *sl_value_host(const char *text, char ret_host[256]);
 /* "200,300-399": expect[] and expect_cnt of h. */
 const char *sl_value_codes(const char *text, struct sl_health_conf *h);
 
+/* ---- texts of route tables (conf_http_value.c) ---- */
+
+/* Bytes, or with k, m, g (1024); up to INT64_MAX. */
+const char *sl_value_size(const char *text, uint64_t *ret_bytes);
+/* "10.5": up to 4 decimals; what is over 100 is the caller's to refuse. */
+const char *sl_value_percent(const char *text, uint32_t *ret_per_million);
+/* "1-10", "-5--1": both ends count; *ret_hi is one more. */
+const char *sl_value_range(const char *text, int64_t *ret_lo, int64_t *ret_hi);
+
+/* A token and a field value (RFC 9110, 5.6.2, 5.5). */
+const char *sl_value_token(const char *text);
+const char *sl_value_field(const char *text);
+
+/* A path without query; a template ("/users/{id}/{rest=**}"); what is made of one ("/v2/{id}"). */
+const char *sl_value_route_path(const char *text);
+const char *sl_value_template(const char *text);
+const char *sl_value_expansion(const char *text);
+
+#define SL_TEMPLATE_PARTS 16
+struct sl_template_part {
+	const char *open, *end; /* "{", and behind "}" */
+	const char *name;       /* [name_len]; {**}: 0 */
+	size_t name_len;
+	const char *form; /* "=**}", or NULL */
+};
+/* The next {…} from *at on, which moves behind it; false: none.  Of texts that were found good. */
+bool sl_template_next(const char **at, struct sl_template_part *ret);
+
+/* A host with or without a port, as Host has it. */
+const char *sl_value_authority(const char *text);
+/* "shop.example", "*.shop.example", "shop.*", "*", "[2001:db8::1]": enum sl_host_kind and the name as in the object. */
+const char *sl_value_hostname(const char *text, uint8_t *ret_kind, char ret_name[256]);
+
 /* sl_value_quote makes text printable within quotes ("we\x01b"), cut to fit; returns buf. */
 const char *sl_value_quote(const char *text, char *buf, size_t size);
 

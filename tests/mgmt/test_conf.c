@@ -474,10 +474,224 @@ quoted_text_is_printable_and_fits(void)
 			       "\"0123456789a...\"");
 }
 
+/* ---- route tables ---- */
+
+static struct sl_conf *
+every_key(void)
+{
+	size_t len;
+	char *text = file_read(SL_GOLDEN "/http/every-key.conf", &len);
+	struct sl_conf *c = parse_good(text);
+
+	free(text);
+	return c;
+}
+
+static void
+services_of_requests_have_their_values_and_defaults(void)
+{
+	struct sl_conf *c = every_key();
+	const struct sl_conf_http *said = &c->services[0].http, *empty = &c->services[1].http,
+				  *usual = &c->services[2].http;
+
+	CU_ASSERT(said->given && empty->given && !usual->given);
+	CU_ASSERT_EQUAL(c->services[0].policy, SL_POLICY_RING_HASH);
+	CU_ASSERT_EQUAL(c->services[1].policy, SL_POLICY_LEAST_REQUEST);
+	CU_ASSERT_EQUAL(c->services[2].policy, SL_POLICY_RANDOM);
+	CU_ASSERT_EQUAL(said->max_pending, 7);
+	CU_ASSERT_EQUAL(said->max_requests, 0);
+	CU_ASSERT_EQUAL(said->max_retries, INT32_MAX);
+	CU_ASSERT_EQUAL(said->conn_requests, 1000);
+	CU_ASSERT_EQUAL(said->conn_idle_ms, 30000);
+	CU_ASSERT_EQUAL(said->conn_idle_max, 0);
+	CU_ASSERT_EQUAL(said->panic_pct, 0);
+	CU_ASSERT_EQUAL(said->budget_pct, 100);
+	CU_ASSERT_EQUAL(said->budget_min, 255);
+	CU_ASSERT_EQUAL(said->eject_after, 0);
+	CU_ASSERT_EQUAL(said->sweep_ms, 10);
+	CU_ASSERT_EQUAL(said->eject_ms, 1);
+	CU_ASSERT_EQUAL(said->eject_max_ms, 604800000);
+	CU_ASSERT_EQUAL(said->eject_max_pct, 100);
+	CU_ASSERT_EQUAL(said->hash_on, SL_HASH_ON_HEADER);
+	CU_ASSERT_STRING_EQUAL(said->hash_name, "x-user");
+	CU_ASSERT_EQUAL(c->services[3].http.hash_on, SL_HASH_ON_SOURCE);
+	CU_ASSERT(c->services[3].http.hash_given && !empty->hash_given);
+	CU_ASSERT_EQUAL(c->services[4].http.hash_on, SL_HASH_ON_COOKIE);
+	CU_ASSERT_STRING_EQUAL(c->services[4].http.hash_name, "SID");
+	CU_ASSERT_EQUAL(c->services[5].http.hash_on, SL_HASH_ON_QUERY);
+	CU_ASSERT_STRING_EQUAL(c->services[5].http.hash_name, "K");
+	for (const struct sl_conf_http *h = empty; h; h = h == empty ? usual : NULL) {
+		CU_ASSERT_EQUAL(h->max_pending, 1024);
+		CU_ASSERT_EQUAL(h->max_requests, 1024);
+		CU_ASSERT_EQUAL(h->max_retries, 3);
+		CU_ASSERT_EQUAL(h->conn_requests, 0);
+		CU_ASSERT_EQUAL(h->conn_idle_ms, 3600000);
+		CU_ASSERT_EQUAL(h->conn_idle_max, 256);
+		CU_ASSERT_EQUAL(h->panic_pct, 50);
+		CU_ASSERT_EQUAL(h->budget_pct, 20);
+		CU_ASSERT_EQUAL(h->budget_min, 3);
+		CU_ASSERT_EQUAL(h->eject_after, 5);
+		CU_ASSERT_EQUAL(h->sweep_ms, 10000);
+		CU_ASSERT_EQUAL(h->eject_ms, 30000);
+		CU_ASSERT_EQUAL(h->eject_max_ms, 300000);
+		CU_ASSERT_EQUAL(h->eject_max_pct, 10);
+		CU_ASSERT_EQUAL(h->hash_on, SL_HASH_ON_SOURCE);
+	}
+	sl_conf_free(c);
+}
+
+static void
+tables_and_hosts_have_their_values_and_defaults(void)
+{
+	struct sl_conf *c = every_key();
+	const struct sl_img_http *said = &c->tables[0].http, *usual = &c->tables[1].http;
+	const struct sl_conf_vhost *v = c->tables[0].vhosts;
+
+	CU_ASSERT_EQUAL(c->table_cnt, 2);
+	CU_ASSERT_STRING_EQUAL(c->listeners[0].routes, "edge");
+	CU_ASSERT_STRING_EQUAL(c->listeners[0].service, "");
+	CU_ASSERT_EQUAL(c->listeners[0].mode, SL_MODE_HTTP);
+	CU_ASSERT_EQUAL(c->listeners[0].max_connections, 5000);
+	CU_ASSERT_EQUAL(said->header_ms, 1);
+	CU_ASSERT_EQUAL(said->idle_ms, 604800000);
+	CU_ASSERT_EQUAL(said->stream_idle_ms, 60000);
+	CU_ASSERT_EQUAL(said->max_head, 1024);
+	CU_ASSERT_EQUAL(said->max_headers, 1);
+	CU_ASSERT_EQUAL(said->conn_requests, 100);
+	CU_ASSERT_EQUAL(said->max_body, 10u << 20);
+	CU_ASSERT_EQUAL(said->slash_2f, SL_2F_REJECT);
+	CU_ASSERT_EQUAL(said->merge_slashes, 0);
+	CU_ASSERT_EQUAL(said->trusted_hops, 2);
+	CU_ASSERT_EQUAL(said->log, 0);
+	CU_ASSERT_EQUAL(usual->header_ms, 10000);
+	CU_ASSERT_EQUAL(usual->idle_ms, 3600000);
+	CU_ASSERT_EQUAL(usual->stream_idle_ms, 300000);
+	CU_ASSERT_EQUAL(usual->max_head, 61440);
+	CU_ASSERT_EQUAL(usual->max_headers, 100);
+	CU_ASSERT_EQUAL(usual->conn_requests, 0);
+	CU_ASSERT_EQUAL(usual->max_body, 0);
+	CU_ASSERT_EQUAL(usual->slash_2f, SL_2F_KEEP);
+	CU_ASSERT_EQUAL(usual->merge_slashes, 1);
+	CU_ASSERT_EQUAL(usual->trusted_hops, 0);
+	CU_ASSERT_EQUAL(usual->log, 1);
+	CU_ASSERT_EQUAL_FATAL(c->tables[0].vhost_cnt, 2);
+	CU_ASSERT_EQUAL_FATAL(v[0].name_cnt, 4);
+	CU_ASSERT_EQUAL(v[0].names[0].kind, SL_HOST_EXACT);
+	CU_ASSERT_STRING_EQUAL(v[0].names[0].name, "shop.example");
+	CU_ASSERT_EQUAL(v[0].names[1].kind, SL_HOST_SUFFIX);
+	CU_ASSERT_STRING_EQUAL(v[0].names[1].name, ".shop.example");
+	CU_ASSERT_EQUAL(v[0].names[2].kind, SL_HOST_PREFIX);
+	CU_ASSERT_STRING_EQUAL(v[0].names[2].name, "shop.");
+	CU_ASSERT_STRING_EQUAL(v[0].names[3].name, "[2001:db8::1]");
+	CU_ASSERT_EQUAL(v[1].names[0].kind, SL_HOST_ANY);
+	CU_ASSERT_STRING_EQUAL(v[1].names[0].name, "");
+	sl_conf_free(c);
+}
+
+static bool
+cond_is(const struct sl_conf_cond *c, enum sl_field field, enum sl_cond_op op, const char *name,
+	const char *value, bool invert, bool icase)
+{
+	return c->field == field && c->op == op && c->invert == invert && c->icase == icase &&
+	       (name ? c->name && strcmp(c->name, name) == 0 : !c->name) &&
+	       (value ? c->value && strcmp(c->value, value) == 0 : !c->value);
+}
+
+static void
+conditions_come_in_order_and_normalised(void)
+{
+	struct sl_conf *c = every_key();
+	const struct sl_conf_hroute *r = c->tables[0].vhosts[0].routes;
+	const struct sl_conf_cond *k = r[0].conds;
+
+	CU_ASSERT_EQUAL_FATAL(r[0].cond_cnt, 9);
+	CU_ASSERT(cond_is(&k[0], SL_FIELD_PATH, SL_COND_EXACT, NULL, "/Exact", false, false));
+	CU_ASSERT(cond_is(&k[1], SL_FIELD_METHOD, SL_COND_IN, NULL, NULL, false, false));
+	CU_ASSERT_EQUAL(k[1].lo, 1 << SL_METHOD_GET | 1 << SL_METHOD_POST);
+	CU_ASSERT(cond_is(&k[2], SL_FIELD_HEADER, SL_COND_PREFIX, "x-env", "canary-", true, true));
+	CU_ASSERT(cond_is(&k[3], SL_FIELD_HEADER, SL_COND_RANGE, "x-n", NULL, false, false));
+	CU_ASSERT(k[3].lo == 1 && k[3].hi == 11);
+	CU_ASSERT(cond_is(&k[4], SL_FIELD_HEADER, SL_COND_PRESENT, "x-p", NULL, false, false));
+	CU_ASSERT(cond_is(&k[5], SL_FIELD_QUERY, SL_COND_EXACT, "V", "", false, false));
+	CU_ASSERT(cond_is(&k[6], SL_FIELD_QUERY, SL_COND_CONTAINS, "a b", "%", false, false));
+	CU_ASSERT(cond_is(&k[7], SL_FIELD_COOKIE, SL_COND_REGEX, "Sid", "[A-F]+", false, true));
+	CU_ASSERT(cond_is(&k[8], SL_FIELD_COOKIE, SL_COND_SUFFIX, "c", "Z", false, false));
+	CU_ASSERT_EQUAL(k[0].line, 29);
+	CU_ASSERT_EQUAL(k[3].line, 31);
+	CU_ASSERT(cond_is(r[1].conds, SL_FIELD_PATH, SL_COND_SEGMENTS, NULL, "/api", false, true));
+	CU_ASSERT(cond_is(r[2].conds, SL_FIELD_PATH, SL_COND_TEMPLATE, NULL,
+			  "/users/{Id}/{rest=**}", false, true));
+	CU_ASSERT(cond_is(r[3].conds, SL_FIELD_PATH, SL_COND_REGEX, NULL, "/V[0-9]+/.*", false,
+			  false));
+	CU_ASSERT(cond_is(r[6].conds, SL_FIELD_PATH, SL_COND_SEGMENTS, NULL, "", false, false));
+	CU_ASSERT_EQUAL(r[7].cond_cnt, 0);
+	sl_conf_free(c);
+}
+
+static void
+actions_have_their_values_and_defaults(void)
+{
+	struct sl_conf *c = every_key();
+	const struct sl_conf_hroute *r = c->tables[0].vhosts[0].routes;
+
+	CU_ASSERT_EQUAL_FATAL(c->tables[0].vhosts[0].route_cnt, 8);
+	CU_ASSERT_EQUAL(r[0].action, SL_ACTION_FORWARD);
+	CU_ASSERT_EQUAL_FATAL(r[0].target_cnt, 1);
+	CU_ASSERT_STRING_EQUAL(r[0].targets[0].service, "web");
+	CU_ASSERT_EQUAL(r[0].targets[0].weight, 1);
+	CU_ASSERT(r[0].timeout_ms == 15000 && r[0].try_ms == 0 && r[0].stream_idle_ms == 0);
+	CU_ASSERT(r[0].retries == 1 && r[0].retry_on == (SL_RETRY_CONNECT | SL_RETRY_REUSED));
+	CU_ASSERT(r[0].backoff_ms == 25 && r[0].backoff_max_ms == 250);
+	CU_ASSERT(!r[0].path && !r[0].host && r[0].rewrite == SL_REWRITE_NONE);
+
+	CU_ASSERT_EQUAL_FATAL(r[1].target_cnt, 2);
+	CU_ASSERT(r[1].targets[0].weight == 90 && r[1].targets[1].weight == 0);
+	CU_ASSERT_EQUAL(r[1].sticky, SL_STICKY_HEADER);
+	CU_ASSERT_STRING_EQUAL(r[1].sticky_name, "x-user");
+	CU_ASSERT_EQUAL(r[1].rewrite, SL_REWRITE_PREFIX);
+	CU_ASSERT_STRING_EQUAL(r[1].path, "/new");
+	CU_ASSERT_STRING_EQUAL(r[1].host, "internal.example:8080");
+	CU_ASSERT(r[1].timeout_ms == 0 && r[1].try_ms == 2000 && r[1].stream_idle_ms == 3600000);
+	CU_ASSERT_EQUAL(r[1].retries, 7);
+	CU_ASSERT_EQUAL(r[1].retry_on, SL_RETRY_5XX | SL_RETRY_CODES | SL_RETRY_TIMEOUT);
+	CU_ASSERT(r[1].retry_codes[0] == 409 && r[1].retry_codes[1] == 503 && !r[1].retry_codes[2]);
+	CU_ASSERT(r[1].backoff_ms == 0 && r[1].backoff_max_ms == 3600000);
+	CU_ASSERT_EQUAL_FATAL(r[1].mirror_cnt, 2);
+	CU_ASSERT_EQUAL(r[1].mirrors[0].per_million, 105000);
+	CU_ASSERT_EQUAL(r[1].mirrors[1].per_million, 1000000);
+	CU_ASSERT(r[1].edit_cnt[0] == 4 && r[1].edit_cnt[1] == 1);
+	for (unsigned i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(r[1].edits[0][i].op, SL_EDIT_SET + i);
+	CU_ASSERT_STRING_EQUAL(r[1].edits[0][0].name, "X-A");
+	CU_ASSERT_STRING_EQUAL(r[1].edits[0][2].value, "s, t");
+	CU_ASSERT_PTR_NULL(r[1].edits[0][3].value);
+	CU_ASSERT_STRING_EQUAL(r[1].edits[1][0].name, "server");
+
+	CU_ASSERT_EQUAL(r[2].rewrite, SL_REWRITE_TEMPLATE);
+	CU_ASSERT_STRING_EQUAL(r[2].path, "/v2/{rest}/{Id}");
+	CU_ASSERT_EQUAL(r[3].rewrite, SL_REWRITE_PATH);
+	CU_ASSERT_EQUAL(r[3].retries, 0);
+	CU_ASSERT(r[4].action == SL_ACTION_REDIRECT && r[4].code == 308);
+	CU_ASSERT(r[4].rewrite == SL_REWRITE_PREFIX && r[4].strip_query);
+	CU_ASSERT(r[4].redirect_https == 1 && r[4].redirect_port == 8443);
+	CU_ASSERT_STRING_EQUAL(r[4].path, "/");
+	CU_ASSERT_STRING_EQUAL(r[4].host, "other.example");
+	CU_ASSERT(r[5].code == 301 && r[5].redirect_https == 2 && !r[5].strip_query);
+	CU_ASSERT(r[6].action == SL_ACTION_RESPOND && r[6].code == 403);
+	CU_ASSERT_STRING_EQUAL(r[6].body, "no\n");
+	CU_ASSERT_STRING_EQUAL(r[6].content_type, "text/html");
+	CU_ASSERT(r[7].code == 204 && !r[7].body && !r[7].content_type && r[7].target_cnt == 0);
+	sl_conf_free(c);
+}
+
 SL_SUITE("conf", SL_TEST(every_bad_file_gives_exactly_its_errors),
 	 SL_TEST(every_value_reaches_its_field),
 	 SL_TEST(an_absent_key_has_the_default_of_the_key_table),
 	 SL_TEST(connections_have_their_values_and_defaults),
+	 SL_TEST(services_of_requests_have_their_values_and_defaults),
+	 SL_TEST(tables_and_hosts_have_their_values_and_defaults),
+	 SL_TEST(conditions_come_in_order_and_normalised),
+	 SL_TEST(actions_have_their_values_and_defaults),
 	 SL_TEST(trusted_prefixes_of_all_listeners_are_limited),
 	 SL_TEST(a_text_that_is_no_text_is_refused), SL_TEST(limits_of_a_file_are_kept),
 	 SL_TEST(every_prefix_of_a_file_is_taken_or_refused_in_words),

@@ -1,0 +1,214 @@
+/* conf_priv — what the readers of a table file have in common: the key table as rows, and the walk that goes by it.
+ *
+ *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
+ *   conf.c       text → tree       conf_routes.c  drafts → structs
+ */
+#ifndef SL_MGMT_CONF_PRIV_H
+#define SL_MGMT_CONF_PRIV_H
+
+#include "mgmt/conf.h"
+#include "mgmt/conf_scan.h"
+
+#include <libconfig.h>
+
+enum group {
+	ROOT,
+	GATEWAY,
+	NETWORK,
+	ADDRESS,
+	ROUTE,
+	SERVICE,
+	TCP,
+	HTTP,
+	HASH,
+	BUDGET,
+	EJECTION,
+	HEALTH,
+	ENDPOINT,
+	LISTENER,
+	TABLE,
+	VHOST,
+	HROUTE,
+	HEADER,
+	PARAMETER,
+	COOKIE,
+	TARGET,
+	STICKY,
+	REDIRECT,
+	RESPOND,
+	REWRITE,
+	RETRY,
+	MIRROR,
+	EDIT,
+	GROUPS
+};
+
+enum type {
+	INT,
+	NAME,
+	ADDR,
+	IFADDR,
+	PREFIX,
+	TUNNEL,
+	VIP,
+	PORTS,
+	PROBE,
+	DURATION,
+	SIZE,
+	PERCENT,
+	HEX64,
+	PATH,
+	HOST,
+	CODES,
+	WORD,
+	BOOL,
+	/* texts of drafts: a pointer into the tree; lo, hi are bytes */
+	TEXT,
+	TOKEN,
+	FIELD,
+	RPATH,
+	TEMPLATE,
+	EXPANSION,
+	AUTHORITY,
+	/* not scalars */
+	SUB,
+	LIST,
+	ADDRS,
+	PREFIXES,
+	HOSTS,
+	WORDS,
+	INTS
+};
+
+enum need { OPTIONAL, REQUIRED };
+
+struct word {
+	const char *text; /* NULL ends the list */
+	uint32_t value;
+};
+
+struct key {
+	const char *name;
+	uint8_t group; /* enum group */
+	uint8_t type;  /* enum type */
+	uint8_t need;  /* enum need */
+	uint8_t sub;   /* SUB, LIST: enum group of the members */
+	uint32_t off;  /* of the field in the group's struct */
+	uint32_t size; /* of the field; of lists: of an element */
+	uint32_t cnt_off;
+	int64_t lo, hi; /* lists: hi: most elements */
+	const struct word *words;
+	const char *def, *range, *help;
+};
+
+extern const struct key sl_keys[];
+extern const unsigned sl_key_cnt;
+extern const char *const sl_type_text[]; /* by enum type: "an integer" */
+#define MAX_GROUP_KEYS 32
+
+struct walk {
+	const char *file;
+	struct sl_diag *diag;
+	struct sl_scan *scan;
+	struct {
+		const struct key *key; /* rows of the group */
+		unsigned cnt;
+	} group[GROUPS];
+	char path[256]; /* of the setting we are at */
+	size_t path_len;
+	unsigned told; /* problems reported */
+	bool clean;    /* for a finish: nothing was wrong within the group */
+	bool shape_bad; /* a whole group or list could not be read: cross checks would only echo that */
+	bool oom;
+};
+
+/* Where the keys of a group do not say the fields one to one they fill a draft, and finish makes the struct of it: always
+ * called, also when something was wrong; what it cannot make stays zeroed.  s: the group's setting. */
+struct group_info {
+	size_t draft; /* bytes; 0: the struct itself is filled, and finish may still look at it */
+	void (*finish)(struct walk *w, const config_setting_t *s, void *draft, void *out);
+};
+extern const struct group_info sl_group_info[GROUPS];
+#define MAX_DRAFT 1024
+
+/* sl_walk_tree: the whole tree to c, problems to w->diag. */
+void sl_walk_tree(struct walk *w, const config_setting_t *root, struct sl_conf *c);
+
+/* For finishes.  tell: one problem at the path; push returns what pop takes. */
+size_t sl_walk_push(struct walk *w, const char *key);
+void sl_walk_pop(struct walk *w, size_t was);
+void sl_walk_tell(struct walk *w, const config_setting_t *s, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* A key of s that is missing, in the words of its row. */
+void sl_walk_missing(struct walk *w, const config_setting_t *s, enum group g, const char *key);
+/* The line of s, 0: NULL. */
+int sl_walk_line(const config_setting_t *s);
+
+/* ---- drafts ---- */
+
+struct cond_draft {
+	const char *name, *exact, *prefix, *suffix, *contains, *regex, *range;
+	bool present, invert, icase;
+};
+
+struct pick_draft {
+	const char *header, *cookie, *query;
+	bool source;
+};
+
+struct redirect_draft {
+	const char *host, *path, *prefix, *expansion;
+	uint16_t code, port;
+	bool https, http, strip_query;
+};
+
+struct respond_draft {
+	const char *body, *content_type;
+	uint16_t code;
+};
+
+struct rewrite_draft {
+	const char *prefix, *expansion, *path, *host;
+};
+
+struct retry_draft {
+	uint32_t attempts, on, backoff_ms, backoff_max_ms;
+	uint16_t codes[SL_RETRY_CODES_MAX];
+};
+
+struct edit_draft {
+	const char *set, *add, *append, *remove, *value;
+};
+
+struct route_draft {
+	char name[SL_NAME_MAX];
+	const char *path, *prefix, *template, *path_regex;
+	bool icase;
+	uint32_t methods;
+	struct sl_conf_cond *headers, *query, *cookies;
+	uint32_t header_cnt, query_cnt, cookie_cnt;
+	char service[SL_NAME_MAX];
+	struct sl_conf_target *split, *mirror;
+	uint32_t split_cnt, mirror_cnt;
+	struct pick_draft sticky;
+	struct redirect_draft redirect;
+	struct respond_draft respond;
+	struct rewrite_draft rewrite;
+	uint32_t timeout_ms, try_ms, idle_ms;
+	struct retry_draft retry;
+	struct sl_conf_edit *edits[2];
+	uint32_t edit_cnt[2];
+};
+static_assert(sizeof(struct route_draft) <= MAX_DRAFT, "");
+
+/* conf_routes.c */
+void sl_finish_hash(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_listener(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_header(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_parameter(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_cookie(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_edit(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_route(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_conf_tables_free(struct sl_conf *c);
+
+#endif
