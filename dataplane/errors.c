@@ -210,7 +210,7 @@ way_to_sender(struct sl_worker *w, const struct sl_view *view, const struct sl_h
 	if (t->inner.len == 0 || t->inner_sent <= takes || sl_view_ours(view, &in->src))
 		return NULL;
 	uint32_t listener = sl_view_listener(view, &in->dst, in->dport, in->proto);
-	if (listener == SL_VIEW_NONE || view->listener_service[listener] != hop->service)
+	if (listener == SL_VIEW_NONE || sl_view_service(view, listener) != hop->service)
 		return NULL;
 	return sl_send_route(w, view, &in->src);
 }

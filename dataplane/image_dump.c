@@ -1,6 +1,6 @@
 /* Text of an object, one record a line, stable: golden tests compare it.  Bytes that do not pass the check
  * are not walked: then the text is what is wrong with them. */
-#include "dataplane/image_check.h"
+#include "dataplane/image_dump.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -8,14 +8,14 @@
 #include "sluice/streams.h"
 
 static const char *const kind_names[] = {
-	[SL_OBJ_ROOT] = "root",
-	[SL_OBJ_NETWORK] = "network",
-	[SL_OBJ_LISTENERS] = "listeners",
-	[SL_OBJ_SERVICE] = "service",
+	[SL_OBJ_ROOT] = "root",           [SL_OBJ_NETWORK] = "network",
+	[SL_OBJ_LISTENERS] = "listeners", [SL_OBJ_SERVICE] = "service",
+	[SL_OBJ_ROUTES] = "routes",       [SL_OBJ_VHOST] = "vhost",
+	[SL_OBJ_SHARD] = "shard",
 };
 
-static void
-dump_id(const struct sl_obj_id *id, FILE *f)
+void
+sl_image_dump_id(const struct sl_obj_id *id, FILE *f)
 {
 	for (unsigned i = 0; i < SL_ID_BYTES; i++)
 		fprintf(f, "%02x", id->b[i]);
@@ -49,9 +49,9 @@ dump_root(const uint8_t *bytes, FILE *f)
 		root->ref_cnt);
 	for (uint32_t i = 0; i < root->ref_cnt; i++, r++) {
 		fprintf(f, "  [%u] %s ", i, kind_names[r->kind]);
-		dump_id(&r->id, f);
+		sl_image_dump_id(&r->id, f);
 		fprintf(f, " size %u", r->size);
-		if (r->kind == SL_OBJ_SERVICE)
+		if (r->incarnation)
 			fprintf(f, " slot %u incarnation %u", r->slot, r->incarnation);
 		fputc('\n', f);
 	}
@@ -107,7 +107,7 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 		fprintf(f, " %s mode %s ref %u slot %u incarnation %u",
 			l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", sl_mode_name(l->mode), l->ref,
 			l->slot, l->incarnation);
-		if (l->mode == SL_MODE_TCP)
+		if (l->mode != SL_MODE_L4)
 			fprintf(f, " max_connections %u", l->max_connections);
 		for (uint32_t k = 0; k < l->trust_cnt; k++) {
 			fputs(k ? " " : " trusted ", f);
@@ -148,6 +148,27 @@ dump_tcp(const struct sl_img_tcp *t, FILE *f)
 		sl_proxy_out_name(t->proxy_out), sl_stream_cc_name(t->cc));
 }
 
+/* How many points each endpoint has, and the first ones. */
+static void
+dump_ring(const struct sl_img_point *p, uint32_t cnt, uint32_t endpoint_cnt, FILE *f)
+{
+	uint32_t *share = calloc(endpoint_cnt ? endpoint_cnt : 1, sizeof(*share));
+
+	fprintf(f, "ring %u\n", cnt);
+	if (share) {
+		for (uint32_t i = 0; i < cnt; i++)
+			share[p[i].endpoint]++;
+		fprintf(f, "  shares");
+		for (uint32_t i = 0; i < endpoint_cnt; i++)
+			fprintf(f, " %u", share[i]);
+		fprintf(f, "\n  points");
+		for (uint32_t i = 0; i < SL_MIN(cnt, 8u); i++)
+			fprintf(f, " %08x:%u", p[i].hash, p[i].endpoint);
+		fprintf(f, cnt > 8 ? " …\n" : "\n");
+	}
+	free(share);
+}
+
 static void
 dump_service(const uint8_t *bytes, FILE *f)
 {
@@ -166,8 +187,10 @@ dump_service(const uint8_t *bytes, FILE *f)
 	if (s->tunnel_plen)
 		fprintf(f, "tunnel_source %s\n",
 			sl_prefix_format(&s->tunnel, s->tunnel_plen, text));
-	if (s->forward == SL_FORWARD_PROXY)
+	if (s->forward == SL_FORWARD_PROXY) {
 		dump_tcp(&s->tcp, f);
+		sl_image_dump_http_service(&s->http, f);
+	}
 	if (s->source_cnt)
 		fprintf(f, "sources %u\n", s->source_cnt);
 	for (uint32_t i = 0; i < s->source_cnt; i++)
@@ -183,6 +206,8 @@ dump_service(const uint8_t *bytes, FILE *f)
 		    f);
 	dump_places("schedule", (const void *)(bytes + s->sched_off), s->sched_cnt, s->endpoint_cnt,
 		    f);
+	if (s->ring_cnt)
+		dump_ring((const void *)(bytes + s->ring_off), s->ring_cnt, s->endpoint_cnt, f);
 }
 
 static void
@@ -207,7 +232,7 @@ sl_image_dump(const void *bytes, size_t size, FILE *f)
 	struct sl_obj_id id;
 	uint16_t kind = size >= sizeof(*h) ? h->kind : 0;
 
-	if (kind < SL_OBJ_ROOT || kind > SL_OBJ_SERVICE) /* the check then says it is no ROOT */
+	if (kind < SL_OBJ_ROOT || kind > SL_OBJ_KIND_LAST) /* the check then says it is no ROOT */
 		kind = SL_OBJ_ROOT;
 	if (sl_image_check(bytes, size, kind, NULL, kind_names[kind], &diag)) {
 		dump_problems(&diag, f);
@@ -216,7 +241,7 @@ sl_image_dump(const void *bytes, size_t size, FILE *f)
 	}
 	sl_image_id(bytes, size, &id);
 	fprintf(f, "object %s version %u size %u id ", kind_names[kind], h->version, h->size);
-	dump_id(&id, f);
+	sl_image_dump_id(&id, f);
 	fputc('\n', f);
 	switch ((enum sl_obj_kind)kind) {
 	case SL_OBJ_ROOT:
@@ -230,6 +255,15 @@ sl_image_dump(const void *bytes, size_t size, FILE *f)
 		break;
 	case SL_OBJ_SERVICE:
 		dump_service(bytes, f);
+		break;
+	case SL_OBJ_ROUTES:
+		sl_image_dump_routes(bytes, f);
+		break;
+	case SL_OBJ_VHOST:
+		sl_image_dump_vhost(bytes, f);
+		break;
+	case SL_OBJ_SHARD:
+		sl_image_dump_shard(bytes, f);
 		break;
 	}
 }

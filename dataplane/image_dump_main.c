@@ -52,7 +52,7 @@ dump(const char *path)
 	}
 	sl_image_dump(bytes, size, stdout);
 	const struct sl_obj_head *h = bytes;
-	int rc = size < sizeof(*h) || h->kind < SL_OBJ_ROOT || h->kind > SL_OBJ_SERVICE ||
+	int rc = size < sizeof(*h) || h->kind < SL_OBJ_ROOT || h->kind > SL_OBJ_KIND_LAST ||
 		 sl_image_check(bytes, size, h->kind, NULL, path, NULL) != 0;
 	free(bytes);
 	return rc;

@@ -316,9 +316,11 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 SL_COLD struct sl_hop *
 sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
-	if (p->listener == SL_VIEW_NONE)
+	uint32_t service =
+		p->listener == SL_VIEW_NONE ? SL_VIEW_NONE : sl_view_service(view, p->listener);
+	if (service == SL_VIEW_NONE)
 		return NULL;
-	const struct sl_service *svc = &view->services[view->listener_service[p->listener]];
+	const struct sl_service *svc = &view->services[service];
 	bool forwards = svc->forward != SL_FORWARD_NAT && svc->forward != SL_FORWARD_FULLNAT &&
 			svc->forward != SL_FORWARD_PROXY;
 	if (!forwards || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
@@ -438,7 +440,7 @@ opens_elsewhere(const struct sl_worker *w, const struct sl_view *view, const str
 	    (f->state & SL_FLOW_REPLY))
 		return false;
 	bool closing = (f->state & SL_FLOW_STATE_MASK) == SL_FLOW_CLOSING;
-	if (closing && !udp && view->listeners[p->listener].mode == SL_MODE_TCP)
+	if (closing && !udp && view->listeners[p->listener].mode != SL_MODE_L4)
 		return true;
 	if (closing)
 		return !sl_choose_admits(&w->conf.states[f->slot], f->incarnation, 0);

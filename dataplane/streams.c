@@ -72,7 +72,7 @@ sl_streams_ends_here(const struct sl_worker *w, const struct sl_view *view, cons
 	if (!(p->flags & SL_PKT_TCP))
 		return false;
 	if (p->listener != SL_VIEW_NONE)
-		return view->listeners[p->listener].mode == SL_MODE_TCP;
+		return view->listeners[p->listener].mode != SL_MODE_L4;
 	const struct sl_local *l = w->tcp ? sl_view_local(view, &p->tuple.dst) : NULL;
 	return l && l->kind != SL_LOCAL_VIP;
 }
@@ -94,7 +94,9 @@ foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	p->verdict = SL_VERDICT_CONSUMED;
 	if (p->listener == SL_VIEW_NONE || (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN)
 		return; /* a RST is the answer */
-	p->service = view->listener_service[p->listener];
+	p->service = sl_view_service(view, p->listener);
+	if (p->service == SL_VIEW_NONE) /* each request gets its own */
+		return;
 	const struct sl_service *svc = &view->services[p->service];
 	uint32_t cursor = w->cursors[svc->slot];
 	struct sl_choice c = choose(w, view, svc, &p->tuple, &cursor);

@@ -20,12 +20,14 @@
 #include "dataplane/neigh.h"
 #include "dataplane/wide.h"
 
-#define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE… */
+#define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE…, ROUTES…, VHOST…, SHARD… */
 
 struct build {
 	const struct sl_img_root *root;
 	const struct sl_img_ref *refs;
 	const struct sl_object *objs;
+	uint32_t first[SL_OBJ_KIND_LAST + 1]; /* by kind: its first ref */
+	uint32_t cnt[SL_OBJ_KIND_LAST + 1];   /* and how many there are: one after the other */
 	const struct sl_view_ports *ports;
 	struct sl_diag *diag;
 	const struct sl_img_network *net;
@@ -244,6 +246,10 @@ take_objects(struct build *b, const struct sl_object *root, unsigned obj_cnt)
 	}
 	if (b->bad)
 		return;
+	for (uint32_t i = obj_cnt; i-- > 0;) {
+		b->first[b->refs[i].kind] = i;
+		b->cnt[b->refs[i].kind]++;
+	}
 	b->net = b->objs[0].bytes;
 	b->ls = b->objs[1].bytes;
 }
@@ -397,12 +403,37 @@ build_fib(struct build *b)
 
 /* ---- services, listeners, local addresses ---- */
 
+static int
+service_name_cmp(const void *a, const void *b, void *services)
+{
+	const struct sl_service *s = services;
+
+	return memcmp(s[*(const uint32_t *)a].img->name, s[*(const uint32_t *)b].img->name,
+		      SL_NAME_MAX);
+}
+
+static void
+check_service_names(struct build *b)
+{
+	uint32_t order[SL_MAX_SERVICES], cnt = b->v->service_cnt;
+	char path[32];
+
+	for (uint32_t i = 0; i < cnt; i++)
+		order[i] = i;
+	qsort_r(order, cnt, sizeof(order[0]), service_name_cmp, b->services);
+	for (uint32_t i = 1; i < cnt; i++) {
+		uint32_t x = SL_MIN(order[i - 1], order[i]), y = SL_MAX(order[i - 1], order[i]);
+		if (service_name_cmp(&x, &y, b->services) != 0)
+			continue;
+		snprintf(path, sizeof(path), "refs[%u]", FIRST_SERVICE + y);
+		bad(b, path, NULL, "service \"%s\" has the name of refs[%u]",
+		    b->services[y].img->name, FIRST_SERVICE + x);
+	}
+}
+
 static void
 build_services(struct build *b)
 {
-	const char *before = NULL;
-	char path[32];
-
 	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
 		const struct sl_img_ref *ref = &b->refs[FIRST_SERVICE + i];
 		const struct sl_img_service *s = b->objs[FIRST_SERVICE + i].bytes;
@@ -423,18 +454,14 @@ build_services(struct build *b)
 			.gue_port = s->gue_port_be,
 			.tunnel_plen = (uint8_t)s->tunnel_plen,
 			.incarnation = ref->incarnation,
+			.ring = section(s, s->ring_cnt, s->ring_off),
+			.ring_cnt = s->ring_cnt,
 			.source_cnt = s->source_cnt,
 			.sources = section(s, s->source_cnt, s->source_off),
 			.tunnel = s->tunnel,
 		};
-		if (before && memcmp(before, s->name, SL_NAME_MAX) >= 0) {
-			snprintf(path, sizeof(path), "refs[%u]", FIRST_SERVICE + i);
-			bad(b, path, NULL,
-			    "service \"%s\" follows service \"%s\": names must ascend and differ",
-			    s->name, before);
-		}
-		before = s->name;
 	}
+	check_service_names(b);
 }
 
 static void
@@ -491,9 +518,48 @@ build_sources(struct build *b, uint32_t service)
 }
 
 static void
-build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
+listener_to_service(struct build *b, const struct sl_img_listener *l, uint32_t i)
 {
 	uint32_t cnt = b->v->service_cnt;
+	char path[48], text[SL_ADDR_STRLEN];
+
+	snprintf(path, sizeof(path), "listeners[%u].ref", i);
+	if (l->ref < FIRST_SERVICE || l->ref - FIRST_SERVICE >= cnt) {
+		bad(b, path, NULL, "listener \"%s\": is %u, the root has %u services from ref %d",
+		    l->name, l->ref, cnt, FIRST_SERVICE);
+		return;
+	}
+	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
+	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY))
+		bad(b, path, "mode \"tcp\" and forward \"proxy\" go together",
+		    "listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
+		    l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
+	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_mixes(s->forward))
+		bad(b, path, "listener and service must be of one family",
+		    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
+		    sl_addr_format(&l->addr, text), s->img->name, s->family);
+	b->listener_service[i] = l->ref - FIRST_SERVICE;
+}
+
+static void
+listener_to_table(struct build *b, const struct sl_img_listener *l, uint32_t i)
+{
+	uint32_t first = b->first[SL_OBJ_ROUTES], cnt = b->cnt[SL_OBJ_ROUTES];
+	char path[48];
+
+	if (l->ref >= first && l->ref - first < cnt) {
+		b->listener_service[i] = l->ref - first;
+		return;
+	}
+	snprintf(path, sizeof(path), "listeners[%u].ref", i);
+	bad(b, path, "mode \"http\" goes by a route table",
+	    "listener \"%s\": is %u, the root has %u route tables from ref %u", l->name, l->ref,
+	    cnt, first);
+}
+
+static void
+build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
+{
 	char path[48], text[SL_ADDR_STRLEN];
 
 	if (l->plen == 128) {
@@ -515,22 +581,10 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 		b->vip_hash[at & b->v->vip_mask] = i + 1;
 	}
 
-	snprintf(path, sizeof(path), "listeners[%u].ref", i);
-	if (l->ref < FIRST_SERVICE || l->ref - FIRST_SERVICE >= cnt) {
-		bad(b, path, NULL, "listener \"%s\": is %u, the root has %u services from ref %d",
-		    l->name, l->ref, cnt, FIRST_SERVICE);
-		return;
-	}
-	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
-	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY))
-		bad(b, path, "mode \"tcp\" and forward \"proxy\" go together",
-		    "listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
-		    l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
-	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_mixes(s->forward))
-		bad(b, path, "listener and service must be of one family",
-		    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
-		    sl_addr_format(&l->addr, text), s->img->name, s->family);
-	b->listener_service[i] = l->ref - FIRST_SERVICE;
+	if (l->mode == SL_MODE_HTTP)
+		listener_to_table(b, l, i);
+	else
+		listener_to_service(b, l, i);
 }
 
 /* ---- endpoints ---- */
@@ -663,8 +717,8 @@ hops_needed(const struct build *b)
 {
 	uint32_t cnt = 0;
 
-	for (uint32_t i = FIRST_SERVICE; i < b->root->ref_cnt; i++) {
-		const struct sl_img_service *s = b->objs[i].bytes;
+	for (uint32_t i = 0; i < b->cnt[SL_OBJ_SERVICE]; i++) {
+		const struct sl_img_service *s = b->objs[FIRST_SERVICE + i].bytes;
 		const struct sl_img_endpoint *e = section(s, s->endpoint_cnt, s->endpoint_off);
 		for (uint32_t k = 0; k < s->endpoint_cnt; k++)
 			cnt = SL_MAX(cnt, e[k].slot + 1);
@@ -677,8 +731,9 @@ sources_needed(const struct build *b)
 {
 	uint32_t cnt = 0;
 
-	for (uint32_t i = FIRST_SERVICE; i < b->root->ref_cnt; i++)
-		cnt += ((const struct sl_img_service *)b->objs[i].bytes)->source_cnt;
+	for (uint32_t i = 0; i < b->cnt[SL_OBJ_SERVICE]; i++)
+		cnt += ((const struct sl_img_service *)b->objs[FIRST_SERVICE + i].bytes)
+			       ->source_cnt;
 	return cnt;
 }
 
@@ -691,7 +746,9 @@ alloc_parts(struct build *b)
 	v->listener_cnt = b->ls->listener_cnt;
 	v->listeners = section(b->ls, b->ls->listener_cnt, b->ls->listener_off);
 	v->trust = section(b->ls, b->ls->trust_cnt, b->ls->trust_off);
-	v->service_cnt = b->root->ref_cnt - FIRST_SERVICE;
+	v->service_cnt = b->cnt[SL_OBJ_SERVICE];
+	v->table_cnt = b->cnt[SL_OBJ_ROUTES];
+	v->vhost_cnt = b->cnt[SL_OBJ_VHOST];
 	v->address_cnt = b->net->address_cnt;
 	v->addresses = section(b->net, b->net->address_cnt, b->net->address_off);
 	v->hop_cnt = hops_needed(b);

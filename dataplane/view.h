@@ -98,6 +98,15 @@ struct sl_view {
 uint32_t sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, sl_be16 port,
 			  uint8_t proto);
 
+/* [worker] sl_view_service: the service (index) that packets and connections to the listener go to, or SL_VIEW_NONE: mode HTTP,
+ * where each request has its own. */
+static inline uint32_t
+sl_view_service(const struct sl_view *v, uint32_t listener)
+{
+	return v->listeners[listener].mode == SL_MODE_HTTP ? SL_VIEW_NONE
+							   : v->listener_service[listener];
+}
+
 /* [worker] sl_view_local: the address the gateway answers ARP, ND and ping for, or NULL: own addresses,
  * sources, listeners of one address. */
 const struct sl_local *sl_view_local(const struct sl_view *v, const struct sl_addr *addr);

@@ -156,14 +156,6 @@ struct ordered {
 };
 
 static int
-ordered_cmp(const void *a, const void *b)
-{
-	const struct ordered *x = a, *y = b;
-
-	return strcmp(x->conf->name, y->conf->name);
-}
-
-static int
 listener_cmp(const void *a, const void *b)
 {
 	const struct sl_img_listener *x = a, *y = b;
@@ -181,12 +173,10 @@ listener_cmp(const void *a, const void *b)
 static uint32_t
 service_ref(const struct ordered *order, uint32_t cnt, const char *name)
 {
-	struct ordered key = {.conf = &(struct sl_test_service){.name = name}};
-	const struct ordered *found = bsearch(&key, order, cnt, sizeof(*order), ordered_cmp);
-
-	if (!found)
-		DIE("listener of service \"%s\", which is not there", name);
-	return (uint32_t)(found - order) + 2;
+	for (uint32_t i = 0; i < cnt; i++)
+		if (strcmp(order[i].conf->name, name) == 0)
+			return i + 2;
+	DIE("listener of service \"%s\", which is not there", name);
 }
 
 /* The prefixes a listener of the configuration trusts. */
@@ -304,6 +294,22 @@ source_count(const struct sl_test_service *s)
 	return n;
 }
 
+static const struct sl_img_http_service http_default = {
+	.max_pending = 1024,
+	.max_requests = 1024,
+	.max_retries = 3,
+	.conn_idle_ms = 3600000,
+	.conn_idle_max = 256,
+	.eject_ms = 30000,
+	.eject_max_ms = 300000,
+	.sweep_ms = 10000,
+	.eject_after = 5,
+	.eject_max_pct = 10,
+	.panic_pct = 50,
+	.budget_pct = 20,
+	.budget_min = 3,
+};
+
 /* What goes with the mode and the policy; the sources stand behind the struct. */
 static void
 fill_modes(const struct sl_test_service *from, struct sl_img_service *v)
@@ -322,11 +328,35 @@ fill_modes(const struct sl_test_service *from, struct sl_img_service *v)
 	if (v->forward == SL_FORWARD_PROXY) {
 		v->tcp = from->tcp;
 		v->tcp.connect_ms = from->tcp.connect_ms ? from->tcp.connect_ms : 1000;
+		v->http = from->http.conn_idle_ms ? from->http : http_default;
 	}
 	if (v->policy == SL_POLICY_SOURCE_HASH) {
 		v->source_bits4 = from->source_bits4 ? from->source_bits4 : 32;
 		v->source_bits6 = from->source_bits6 ? from->source_bits6 : 128;
 	}
+}
+
+#define POINTS 8 /* of an endpoint on the ring; they are spread evenly, not as compile does */
+
+static int
+point_cmp(const void *a, const void *b)
+{
+	const struct sl_img_point *x = a, *y = b;
+	int d = (x->hash > y->hash) - (x->hash < y->hash);
+
+	return d ? d : (x->endpoint > y->endpoint) - (x->endpoint < y->endpoint);
+}
+
+static uint32_t
+fill_ring(const struct sl_img_endpoint *e, uint32_t cnt, struct sl_img_point *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cnt; i++)
+		for (uint32_t k = 0; e[i].weight && k < POINTS; k++)
+			p[n++] = (struct sl_img_point){(i + 1) * 2654435761u + k * 0x20000001u, i};
+	qsort(p, n, sizeof(*p), point_cmp);
+	return n;
 }
 
 /* Everything but the tables, into a scratch object with room for them. */
@@ -339,8 +369,8 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 	size_t at = sizeof(struct sl_img_service) + source_count(from) * sizeof(struct sl_addr);
 	size_t table = at + cnt * sizeof(struct sl_img_endpoint);
 	uint32_t places = sl_maglev_size(max);
-	struct sl_img_service *v =
-		object_new(o, SL_OBJ_SERVICE, table + 2 * SL_MAX(places, SL_MAX_SCHED));
+	struct sl_img_service *v = object_new(
+		o, SL_OBJ_SERVICE, table + 2 * SL_MAX(places, SL_MAX_SCHED) + cnt * POINTS * 8);
 	struct sl_img_endpoint *e = (void *)((char *)v + at);
 	uint16_t *t = (void *)((char *)v + table);
 	struct sl_maglev_node *nodes = calloc(cnt + 1, sizeof(*nodes));
@@ -361,7 +391,10 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 			DIE("no schedule for service \"%s\"", from->name);
 		v->sched_cnt = sched_cnt;
 		v->sched_off = (uint32_t)table;
-	} else if (weighs && v->policy != SL_POLICY_LEAST_CONN) {
+	} else if (weighs && v->policy == SL_POLICY_RING_HASH) {
+		v->ring_cnt = fill_ring(e, cnt, (void *)t);
+		v->ring_off = (uint32_t)table;
+	} else if (weighs && sl_policy_has_table(v->policy)) {
 		uint64_t seed = c->hash_seed ? c->hash_seed : 0x5eedull;
 		if (sl_maglev_build(nodes, cnt, seed, t, places))
 			DIE("no Maglev table for service \"%s\"", from->name);
@@ -369,7 +402,8 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 		v->maglev_off = (uint32_t)table;
 	}
 	free(nodes);
-	o->size = v->head.size = (uint32_t)round8(table + 2 * (v->maglev_cnt + v->sched_cnt));
+	o->size = v->head.size = (uint32_t)round8(table + 2 * (v->maglev_cnt + v->sched_cnt) +
+						  v->ring_cnt * sizeof(struct sl_img_point));
 	void *shrunk = realloc(v, o->size); /* so that ASan sees the true end */
 	o->bytes = shrunk ? shrunk : v;
 }
@@ -384,7 +418,6 @@ order_services(const struct sl_test_conf *c, uint32_t *ret_cnt)
 		order[i] = (struct ordered){&c->services[i], i, slot};
 		slot += c->services[i].endpoint_cnt;
 	}
-	qsort(order, cnt, sizeof(*order), ordered_cmp);
 	*ret_cnt = cnt;
 	return order;
 }
@@ -560,6 +593,19 @@ walk_places(const struct sl_service *s, const uint16_t *t, uint32_t cnt)
 	return NULL;
 }
 
+static const char *
+walk_ring(const struct sl_service *s)
+{
+	for (uint32_t i = 0; i < s->ring_cnt; i++) {
+		const struct sl_img_point *p = &s->ring[i];
+		if (p->endpoint >= s->endpoint_cnt || s->endpoints[p->endpoint].weight == 0)
+			return "point of the ring holds no endpoint with weight";
+		if (i && p[-1].hash > p->hash)
+			return "points of the ring do not ascend";
+	}
+	return NULL;
+}
+
 /* The first and the last port of a listener, at its first and its last address, lead to it, or to one that comes
  * before it there. */
 static const char *
@@ -605,6 +651,13 @@ walk_listener(const struct sl_view *v, uint32_t i)
 		return "listener of the other protocol is found";
 	if (l->plen == 128 && (!local || local->kind != SL_LOCAL_VIP))
 		return "listener's address is not a local VIP";
+	if (l->proxy_in != (l->trust_cnt > 0) || (l->proxy_in && l->mode == SL_MODE_L4))
+		return "listener trusts nobody, or has nobody to trust";
+	for (uint32_t k = 0; k < l->trust_cnt; k++)
+		if (v->trust[l->trust_first + k].plen > 128)
+			return "trusted prefix is too long";
+	if (l->mode == SL_MODE_HTTP)
+		return v->listener_service[i] < v->table_cnt ? NULL : "listener has no table";
 	if (v->listener_service[i] >= v->service_cnt)
 		return "listener has no service";
 	const struct sl_service *s = &v->services[v->listener_service[i]];
@@ -614,11 +667,6 @@ walk_listener(const struct sl_view *v, uint32_t i)
 	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY) ||
 	    (l->mode == SL_MODE_TCP && l->proto != SL_IPPROTO_TCP))
 		return "listener's mode does not fit its service or protocol";
-	if (l->proxy_in != (l->trust_cnt > 0) || (l->proxy_in && l->mode != SL_MODE_TCP))
-		return "listener trusts nobody, or has nobody to trust";
-	for (uint32_t k = 0; k < l->trust_cnt; k++)
-		if (v->trust[l->trust_first + k].plen > 128)
-			return "trusted prefix is too long";
 	return NULL;
 }
 
@@ -629,7 +677,8 @@ walk_modes(const struct sl_view *v, const struct sl_service *s)
 	bool tunnel = s->forward == SL_FORWARD_IPIP || s->forward == SL_FORWARD_GUE;
 
 	if (s->forward < SL_FORWARD_NAT || s->forward > SL_FORWARD_PROXY ||
-	    s->policy < SL_POLICY_MAGLEV || s->policy > SL_POLICY_LEAST_CONN)
+	    s->policy < SL_POLICY_MAGLEV ||
+	    s->policy > (s->forward == SL_FORWARD_PROXY ? SL_POLICY_RANDOM : SL_POLICY_LEAST_CONN))
 		return "service has a mode or policy that there is not";
 	if (s->forward != SL_FORWARD_PROXY &&
 	    (s->source_cnt > 0) != (s->forward == SL_FORWARD_FULLNAT))
@@ -672,6 +721,7 @@ sl_test_view_walk(const struct sl_view *v)
 		wrong = wrong ? wrong : walk_modes(v, s);
 		wrong = wrong ? wrong : walk_places(s, s->maglev, s->maglev_cnt);
 		wrong = wrong ? wrong : walk_places(s, s->sched, s->sched_cnt);
+		wrong = wrong ? wrong : walk_ring(s);
 	}
 	for (uint32_t i = 0; !wrong && i < v->address_cnt; i++) {
 		const struct sl_local *l = sl_view_local(v, &v->addresses[i].addr);

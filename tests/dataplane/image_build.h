@@ -55,6 +55,7 @@ struct sl_test_service {
 	uint16_t gue_port;      /* GUE: 0: 6080 */
 	uint8_t source_bits4, source_bits6; /* SOURCE_HASH: 0: 32, 128 */
 	struct sl_img_tcp tcp;              /* PROXY: connect_ms 0: 1000; the rest as it is */
+	struct sl_img_http_service http;    /* PROXY: conn_idle_ms 0: all as by default */
 };
 
 struct sl_test_listener {

@@ -183,8 +183,8 @@ static const struct mistake mistakes[] = {
 
 	{ROOT, AT(root, name[0]), '-', "\"-est\" is not a name", "first character"},
 	{ROOT, AT(root, name[63]), 'x', "is not a name", "name not padded with 0"},
-	{ROOT, AT(root, ref_cnt), 1, "refs.cnt: is 1, must be in [2, 4098]", "too few refs"},
-	{ROOT, AT(root, ref_cnt), 4099, "refs.cnt: is 4099, must be in [2, 4098]", "too many"},
+	{ROOT, AT(root, ref_cnt), 1, "refs.cnt: is 1, must be in [2, 24834]", "too few refs"},
+	{ROOT, AT(root, ref_cnt), 24835, "refs.cnt: is 24835, must be in [2, 24834]", "too many"},
 	{ROOT, AT(root, ref_cnt), 6, "refs.off: 6 records of 48 bytes at 96 end at 384",
 	 "past end"},
 	{ROOT, AT(root, ref_cnt), UINT32_MAX, "end at 206158430256", "count that would wrap"},
@@ -192,17 +192,22 @@ static const struct mistake mistakes[] = {
 	{ROOT, AT(root, ref_off), 88, "the bytes before 96 belong", "overlaps the fixed part"},
 	{ROOT, AT(root, ref_off), 0, "the bytes before 96 belong", "offset 0 but not empty"},
 	{ROOT, AT(root, ref_off), UINT32_MAX - 7, "behind the object's end", "offset past end"},
-	{ROOT, IN(REFS, ref, 0, kind), 3, "refs[0].kind: is 3, must be 2", "first is NETWORK"},
-	{ROOT, IN(REFS, ref, 1, kind), 4, "refs[1].kind: is 4, must be 3", "second is LISTENERS"},
-	{ROOT, IN(REFS, ref, 2, kind), 1, "refs[2].kind: is 1, must be 4", "no ROOT in a ROOT"},
+	{ROOT, IN(REFS, ref, 0, kind), 3, "refs[0].kind: is 3, must be in [2, 2]",
+	 "first is NETWORK"},
+	{ROOT, IN(REFS, ref, 1, kind), 4, "refs[1].kind: is 4, must be in [3, 3]",
+	 "second is LISTENERS"},
+	{ROOT, IN(REFS, ref, 2, kind), 1, "refs[2].kind: is 1, must be in [4, 7]",
+	 "no ROOT in a ROOT"},
 	{ROOT, IN(REFS, ref, 2, size), 8, "refs[2].size: is 8, must be in [16, 67108864]", "size"},
 	{ROOT, IN(REFS, ref, 2, size), 124, "refs[2].size: is 124, must be a multiple of 8",
 	 "size"},
 	{ROOT, IN(REFS, ref, 2, slot), 4096, "refs[2].slot: is 4096, must be in [0, 4095]", "slot"},
-	{ROOT, IN(REFS, ref, 3, slot), 0, "refs[3].slot: 0 is used by an earlier", "slot twice"},
+	{ROOT, IN(REFS, ref, 3, slot), 0,
+	 "refs[3]: equals record 2; records must be sorted by slot", "slot twice"},
 	{ROOT, IN(REFS, ref, 2, incarnation), 0, "refs[2].incarnation: is 0, must be in [1, 65535]",
 	 "incarnation"},
-	{ROOT, IN(REFS, ref, 0, slot), 1, "refs[0].slot: is 1, must be 0", "NETWORK has no slot"},
+	{ROOT, IN(REFS, ref, 0, slot), 1, "refs[0].slot: is 1, must be in [0, 0]",
+	 "NETWORK has no slot"},
 
 	{NETWORK, AT(network, address_cnt), 257, "addresses.cnt: is 257, must be in [0, 256]",
 	 "too many addresses"},
@@ -242,7 +247,7 @@ static const struct mistake mistakes[] = {
 	{LISTENERS, IN(LS, listener, 1, plen), 100, "has bits behind its length 100",
 	 "bits behind"},
 	{LISTENERS, IN(LS, listener, 1, proto), 1, "is 1, must be 6 (TCP) or 17 (UDP)", "protocol"},
-	{LISTENERS, IN(LS, listener, 1, mode), 3, "listeners[1].mode: is 3, must be in [1, 2]",
+	{LISTENERS, IN(LS, listener, 1, mode), 4, "listeners[1].mode: is 4, must be in [1, 3]",
 	 "mode"},
 	{LISTENERS, IN(LS, listener, 2, mode), 2, "listeners[2].proto: is 17, must be 6 (TCP) with",
 	 "mode tcp of UDP"},
@@ -280,8 +285,8 @@ static const struct mistake mistakes[] = {
 	{LISTENERS, IN(TRUST, prefix, 0, prefix.b[0]), 0x30, "trust[1]: stands behind, but sorts",
 	 "order of trust"},
 	{LISTENERS, IN(TRUST, prefix, 2, zero), 1, "trust[2].zero: is 1, must be 0", "zero"},
-	{LISTENERS, IN(LS, listener, 1, ref), 1, "is 1, must be in [2, 4097]", "ref of LISTENERS"},
-	{LISTENERS, IN(LS, listener, 1, ref), 4098, "is 4098, must be in [2, 4097]",
+	{LISTENERS, IN(LS, listener, 1, ref), 1, "is 1, must be in [2, 4353]", "ref of LISTENERS"},
+	{LISTENERS, IN(LS, listener, 1, ref), 4354, "is 4354, must be in [2, 4353]",
 	 "ref too large"},
 	{LISTENERS, IN(LS, listener, 1, slot), 8192, "is 8192, must be in [0, 8191]", "slot"},
 	{LISTENERS, IN(LS, listener, 1, slot), 0, "slot: 0 is used by an earlier", "slot twice"},
@@ -451,7 +456,12 @@ dump_shows_every_record(void)
 		{LISTENERS, "max_connections 0 trusted 0.0.0.0/0\n"},
 		{TCP, "forward proxy\nfamily 4\nmax_endpoints 1\nconnect_ms 5000\nidle_ms 3600000\n"
 		      "max_connections 1024\nkeepalive_s 30\nretries 2\nproxy_protocol v2\n"
-		      "congestion reno\nsources 1\n  [0] 10.0.0.9\n"},
+		      "congestion reno\nhttp max_pending 1024 max_requests 1024 max_retries 3 "
+		      "requests_per_connection 0 "
+		      "idle_ms 3600000 idle_connections 256 panic 50 budget 20 min 3\nejection "
+		      "after 5 sweep_ms 10000 "
+		      "time_ms 30000 max_time_ms 300000 max_percent 10\nhash source\nsources 1\n  "
+		      "[0] 10.0.0.9\n"},
 		{WEB, "name web\npolicy maglev\nforward nat\nfamily 4\nmax_endpoints 3\n"},
 		{WEB, "  [1] e1 10.0.0.12:80 weight 3 slot 3 incarnation 1\n"},
 		{WEB, "maglev 503\n  shares 126 377 0\n  places "},

@@ -542,7 +542,7 @@ contradictions_between_objects_are_refused_and_named(void)
 		 {0},
 		 {0},
 		 {0},
-		 "service \"base\" follows service \"base\"",
+		 "service \"base\" has the name of refs[2]",
 		 NULL,
 		 "name twice"},
 	};
