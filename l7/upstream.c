@@ -13,7 +13,7 @@
  */
 #include "l7/upstream.h"
 
-#define SWEEP_MS 1500         /* every idle connection is looked at once in this time, */
+#define SWEEP_MS 1000         /* every idle connection is looked at once in this time, */
 #define SWEEP_MAX 256         /* at most so many places in a turn */
 #define SERVE_MAX 16          /* services whose queues are looked at in a turn */
 #define TRY_MS 100            /* at which a queue without hope is looked at all the same */
