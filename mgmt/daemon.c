@@ -1,4 +1,4 @@
-/* Order of creation: lock, audit, states, tables (from disk), then what talks to the outside; destruction is the
+/* Order of creation: lock, audit, access log, states, tables (from disk), then what talks to the outside; destruction is the
  * reverse, with the loop run in between so that handles can close. */
 #include "mgmt/daemon.h"
 
@@ -211,12 +211,29 @@ set_targets(struct sl_daemon *d, const struct sl_table *t)
 /* ---- tables and link ---- */
 
 static void
+on_offering(void *ctx, const struct sl_table *t)
+{
+	struct sl_daemon *d = ctx;
+
+	sl_access_log_learn(d->access, t->number, &t->map);
+}
+
+static const char *
+on_events(void *ctx, int fd, uint64_t bytes)
+{
+	struct sl_daemon *d = ctx;
+
+	return sl_access_log_attach(d->access, fd, bytes, sl_publish_link(d->publish)->boot_id);
+}
+
+static void
 on_activated(void *ctx)
 {
 	struct sl_daemon *d = ctx;
 	const struct sl_table *t = sl_tables_active(d->tables);
 
 	sl_counters_prepare(d->counters, t->conf, &t->map);
+	sl_access_log_learn(d->access, t->number, &t->map);
 	set_targets(d, t);
 	sl_daemon_ramp(d);
 }
@@ -296,6 +313,7 @@ on_down(void *ctx, const char *why)
 	d->link_since_ms = sl_daemon_wall_ms();
 	sl_oper_attach(d->oper, NULL, false);
 	sl_counters_attach(d->counters, NULL, 0, 0);
+	sl_access_log_detach(d->access);
 	sl_tables_down(d->tables);
 	if (d->away_since == 0 && sl_tables_active(d->tables))
 		d->away_since = uv_hrtime();
@@ -398,6 +416,8 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	s->stats = sl_counters_stats(d->counters, &s->stats_bytes);
 	sl_prober_stats(d->prober, &d->m_probes);
 	s->probes = &d->m_probes;
+	sl_access_log_stats(d->access, &d->m_access);
+	s->access = d->conf->access_log.file[0] ? &d->m_access : NULL;
 	return t ? snapshot_table(d, t, s) : 0;
 }
 
@@ -418,11 +438,13 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.oper = d->oper,
 		.counters = d->counters,
 		.audit = d->audit,
+		.offering = on_offering,
 		.activated = on_activated,
 		.say = on_say,
 		.ctx = d,
 	};
-	struct sl_publish_events ev = {on_up, on_down, on_verdict, on_trouble, on_taken, on_say, d};
+	struct sl_publish_events ev = {on_up,    on_down,   on_verdict, on_trouble,
+				       on_taken, on_events, on_say,     d};
 	int err = sl_tables_create(&tc, &d->notes, &d->tables);
 
 	if (err) {
@@ -452,6 +474,8 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 		err = lock_state(d, diag);
 	if (!err)
 		err = sl_audit_create(conf->audit_log, diag, &d->audit);
+	if (!err)
+		err = sl_access_log_create(loop, &conf->access_log, on_say, d, diag, &d->access);
 	if (err)
 		return err;
 	d->oper = sl_oper_create();
@@ -487,8 +511,9 @@ sl_daemon_destroy(struct sl_daemon *d)
 {
 	sl_metrics_stop(d->metrics);
 	sl_server_destroy(d->server);
+	sl_access_log_finish(d->access);
 	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0 ||
-	       sl_walk_queue_busy(d->walk_queue))
+	       sl_walk_queue_busy(d->walk_queue) || sl_access_log_busy(d->access))
 		uv_run(d->loop, UV_RUN_ONCE);
 	sl_walk_queue_destroy(d->walk_queue);
 	sl_publish_destroy(d->publish);
@@ -500,6 +525,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_oper_destroy(d->oper);
 	sl_counters_destroy(d->counters);
 	sl_audit_destroy(d->audit);
+	sl_access_log_destroy(d->access);
 	sl_diag_fini(&d->notes);
 	free(d->m_listeners);
 	free(d->m_services);

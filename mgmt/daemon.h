@@ -2,13 +2,14 @@
  *
  *   publish ──up, down, verdict──▶ tables ──activated──▶ prober's targets, baselines
  *   prober ──event──▶ operstate ──words──▶ dataplane       server ──request──▶ verbs ──▶ tables, operstate
- *   metrics ──scrape──▶ snapshot of all
+ *   publish ──rings──▶ access log ◀──names── tables       metrics ──scrape──▶ snapshot of all
  *
  * Threads: [loop].
  */
 #ifndef SL_MGMT_DAEMON_H
 #define SL_MGMT_DAEMON_H
 
+#include "mgmt/access_log.h"
 #include "mgmt/daemon_conf.h"
 #include "mgmt/health.h"
 #include "mgmt/metrics.h"
@@ -21,6 +22,7 @@ struct sl_daemon {
 	struct sl_oper *oper;
 	struct sl_counters *counters;
 	struct sl_audit *audit;
+	struct sl_access_log *access;
 	struct sl_tables *tables;
 	struct sl_publish *publish;
 	struct sl_prober *prober;
@@ -47,6 +49,7 @@ struct sl_daemon {
 	struct sl_metrics_service *m_services;
 	struct sl_metrics_endpoint *m_endpoints;
 	struct sl_prober_stats m_probes;
+	struct sl_access_stats m_access;
 };
 
 /* sl_daemon_create opens everything; 0, or −errno with every reason in diag.  Destroy in both cases; it runs the

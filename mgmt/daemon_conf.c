@@ -90,7 +90,20 @@ unknown(struct parse *p, const config_setting_t *s, const char *prefix,
 static const char *
 key_at(unsigned i)
 {
-	return i < SL_ARRAY_CNT(rows) ? rows[i].key : i == SL_ARRAY_CNT(rows) ? "roles" : NULL;
+	static const char *const groups[] = {"access_log", "roles"};
+	unsigned k = i - SL_ARRAY_CNT(rows);
+
+	if (i < SL_ARRAY_CNT(rows))
+		return rows[i].key;
+	return k < SL_ARRAY_CNT(groups) ? groups[k] : NULL;
+}
+
+static const char *
+access_key_at(unsigned i)
+{
+	static const char *const keys[] = {"file", "rotate_mb", "keep"};
+
+	return i < SL_ARRAY_CNT(keys) ? keys[i] : NULL;
 }
 
 static const char *
@@ -213,6 +226,48 @@ read_roles(struct parse *p, const config_setting_t *s)
 }
 
 static void
+read_number(struct parse *p, const char *path, int max, const config_setting_t *s, uint32_t *ret)
+{
+	int v = config_setting_get_int(s);
+
+	if (config_setting_type(s) != CONFIG_TYPE_INT)
+		COMPLAIN(p, s, path, NULL, "not an integer");
+	else if (v < 0 || v > max)
+		COMPLAIN(p, s, path, NULL, "%d is out of range: 0 to %d", v, max);
+	else
+		*ret = (uint32_t)v;
+}
+
+static void
+read_access_log(struct parse *p, const config_setting_t *s)
+{
+	static const struct row file = {
+		.key = "access_log.file",
+		.off = offsetof(struct sl_daemon_conf, access_log.file),
+		.size = sizeof(((struct sl_access_log_conf *)0)->file),
+		.kind = PATH_OR_NONE,
+	};
+	struct sl_access_log_conf *c = &p->conf->access_log;
+
+	if (!config_setting_is_group(s)) {
+		COMPLAIN(p, s, "access_log", "access_log = { file = \"/…\"; };", "not a group");
+		return;
+	}
+	for (unsigned i = 0; i < (unsigned)config_setting_length(s); i++) {
+		const config_setting_t *e = config_setting_get_elem(s, i);
+		const char *name = config_setting_name(e);
+		if (strcmp(name, "file") == 0)
+			read_row(p, &file, e);
+		else if (strcmp(name, "rotate_mb") == 0)
+			read_number(p, "access_log.rotate_mb", 1 << 20, e, &c->rotate_mb);
+		else if (strcmp(name, "keep") == 0)
+			read_number(p, "access_log.keep", 1000, e, &c->keep);
+		else
+			unknown(p, e, "access_log.", access_key_at);
+	}
+}
+
+static void
 read_all(struct parse *p, const config_setting_t *root)
 {
 	for (unsigned i = 0; i < (unsigned)config_setting_length(root); i++) {
@@ -223,6 +278,8 @@ read_all(struct parse *p, const config_setting_t *root)
 			k++;
 		if (k < SL_ARRAY_CNT(rows))
 			read_row(p, &rows[k], s);
+		else if (strcmp(name, "access_log") == 0)
+			read_access_log(p, s);
 		else if (strcmp(name, "roles") == 0)
 			read_roles(p, s);
 		else
@@ -267,6 +324,8 @@ sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_d
 	memset(ret_conf, 0, sizeof(*ret_conf));
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
 		strcpy((char *)ret_conf + rows[i].off, rows[i].text);
+	ret_conf->access_log.rotate_mb = 100;
+	ret_conf->access_log.keep = 5;
 	if (!readable(&p, text, len))
 		return -EINVAL;
 	char *copy = strndup(text, len);

@@ -5,6 +5,8 @@
  *   state_dir        = "/var/lib/sluice";             # generations, slots, operators' states
  *   audit_log        = "/var/log/sluice/audit.log";   # "" : no audit log
  *   metrics          = "127.0.0.1:9900";              # or "[::1]:9900", "unix:/path", "" : none
+ *   access_log = { file = "/var/log/sluice/access.log";   # of requests, JSON lines; no group, or file = "": none
+ *                  rotate_mb = 100; keep = 5; };           # 0: never rotated; old files
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
  *
  * Every key may be absent (the values above are the defaults; roles empty).  All problems are
@@ -14,6 +16,7 @@
 #ifndef SL_MGMT_DAEMON_CONF_H
 #define SL_MGMT_DAEMON_CONF_H
 
+#include "mgmt/access_log.h"
 #include "mgmt/roles.h"
 #include "sluice/diag.h"
 
@@ -25,6 +28,7 @@ struct sl_daemon_conf {
 	char state_dir[1024];
 	char audit_log[1024];
 	char metrics[128]; /* checked: "", "unix:/…", or a loopback address and a port */
+	struct sl_access_log_conf access_log;
 	struct sl_roles roles;
 };
 

@@ -706,6 +706,26 @@ put_probes(struct out *o, const struct sl_prober_stats *st)
 }
 
 static void
+put_access(struct out *o, const struct sl_access_stats *a)
+{
+	const char *lost = "sluice_access_log_lost_total";
+	char label[32];
+
+	single(o, "sluice_access_log_lines_total", "counter", "Lines written to the access log.",
+	       a->lines);
+	single(o, "sluice_access_log_bytes_total", "counter", "Bytes of these lines.", a->bytes);
+	single(o, "sluice_access_log_dropped_total", "counter",
+	       "Lines that could not be written: disk full, file gone.", a->dropped);
+	single(o, "sluice_access_log_malformed_total", "counter",
+	       "What was in a ring of the dataplane and is no record.", a->malformed);
+	single(o, "sluice_access_log_rotations_total", "counter",
+	       "Times the access log was begun anew for its size.", a->rotations);
+	family(o, lost, "counter", "Requests not logged because the worker's ring was full.");
+	for (unsigned w = 0; w < a->worker_cnt; w++)
+		sample(o, lost, worker_label(w, label), a->lost[w]);
+}
+
+static void
 put_head(struct out *o, const struct sl_metrics_snapshot *s)
 {
 	const char *pushes = "sluice_pushes_total";
@@ -723,6 +743,8 @@ put_head(struct out *o, const struct sl_metrics_snapshot *s)
 	sample(o, pushes, "outcome=\"refused\"", s->pushes_refused);
 	if (s->probes)
 		put_probes(o, s->probes);
+	if (s->access)
+		put_access(o, s->access);
 }
 
 static bool

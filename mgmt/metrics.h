@@ -16,6 +16,7 @@
 #ifndef SL_MGMT_METRICS_H
 #define SL_MGMT_METRICS_H
 
+#include "mgmt/access_log.h"
 #include "mgmt/conf.h"
 #include "mgmt/health.h"
 #include "sluice/stats.h"
@@ -63,6 +64,7 @@ struct sl_metrics_snapshot {
 	const void *stats;       /* mapped segment, or NULL: no worker, port or slot series */
 	size_t stats_bytes;
 	const struct sl_prober_stats *probes; /* or NULL */
+	const struct sl_access_stats *access; /* or NULL: no access log is written */
 	const struct sl_metrics_listener
 		*listeners; /* [listener_cnt], (address, port, protocol) distinct */
 	const struct sl_metrics_service *services;   /* [service_cnt], names distinct */

@@ -80,6 +80,7 @@ struct sl_publish {
 		unsigned parks;    /* given so often since a dataplane lived long enough */
 		uint64_t lived_at; /* when the one that is there will have */
 	} flows;
+	bool events; /* EVENTS came */
 	/* the region of streams; it goes with the link */
 	struct {
 		int fd; /* -1: none */
@@ -478,6 +479,15 @@ take_streams(struct sl_publish *p, const struct sl_ctl_streams *m, int *fd)
 	return NULL;
 }
 
+static const char *
+take_events(struct sl_publish *p, const struct sl_ctl_events *m, int fd)
+{
+	if (p->events)
+		return "a second region of events";
+	p->events = true;
+	return p->ev.events ? p->ev.events(p->ev.ctx, fd, m->bytes) : NULL;
+}
+
 /* Gives the flows of a dataplane that is gone to one that has none.  Its offer comes behind this. */
 static void
 park(struct sl_publish *p)
@@ -558,6 +568,7 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	p->link.generation = w->generation;
 	p->link.root = w->root;
 	p->phase = UP;
+	p->events = false;
 	p->trouble[0] = 0;
 	if (!w->flows)
 		park(p);
@@ -682,6 +693,8 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		return take_keep(p, msg, &fds[0]);
 	case SL_CTL_STREAMS:
 		return take_streams(p, msg, &fds[0]);
+	case SL_CTL_EVENTS:
+		return take_events(p, msg, fds[0]);
 	case SL_CTL_TAKEN:
 		take_taken(p, msg);
 		return NULL;

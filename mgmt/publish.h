@@ -10,6 +10,7 @@
  *          SL_PUBLISH_PARKS times, and no dataplane lived SL_PUBLISH_LIVED_MS with it, is dropped: it may be
  *          what they die of.
  * Streams: the descriptor of STREAMS is held while the link is up; streams end with their dataplane.
+ * Events:  the descriptor of EVENTS is passed on; once a connection.
  * Trust:   the peer must run as root or as our own uid; segments are checked (size, seals against
  *          shrinking, heads) before they are used; refs of WANT are checked against the offer.  A peer that
  *          breaks the protocol is disconnected.
@@ -77,6 +78,9 @@ struct sl_publish_events {
 	void (*trouble)(void *ctx, const char *why);
 	/* what became of the flows of a dataplane before */
 	void (*taken)(void *ctx, const struct sl_publish_taken *t);
+	/* the region of EVENTS, after up: NULL, or what is wrong with it; fd stays the link's and is closed after this.  NULL:
+	 * nobody reads events */
+	const char *(*events)(void *ctx, int fd, uint64_t bytes);
 	/* one line for the log */
 	void (*say)(void *ctx, const char *line);
 	void *ctx;

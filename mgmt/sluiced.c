@@ -87,11 +87,21 @@ on_signal(uv_signal_t *s, int signum)
 	uv_stop(s->loop);
 }
 
+static void
+on_hangup(uv_signal_t *s, int signum)
+{
+	struct sl_daemon *d = s->data;
+
+	(void)signum;
+	sl_daemon_say("SIGHUP: the access log is opened anew; other files are read at start only");
+	sl_access_log_reopen(d->access);
+}
+
 static int
 serve(const struct sl_daemon_conf *conf)
 {
 	uv_loop_t loop;
-	uv_signal_t term, intr;
+	uv_signal_t term, intr, hangup;
 	struct sl_daemon d;
 	struct sl_diag diag = {0};
 
@@ -108,6 +118,9 @@ serve(const struct sl_daemon_conf *conf)
 		uv_signal_init(&loop, &intr);
 		uv_signal_start(&term, on_signal, SIGTERM);
 		uv_signal_start(&intr, on_signal, SIGINT);
+		uv_signal_init(&loop, &hangup);
+		hangup.data = &d;
+		uv_signal_start(&hangup, on_hangup, SIGHUP);
 		print_diag(&d.notes);
 		sl_daemon_say("ready: %s, generation %" PRIu64 " active, %" PRIu64
 			      " pending, metrics %s",
@@ -118,6 +131,7 @@ serve(const struct sl_daemon_conf *conf)
 		notify("STOPPING=1");
 		uv_close((uv_handle_t *)&term, NULL);
 		uv_close((uv_handle_t *)&intr, NULL);
+		uv_close((uv_handle_t *)&hangup, NULL);
 	}
 	sl_diag_fini(&diag);
 	sl_daemon_destroy(&d);

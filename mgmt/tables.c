@@ -260,6 +260,7 @@ offer(struct sl_tables *t, struct sl_table *tab)
 	if (tab == t->next) {
 		sl_oper_prepare(t->c.oper, tab->conf, &tab->map);
 		sl_counters_prepare(t->c.counters, tab->conf, &tab->map);
+		t->c.offering(t->c.ctx, tab);
 	}
 	int err = sl_publish_offer(t->publish, tab->number, tab->compiled);
 	t->offered = err ? NULL : tab;

@@ -78,6 +78,8 @@ struct sl_tables_conf {
 	struct sl_oper *oper;
 	struct sl_counters *counters;
 	struct sl_audit *audit;
+	/* before a table is offered, under its number */
+	void (*offering)(void *ctx, const struct sl_table *t);
 	/* after `active` changed; not for the one that sl_tables_create loads */
 	void (*activated)(void *ctx);
 	/* one line for the log */
