@@ -220,9 +220,9 @@ is_named(const uint8_t *in, uint32_t len, const uint8_t *name, uint32_t name_len
 	return i == len && n == name_len;
 }
 
-static bool
-form_value(const uint8_t *in, uint32_t len, uint8_t *buf, uint32_t buf_len, const uint8_t **ret,
-	   uint32_t *ret_len)
+bool
+sl_query_decode(const uint8_t *in, uint32_t len, uint8_t *buf, uint32_t buf_len,
+		const uint8_t **ret, uint32_t *ret_len)
 {
 	uint32_t n = 0;
 
@@ -250,8 +250,8 @@ sl_query_find(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t 
 		const uint8_t *eq = memchr(query + at, '=', e - at);
 		v = eq ? (uint32_t)(eq - query) : e;
 		if (is_named(query + at, v - at, name, name_len) && e > at)
-			return form_value(query + v + (eq != NULL), e - v - (eq != NULL), buf,
-					  buf_len, ret, ret_len);
+			return sl_query_decode(query + v + (eq != NULL), e - v - (eq != NULL), buf,
+					       buf_len, ret, ret_len);
 	}
 	return false;
 }
