@@ -54,8 +54,8 @@ struct sl_match_input {
 	uint32_t path_len, query_len;
 };
 
-/* A worker's working memory for one match of some size: SL_MATCH_SCRATCH_BYTES + sl_match_bytes, zeroed once, line-aligned.
- * hs: scratch that fits all databases of the generation; NULL when there are none. */
+/* A worker's working memory, for matches of any size in turn: bytes ≥ sl_match_bytes of the largest one, zeroed once,
+ * line-aligned.  hs: scratch that fits all databases of the generation; NULL when there are none. */
 struct sl_match_scratch {
 	void *mem;
 	size_t bytes;

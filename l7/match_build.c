@@ -1,0 +1,752 @@
+/* match_build — from an object's plain lists to the indices that find uses.
+ *
+ *   conditions ─▶ probes: what a request can be asked that must hold when the condition does: a slot of the trie or of a
+ *                 database, a hash of a value, prefix or suffix, presence
+ *   routes     ─▶ each is filed under one probe of its conditions: one that few routes share, of these the most telling kind
+ *              ─▶ lists of routes by probe
+ *
+ * What a probe already proves is not verified again: slots say exactly what their conditions do; hashes only guess.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "l7/match_bytes.h"
+#include "l7/match_priv.h"
+#include "l7/values.h"
+
+/* In order of preference. */
+enum probe_kind {
+	PROBE_PATH_EXACT,
+	PROBE_PATH,
+	PROBE_EXACT,
+	PROBE_PATTERN,
+	PROBE_PREFIX,
+	PROBE_SUFFIX,
+	PROBE_PRESENT,
+	PROBE_METHOD,
+	PROBE_NONE,
+};
+#define FEW 16 /* routes that share a probe and may as well be told apart by verifying */
+
+struct probe {
+	uint8_t kind;
+	bool fold;
+	uint32_t key, slot;
+	const uint8_t *bytes;
+	uint32_t len;
+	uint32_t route_cnt;
+	uint32_t list; /* number of the list that its routes go to */
+};
+
+struct builder {
+	struct sl_match *m;
+	const struct sl_img_cond *cond;
+	const struct sl_img_http_route *route;
+	const uint32_t *cond_id;
+	const struct sl_img_scan *scan;
+	struct probe *probe;
+	uint32_t probe_cnt;
+	uint32_t *probe_table, probe_mask; /* probe + 1 */
+	uint32_t *cond_probe;              /* of each condition; MATCH_NONE */
+	uint32_t *cond_use;                /* routes that have it */
+	uint32_t *filed;                   /* of each route: its probe */
+	uint32_t *method;                  /* of each route filed under PROBE_METHOD: bits */
+	uint32_t
+		list_cnt; /* lists [0, SL_METHOD_CNT) are those of methods, the next one is the catch-all */
+	uint32_t *slot_number; /* list of a slot; 0: none */
+	uint32_t entry_cnt;
+};
+#define LIST_ANY SL_METHOD_CNT
+
+static uint32_t
+table_room(uint32_t cnt)
+{
+	uint32_t room = 8;
+
+	while (room < 2 * (cnt + 1))
+		room *= 2;
+	return room;
+}
+
+/* ---- keys ---- */
+
+static uint16_t
+key_name_hash(uint8_t field, const uint8_t *name, uint32_t len)
+{
+	return field == SL_FIELD_HEADER ? sl_http_name_hash(name, len) : 0;
+}
+
+static uint32_t
+key_intern(struct sl_match *m, uint8_t field, const struct sl_img_str *name)
+{
+	const uint8_t *p = m->str + name->off;
+
+	if (field == SL_FIELD_PATH || field == SL_FIELD_METHOD)
+		return MATCH_PATH;
+	uint16_t hash = key_name_hash(field, p, name->len);
+	uint32_t key = sl_values_key(m, field, hash, p, name->len);
+	if (key != MATCH_NONE)
+		return key;
+	key = m->key_cnt++;
+	m->key[key] = (struct match_key){.field = field,
+					 .hash = hash,
+					 .name = p,
+					 .name_len = name->len,
+					 .scan = MATCH_NONE,
+					 .first = MATCH_NONE};
+	uint32_t i = sl_values_key_hash(field, hash, p, name->len);
+	while (m->key_table[i & m->key_mask] != MATCH_NONE)
+		i++;
+	m->key_table[i & m->key_mask] = key;
+	if (field == SL_FIELD_HEADER)
+		m->header_bloom |= 1ull << (hash & 63);
+	return key;
+}
+
+static int
+keys_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+	uint32_t max = m->cond_cnt + m->scan_cnt + 1, room = table_room(max);
+
+	m->key = calloc(max, sizeof(*m->key));
+	m->key_table = malloc(room * sizeof(*m->key_table));
+	if (!m->key || !m->key_table)
+		return -ENOMEM;
+	memset(m->key_table, 0xff, room * sizeof(*m->key_table));
+	m->key_mask = room - 1;
+	m->key[MATCH_PATH] =
+		(struct match_key){.field = SL_FIELD_PATH, .scan = MATCH_NONE, .first = MATCH_NONE};
+	m->key_cnt = 1;
+	return 0;
+}
+
+/* ---- conditions ---- */
+
+static int
+scans_build(struct builder *b, const struct sl_match_dbs *dbs)
+{
+	struct sl_match *m = b->m;
+
+	m->scan = calloc(m->scan_cnt + 1, sizeof(*m->scan));
+	if (!m->scan)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->scan_cnt; i++) {
+		const struct sl_img_scan *img = &b->scan[i];
+		struct match_scan *s = &m->scan[i];
+		*s = (struct match_scan){.base = dbs[i].base,
+					 .delta = dbs[i].delta,
+					 .key = key_intern(m, img->field, &img->name),
+					 .slot = m->slot_cnt,
+					 .base_cnt = img->base_cnt,
+					 .delta_cnt = img->delta_cnt,
+					 .first = MATCH_NONE};
+		s->next = m->key[s->key].scan;
+		m->key[s->key].scan = i;
+		m->slot_cnt += img->base_cnt + img->delta_cnt;
+	}
+	return 0;
+}
+
+static bool
+is_pattern(const struct match_cond *c)
+{
+	return c->op == SL_COND_REGEX || c->op == SL_COND_CONTAINS;
+}
+
+/* Only what begins with "/" is in the trie; "" as SEGMENTS holds for all. */
+static bool
+is_trie(const struct match_cond *c)
+{
+	return c->field == SL_FIELD_PATH &&
+	       (c->op == SL_COND_EXACT || c->op == SL_COND_SEGMENTS || c->op == SL_COND_TEMPLATE) &&
+	       c->len && c->value[0] == '/';
+}
+
+static bool
+is_always(const struct match_cond *c)
+{
+	return c->field == SL_FIELD_PATH && !c->invert && c->len == 0 && c->op == SL_COND_SEGMENTS;
+}
+
+static int
+cond_slot(struct builder *b, uint32_t i)
+{
+	struct sl_match *m = b->m;
+	struct match_cond *c = &m->cond[i];
+
+	if (is_pattern(c)) {
+		c->scan = b->cond[i].scan;
+		c->slot = m->scan[c->scan].slot + b->cond[i].pattern;
+		return 0;
+	}
+	if (!is_trie(c))
+		return 0;
+	if (!m->trie[c->fold] && !(m->trie[c->fold] = sl_segments_create(c->fold)))
+		return -ENOMEM;
+	return sl_segments_insert(m->trie[c->fold], c->op, c->value, c->len, &m->slot_cnt,
+				  &c->slot);
+}
+
+static int
+conds_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+
+	m->cond = calloc(m->cond_cnt + 1, sizeof(*m->cond));
+	if (!m->cond)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->cond_cnt; i++) {
+		const struct sl_img_cond *img = &b->cond[i];
+		m->cond[i] = (struct match_cond){.field = img->field,
+						 .op = img->op,
+						 .invert = img->flags & SL_COND_INVERT,
+						 .fold = img->flags & SL_COND_ICASE,
+						 .key = key_intern(m, img->field, &img->name),
+						 .len = img->value.len,
+						 .value = m->str + img->value.off,
+						 .lo = img->lo,
+						 .hi = img->hi};
+		int err = cond_slot(b, i);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- probes ---- */
+
+static uint64_t
+probe_hash(const struct probe *p)
+{
+	uint64_t tag =
+		(uint64_t)p->key << 32 ^ (uint64_t)p->slot << 4 ^ (uint64_t)p->kind << 1 ^ p->fold;
+
+	return sl_bytes_hash(sl_bytes_mix(0, tag), p->bytes, p->len, false);
+}
+
+static bool
+probe_same(const struct probe *a, const struct probe *b)
+{
+	return a->kind == b->kind && a->fold == b->fold && a->key == b->key && a->slot == b->slot &&
+	       a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+static uint32_t
+probe_intern(struct builder *b, const struct probe *p)
+{
+	for (uint64_t i = probe_hash(p);; i++) {
+		uint32_t *at = &b->probe_table[i & b->probe_mask];
+		if (!*at) {
+			b->probe[b->probe_cnt] = *p;
+			*at = ++b->probe_cnt;
+			return *at - 1;
+		}
+		if (probe_same(&b->probe[*at - 1], p))
+			return *at - 1;
+	}
+}
+
+static enum probe_kind
+probe_kind(const struct match_cond *c)
+{
+	if (c->invert)
+		return PROBE_NONE;
+	if (c->field == SL_FIELD_METHOD)
+		return c->op == SL_COND_IN ? PROBE_METHOD : PROBE_NONE;
+	if (is_pattern(c))
+		return PROBE_PATTERN;
+	if (is_trie(c))
+		return c->op == SL_COND_EXACT ? PROBE_PATH_EXACT : PROBE_PATH;
+	if (c->op == SL_COND_EXACT)
+		return PROBE_EXACT;
+	if (c->op == SL_COND_PREFIX && c->len)
+		return PROBE_PREFIX;
+	if (c->op == SL_COND_SUFFIX && c->len)
+		return PROBE_SUFFIX;
+	return c->field == SL_FIELD_PATH ? PROBE_NONE : PROBE_PRESENT;
+}
+
+static uint32_t
+cond_probe(struct builder *b, const struct match_cond *c)
+{
+	struct probe p = {.kind = probe_kind(c), .bytes = b->m->str};
+
+	switch (p.kind) {
+	case PROBE_NONE:
+	case PROBE_METHOD: /* by its bits, see routes_file */
+		return MATCH_NONE;
+	case PROBE_PATH_EXACT:
+	case PROBE_PATH:
+	case PROBE_PATTERN:
+		p.slot = c->slot;
+		p.key = c->key;
+		break;
+	case PROBE_PRESENT:
+		p.key = c->key;
+		break;
+	default:
+		p.key = c->key;
+		p.fold = c->fold;
+		p.bytes = c->value;
+		p.len = c->len;
+	}
+	return probe_intern(b, &p);
+}
+
+static int
+probes_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+	uint32_t max = m->cond_cnt + 1, room = table_room(max);
+
+	b->probe = calloc(max, sizeof(*b->probe));
+	b->probe_table = calloc(room, sizeof(*b->probe_table));
+	b->cond_probe = calloc(max, sizeof(*b->cond_probe));
+	b->cond_use = calloc(max, sizeof(*b->cond_use));
+	if (!b->probe || !b->probe_table || !b->cond_probe || !b->cond_use)
+		return -ENOMEM;
+	b->probe_mask = room - 1;
+	for (uint32_t i = 0; i < m->cond_cnt; i++)
+		b->cond_probe[i] = cond_probe(b, &m->cond[i]);
+	for (uint32_t r = 0; r < m->img->route_cnt; r++)
+		for (uint32_t k = 0; k < b->route[r].cond_cnt; k++) {
+			uint32_t cond = b->cond_id[b->route[r].cond_first + k];
+			b->cond_use[cond]++;
+			if (b->cond_probe[cond] != MATCH_NONE)
+				b->probe[b->cond_probe[cond]].route_cnt++;
+		}
+	return 0;
+}
+
+/* ---- filing ---- */
+
+/* Smaller is better: few routes, then kind, then the longer value. */
+static uint64_t
+probe_rank(const struct builder *b, uint32_t cond)
+{
+	const struct probe *p = &b->probe[b->cond_probe[cond]];
+	uint32_t crowd = p->route_cnt <= FEW ? 0 : 32 - (uint32_t)__builtin_clz(p->route_cnt);
+
+	return (uint64_t)crowd << 32 | (uint64_t)p->kind << 16 | (0xffff - b->m->cond[cond].len);
+}
+
+static void
+route_file(struct builder *b, uint32_t r)
+{
+	const struct sl_img_http_route *route = &b->route[r];
+	uint64_t best = UINT64_MAX;
+
+	b->filed[r] = MATCH_NONE;
+	for (uint32_t k = 0; k < route->cond_cnt; k++) {
+		uint32_t cond = b->cond_id[route->cond_first + k];
+		const struct match_cond *c = &b->m->cond[cond];
+		if (probe_kind(c) == PROBE_METHOD)
+			b->method[r] = (uint32_t)c->lo;
+		if (b->cond_probe[cond] == MATCH_NONE)
+			continue;
+		uint64_t rank = probe_rank(b, cond);
+		if (rank < best) {
+			best = rank;
+			b->filed[r] = b->cond_probe[cond];
+		}
+	}
+	if (b->filed[r] != MATCH_NONE)
+		b->method[r] = 0;
+}
+
+/* Slots prove their conditions. */
+static bool
+is_proved(const struct builder *b, uint32_t r, uint32_t cond)
+{
+	if (is_always(&b->m->cond[cond]))
+		return true;
+	if (b->filed[r] == MATCH_NONE || b->cond_probe[cond] != b->filed[r])
+		return false;
+	return b->probe[b->filed[r]].slot != 0;
+}
+
+static void
+route_build(struct builder *b, uint32_t r, uint32_t *cnt)
+{
+	struct sl_match *m = b->m;
+	const struct sl_img_http_route *route = &b->route[r];
+
+	m->route[r].cond = *cnt;
+	for (unsigned rank = 0; rank <= 3; rank++)
+		for (uint32_t k = 0; k < route->cond_cnt; k++) {
+			uint32_t cond = b->cond_id[route->cond_first + k];
+			if (sl_cond_rank(&m->cond[cond]) == rank && !is_proved(b, r, cond))
+				m->route_cond[(*cnt)++] = cond;
+		}
+	m->route[r].cond_cnt = *cnt - m->route[r].cond;
+}
+
+static int
+routes_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+	uint32_t cnt = 0, max = 1;
+
+	for (uint32_t r = 0; r < m->img->route_cnt; r++)
+		max += b->route[r].cond_cnt;
+	m->route = calloc(m->img->route_cnt + 1, sizeof(*m->route));
+	m->route_cond = calloc(max, sizeof(*m->route_cond));
+	b->filed = calloc(m->img->route_cnt + 1, sizeof(*b->filed));
+	b->method = calloc(m->img->route_cnt + 1, sizeof(*b->method));
+	if (!m->route || !m->route_cond || !b->filed || !b->method)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->cond_cnt; i++)
+		m->cond[i].keep = b->cond_use[i] > 1;
+	for (uint32_t r = 0; r < m->img->route_cnt; r++) {
+		route_file(b, r);
+		route_build(b, r, &cnt);
+	}
+	return 0;
+}
+
+/* ---- entries ---- */
+
+static struct match_lens *
+probe_lens(struct sl_match *m, const struct probe *p)
+{
+	if (p->kind == PROBE_PREFIX)
+		return &m->key[p->key].prefix[p->fold];
+	return &m->key[p->key].suffix[p->fold];
+}
+
+struct len_of {
+	uint32_t key;
+	uint16_t len;
+	uint8_t kind, fold;
+};
+
+static int
+by_lens(const void *a, const void *b)
+{
+	const struct len_of *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	if (x->kind != y->kind)
+		return x->kind - y->kind;
+	if (x->fold != y->fold)
+		return x->fold - y->fold;
+	return x->len - y->len;
+}
+
+/* From the distinct lengths of one key, at most MATCH_LENS: the shortest and some evenly among the others. */
+static void
+lens_pick(struct match_lens *lens, const struct len_of *of, uint32_t cnt)
+{
+	uint32_t take = SL_MIN(cnt, MATCH_LENS);
+
+	for (uint32_t i = 0; i < take; i++)
+		lens->len[i] = of[(uint64_t)i * cnt / take].len;
+	lens->cnt = (uint8_t)take;
+}
+
+static bool
+lens_together(const struct len_of *a, const struct len_of *b)
+{
+	return a->key == b->key && a->kind == b->kind && a->fold == b->fold;
+}
+
+static int
+lens_build(struct builder *b)
+{
+	struct len_of *of = calloc(b->m->img->route_cnt + 1, sizeof(*of));
+	uint32_t cnt = 0, distinct = 0;
+
+	if (!of)
+		return -ENOMEM;
+	for (uint32_t r = 0; r < b->m->img->route_cnt; r++) {
+		const struct probe *p = &b->probe[b->filed[r]];
+		if (b->filed[r] == MATCH_NONE ||
+		    (p->kind != PROBE_PREFIX && p->kind != PROBE_SUFFIX))
+			continue;
+		of[cnt++] = (struct len_of){p->key, (uint16_t)p->len, p->kind, p->fold};
+	}
+	qsort(of, cnt, sizeof(*of), by_lens);
+	for (uint32_t i = 0; i < cnt; i++)
+		if (i == 0 || by_lens(&of[i - 1], &of[i]))
+			of[distinct++] = of[i];
+	for (uint32_t i = 0, n; i < distinct; i += n) {
+		for (n = 1; i + n < distinct && lens_together(&of[i], &of[i + n]); n++)
+			;
+		struct probe p = {.kind = of[i].kind, .fold = of[i].fold, .key = of[i].key};
+		lens_pick(probe_lens(b->m, &p), &of[i], n);
+	}
+	free(of);
+	return 0;
+}
+
+/* As prefixes_push and suffixes_push make it, of the longest length that is looked up. */
+static uint64_t
+affix_hash(struct sl_match *m, const struct probe *p)
+{
+	const struct match_lens *lens = probe_lens(m, p);
+	bool prefix = p->kind == PROBE_PREFIX;
+	uint32_t done = 0;
+	uint64_t h = 0;
+
+	for (unsigned i = 0; i < lens->cnt && lens->len[i] <= p->len; i++) {
+		uint32_t at = prefix ? done : p->len - lens->len[i];
+		h = sl_bytes_hash(h, p->bytes + at, lens->len[i] - done, false);
+		done = lens->len[i];
+	}
+	return sl_match_entry_hash(p->key, prefix ? MATCH_PREFIX : MATCH_SUFFIX, p->fold, done, h);
+}
+
+static uint64_t
+probe_entry_hash(struct sl_match *m, const struct probe *p)
+{
+	if (p->kind != PROBE_EXACT)
+		return affix_hash(m, p);
+	m->key[p->key].exact[p->fold] = true;
+	return sl_match_entry_hash(p->key, MATCH_EXACT, p->fold, p->len,
+				   sl_bytes_hash(0, p->bytes, p->len, false));
+}
+
+/* The entry's list, by number. */
+static uint32_t
+entry_list(struct builder *b, uint64_t hash)
+{
+	for (uint64_t i = hash >> 20;; i++) {
+		struct match_entry *e = &b->m->entry[i & b->m->entry_mask];
+		if (e->hash == hash)
+			return e->list;
+		if (!e->hash) {
+			*e = (struct match_entry){hash, b->list_cnt};
+			return b->list_cnt++;
+		}
+	}
+}
+
+static uint32_t
+probe_list(struct builder *b, const struct probe *p)
+{
+	uint32_t *number;
+
+	if (p->slot)
+		number = &b->slot_number[p->slot];
+	else if (p->kind == PROBE_PRESENT)
+		number = &b->m->key[p->key].present;
+	else
+		return entry_list(b, probe_entry_hash(b->m, p));
+	if (!*number)
+		*number = b->list_cnt++;
+	return *number;
+}
+
+static void
+key_first(struct sl_match *m, const struct probe *p, uint32_t route)
+{
+	struct match_key *k = &m->key[p->key];
+
+	if (p->kind == PROBE_PATTERN) {
+		for (uint32_t s = k->scan; s != MATCH_NONE; s = m->scan[s].next)
+			if (p->slot - m->scan[s].slot < m->scan[s].base_cnt + m->scan[s].delta_cnt)
+				m->scan[s].first = SL_MIN(m->scan[s].first, route);
+	} else if (!p->slot) {
+		k->first = SL_MIN(k->first, route);
+	}
+	m->field_first[k->field] = SL_MIN(m->field_first[k->field], route);
+}
+
+static int
+entries_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+	uint32_t room = table_room(b->probe_cnt);
+
+	m->entry = calloc(room, sizeof(*m->entry));
+	b->slot_number = calloc(m->slot_cnt, sizeof(*b->slot_number));
+	if (!m->entry || !b->slot_number || lens_build(b))
+		return -ENOMEM;
+	m->entry_mask = room - 1;
+	memset(m->field_first, 0xff, sizeof(m->field_first));
+	b->list_cnt = LIST_ANY + 1;
+	for (uint32_t r = 0; r < m->img->route_cnt; r++) {
+		if (b->filed[r] == MATCH_NONE)
+			continue;
+		struct probe *p = &b->probe[b->filed[r]];
+		if (!p->list)
+			p->list = probe_list(b, p);
+		key_first(m, p, r);
+	}
+	return 0;
+}
+
+/* ---- lists ---- */
+
+/* The lists that the route stands in; how many. */
+static unsigned
+route_lists(const struct builder *b, uint32_t r, uint32_t ret[SL_METHOD_CNT])
+{
+	unsigned cnt = 0;
+
+	for (unsigned i = 0; i < SL_METHOD_CNT; i++)
+		if (b->method[r] >> i & 1)
+			ret[cnt++] = i;
+	if (!cnt)
+		ret[cnt++] = b->filed[r] == MATCH_NONE ? LIST_ANY : b->probe[b->filed[r]].list;
+	return cnt;
+}
+
+static void
+lists_count(const struct builder *b, uint32_t *cnt)
+{
+	uint32_t list[SL_METHOD_CNT];
+
+	for (uint32_t r = 0; r < b->m->img->route_cnt; r++)
+		for (unsigned i = route_lists(b, r, list); i > 0; i--)
+			cnt[list[i - 1]]++;
+}
+
+static void
+lists_fill(const struct builder *b, uint32_t *at)
+{
+	uint32_t list[SL_METHOD_CNT];
+
+	for (uint32_t r = 0; r < b->m->img->route_cnt; r++)
+		for (unsigned i = route_lists(b, r, list); i > 0; i--)
+			b->m->list[at[list[i - 1]]++] = r;
+}
+
+/* From numbers of lists to where they begin. */
+static void
+lists_point(struct builder *b, const uint32_t *begin)
+{
+	struct sl_match *m = b->m;
+
+	for (uint32_t i = 0; i <= m->entry_mask; i++)
+		if (m->entry[i].hash)
+			m->entry[i].list = begin[m->entry[i].list];
+	for (uint32_t i = 0; i < m->slot_cnt; i++)
+		m->slot_list[i] = b->slot_number[i] ? begin[b->slot_number[i]] : MATCH_LIST_EMPTY;
+	for (uint32_t i = 0; i < m->key_cnt; i++)
+		m->key[i].present = m->key[i].present ? begin[m->key[i].present] : MATCH_LIST_EMPTY;
+	for (unsigned i = 0; i < SL_METHOD_CNT; i++)
+		m->method_list[i] = begin[i];
+	m->any_list = begin[LIST_ANY];
+}
+
+static int
+lists_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+	uint32_t *begin = calloc(b->list_cnt, sizeof(*begin)),
+		 *at = calloc(b->list_cnt, sizeof(*at));
+	uint32_t words = 1;
+
+	m->slot_list = calloc(m->slot_cnt, sizeof(*m->slot_list));
+	if (!begin || !at || !m->slot_list)
+		goto out;
+	lists_count(b, at);
+	for (uint32_t i = 0; i < b->list_cnt; i++) {
+		uint32_t cnt = at[i];
+		begin[i] = at[i] = cnt ? words : MATCH_LIST_EMPTY;
+		words += cnt ? cnt + 1 : 0;
+	}
+	m->list = malloc(words * sizeof(*m->list));
+	if (!m->list)
+		goto out;
+	memset(m->list, 0xff, words * sizeof(*m->list)); /* all ends */
+	lists_fill(b, at);
+	lists_point(b, begin);
+	m->list_cnt = b->list_cnt;
+out:
+	free(begin);
+	free(at);
+	return m->list ? 0 : -ENOMEM;
+}
+
+/* ---- */
+
+static void
+words_lay_out(struct sl_match *m)
+{
+	m->cond_mark = m->slot_cnt;
+	m->key_mark = m->cond_mark + m->cond_cnt;
+	m->scan_mark = m->key_mark + m->key_cnt;
+	m->places = m->scan_mark + m->scan_cnt;
+	m->present = m->places + 2 * m->key_cnt;
+	m->heap = m->present + m->key_cnt;
+	m->word_cnt = m->heap + 2 * m->list_cnt;
+}
+
+static void
+builder_free(struct builder *b)
+{
+	free(b->probe);
+	free(b->probe_table);
+	free(b->cond_probe);
+	free(b->cond_use);
+	free(b->filed);
+	free(b->method);
+	free(b->slot_number);
+}
+
+static int
+build(struct builder *b, const struct sl_match_dbs *dbs)
+{
+	int (*const steps[])(struct builder *) = {conds_build, probes_build, routes_build,
+						  entries_build, lists_build};
+	int err = keys_build(b);
+
+	if (!err)
+		err = scans_build(b, dbs);
+	for (unsigned i = 0; !err && i < SL_ARRAY_CNT(steps); i++)
+		err = steps[i](b);
+	return err;
+}
+
+int
+sl_match_create(const struct sl_img_vhost *img, const struct sl_match_dbs *dbs,
+		struct sl_match **ret_match)
+{
+	const uint8_t *bytes = (const void *)img;
+	struct sl_match *m = calloc(1, sizeof(*m));
+	struct builder b = {.m = m,
+			    .cond = (const void *)(bytes + img->cond_off),
+			    .route = (const void *)(bytes + img->route_off),
+			    .cond_id = (const void *)(bytes + img->cond_id_off),
+			    .scan = (const void *)(bytes + img->scan_off)};
+
+	if (!m)
+		return -ENOMEM;
+	m->img = img;
+	m->str = bytes + img->str_off;
+	m->cond_cnt = img->cond_cnt;
+	m->scan_cnt = img->scan_cnt;
+	m->slot_cnt = 1;
+	int err = build(&b, dbs);
+	builder_free(&b);
+	if (err) {
+		sl_match_destroy(m);
+		return err;
+	}
+	words_lay_out(m);
+	*ret_match = m;
+	return 0;
+}
+
+void
+sl_match_destroy(struct sl_match *m)
+{
+	if (!m)
+		return;
+	sl_segments_destroy(m->trie[0]);
+	sl_segments_destroy(m->trie[1]);
+	free(m->entry);
+	free(m->cond);
+	free(m->route);
+	free(m->route_cond);
+	free(m->scan);
+	free(m->key);
+	free(m->key_table);
+	free(m->list);
+	free(m->slot_list);
+	free(m);
+}
