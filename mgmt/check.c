@@ -401,11 +401,28 @@ out_of_place(struct check *k, uint32_t i, const char *key, bool given, const cha
 	     sl_forward_name(s->forward), sl_policy_name(s->policy));
 }
 
+/* Some policies count requests or hash them. */
+static void
+check_policy(struct check *k, uint32_t i)
+{
+	const struct sl_conf_service *s = &k->c->services[i];
+
+	if (s->policy < SL_POLICY_LEAST_REQUEST)
+		return;
+	at(k, "services[%u].policy", i);
+	tell(k, s->line, "give another policy, or remove the service's forward",
+	     "\"%s\" goes with forward \"proxy\" only; this service has forward \"%s\"",
+	     sl_policy_name(s->policy), sl_forward_name(s->forward));
+}
+
 static void
 check_keys(struct check *k, uint32_t i)
 {
 	const struct sl_conf_service *s = &k->c->services[i];
 
+	if (s->policy && s->policy != SL_POLICY_MAGLEV && s->policy != SL_POLICY_RING_HASH)
+		out_of_place(k, i, "http.hash", s->http.hash_given,
+			     "policy \"maglev\" or \"ring_hash\"");
 	if (s->policy && s->policy != SL_POLICY_SOURCE_HASH) {
 		out_of_place(k, i, "source_bits4", s->source_bits4, "policy \"source_hash\"");
 		out_of_place(k, i, "source_bits6", s->source_bits6, "policy \"source_hash\"");
@@ -414,8 +431,11 @@ check_keys(struct check *k, uint32_t i)
 		return;
 	if (!sl_forward_has_sources(s->forward))
 		out_of_place(k, i, "sources", s->source_cnt, "forward \"fullnat\" or \"proxy\"");
-	if (s->forward != SL_FORWARD_PROXY)
+	if (s->forward != SL_FORWARD_PROXY) {
 		out_of_place(k, i, "tcp", s->tcp.given, "forward \"proxy\"");
+		out_of_place(k, i, "http", s->http.given, "forward \"proxy\"");
+		check_policy(k, i);
+	}
 	if (!sl_forward_tunnels(s->forward))
 		out_of_place(k, i, "tunnel_source", !unset(&s->tunnel),
 			     "forward \"ipip\" or \"gue\"");
@@ -499,6 +519,18 @@ check_tcp(struct check *k, const struct sl_conf_service *s, uint32_t i)
 }
 
 static void
+check_http(struct check *k, const struct sl_conf_service *s, uint32_t i)
+{
+	const struct sl_conf_http *h = &s->http;
+
+	if (!h->eject_max_ms || h->eject_ms <= h->eject_max_ms)
+		return;
+	at(k, "services[%u].http.ejection.time", i);
+	tell(k, s->line, "raise max_time, or lower time", "%ums is longer than max_time, %ums",
+	     h->eject_ms, h->eject_max_ms);
+}
+
+static void
 check_service(struct check *k, uint32_t i, bool lost)
 {
 	const struct sl_conf_service *s = &k->c->services[i];
@@ -518,6 +550,7 @@ check_service(struct check *k, uint32_t i, bool lost)
 	check_keys(k, i);
 	check_sources(k, i);
 	check_tcp(k, s, i);
+	check_http(k, s, i);
 	check_reach(k, s, i, lost);
 	check_health(k, s, i);
 }
@@ -587,6 +620,8 @@ collect(struct check *k)
 	qsort(k->sources, k->source_cnt, sizeof(*k->sources), addr_order);
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		k->service_lost = k->service_lost || !c->services[i].name[0];
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		k->table_lost = k->table_lost || !c->tables[i].name[0];
 	return sl_conf_link(c, &k->links);
 }
 
@@ -600,6 +635,7 @@ sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
 		check_network(&k);
 		check_services(&k);
 		sl_check_listeners(&k);
+		sl_check_tables(&k);
 		err = k.oom ? -ENOMEM : k.bad ? -EINVAL : 0;
 	}
 	sl_conf_links_fini(&k.links);

@@ -177,6 +177,14 @@ check_reference(struct check *k, uint32_t i)
 	const struct sl_conf_listener *l = &k->c->listeners[i];
 	uint32_t s = k->links.listener_service[i];
 
+	if (l->mode == SL_MODE_HTTP) {
+		if (!l->routes[0] || k->table_lost || k->links.listener_table[i] != UINT32_MAX)
+			return;
+		at(k, "listeners[%u].routes", i);
+		tell(k, l->line, "name one of route_tables", "there is no route table \"%s\"",
+		     l->routes);
+		return;
+	}
 	if (s == UINT32_MAX) {
 		if (k->service_lost || !l->service[0])
 			return;
@@ -239,18 +247,19 @@ check_mode_keys(struct check *k, uint32_t i)
 	const struct sl_conf_listener *l = &k->c->listeners[i];
 	static const char hint[] = "remove it, or give the listener mode = \"tcp\"";
 
-	if (l->mode == SL_MODE_TCP && l->proto == SL_IPPROTO_UDP) {
+	if (l->mode && l->mode != SL_MODE_L4 && l->proto == SL_IPPROTO_UDP) {
 		at(k, "listeners[%u].protocol", i);
 		tell(k, l->line, "give protocol = \"tcp\", or mode = \"l4\"",
-		     "mode \"tcp\" is for connections: it has no protocol \"udp\"");
+		     "mode \"%s\" is for connections: it has no protocol \"udp\"",
+		     sl_mode_name(l->mode));
 	}
 	if (l->mode == SL_MODE_L4 && l->max_connections) {
 		at(k, "listeners[%u].max_connections", i);
-		tell(k, l->line, hint, "goes with mode \"tcp\" only");
+		tell(k, l->line, hint, "goes with mode \"tcp\" or \"http\" only");
 	}
 	if (l->mode == SL_MODE_L4 && (l->proxy_in || l->trusted_cnt)) {
 		at(k, "listeners[%u].%s", i, l->proxy_in ? "proxy_protocol" : "trusted");
-		tell(k, l->line, hint, "goes with mode \"tcp\" only");
+		tell(k, l->line, hint, "goes with mode \"tcp\" or \"http\" only");
 	} else {
 		check_trusted(k, i);
 	}

@@ -1,4 +1,4 @@
-/* check_priv — what check.c and check_listener.c have in common. */
+/* check_priv — what check.c, check_listener.c and check_routes.c have in common. */
 #ifndef SL_MGMT_CHECK_PRIV_H
 #define SL_MGMT_CHECK_PRIV_H
 
@@ -17,14 +17,18 @@ struct check {
 	struct sl_addr *sources;   /* [source_cnt] of all services, sorted */
 	struct sl_addr *endpoints; /* [endpoint_cnt] of all services, sorted */
 	uint32_t own_cnt, vip_cnt, source_cnt, endpoint_cnt;
+	uint32_t table, vhost; /* check_routes.c: where it is */
+	bool table_lost;       /* as the next one */
 	bool service_lost; /* a service has no readable name: a dead reference may be its echo */
 	bool bad;
 	bool oom;
-	char path[96];
+	char path[128];
 };
 
 /* check_listener.c: names, places, services, modes and addresses of all listeners. */
 void sl_check_listeners(struct check *k);
+/* check_routes.c: route tables, their virtual hosts and routes. */
+void sl_check_tables(struct check *k);
 
 /* sl_check_find_service: the index of the service of the name, or UINT32_MAX; order: by name. */
 uint32_t sl_check_find_service(const struct sl_conf *c, const uint32_t *order, const char *name);

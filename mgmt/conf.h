@@ -188,6 +188,7 @@ struct sl_conf_target {
 	int line;
 };
 
+#define SL_CONF_MAX_CONDS 64 /* of one route */
 struct sl_conf_hroute {
 	char name[SL_NAME_MAX];
 	struct sl_conf_cond *
@@ -198,6 +199,8 @@ struct sl_conf_hroute {
 	uint8_t sticky;         /* enum sl_sticky */
 	uint8_t redirect_https; /* 0: kept, 1: https, 2: http */
 	bool strip_query;
+	bool split;      /* the targets are those of `split`, not of `service` */
+	bool incomplete; /* as of an endpoint */
 	uint16_t code, redirect_port;
 	char *sticky_name; /* header: lower case */
 	char *host, *path; /* of rewrite and redirect */
@@ -339,8 +342,10 @@ void sl_conf_links_fini(struct sl_conf_links *l);
 /* Bytes of all objects of a generation may take this much: max_endpoints decides (Maglev tables). */
 #define SL_CONF_MAX_TABLE_BYTES (1ull << 30)
 
-/* check.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
- * one prefix and protocol apart by their ports, keys that fit forward and policy, endpoints ≤ max_endpoints, an on-link address for each via, …  All problems to diag; 0, -EINVAL or -ENOMEM.
+/* check.c, check_listener.c, check_routes.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
+ * one prefix and protocol apart by their ports, keys that fit forward and policy, endpoints ≤ max_endpoints, an on-link address for each via, route → service, what goes
+ * with a route's path, …  All problems to diag; 0, -EINVAL or -ENOMEM.  Warnings (routes that are never reached, too many
+ * that no look-up finds) only to a diag without problems.
  * Fields that are empty (a name "", an address of zeros, a plen over 128, a forward 0) are passed over: sl_conf_parse
  * has reported them. */
 int sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag);

@@ -20,7 +20,6 @@
 #define SL_RANGE_LIMIT "0 to 2147483647; 0: no limit"
 #define SL_MAX_MS 604800000
 #define SL_MAX_TEXT 4096
-#define SL_MAX_ROUTE_CONDS 64
 
 /* The struct or draft a group's fields belong to. */
 #define ROOT_STRUCT struct sl_conf

@@ -63,9 +63,9 @@ list_keys(const char *const *keys, const char *word, char *buf, size_t size)
 				      keys[i]);
 }
 
-/* The one of keys (to NULL) that s has; NULL: none, or several, which is told; none is when one must be there. */
+/* The one of keys (to NULL) that s has; NULL: none, or several, which is told; so is none, when there is a word for it. */
 static const char *
-one_of(struct walk *w, const config_setting_t *s, const char *const *keys, bool must)
+one_of(struct walk *w, const config_setting_t *s, const char *const *keys, const char *none)
 {
 	const char *first = NULL, *second = NULL;
 	char list[128], hint[192];
@@ -78,15 +78,15 @@ one_of(struct walk *w, const config_setting_t *s, const char *const *keys, bool 
 		else
 			first = keys[i];
 	}
-	if (first ? !second : !must || !w->clean)
+	if (first ? !second : !none || !w->clean)
 		return first;
-	list_keys(keys, first ? " and " : ", or ", list, sizeof(list));
+	list_keys(keys, first ? " and " : " or ", list, sizeof(list));
 	snprintf(hint, sizeof(hint), first ? "keep one of %s" : "give %s", list);
 	if (first)
 		sl_walk_tell(w, member(s, second), hint, "%s and %s exclude each other", first,
 			     second);
 	else
-		sl_walk_tell(w, s, hint, "does not say what it is");
+		sl_walk_tell(w, s, hint, "%s", none);
 	return NULL;
 }
 
@@ -124,7 +124,7 @@ sl_finish_hash(struct walk *w, const config_setting_t *s, void *draft, void *out
 	static const char *const keys[] = {"source", "header", "cookie", "query", NULL};
 	struct pick_draft *d = draft;
 	struct sl_conf_http *http = out;
-	const char *key = one_of(w, s, keys, true);
+	const char *key = one_of(w, s, keys, "does not say by what");
 	const char *name = d->header ? d->header : d->cookie ? d->cookie : d->query;
 
 	http->hash_given = true;
@@ -170,7 +170,7 @@ finish_value(struct walk *w, const config_setting_t *s, const struct cond_draft 
 				      SL_COND_RANGE};
 	const char *const values[] = {d->exact, d->prefix, d->suffix, d->contains,
 				      d->regex, NULL,      d->range};
-	const char *key = one_of(w, s, keys, true), *why;
+	const char *key = one_of(w, s, keys, "has no condition"), *why;
 	unsigned i = 0;
 
 	while (key && strcmp(key, keys[i]))
@@ -302,7 +302,7 @@ finish_conds(struct walk *w, const config_setting_t *s, const struct route_draft
 	     struct sl_conf_hroute *r)
 {
 	static const char *const keys[] = {"path", "prefix", "template", "path_regex", NULL};
-	const char *key = one_of(w, s, keys, false);
+	const char *key = one_of(w, s, keys, NULL);
 	bool path = key && (d->path || d->prefix || d->template || d->path_regex);
 	uint32_t cnt = d->header_cnt + d->query_cnt + d->cookie_cnt + path + (d->methods != 0);
 
@@ -352,7 +352,7 @@ finish_sticky(struct walk *w, const config_setting_t *route, const struct pick_d
 	if (!s || config_setting_type(s) != CONFIG_TYPE_GROUP)
 		return;
 	size_t was = sl_walk_push(w, "sticky");
-	const char *key = one_of(w, s, keys, true);
+	const char *key = one_of(w, s, keys, "does not say by what");
 	if (key && d->header) {
 		r->sticky = SL_STICKY_HEADER;
 		r->sticky_name = copy_lower(w, d->header);
@@ -372,7 +372,7 @@ finish_new_path(struct walk *w, const config_setting_t *s, const char *path, con
 {
 	static const char *const keys[] = {"path", "prefix", "template", NULL};
 
-	if (!one_of(w, s, keys, false))
+	if (!one_of(w, s, keys, NULL))
 		return;
 	r->rewrite = path        ? SL_REWRITE_PATH
 		     : prefix    ? SL_REWRITE_PREFIX
@@ -407,8 +407,8 @@ check_redirect(struct walk *w, const config_setting_t *s, const struct redirect_
 		sl_walk_tell(w, member(s, "host"), "give it as port = ...", "has a port");
 		sl_walk_pop(w, was);
 	}
-	if (w->clean && !d->host && !d->https && !d->http && !d->port && !d->path && !d->prefix &&
-	    !d->expansion && !d->strip_query)
+	if (w->clean && !d->host && !given(s, "https") && !given(s, "http") && !d->port &&
+	    !d->path && !d->prefix && !d->expansion && !d->strip_query)
 		sl_walk_tell(w, s,
 			     "give host, https, http, port, path, prefix, template or strip_query",
 			     "changes nothing: clients would come back");
@@ -424,7 +424,7 @@ finish_redirect(struct walk *w, const config_setting_t *route, const struct redi
 	if (!s || config_setting_type(s) != CONFIG_TYPE_GROUP)
 		return;
 	size_t was = sl_walk_push(w, "redirect");
-	const char *scheme = one_of(w, s, schemes, false);
+	const char *scheme = one_of(w, s, schemes, NULL);
 	if (scheme && is_true(w, s, scheme, d->https || d->http))
 		r->redirect_https = d->https ? 1 : 2;
 	check_redirect(w, s, d);
@@ -511,7 +511,7 @@ sl_finish_edit(struct walk *w, const config_setting_t *s, void *draft, void *out
 	static const char *const keys[] = {"set", "add", "append", "remove", NULL};
 	struct edit_draft *d = draft;
 	struct sl_conf_edit *e = out;
-	const char *key = one_of(w, s, keys, true);
+	const char *key = one_of(w, s, keys, "does not say what is done");
 	const char *name = d->set ? d->set : d->add ? d->add : d->append ? d->append : d->remove;
 
 	e->line = sl_walk_line(s);
@@ -553,10 +553,11 @@ sl_finish_route(struct walk *w, const config_setting_t *s, void *draft, void *ou
 	static const char *const actions[] = {"service", "split", "redirect", "respond", NULL};
 	struct route_draft *d = draft;
 	struct sl_conf_hroute *r = out;
-	const char *action = one_of(w, s, actions, true);
+	const char *action = one_of(w, s, actions, "does not say what becomes of the request");
 
 	memcpy(r->name, d->name, sizeof(r->name));
 	r->line = sl_walk_line(s);
+	r->incomplete = !w->clean;
 	finish_conds(w, s, d, r);
 	finish_targets(w, d, r);
 	r->mirrors = d->mirror;
@@ -572,6 +573,7 @@ sl_finish_route(struct walk *w, const config_setting_t *s, void *draft, void *ou
 		finish_respond(w, s, &d->respond, r);
 	} else {
 		r->action = SL_ACTION_FORWARD;
+		r->split = strcmp(action, "split") == 0;
 		r->timeout_ms = d->timeout_ms;
 		r->try_ms = d->try_ms;
 		r->stream_idle_ms = d->idle_ms;

@@ -374,7 +374,7 @@ sl_value_nearest(const char *text, const char *const *words, unsigned n)
 	unsigned third = (unsigned)strlen(text) / 3, best_d = SL_MAX(third, 1) + 1;
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned d = distance(text, words[i]);
+		unsigned d = strcasecmp(text, words[i]) ? distance(text, words[i]) : 0;
 		if (d < best_d) {
 			best_d = d;
 			best = (int)i;

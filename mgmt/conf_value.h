@@ -84,8 +84,8 @@ const char *sl_value_hostname(const char *text, uint8_t *ret_kind, char ret_name
 /* sl_value_quote makes text printable within quotes ("we\x01b"), cut to fit; returns buf. */
 const char *sl_value_quote(const char *text, char *buf, size_t size);
 
-/* sl_value_nearest: which of n words is meant by text: the smallest edit distance, if at most 1 or a third of
- * its length; -1: none is near. */
+/* sl_value_nearest: which of n words is meant by text: the same in another case, or the smallest edit distance, if at
+ * most 1 or a third of its length; -1: none is near. */
 int sl_value_nearest(const char *text, const char *const *words, unsigned n);
 
 #endif

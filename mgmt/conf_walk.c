@@ -385,7 +385,8 @@ room_for(struct walk *w, const config_setting_t *s, const struct key *k, void *b
 
 	if (n > k->hi) {
 		sl_walk_tell(w, s,
-			     k->type == LIST ? "split the table between gateways"
+			     k->hi <= 64 && k->type == LIST ? "leave some out"
+			     : k->type == LIST              ? "split the table between gateways"
 			     : k->type == ADDRS
 				     ? "one carries tens of thousands of flows to each endpoint"
 				     : "give shorter prefixes",

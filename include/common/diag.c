@@ -10,29 +10,23 @@ copy(const char *s)
 	return s ? strdup(s) : NULL;
 }
 
-void
-sl_diag_add(struct sl_diag *d, const char *file, int line, const char *path, const char *hint,
-	    const char *fmt, ...)
+__attribute__((format(printf, 8, 0))) static void
+add(struct sl_diag_item **items, unsigned *cnt, unsigned *more, const char *file, int line,
+    const char *path, const char *hint, const char *fmt, va_list ap)
 {
-	if (!d)
-		return;
-	if (d->cnt >= SL_DIAG_MAX) {
-		d->more++;
-		return;
-	}
-	struct sl_diag_item *items = realloc(d->items, (d->cnt + 1) * sizeof(*items));
-	if (!items) {
-		d->more++;
+	struct sl_diag_item *room = NULL;
+
+	if (*cnt < SL_DIAG_MAX)
+		room = realloc(*items, (*cnt + 1) * sizeof(*room));
+	if (!room) {
+		++*more;
 		return;
 	}
-	d->items = items;
+	*items = room;
 
 	char text[1024];
-	va_list ap;
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	items[d->cnt++] = (struct sl_diag_item){
+	room[(*cnt)++] = (struct sl_diag_item){
 		.file = copy(file),
 		.line = line,
 		.path = copy(path),
@@ -42,15 +36,48 @@ sl_diag_add(struct sl_diag *d, const char *file, int line, const char *path, con
 }
 
 void
+sl_diag_add(struct sl_diag *d, const char *file, int line, const char *path, const char *hint,
+	    const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!d)
+		return;
+	va_start(ap, fmt);
+	add(&d->items, &d->cnt, &d->more, file, line, path, hint, fmt, ap);
+	va_end(ap);
+}
+
+void
+sl_diag_warn(struct sl_diag *d, const char *file, int line, const char *path, const char *hint,
+	     const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!d)
+		return;
+	va_start(ap, fmt);
+	add(&d->warnings, &d->warning_cnt, &d->warning_more, file, line, path, hint, fmt, ap);
+	va_end(ap);
+}
+
+static void
+free_items(struct sl_diag_item *items, unsigned cnt)
+{
+	for (unsigned i = 0; i < cnt; i++) {
+		free(items[i].file);
+		free(items[i].path);
+		free(items[i].text);
+		free(items[i].hint);
+	}
+	free(items);
+}
+
+void
 sl_diag_fini(struct sl_diag *d)
 {
-	for (unsigned i = 0; i < d->cnt; i++) {
-		free(d->items[i].file);
-		free(d->items[i].path);
-		free(d->items[i].text);
-		free(d->items[i].hint);
-	}
-	free(d->items);
+	free_items(d->items, d->cnt);
+	free_items(d->warnings, d->warning_cnt);
 	*d = (struct sl_diag){0};
 }
 

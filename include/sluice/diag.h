@@ -3,8 +3,10 @@
  * Control path only.  A function that can fail in more than one way takes a struct sl_diag *, adds
  * every problem it finds, and returns 0 or -errno.  Nothing here prints.
  *
+ * Warnings stand apart: what is allowed, and hardly meant.  They refuse nothing.
+ *
  * Threads: [any], one diag per thread.  The owner calls sl_diag_fini.
- * Limits:  at most SL_DIAG_MAX items are kept; further ones are counted in `more`.
+ * Limits:  at most SL_DIAG_MAX items and warnings each are kept; further ones are counted in `more`, `warning_more`.
  */
 #ifndef SLUICE_DIAG_H
 #define SLUICE_DIAG_H
@@ -24,7 +26,9 @@ struct sl_diag_item {
 struct sl_diag {
 	struct sl_diag_item *items; /* [cnt] */
 	unsigned cnt;
-	unsigned more; /* items past SL_DIAG_MAX */
+	unsigned more;                 /* items past SL_DIAG_MAX */
+	struct sl_diag_item *warnings; /* [warning_cnt] */
+	unsigned warning_cnt, warning_more;
 };
 
 /* A zeroed struct sl_diag is ready for use. */
@@ -34,6 +38,10 @@ void sl_diag_fini(struct sl_diag *d);
  * only a way to fail quietly. */
 void sl_diag_add(struct sl_diag *d, const char *file, int line, const char *path, const char *hint,
 		 const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* sl_diag_warn: the same for a warning. */
+void sl_diag_warn(struct sl_diag *d, const char *file, int line, const char *path, const char *hint,
+		  const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /* sl_diag_format writes "FILE:LINE: PATH: TEXT (HINT)" for one item into buf, always terminated. */
 void sl_diag_format(const struct sl_diag_item *item, char *buf, size_t size);

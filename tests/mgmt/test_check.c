@@ -192,6 +192,94 @@ tables_of_a_generation_are_bounded(void)
 	sl_diag_fini(&diag);
 }
 
+/* ---- route tables ---- */
+
+#define TABLE(routes)                                                                              \
+	GATEWAY "services = ( { name = \"s\"; } ); route_tables = ( { name = \"t\"; hosts = ( { "  \
+		"name = \"h\"; match = ( \"*\" ); routes = ( " routes " ); } ); } );"
+#define ROUTE(n, keys) "{ name = \"" n "\"; service = \"s\"; " keys " }"
+
+/* A table of n routes with these keys, and one more. */
+static char *
+many_routes(unsigned n, const char *keys, const char *last)
+{
+	char *text = malloc(1 << 16), *at = text;
+
+	at += sprintf(at, "%s",
+		      GATEWAY "services = ( { name = \"s\"; } ); route_tables = ( { name = "
+			      "\"t\"; hosts = ( { name = \"h\"; match = ( \"*\" ); routes = ( ");
+	for (unsigned i = 0; i < n; i++)
+		at += sprintf(at, "{ name = \"r%u\"; service = \"s\"; %s }, ", i, keys);
+	sprintf(at, "{ name = \"last\"; service = \"s\"; %s } ); } ); } );", last);
+	return text;
+}
+
+static void
+routes_that_are_hardly_meant_are_warned_of(void)
+{
+	static const struct {
+		unsigned n; /* 0: keys is the text */
+		const char *keys, *last;
+		const char *wants; /* part of the only warning; NULL: none */
+		const char *reason;
+	} rows[] = {
+		{0, TABLE(ROUTE("a", "") "," ROUTE("b", "")), NULL,
+		 "\"b\" is never reached: route \"a\"", "no condition at all"},
+		{0, TABLE(ROUTE("a", "prefix = \"/\";") "," ROUTE("b", "") "," ROUTE("c", "")),
+		 NULL, "\"b\" and what stands behind it are never reached", "every path"},
+		{0, TABLE(ROUTE("a", "prefix = \"/\"; methods = ( \"GET\" );") "," ROUTE("b", "")),
+		 NULL, NULL, "every path, one method"},
+		{0, TABLE(ROUTE("a", "path = \"/\";") "," ROUTE("b", "")), NULL, NULL, "one path"},
+		{0, TABLE(ROUTE("a", "prefix = \"/a\";") "," ROUTE("b", "")), NULL, NULL,
+		 "the last takes the rest"},
+		{64, "methods = ( \"GET\" );", "path = \"/\";", NULL, "as many as there may be"},
+		{65, "methods = ( \"GET\" );", "path = \"/\";", "65 routes have no condition",
+		 "one more"},
+		{65, "headers = ( { name = \"a\"; exact = \"b\"; invert = true; } );",
+		 "path = \"/\";", "65 routes have no condition", "inverted ones sort nothing out"},
+		{65, "prefix = \"/\"; query = ( { name = \"a\"; present = true; } );",
+		 "path = \"/\";", NULL, "a parameter does"},
+		{65, "path_regex = \"/.*\";", "", NULL, "so does a pattern"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_diag diag = {0};
+		struct sl_conf *c = NULL;
+		char *text = rows[i].n ? many_routes(rows[i].n, rows[i].keys, rows[i].last)
+				       : strdup(rows[i].keys);
+		CU_ASSERT_EQUAL(sl_conf_parse("t", text, strlen(text), &diag, &c), 0);
+		CU_ASSERT_EQUAL(diag.cnt, 0);
+		CU_ASSERT_EQUAL(diag.warning_cnt, rows[i].wants ? 1 : 0);
+		bool good = !rows[i].wants ||
+			    (diag.warning_cnt && strstr(diag.warnings[0].text, rows[i].wants));
+		if (!good)
+			printf("\n  %s: %s", rows[i].reason,
+			       diag.warning_cnt ? diag.warnings[0].text : "no warning");
+		CU_ASSERT(good);
+		sl_conf_free(c);
+		sl_diag_fini(&diag);
+		free(text);
+	}
+}
+
+static void
+a_wrong_file_has_no_warnings(void)
+{
+	static const char *const texts[] = {
+		TABLE(ROUTE("a", "pathh = \"/a\";") "," ROUTE("b", "")),
+		TABLE(ROUTE("a", "") "," ROUTE("b", "") "," ROUTE("b", "")),
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(texts); i++) {
+		struct sl_diag diag = {0};
+		struct sl_conf *c = NULL;
+		CU_ASSERT_EQUAL(sl_conf_parse("t", texts[i], strlen(texts[i]), &diag, &c), -EINVAL);
+		CU_ASSERT(diag.cnt == 1 && diag.warning_cnt == 0);
+		sl_diag_fini(&diag);
+	}
+}
+
 SL_SUITE("check", SL_TEST(borders_are_where_they_should_be),
 	 SL_TEST(a_gateway_has_slots_for_so_many_endpoints_and_no_more),
-	 SL_TEST(tables_of_a_generation_are_bounded))
+	 SL_TEST(tables_of_a_generation_are_bounded),
+	 SL_TEST(routes_that_are_hardly_meant_are_warned_of), SL_TEST(a_wrong_file_has_no_warnings))

@@ -36,7 +36,7 @@ parse_good(const char *text)
 		printf("\n  %s", line);
 	}
 	CU_ASSERT_EQUAL_FATAL(err, 0);
-	CU_ASSERT_EQUAL(diag.cnt, 0);
+	CU_ASSERT(diag.cnt == 0 && diag.warning_cnt == 0);
 	sl_diag_fini(&diag);
 	return c;
 }
@@ -318,18 +318,22 @@ limits_of_a_file_are_kept(void)
 static void
 every_prefix_of_a_file_is_taken_or_refused_in_words(void)
 {
-	size_t len;
-	char *text = file_read(SL_GOLDEN "/edge.conf", &len);
+	static const char *const files[] = {SL_GOLDEN "/edge.conf",
+					    SL_GOLDEN "/http/every-key.conf"};
 
-	for (size_t n = 0; n < len; n += 7) {
-		struct sl_diag diag = {0};
-		struct sl_conf *c = NULL;
-		int err = parse(text, n, &diag, &c);
-		CU_ASSERT(err == 0 ? c && diag.cnt == 0 : !c && diag.cnt > 0);
-		sl_conf_free(c);
-		sl_diag_fini(&diag);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(files); i++) {
+		size_t len;
+		char *text = file_read(files[i], &len);
+		for (size_t n = 0; n < len; n += 7) {
+			struct sl_diag diag = {0};
+			struct sl_conf *c = NULL;
+			int err = parse(text, n, &diag, &c);
+			CU_ASSERT(err == 0 ? c && diag.cnt == 0 : !c && diag.cnt > 0);
+			sl_conf_free(c);
+			sl_diag_fini(&diag);
+		}
+		free(text);
 	}
-	free(text);
 }
 
 static void
@@ -451,8 +455,8 @@ the_nearest_word_is_near(void)
 	static const struct {
 		const char *text;
 		int nearest;
-	} rows[] = {{"nmae", 0}, {"polcy", 1}, {"Policy", 1}, {"max_endpoint", 2}, {"helth", 3},
-		    {"prot", 4}, {"xyz", -1},  {"x", -1},     {"weight", -1}};
+	} rows[] = {{"nmae", 0},  {"polcy", 1}, {"Policy", 1}, {"PORT", 4}, {"max_endpoint", 2},
+		    {"helth", 3}, {"prot", 4},  {"xyz", -1},   {"x", -1},   {"weight", -1}};
 	char lots[70000];
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
@@ -684,6 +688,99 @@ actions_have_their_values_and_defaults(void)
 	sl_conf_free(c);
 }
 
+static void
+sizes_percentages_and_ranges_are_exact(void)
+{
+	static const struct {
+		const char *text;
+		int64_t bytes; /* -1: refused */
+	} sizes[] = {{"0", 0},
+		     {"1k", 1024},
+		     {"10m", 10 << 20},
+		     {"3g", 3ll << 30},
+		     {"9223372036854775807", INT64_MAX},
+		     {"9223372036854775808", -1},
+		     {"8589934591g", 8589934591ll << 30},
+		     {"8589934592g", -1},
+		     {"", -1},
+		     {"k", -1},
+		     {"1K", -1},
+		     {"1kb", -1},
+		     {"01", -1},
+		     {"1.5m", -1},
+		     {"-1", -1},
+		     {"1 k", -1}};
+	static const struct {
+		const char *text;
+		int64_t per_million; /* -1: refused */
+	} percents[] = {{"0", 0},        {"100", 1000000}, {"10.5", 105000}, {"0.0001", 1},
+			{"0.00001", -1}, {"1.", -1},       {".5", -1},       {"5%", -1},
+			{"", -1},        {"00.5", -1},     {"-1", -1},       {"99999999999", -1}};
+	static const struct {
+		const char *text;
+		bool good;
+		int64_t lo, hi;
+	} ranges[] = {{"1-10", true, 1, 11},
+		      {"7-7", true, 7, 8},
+		      {"-5--1", true, -5, 0},
+		      {"-5-5", true, -5, 6},
+		      {"0-999999999999999999", true, 0, 1000000000000000000},
+		      {"0-1000000000000000000", false, 0, 0},
+		      {"2-1", false, 0, 0},
+		      {"1", false, 0, 0},
+		      {"1-", false, 0, 0},
+		      {"-", false, 0, 0},
+		      {"1 - 2", false, 0, 0},
+		      {"1-2-3", false, 0, 0},
+		      {"", false, 0, 0}};
+	uint64_t bytes;
+	uint32_t per_million;
+	int64_t lo, hi;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(sizes); i++) {
+		bool good = sl_value_size(sizes[i].text, &bytes) == NULL;
+		CU_ASSERT_EQUAL(good, sizes[i].bytes >= 0);
+		CU_ASSERT(!good || bytes == (uint64_t)sizes[i].bytes);
+	}
+	for (unsigned i = 0; i < SL_ARRAY_CNT(percents); i++) {
+		bool good = sl_value_percent(percents[i].text, &per_million) == NULL;
+		CU_ASSERT_EQUAL(good, percents[i].per_million >= 0);
+		CU_ASSERT(!good || per_million == percents[i].per_million);
+	}
+	for (unsigned i = 0; i < SL_ARRAY_CNT(ranges); i++) {
+		bool good = sl_value_range(ranges[i].text, &lo, &hi) == NULL;
+		CU_ASSERT_EQUAL(good, ranges[i].good);
+		CU_ASSERT(!good || (lo == ranges[i].lo && hi == ranges[i].hi));
+	}
+}
+
+/* 64 KiB of a body stand in a file as several strings in a row. */
+static void
+a_body_may_be_as_long_as_64_kib(void)
+{
+	for (unsigned extra = 0; extra < 2; extra++) {
+		char *text = malloc(100000), *at = text;
+		struct sl_diag diag = {0};
+		struct sl_conf *c = NULL;
+		at += sprintf(at,
+			      GATEWAY "route_tables = ( { name = \"t\"; hosts = ( { name = \"h\"; "
+				      "match = ( \"*\" ); routes = ( { name = \"r\"; respond = "
+				      "{ code = 200; body =\n");
+		for (unsigned i = 0; i < 8; i++)
+			at += sprintf(at, "\"%08192d\"\n", 7);
+		at += sprintf(at, "\"%s\"; }; } ); } ); } );\n", extra ? "8" : "");
+		int err = parse(text, (size_t)(at - text), &diag, &c);
+		CU_ASSERT_EQUAL(err, extra ? -EINVAL : 0);
+		if (c)
+			CU_ASSERT_EQUAL(strlen(c->tables->vhosts->routes->body), 65536);
+		if (diag.cnt)
+			CU_ASSERT_PTR_NOT_NULL(strstr(diag.items[0].text, "is too long"));
+		sl_conf_free(c);
+		sl_diag_fini(&diag);
+		free(text);
+	}
+}
+
 SL_SUITE("conf", SL_TEST(every_bad_file_gives_exactly_its_errors),
 	 SL_TEST(every_value_reaches_its_field),
 	 SL_TEST(an_absent_key_has_the_default_of_the_key_table),
@@ -692,6 +789,7 @@ SL_SUITE("conf", SL_TEST(every_bad_file_gives_exactly_its_errors),
 	 SL_TEST(tables_and_hosts_have_their_values_and_defaults),
 	 SL_TEST(conditions_come_in_order_and_normalised),
 	 SL_TEST(actions_have_their_values_and_defaults),
+	 SL_TEST(sizes_percentages_and_ranges_are_exact), SL_TEST(a_body_may_be_as_long_as_64_kib),
 	 SL_TEST(trusted_prefixes_of_all_listeners_are_limited),
 	 SL_TEST(a_text_that_is_no_text_is_refused), SL_TEST(limits_of_a_file_are_kept),
 	 SL_TEST(every_prefix_of_a_file_is_taken_or_refused_in_words),
