@@ -636,7 +636,7 @@ workers_up(struct sl_gateway *g)
 {
 	const char *names[SL_BOOT_MAX_PORTS];
 	unsigned cnt = g->boot.worker_cnt;
-	struct sl_view_ports ports = {.cnt = g->ports.cnt};
+	struct sl_view_ports ports = {.worker_cnt = g->boot.worker_cnt, .cnt = g->ports.cnt};
 	struct sl_worker_conf *confs = calloc(cnt, sizeof(*confs));
 
 	for (unsigned i = 0; i < g->ports.cnt; i++)

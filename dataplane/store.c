@@ -1,6 +1,9 @@
 /* Objects hang in a hash by id (SHA-256 is its own hash) with a count of the generations and offers that
  * name them.  A generation holds one count per ref and one for its root; dropping it drops those.
  *
+ * What a view makes of a VHOST or a SHARD is kept with the object for the views to come, and goes with it.  A match reads the
+ * databases it was made with, so it holds their objects: they stay as long as it does, whoever else names them.
+ *
  * A descriptor is looked at from outside to inside: plain file of the memory file system → all four seals
  * → size → map → bytes.  Seals come before size: what is not sealed could change between two looks. */
 #include "dataplane/store.h"
@@ -27,6 +30,9 @@ struct object {
 	const void *bytes;
 	size_t size;
 	uint32_t holders;
+	uint32_t dep_cnt;
+	struct object **deps; /* [dep_cnt]: objects that what was made needs */
+	void *made;           /* sl_view_take; NULL: nothing */
 };
 
 struct generation {
@@ -75,6 +81,10 @@ object_drop(struct sl_store *s, struct object *o)
 	*object_place(s, &o->id) = o->next;
 	s->usage.objects--;
 	s->usage.bytes -= o->size;
+	sl_view_unmake(((const struct sl_obj_head *)o->bytes)->kind, o->made);
+	for (uint32_t i = 0; i < o->dep_cnt; i++)
+		object_drop(s, o->deps[i]);
+	free(o->deps);
 	munmap((void *)(uintptr_t)o->bytes, o->size);
 	free(o);
 }
@@ -243,13 +253,15 @@ room_check(const struct sl_store *s, uint64_t generation, struct sl_diag *diag)
 /* ---- offers ---- */
 
 static void
-ref_name(char buf[48], uint32_t ref)
+ref_name(char buf[48], uint32_t ref, uint32_t kind)
 {
-	snprintf(buf, 48,
-		 ref == 0   ? "object 0 (network)"
-		 : ref == 1 ? "object 1 (listeners)"
-			    : "object %u (service)",
-		 ref);
+	static const char *const names[] = {
+		[SL_OBJ_NETWORK] = "network",    [SL_OBJ_LISTENERS] = "listeners",
+		[SL_OBJ_SERVICE] = "service",    [SL_OBJ_ROUTES] = "route table",
+		[SL_OBJ_VHOST] = "virtual host", [SL_OBJ_SHARD] = "shard",
+	};
+
+	snprintf(buf, 48, "object %u (%s)", ref, names[kind]);
 }
 
 static int
@@ -298,7 +310,7 @@ held_check(const struct object *o, const struct sl_img_ref *r, uint32_t i, struc
 
 	if (h->kind == r->kind && o->size == r->size)
 		return 0;
-	ref_name(what, i);
+	ref_name(what, i, r->kind);
 	sl_diag_add(diag, what, 0, NULL, NULL,
 		    "the root announces kind %u of %u bytes, but the object with this id is of "
 		    "kind %u with %zu",
@@ -316,7 +328,7 @@ id_cmp(const void *a, const void *b, void *refs)
 	return d ? d : (x > y) - (x < y);
 }
 
-/* Two refs with one id would be two services of one name. */
+/* Two refs with one id would be two services or virtual hosts of one name. */
 static int
 distinct_check(const struct sl_img_ref *refs, uint32_t cnt, uint32_t *scratch, struct sl_diag *diag)
 {
@@ -330,7 +342,7 @@ distinct_check(const struct sl_img_ref *refs, uint32_t cnt, uint32_t *scratch, s
 		uint32_t x = scratch[i - 1], y = scratch[i];
 		if (memcmp(&refs[x].id, &refs[y].id, sizeof(refs[x].id)) != 0)
 			continue;
-		ref_name(what, y);
+		ref_name(what, y, refs[y].kind);
 		sl_diag_add(diag, what, 0, NULL, NULL, "has the id of object %u", x);
 		err = -EINVAL;
 	}
@@ -438,7 +450,7 @@ sl_store_offer_object(struct sl_store *s, uint32_t ref, int fd, struct sl_diag *
 		return -EPROTO;
 	}
 	const struct sl_img_ref *r = &refs_of(g)[ref];
-	ref_name(what, ref);
+	ref_name(what, ref, r->kind);
 	int err = object_add(s, fd, &r->id, r->kind, r->size, what, diag, &g->objs[ref]);
 	if (err == -ENOMEM)
 		return err;
@@ -448,19 +460,55 @@ sl_store_offer_object(struct sl_store *s, uint32_t ref, int fd, struct sl_diag *
 	return err;
 }
 
+/* Holds for o the objects of the scans' databases.  false: no memory. */
+static bool
+hold_shards(struct sl_store *s, struct object *o)
+{
+	const struct sl_img_vhost *v = o->bytes;
+	const struct sl_img_scan *scan = (const void *)((const uint8_t *)v + v->scan_off);
+
+	o->deps = calloc(2 * (size_t)v->scan_cnt + 1, sizeof(struct object *));
+	if (!o->deps)
+		return false;
+	for (uint32_t i = 0; i < v->scan_cnt; i++) {
+		o->deps[o->dep_cnt++] = object_hold(s, &scan[i].base);
+		if (scan[i].delta_cnt)
+			o->deps[o->dep_cnt++] = object_hold(s, &scan[i].delta);
+	}
+	return true;
+}
+
+/* Keeps what the view made with the objects: databases first, matches need them. */
+static void
+keep_made(struct sl_store *s, const struct generation *g)
+{
+	for (uint32_t i = g->cnt; i-- > 0;) {
+		struct object *o = g->objs[i];
+		uint16_t kind = ((const struct sl_obj_head *)o->bytes)->kind;
+		if (o->made || (kind != SL_OBJ_VHOST && kind != SL_OBJ_SHARD))
+			continue;
+		if (kind == SL_OBJ_SHARD || hold_shards(s, o)) /* else it goes with the view */
+			o->made = sl_view_take(g->view, i);
+	}
+}
+
 static int
 view_of(struct sl_store *s, struct generation *g, struct sl_diag *diag)
 {
-	struct sl_object root = {g->root->bytes, g->root->size};
+	struct sl_object root = {.bytes = g->root->bytes, .size = g->root->size};
 	struct sl_object *objs = malloc(g->cnt * sizeof(*objs));
 
 	if (!objs)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < g->cnt; i++)
-		objs[i] = (struct sl_object){g->objs[i]->bytes, g->objs[i]->size};
+		objs[i] = (struct sl_object){.bytes = g->objs[i]->bytes,
+					     .size = g->objs[i]->size,
+					     .made = g->objs[i]->made};
 	int err = sl_view_create(&root, &g->root->id, g->number, objs, g->cnt, &s->ports, diag,
 				 &g->view);
 	free(objs);
+	if (err == 0)
+		keep_made(s, g);
 	return err;
 }
 
@@ -570,6 +618,7 @@ sl_store_create(const struct sl_view_ports *ports, struct sl_store **ret_store)
 
 	if (!s)
 		return -ENOMEM;
+	s->ports.worker_cnt = ports->worker_cnt;
 	s->ports.cnt = ports->cnt;
 	for (unsigned i = 0; i < ports->cnt; i++) {
 		snprintf(s->port_name[i], SL_NAME_MAX, "%s", ports->name[i]);

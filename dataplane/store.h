@@ -12,12 +12,13 @@
  *                                                                          no pin left
  *
  * Objects are shared by id: one that a live generation or the open offer names is held once, mapped once,
- * and unmapped when the last of them goes.  READY, ACTIVE and RETIRED generations are live; at most
- * SL_STORE_LIVE_MAX of them: past that, offers are refused with who holds what.
+ * and unmapped when the last of them goes.  What the first view made of it (sl_view_take) is shared, too, and goes with
+ * it.  READY, ACTIVE and RETIRED generations are live; at most SL_STORE_LIVE_MAX of them: past that, offers are
+ * refused with who holds what.
  *
  * Threads: [main].  No EAL, no sockets, no clock.
  * Descriptors: never kept and never closed here: the caller closes them after the call, whatever it says.
- * Limits:  one offer at a time, SL_MAX_SERVICES + 2 objects each, SL_STORE_BYTES_MAX in sum.
+ * Limits:  one offer at a time, SL_MAX_REFS objects each, SL_STORE_BYTES_MAX in sum.
  */
 #ifndef SL_DATAPLANE_STORE_H
 #define SL_DATAPLANE_STORE_H

@@ -5,11 +5,12 @@
  *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
  *           sources ─▶ locals                 other listeners ─▶ wide (wide.c)
  *           endpoints ─▶ hops[slot] ◀─ fib
+ *           tables, virtual hosts, databases (view_http.c)
  *
  * Every step is linear or a look-up in something sorted.  Both hashes are open addressing with linear
  * probing and never change: VIPs at most a quarter full, because most packets should find theirs at
  * the first compare; local addresses, asked for seldom, at most half. */
-#include "dataplane/view.h"
+#include "dataplane/view_priv.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -22,34 +23,8 @@
 
 #define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE…, ROUTES…, VHOST…, SHARD… */
 
-struct build {
-	const struct sl_img_root *root;
-	const struct sl_img_ref *refs;
-	const struct sl_object *objs;
-	uint32_t first[SL_OBJ_KIND_LAST + 1]; /* by kind: its first ref */
-	uint32_t cnt[SL_OBJ_KIND_LAST + 1];   /* and how many there are: one after the other */
-	const struct sl_view_ports *ports;
-	struct sl_diag *diag;
-	const struct sl_img_network *net;
-	const struct sl_img_listeners *ls;
-	struct sl_view *v;
-	unsigned bad;
-	/* made by create, given to v */
-	struct sl_service *services;
-	uint32_t *listener_service;
-	uint32_t *vip_hash;
-	struct sl_local *locals;
-	struct sl_wide *wide;
-	uint16_t *address_port;
-	struct sl_fib *fib;
-	char known[512]; /* text: what addresses and routes there are; made at the first need */
-};
-
-static void bad(struct build *b, const char *path, const char *hint, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void
-bad(struct build *b, const char *path, const char *hint, const char *fmt, ...)
+void
+sl_view_bad(struct sl_view_build *b, const char *path, const char *hint, const char *fmt, ...)
 {
 	char text[768];
 	va_list ap;
@@ -79,9 +54,8 @@ pow2_at_least(uint32_t n)
 	return p;
 }
 
-/* Zeroed memory, aligned to a line. */
-static void *
-line_alloc(size_t bytes)
+void *
+sl_view_mem(size_t bytes)
 {
 	void *p = aligned_alloc(SL_CACHE_LINE, (bytes + SL_CACHE_LINE) & ~(size_t)63);
 
@@ -216,33 +190,28 @@ sl_view_pinned(const struct sl_view *v)
 
 /* ---- objects ---- */
 
-static const void *
-section(const void *object, uint32_t cnt, uint32_t off)
-{
-	return cnt ? (const uint8_t *)object + off : NULL;
-}
-
 static void
-take_objects(struct build *b, const struct sl_object *root, unsigned obj_cnt)
+take_objects(struct sl_view_build *b, const struct sl_object *root, unsigned obj_cnt)
 {
 	char path[32];
 
 	b->root = root->bytes;
-	b->refs = section(b->root, b->root->ref_cnt, b->root->ref_off);
+	b->refs = sl_view_section(b->root, b->root->ref_cnt, b->root->ref_off);
 	if (b->root->ref_cnt != obj_cnt) {
-		bad(b, "refs", NULL, "root names %u objects, %u were given", b->root->ref_cnt,
-		    obj_cnt);
+		sl_view_bad(b, "refs", NULL, "root names %u objects, %u were given",
+			    b->root->ref_cnt, obj_cnt);
 		return;
 	}
 	for (uint32_t i = 0; i < obj_cnt; i++) {
 		const struct sl_obj_head *h = b->objs[i].bytes;
 		snprintf(path, sizeof(path), "refs[%u]", i);
 		if (h->kind != b->refs[i].kind)
-			bad(b, path, NULL, "names an object of kind %u, its bytes are of kind %u",
-			    b->refs[i].kind, h->kind);
+			sl_view_bad(b, path, NULL,
+				    "names an object of kind %u, its bytes are of kind %u",
+				    b->refs[i].kind, h->kind);
 		if (b->objs[i].size != b->refs[i].size)
-			bad(b, path, NULL, "names an object of %u bytes, it has %zu",
-			    b->refs[i].size, b->objs[i].size);
+			sl_view_bad(b, path, NULL, "names an object of %u bytes, it has %zu",
+				    b->refs[i].size, b->objs[i].size);
 	}
 	if (b->bad)
 		return;
@@ -280,10 +249,12 @@ append(char *buf, size_t size, const char *fmt, ...)
 
 /* "addresses: 10.0.0.1/24 on front; routes: 0.0.0.0/0 via 10.0.0.254", the first few of each. */
 static const char *
-known(struct build *b)
+known(struct sl_view_build *b)
 {
-	const struct sl_img_address *a = section(b->net, b->net->address_cnt, b->net->address_off);
-	const struct sl_img_route *r = section(b->net, b->net->route_cnt, b->net->route_off);
+	const struct sl_img_address *a =
+		sl_view_section(b->net, b->net->address_cnt, b->net->address_off);
+	const struct sl_img_route *r =
+		sl_view_section(b->net, b->net->route_cnt, b->net->route_off);
 	char text[SL_ADDR_STRLEN + 8], via[SL_ADDR_STRLEN];
 	enum { SHOWN = 4 };
 
@@ -338,9 +309,10 @@ ports_format(const struct sl_view_ports *ports, char *buf, size_t size)
 }
 
 static void
-build_ports(struct build *b)
+build_ports(struct sl_view_build *b)
 {
-	const struct sl_img_address *a = section(b->net, b->net->address_cnt, b->net->address_off);
+	const struct sl_img_address *a =
+		sl_view_section(b->net, b->net->address_cnt, b->net->address_off);
 	char path[48], hint[512], text[SL_ADDR_STRLEN + 8];
 
 	for (uint32_t i = 0; i < b->net->address_cnt; i++) {
@@ -351,15 +323,16 @@ build_ports(struct build *b)
 		snprintf(path, sizeof(path), "network.addresses[%u].port", i);
 		ports_format(b->ports, hint, sizeof(hint));
 		prefix_format(&a[i].addr, a[i].plen, text, sizeof(text));
-		bad(b, path, hint, "address %s is on port \"%s\", which does not exist", text,
-		    a[i].port);
+		sl_view_bad(b, path, hint, "address %s is on port \"%s\", which does not exist",
+			    text, a[i].port);
 	}
 }
 
 static bool
-on_link(const struct build *b, const struct sl_addr *via)
+on_link(const struct sl_view_build *b, const struct sl_addr *via)
 {
-	const struct sl_img_address *a = section(b->net, b->net->address_cnt, b->net->address_off);
+	const struct sl_img_address *a =
+		sl_view_section(b->net, b->net->address_cnt, b->net->address_off);
 
 	for (uint32_t i = 0; i < b->net->address_cnt; i++)
 		if (sl_addr_is_v4(&a[i].addr) == sl_addr_is_v4(via) &&
@@ -370,9 +343,10 @@ on_link(const struct build *b, const struct sl_addr *via)
 
 /* The fib stops at the first route it cannot resolve: say them all. */
 static void
-report_routes(struct build *b, uint32_t first)
+report_routes(struct sl_view_build *b, uint32_t first)
 {
-	const struct sl_img_route *r = section(b->net, b->net->route_cnt, b->net->route_off);
+	const struct sl_img_route *r =
+		sl_view_section(b->net, b->net->route_cnt, b->net->route_off);
 	unsigned before = b->bad;
 	char path[48], text[SL_ADDR_STRLEN + 8], via[SL_ADDR_STRLEN];
 
@@ -381,15 +355,16 @@ report_routes(struct build *b, uint32_t first)
 			continue;
 		snprintf(path, sizeof(path), "network.routes[%u].via", i);
 		prefix_format(&r[i].prefix, r[i].plen, text, sizeof(text));
-		bad(b, path, known(b), "route %s goes via %s, which no address makes on-link", text,
-		    sl_addr_format(&r[i].via, via));
+		sl_view_bad(b, path, known(b),
+			    "route %s goes via %s, which no address makes on-link", text,
+			    sl_addr_format(&r[i].via, via));
 	}
 	if (b->bad == before)
-		bad(b, "network", known(b), "record %u cannot be resolved", first);
+		sl_view_bad(b, "network", known(b), "record %u cannot be resolved", first);
 }
 
 static int
-build_fib(struct build *b)
+build_fib(struct sl_view_build *b)
 {
 	uint32_t first = 0;
 	/* With no port at all every address has been reported. */
@@ -413,7 +388,7 @@ service_name_cmp(const void *a, const void *b, void *services)
 }
 
 static void
-check_service_names(struct build *b)
+check_service_names(struct sl_view_build *b)
 {
 	uint32_t order[SL_MAX_SERVICES], cnt = b->v->service_cnt;
 	char path[32];
@@ -426,22 +401,22 @@ check_service_names(struct build *b)
 		if (service_name_cmp(&x, &y, b->services) != 0)
 			continue;
 		snprintf(path, sizeof(path), "refs[%u]", FIRST_SERVICE + y);
-		bad(b, path, NULL, "service \"%s\" has the name of refs[%u]",
-		    b->services[y].img->name, FIRST_SERVICE + x);
+		sl_view_bad(b, path, NULL, "service \"%s\" has the name of refs[%u]",
+			    b->services[y].img->name, FIRST_SERVICE + x);
 	}
 }
 
 static void
-build_services(struct build *b)
+build_services(struct sl_view_build *b)
 {
 	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
 		const struct sl_img_ref *ref = &b->refs[FIRST_SERVICE + i];
 		const struct sl_img_service *s = b->objs[FIRST_SERVICE + i].bytes;
 		b->services[i] = (struct sl_service){
 			.img = s,
-			.endpoints = section(s, s->endpoint_cnt, s->endpoint_off),
-			.maglev = section(s, s->maglev_cnt, s->maglev_off),
-			.sched = section(s, s->sched_cnt, s->sched_off),
+			.endpoints = sl_view_section(s, s->endpoint_cnt, s->endpoint_off),
+			.maglev = sl_view_section(s, s->maglev_cnt, s->maglev_off),
+			.sched = sl_view_section(s, s->sched_cnt, s->sched_off),
 			.endpoint_cnt = s->endpoint_cnt,
 			.maglev_cnt = s->maglev_cnt,
 			.sched_cnt = s->sched_cnt,
@@ -454,10 +429,10 @@ build_services(struct build *b)
 			.gue_port = s->gue_port_be,
 			.tunnel_plen = (uint8_t)s->tunnel_plen,
 			.incarnation = ref->incarnation,
-			.ring = section(s, s->ring_cnt, s->ring_off),
+			.ring = sl_view_section(s, s->ring_cnt, s->ring_off),
 			.ring_cnt = s->ring_cnt,
 			.source_cnt = s->source_cnt,
-			.sources = section(s, s->source_cnt, s->source_off),
+			.sources = sl_view_section(s, s->source_cnt, s->source_off),
 			.tunnel = s->tunnel,
 		};
 	}
@@ -465,7 +440,7 @@ build_services(struct build *b)
 }
 
 static void
-build_own_addresses(struct build *b)
+build_own_addresses(struct sl_view_build *b)
 {
 	const struct sl_img_address *a = b->v->addresses;
 
@@ -479,7 +454,8 @@ build_own_addresses(struct build *b)
 
 /* Own addresses and sources within a prefix of VIPs. */
 static void
-refuse_within(struct build *b, const struct sl_addr *addr, const char *what, const char *hint)
+refuse_within(struct sl_view_build *b, const struct sl_addr *addr, const char *what,
+	      const char *hint)
 {
 	char path[48], text[SL_ADDR_STRLEN], prefix[SL_PREFIX_STRLEN];
 	uint32_t i = b->wide ? sl_wide_prefix(b->wide, addr) : SL_VIEW_NONE;
@@ -488,13 +464,13 @@ refuse_within(struct build *b, const struct sl_addr *addr, const char *what, con
 		return;
 	const struct sl_img_listener *l = &b->v->listeners[i];
 	snprintf(path, sizeof(path), "listeners[%u].addr", i);
-	bad(b, path, hint, "listener \"%s\": %s holds %s, %s", l->name,
-	    sl_prefix_format(&l->addr, l->plen, prefix), sl_addr_format(addr, text), what);
+	sl_view_bad(b, path, hint, "listener \"%s\": %s holds %s, %s", l->name,
+		    sl_prefix_format(&l->addr, l->plen, prefix), sl_addr_format(addr, text), what);
 }
 
 /* After the listeners, so that a source that is a VIP is seen. */
 static void
-build_sources(struct build *b, uint32_t service)
+build_sources(struct sl_view_build *b, uint32_t service)
 {
 	const struct sl_service *s = &b->services[service];
 	char path[48], what[48], text[SL_ADDR_STRLEN];
@@ -510,39 +486,41 @@ build_sources(struct build *b, uint32_t service)
 		} else if (l->kind == SL_LOCAL_VIP) {
 			snprintf(path, sizeof(path), "refs[%u].sources[%u]",
 				 FIRST_SERVICE + service, i);
-			bad(b, path, "give the service sources of its own",
-			    "service \"%s\": %s is a listener's address", s->img->name,
-			    sl_addr_format(a, text));
+			sl_view_bad(b, path, "give the service sources of its own",
+				    "service \"%s\": %s is a listener's address", s->img->name,
+				    sl_addr_format(a, text));
 		}
 	}
 }
 
 static void
-listener_to_service(struct build *b, const struct sl_img_listener *l, uint32_t i)
+listener_to_service(struct sl_view_build *b, const struct sl_img_listener *l, uint32_t i)
 {
 	uint32_t cnt = b->v->service_cnt;
 	char path[48], text[SL_ADDR_STRLEN];
 
 	snprintf(path, sizeof(path), "listeners[%u].ref", i);
 	if (l->ref < FIRST_SERVICE || l->ref - FIRST_SERVICE >= cnt) {
-		bad(b, path, NULL, "listener \"%s\": is %u, the root has %u services from ref %d",
-		    l->name, l->ref, cnt, FIRST_SERVICE);
+		sl_view_bad(b, path, NULL,
+			    "listener \"%s\": is %u, the root has %u services from ref %d", l->name,
+			    l->ref, cnt, FIRST_SERVICE);
 		return;
 	}
 	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
 	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY))
-		bad(b, path, "mode \"tcp\" and forward \"proxy\" go together",
-		    "listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
-		    l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
+		sl_view_bad(
+			b, path, "mode \"tcp\" and forward \"proxy\" go together",
+			"listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
+			l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
 	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_mixes(s->forward))
-		bad(b, path, "listener and service must be of one family",
-		    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
-		    sl_addr_format(&l->addr, text), s->img->name, s->family);
+		sl_view_bad(b, path, "listener and service must be of one family",
+			    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
+			    sl_addr_format(&l->addr, text), s->img->name, s->family);
 	b->listener_service[i] = l->ref - FIRST_SERVICE;
 }
 
 static void
-listener_to_table(struct build *b, const struct sl_img_listener *l, uint32_t i)
+listener_to_table(struct sl_view_build *b, const struct sl_img_listener *l, uint32_t i)
 {
 	uint32_t first = b->first[SL_OBJ_ROUTES], cnt = b->cnt[SL_OBJ_ROUTES];
 	char path[48];
@@ -552,13 +530,13 @@ listener_to_table(struct build *b, const struct sl_img_listener *l, uint32_t i)
 		return;
 	}
 	snprintf(path, sizeof(path), "listeners[%u].ref", i);
-	bad(b, path, "mode \"http\" goes by a route table",
-	    "listener \"%s\": is %u, the root has %u route tables from ref %u", l->name, l->ref,
-	    cnt, first);
+	sl_view_bad(b, path, "mode \"http\" goes by a route table",
+		    "listener \"%s\": is %u, the root has %u route tables from ref %u", l->name,
+		    l->ref, cnt, first);
 }
 
 static void
-build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
+build_listener(struct sl_view_build *b, const struct sl_img_listener *l, uint32_t i)
 {
 	char path[48], text[SL_ADDR_STRLEN];
 
@@ -568,10 +546,11 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 			*local = (struct sl_local){l->addr, SL_VIEW_NONE, SL_LOCAL_VIP};
 		} else if (local->kind == SL_LOCAL_OWN) {
 			snprintf(path, sizeof(path), "listeners[%u].addr", i);
-			bad(b, path, "give the listener an address of its own",
-			    "listener \"%s\": %s is the gateway's own address on port \"%s\"",
-			    l->name, sl_addr_format(&l->addr, text),
-			    b->v->addresses[local->address].port);
+			sl_view_bad(
+				b, path, "give the listener an address of its own",
+				"listener \"%s\": %s is the gateway's own address on port \"%s\"",
+				l->name, sl_addr_format(&l->addr, text),
+				b->v->addresses[local->address].port);
 		}
 	}
 	if (sl_wide_exact(l)) {
@@ -590,7 +569,7 @@ build_listener(struct build *b, const struct sl_img_listener *l, uint32_t i)
 /* ---- endpoints ---- */
 
 static void
-report_endpoint(struct build *b, uint32_t service, uint32_t endpoint, const char *hint,
+report_endpoint(struct sl_view_build *b, uint32_t service, uint32_t endpoint, const char *hint,
 		const char *why)
 {
 	const struct sl_service *s = &b->services[service];
@@ -598,12 +577,13 @@ report_endpoint(struct build *b, uint32_t service, uint32_t endpoint, const char
 	char path[64], text[SL_ADDR_STRLEN];
 
 	snprintf(path, sizeof(path), "refs[%u].endpoints[%u]", FIRST_SERVICE + service, endpoint);
-	bad(b, path, hint, "endpoint \"%s\" of service \"%s\" at %s: %s", e->name, s->img->name,
-	    sl_addr_format(&e->addr, text), why);
+	sl_view_bad(b, path, hint, "endpoint \"%s\" of service \"%s\" at %s: %s", e->name,
+		    s->img->name, sl_addr_format(&e->addr, text), why);
 }
 
 static void
-report_slot(struct build *b, uint32_t service, uint32_t endpoint, const struct sl_hop *other)
+report_slot(struct sl_view_build *b, uint32_t service, uint32_t endpoint,
+	    const struct sl_hop *other)
 {
 	const struct sl_service *s = &b->services[other->service];
 	char why[256];
@@ -623,7 +603,7 @@ link_local(const struct sl_addr *a)
 /* The gateway's address that tunnels and connections to the hop come from: the one of ARP and ND, unless that is good
  * for the link alone and the endpoint is not. */
 static void
-own_source(struct build *b, struct sl_hop *h)
+own_source(struct sl_view_build *b, struct sl_hop *h)
 {
 	const struct sl_view *v = b->v;
 	const char *key = h->forward == SL_FORWARD_PROXY ? "sources" : "tunnel_source";
@@ -648,7 +628,7 @@ own_source(struct build *b, struct sl_hop *h)
 }
 
 static void
-build_hop(struct build *b, uint32_t service, uint32_t endpoint)
+build_hop(struct sl_view_build *b, uint32_t service, uint32_t endpoint)
 {
 	static const struct sl_addr none;
 	const struct sl_service *s = &b->services[service];
@@ -703,7 +683,7 @@ build_hop(struct build *b, uint32_t service, uint32_t endpoint)
 }
 
 static void
-build_hops(struct build *b)
+build_hops(struct sl_view_build *b)
 {
 	for (uint32_t i = 0; i < b->v->service_cnt; i++)
 		for (uint32_t k = 0; k < b->services[i].endpoint_cnt; k++)
@@ -713,13 +693,14 @@ build_hops(struct build *b)
 /* ---- the whole ---- */
 
 static uint32_t
-hops_needed(const struct build *b)
+hops_needed(const struct sl_view_build *b)
 {
 	uint32_t cnt = 0;
 
 	for (uint32_t i = 0; i < b->cnt[SL_OBJ_SERVICE]; i++) {
 		const struct sl_img_service *s = b->objs[FIRST_SERVICE + i].bytes;
-		const struct sl_img_endpoint *e = section(s, s->endpoint_cnt, s->endpoint_off);
+		const struct sl_img_endpoint *e =
+			sl_view_section(s, s->endpoint_cnt, s->endpoint_off);
 		for (uint32_t k = 0; k < s->endpoint_cnt; k++)
 			cnt = SL_MAX(cnt, e[k].slot + 1);
 	}
@@ -727,7 +708,7 @@ hops_needed(const struct build *b)
 }
 
 static uint32_t
-sources_needed(const struct build *b)
+sources_needed(const struct sl_view_build *b)
 {
 	uint32_t cnt = 0;
 
@@ -738,19 +719,18 @@ sources_needed(const struct build *b)
 }
 
 static int
-alloc_parts(struct build *b)
+alloc_parts(struct sl_view_build *b)
 {
 	struct sl_view *v = b->v;
 
 	v->seed = b->root->hash_seed;
 	v->listener_cnt = b->ls->listener_cnt;
-	v->listeners = section(b->ls, b->ls->listener_cnt, b->ls->listener_off);
-	v->trust = section(b->ls, b->ls->trust_cnt, b->ls->trust_off);
+	v->listeners = sl_view_section(b->ls, b->ls->listener_cnt, b->ls->listener_off);
+	v->trust = sl_view_section(b->ls, b->ls->trust_cnt, b->ls->trust_off);
 	v->service_cnt = b->cnt[SL_OBJ_SERVICE];
 	v->table_cnt = b->cnt[SL_OBJ_ROUTES];
-	v->vhost_cnt = b->cnt[SL_OBJ_VHOST];
 	v->address_cnt = b->net->address_cnt;
-	v->addresses = section(b->net, b->net->address_cnt, b->net->address_off);
+	v->addresses = sl_view_section(b->net, b->net->address_cnt, b->net->address_off);
 	v->hop_cnt = hops_needed(b);
 	v->vip_mask = pow2_at_least(4 * v->listener_cnt) - 1;
 	v->local_mask =
@@ -758,13 +738,13 @@ alloc_parts(struct build *b)
 
 	v->tunnel_mask = pow2_at_least(2 * v->hop_cnt) - 1;
 
-	v->services = b->services = line_alloc(v->service_cnt * sizeof(*b->services));
-	v->listener_service = b->listener_service = line_alloc(v->listener_cnt * sizeof(uint32_t));
-	v->vip_hash = b->vip_hash = line_alloc((v->vip_mask + 1) * sizeof(uint32_t));
-	v->locals = b->locals = line_alloc((v->local_mask + 1) * sizeof(*b->locals));
-	v->address_port = b->address_port = line_alloc(v->address_cnt * sizeof(uint16_t));
-	v->hops = line_alloc(v->hop_cnt * sizeof(*v->hops));
-	v->tunnel_hash = line_alloc((v->tunnel_mask + 1) * sizeof(uint32_t));
+	v->services = b->services = sl_view_mem(v->service_cnt * sizeof(*b->services));
+	v->listener_service = b->listener_service = sl_view_mem(v->listener_cnt * sizeof(uint32_t));
+	v->vip_hash = b->vip_hash = sl_view_mem((v->vip_mask + 1) * sizeof(uint32_t));
+	v->locals = b->locals = sl_view_mem((v->local_mask + 1) * sizeof(*b->locals));
+	v->address_port = b->address_port = sl_view_mem(v->address_cnt * sizeof(uint16_t));
+	v->hops = sl_view_mem(v->hop_cnt * sizeof(*v->hops));
+	v->tunnel_hash = sl_view_mem((v->tunnel_mask + 1) * sizeof(uint32_t));
 	return v->services && v->listener_service && v->vip_hash && v->locals && v->address_port &&
 			       v->hops && v->tunnel_hash
 		       ? 0
@@ -772,7 +752,7 @@ alloc_parts(struct build *b)
 }
 
 static int
-build_all(struct build *b)
+build_all(struct sl_view_build *b)
 {
 	int err = alloc_parts(b);
 
@@ -797,7 +777,7 @@ build_all(struct build *b)
 	for (uint32_t i = 0; i < b->v->service_cnt; i++)
 		build_sources(b, i);
 	build_hops(b);
-	return 0;
+	return sl_view_http_build(b);
 }
 
 int
@@ -805,13 +785,13 @@ sl_view_create(const struct sl_object *root, const struct sl_obj_id *root_id, ui
 	       const struct sl_object *objs, unsigned obj_cnt, const struct sl_view_ports *ports,
 	       struct sl_diag *diag, struct sl_view **ret_view)
 {
-	struct build b = {.objs = objs, .ports = ports, .diag = diag};
+	struct sl_view_build b = {.objs = objs, .ports = ports, .diag = diag};
 	int err = 0;
 
 	take_objects(&b, root, obj_cnt);
 	if (b.bad)
 		return -EINVAL;
-	b.v = line_alloc(sizeof(*b.v));
+	b.v = sl_view_mem(sizeof(*b.v));
 	if (!b.v)
 		return -ENOMEM;
 	b.v->generation = generation;
@@ -841,5 +821,6 @@ sl_view_destroy(struct sl_view *v)
 	free((void *)(uintptr_t)v->address_port);
 	free(v->hops);
 	free((void *)(uintptr_t)v->tunnel_hash);
+	sl_view_http_free(v);
 	free(v);
 }

@@ -85,6 +85,9 @@ struct sl_view {
 	uint32_t table_cnt, vhost_cnt;
 	/* [worker], for this generation's databases: written by that worker alone while it finds routes; NULL: no tables */
 	struct sl_match_scratch *scratch;
+	struct sl_view_made
+		*made; /* [vhost_cnt + shards]: behind tables and vhosts; of view_http.c */
+	uint32_t made_cnt, scratch_cnt;
 	struct sl_obj_id root_id;
 	/* written by workers: requests that outlive a turn hold the generation; plain per-worker counters */
 	struct {
@@ -144,6 +147,7 @@ struct sl_view_ports {
 struct sl_object {
 	const void *bytes;
 	size_t size;
+	void *made; /* what an earlier view made of it (sl_view_take); NULL: nothing yet */
 };
 
 /* [main] sl_view_create checks the references between objects (each already passed sl_image_check) and builds the
@@ -154,5 +158,14 @@ int sl_view_create(const struct sl_object *root, const struct sl_obj_id *root_id
 		   const struct sl_view_ports *ports, struct sl_diag *diag,
 		   struct sl_view **ret_view);
 void sl_view_destroy(struct sl_view *v);
+
+/* Matches (of a VHOST) and databases (of a SHARD) take long to make and depend on nothing but their objects, so one is made
+ * for all generations that name the object.
+ *
+ * sl_view_take: what this view made of objs[ref], which from now on is the caller's: it outlives all views that were given it,
+ * and a match goes before the databases of its scans.  NULL: nothing was, or it has been taken, or was given.
+ * sl_view_unmake frees it; kind: of the object.  NULL is allowed. */
+void *sl_view_take(struct sl_view *v, uint32_t ref);
+void sl_view_unmake(enum sl_obj_kind kind, void *made);
 
 #endif

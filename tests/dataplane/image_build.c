@@ -96,7 +96,7 @@ object_new(struct sl_object *o, enum sl_obj_kind kind, size_t size)
 		DIE("out of memory");
 	*h = (struct sl_obj_head){SL_OBJ_MAGIC, SL_IMAGE_VERSION, (uint16_t)kind,
 				  (uint32_t)round8(size), 0};
-	*o = (struct sl_object){h, round8(size)};
+	*o = (struct sl_object){.bytes = h, .size = round8(size)};
 	return h;
 }
 

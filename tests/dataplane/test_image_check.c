@@ -133,7 +133,7 @@ every_shorter_object_is_refused_without_reading_past_it(void)
 	for (int which = ROOT; which <= TCP; which++) {
 		const struct sl_object *o = object_of(&im, which);
 		for (size_t size = 0; size < o->size; size++) {
-			struct sl_object cut = {o->bytes, size};
+			struct sl_object cut = {.bytes = o->bytes, .size = size};
 			uint8_t *p = guarded(&cut);
 			CU_ASSERT(sl_image_check(p, size, kind_of(which), NULL, "o", NULL) ==
 				  -EINVAL);

@@ -29,7 +29,7 @@ split(const uint8_t *data, size_t size, struct sl_object objs[OBJECTS])
 		if (!copy)
 			abort();
 		memcpy(copy, data, n);
-		objs[cnt++] = (struct sl_object){copy, n};
+		objs[cnt++] = (struct sl_object){.bytes = copy, .size = n};
 		data += n;
 		size -= n;
 	}

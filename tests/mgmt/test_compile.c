@@ -191,13 +191,13 @@ static bool
 view_stands(const struct sl_compiled *c)
 {
 	static const struct sl_view_ports ports = {.cnt = 3, .name = {"front", "back", "a"}};
-	struct sl_object root = {c->root.bytes, c->root.size};
+	struct sl_object root = {.bytes = c->root.bytes, .size = c->root.size};
 	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
 	struct sl_view *view = NULL;
 	struct sl_diag diag = {0};
 
 	for (uint32_t i = 0; i < c->cnt; i++)
-		objs[i] = (struct sl_object){c->objs[i].bytes, c->objs[i].size};
+		objs[i] = (struct sl_object){.bytes = c->objs[i].bytes, .size = c->objs[i].size};
 	int err = sl_view_create(&root, &c->root.id, 1, objs, c->cnt, &ports, &diag, &view);
 	for (unsigned i = 0; i < diag.cnt; i++)
 		printf("\n  %s: %s", diag.items[i].path, diag.items[i].text);

@@ -37,10 +37,10 @@ build(struct sl_compiled *c, uint64_t generation, struct sl_diag *d, struct sl_v
 {
 	static const struct sl_view_ports ports = {.cnt = 2, .name = {"front", "back"}};
 	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
-	struct sl_object root = {c->root.bytes, c->root.size};
+	struct sl_object root = {.bytes = c->root.bytes, .size = c->root.size};
 
 	for (uint32_t i = 0; i < c->cnt; i++)
-		objs[i] = (struct sl_object){c->objs[i].bytes, c->objs[i].size};
+		objs[i] = (struct sl_object){.bytes = c->objs[i].bytes, .size = c->objs[i].size};
 	int rc = sl_view_create(&root, &c->root.id, generation, objs, c->cnt, &ports, d, ret);
 	free(objs);
 	return rc;

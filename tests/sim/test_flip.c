@@ -226,7 +226,7 @@ copy(const struct sl_compiled_object *o)
 	if (!b)
 		abort();
 	memcpy(b, o->bytes, o->size);
-	return (struct sl_object){b, o->size};
+	return (struct sl_object){.bytes = b, .size = o->size};
 }
 
 /* The view, or NULL: refused with a reason. */
