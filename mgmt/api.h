@@ -52,12 +52,15 @@
  *                   "away_ms"}               from the end of the last link until the table was active again
  *
  * {"verb":"check", "file": NAME FOR MESSAGES, "text": TABLE}
- *   → "counts": {"listeners", "services", "endpoints", "addresses", "routes"}          or error config
+ *   → "counts": {"listeners", "services", "endpoints", "addresses", "routes" (next hops), "route_tables", "hosts",
+ *                "http_routes"}                                                     or error config
+ *   Here, with diff and with push: + "warnings": [PROBLEM…], "warnings_more": N     when there are some: what is
+ *   allowed, and hardly meant
  *
  * {"verb":"diff", "file", "text"}         the text against the pending or else active generation
- *   → "against": N, "same": BOOL, "changes": [{"change": "added"|"removed"|"changed",
- *       "kind": "gateway"|"address"|"route"|"service"|"endpoint"|"listener",
- *       "name": "web" | "web/web-1" | "front 192.0.2.2/24" | "0.0.0.0/0",
+ *   → "against": N, "same": BOOL, "changes": [{"change": "added"|"removed"|"changed"|"moved",
+ *       "kind": "gateway"|"address"|"route"|"service"|"endpoint"|"listener"|"route table"|"host"|"http route",
+ *       "name": "web" | "web/web-1" | "edge/shop/canary" | "front 192.0.2.2/24" | "0.0.0.0/0",
  *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
  *
  * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "limit"?: 1..1000 (audit only, default 50)}

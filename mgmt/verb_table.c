@@ -11,12 +11,12 @@
 /* ---- problems ---- */
 
 static json_t *
-problems(const struct sl_diag *diag)
+items_json(const struct sl_diag_item *items, unsigned cnt)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < diag->cnt; i++) {
-		const struct sl_diag_item *it = &diag->items[i];
+	for (unsigned i = 0; i < cnt; i++) {
+		const struct sl_diag_item *it = &items[i];
 		json_t *text = json_string(it->text ? it->text : "out of memory");
 		json_t *p = json_pack("{s:s?, s:i, s:s?, s:o, s:s?}", "file", it->file, "line",
 				      it->line, "path", it->path, "text",
@@ -32,9 +32,18 @@ config_error(const char *verb, const struct sl_diag *diag)
 	unsigned n = diag->cnt + diag->more;
 	json_t *a = sl_call_error(verb, "config", NULL, "the table has %u problem%s", n,
 				  n == 1 ? "" : "s");
-	json_object_set_new(a, "problems", problems(diag));
+	json_object_set_new(a, "problems", items_json(diag->items, diag->cnt));
 	json_object_set_new(a, "more", json_integer(diag->more));
 	return a;
+}
+
+static void
+add_warnings(json_t *a, const struct sl_diag *diag)
+{
+	if (!diag || !diag->warning_cnt)
+		return;
+	json_object_set_new(a, "warnings", items_json(diag->warnings, diag->warning_cnt));
+	json_object_set_new(a, "warnings_more", json_integer(diag->warning_more));
 }
 
 /* ---- check, diff ---- */
@@ -59,13 +68,19 @@ parse_job(uv_work_t *w)
 static json_t *
 counts(const struct sl_conf *c)
 {
-	json_int_t endpoints = 0;
+	json_int_t endpoints = 0, hosts = 0, routes = 0;
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		endpoints += c->services[i].endpoint_cnt;
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "listeners", (json_int_t)c->listener_cnt,
-			 "services", (json_int_t)c->service_cnt, "endpoints", endpoints,
-			 "addresses", (json_int_t)c->address_cnt, "routes",
-			 (json_int_t)c->route_cnt);
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		hosts += c->tables[i].vhost_cnt;
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		for (uint32_t j = 0; j < c->tables[i].vhost_cnt; j++)
+			routes += c->tables[i].vhosts[j].route_cnt;
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "listeners",
+			 (json_int_t)c->listener_cnt, "services", (json_int_t)c->service_cnt,
+			 "endpoints", endpoints, "addresses", (json_int_t)c->address_cnt, "routes",
+			 (json_int_t)c->route_cnt, "route_tables", (json_int_t)c->table_cnt,
+			 "hosts", hosts, "http_routes", routes);
 }
 
 static json_t *
@@ -78,6 +93,7 @@ diff_answer(const struct parse *p)
 	json_object_set_new(a, "against", json_integer(t ? (json_int_t)t->number : 0));
 	json_object_set_new(a, "same", json_boolean(json_array_size(changes) == 0));
 	json_object_set_new(a, "changes", changes);
+	add_warnings(a, &p->diag);
 	return a;
 }
 
@@ -97,6 +113,7 @@ parse_done(uv_work_t *w, int status)
 	} else {
 		a = sl_verb_ok(&p->r);
 		json_object_set_new(a, "counts", counts(p->conf));
+		add_warnings(a, &p->diag);
 	}
 	sl_call_answer(p->r.call, a);
 	sl_conf_free(p->conf);
@@ -189,6 +206,7 @@ push_ok(const struct sl_verb_run *r, const struct sl_push_result *p)
 		"total_ms", p->total_ms);
 	if (p->rollback_of)
 		json_object_set_new(a, "rollback_of", json_integer((json_int_t)p->rollback_of));
+	add_warnings(a, p->diag);
 	return a;
 }
 

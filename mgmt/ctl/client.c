@@ -247,13 +247,13 @@ ctl_exit_of(const json_t *answer)
 	return exit_of(ctl_str(json_object_get(answer, "error"), "code"));
 }
 
-void
-ctl_print_problems(const json_t *problems, long more)
+static void
+print_items(const json_t *items, const char *before, long more)
 {
 	size_t i;
 	json_t *p;
 
-	json_array_foreach(problems, i, p)
+	json_array_foreach(items, i, p)
 	{
 		const char *file = ctl_str(p, "file"), *path = ctl_str(p, "path"),
 			   *hint = ctl_str(p, "hint");
@@ -261,11 +261,24 @@ ctl_print_problems(const json_t *problems, long more)
 			fprintf(stderr, "%s:%lld: ", file, ctl_int(p, "line"));
 		else if (*file)
 			fprintf(stderr, "%s: ", file);
-		fprintf(stderr, "%s%s%s%s%s%s\n", path, *path ? ": " : "", ctl_str(p, "text"),
-			*hint ? " (" : "", hint, *hint ? ")" : "");
+		fprintf(stderr, "%s%s%s%s%s%s%s\n", before, path, *path ? ": " : "",
+			ctl_str(p, "text"), *hint ? " (" : "", hint, *hint ? ")" : "");
 	}
 	if (more)
 		fprintf(stderr, "and %ld more\n", more);
+}
+
+void
+ctl_print_problems(const json_t *problems, long more)
+{
+	print_items(problems, "", more);
+}
+
+void
+ctl_print_warnings(const json_t *answer)
+{
+	print_items(json_object_get(answer, "warnings"),
+		    "warning: ", (long)ctl_int(answer, "warnings_more"));
 }
 
 static void

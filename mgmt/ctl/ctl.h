@@ -106,6 +106,8 @@ char *ctl_read_file(const struct ctl *c, const char *name, size_t *ret_len);
 
 /* ctl_print_problems lists an answer's "problems". */
 void ctl_print_problems(const json_t *problems, long more);
+/* ctl_print_warnings lists its "warnings", if there are some. */
+void ctl_print_warnings(const json_t *answer);
 
 /* table.c: aligned columns.  Cells are copied; numbers are right-aligned when the title starts with '>'. */
 struct ctl_table;

@@ -7,17 +7,68 @@
 #include "mgmt/ctl/ctl.h"
 
 static json_t *
-problems_of(const struct sl_diag *d)
+items_json(const struct sl_diag_item *items, unsigned cnt)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < d->cnt; i++) {
-		const struct sl_diag_item *it = &d->items[i];
+	for (unsigned i = 0; i < cnt; i++) {
+		const struct sl_diag_item *it = &items[i];
 		json_array_append_new(list, json_pack("{s:s?,s:i,s:s?,s:s?,s:s?}", "file", it->file,
 						      "line", it->line, "path", it->path, "text",
 						      it->text, "hint", it->hint));
 	}
 	return list;
+}
+
+/* conf NULL: the table has problems. */
+static json_t *
+check_answer(const struct sl_conf *conf, const struct sl_diag *diag)
+{
+	int endpoints = 0, routes = 0;
+	json_t *a = json_pack("{s:b,s:s,s:o,s:i}", "ok", conf != NULL, "verb", "check", "problems",
+			      items_json(diag->items, diag->cnt), "more", (int)diag->more);
+
+	if (diag->warning_cnt) {
+		json_object_set_new(a, "warnings", items_json(diag->warnings, diag->warning_cnt));
+		json_object_set_new(a, "warnings_more", json_integer(diag->warning_more));
+	}
+	if (!conf) {
+		json_object_set_new(a, "error",
+				    json_pack("{s:s,s:s,s:n}", "code", "config", "text",
+					      "the table has problems", "hint"));
+		return a;
+	}
+	for (uint32_t i = 0; i < conf->service_cnt; i++)
+		endpoints += (int)conf->services[i].endpoint_cnt;
+	for (uint32_t i = 0; i < conf->table_cnt; i++)
+		for (uint32_t j = 0; j < conf->tables[i].vhost_cnt; j++)
+			routes += (int)conf->tables[i].vhosts[j].route_cnt;
+	json_object_set_new(a, "counts",
+			    json_pack("{s:i,s:i,s:i,s:i,s:i}", "listeners", (int)conf->listener_cnt,
+				      "services", (int)conf->service_cnt, "endpoints", endpoints,
+				      "route_tables", (int)conf->table_cnt, "http_routes", routes));
+	return a;
+}
+
+static void
+print_check(const char *file, const json_t *a)
+{
+	const json_t *n = json_object_get(a, "counts");
+	long problems =
+		(long)json_array_size(json_object_get(a, "problems")) + (long)ctl_int(a, "more");
+
+	ctl_print_problems(json_object_get(a, "problems"), (long)ctl_int(a, "more"));
+	ctl_print_warnings(a);
+	if (!n) {
+		fprintf(stderr, "%s: %ld problem%s\n", file, problems, problems == 1 ? "" : "s");
+		return;
+	}
+	printf("%s: good: %lld listeners, %lld services, %lld endpoints", file,
+	       ctl_int(n, "listeners"), ctl_int(n, "services"), ctl_int(n, "endpoints"));
+	if (ctl_int(n, "route_tables"))
+		printf(", %lld route tables, %lld routes", ctl_int(n, "route_tables"),
+		       ctl_int(n, "http_routes"));
+	printf("\n");
 }
 
 /* Needs no daemon: the same code reads the file here and there. */
@@ -32,31 +83,12 @@ ctl_check(struct ctl *c)
 	if (!text)
 		return CTL_USAGE;
 	bool ok = sl_conf_parse(c->argv[0], text, len, &diag, &conf) == 0;
-	json_t *problems = problems_of(&diag);
-	size_t endpoints = 0;
-	for (uint32_t i = 0; ok && i < conf->service_cnt; i++)
-		endpoints += conf->services[i].endpoint_cnt;
-	if (c->json) {
-		json_t *a = json_pack("{s:b,s:s,s:O,s:i}", "ok", ok, "verb", "check", "problems",
-				      problems, "more", (int)diag.more);
-		json_object_set_new(a, ok ? "counts" : "error",
-				    ok ? json_pack("{s:i,s:i,s:i}", "listeners",
-						   (int)conf->listener_cnt, "services",
-						   (int)conf->service_cnt, "endpoints",
-						   (int)endpoints)
-				       : json_pack("{s:s,s:s,s:n}", "code", "config", "text",
-						   "the table has problems", "hint"));
+	json_t *a = check_answer(conf, &diag);
+	if (c->json)
 		ctl_print_json(a);
-		json_decref(a);
-	} else if (ok) {
-		printf("%s: good: %u listeners, %u services, %zu endpoints\n", c->argv[0],
-		       conf->listener_cnt, conf->service_cnt, endpoints);
-	} else {
-		ctl_print_problems(problems, diag.more);
-		fprintf(stderr, "%s: %u problem%s\n", c->argv[0], diag.cnt + diag.more,
-			diag.cnt + diag.more == 1 ? "" : "s");
-	}
-	json_decref(problems);
+	else
+		print_check(c->argv[0], a);
+	json_decref(a);
 	sl_conf_free(conf);
 	sl_diag_fini(&diag);
 	free(text);
@@ -97,6 +129,7 @@ print_outcome(const json_t *a)
 	       ctl_num(a, "swap_ms"), ctl_num(a, "total_ms"));
 	if (*note)
 		printf("%s\n", note);
+	ctl_print_warnings(a);
 }
 
 int
@@ -153,6 +186,7 @@ ctl_diff(struct ctl *c)
 		       ctl_str(d, "kind"), ctl_str(d, "name"), *ctl_str(d, "text") ? ": " : "",
 		       ctl_str(d, "text"));
 	}
+	ctl_print_warnings(a);
 	json_decref(a);
 	return same ? CTL_OK : CTL_NO;
 }

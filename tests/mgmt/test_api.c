@@ -114,6 +114,29 @@ a_request_is_checked_to_the_letter(void)
 }
 
 static void
+warnings_are_told_and_refuse_nothing(void)
+{
+	static const char text[] = "gateway = { name = \"g\"; }; services = ( { name = \"s\"; } );"
+				   "route_tables = ( { name = \"t\"; hosts = ( { name = \"h\"; "
+				   "match = ( \"*\" ); routes = ("
+				   "{ name = \"a\"; service = \"s\"; }, { name = \"b\"; service = "
+				   "\"s\"; } ); } ); } );";
+	static const char *const verbs[] = {"check", "diff"};
+
+	fixture_open(&f);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(verbs); i++) {
+		json_t *a = fixture_ask(&f, json_pack("{s:s, s:s, s:s}", "verb", verbs[i], "file",
+						      "t.conf", "text", text));
+		json_t *w = json_array_get(json_object_get(a, "warnings"), 0);
+		CU_ASSERT(answer_ok(a));
+		CU_ASSERT_PTR_NOT_NULL(strstr(answer_text(w, "text"), "\"b\" is never reached"));
+		CU_ASSERT_STRING_EQUAL(answer_text(w, "file"), "t.conf");
+		json_decref(a);
+	}
+	fixture_close(&f);
+}
+
+static void
 one_connection_carries_many_requests(void)
 {
 	static const char body[] = "{\"verb\":\"status\"}";
@@ -653,6 +676,7 @@ diff_tells_settings_of_connections(void)
 }
 
 SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_checked_to_the_letter),
+	 SL_TEST(warnings_are_told_and_refuse_nothing),
 	 SL_TEST(one_connection_carries_many_requests),
 	 SL_TEST(a_silent_client_does_not_hold_up_others),
 	 SL_TEST(slow_and_idle_clients_are_closed), SL_TEST(too_many_clients_are_told),
