@@ -23,6 +23,7 @@ struct sl_edits {
 };
 
 #define SL_REQUEST_ID_LEN 36
+#define SL_REQUEST_ID_MAX 128 /* bytes of a client's own */
 
 struct sl_head_request {
 	struct sl_bytes path;  /* as it is to be sent: rewritten or normalised */
@@ -35,11 +36,18 @@ struct sl_head_request {
 	uint8_t upgrade;      /* 1: Connection: upgrade and Upgrade are passed on */
 	uint8_t shadow;       /* 1: a mirror's: host gets "-shadow" before its port */
 	char request_id
-		[SL_REQUEST_ID_LEN]; /* UUID text, used when the request has no x-request-id of up to 128 printable bytes */
+		[SL_REQUEST_ID_LEN]; /* UUID text, used when the client's is not to be kept */
 };
 
-/* sl_head_write_request: "METHOD path HTTP/1.1", Host, the lines, edits, x-forwarded-for, -proto, -host, x-request-id, framing
- * (Content-Length as received, or Transfer-Encoding: chunked), no Connection line unless upgrade. */
+/* sl_request_id_ok: whether the request's own x-request-id is kept: one line of 1 to SL_REQUEST_ID_MAX bytes 0x21 to 0x7e. */
+bool sl_request_id_ok(const struct sl_http_head *in);
+
+/* sl_head_write_request: "METHOD path HTTP/1.1", Host, the lines, x-forwarded-for, -proto, -host, x-request-id, framing
+ * (Content-Length as received, or Transfer-Encoding: chunked), no Connection line unless upgrade.
+ * Edits see the lines and the x-… of the gateway, in this order: removing x-forwarded-for keeps the address from the endpoint.
+ * x-forwarded-for of a client whose hops are trusted becomes one line that the client's address ends; its -proto and -host pass.
+ * TE does not pass: it would have to be named by a Connection line (RFC 9110, 10.1.4), and trailers pass without it.  Expect
+ * passes, from HTTP/1.1.  A request without any authority (HTTP/1.0) gets an empty Host (RFC 9112, 3.2). */
 uint32_t sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 			       const struct sl_head_request *how);
 
@@ -52,7 +60,8 @@ struct sl_head_response {
 	uint8_t upgrade; /* 1: a 101: Connection: upgrade and Upgrade are passed on */
 };
 
-/* sl_head_write_response: "HTTP/1.1 status reason", the lines, edits, framing, Connection. */
+/* sl_head_write_response: "HTTP/1.1 status reason", the lines after edits, framing, Connection.  No Date is added where the
+ * endpoint sent none: workers have no clock of the day. */
 uint32_t sl_head_write_response(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 				const struct sl_head_response *how);
 
@@ -73,18 +82,19 @@ const char *sl_status_text(unsigned status);
 
 /* ---- what a route does to targets ---- */
 
-/* sl_rewrite_path: the route's rewrite of a normalised path into out; 0: more than max.  No rewrite: a copy.
+/* sl_rewrite_path: the route's rewrite of a normalised path into out; 0: more than max.  No rewrite, or "*": a copy.
  * prefix, capture: of the match. */
 struct sl_match_result;
 uint32_t sl_rewrite_path(uint8_t *out, uint32_t max, const struct sl_img_vhost *v,
 			 const struct sl_img_http_route *r, const struct sl_match_result *m,
 			 const uint8_t *path, uint32_t len);
 
-/* sl_redirect_location: the absolute URI of a redirect ("scheme://host:port/path?query"). */
+/* sl_redirect_location: the absolute URI of a redirect ("scheme://host:port/path?query"); 0: more than max.  Host and scheme that
+ * the route does not name are the request's; its port is kept when it names none and both are.  Without any host (HTTP/1.0), a
+ * path.  A port that is the scheme's own is left out.  https: the request came by it. */
 uint32_t sl_redirect_location(uint8_t *out, uint32_t max, const struct sl_img_vhost *v,
 			      const struct sl_img_http_route *r, const struct sl_match_result *m,
-			      const struct sl_http_head *h, struct sl_bytes path, bool https,
-			      uint16_t listener_port);
+			      const struct sl_http_head *h, struct sl_bytes path, bool https);
 
 /* sl_request_id: a UUID (RFC 9562, version 4) from 16 random bytes. */
 void sl_request_id(const uint8_t random[16], char ret[SL_REQUEST_ID_LEN]);

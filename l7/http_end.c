@@ -74,7 +74,7 @@ sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to
 	uint32_t bytes = sl_http_record_bytes(head);
 	uint8_t *at = to + sizeof(*e);
 
-	if (s.id.len == 0)
+	if (!sl_request_id_ok(head))
 		s.id = (struct sl_bytes){(const uint8_t *)x->http->request_id, SL_REQUEST_ID_LEN};
 	*e = (struct sl_event_access){
 		.head = {.bytes = bytes, .type = SL_EVENT_ACCESS},

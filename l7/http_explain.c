@@ -88,8 +88,7 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		if (d.route->action == SL_ACTION_REDIRECT)
 			say(ret, text, h->out,
 			    sl_redirect_location(h->out, HTTP_OUT, d.vhost->img, d.route, &h->match,
-						 &h->head, d.path, false,
-						 sl_from_be16(client->dport)));
+						 &h->head, d.path, false));
 	}
 	h->random[0] = random[0]; /* a question changes nothing */
 	h->random[1] = random[1];

@@ -348,11 +348,10 @@ redirect(struct http_xchg *x, const struct http_decision *d, const struct sl_htt
 	 uint32_t consumed)
 {
 	struct sl_http *h = x->http;
-	uint16_t port = sl_from_be16(sl_stream_row(x->conn->client)->tuple.dport);
 	/* behind the room that the answer itself is written to */
 	uint8_t *to = h->out + HTTP_OUT / 2;
 	uint32_t n = sl_redirect_location(to, HTTP_OUT / 2, d->vhost->img, d->route, &h->match,
-					  head, d->path, false, port);
+					  head, d->path, false);
 
 	sl_stream_consume(x->conn->client, consumed);
 	if (n == 0) {

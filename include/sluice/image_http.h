@@ -212,9 +212,10 @@ struct sl_img_http_route {
 	uint32_t backoff_ms,
 		backoff_max_ms; /* before the n-th retry: random in [0, min(max, base × 2^n)); 0: none */
 	uint16_t retry_codes[SL_RETRY_CODES_MAX]; /* SL_RETRY_CODES: [400, 599], 0: unused */
-	uint16_t redirect_port;                   /* REDIRECT: 0: none in Location */
-	uint8_t redirect_https;                   /* REDIRECT: 0: scheme kept, 1: https, 2: http */
-	uint8_t strip_query;                      /* REDIRECT */
+	uint16_t
+		redirect_port; /* REDIRECT: 0: the request's, or none where host or scheme change */
+	uint8_t redirect_https; /* REDIRECT: 0: scheme kept, 1: https, 2: http */
+	uint8_t strip_query;    /* REDIRECT */
 	uint32_t zero;
 	char name[SL_NAME_MAX]; /* distinct in the virtual host */
 };
