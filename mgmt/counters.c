@@ -1,5 +1,5 @@
-/* Three arrays by slot: the incarnation a baseline belongs to, and the sums at that moment.  All counters
- * are uint64, so that one loop subtracts any of the three structs; gauges say what is now and stay as they are. */
+/* Arrays by slot: the incarnation a baseline belongs to, and the sums at that moment.  All counters
+ * are uint64, so that one loop subtracts any of the structs; gauges say what is now and stay as they are. */
 #include "mgmt/counters.h"
 
 #include "mgmt/metrics.h"
@@ -19,6 +19,15 @@ struct base_endpoint {
 	struct sl_stats_endpoint base;
 };
 
+struct base_vhost {
+	uint32_t incarnation;
+	struct sl_stats_vhost base;
+};
+struct base_route {
+	uint32_t incarnation;
+	struct sl_stats_route base;
+};
+
 struct sl_counters {
 	const void *stats;
 	size_t bytes;
@@ -28,6 +37,9 @@ struct sl_counters {
 	struct base_listener listeners[SL_MAX_LISTENERS];
 	struct base_service services[SL_MAX_SERVICES];
 	struct base_endpoint endpoints[SL_MAX_ENDPOINTS];
+	struct base_vhost vhosts[SL_MAX_VHOSTS];
+	struct base_route
+		*routes; /* [SL_MAX_HTTP_ROUTES], or NULL: no route was seen, or no memory */
 };
 
 struct sl_counters *
@@ -39,6 +51,8 @@ sl_counters_create(void)
 void
 sl_counters_destroy(struct sl_counters *c)
 {
+	if (c)
+		free(c->routes);
 	free(c);
 }
 
@@ -52,6 +66,9 @@ sl_counters_attach(struct sl_counters *c, const void *stats, size_t bytes, uint6
 	memset(c->listeners, 0, sizeof(c->listeners));
 	memset(c->services, 0, sizeof(c->services));
 	memset(c->endpoints, 0, sizeof(c->endpoints));
+	memset(c->vhosts, 0, sizeof(c->vhosts));
+	free(c->routes); /* 17 MB, most of it never touched */
+	c->routes = NULL;
 	c->fresh = c->booted;
 	c->booted = true;
 	c->boot_id = boot_id;
@@ -103,6 +120,47 @@ prepare_endpoint(struct sl_counters *c, struct sl_placed at)
 		(void)sl_metrics_sum_endpoint(c->stats, c->bytes, at.slot, &b->base);
 }
 
+static void
+prepare_vhost(struct sl_counters *c, struct sl_placed at)
+{
+	struct base_vhost *b = &c->vhosts[at.slot];
+	if (b->incarnation == at.incarnation)
+		return;
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_vhost){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_vhost(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_route(struct sl_counters *c, struct sl_placed at)
+{
+	if (!c->routes)
+		c->routes = calloc(SL_MAX_HTTP_ROUTES, sizeof(*c->routes));
+	if (!c->routes || c->routes[at.slot].incarnation == at.incarnation)
+		return;
+	struct base_route *b = &c->routes[at.slot];
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_route){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_route(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_routes(struct sl_counters *c, const struct sl_conf_table *t, const struct sl_slot_map *map)
+{
+	struct sl_placed at;
+
+	for (uint32_t i = 0; i < t->vhost_cnt; i++) {
+		const struct sl_conf_vhost *v = &t->vhosts[i];
+		if (sl_slot_find_vhost(map, t, v, &at) == 0)
+			prepare_vhost(c, at);
+		for (uint32_t k = 0; k < v->route_cnt; k++)
+			if (sl_slot_find_hroute(map, t, v, &v->routes[k], &at) == 0)
+				prepare_route(c, at);
+	}
+}
+
 void
 sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 		    const struct sl_slot_map *map)
@@ -120,6 +178,8 @@ sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 			if (sl_slot_find_endpoint(map, s, &s->endpoints[k], &at) == 0)
 				prepare_endpoint(c, at);
 	}
+	for (uint32_t i = 0; i < conf->table_cnt; i++)
+		prepare_routes(c, &conf->tables[i], map);
 }
 
 struct sl_stats_listener
@@ -141,6 +201,20 @@ sl_counters_endpoint_base(const struct sl_counters *c, struct sl_placed at)
 {
 	const struct base_endpoint *b = &c->endpoints[at.slot];
 	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_endpoint){0};
+}
+
+struct sl_stats_vhost
+sl_counters_vhost_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_vhost *b = &c->vhosts[at.slot];
+	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_vhost){0};
+}
+
+const struct sl_stats_route *
+sl_counters_route_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_route *b = c->routes ? &c->routes[at.slot] : NULL;
+	return b && b->incarnation == at.incarnation ? &b->base : NULL;
 }
 
 static void
@@ -177,6 +251,26 @@ sl_counters_endpoint(const struct sl_counters *c, struct sl_placed at)
 	if (c->stats && sl_metrics_sum_endpoint(c->stats, c->bytes, at.slot, &s) == 0)
 		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s),
 			 SL_METRICS_ENDPOINT_GAUGES);
+	return s;
+}
+
+struct sl_stats_vhost
+sl_counters_vhost(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_vhost s = {0}, base = sl_counters_vhost_base(c, at);
+	if (c->stats && sl_metrics_sum_vhost(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s), 0);
+	return s;
+}
+
+struct sl_stats_route
+sl_counters_route(const struct sl_counters *c, struct sl_placed at)
+{
+	static const struct sl_stats_route zero;
+	const struct sl_stats_route *base = sl_counters_route_base(c, at);
+	struct sl_stats_route s = {0};
+	if (c->stats && sl_metrics_sum_route(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)(base ? base : &zero), sizeof(s), 0);
 	return s;
 }
 

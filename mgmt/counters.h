@@ -29,12 +29,20 @@ struct sl_stats_listener sl_counters_listener(const struct sl_counters *c, struc
 struct sl_stats_service sl_counters_service(const struct sl_counters *c, struct sl_placed at);
 struct sl_stats_endpoint sl_counters_endpoint(const struct sl_counters *c, struct sl_placed at);
 
+struct sl_stats_vhost sl_counters_vhost(const struct sl_counters *c, struct sl_placed at);
+struct sl_stats_route sl_counters_route(const struct sl_counters *c, struct sl_placed at);
+
 /* The baselines themselves, for the exporter, which subtracts. */
 struct sl_stats_listener sl_counters_listener_base(const struct sl_counters *c,
 						   struct sl_placed at);
 struct sl_stats_service sl_counters_service_base(const struct sl_counters *c, struct sl_placed at);
 struct sl_stats_endpoint sl_counters_endpoint_base(const struct sl_counters *c,
 						   struct sl_placed at);
+
+struct sl_stats_vhost sl_counters_vhost_base(const struct sl_counters *c, struct sl_placed at);
+/* NULL: 0.  Good until the next attach. */
+const struct sl_stats_route *sl_counters_route_base(const struct sl_counters *c,
+						    struct sl_placed at);
 
 /* The segment, or NULL. */
 const void *sl_counters_stats(const struct sl_counters *c, size_t *ret_bytes);

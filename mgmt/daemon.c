@@ -356,6 +356,43 @@ snapshot_endpoints(struct sl_daemon *d)
 }
 
 static int
+snapshot_routes(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
+{
+	const struct sl_conf *c = t->conf;
+	size_t vhosts = 0, routes = 0;
+
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		for (uint32_t k = 0; k < c->tables[i].vhost_cnt; k++, vhosts++)
+			routes += c->tables[i].vhosts[k].route_cnt;
+	struct sl_metrics_vhost *mv = realloc(d->m_vhosts, (vhosts + 1) * sizeof(*mv));
+	if (mv)
+		d->m_vhosts = mv;
+	struct sl_metrics_route *mr = realloc(d->m_routes, (routes + 1) * sizeof(*mr));
+	if (mr)
+		d->m_routes = mr;
+	if (!mv || !mr)
+		return -ENOMEM;
+	s->vhosts = mv;
+	s->routes = mr;
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		for (uint32_t k = 0; k < c->tables[i].vhost_cnt; k++) {
+			const struct sl_conf_table *ct = &c->tables[i];
+			const struct sl_conf_vhost *cv = &ct->vhosts[k];
+			struct sl_placed at;
+			if (sl_slot_find_vhost(&t->map, ct, cv, &at) == 0)
+				mv[s->vhost_cnt++] = (struct sl_metrics_vhost){
+					ct->name, cv->name, at.slot,
+					sl_counters_vhost_base(d->counters, at)};
+			for (uint32_t r = 0; r < cv->route_cnt; r++)
+				if (sl_slot_find_hroute(&t->map, ct, cv, &cv->routes[r], &at) == 0)
+					mr[s->route_cnt++] = (struct sl_metrics_route){
+						ct->name, cv->name, cv->routes[r].name, at.slot,
+						sl_counters_route_base(d->counters, at)};
+		}
+	return 0;
+}
+
+static int
 snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
 {
 	const struct sl_conf *c = t->conf;
@@ -400,7 +437,7 @@ snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_
 	s->services = ms;
 	s->endpoints = d->m_endpoints;
 	s->endpoint_cnt = cnt;
-	return 0;
+	return snapshot_routes(d, t, s);
 }
 
 static int
@@ -530,6 +567,8 @@ sl_daemon_destroy(struct sl_daemon *d)
 	free(d->m_listeners);
 	free(d->m_services);
 	free(d->m_endpoints);
+	free(d->m_vhosts);
+	free(d->m_routes);
 	if (d->lock >= 0)
 		close(d->lock);
 }

@@ -48,6 +48,8 @@ struct sl_daemon {
 	struct sl_metrics_listener *m_listeners;
 	struct sl_metrics_service *m_services;
 	struct sl_metrics_endpoint *m_endpoints;
+	struct sl_metrics_vhost *m_vhosts;
+	struct sl_metrics_route *m_routes;
 	struct sl_prober_stats m_probes;
 	struct sl_access_stats m_access;
 };

@@ -1,77 +1,33 @@
-/* One pass per family, because the text format wants all samples of a family together.  Sums and
- * label texts are therefore made once per listener, service and endpoint (struct row) and walked by
- * each family.  Families are rows of tables: name, help, offset of the counter in its record. */
+/* What is counted, family by family (exposition.h). */
 #include "mgmt/metrics.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "mgmt/metrics_priv.h"
 #include "sluice/state.h"
 
-/* ---- the segment, read with care ---- */
-
-struct seg {
-	const char *mem;
-	struct sl_stats_head head; /* a copy: what was checked cannot change any more */
-};
-
-static int
-seg_open(const void *stats, size_t bytes, struct seg *ret)
-{
-	if (!stats || bytes < sizeof(ret->head))
-		return -EINVAL;
-	ret->mem = stats;
-	memcpy(&ret->head, stats, sizeof(ret->head));
-	return sl_stats_check(&ret->head, bytes); /* looks at the head alone */
-}
-
-static const char *
-seg_worker(const struct seg *g, unsigned worker)
-{
-	return g->mem + g->head.worker_off + worker * g->head.worker_bytes;
-}
-
-/* Another process writes it: whole 8-byte values, in no order. */
-static uint64_t
-load(const char *rec, size_t off)
-{
-	return __atomic_load_n((const uint64_t *)(rec + off), __ATOMIC_RELAXED);
-}
-
-/* Adds up record idx (of bytes / 8 counters) of the array at `off` in every worker's region. */
-static void
-seg_sum(const struct seg *g, uint32_t off, uint32_t idx, size_t bytes, uint64_t *ret)
-{
-	memset(ret, 0, bytes);
-	for (unsigned w = 0; w < g->head.worker_cnt; w++) {
-		const char *rec = seg_worker(g, w) + off + idx * bytes;
-		for (size_t i = 0; i < bytes / 8; i++)
-			ret[i] += load(rec, i * 8);
-	}
-}
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 int
 sl_metrics_sum_listener(const void *stats, size_t bytes, uint32_t slot,
 			struct sl_stats_listener *ret)
 {
-	struct seg g;
+	struct sl_expo_seg g;
 
-	if (slot >= SL_MAX_LISTENERS || seg_open(stats, bytes, &g))
+	if (slot >= SL_MAX_LISTENERS || sl_expo_open(stats, bytes, &g))
 		return -EINVAL;
-	seg_sum(&g, g.head.listener_off, slot, sizeof(*ret), (uint64_t *)ret);
+	sl_expo_sum(&g, g.head.listener_off, slot, sizeof(*ret), (uint64_t *)ret);
 	return 0;
 }
 
 int
 sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_service *ret)
 {
-	struct seg g;
+	struct sl_expo_seg g;
 
-	if (slot >= SL_MAX_SERVICES || seg_open(stats, bytes, &g))
+	if (slot >= SL_MAX_SERVICES || sl_expo_open(stats, bytes, &g))
 		return -EINVAL;
-	seg_sum(&g, g.head.service_off, slot, sizeof(*ret), (uint64_t *)ret);
+	sl_expo_sum(&g, g.head.service_off, slot, sizeof(*ret), (uint64_t *)ret);
 	return 0;
 }
 
@@ -79,143 +35,40 @@ int
 sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
 			struct sl_stats_endpoint *ret)
 {
-	struct seg g;
+	struct sl_expo_seg g;
 
-	if (slot >= SL_MAX_ENDPOINTS || seg_open(stats, bytes, &g))
+	if (slot >= SL_MAX_ENDPOINTS || sl_expo_open(stats, bytes, &g))
 		return -EINVAL;
-	seg_sum(&g, g.head.endpoint_off, slot, sizeof(*ret), (uint64_t *)ret);
+	sl_expo_sum(&g, g.head.endpoint_off, slot, sizeof(*ret), (uint64_t *)ret);
 	return 0;
 }
 
-/* ---- text ---- */
-
-struct out {
-	char *p;
-	size_t len, cap;
-	bool failed; /* no memory: nothing is added any more */
-};
-
-static bool
-room(struct out *o, size_t n)
+int
+sl_metrics_sum_vhost(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_vhost *ret)
 {
-	if (o->len + n < o->cap)
-		return true;
-	size_t cap = (o->cap + n) * 2;
-	char *p = o->failed ? NULL : realloc(o->p, cap);
-	if (!p) {
-		o->failed = true;
-		return false;
-	}
-	o->p = p;
-	o->cap = cap;
-	return true;
+	struct sl_expo_seg g;
+
+	if (slot >= SL_MAX_VHOSTS || sl_expo_open(stats, bytes, &g))
+		return -EINVAL;
+	sl_expo_sum(&g, g.head.vhost_off, slot, sizeof(*ret), (uint64_t *)ret);
+	return 0;
 }
 
-static void
-put(struct out *o, const char *s)
+int
+sl_metrics_sum_route(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_route *ret)
 {
-	size_t n = strlen(s);
+	struct sl_expo_seg g;
 
-	if (!room(o, n + 1))
-		return;
-	memcpy(o->p + o->len, s, n + 1);
-	o->len += n;
-}
-
-static void put_format(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-put_format(struct out *o, const char *fmt, ...)
-{
-	char buf[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(buf, sizeof(buf), fmt, ap);
-	va_end(ap);
-	put(o, buf);
-}
-
-static void
-put_u64(struct out *o, uint64_t v)
-{
-	char buf[24], *s = buf + sizeof(buf) - 1;
-
-	*s = 0;
-	do
-		*--s = (char)('0' + v % 10);
-	while (v /= 10);
-	put(o, s);
-}
-
-/* key="value", with backslash, quote and line feed escaped; at most max bytes of the value */
-static void
-put_label(struct out *o, const char *key, const char *value, size_t max)
-{
-	put_format(o, "%s=\"", key);
-	for (size_t i = 0; i < max && value[i]; i++) {
-		char c[3] = {value[i], 0, 0};
-		if (c[0] == '\\' || c[0] == '"' || c[0] == '\n') {
-			c[1] = c[0] == '\n' ? 'n' : c[0];
-			c[0] = '\\';
-		}
-		put(o, c);
-	}
-	put(o, "\"");
-}
-
-static void
-family(struct out *o, const char *name, const char *type, const char *help)
-{
-	put_format(o, "# HELP %s %s\n", name, help);
-	put_format(o, "# TYPE %s %s\n", name, type);
-}
-
-static void
-start(struct out *o, const char *name, const char *labels)
-{
-	put(o, name);
-	if (labels[0]) {
-		put(o, "{");
-		put(o, labels);
-		put(o, "}");
-	}
-	put(o, " ");
-}
-
-static void
-sample(struct out *o, const char *name, const char *labels, uint64_t v)
-{
-	start(o, name, labels);
-	put_u64(o, v);
-	put(o, "\n");
-}
-
-static void
-sample_real(struct out *o, const char *name, const char *labels, double v)
-{
-	start(o, name, labels);
-	put_format(o, "%.9f\n", v);
-}
-
-static void
-single(struct out *o, const char *name, const char *type, const char *help, uint64_t v)
-{
-	family(o, name, type, help);
-	sample(o, name, "", v);
+	if (slot >= SL_MAX_HTTP_ROUTES || sl_expo_open(stats, bytes, &g))
+		return -EINVAL;
+	sl_expo_sum(&g, g.head.route_off, slot, sizeof(*ret), (uint64_t *)ret);
+	return 0;
 }
 
 /* ---- workers ---- */
 
-struct column {
-	const char *name;
-	const char *type;
-	const char *help;
-	size_t off;
-};
-
 #define W(field) offsetof(struct sl_stats_worker, field)
-static const struct column worker_columns[] = {
+static const struct sl_expo_column worker_columns[] = {
 	{"sluice_worker_turns_total", "counter", "Turns of the worker's loop.", W(turns)},
 	{"sluice_worker_empty_turns_total", "counter", "Turns that found nothing to do.",
 	 W(turns_empty)},
@@ -283,116 +136,65 @@ static const struct column worker_columns[] = {
 	 "Datagrams in fragments that are being followed.", W(frag_open)},
 };
 
-static const char *
-worker_label(unsigned w, char buf[32])
-{
-	snprintf(buf, 32, "worker=\"%u\"", w);
-	return buf;
-}
-
 static void
-put_ticks(struct out *o, const struct seg *g, const char *name, const char *help, size_t off)
+put_ticks(struct sl_expo *o, const struct sl_expo_seg *g, const char *name, const char *help,
+	  size_t off)
 {
 	char label[32];
 
-	family(o, name, "counter", help);
+	sl_expo_family(o, name, "counter", help);
 	for (unsigned w = 0; w < g->head.worker_cnt; w++)
-		sample_real(o, name, worker_label(w, label),
-			    (double)load(seg_worker(g, w), off) / (double)g->head.ticks_per_s);
+		sl_expo_real(o, name, sl_expo_of_worker(w, label),
+			     (double)sl_expo_load(sl_expo_worker(g, w), off) /
+				     (double)g->head.ticks_per_s);
 }
 
-/* A bound is given as the first value above it, which must be where a bucket begins; le is the text
- * for people.  Turns are measured in whole ns below a real duration, so "< 1024 ns" is le
- * 1.024e-06. */
-struct bound {
-	uint64_t above;
-	const char *le;
-};
-
-static const struct bound turn_bounds[] = {
+static const struct sl_expo_bound turn_bounds[] = {
 	{256, "2.56e-07"},       {512, "5.12e-07"},        {1024, "1.024e-06"},
 	{2048, "2.048e-06"},     {4096, "4.096e-06"},      {8192, "8.192e-06"},
 	{16384, "1.6384e-05"},   {32768, "3.2768e-05"},    {65536, "6.5536e-05"},
 	{131072, "0.000131072"}, {1048576, "0.001048576"}, {16777216, "0.016777216"},
 };
 
-static const struct bound burst_bounds[] = {
+static const struct sl_expo_bound burst_bounds[] = {
 	{2, "1"}, {3, "2"}, {5, "4"}, {9, "8"}, {16, "15"}, {32, "31"}, {64, "63"},
 };
-
-/* The counters move while they are read: _count is what the buckets add up to. */
 static void
-put_histogram(struct out *o, const char *name, const char *label, const char *hist,
-	      const struct bound *bounds, size_t bound_cnt, double unit)
-{
-	uint64_t sum = 0;
-	unsigned b = 0;
-
-	for (size_t i = 0; i < bound_cnt; i++) {
-		for (unsigned end = sl_hist_index(bounds[i].above); b < end; b++)
-			sum += load(hist, offsetof(struct sl_hist, bucket) + b * 8);
-		put_format(o, "%s_bucket{%s,le=\"%s\"} ", name, label, bounds[i].le);
-		put_u64(o, sum);
-		put(o, "\n");
-	}
-	for (; b < SL_HIST_BUCKETS; b++)
-		sum += load(hist, offsetof(struct sl_hist, bucket) + b * 8);
-	put_format(o, "%s_bucket{%s,le=\"+Inf\"} ", name, label);
-	put_u64(o, sum);
-	put_format(o, "\n%s_sum{%s} %.9f\n", name, label,
-		   (double)load(hist, offsetof(struct sl_hist, sum)) * unit);
-	put_format(o, "%s_count{%s} ", name, label);
-	put_u64(o, sum);
-	put(o, "\n");
-}
-
-static void
-put_histograms(struct out *o, const struct seg *g, const char *name, const char *help, size_t off,
-	       const struct bound *bounds, size_t bound_cnt, double unit)
-{
-	char label[32];
-
-	family(o, name, "histogram", help);
-	for (unsigned w = 0; w < g->head.worker_cnt; w++)
-		put_histogram(o, name, worker_label(w, label), seg_worker(g, w) + off, bounds,
-			      bound_cnt, unit);
-}
-
-static void
-put_workers(struct out *o, const struct seg *g)
+put_workers(struct sl_expo *o, const struct sl_expo_seg *g)
 {
 	char label[32];
 
 	for (size_t i = 0; i < SL_ARRAY_CNT(worker_columns); i++) {
-		const struct column *c = &worker_columns[i];
-		family(o, c->name, c->type, c->help);
+		const struct sl_expo_column *c = &worker_columns[i];
+		sl_expo_family(o, c->name, c->type, c->help);
 		for (unsigned w = 0; w < g->head.worker_cnt; w++)
-			sample(o, c->name, worker_label(w, label), load(seg_worker(g, w), c->off));
+			sl_expo_sample(o, c->name, sl_expo_of_worker(w, label),
+				       sl_expo_load(sl_expo_worker(g, w), c->off));
 	}
 	put_ticks(o, g, "sluice_worker_busy_seconds_total", "Time spent in turns that did work.",
 		  W(busy_ticks));
 	put_ticks(o, g, "sluice_worker_elapsed_seconds_total", "Time spent in all turns.",
 		  W(total_ticks));
-	put_histograms(o, g, "sluice_worker_turn_seconds", "Duration of turns that did work.",
-		       W(turn_ns), turn_bounds, SL_ARRAY_CNT(turn_bounds), 1e-9);
-	put_histograms(o, g, "sluice_worker_burst_packets",
-		       "Packets handled in a turn that did work.", W(burst_pkts), burst_bounds,
-		       SL_ARRAY_CNT(burst_bounds), 1);
+	sl_expo_histograms(o, g, "sluice_worker_turn_seconds", "Duration of turns that did work.",
+			   W(turn_ns), turn_bounds, SL_ARRAY_CNT(turn_bounds), 1e-9);
+	sl_expo_histograms(o, g, "sluice_worker_burst_packets",
+			   "Packets handled in a turn that did work.", W(burst_pkts), burst_bounds,
+			   SL_ARRAY_CNT(burst_bounds), 1);
 }
 
 static void
-put_drops(struct out *o, const struct seg *g)
+put_drops(struct sl_expo *o, const struct sl_expo_seg *g)
 {
 	const char *name = "sluice_drops_total";
 	char label[64];
 
-	family(o, name, "counter", "Packets not forwarded, by reason.");
+	sl_expo_family(o, name, "counter", "Packets not forwarded, by reason.");
 	for (unsigned r = SL_DROP_NONE + 1; r < SL_DROP_CNT; r++) {
 		uint64_t sum = 0;
 		for (unsigned w = 0; w < g->head.worker_cnt; w++)
-			sum += load(seg_worker(g, w), W(drop) + r * 8);
+			sum += sl_expo_load(sl_expo_worker(g, w), W(drop) + r * 8);
 		snprintf(label, sizeof(label), "reason=\"%s\"", sl_drop_name(r));
-		sample(o, name, label, sum);
+		sl_expo_sample(o, name, label, sum);
 	}
 }
 
@@ -408,28 +210,30 @@ static const struct gauge tcp_gauges[] = {SL_METRICS_TCP_GAUGES(X)};
 #undef X
 
 static void
-put_tcp_gauge(struct out *o, const struct seg *g, const char *name, const char *help, size_t off)
+put_tcp_gauge(struct sl_expo *o, const struct sl_expo_seg *g, const char *name, const char *help,
+	      size_t off)
 {
 	char label[32];
 
-	family(o, name, "gauge", help);
+	sl_expo_family(o, name, "gauge", help);
 	for (unsigned w = 0; w < g->head.worker_cnt; w++)
-		sample(o, name, worker_label(w, label), load(seg_worker(g, w), off));
+		sl_expo_sample(o, name, sl_expo_of_worker(w, label),
+			       sl_expo_load(sl_expo_worker(g, w), off));
 }
 
 static void
-put_tcp(struct out *o, const struct seg *g)
+put_tcp(struct sl_expo *o, const struct sl_expo_seg *g)
 {
 	const char *name = "sluice_tcp_events_total";
 	char label[64], help[160];
 
-	family(o, name, "counter", "What the gateway's own TCP counts, by event.");
+	sl_expo_family(o, name, "counter", "What the gateway's own TCP counts, by event.");
 	for (unsigned e = 0; e < SL_TCP_CNT; e++) {
 		uint64_t sum = 0;
 		for (unsigned w = 0; w < g->head.worker_cnt; w++)
-			sum += load(seg_worker(g, w), W(tcp.count) + e * 8);
+			sum += sl_expo_load(sl_expo_worker(g, w), W(tcp.count) + e * 8);
 		snprintf(label, sizeof(label), "event=\"%s\"", sl_tcp_counter_name(e));
-		sample(o, name, label, sum);
+		sl_expo_sample(o, name, label, sum);
 	}
 	for (size_t i = 0; i < SL_ARRAY_CNT(tcp_gauges); i++) {
 		snprintf(label, sizeof(label), "sluice_worker_tcp_%s", tcp_gauges[i].name);
@@ -444,81 +248,8 @@ put_tcp(struct out *o, const struct seg *g)
 
 /* ---- what has rows: ports, listeners, services, endpoints ---- */
 
-struct row {
-	uint64_t v[8];     /* the record's counters since the baseline */
-	size_t labels_off; /* of its label text in the pool */
-};
-
-struct rows {
-	struct row *row; /* [cnt] */
-	size_t cnt;
-	struct out pool; /* label texts, each terminated */
-};
-
-static int
-rows_init(struct rows *rs, size_t cnt)
-{
-	*rs = (struct rows){.row = calloc(cnt + 1, sizeof(struct row)), .cnt = cnt};
-	return rs->row ? 0 : -ENOMEM;
-}
-
-static void
-rows_fini(struct rows *rs)
-{
-	free(rs->row);
-	free(rs->pool.p);
-}
-
-/* Row i: its sum less the baseline (NULL: none), gauges as they are; a counter below its baseline means that the
- * source began anew. */
-static void
-row_fill(struct rows *rs, size_t i, const struct seg *g, uint32_t off, uint32_t slot, size_t bytes,
-	 const void *base, unsigned gauges)
-{
-	const uint64_t *b = base;
-	uint64_t *v = rs->row[i].v;
-
-	seg_sum(g, off, slot, bytes, v);
-	for (size_t k = 0; b && k < bytes / 8; k++)
-		if (!(gauges >> k & 1))
-			v[k] = v[k] > b[k] ? v[k] - b[k] : 0;
-}
-
-static struct out *
-row_labels(struct rows *rs, size_t i)
-{
-	/* steps over the 0 of the text before */
-	if (i > 0 && room(&rs->pool, 1))
-		rs->pool.len++;
-	rs->row[i].labels_off = rs->pool.len;
-	return &rs->pool;
-}
-
-static const char *
-row_text(const struct rows *rs, size_t i)
-{
-	return rs->pool.p + rs->row[i].labels_off;
-}
-
-static void
-put_columns(struct out *o, const struct rows *rs, const struct column *c, size_t column_cnt)
-{
-	for (size_t k = 0; k < column_cnt; k++) {
-		family(o, c[k].name, c[k].type, c[k].help);
-		for (size_t i = 0; i < rs->cnt; i++)
-			sample(o, c[k].name, row_text(rs, i), rs->row[i].v[c[k].off / 8]);
-	}
-}
-
-/* The pool is filled or -ENOMEM. */
-static int
-rows_ready(const struct rows *rs)
-{
-	return rs->pool.failed ? -ENOMEM : 0;
-}
-
 #define P(field) offsetof(struct sl_stats_port, field)
-static const struct column port_columns[] = {
+static const struct sl_expo_column port_columns[] = {
 	{"sluice_port_rx_packets_total", "counter", "Packets received.", P(rx_packets)},
 	{"sluice_port_rx_bytes_total", "counter", "Bytes received.", P(rx_bytes)},
 	{"sluice_port_tx_packets_total", "counter", "Packets sent.", P(tx_packets)},
@@ -528,24 +259,25 @@ static const struct column port_columns[] = {
 };
 
 static int
-put_ports(struct out *o, const struct seg *g)
+put_ports(struct sl_expo *o, const struct sl_expo_seg *g)
 {
-	struct rows rs;
-	int rc = rows_init(&rs, g->head.port_cnt);
+	struct sl_expo_rows rs;
+	int rc = sl_expo_rows_init(&rs, g->head.port_cnt, sizeof(struct sl_stats_port));
 
 	for (uint32_t i = 0; !rc && i < g->head.port_cnt; i++) {
-		row_fill(&rs, i, g, g->head.port_off, i, sizeof(struct sl_stats_port), NULL, 0);
-		put_label(row_labels(&rs, i), "port", g->head.port_name[i], SL_NAME_MAX);
+		sl_expo_row_fill(&rs, i, g, g->head.port_off, i, NULL, 0);
+		sl_expo_label(sl_expo_row_labels(&rs, i), "port", g->head.port_name[i],
+			      SL_NAME_MAX);
 	}
-	rc = rc ? rc : rows_ready(&rs);
+	rc = rc ? rc : sl_expo_rows_ready(&rs);
 	if (!rc)
-		put_columns(o, &rs, port_columns, SL_ARRAY_CNT(port_columns));
-	rows_fini(&rs);
+		sl_expo_columns(o, &rs, port_columns, SL_ARRAY_CNT(port_columns));
+	sl_expo_rows_fini(&rs);
 	return rc;
 }
 
 #define L(field) offsetof(struct sl_stats_listener, field)
-static const struct column listener_columns[] = {
+static const struct sl_expo_column listener_columns[] = {
 	{"sluice_listener_packets_total", "counter", "Packets for the listener.", L(packets)},
 	{"sluice_listener_bytes_total", "counter", "Bytes of these packets.", L(bytes)},
 	{"sluice_listener_new_flows_total", "counter", "New flows.", L(new_flows)},
@@ -554,38 +286,38 @@ static const struct column listener_columns[] = {
 };
 
 static void
-listener_labels(struct out *o, const struct sl_metrics_listener *l)
+listener_labels(struct sl_expo *o, const struct sl_metrics_listener *l)
 {
 	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 
-	put_label(o, "listener", l->name, SL_NAME_MAX);
-	put_format(o, ",address=\"%s\",port=\"%s\",protocol=\"%s\",",
-		   sl_prefix_format(&l->addr, l->plen, prefix),
-		   sl_ports_format(l->port, l->port_last, ports),
-		   l->proto == SL_IPPROTO_UDP ? "udp" : "tcp");
-	put_label(o, "service", l->service, SL_NAME_MAX);
+	sl_expo_label(o, "listener", l->name, SL_NAME_MAX);
+	sl_expo_format(o, ",address=\"%s\",port=\"%s\",protocol=\"%s\",",
+		       sl_prefix_format(&l->addr, l->plen, prefix),
+		       sl_ports_format(l->port, l->port_last, ports),
+		       l->proto == SL_IPPROTO_UDP ? "udp" : "tcp");
+	sl_expo_label(o, "service", l->service, SL_NAME_MAX);
 }
 
 static int
-put_listeners(struct out *o, const struct seg *g, const struct sl_metrics_snapshot *s)
+put_listeners(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metrics_snapshot *s)
 {
-	struct rows rs;
-	int rc = rows_init(&rs, s->listener_cnt);
+	struct sl_expo_rows rs;
+	int rc = sl_expo_rows_init(&rs, s->listener_cnt, sizeof(struct sl_stats_listener));
 
 	for (size_t i = 0; !rc && i < s->listener_cnt; i++) {
 		const struct sl_metrics_listener *l = &s->listeners[i];
-		row_fill(&rs, i, g, g->head.listener_off, l->slot, sizeof(l->base), &l->base, 0);
-		listener_labels(row_labels(&rs, i), l);
+		sl_expo_row_fill(&rs, i, g, g->head.listener_off, l->slot, &l->base, 0);
+		listener_labels(sl_expo_row_labels(&rs, i), l);
 	}
-	rc = rc ? rc : rows_ready(&rs);
+	rc = rc ? rc : sl_expo_rows_ready(&rs);
 	if (!rc)
-		put_columns(o, &rs, listener_columns, SL_ARRAY_CNT(listener_columns));
-	rows_fini(&rs);
+		sl_expo_columns(o, &rs, listener_columns, SL_ARRAY_CNT(listener_columns));
+	sl_expo_rows_fini(&rs);
 	return rc;
 }
 
 #define S(field) offsetof(struct sl_stats_service, field)
-static const struct column service_columns[] = {
+static const struct sl_expo_column service_columns[] = {
 	{"sluice_service_new_flows_total", "counter", "New flows.", S(new_flows)},
 	{"sluice_service_no_endpoint_total", "counter",
 	 "New flows for which no endpoint could be chosen.", S(no_endpoint)},
@@ -596,26 +328,26 @@ static const struct column service_columns[] = {
 };
 
 static int
-put_services(struct out *o, const struct seg *g, const struct sl_metrics_snapshot *s)
+put_services(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metrics_snapshot *s)
 {
-	struct rows rs;
-	int rc = rows_init(&rs, s->service_cnt);
+	struct sl_expo_rows rs;
+	int rc = sl_expo_rows_init(&rs, s->service_cnt, sizeof(struct sl_stats_service));
 
 	for (size_t i = 0; !rc && i < s->service_cnt; i++) {
 		const struct sl_metrics_service *v = &s->services[i];
-		row_fill(&rs, i, g, g->head.service_off, v->slot, sizeof(v->base), &v->base,
-			 SL_METRICS_SERVICE_GAUGES);
-		put_label(row_labels(&rs, i), "service", v->name, SL_NAME_MAX);
+		sl_expo_row_fill(&rs, i, g, g->head.service_off, v->slot, &v->base,
+				 SL_METRICS_SERVICE_GAUGES);
+		sl_expo_label(sl_expo_row_labels(&rs, i), "service", v->name, SL_NAME_MAX);
 	}
-	rc = rc ? rc : rows_ready(&rs);
+	rc = rc ? rc : sl_expo_rows_ready(&rs);
 	if (!rc)
-		put_columns(o, &rs, service_columns, SL_ARRAY_CNT(service_columns));
-	rows_fini(&rs);
+		sl_expo_columns(o, &rs, service_columns, SL_ARRAY_CNT(service_columns));
+	sl_expo_rows_fini(&rs);
 	return rc;
 }
 
 #define E(field) offsetof(struct sl_stats_endpoint, field)
-static const struct column endpoint_columns[] = {
+static const struct sl_expo_column endpoint_columns[] = {
 	{"sluice_endpoint_packets_total", "counter", "Packets towards the endpoint.", E(packets)},
 	{"sluice_endpoint_bytes_total", "counter", "Bytes of these packets.", E(bytes)},
 	{"sluice_endpoint_reply_packets_total", "counter", "Packets from the endpoint (mode nat).",
@@ -630,117 +362,124 @@ static const struct column endpoint_columns[] = {
 };
 
 static void
-endpoint_labels(struct out *o, const struct sl_metrics_endpoint *e)
+endpoint_labels(struct sl_expo *o, const struct sl_metrics_endpoint *e)
 {
 	char buf[SL_ADDR_STRLEN];
 	bool bracket = e->port && !sl_addr_is_v4(&e->addr);
 
-	put_label(o, "service", e->service, SL_NAME_MAX);
-	put(o, ",");
-	put_label(o, "endpoint", e->name, SL_NAME_MAX);
-	put_format(o, ",address=\"%s%s%s", bracket ? "[" : "", sl_addr_format(&e->addr, buf),
-		   bracket ? "]" : "");
+	sl_expo_label(o, "service", e->service, SL_NAME_MAX);
+	sl_expo_put(o, ",");
+	sl_expo_label(o, "endpoint", e->name, SL_NAME_MAX);
+	sl_expo_format(o, ",address=\"%s%s%s", bracket ? "[" : "", sl_addr_format(&e->addr, buf),
+		       bracket ? "]" : "");
 	if (e->port)
-		put_format(o, ":%u", e->port);
-	put(o, "\"");
+		sl_expo_format(o, ":%u", e->port);
+	sl_expo_put(o, "\"");
 }
 
 static void
-put_endpoint_states(struct out *o, const struct rows *rs, const struct sl_metrics_snapshot *s)
+put_endpoint_states(struct sl_expo *o, const struct sl_expo_rows *rs,
+		    const struct sl_metrics_snapshot *s)
 {
 	const char *healthy = "sluice_endpoint_healthy";
 	const char *admitted = "sluice_endpoint_admitted_fraction";
 
-	family(o, healthy, "gauge", "1 unless health probes say that the endpoint is down.");
+	sl_expo_family(o, healthy, "gauge",
+		       "1 unless health probes say that the endpoint is down.");
 	for (size_t i = 0; i < s->endpoint_cnt; i++)
-		sample(o, healthy, row_text(rs, i), s->endpoints[i].healthy);
-	family(o, admitted, "gauge",
-	       "Share of the new flows chosen for the endpoint that it is given.");
+		sl_expo_sample(o, healthy, sl_expo_row_text(rs, i), s->endpoints[i].healthy);
+	sl_expo_family(o, admitted, "gauge",
+		       "Share of the new flows chosen for the endpoint that it is given.");
 	for (size_t i = 0; i < s->endpoint_cnt; i++) {
 		const struct sl_metrics_endpoint *e = &s->endpoints[i];
 		bool none = !e->healthy || e->drain || e->disabled;
-		sample_real(o, admitted, row_text(rs, i),
-			    none ? 0 : e->fraction / (double)SL_FRACTION_WHOLE);
+		sl_expo_real(o, admitted, sl_expo_row_text(rs, i),
+			     none ? 0 : e->fraction / (double)SL_FRACTION_WHOLE);
 	}
 }
 
 /* g is NULL without a dataplane: states are known all the same. */
 static int
-put_endpoints(struct out *o, const struct seg *g, const struct sl_metrics_snapshot *s)
+put_endpoints(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metrics_snapshot *s)
 {
-	struct rows rs;
-	int rc = rows_init(&rs, s->endpoint_cnt);
+	struct sl_expo_rows rs;
+	int rc = sl_expo_rows_init(&rs, s->endpoint_cnt, sizeof(struct sl_stats_endpoint));
 
 	for (size_t i = 0; !rc && i < s->endpoint_cnt; i++) {
 		const struct sl_metrics_endpoint *e = &s->endpoints[i];
 		if (g)
-			row_fill(&rs, i, g, g->head.endpoint_off, e->slot, sizeof(e->base),
-				 &e->base, SL_METRICS_ENDPOINT_GAUGES);
-		endpoint_labels(row_labels(&rs, i), e);
+			sl_expo_row_fill(&rs, i, g, g->head.endpoint_off, e->slot, &e->base,
+					 SL_METRICS_ENDPOINT_GAUGES);
+		endpoint_labels(sl_expo_row_labels(&rs, i), e);
 	}
-	rc = rc ? rc : rows_ready(&rs);
+	rc = rc ? rc : sl_expo_rows_ready(&rs);
 	if (!rc)
 		put_endpoint_states(o, &rs, s);
 	if (!rc && g)
-		put_columns(o, &rs, endpoint_columns, SL_ARRAY_CNT(endpoint_columns));
-	rows_fini(&rs);
+		sl_expo_columns(o, &rs, endpoint_columns, SL_ARRAY_CNT(endpoint_columns));
+	sl_expo_rows_fini(&rs);
 	return rc;
 }
 
 /* ---- the whole ---- */
 
 static void
-put_probes(struct out *o, const struct sl_prober_stats *st)
+put_probes(struct sl_expo *o, const struct sl_prober_stats *st)
 {
 	const char *name = "sluice_health_probes_total";
 
-	family(o, name, "counter",
-	       "Finished health probes; local_error: failed on this side, no verdict.");
-	sample(o, name, "result=\"ok\"", st->ok);
-	sample(o, name, "result=\"failed\"", st->failed);
-	sample(o, name, "result=\"local_error\"", st->local_errors);
-	single(o, "sluice_health_targets", "gauge", "Endpoints under active probing.", st->targets);
-	single(o, "sluice_health_probes_open", "gauge", "Probes under way.", st->open);
-	single(o, "sluice_health_probes_waiting", "gauge",
-	       "Probes that are due but held back by the limit of open probes.", st->waiting);
+	sl_expo_family(o, name, "counter",
+		       "Finished health probes; local_error: failed on this side, no verdict.");
+	sl_expo_sample(o, name, "result=\"ok\"", st->ok);
+	sl_expo_sample(o, name, "result=\"failed\"", st->failed);
+	sl_expo_sample(o, name, "result=\"local_error\"", st->local_errors);
+	sl_expo_single(o, "sluice_health_targets", "gauge", "Endpoints under active probing.",
+		       st->targets);
+	sl_expo_single(o, "sluice_health_probes_open", "gauge", "Probes under way.", st->open);
+	sl_expo_single(o, "sluice_health_probes_waiting", "gauge",
+		       "Probes that are due but held back by the limit of open probes.",
+		       st->waiting);
 }
 
 static void
-put_access(struct out *o, const struct sl_access_stats *a)
+put_access(struct sl_expo *o, const struct sl_access_stats *a)
 {
 	const char *lost = "sluice_access_log_lost_total";
 	char label[32];
 
-	single(o, "sluice_access_log_lines_total", "counter", "Lines written to the access log.",
-	       a->lines);
-	single(o, "sluice_access_log_bytes_total", "counter", "Bytes of these lines.", a->bytes);
-	single(o, "sluice_access_log_dropped_total", "counter",
-	       "Lines that could not be written: disk full, file gone.", a->dropped);
-	single(o, "sluice_access_log_malformed_total", "counter",
-	       "What was in a ring of the dataplane and is no record.", a->malformed);
-	single(o, "sluice_access_log_rotations_total", "counter",
-	       "Times the access log was begun anew for its size.", a->rotations);
-	family(o, lost, "counter", "Requests not logged because the worker's ring was full.");
+	sl_expo_single(o, "sluice_access_log_lines_total", "counter",
+		       "Lines written to the access log.", a->lines);
+	sl_expo_single(o, "sluice_access_log_bytes_total", "counter", "Bytes of these lines.",
+		       a->bytes);
+	sl_expo_single(o, "sluice_access_log_dropped_total", "counter",
+		       "Lines that could not be written: disk full, file gone.", a->dropped);
+	sl_expo_single(o, "sluice_access_log_malformed_total", "counter",
+		       "What was in a ring of the dataplane and is no record.", a->malformed);
+	sl_expo_single(o, "sluice_access_log_rotations_total", "counter",
+		       "Times the access log was begun anew for its size.", a->rotations);
+	sl_expo_family(o, lost, "counter",
+		       "Requests not logged because the worker's ring was full.");
 	for (unsigned w = 0; w < a->worker_cnt; w++)
-		sample(o, lost, worker_label(w, label), a->lost[w]);
+		sl_expo_sample(o, lost, sl_expo_of_worker(w, label), a->lost[w]);
 }
 
 static void
-put_head(struct out *o, const struct sl_metrics_snapshot *s)
+put_head(struct sl_expo *o, const struct sl_metrics_snapshot *s)
 {
 	const char *pushes = "sluice_pushes_total";
 
-	family(o, "sluice_build_info", "gauge", "Version of the daemon, as a label; always 1.");
-	put(o, "sluice_build_info{");
-	put_label(o, "version", s->version ? s->version : "", SL_NAME_MAX);
-	put(o, "} 1\n");
-	single(o, "sluice_dataplane_connected", "gauge", "1 while a dataplane is connected.",
-	       s->connected);
-	single(o, "sluice_generation_active", "gauge", "Active generation; 0: none.",
-	       s->generation);
-	family(o, pushes, "counter", "Tables pushed since the daemon started, by outcome.");
-	sample(o, pushes, "outcome=\"active\"", s->pushes_active);
-	sample(o, pushes, "outcome=\"refused\"", s->pushes_refused);
+	sl_expo_family(o, "sluice_build_info", "gauge",
+		       "Version of the daemon, as a label; always 1.");
+	sl_expo_put(o, "sluice_build_info{");
+	sl_expo_label(o, "version", s->version ? s->version : "", SL_NAME_MAX);
+	sl_expo_put(o, "} 1\n");
+	sl_expo_single(o, "sluice_dataplane_connected", "gauge",
+		       "1 while a dataplane is connected.", s->connected);
+	sl_expo_single(o, "sluice_generation_active", "gauge", "Active generation; 0: none.",
+		       s->generation);
+	sl_expo_family(o, pushes, "counter", "Tables pushed since the daemon started, by outcome.");
+	sl_expo_sample(o, pushes, "outcome=\"active\"", s->pushes_active);
+	sl_expo_sample(o, pushes, "outcome=\"refused\"", s->pushes_refused);
 	if (s->probes)
 		put_probes(o, s->probes);
 	if (s->access)
@@ -759,11 +498,17 @@ slots_in_range(const struct sl_metrics_snapshot *s)
 	for (size_t i = 0; i < s->endpoint_cnt; i++)
 		if (s->endpoints[i].slot >= SL_MAX_ENDPOINTS)
 			return false;
+	for (size_t i = 0; i < s->vhost_cnt; i++)
+		if (s->vhosts[i].slot >= SL_MAX_VHOSTS)
+			return false;
+	for (size_t i = 0; i < s->route_cnt; i++)
+		if (s->routes[i].slot >= SL_MAX_HTTP_ROUTES)
+			return false;
 	return true;
 }
 
 static int
-put_segment(struct out *o, const struct seg *g, const struct sl_metrics_snapshot *s)
+put_segment(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metrics_snapshot *s)
 {
 	put_workers(o, g);
 	put_drops(o, g);
@@ -773,16 +518,18 @@ put_segment(struct out *o, const struct seg *g, const struct sl_metrics_snapshot
 		rc = put_listeners(o, g, s);
 	if (!rc)
 		rc = put_services(o, g, s);
+	if (!rc)
+		rc = sl_metrics_requests(o, g, s);
 	return rc;
 }
 
 int
 sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *ret_len)
 {
-	struct seg g;
-	struct out o = {0};
+	struct sl_expo_seg g;
+	struct sl_expo o = {0};
 
-	if (!slots_in_range(s) || (s->stats && seg_open(s->stats, s->stats_bytes, &g)))
+	if (!slots_in_range(s) || (s->stats && sl_expo_open(s->stats, s->stats_bytes, &g)))
 		return -EINVAL;
 	put_head(&o, s);
 	int rc = s->stats ? put_segment(&o, &g, s) : 0;

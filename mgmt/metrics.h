@@ -55,6 +55,18 @@ struct sl_metrics_endpoint {
 	struct sl_stats_endpoint base;
 };
 
+struct sl_metrics_vhost {
+	const char *table, *name;
+	uint32_t slot;
+	struct sl_stats_vhost base;
+};
+
+struct sl_metrics_route {
+	const char *table, *vhost, *name;
+	uint32_t slot;
+	const struct sl_stats_route *base; /* or NULL: 0 */
+};
+
 struct sl_metrics_snapshot {
 	const char *version;     /* of the daemon, for sluice_build_info */
 	bool connected;          /* to a dataplane */
@@ -69,7 +81,9 @@ struct sl_metrics_snapshot {
 		*listeners; /* [listener_cnt], (address, port, protocol) distinct */
 	const struct sl_metrics_service *services;   /* [service_cnt], names distinct */
 	const struct sl_metrics_endpoint *endpoints; /* [endpoint_cnt], (service, name) distinct */
-	size_t listener_cnt, service_cnt, endpoint_cnt;
+	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
+	const struct sl_metrics_route *routes; /* [route_cnt], (table, vhost, name) distinct */
+	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt;
 };
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */
@@ -88,6 +102,14 @@ struct sl_metrics_snapshot {
 	X(blocks, block_capacity, "blocks", "blocks of memory that hold copied payload")           \
 	X(pinned, pinned_max, "pinned", "packet buffers kept for the payload in them")
 
+/* Gauges of struct sl_stats_http. */
+#define SL_METRICS_HTTP_GAUGES(X)                                                                  \
+	X(conns, conn_capacity, "connections", "client connections of mode http")                  \
+	X(exchanges, exchange_capacity, "exchanges", "requests under way")                         \
+	X(pooled, pool_capacity, "pooled", "connections to endpoints")                             \
+	X(pool_idle, pool_capacity, "pool_idle", "of these, waiting for a request")                \
+	X(head_bytes, head_capacity, "head_bytes", "bytes of memory that heads take")
+
 /* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid
  * segment, slot out of range). */
 int sl_metrics_sum_listener(const void *stats, size_t bytes, uint32_t slot,
@@ -96,6 +118,11 @@ int sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot,
 			   struct sl_stats_service *ret);
 int sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
 			    struct sl_stats_endpoint *ret);
+
+int sl_metrics_sum_vhost(const void *stats, size_t bytes, uint32_t slot,
+			 struct sl_stats_vhost *ret);
+int sl_metrics_sum_route(const void *stats, size_t bytes, uint32_t slot,
+			 struct sl_stats_route *ret);
 
 /* sl_metrics_render makes the whole exposition (text format 0.0.4, terminated by a 0 that *ret_len
  * does not count); the caller frees it.  0, -EINVAL (stats is no valid segment, a slot out of

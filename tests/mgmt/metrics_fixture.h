@@ -17,7 +17,10 @@ struct fixture {
 	struct sl_metrics_listener listener[2];
 	struct sl_metrics_service service[1];
 	struct sl_metrics_endpoint endpoint[3];
+	struct sl_metrics_vhost vhost[2];
+	struct sl_metrics_route route[2];
 	struct sl_prober_stats probes;
+	struct sl_access_stats access;
 	struct sl_metrics_snapshot snap;
 };
 
@@ -60,6 +63,24 @@ fixture_fill_worker(void *mem, unsigned w)
 	s->tcp.stream_capacity = 65536;
 	s->tcp.pinned = 300 + w;
 	s->tcp.pinned_max = 1024;
+	s->http.count[SL_HTTP_CNT_RETRY] = 500 + w;
+	s->http.conns = 310 + w;
+	s->http.conn_capacity = 32768;
+	s->http.pool_idle = 320 + w;
+	s->http.pool_capacity = 4096;
+	sl_hist_add(&s->http.first_us, 63);
+	sl_hist_add(&s->http.first_us, 64);
+	sl_hist_add(&s->http.last_us, 2000000);
+	sl_stats_vhosts(mem, w)[7] = (struct sl_stats_vhost){.requests = 30, .no_route = 1 + w};
+	sl_stats_routes(mem, w)[9] = (struct sl_stats_route){.requests = 20,
+							     .answers = {1, 2, 3, 4, 5 + w},
+							     .retries = 6,
+							     .local = 7,
+							     .bytes_in = 8,
+							     .bytes_out = 9,
+							     .first_us_sum = 1000000,
+							     .last_us_sum = 2500000,
+							     .last = {10, 5, [19] = 5}};
 	for (uint64_t v = 1; v < 1u << 30; v *= 2)
 		sl_hist_add(&s->turn_ns, v);
 	for (uint64_t v = 0; v <= 64; v++)
@@ -124,6 +145,19 @@ fixture_up(struct fixture *f)
 	f->endpoint[2].addr = fixture_addr("2001:db8::13");
 	f->endpoint[2].port = 0;
 	f->endpoint[2].fraction = 51;
+	f->vhost[0] = (struct sl_metrics_vhost){.table = "edge", .name = "shop", .slot = 7};
+	f->vhost[1] = (struct sl_metrics_vhost){.table = "edge", .name = "idle", .slot = 8};
+	f->route[0] = (struct sl_metrics_route){
+		.table = "edge", .vhost = "shop", .name = "canary", .slot = 9};
+	f->route[1] = (struct sl_metrics_route){
+		.table = "edge", .vhost = "shop", .name = "never", .slot = 10};
+	f->access = (struct sl_access_stats){.lines = 71,
+					     .bytes = 72,
+					     .dropped = 73,
+					     .malformed = 74,
+					     .rotations = 75,
+					     .lost = {76, 77},
+					     .worker_cnt = 2};
 	f->probes = (struct sl_prober_stats){
 		.targets = 3, .open = 1, .ok = 90, .failed = 10, .local_errors = 2};
 	f->snap = (struct sl_metrics_snapshot){.version = "0.1.0",
@@ -134,6 +168,11 @@ fixture_up(struct fixture *f)
 					       .stats = f->mem,
 					       .stats_bytes = f->bytes,
 					       .probes = &f->probes,
+					       .access = &f->access,
+					       .vhosts = f->vhost,
+					       .vhost_cnt = 2,
+					       .routes = f->route,
+					       .route_cnt = 2,
 					       .listeners = f->listener,
 					       .listener_cnt = 2,
 					       .services = f->service,

@@ -89,6 +89,55 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"# TYPE sluice_tcp_events_total counter",
 		"sluice_tcp_events_total{event=\"retrans\"} 801",
 		"sluice_tcp_events_total{event=\"end_ok\"} 0",
+		"sluice_access_log_lines_total 71",
+		"sluice_access_log_bytes_total 72",
+		"sluice_access_log_dropped_total 73",
+		"sluice_access_log_malformed_total 74",
+		"sluice_access_log_rotations_total 75",
+		"sluice_access_log_lost_total{worker=\"1\"} 77",
+		"# TYPE sluice_http_events_total counter",
+		"sluice_http_events_total{event=\"retry\"} 1001",
+		"# HELP sluice_worker_http_connections Client connections of mode http.",
+		"# TYPE sluice_worker_http_connections gauge",
+		"sluice_worker_http_connections{worker=\"1\"} 311",
+		"sluice_worker_http_connections_capacity{worker=\"0\"} 32768",
+		"sluice_worker_http_pool_idle{worker=\"1\"} 321",
+		"sluice_worker_http_pool_idle_capacity{worker=\"1\"} 4096",
+		"# TYPE sluice_worker_http_first_byte_seconds histogram",
+		"sluice_worker_http_first_byte_seconds_bucket{worker=\"0\",le=\"6.4e-05\"} 1",
+		"sluice_worker_http_first_byte_seconds_bucket{worker=\"0\",le=\"0.000256\"} 2",
+		"sluice_worker_http_first_byte_seconds_sum{worker=\"0\"} 0.000127000",
+		"sluice_worker_http_last_byte_seconds_bucket{worker=\"1\",le=\"1.048576\"} 0",
+		"sluice_worker_http_last_byte_seconds_bucket{worker=\"1\",le=\"4.194304\"} 1",
+		"sluice_worker_http_last_byte_seconds_count{worker=\"1\"} 1",
+		"sluice_http_host_requests_total{table=\"edge\",host=\"shop\"} 60",
+		"sluice_http_host_no_route_total{table=\"edge\",host=\"shop\"} 3",
+		"sluice_http_requests_total{table=\"edge\",host=\"shop\",route=\"canary\"} 40",
+		"sluice_http_retries_total{table=\"edge\",host=\"shop\",route=\"canary\"} 12",
+		"sluice_http_local_answers_total{table=\"edge\",host=\"shop\",route=\"canary\"} 14",
+		"sluice_http_request_body_bytes_total{table=\"edge\",host=\"shop\",route="
+		"\"canary\"} 16",
+		"sluice_http_answer_body_bytes_total{table=\"edge\",host=\"shop\",route=\"canary\"}"
+		" 18",
+		"sluice_http_answers_total{table=\"edge\",host=\"shop\",route=\"canary\",code="
+		"\"1xx\"} 2",
+		"sluice_http_answers_total{table=\"edge\",host=\"shop\",route=\"canary\",code="
+		"\"5xx\"} 11",
+		"# TYPE sluice_http_duration_seconds histogram",
+		"sluice_http_duration_seconds_bucket{table=\"edge\",host=\"shop\",route=\"canary\","
+		"le=\"6.4e-05\"} 20",
+		"sluice_http_duration_seconds_bucket{table=\"edge\",host=\"shop\",route=\"canary\","
+		"le=\"0.000128\"} 30",
+		"sluice_http_duration_seconds_bucket{table=\"edge\",host=\"shop\",route=\"canary\","
+		"le=\"16.777216\"} 30",
+		"sluice_http_duration_seconds_bucket{table=\"edge\",host=\"shop\",route=\"canary\","
+		"le=\"+Inf\"} 40",
+		"sluice_http_duration_seconds_sum{table=\"edge\",host=\"shop\",route=\"canary\"} "
+		"5.000000000",
+		"sluice_http_duration_seconds_count{table=\"edge\",host=\"shop\",route=\"canary\"} "
+		"40",
+		"sluice_http_first_byte_seconds_total{table=\"edge\",host=\"shop\",route="
+		"\"canary\"} 2.000000000",
 		"# HELP sluice_worker_tcp_streams TCP streams of the gateway itself, TIME-WAIT "
 		"apart.",
 		"# TYPE sluice_worker_tcp_streams gauge",
@@ -170,6 +219,75 @@ every_event_of_tcp_has_a_series(void)
 			 sl_tcp_counter_name(e), 1000 + e);
 		CU_ASSERT(has(line));
 	}
+	fixture_down(&f);
+}
+
+static void
+every_event_of_http_has_a_series(void)
+{
+	char line[128];
+
+	fixture_up(&f);
+	for (unsigned e = 0; e < SL_HTTP_CNT_CNT; e++) {
+		sl_stats_worker(f.mem, 0)->http.count[e] = 1000;
+		sl_stats_worker(f.mem, 1)->http.count[e] = e;
+	}
+	render();
+	for (unsigned e = 0; e < SL_HTTP_CNT_CNT; e++) {
+		snprintf(line, sizeof(line), "sluice_http_events_total{event=\"%s\"} %u",
+			 sl_http_counter_name(e), 1000 + e);
+		CU_ASSERT(has(line));
+	}
+	fixture_down(&f);
+}
+
+static void
+routes_and_hosts_begin_at_their_baseline_and_are_not_there_before(void)
+{
+	static const char route[] = "sluice_http_duration_seconds_bucket{table=\"edge\",host="
+				    "\"shop\",route=\"canary\",le=\"0.000128\"}";
+	struct sl_stats_route base;
+
+	fixture_up(&f);
+	render();
+	CU_ASSERT_PTR_NULL(strstr(text, "host=\"idle\""));
+	CU_ASSERT_PTR_NULL(strstr(text, "never"));
+	CU_ASSERT_EQUAL(sl_metrics_sum_route(f.mem, f.bytes, 9, &base), 0);
+	CU_ASSERT_EQUAL(sl_metrics_sum_vhost(f.mem, f.bytes, 7, &f.vhost[0].base), 0);
+	f.route[0].base = &base;
+	render();
+	CU_ASSERT_PTR_NULL(strstr(text, "canary"));
+	CU_ASSERT_PTR_NULL(strstr(text, "shop"));
+	sl_stats_routes(f.mem, 1)[9].requests += 3;
+	sl_stats_routes(f.mem, 1)[9].last[1] += 2;
+	sl_stats_vhosts(f.mem, 1)[7].requests += 4;
+	render();
+	CU_ASSERT_EQUAL(value(route), 2);
+	CU_ASSERT(has("sluice_http_requests_total{table=\"edge\",host=\"shop\",route=\"canary\"} "
+		      "3"));
+	CU_ASSERT(has("sluice_http_host_requests_total{table=\"edge\",host=\"shop\"} 4"));
+	fixture_down(&f);
+}
+
+static void
+names_of_full_length_fit(void)
+{
+	char name[SL_NAME_MAX], line[512];
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	fixture_up(&f);
+	f.route[0] = (struct sl_metrics_route){name, name, name, 9, NULL};
+	render();
+	snprintf(line, sizeof(line),
+		 "sluice_http_duration_seconds_bucket{table=\"%s\",host=\"%s\",route=\"%s\",le="
+		 "\"0.000128\"} 30",
+		 name, name, name);
+	CU_ASSERT(has(line));
+	snprintf(line, sizeof(line),
+		 "sluice_http_answers_total{table=\"%s\",host=\"%s\",route=\"%s\",code=\"2xx\"} 4",
+		 name, name, name);
+	CU_ASSERT(has(line));
 	fixture_down(&f);
 }
 
@@ -308,6 +426,12 @@ lying_segments_and_slots_are_refused(void)
 	f.endpoint[1].slot = SL_MAX_ENDPOINTS;
 	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
 	f.endpoint[1].slot = 41;
+	f.route[1].slot = SL_MAX_HTTP_ROUTES;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.route[1].slot = 10;
+	f.vhost[1].slot = SL_MAX_VHOSTS;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.vhost[1].slot = 8;
 	f.snap.stats_bytes = f.bytes - 1;
 	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
 	f.snap.stats_bytes = 8;
@@ -636,6 +760,9 @@ port_in_use_is_said(void)
 
 SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
 	 SL_TEST(every_drop_reason_but_none_has_a_series), SL_TEST(every_event_of_tcp_has_a_series),
+	 SL_TEST(every_event_of_http_has_a_series),
+	 SL_TEST(routes_and_hosts_begin_at_their_baseline_and_are_not_there_before),
+	 SL_TEST(names_of_full_length_fit),
 	 SL_TEST(every_family_has_help_and_type_once_and_before_its_samples),
 	 SL_TEST(histograms_count_what_is_below_each_bound),
 	 SL_TEST(counters_begin_at_the_baseline_of_their_incarnation),
