@@ -177,7 +177,7 @@ target(struct sl_http_head *h, uint32_t p, uint32_t end)
 	const uint8_t *b = h->bytes;
 	uint32_t query;
 
-	if (p == end || sl_http_target_end(b, p, end, &query) != end)
+	if (sl_http_target_end(b, p, end, &query) != end)
 		return false;
 	if (query != UINT32_MAX) {
 		h->query = (uint16_t)(query + 1);

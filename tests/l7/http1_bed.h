@@ -155,23 +155,23 @@ bed_pieces(enum bed_kind kind, uint8_t method, const uint8_t *bytes, size_t n,
 
 	memcpy(page + 1, bytes, n);
 	struct bed_answer whole = bed_parse(kind, method, page + 1, n, 0, limits), a;
-	for (size_t k = 0; k <= n && !wrong; k += k + stride > n && k < n ? n - k : stride) {
+	size_t before = 0; /* length of the last piece that was partial */
+	for (size_t k = 0; k <= n && !wrong; k += k < n && k + stride > n ? n - k : stride) {
 		uint8_t *at = page + 1 + n - k;
 		memcpy(at, bytes, k);
 		a = bed_parse(kind, method, at, k, 0, limits);
 		bool done = whole.r > 0 && k >= (size_t)whole.r;
 		if (a.r == SL_PARTIAL ? done || (k == n && whole.r) : !bed_same(&a, &whole))
 			wrong = "a piece has another answer";
+		struct bed_answer more = bed_parse(kind, method, at, k, before, limits);
+		if (!bed_same(&more, &a))
+			wrong = "a piece behind another has another answer";
 		if (a.r != SL_PARTIAL)
 			continue;
-		struct bed_answer rest = bed_parse(kind, method, bytes, n, k, limits);
-		if (!bed_same(&rest, &whole))
+		before = k;
+		more = bed_parse(kind, method, bytes, n, k, limits);
+		if (!bed_same(&more, &whole))
 			wrong = "the rest behind a piece has another answer";
-		if (k < n)
-			rest = bed_parse(kind, method, bytes, k + 1, k, limits);
-		if (rest.r == SL_PARTIAL ? whole.r > 0 && k + 1 >= (size_t)whole.r && k < n
-					 : !bed_same(&rest, &whole))
-			wrong = "one byte more has another answer";
 	}
 	guard_free(page, n + 1);
 	return wrong;

@@ -102,6 +102,8 @@ static const struct bed_row targets[] = {
 	ROW("the server as a whole", LINE("OPTIONS * HTTP/1.1"), "OPTIONS * a 11 none keep star"),
 	ROW("the same, absolute", LINE("OPTIONS http://b HTTP/1.1"),
 	    "OPTIONS / b 11 none keep abs star"),
+	ROW("the same with a query is not", LINE("OPTIONS http://b?c HTTP/1.1"),
+	    "OPTIONS /?c b 11 none keep abs"),
 	ROW("with a slash it is a path", LINE("OPTIONS http://b/ HTTP/1.1"),
 	    "OPTIONS / b 11 none keep abs"),
 	ROW("* with another method", TO("*"), "bad_target"),
@@ -145,6 +147,7 @@ static const struct bed_row hosts[] = {
 	ROW("a comma", HOST("a,b"), "bad_host"),
 	ROW("a space within", HOST("a b"), "bad_host"),
 	ROW("a path", HOST("a/b"), "bad_host"),
+	ROW("a path that would be a port", HOST("a/80"), "bad_host"),
 	ROW("a query", HOST("a?b"), "bad_host"),
 	ROW("a fragment", HOST("a#b"), "bad_host"),
 	ROW("a user", HOST("u@a"), "bad_host"),
@@ -527,6 +530,19 @@ find_goes_through_lines_of_a_name(void)
 
 /* ---- limits ---- */
 
+static void
+a_host_has_up_to_255_bytes(void)
+{
+	for (unsigned n = 255; n <= 256; n++) {
+		char text[512] = "GET / HTTP/1.1\r\nHost: ";
+		memset(text + strlen(text), 'a', n);
+		strcat(text, ":80\r\n\r\n");
+		struct bed_answer a = request(text);
+		CU_ASSERT_EQUAL(a.r, n == 255 ? (int)strlen(text) : SL_BAD);
+		CU_ASSERT_EQUAL(a.why, n == 255 ? SL_HTTP_BAD_NONE : SL_HTTP_BAD_HOST);
+	}
+}
+
 /* "GET /aaa… HTTP/1.1" so that the head has n bytes. */
 static uint8_t *
 long_head(size_t n)
@@ -742,6 +758,7 @@ SL_SUITE("http1", SL_TEST(request_lines_are_read_or_refused), SL_TEST(targets_ar
 	 SL_TEST(lines_of_this_hop_are_marked),
 	 SL_TEST(known_headers_are_known_in_any_case_and_no_others),
 	 SL_TEST(edits_may_not_touch_framing_and_hops), SL_TEST(find_goes_through_lines_of_a_name),
+	 SL_TEST(a_host_has_up_to_255_bytes),
 	 SL_TEST(a_head_has_as_many_bytes_as_the_limit_and_not_one_more),
 	 SL_TEST(empty_lines_before_a_head_count_for_the_limit),
 	 SL_TEST(what_is_wrong_before_the_limit_is_said_first),

@@ -167,7 +167,7 @@ the_limit_of_a_line_is_anew_for_each_chunk(void)
 
 	for (unsigned i = 0; i < 3; i++) {
 		strcat(text, "3;");
-		memset(text + strlen(text), 'a', 200);
+		memset(text + strlen(text), 'a', SL_CHUNK_LINE_MAX - 4);
 		strcat(text, "\r\nabc\r\n");
 	}
 	strcat(text, "0\r\n");
@@ -187,6 +187,9 @@ nothing_is_read_behind_the_last_chunk_or_an_error(void)
 	CU_ASSERT_EQUAL(sl_http_chunk(&c, (const uint8_t *)"\r\n", 2, &used), SL_CHUNK_BAD);
 	CU_ASSERT_EQUAL(sl_http_chunk(&c, (const uint8_t *)"0\r\n", 3, &used), SL_CHUNK_BAD);
 	c = (struct sl_http_chunked){0};
+	CU_ASSERT_EQUAL(sl_http_chunk(&c, (const uint8_t *)"0\r\n", 3, &used), SL_CHUNK_END);
+	CU_ASSERT_EQUAL(sl_http_chunk(&c, (const uint8_t *)"0\r\n", 3, &used), SL_CHUNK_BAD);
+	c = (struct sl_http_chunked){0};
 	CU_ASSERT_EQUAL(sl_http_chunk(&c, (const uint8_t *)"", 0, &used), SL_CHUNK_MORE);
 	CU_ASSERT_EQUAL(used, 0);
 }
@@ -202,6 +205,7 @@ static const struct bed_row trailers[] = {
 	ROW("a short name at the very beginning", "a: b\r\n" END, "1 lines"),
 	ROW("not whole", "a: b\r\n", "partial"),
 	ROW("a bare LF", "a: b\n" END, "bad_trailer"),
+	ROW("a bare LF alone", "\n", "bad_trailer"),
 	ROW("a bare LF for its end", "a: b\r\n\n", "bad_trailer"),
 	ROW("obs-fold", "a: b\r\n c\r\n" END, "bad_trailer"),
 	ROW("no colon", "a\r\n" END, "bad_trailer"),
@@ -243,6 +247,11 @@ trailers_have_a_limit(void)
 		CU_ASSERT_EQUAL(a.r, more ? SL_BAD : (int)n);
 		CU_ASSERT(!more || a.why == SL_HTTP_BAD_TOO_LONG);
 		CU_ASSERT_PTR_NULL(bed_pieces(BED_TRAILERS, 0, bytes, n, NULL, 97));
+		a = bed_parse(BED_TRAILERS, 0, bytes, SL_TRAILERS_MAX - 1, 0, NULL);
+		CU_ASSERT_EQUAL(a.r, SL_PARTIAL);
+		bytes[n - 1] = 'a';
+		a = bed_parse(BED_TRAILERS, 0, bytes, SL_TRAILERS_MAX, 0, NULL);
+		CU_ASSERT_EQUAL(a.why, SL_HTTP_BAD_TOO_LONG);
 	}
 	for (unsigned more = 0; more < 2; more++) {
 		char text[1024] = "";
