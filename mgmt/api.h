@@ -59,7 +59,7 @@
  *
  * {"verb":"diff", "file", "text"}         the text against the pending or else active generation
  *   → "against": N, "same": BOOL, "changes": [{"change": "added"|"removed"|"changed"|"moved",
- *       "kind": "gateway"|"address"|"route"|"service"|"endpoint"|"listener"|"route table"|"host"|"http route",
+ *       "kind": "gateway"|"address"|"route"|"service"|"endpoint"|"listener"|"route_table"|"host"|"http_route",
  *       "name": "web" | "web/web-1" | "edge/shop/canary" | "front 192.0.2.2/24" | "0.0.0.0/0",
  *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
  *

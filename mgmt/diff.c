@@ -2,33 +2,31 @@
  * removed and changed.  A value is a (key, text) pair, so that one routine words all changes. */
 #include "mgmt/diff.h"
 
+#include "mgmt/diff_priv.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "sluice/streams.h"
 
-enum kind { GATEWAY, ADDRESS, ROUTE, SERVICE, ENDPOINT, LISTENER };
-static const char *const kind_name[] = {"gateway", "address",  "route",
-					"service", "endpoint", "listener"};
+enum kind { GATEWAY, ADDRESS, ROUTE, SERVICE, ENDPOINT, LISTENER, TABLE, VHOST, HROUTE };
+static const char *const kind_name[] = {"gateway",  "address",     "route", "service",   "endpoint",
+					"listener", "route_table", "host",  "http_route"};
 
 struct item {
 	const struct sl_conf *conf;
 	const void *thing;
-	uint8_t group; /* order: gateway 0, addresses 1, routes 2, services and endpoints 3, listeners 4 */
+	const struct sl_conf_vhost *vhost; /* HROUTE: whose */
+	/* order: gateway 0, addresses 1, routes 2, services and endpoints 3, listeners 4, route tables with all that is
+	 * theirs 5 */
+	uint8_t group;
 	uint8_t kind;
-	char name[2 * SL_NAME_MAX + 64];
+	bool moved; /* HROUTE: out of order among those that both sides have */
+	char name[3 * SL_NAME_MAX + 8];
 };
 
-#define VALUES 32
-#define VALUE_LEN 320
-struct values {
-	unsigned cnt;
-	struct {
-		const char *key;
-		char text[VALUE_LEN];
-	} v[VALUES];
-};
+#define VALUE_LEN SL_DIFF_LEN
 
 /* ---- items ---- */
 
@@ -40,7 +38,7 @@ struct items {
 static struct item *
 add(struct items *l, const struct sl_conf *c, enum kind kind, const void *thing)
 {
-	static const uint8_t group[] = {0, 1, 2, 3, 3, 4};
+	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5};
 	struct item *it = &l->item[l->cnt++];
 	it->conf = c;
 	it->thing = thing;
@@ -72,6 +70,25 @@ item_cmp(const void *a, const void *b)
 	return c - d;
 }
 
+static void
+collect_table(const struct sl_conf *c, const struct sl_conf_table *t, struct items *l)
+{
+	struct item *it = add(l, c, TABLE, t);
+
+	snprintf(it->name, sizeof(it->name), "%s", t->name);
+	for (uint32_t i = 0; i < t->vhost_cnt; i++) {
+		const struct sl_conf_vhost *v = &t->vhosts[i];
+		it = add(l, c, VHOST, v);
+		snprintf(it->name, sizeof(it->name), "%s/%s", t->name, v->name);
+		for (uint32_t j = 0; j < v->route_cnt; j++) {
+			it = add(l, c, HROUTE, &v->routes[j]);
+			it->vhost = v;
+			snprintf(it->name, sizeof(it->name), "%s/%s/%s", t->name, v->name,
+				 v->routes[j].name);
+		}
+	}
+}
+
 static bool
 collect(const struct sl_conf *c, struct items *l)
 {
@@ -80,8 +97,12 @@ collect(const struct sl_conf *c, struct items *l)
 
 	for (uint32_t i = 0; c && i < c->service_cnt; i++)
 		cnt += c->services[i].endpoint_cnt;
+	for (uint32_t i = 0; c && i < c->table_cnt; i++)
+		for (uint32_t j = 0; j < c->tables[i].vhost_cnt; j++)
+			cnt += 1u + c->tables[i].vhosts[j].route_cnt;
 	if (c)
-		cnt += c->address_cnt + c->route_cnt + c->service_cnt + c->listener_cnt;
+		cnt += c->table_cnt + c->address_cnt + c->route_cnt + c->service_cnt +
+		       c->listener_cnt;
 	l->cnt = 0;
 	l->item = calloc(cnt, sizeof(*l->item));
 	if (!l->item || !c)
@@ -109,18 +130,21 @@ collect(const struct sl_conf *c, struct items *l)
 	for (uint32_t i = 0; i < c->listener_cnt; i++)
 		snprintf(add(l, c, LISTENER, &c->listeners[i])->name, SL_NAME_MAX, "%s",
 			 c->listeners[i].name);
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		collect_table(c, &c->tables[i], l);
 	qsort(l->item, l->cnt, sizeof(*l->item), item_cmp);
 	return true;
 }
 
 /* ---- values ---- */
 
-__attribute__((format(printf, 3, 4))) static void
-put(struct values *v, const char *key, const char *fmt, ...)
+void
+sl_diff_put(struct sl_diff_values *v, const char *key, const char *fmt, ...)
 {
 	va_list ap;
 
 	v->v[v->cnt].key = key;
+	v->v[v->cnt].minor = v->minor;
 	va_start(ap, fmt);
 	vsnprintf(v->v[v->cnt].text, VALUE_LEN, fmt, ap);
 	va_end(ap);
@@ -128,35 +152,36 @@ put(struct values *v, const char *key, const char *fmt, ...)
 }
 
 static void
-health_values(const struct sl_health_conf *h, struct values *v)
+health_values(const struct sl_health_conf *h, struct sl_diff_values *v)
 {
 	static const char *const type[] = {"none", "tcp", "http"};
 	char expect[VALUE_LEN] = "";
 	size_t n = 0;
 
-	put(v, "health", "%s", type[h->type]);
-	put(v, "health.interval", "%u ms", h->interval_ms);
-	put(v, "health.timeout", "%u ms", h->timeout_ms);
-	put(v, "health.rise", "%u", h->rise);
-	put(v, "health.fall", "%u", h->fall);
-	put(v, "health.jitter", "%u %%", h->jitter_pct);
-	put(v, "health.port", "%u", h->port);
-	put(v, "health.path", "%s", h->path);
-	put(v, "health.host", "%s", h->host);
+	sl_diff_put(v, "health", "%s", type[h->type]);
+	v->minor = true;
+	sl_diff_put(v, "health.interval", "%u ms", h->interval_ms);
+	sl_diff_put(v, "health.timeout", "%u ms", h->timeout_ms);
+	sl_diff_put(v, "health.rise", "%u", h->rise);
+	sl_diff_put(v, "health.fall", "%u", h->fall);
+	sl_diff_put(v, "health.jitter", "%u %%", h->jitter_pct);
+	sl_diff_put(v, "health.port", "%u", h->port);
+	sl_diff_put(v, "health.path", "%s", h->path);
+	sl_diff_put(v, "health.host", "%s", h->host);
 	for (uint32_t i = 0; i < h->expect_cnt && n < sizeof(expect) - 16; i++)
 		n += (size_t)snprintf(expect + n, sizeof(expect) - n, "%s%u-%u", i ? "," : "",
 				      h->expect[i].lo, h->expect[i].hi);
-	put(v, "health.expect", "%s", expect);
+	sl_diff_put(v, "health.expect", "%s", expect);
 }
 
 /* The default is not worth a word, nor is 0: the key does not apply. */
 static void
-put_number(struct values *v, const char *key, unsigned n, unsigned usual)
+put_number(struct sl_diff_values *v, const char *key, unsigned n, unsigned usual)
 {
 	if (n && n != usual)
-		put(v, key, "%u", n);
+		sl_diff_put(v, key, "%u", n);
 	else
-		put(v, key, "%s", "");
+		sl_diff_put(v, key, "%s", "");
 }
 
 static int
@@ -189,17 +214,17 @@ list_add(struct list *l, const struct sl_addr *a, uint32_t plen)
 }
 
 static void
-put_list(struct values *v, const char *key, struct list *l)
+put_list(struct sl_diff_values *v, const char *key, struct list *l)
 {
 	if (l->more)
 		snprintf(l->text + l->len, sizeof(l->text) - l->len, " and %u more (sum %08x)",
 			 l->more, (unsigned)(l->sum >> 32));
-	put(v, key, "%s", l->text);
+	sl_diff_put(v, key, "%s", l->text);
 }
 
 /* Their order in the file means nothing. */
 static void
-sources_value(const struct sl_conf_service *s, struct values *v)
+sources_value(const struct sl_conf_service *s, struct sl_diff_values *v)
 {
 	struct sl_addr sorted[SL_MAX_SOURCES];
 	uint32_t cnt = SL_MIN(s->source_cnt, SL_MAX_SOURCES);
@@ -222,7 +247,7 @@ trusted_order(const void *a, const void *b)
 }
 
 static void
-trusted_value(const struct sl_conf_listener *li, struct values *v)
+trusted_value(const struct sl_conf_listener *li, struct sl_diff_values *v)
 {
 	struct sl_img_prefix *sorted = malloc((li->trusted_cnt + 1u) * sizeof(*sorted));
 	struct list l = {0};
@@ -239,7 +264,7 @@ trusted_value(const struct sl_conf_listener *li, struct values *v)
 
 /* Of proxy services; of others the values are empty. */
 static void
-tcp_values(const struct sl_conf_service *s, struct values *v)
+tcp_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 {
 	static const char *const key[] = {
 		"tcp.connect_timeout", "tcp.idle_timeout",   "tcp.max_connections", "tcp.retries",
@@ -248,39 +273,42 @@ tcp_values(const struct sl_conf_service *s, struct values *v)
 
 	if (s->forward != SL_FORWARD_PROXY) {
 		for (unsigned i = 0; i < SL_ARRAY_CNT(key); i++)
-			put(v, key[i], "%s", "");
+			sl_diff_put(v, key[i], "%s", "");
 		return;
 	}
-	put(v, key[0], "%u ms", t->connect_ms);
-	put(v, key[1], "%u ms", t->idle_ms);
-	put(v, key[2], "%u", t->max_connections);
-	put(v, key[3], "%u", t->retries);
-	put(v, key[4], "%u s", t->keepalive_ms / 1000);
-	put(v, key[5], "%s", sl_proxy_out_name(t->proxy_out));
-	put(v, key[6], "%s", sl_stream_cc_name(t->cc));
+	sl_diff_put(v, key[0], "%u ms", t->connect_ms);
+	sl_diff_put(v, key[1], "%u ms", t->idle_ms);
+	sl_diff_put(v, key[2], "%u", t->max_connections);
+	sl_diff_put(v, key[3], "%u", t->retries);
+	sl_diff_put(v, key[4], "%u s", t->keepalive_ms / 1000);
+	sl_diff_put(v, key[5], "%s", sl_proxy_out_name(t->proxy_out));
+	sl_diff_put(v, key[6], "%s", sl_stream_cc_name(t->cc));
 }
 
 static void
-service_values(const struct sl_conf_service *s, struct values *v)
+service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 {
 	char text[SL_PREFIX_STRLEN];
 
-	put(v, "forward", "%s", sl_forward_name(s->forward));
-	put(v, "policy", "%s", sl_policy_name(s->policy));
+	sl_diff_put(v, "forward", "%s", sl_forward_name(s->forward));
+	sl_diff_put(v, "policy", "%s", sl_policy_name(s->policy));
 	put_number(v, "source_bits4", sl_conf_source_bits4(s), 32);
 	put_number(v, "source_bits6", sl_conf_source_bits6(s), 128);
 	sources_value(s, v);
-	put(v, "tunnel_source", "%s",
-	    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
+	sl_diff_put(v, "tunnel_source", "%s",
+		    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
 	put_number(v, "gue_port", sl_conf_gue_port(s), SL_GUE_PORT);
+	v->minor = true;
 	tcp_values(s, v);
-	put(v, "max_endpoints", "%u", s->max_endpoints);
-	put(v, "slow_start", "%u ms", s->slow_start_ms);
+	sl_diff_http_values(&s->http, v);
+	v->minor = false;
+	sl_diff_put(v, "max_endpoints", "%u", s->max_endpoints);
+	sl_diff_put(v, "slow_start", "%u ms", s->slow_start_ms);
 	health_values(&s->health, v);
 }
 
 static void
-values_of(const struct item *it, struct values *v)
+values_of(const struct item *it, struct sl_diff_values *v)
 {
 	char addr[SL_ADDR_STRLEN];
 	const struct sl_conf_endpoint *e = it->thing;
@@ -288,28 +316,37 @@ values_of(const struct item *it, struct values *v)
 	const struct sl_conf_route *r = it->thing;
 
 	v->cnt = 0;
+	v->minor = false;
 	if (it->kind == GATEWAY) {
-		put(v, "name", "%s", it->conf->name);
-		put(v, "hash_seed", "%016llx", (unsigned long long)it->conf->hash_seed);
+		sl_diff_put(v, "name", "%s", it->conf->name);
+		sl_diff_put(v, "hash_seed", "%016llx", (unsigned long long)it->conf->hash_seed);
 	} else if (it->kind == ROUTE) {
-		put(v, "via", "%s", sl_addr_format(&r->via, addr));
+		sl_diff_put(v, "via", "%s", sl_addr_format(&r->via, addr));
 	} else if (it->kind == SERVICE) {
 		service_values(it->thing, v);
 	} else if (it->kind == ENDPOINT) {
-		put(v, "address", "%s", sl_addr_format(&e->addr, addr));
-		put(v, "port", "%u", e->port);
-		put(v, "weight", "%u", e->weight);
-		put(v, "probe", "%s port %u", sl_addr_format(&e->probe_addr, addr), e->probe_port);
+		sl_diff_put(v, "address", "%s", sl_addr_format(&e->addr, addr));
+		sl_diff_put(v, "port", "%u", e->port);
+		sl_diff_put(v, "weight", "%u", e->weight);
+		sl_diff_put(v, "probe", "%s port %u", sl_addr_format(&e->probe_addr, addr),
+			    e->probe_port);
 	} else if (it->kind == LISTENER) {
 		char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
-		put(v, "address", "%s", sl_prefix_format(&l->addr, l->plen, prefix));
-		put(v, "port", "%s", sl_ports_format(l->port, l->port_last, ports));
-		put(v, "protocol", "%s", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp");
-		put(v, "mode", "%s", sl_mode_name(l->mode));
-		put(v, "service", "%s", l->service);
+		sl_diff_put(v, "address", "%s", sl_prefix_format(&l->addr, l->plen, prefix));
+		sl_diff_put(v, "port", "%s", sl_ports_format(l->port, l->port_last, ports));
+		sl_diff_put(v, "protocol", "%s", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp");
+		sl_diff_put(v, "mode", "%s", sl_mode_name(l->mode));
+		sl_diff_put(v, "service", "%s", l->service);
+		sl_diff_put(v, "routes", "%s", l->routes);
 		put_number(v, "max_connections", l->max_connections, 0);
-		put(v, "proxy_protocol", "%s", l->proxy_in ? "required" : "");
+		sl_diff_put(v, "proxy_protocol", "%s", l->proxy_in ? "required" : "");
 		trusted_value(l, v);
+	} else if (it->kind == TABLE) {
+		sl_diff_table_values(it->thing, v);
+	} else if (it->kind == VHOST) {
+		sl_diff_vhost_values(it->thing, v);
+	} else if (it->kind == HROUTE) {
+		sl_diff_route_values(it->thing, v);
 	}
 }
 
@@ -330,7 +367,7 @@ append(char *buf, size_t size, const char *key, const char *from, const char *to
 static void
 word(const struct item *old, const struct item *now, char *buf, size_t size)
 {
-	struct values a, b;
+	struct sl_diff_values a, b;
 
 	buf[0] = 0;
 	values_of(now ? now : old, &b);
@@ -338,8 +375,7 @@ word(const struct item *old, const struct item *now, char *buf, size_t size)
 		values_of(old, &a);
 	for (unsigned i = 0; i < b.cnt; i++) {
 		if (!old || !now) {
-			if (b.v[i].text[0] && strncmp(b.v[i].key, "health.", 7) &&
-			    strncmp(b.v[i].key, "tcp.", 4))
+			if (b.v[i].text[0] && !b.v[i].minor)
 				append(buf, size, b.v[i].key, NULL, b.v[i].text);
 		} else if (strcmp(a.v[i].text, b.v[i].text)) {
 			append(buf, size, b.v[i].key, a.v[i].text, b.v[i].text);
@@ -347,22 +383,100 @@ word(const struct item *old, const struct item *now, char *buf, size_t size)
 	}
 }
 
+static uint32_t
+place_of(const struct item *it)
+{
+	return (uint32_t)((const struct sl_conf_hroute *)it->thing - it->vhost->routes);
+}
+
+static void
+say_place(const struct item *old, const struct item *now, char *buf, size_t size)
+{
+	char from[16], to[16];
+
+	snprintf(from, sizeof(from), "%u", place_of(old) + 1);
+	snprintf(to, sizeof(to), "%u", place_of(now) + 1);
+	append(buf, size, "place", from, to);
+}
+
 static int
 emit(json_t *list, const struct item *old, const struct item *now)
 {
-	char text[VALUES * (2 * VALUE_LEN + 32)];
+	char text[SL_DIFF_VALUES * (2 * VALUE_LEN + 32)];
 	const struct item *it = now ? now : old;
 
 	word(old, now, text, sizeof(text));
+	bool only = old && now && now->moved && !text[0];
+	if (old && now && now->moved)
+		say_place(old, now, text, sizeof(text));
 	if (old && now && !text[0])
 		return 0;
 	const char *name = it->kind == GATEWAY ? it->conf->name : it->name;
 	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "change",
 						     !old   ? "added"
 						     : !now ? "removed"
+						     : only ? "moved"
 							    : "changed",
 						     "kind", kind_name[it->kind], "name", name,
 						     "text", text));
+}
+
+/* ---- order ---- */
+
+/* A route that both sides have. */
+struct pair {
+	uint32_t from, to;
+	struct item *now;
+};
+
+static int
+pair_order(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+
+	return (x->from > y->from) - (x->from < y->from);
+}
+
+/* The routes of one host. */
+static void
+mark_moved(struct pair *p, uint32_t n, uint32_t *places, bool *moved)
+{
+	qsort(p, n, sizeof(*p), pair_order);
+	for (uint32_t i = 0; i < n; i++)
+		places[i] = p[i].to;
+	sl_diff_moved(places, n, places + n, moved);
+	for (uint32_t i = 0; i < n; i++)
+		p[i].now->moved = moved[i];
+}
+
+/* Routes of a host stand together in both lists. */
+static bool
+find_moved(struct items *a, struct items *b)
+{
+	size_t max = SL_MIN(a->cnt, b->cnt) + 1, i = 0, k = 0;
+	struct pair *pairs = malloc(max * sizeof(*pairs));
+	uint32_t *places = malloc(3 * max * sizeof(*places)), n = 0;
+	bool *moved = malloc(max * sizeof(*moved)), ok = pairs && places && moved;
+
+	while (ok && i < a->cnt && k < b->cnt) {
+		struct item *x = &a->item[i], *y = &b->item[k];
+		int d = item_cmp(x, y);
+		if (d == 0 && y->kind == HROUTE) {
+			if (n && pairs[n - 1].now->vhost != y->vhost) {
+				mark_moved(pairs, n, places, moved);
+				n = 0;
+			}
+			pairs[n++] = (struct pair){place_of(x), place_of(y), y};
+		}
+		i += d <= 0;
+		k += d >= 0;
+	}
+	if (ok)
+		mark_moved(pairs, n, places, moved);
+	free(pairs);
+	free(places);
+	free(moved);
+	return ok;
 }
 
 json_t *
@@ -371,7 +485,7 @@ sl_diff(const struct sl_conf *old, const struct sl_conf *now)
 	struct items a = {0}, b = {0};
 	json_t *list = json_array();
 	size_t i = 0, k = 0;
-	bool ok = list && collect(old, &a) && collect(now, &b);
+	bool ok = list && collect(old, &a) && collect(now, &b) && find_moved(&a, &b);
 
 	while (ok && (i < a.cnt || k < b.cnt)) {
 		int d = i == a.cnt ? 1 : k == b.cnt ? -1 : item_cmp(&a.item[i], &b.item[k]);

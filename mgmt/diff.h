@@ -7,7 +7,8 @@
 #include <jansson.h>
 
 /* sl_diff gives the "changes" array of api.h, in the order gateway, addresses, routes, services (each with its
- * endpoints), listeners; things are told apart by name.  old may be NULL: everything is added.
+ * endpoints), listeners, route tables (each with its hosts, each with its routes); things are told apart by name.  A route
+ * is moved when others of its host that stayed went past it: the fewest that explain the new order.  old may be NULL: everything is added.
  * NULL: out of memory. */
 json_t *sl_diff(const struct sl_conf *old, const struct sl_conf *now);
 

@@ -1,0 +1,44 @@
+/* diff_priv — what diff.c and diff_routes.c have in common: the values of a thing, as texts that can be compared. */
+#ifndef SL_MGMT_DIFF_PRIV_H
+#define SL_MGMT_DIFF_PRIV_H
+
+#include "mgmt/conf.h"
+
+#define SL_DIFF_VALUES 48
+#define SL_DIFF_LEN 320
+struct sl_diff_values {
+	unsigned cnt;
+	bool minor; /* of what is put next: not said of what is added or removed */
+	struct {
+		const char *key;
+		bool minor;
+		char text[SL_DIFF_LEN];
+	} v[SL_DIFF_VALUES];
+};
+
+void sl_diff_put(struct sl_diff_values *v, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* A text of any length, made printable.  What there is no room for is summed up, so that a change there is a change. */
+struct sl_diff_text {
+	char text[SL_DIFF_LEN];
+	size_t len;
+	uint64_t sum;
+	bool cut;
+};
+void sl_diff_add(struct sl_diff_text *t, const char *bytes);
+void sl_diff_addf(struct sl_diff_text *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void sl_diff_put_text(struct sl_diff_values *v, const char *key, struct sl_diff_text *t);
+
+/* diff_routes.c: the values of each. */
+void sl_diff_table_values(const struct sl_conf_table *t, struct sl_diff_values *v);
+void sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v);
+void sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v);
+void sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v);
+
+/* sl_diff_moved: which of n things left their order: the fewest that could have been moved.  place[i]: where the i-th of
+ * the old order stands now, distinct.  Scratch: 2 × n; ret_moved[n]. */
+void sl_diff_moved(const uint32_t *place, uint32_t n, uint32_t *scratch, bool *ret_moved);
+
+#endif

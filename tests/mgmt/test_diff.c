@@ -1,0 +1,242 @@
+/* What a diff says of route tables. */
+#include "mgmt/diff.h"
+#include "mgmt/diff_priv.h"
+
+#include "tests/suite.h"
+
+#define HEAD "gateway = { name = \"g\"; }; services = ( { name = \"a\"; }, { name = \"b\"; %s } );"
+#define TABLE(keys, hosts) "route_tables = ( { name = \"t\"; " keys " hosts = ( " hosts " ); } );"
+#define HOST(n, match, routes)                                                                     \
+	"{ name = \"" n "\"; match = ( " match " ); routes = ( " routes " ); }"
+#define ROUTE(n, keys) "{ name = \"" n "\"; path = \"/" n "\"; " keys " }"
+#define R(n) ROUTE(n, "service = \"a\";")
+#define ONE(routes) TABLE("", HOST("h", "\"*\"", routes))
+
+static const char *extra = ""; /* keys of service b */
+
+static struct sl_conf *
+conf_of(const char *text)
+{
+	char *whole = malloc(strlen(text) + strlen(extra) + 200);
+	struct sl_diag diag = {0};
+	struct sl_conf *c = NULL;
+
+	int n = sprintf(whole, HEAD "%s", extra, text);
+	CU_ASSERT_EQUAL_FATAL(sl_conf_parse("t", whole, (size_t)n, &diag, &c), 0);
+	sl_diag_fini(&diag);
+	free(whole);
+	return c;
+}
+
+/* "change kind name: text" of each change, a line each. */
+static char *
+diff_text(const char *old, const char *now)
+{
+	struct sl_conf *a = conf_of(old), *b = conf_of(now);
+	json_t *list = sl_diff(a, b), *d;
+	char *out = NULL;
+	size_t len, i;
+	FILE *f = open_memstream(&out, &len);
+
+	json_array_foreach(list, i, d)
+		fprintf(f, "%s %s %s: %s\n", json_string_value(json_object_get(d, "change")),
+			json_string_value(json_object_get(d, "kind")),
+			json_string_value(json_object_get(d, "name")),
+			json_string_value(json_object_get(d, "text")));
+	fclose(f);
+	json_decref(list);
+	sl_conf_free(a);
+	sl_conf_free(b);
+	return out;
+}
+
+static void
+route_tables_differ_in_the_words_of_their_file(void)
+{
+	static const struct {
+		const char *old, *now, *wants, *reason;
+	} rows[] = {
+		{ONE(R("x")), ONE(R("x")), "", "nothing"},
+		{"", ONE(R("x")),
+		 "added route_table t: \n"
+		 "added host t/h: match *\n"
+		 "added http_route t/h/x: path /x, service a\n",
+		 "all new; defaults are not told"},
+		{ONE(R("x")), TABLE("", ""),
+		 "removed host t/h: match *\n"
+		 "removed http_route t/h/x: path /x, service a\n",
+		 "a host goes with its routes"},
+		{ONE(R("x")),
+		 TABLE("max_body = \"1k\"; idle_timeout = \"1s\";", HOST("h", "\"*\"", R("x"))),
+		 "changed route_table t: idle_timeout 3600000 ms → 1000 ms, max_body 0 → 1024\n",
+		 "settings"},
+		{TABLE("", HOST("h", "\"a\", \"*.b\"", "")),
+		 TABLE("", HOST("h", "\"*.b\", \"A\"", "")), "",
+		 "the order of host names means nothing"},
+		{TABLE("", HOST("h", "\"a\"", "")), TABLE("", HOST("h", "\"a\", \"c.*\"", "")),
+		 "changed host t/h: match a → a c.*\n", "a host name more"},
+		{ONE(R("x")), ONE(ROUTE("x", "service = \"b\"; timeout = \"1s\";")),
+		 "changed http_route t/h/x: service a → b, timeout 15000 ms → 1000 ms\n",
+		 "two keys"},
+		{ONE(R("x")),
+		 ONE(ROUTE("x", "split = ( { service = \"a\"; weight = 9; }, { service = "
+				"\"b\"; weight = 1; } ); sticky = { cookie = \"sid\"; };")),
+		 "changed http_route t/h/x: service a → (none), split (none) → a 9, b 1, sticky "
+		 "(none) → "
+		 "cookie sid\n",
+		 "another action"},
+		{ONE("{ name = \"x\"; prefix = \"/a\"; service = \"a\"; }"),
+		 ONE("{ name = \"x\"; template = \"/{id}\"; service = \"a\"; }"),
+		 "changed http_route t/h/x: prefix /a → (none), template (none) → /{id}\n",
+		 "another kind of path"},
+		{ONE(ROUTE("x",
+			   "service = \"a\"; headers = ( { name = \"n\"; exact = \"1\"; } );")),
+		 ONE(ROUTE("x",
+			   "service = \"a\"; headers = ( { name = \"n\"; regex = \"1\"; invert = "
+			   "true; }, { name = \"r\"; range = \"1-9\"; } );")),
+		 "changed http_route t/h/x: headers n exact \"1\" → not n regex \"1\", r range "
+		 "1-9\n",
+		 "conditions"},
+		{ONE(ROUTE("x", "respond = { code = 403; body = \"no\\n\"; };")),
+		 ONE(ROUTE("x", "redirect = { code = 308; https = true; host = \"h\"; port = 1; "
+				"path = \"/y\"; strip_query = true; };")),
+		 "changed http_route t/h/x: redirect (none) → 308 https host h port 1 path /y "
+		 "strip_query, "
+		 "respond 403 text/plain \"no\\x0a\" → (none)\n",
+		 "answers; bytes that are no letters"},
+		{ONE(R("x")),
+		 ONE(ROUTE("x",
+			   "service = \"a\"; retry = { attempts = 0; }; mirror = ( { service = "
+			   "\"b\"; "
+			   "percent = \"0.5\"; } ); rewrite = { path = \"/y\"; host = \"h\"; }; "
+			   "response_headers = ( { set = \"A\"; value = \"b\"; }, { remove = "
+			   "\"c\"; } "
+			   ");")),
+		 "changed http_route t/h/x: rewrite.path (none) → /y, rewrite.host (none) → h, "
+		 "mirror "
+		 "(none) → b 0.5 %, response_headers (none) → set A \"b\", remove c, retry 1 on "
+		 "connect "
+		 "reused after 25 to 250 ms → (none)\n",
+		 "what is done on the way"},
+		{ONE(R("x") "," R("y") "," R("z")), ONE(R("z") "," R("x") "," R("y")),
+		 "moved http_route t/h/z: place 3 → 1\n", "one moved, the others did not"},
+		{ONE(R("x") "," R("y") "," R("z")), ONE(R("n") "," R("x") "," R("y") "," R("z")),
+		 "added http_route t/h/n: path /n, service a\n",
+		 "what is new in front moves nothing"},
+		{ONE(R("x") "," R("y") "," R("z")), ONE(R("z")),
+		 "removed http_route t/h/x: path /x, service a\n"
+		 "removed http_route t/h/y: path /y, service a\n",
+		 "nor does what is gone"},
+		{ONE(R("x") "," R("y")),
+		 ONE(ROUTE("y", "service = \"b\";") "," ROUTE("x", "service = \"b\";")),
+		 "changed http_route t/h/x: service a → b, place 1 → 2\n"
+		 "changed http_route t/h/y: service a → b\n",
+		 "moved and changed"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		char *got = diff_text(rows[i].old, rows[i].now);
+		if (strcmp(got, rows[i].wants))
+			printf("\n  %s:\n%s", rows[i].reason, got);
+		CU_ASSERT_STRING_EQUAL(got, rows[i].wants);
+		free(got);
+	}
+}
+
+static void
+settings_of_requests_differ_key_by_key(void)
+{
+	extra = "http = { hash = { header = \"X\"; }; ejection = { after = 0; }; max_pending = 1; "
+		"};";
+	struct sl_conf *a = conf_of("");
+	extra = "";
+	struct sl_conf *b = conf_of("");
+	json_t *list = sl_diff(b, a);
+	CU_ASSERT_EQUAL(json_array_size(list), 1);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json_array_get(list, 0), "text")),
+			       "http.max_pending 1024 → 1, http.hash source → header x, "
+			       "http.ejection.after 5 → 0");
+	json_decref(list);
+	sl_conf_free(a);
+	sl_conf_free(b);
+}
+
+static void
+a_change_behind_what_fits_is_a_change(void)
+{
+	char *old = malloc(20000), *now = malloc(20000);
+
+	sprintf(old, "%s%08000d%s",
+		"route_tables = ( { name = \"t\"; hosts = ( { name = \"h\"; match = ( "
+		"\"*\" ); routes = ( { name = \"x\"; respond = { code = 200; body = \"",
+		1, "\"; }; } ); } ); } );");
+	sprintf(now, "%s%08000d%s",
+		"route_tables = ( { name = \"t\"; hosts = ( { name = \"h\"; match = ( "
+		"\"*\" ); routes = ( { name = \"x\"; respond = { code = 200; body = \"",
+		2, "\"; }; } ); } ); } );");
+	char *same = diff_text(old, old), *got = diff_text(old, now);
+	CU_ASSERT_STRING_EQUAL(same, "");
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "changed http_route t/h/x: respond"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "... (sum "));
+	free(old);
+	free(now);
+	free(same);
+	free(got);
+}
+
+/* Against all orders of up to 6 things: what is said to have moved is what a brute search finds to be enough. */
+static uint32_t
+longest_rising(const uint32_t *place, uint32_t n)
+{
+	uint32_t best = 0;
+
+	for (uint32_t set = 0; set < 1u << n; set++) {
+		uint32_t last = 0, cnt = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			if (!(set >> i & 1))
+				continue;
+			if (cnt && place[i] < last)
+				cnt = UINT32_MAX / 2;
+			last = place[i];
+			cnt++;
+		}
+		if (cnt <= n)
+			best = SL_MAX(best, cnt);
+	}
+	return best;
+}
+
+static void
+the_fewest_are_said_to_have_moved(void)
+{
+	for (uint32_t n = 0; n <= 6; n++) {
+		uint32_t orders = 1;
+		for (uint32_t i = 2; i <= n; i++)
+			orders *= i;
+		for (uint32_t o = 0; o < orders; o++) {
+			uint32_t place[6], scratch[12], left[6], code = o, stayed = 0, last = 0;
+			bool moved[6], rising = true;
+			for (uint32_t i = 0; i < n; i++)
+				left[i] = i;
+			for (uint32_t i = 0; i < n; i++) {
+				uint32_t k = code % (n - i);
+				code /= n - i;
+				place[i] = left[k];
+				memmove(left + k, left + k + 1, (n - i - k - 1) * sizeof(*left));
+			}
+			sl_diff_moved(place, n, scratch, moved);
+			for (uint32_t i = 0; i < n; i++) {
+				if (moved[i])
+					continue;
+				rising = rising && (!stayed || place[i] > last);
+				last = place[i];
+				stayed++;
+			}
+			CU_ASSERT(rising && stayed == longest_rising(place, n));
+		}
+	}
+}
+
+SL_SUITE("diff", SL_TEST(route_tables_differ_in_the_words_of_their_file),
+	 SL_TEST(settings_of_requests_differ_key_by_key),
+	 SL_TEST(a_change_behind_what_fits_is_a_change), SL_TEST(the_fewest_are_said_to_have_moved))
