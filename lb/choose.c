@@ -1,4 +1,4 @@
-/* One hash a try: its high bits are the place of the Maglev table, its low eight the flow's draw against
+/* One hash a try: its high bits are the place of the table or ring, its low eight the flow's draw against
  * the endpoint's fraction.  A flow that an endpoint took at fraction f is thereby taken at any f' > f,
  * on every gateway. */
 #include "lb/choose.h"
@@ -8,7 +8,22 @@
 #include "sluice/pkt.h"
 
 #define REFUSING (SL_ST_UNHEALTHY | SL_ST_DRAIN | SL_ST_DISABLED | SL_ST_EJECTED)
+#define REFUSING_IN_PANIC (SL_ST_DRAIN | SL_ST_DISABLED)
 #define FRESH ((uint32_t)SL_FRACTION_WHOLE << 16)
+
+/* What is asked for. */
+struct ask {
+	const struct sl_service *svc;
+	const struct sl_choose_ctx *ctx;
+	const struct sl_tuple *tuple; /* NULL: a request, and the key is */
+	uint64_t key;
+	struct sl_addr client; /* of the tuple, as far as it counts */
+	bool by_client;
+	const uint32_t *avoid; /* [avoid_cnt] endpoint slots */
+	unsigned avoid_cnt;
+};
+
+/* ---- who may be taken ---- */
 
 /* Flags of both words together, and in bits 16–23 the smaller fraction. */
 static uint32_t
@@ -41,13 +56,29 @@ admits_any(const struct sl_img_endpoint *e, const struct sl_state_word2 *states)
 	return e->weight > 0 && !(m & REFUSING) && m >> 16 > 0;
 }
 
-static struct sl_choice
-walk(const struct sl_service *svc, const struct sl_state_word2 *states, uint64_t hash)
+/* Not one of avoid[], and in panic nothing but what people said counts. */
+static bool
+admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
 {
+	const struct sl_state_word2 *w = &q->ctx->states[e->slot];
+
+	for (unsigned i = 0; i < q->avoid_cnt; i++)
+		if (q->avoid[i] == e->slot)
+			return false;
+	if (sl_unlikely(q->ctx->panic))
+		return !(merged(w, e->incarnation) & REFUSING_IN_PANIC);
+	return sl_choose_admits(w, e->incarnation, hash2);
+}
+
+static struct sl_choice
+walk(const struct ask *q, uint64_t hash)
+{
+	const struct sl_service *svc = q->svc;
 	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
 
 	for (uint32_t i = 0; i < svc->endpoint_cnt; i++) {
-		if (admits_any(&svc->endpoints[at], states))
+		/* the smallest draw: only a fraction of 0 refuses it */
+		if (svc->endpoints[at].weight > 0 && admits(q, &svc->endpoints[at], 0))
 			return (struct sl_choice){at, SL_WHY_WALK, SL_CHOOSE_SALTS + 1};
 		if (++at == svc->endpoint_cnt)
 			at = 0;
@@ -55,68 +86,39 @@ walk(const struct sl_service *svc, const struct sl_state_word2 *states, uint64_t
 	return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, SL_CHOOSE_SALTS + 1};
 }
 
-static uint32_t
-next_in_schedule(const struct sl_service *svc, uint32_t *cursor)
+bool
+sl_choose_panics(const struct sl_service *svc, const struct sl_state_word2 *states,
+		 unsigned panic_pct)
 {
-	/* A push may have shortened the schedule under the cursor. */
-	uint32_t at = *cursor < svc->sched_cnt ? *cursor : 0;
+	uint64_t weighty = 0, taking = 0;
 
-	*cursor = at + 1;
-	return svc->sched[at];
-}
-
-/* ---- least connections ---- */
-
-/* The endpoint with the smallest (flows + 1) / weight of those that admit a flow with this draw, or UINT32_MAX.
- * Fractions are compared by their products, so nothing is rounded: at most 2^32 × 2^8. */
-static uint32_t
-least_of(const struct sl_service *svc, const struct sl_choose_ctx *ctx, uint64_t hash,
-	 uint32_t hash2)
-{
-	bool all = svc->endpoint_cnt <= SL_CHOOSE_ALL;
-	uint32_t cnt = all ? svc->endpoint_cnt : SL_CHOOSE_DRAWS, best = UINT32_MAX;
-	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
-	uint64_t flows = 1, weight = 0; /* of the best: worse than any */
-
-	for (uint32_t i = 0; i < cnt; i++) {
-		const struct sl_img_endpoint *e = &svc->endpoints[at];
-		uint64_t mine = (uint64_t)ctx->conns[e->slot] + 1;
-		if (mine * weight < flows * e->weight) {
-			uint32_t m = merged(&ctx->states[e->slot], e->incarnation);
-			uint32_t fraction = m >> 16;
-			if (!(m & REFUSING) &&
-			    (fraction == SL_FRACTION_WHOLE || hash2 < fraction)) {
-				best = at;
-				flows = mine;
-				weight = e->weight;
-			}
-		}
-		if (!all)
-			at = sl_hash_reduce(sl_hash_fold(hash ^ (i + 1) * SL_HASH_P1, SL_HASH_P2),
-					    svc->endpoint_cnt);
-		else if (++at == cnt)
-			at = 0;
+	if (panic_pct == 0)
+		return false;
+	for (uint32_t i = 0; i < svc->endpoint_cnt; i++) {
+		weighty += svc->endpoints[i].weight > 0;
+		taking += admits_any(&svc->endpoints[i], states);
 	}
-	return best;
+	return taking * 100 < weighty * panic_pct;
 }
 
-static struct sl_choice
-choose_least(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
-	     const struct sl_tuple *tuple)
+/* ---- hashes ---- */
+
+static uint64_t
+hash_of_key(uint64_t seed, uint64_t key, unsigned salt)
 {
-	uint64_t hash = sl_hash_tuple(ctx->seed, tuple, 0);
-	uint32_t i = least_of(svc, ctx, hash, (uint8_t)hash);
-
-	if (sl_likely(i != UINT32_MAX))
-		return (struct sl_choice){i, SL_WHY_LEAST, 0};
-	/* The smallest draw: only a fraction of 0 refuses it. */
-	i = least_of(svc, ctx, hash, 0);
-	if (i != UINT32_MAX)
-		return (struct sl_choice){i, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1};
-	return walk(svc, ctx->states, hash);
+	return sl_hash_end(sl_hash_step(sl_hash_start(seed, salt), key, SL_HASH_P0));
 }
 
-/* ---- all policies ---- */
+static uint64_t
+hash_of(const struct ask *q, unsigned salt)
+{
+	uint64_t seed = q->ctx->seed;
+
+	if (!q->tuple)
+		return hash_of_key(seed, q->key, salt);
+	return q->by_client ? sl_hash_addr(seed, &q->client, salt)
+			    : sl_hash_tuple(seed, q->tuple, salt);
+}
 
 /* The client's address as far as it counts: bits of IPv4 are those of its four bytes. */
 static struct sl_addr
@@ -137,37 +139,263 @@ counting(const struct sl_service *svc, const struct sl_addr *client)
 	return a;
 }
 
+/* ---- least connections ---- */
+
+/* The endpoint with the smallest (flows + 1) / weight of those that admit a flow with this draw, or UINT32_MAX.
+ * Fractions are compared by their products, so nothing is rounded: at most 2^32 × 2^8. */
+static uint32_t
+least_of(const struct ask *q, uint64_t hash, uint8_t hash2)
+{
+	const struct sl_service *svc = q->svc;
+	bool all = svc->endpoint_cnt <= SL_CHOOSE_ALL;
+	uint32_t cnt = all ? svc->endpoint_cnt : SL_CHOOSE_DRAWS, best = UINT32_MAX;
+	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
+	uint64_t flows = 1, weight = 0; /* of the best: worse than any */
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct sl_img_endpoint *e = &svc->endpoints[at];
+		uint64_t mine = (uint64_t)q->ctx->conns[e->slot] + 1;
+		if (mine * weight < flows * e->weight && admits(q, e, hash2)) {
+			best = at;
+			flows = mine;
+			weight = e->weight;
+		}
+		if (!all)
+			at = sl_hash_reduce(sl_hash_fold(hash ^ (i + 1) * SL_HASH_P1, SL_HASH_P2),
+					    svc->endpoint_cnt);
+		else if (++at == cnt)
+			at = 0;
+	}
+	return best;
+}
+
+static struct sl_choice
+choose_least(const struct ask *q)
+{
+	uint64_t hash = hash_of(q, 0);
+	uint32_t i = least_of(q, hash, (uint8_t)hash);
+
+	if (sl_likely(i != UINT32_MAX))
+		return (struct sl_choice){i, SL_WHY_LEAST, 0};
+	/* The smallest draw: only a fraction of 0 refuses it. */
+	i = least_of(q, hash, 0);
+	if (i != UINT32_MAX)
+		return (struct sl_choice){i, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1};
+	return walk(q, hash);
+}
+
+/* ---- draws by weight ---- */
+
+void
+sl_choose_sums(const struct sl_img_endpoint *endpoints, uint32_t cnt, uint32_t *sums)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < cnt; i++)
+		sums[i] = sum += endpoints[i].weight;
+}
+
+/* All weights together: at most 2^14 × 2^8. */
+static uint32_t
+weight_of_all(const struct sl_service *svc)
+{
+	uint32_t sum = 0;
+
+	if (svc->weight_sums)
+		return svc->endpoint_cnt ? svc->weight_sums[svc->endpoint_cnt - 1] : 0;
+	for (uint32_t i = 0; i < svc->endpoint_cnt; i++)
+		sum += svc->endpoints[i].weight;
+	return sum;
+}
+
+/* The endpoint in whose share of [0, all) `at` lies, and where its share begins. */
+static uint32_t
+share_at(const struct sl_service *svc, uint32_t at, uint32_t *ret_begin)
+{
+	const uint32_t *sums = svc->weight_sums;
+	uint32_t lo = 0, hi = svc->endpoint_cnt - 1, begin = 0;
+
+	if (!sums) {
+		for (; at >= begin + svc->endpoints[lo].weight; lo++)
+			begin += svc->endpoints[lo].weight;
+		*ret_begin = begin;
+		return lo;
+	}
+	while (lo < hi) { /* the first whose sum is above */
+		uint32_t mid = (lo + hi) / 2;
+		if (sums[mid] > at)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	*ret_begin = sums[lo] - svc->endpoints[lo].weight;
+	return lo;
+}
+
+/* Requests under way on a slot, over all workers: their counters are read beside them, relaxed. */
+static uint64_t
+load_of(const struct sl_choose_ctx *ctx, uint32_t slot)
+{
+	uint64_t sum = 0;
+
+	if (!ctx->loads)
+		return ctx->conns ? ctx->conns[slot] : 0;
+	for (unsigned w = 0; w < ctx->load_cnt; w++)
+		sum += __atomic_load_n(&ctx->loads[w][slot], __ATOMIC_RELAXED);
+	return sum;
+}
+
+/* Of two different ones that admit, the one with less to do for its weight; UINT32_MAX: neither admits. */
+static uint32_t
+better_of_two(const struct ask *q, uint64_t hash, uint32_t all)
+{
+	const struct sl_service *svc = q->svc;
+	uint32_t begin, none, a = share_at(svc, sl_hash_reduce(hash, all), &begin), b = a;
+	const struct sl_img_endpoint *first = &svc->endpoints[a];
+
+	if (all > first->weight) { /* the second from what is left without the first */
+		uint32_t at = sl_hash_reduce(sl_hash_fold(hash ^ SL_HASH_P1, SL_HASH_P2),
+					     all - first->weight);
+		b = share_at(svc, at < begin ? at : at + first->weight, &none);
+	}
+	const struct sl_img_endpoint *second = &svc->endpoints[b];
+	bool takes_a = admits(q, first, (uint8_t)hash);
+	if (b == a || !admits(q, second, (uint8_t)hash))
+		return takes_a ? a : UINT32_MAX;
+	if (!takes_a)
+		return b;
+	uint64_t load_a = load_of(q->ctx, first->slot) + 1,
+		 load_b = load_of(q->ctx, second->slot) + 1;
+	return load_a * second->weight <= load_b * first->weight ? a : b;
+}
+
+/* ---- all policies ---- */
+
+static uint32_t
+next_in_schedule(const struct sl_service *svc, uint32_t *cursor)
+{
+	/* A push may have shortened the schedule under the cursor. */
+	uint32_t at = *cursor < svc->sched_cnt ? *cursor : 0;
+
+	*cursor = at + 1;
+	return svc->sched[at];
+}
+
+static uint32_t
+next_on_ring(const struct sl_service *svc, uint32_t hash)
+{
+	uint32_t lo = 0, hi = svc->ring_cnt;
+
+	while (lo < hi) { /* the first not below */
+		uint32_t mid = (lo + hi) / 2;
+		if (svc->ring[mid].hash < hash)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return svc->ring[lo < svc->ring_cnt ? lo : 0].endpoint;
+}
+
+/* Who is next in turn or by this hash, if it admits; UINT32_MAX. */
+static inline uint32_t
+candidate(const struct ask *q, uint64_t hash, uint32_t size)
+{
+	const struct sl_service *svc = q->svc;
+	uint32_t i, none;
+
+	switch (svc->policy) {
+	case SL_POLICY_ROUND_ROBIN:
+		i = next_in_schedule(svc, q->ctx->cursor);
+		break;
+	case SL_POLICY_RING_HASH:
+		i = next_on_ring(svc, (uint32_t)(hash >> 32));
+		break;
+	case SL_POLICY_RANDOM:
+		i = share_at(svc, sl_hash_reduce(hash, size), &none);
+		break;
+	case SL_POLICY_LEAST_REQUEST:
+		return better_of_two(q, hash, size);
+	default:
+		i = svc->maglev[sl_hash_reduce(hash, size)];
+	}
+	return sl_likely(admits(q, &svc->endpoints[i], (uint8_t)hash)) ? i : UINT32_MAX;
+}
+
+/* Why a policy's candidate, and of how many places it is drawn: 0 when nothing has weight, for then the compiler left the
+ * table out. */
+static uint8_t
+policy_of(const struct sl_service *svc, uint32_t *ret_size)
+{
+	switch (svc->policy) {
+	case SL_POLICY_ROUND_ROBIN:
+		*ret_size = svc->sched_cnt;
+		return SL_WHY_ROUND_ROBIN;
+	case SL_POLICY_RING_HASH:
+		*ret_size = svc->ring_cnt;
+		return SL_WHY_RING;
+	case SL_POLICY_RANDOM:
+		*ret_size = weight_of_all(svc);
+		return SL_WHY_RANDOM;
+	case SL_POLICY_LEAST_REQUEST:
+		*ret_size = weight_of_all(svc);
+		return SL_WHY_LEAST;
+	default:
+		*ret_size = svc->maglev_cnt;
+		return svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE : SL_WHY_MAGLEV;
+	}
+}
+
+static inline struct sl_choice
+choose(const struct ask *q)
+{
+	uint32_t size;
+	uint64_t hash = 0;
+
+	if (q->svc->policy == SL_POLICY_LEAST_CONN)
+		return choose_least(q);
+	uint8_t why = policy_of(q->svc, &size);
+	if (size == 0)
+		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0};
+	for (unsigned salt = 0; salt <= SL_CHOOSE_SALTS; salt++) {
+		hash = hash_of(q, salt);
+		uint32_t i = candidate(q, hash, size);
+		if (sl_likely(i != UINT32_MAX))
+			return (struct sl_choice){i, why, (uint8_t)salt};
+	}
+	return walk(q, hash);
+}
+
 struct sl_choice
 sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 	  const struct sl_tuple *tuple)
 {
-	const struct sl_state_word2 *states = ctx->states;
-	uint64_t seed = ctx->seed;
-	uint32_t *cursor = ctx->cursor;
-	uint8_t why = svc->policy == SL_POLICY_ROUND_ROBIN   ? SL_WHY_ROUND_ROBIN
-		      : svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE
-							     : SL_WHY_MAGLEV;
-	struct sl_addr client;
-	uint64_t hash = 0;
+	struct ask q = {.svc = svc, .ctx = ctx, .tuple = tuple};
 
-	if (svc->policy == SL_POLICY_LEAST_CONN)
-		return choose_least(svc, ctx, tuple);
-	/* Nothing has weight (or there is nothing): the compiler left the table out. */
-	if ((why == SL_WHY_ROUND_ROBIN ? svc->sched_cnt : svc->maglev_cnt) == 0)
-		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0};
-	if (why == SL_WHY_SOURCE)
-		client = counting(svc, &tuple->src);
-	for (unsigned salt = 0; salt <= SL_CHOOSE_SALTS; salt++) {
-		uint32_t i;
-		hash = why == SL_WHY_SOURCE ? sl_hash_addr(seed, &client, salt)
-					    : sl_hash_tuple(seed, tuple, salt);
-		if (why == SL_WHY_ROUND_ROBIN)
-			i = next_in_schedule(svc, cursor);
-		else
-			i = svc->maglev[sl_hash_reduce(hash, svc->maglev_cnt)];
-		const struct sl_img_endpoint *e = &svc->endpoints[i];
-		if (sl_likely(sl_choose_admits(&states[e->slot], e->incarnation, (uint8_t)hash)))
-			return (struct sl_choice){i, why, (uint8_t)salt};
+	if (svc->policy == SL_POLICY_SOURCE_HASH) {
+		q.by_client = true;
+		q.client = counting(svc, &tuple->src);
+	} else if (svc->policy == SL_POLICY_RING_HASH) {
+		q.by_client = true;
+		q.client = tuple->src;
 	}
-	return walk(svc, states, hash);
+	return choose(&q);
+}
+
+struct sl_choice
+sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx, bool hashed,
+		  uint64_t hash, const uint32_t *avoid, unsigned avoid_cnt)
+{
+	bool by_hash =
+		hashed && (sl_policy_has_table(svc->policy) || svc->policy == SL_POLICY_RING_HASH);
+	struct ask q = {.svc = svc,
+			.ctx = ctx,
+			.key = by_hash ? hash : ctx->random,
+			.avoid = avoid,
+			.avoid_cnt = avoid_cnt};
+	struct sl_choice c = choose(&q);
+
+	if (c.endpoint != UINT32_MAX || avoid_cnt == 0)
+		return c;
+	q.avoid_cnt = 0; /* nobody else: one that was tried */
+	return choose(&q);
 }

@@ -13,6 +13,11 @@
  * SL_CHOOSE_DRAWS drawn by hash is taken, and when all of these refuse, the list is walked.  Flows are those of this
  * worker alone: workers and gateways do not agree on the choice.
  *
+ * LEAST_REQUEST draws two different endpoints by weight and takes the one with the smaller (requests + 1) / weight, requests of all
+ * workers; RANDOM draws one.  RING_HASH takes the endpoint of the first point of the ring not below the hash's high 32 bits.
+ * Flows of mode tcp: LEAST_REQUEST counts ctx.loads where given, else this worker's flows, and is drawn, as RANDOM, by the hash of
+ * the tuple; RING_HASH goes by the client's address.
+ *
  * SOURCE_HASH: clients whose addresses are equal in their leading source_bits4 or source_bits6 bits get the same
  * endpoint.
  */
@@ -47,6 +52,8 @@ struct sl_service {
 	uint8_t tunnel_plen;
 	uint8_t zero;
 	uint32_t incarnation;
+	/* [endpoint_cnt], weights up to and with each, of policies that draw.  NULL: added up for each choice */
+	const uint32_t *weight_sums;
 	uint32_t source_cnt;
 	const struct sl_addr *sources; /* FULLNAT: [source_cnt] or NULL */
 	struct sl_addr tunnel;         /* prefix of outer sources, with tunnel_plen */
@@ -71,7 +78,7 @@ struct sl_choose_ctx {
 		loads; /* [load_cnt] workers' requests under way by endpoint slot (LEAST_REQUEST): each its own lines,
 			      * read relaxed.  NULL: conns */
 	unsigned load_cnt;
-	bool panic; /* health is ignored: what is not disabled or drained and has a weight takes all */
+	bool panic; /* health and fractions are ignored: what is not disabled or drained and has a weight takes all */
 	uint64_t random; /* drawn for this choice: RANDOM, LEAST_REQUEST, and what is not hashed */
 };
 
@@ -79,11 +86,20 @@ struct sl_choose_ctx {
 struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			   const struct sl_tuple *tuple);
 
-/* sl_choose_request picks for a request: policies with a table or ring go by hash (hashed false: by ctx->random).  None of
- * avoid[] (endpoint slots) while another one admits. */
+/* sl_choose_request picks for a request: policies with a table or ring go by hash (hashed false: by ctx->random), SOURCE_HASH, too:
+ * the hash is of the address.  None of avoid[] (endpoint slots) while another one admits anything. */
 struct sl_choice sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 				   bool hashed, uint64_t hash, const uint32_t *avoid,
 				   unsigned avoid_cnt);
+
+/* sl_choose_draws: whether the policy draws by weight.  sl_choose_sums fills sums[cnt] for weight_sums. */
+static inline bool
+sl_choose_draws(uint8_t policy)
+{
+	return policy == SL_POLICY_LEAST_REQUEST || policy == SL_POLICY_RANDOM;
+}
+
+void sl_choose_sums(const struct sl_img_endpoint *endpoints, uint32_t cnt, uint32_t *sums);
 
 /* sl_choose_panics: whether fewer than panic_pct per cent of the endpoints with a weight admit anything.  Walks all of them: ask now
  * and then (SL_PANIC_MS), not for each request. */

@@ -26,8 +26,8 @@ static const char *const verdict_text[] = {
 	"the packet is given to the worker that owns it",
 	"the packet is dropped",
 };
-static const char *const why_name[] = {"none",   "flow",        "reply", "maglev",
-				       "source", "round_robin", "walk",  "least_conn"};
+static const char *const why_name[] = {"none",        "flow", "reply",      "maglev", "source",
+				       "round_robin", "walk", "least_conn", "ring",   "random"};
 static const char *const why_text[] = {
 	"no endpoint was chosen",
 	"the flow table holds the flow",
@@ -37,6 +37,8 @@ static const char *const why_text[] = {
 	"it is the next endpoint of the weighted round robin",
 	"the policy's choices take no new flows, so the list of endpoints was walked",
 	"it has the fewest flows for its weight of all that take this one",
+	"its point is the next one on the ring, by the hash",
+	"it was drawn by weight",
 };
 
 #define PICK(table, i) ((i) < SL_ARRAY_CNT(table) ? (table)[i] : "unknown")

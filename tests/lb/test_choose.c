@@ -3,10 +3,16 @@
 #include <stdatomic.h>
 
 #include "lb/maglev.h"
+#include "lb/ring.h"
 #include "sluice/pkt.h"
 #include "tests/suite.h"
 
 #define SEED 77
+#define CTX(CURSOR)                                                                                \
+	(struct sl_choose_ctx)                                                                     \
+	{                                                                                          \
+		.states = states, .seed = SEED, .conns = conns, .cursor = (CURSOR)                 \
+	}
 
 enum { CNT = 10, FIRST_SLOT = 100 };
 
@@ -68,7 +74,7 @@ choose(uint32_t client, uint16_t sport)
 	struct sl_tuple t = tuple(client, sport);
 	uint32_t cursor = 0;
 
-	return sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t);
+	return sl_choose(&svc, &CTX(&cursor), &t);
 }
 
 static void
@@ -160,8 +166,7 @@ round_robin_takes_turns(void)
 
 	set_up(SL_POLICY_ROUND_ROBIN);
 	for (unsigned i = 0; i < 5 * CNT; i++) {
-		struct sl_choice c =
-			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t);
+		struct sl_choice c = sl_choose(&svc, &CTX(&cursor), &t);
 		CU_ASSERT_EQUAL(c.why, SL_WHY_ROUND_ROBIN);
 		cnt[c.endpoint]++;
 	}
@@ -170,10 +175,7 @@ round_robin_takes_turns(void)
 	/* One that refuses is passed over; its turn goes to the next. */
 	set_admin(3, SL_ST_DRAIN, 255);
 	for (unsigned i = 0; i < 9 * CNT; i++)
-		CU_ASSERT_NOT_EQUAL(
-			sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t)
-				.endpoint,
-			3);
+		CU_ASSERT_NOT_EQUAL(sl_choose(&svc, &CTX(&cursor), &t).endpoint, 3);
 }
 
 static void
@@ -282,7 +284,7 @@ choose_from(const char *client)
 
 	CU_ASSERT_EQUAL_FATAL(sl_addr_parse(client, &t.src), 0);
 	t.dst = t.src;
-	return sl_choose(&svc, &(struct sl_choose_ctx){states, SEED, conns, &cursor}, &t).endpoint;
+	return sl_choose(&svc, &CTX(&cursor), &t).endpoint;
 }
 
 static void
@@ -497,6 +499,452 @@ a_large_service_takes_the_best_of_some_draws(void)
 		CU_ASSERT_EQUAL(choose(i, 2).endpoint, 777);
 }
 
+/* ---- requests ---- */
+
+enum { RING_MAX = 64 * SL_RING_POINTS };
+static struct sl_img_point ring[RING_MAX];
+static uint32_t sums[CNT], loads[2][SL_MAX_ENDPOINTS];
+static const uint32_t *const loads_of[2] = {loads[0], loads[1]};
+
+static const uint8_t request_policies[] = {
+	SL_POLICY_MAGLEV,        SL_POLICY_ROUND_ROBIN, SL_POLICY_SOURCE_HASH, SL_POLICY_LEAST_CONN,
+	SL_POLICY_LEAST_REQUEST, SL_POLICY_RING_HASH,   SL_POLICY_RANDOM};
+
+static void
+build_ring(uint32_t without)
+{
+	struct sl_maglev_node nodes[CNT];
+
+	for (unsigned i = 0; i < CNT; i++)
+		nodes[i] = (struct sl_maglev_node){endpoints[i].name,
+						   i == without ? 0 : endpoints[i].weight};
+	svc.ring = ring;
+	svc.ring_cnt = sl_ring_size(nodes, CNT);
+	CU_ASSERT_FATAL(svc.ring_cnt > 0 && svc.ring_cnt <= RING_MAX);
+	sl_ring_build(nodes, CNT, SEED, ring);
+}
+
+/* As set_up; weights: 1, or i % 4 + 1. */
+static void
+set_up_requests(uint8_t policy, bool weighted)
+{
+	set_up(policy);
+	memset(loads, 0, sizeof(loads));
+	for (unsigned i = 0; i < CNT && weighted; i++)
+		endpoints[i].weight = (uint16_t)(i % 4 + 1);
+	if (policy == SL_POLICY_RING_HASH)
+		build_ring(CNT);
+	sl_choose_sums(endpoints, CNT, sums);
+	svc.weight_sums = sl_choose_draws(policy) ? sums : NULL;
+}
+
+static struct sl_choice
+request_ctx(bool hashed, uint64_t hash, uint64_t random, bool panic, const uint32_t *avoid,
+	    unsigned avoid_cnt)
+{
+	static uint32_t cursor;
+	const struct sl_choose_ctx ctx = {.states = states,
+					  .seed = SEED,
+					  .conns = conns,
+					  .cursor = &cursor,
+					  .loads = loads_of,
+					  .load_cnt = 2,
+					  .panic = panic,
+					  .random = random};
+
+	return sl_choose_request(&svc, &ctx, hashed, hash, avoid, avoid_cnt);
+}
+
+static struct sl_choice
+request(bool hashed, uint64_t hash, uint64_t random)
+{
+	return request_ctx(hashed, hash, random, false, NULL, 0);
+}
+
+static void
+requests_with_a_hash_stay_with_an_endpoint(void)
+{
+	static const struct {
+		uint8_t policy, why;
+	} rows[] = {{SL_POLICY_MAGLEV, SL_WHY_MAGLEV},
+		    {SL_POLICY_SOURCE_HASH, SL_WHY_SOURCE},
+		    {SL_POLICY_RING_HASH, SL_WHY_RING}};
+
+	for (unsigned r = 0; r < SL_ARRAY_CNT(rows); r++) {
+		unsigned cnt[CNT] = {0}, by_chance[CNT] = {0};
+		set_up_requests(rows[r].policy, false);
+		for (uint64_t i = 0; i < 10000; i++) {
+			struct sl_choice a = request(true, i, i * 3);
+			CU_ASSERT_EQUAL(a.endpoint, request(true, i, ~i).endpoint);
+			CU_ASSERT_TRUE(a.why == rows[r].why && a.tries == 0);
+			cnt[a.endpoint]++;
+			by_chance[request(false, 7, i).endpoint]++;
+		}
+		for (unsigned i = 0; i < CNT; i++) {
+			/* 160 points each: a share is within about a third of its size */
+			unsigned off = rows[r].policy == SL_POLICY_RING_HASH ? 350 : 150;
+			CU_ASSERT(cnt[i] > 1000 - off && cnt[i] < 1000 + off);
+			CU_ASSERT(by_chance[i] > 1000 - off && by_chance[i] < 1000 + off);
+		}
+	}
+}
+
+static void
+other_policies_do_not_mind_the_hash(void)
+{
+	static const uint8_t policies[] = {SL_POLICY_ROUND_ROBIN, SL_POLICY_LEAST_CONN,
+					   SL_POLICY_LEAST_REQUEST, SL_POLICY_RANDOM};
+
+	for (unsigned r = 0; r < SL_ARRAY_CNT(policies); r++) {
+		unsigned cnt[CNT] = {0};
+		set_up_requests(policies[r], false);
+		for (uint64_t i = 0; i < 10000; i++)
+			cnt[request(true, 7, i).endpoint]++;
+		for (unsigned i = 0; i < CNT; i++)
+			CU_ASSERT(cnt[i] > 850 && cnt[i] < 1150);
+	}
+}
+
+/* What a request's hash is on the ring. */
+static uint32_t
+ring_place(uint64_t key)
+{
+	return (uint32_t)(sl_hash_end(sl_hash_step(sl_hash_start(SEED, 0), key, SL_HASH_P0)) >> 32);
+}
+
+static void
+a_hash_goes_to_the_first_point_not_below_it(void)
+{
+	set_up_requests(SL_POLICY_RING_HASH, true);
+	for (uint64_t i = 0; i < 5000; i++) {
+		uint32_t at = 0;
+		while (at < svc.ring_cnt && ring[at].hash < ring_place(i))
+			at++;
+		CU_ASSERT_EQUAL(request(true, i, 0).endpoint, ring[at % svc.ring_cnt].endpoint);
+	}
+	svc.ring = ring;
+	svc.ring_cnt = 3;
+	for (uint64_t i = 0; i < 100; i++) {
+		uint32_t h = ring_place(i);
+		static const struct {
+			int32_t by; /* all points, from the hash on */
+			uint32_t want;
+			const char *reason;
+		} rows[] = {
+			{0, 1, "the point itself"},        {1, 1, "just below the first"},
+			{-1, 2, "behind the first"},       {-2, 3, "behind the second"},
+			{-3, 1, "behind the last: round"},
+		};
+		for (unsigned r = 0; r < SL_ARRAY_CNT(rows); r++) {
+			for (unsigned p = 0; p < 3; p++)
+				ring[p] =
+					(struct sl_img_point){h + (uint32_t)rows[r].by + p, p + 1};
+			CU_ASSERT_EQUAL(request(true, i, 0).endpoint, rows[r].want);
+		}
+	}
+}
+
+static void
+an_endpoint_that_goes_moves_no_others_requests(void)
+{
+	static uint32_t before[20000];
+	unsigned moved = 0, mine = 0;
+
+	set_up_requests(SL_POLICY_RING_HASH, true);
+	for (uint64_t i = 0; i < 20000; i++)
+		before[i] = request(true, i, 0).endpoint;
+	/* from the table */
+	build_ring(3);
+	for (uint64_t i = 0; i < 20000; i++) {
+		uint32_t now = request(true, i, 0).endpoint;
+		moved += before[i] != 3 && now != before[i];
+		mine += before[i] == 3;
+		CU_ASSERT_NOT_EQUAL(now, 3);
+	}
+	CU_ASSERT_TRUE(moved == 0 && mine > 2000);
+	/* by its state: its own are spread over all others */
+	unsigned cnt[CNT] = {0};
+	build_ring(CNT);
+	set_admin(3, SL_ST_UNHEALTHY, 255);
+	for (uint64_t i = 0; i < 20000; i++) {
+		struct sl_choice c = request(true, i, 0);
+		CU_ASSERT_EQUAL(c.tries > 0, before[i] == 3);
+		moved += before[i] != 3 && c.endpoint != before[i];
+		if (before[i] == 3)
+			cnt[c.endpoint]++;
+	}
+	CU_ASSERT_EQUAL(moved, 0);
+	for (unsigned i = 0; i < CNT; i++)
+		CU_ASSERT_EQUAL(cnt[i] > 0, i != 3);
+}
+
+static void
+random_goes_by_weight_with_and_without_sums(void)
+{
+	for (unsigned summed = 0; summed < 2; summed++) {
+		unsigned cnt[CNT] = {0};
+		set_up_requests(SL_POLICY_RANDOM, true);
+		endpoints[4].weight = 0;
+		endpoints[9].weight = 0;
+		sl_choose_sums(endpoints, CNT, sums);
+		if (!summed)
+			svc.weight_sums = NULL;
+		for (uint64_t i = 0; i < 20000; i++) { /* 23 − 1 − 2 = 20 */
+			struct sl_choice c = request(false, 0, i);
+			CU_ASSERT_TRUE(c.why == SL_WHY_RANDOM && c.tries == 0);
+			cnt[c.endpoint]++;
+		}
+		for (unsigned i = 0; i < CNT; i++) {
+			double want = 1000.0 * endpoints[i].weight;
+			CU_ASSERT(cnt[i] >= want * 0.85 && cnt[i] <= want * 1.15);
+		}
+	}
+}
+
+/* Both choices must say the same, whichever way the sums are come by. */
+static void
+sums_change_no_choice(void)
+{
+	static const uint8_t policies[] = {SL_POLICY_RANDOM, SL_POLICY_LEAST_REQUEST};
+
+	for (unsigned r = 0; r < 400; r++) {
+		set_up_requests(policies[r % 2], false);
+		for (unsigned i = 0; i < CNT; i++) {
+			endpoints[i].weight = (uint16_t)(rnd(3) ? rnd(257) : 0);
+			loads[rnd(2)][FIRST_SLOT + i] = rnd(9);
+		}
+		sl_choose_sums(endpoints, CNT, sums);
+		for (uint64_t i = 0; i < 50; i++) {
+			svc.weight_sums = sums;
+			struct sl_choice a = request(false, 0, i);
+			svc.weight_sums = NULL;
+			struct sl_choice b = request(false, 0, i);
+			CU_ASSERT_TRUE(a.endpoint == b.endpoint && a.tries == b.tries);
+			CU_ASSERT_TRUE(a.endpoint == UINT32_MAX ||
+				       endpoints[a.endpoint].weight > 0);
+		}
+	}
+}
+
+static void
+least_request_counts_what_all_workers_have_under_way(void)
+{
+	set_up_requests(SL_POLICY_LEAST_REQUEST, false);
+	/* of two there is always a choice */
+	for (unsigned i = 2; i < CNT; i++)
+		endpoints[i].weight = 0;
+	sl_choose_sums(endpoints, CNT, sums);
+	loads[0][FIRST_SLOT] = 3;
+	loads[1][FIRST_SLOT] = 3;
+	loads[0][FIRST_SLOT + 1] = 0;
+	loads[1][FIRST_SLOT + 1] = 5;
+	for (uint64_t i = 0; i < 1000; i++)
+		CU_ASSERT_EQUAL(request(false, 0, i).endpoint, 1);
+	loads[1][FIRST_SLOT + 1] = 7;
+	for (uint64_t i = 0; i < 1000; i++) {
+		struct sl_choice c = request(false, 0, i);
+		CU_ASSERT_TRUE(c.endpoint == 0 && c.why == SL_WHY_LEAST);
+	}
+	/* 7 on three times the weight is less than 6 on one */
+	endpoints[1].weight = 3;
+	sl_choose_sums(endpoints, CNT, sums);
+	for (uint64_t i = 0; i < 1000; i++)
+		CU_ASSERT_EQUAL(request(false, 0, i).endpoint, 1);
+	/* the one that is busier takes what the other does not */
+	set_admin(1, SL_ST_DRAIN, 255);
+	for (uint64_t i = 0; i < 1000; i++)
+		CU_ASSERT_EQUAL(request(false, 0, i).endpoint, 0);
+}
+
+static void
+least_request_levels_where_random_does_not(void)
+{
+	static const uint8_t policies[] = {SL_POLICY_LEAST_REQUEST, SL_POLICY_RANDOM};
+	uint32_t spread[2];
+
+	for (unsigned r = 0; r < 2; r++) {
+		uint32_t most = 0, least = UINT32_MAX;
+		set_up_requests(policies[r], false);
+		for (uint64_t i = 0; i < 10000; i++)
+			loads[i % 2][FIRST_SLOT + request(false, 0, i).endpoint]++;
+		for (unsigned i = 0; i < CNT; i++) {
+			uint32_t n = loads[0][FIRST_SLOT + i] + loads[1][FIRST_SLOT + i];
+			most = SL_MAX(most, n);
+			least = SL_MIN(least, n);
+		}
+		spread[r] = most - least;
+	}
+	CU_ASSERT(spread[0] <= 6 && spread[1] > 20);
+	/* by weight, too */
+	set_up_requests(SL_POLICY_LEAST_REQUEST, true);
+	for (uint64_t i = 0; i < 23000; i++)
+		loads[i % 2][FIRST_SLOT + request(false, 0, i).endpoint]++;
+	for (unsigned i = 0; i < CNT; i++) {
+		double n = loads[0][FIRST_SLOT + i] + loads[1][FIRST_SLOT + i];
+		CU_ASSERT(n > 990.0 * endpoints[i].weight && n < 1010.0 * endpoints[i].weight);
+	}
+	/* nothing under way anywhere: by weight as well, so that a quiet service does not favour one */
+	unsigned cnt[CNT] = {0};
+	memset(loads, 0, sizeof(loads));
+	for (uint64_t i = 0; i < 23000; i++)
+		cnt[request(false, 0, i).endpoint]++;
+	for (unsigned i = 0; i < CNT; i++)
+		CU_ASSERT(cnt[i] > 0);
+}
+
+static void
+who_was_tried_is_avoided_while_another_one_admits(void)
+{
+	for (unsigned r = 0; r < SL_ARRAY_CNT(request_policies); r++) {
+		set_up_requests(request_policies[r], false);
+		uint32_t avoid[8];
+		for (unsigned n = 1; n <= 8; n++) {
+			unsigned seen = 0;
+			for (unsigned i = 0; i < n; i++)
+				avoid[i] = FIRST_SLOT + i;
+			for (uint64_t i = 0; i < 500; i++) {
+				struct sl_choice c = request_ctx(true, i, i, false, avoid, n);
+				CU_ASSERT_FATAL(c.endpoint < CNT);
+				CU_ASSERT(c.endpoint >= n);
+				seen |= 1u << c.endpoint;
+			}
+			CU_ASSERT_EQUAL(seen, (1u << CNT) - (1u << n)); /* all the others */
+		}
+		/* the only other one admits hardly anything: it all the same */
+		for (unsigned i = 8; i < CNT; i++)
+			set_admin(i, i == 9 ? 0 : SL_ST_UNHEALTHY, i == 9 ? 1 : 255);
+		for (uint64_t i = 0; i < 100; i++)
+			CU_ASSERT_EQUAL(request_ctx(true, i, i, false, avoid, 8).endpoint, 9);
+		/* nobody else: one that was tried, but not one that is down */
+		set_admin(9, SL_ST_EJECTED, 255);
+		set_admin(0, SL_ST_DRAIN, 255);
+		for (uint64_t i = 0; i < 100; i++) {
+			struct sl_choice c = request_ctx(true, i, i, false, avoid, 8);
+			CU_ASSERT(c.endpoint >= 1 && c.endpoint < 8);
+		}
+	}
+}
+
+static void
+panic_minds_people_not_health(void)
+{
+	for (unsigned r = 0; r < SL_ARRAY_CNT(request_policies); r++) {
+		unsigned seen = 0;
+		set_up_requests(request_policies[r], false);
+		for (unsigned i = 0; i < CNT; i++)
+			set_admin(i, i % 2 ? SL_ST_UNHEALTHY : 0, i % 2 ? 255 : 0);
+		atomic_store(&states[FIRST_SLOT + 5].passive, sl_state_make(SL_ST_EJECTED, 255, 5));
+		set_admin(2, SL_ST_DRAIN, 255);
+		set_admin(3, SL_ST_DISABLED | SL_ST_UNHEALTHY, 255);
+		CU_ASSERT_EQUAL(request(true, 1, 1).endpoint, UINT32_MAX);
+		for (uint64_t i = 0; i < 2000; i++) {
+			struct sl_choice c = request_ctx(true, i, i, true, NULL, 0);
+			CU_ASSERT_FATAL(c.endpoint < CNT);
+			seen |= 1u << c.endpoint;
+		}
+		CU_ASSERT_EQUAL(seen, (1u << CNT) - 1 - (1u << 2) - (1u << 3));
+	}
+	/* weight 0 is what people said, too: also when the list is walked */
+	set_up_requests(SL_POLICY_RING_HASH, false);
+	endpoints[7].weight = 0;
+	build_ring(CNT);
+	for (unsigned i = 0; i < CNT; i++)
+		set_admin(i, i == 7 ? 0 : SL_ST_DRAIN, 255);
+	for (uint64_t i = 0; i < 100; i++)
+		CU_ASSERT_EQUAL(request_ctx(true, i, i, true, NULL, 0).endpoint, UINT32_MAX);
+}
+
+static void
+panic_begins_below_the_threshold(void)
+{
+	static const struct {
+		unsigned weighty, down, pct;
+		bool want;
+		const char *reason;
+	} rows[] = {
+		{10, 5, 50, false, "half is not fewer than half"},
+		{10, 6, 50, true, "four of ten"},
+		{10, 10, 0, false, "never"},
+		{10, 10, 1, true, "none of ten"},
+		{10, 1, 100, true, "nine of ten"},
+		{10, 0, 100, false, "all"},
+		{4, 1, 75, false, "three of the four that have a weight"},
+		{4, 2, 75, true, "two of them"},
+		{0, 0, 50, false, "nobody has a weight"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		set_up_requests(SL_POLICY_RANDOM, false);
+		for (unsigned e = 0; e < CNT; e++) {
+			endpoints[e].weight = e < rows[i].weighty;
+			if (e < rows[i].down)
+				set_admin(e, e % 2 ? SL_ST_UNHEALTHY : 0, e % 2 ? 255 : 0);
+		}
+		bool panics = sl_choose_panics(&svc, states, rows[i].pct);
+		if (panics != rows[i].want)
+			printf("  %s\n", rows[i].reason);
+		CU_ASSERT_EQUAL(panics, rows[i].want);
+	}
+}
+
+static void
+requests_honour_fractions(void)
+{
+	for (unsigned r = 0; r < SL_ARRAY_CNT(request_policies); r++) {
+		unsigned cnt = 0, whole = 0;
+		set_up_requests(request_policies[r], false);
+		for (uint64_t i = 0; i < 20000; i++)
+			whole += request(true, i, i).endpoint == 6;
+		set_admin(6, 0, 51);
+		for (uint64_t i = 0; i < 20000; i++)
+			cnt += request(true, i, i).endpoint == 6;
+		CU_ASSERT(cnt > whole * 0.15 && cnt < whole * 0.3);
+	}
+}
+
+static void
+nobody_is_chosen_where_nobody_has_a_weight(void)
+{
+	for (unsigned r = 0; r < SL_ARRAY_CNT(request_policies); r++) {
+		set_up_requests(request_policies[r], false);
+		for (unsigned i = 0; i < CNT; i++)
+			endpoints[i].weight = 0;
+		svc.maglev_cnt = svc.sched_cnt = svc.ring_cnt = 0;
+		sl_choose_sums(endpoints, CNT, sums);
+		struct sl_choice c = request(true, 1, 2);
+		CU_ASSERT_TRUE(c.endpoint == UINT32_MAX && c.why == SL_WHY_NONE);
+		CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
+		svc.endpoint_cnt = 0;
+		CU_ASSERT_EQUAL(request(true, 1, 2).endpoint, UINT32_MAX);
+	}
+}
+
+/* Mode tcp: no request, no random number, the tuple alone. */
+static void
+flows_find_endpoints_by_the_new_policies_too(void)
+{
+	unsigned cnt[CNT] = {0}, differ = 0;
+
+	set_up_requests(SL_POLICY_RING_HASH, false);
+	svc.source_bits4 = svc.source_bits6 = 0;
+	for (uint32_t i = 0; i < 2000; i++) {
+		CU_ASSERT_EQUAL(choose(i, 1).endpoint, choose(i, 2).endpoint);
+		CU_ASSERT_EQUAL(choose(i, 1).why, SL_WHY_RING);
+		differ += choose(i, 1).endpoint != choose(0, 1).endpoint;
+	}
+	CU_ASSERT(differ > 1500);
+	set_up_requests(SL_POLICY_RANDOM, false);
+	for (uint32_t i = 0; i < 10000; i++)
+		cnt[choose(1, (uint16_t)i).endpoint]++;
+	for (unsigned i = 0; i < CNT; i++)
+		CU_ASSERT(cnt[i] > 850 && cnt[i] < 1150);
+	set_up_requests(SL_POLICY_LEAST_REQUEST, false); /* without loads: this worker's flows */
+	for (uint32_t i = 0; i < 10000; i++)
+		conns[FIRST_SLOT + choose(1, (uint16_t)i).endpoint]++;
+	for (unsigned i = 0; i < CNT; i++)
+		CU_ASSERT(conns[FIRST_SLOT + i] > 990 && conns[FIRST_SLOT + i] < 1010);
+}
+
 SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(maglev_spreads_and_repeats_itself),
 	 SL_TEST(maglev_goes_by_the_whole_tuple_source_hash_by_the_client),
@@ -509,4 +957,15 @@ SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(least_conn_takes_the_smallest_share_of_all_that_admit),
 	 SL_TEST(least_conn_spreads_ties_and_settles_by_weight),
 	 SL_TEST(least_conn_honours_fractions),
-	 SL_TEST(a_large_service_takes_the_best_of_some_draws))
+	 SL_TEST(a_large_service_takes_the_best_of_some_draws),
+	 SL_TEST(requests_with_a_hash_stay_with_an_endpoint),
+	 SL_TEST(other_policies_do_not_mind_the_hash),
+	 SL_TEST(a_hash_goes_to_the_first_point_not_below_it),
+	 SL_TEST(an_endpoint_that_goes_moves_no_others_requests),
+	 SL_TEST(random_goes_by_weight_with_and_without_sums), SL_TEST(sums_change_no_choice),
+	 SL_TEST(least_request_counts_what_all_workers_have_under_way),
+	 SL_TEST(least_request_levels_where_random_does_not),
+	 SL_TEST(who_was_tried_is_avoided_while_another_one_admits),
+	 SL_TEST(panic_minds_people_not_health), SL_TEST(panic_begins_below_the_threshold),
+	 SL_TEST(requests_honour_fractions), SL_TEST(nobody_is_chosen_where_nobody_has_a_weight),
+	 SL_TEST(flows_find_endpoints_by_the_new_policies_too))
