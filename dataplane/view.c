@@ -751,6 +751,29 @@ alloc_parts(struct sl_view_build *b)
 		       : -ENOMEM;
 }
 
+/* What policies that draw by weight search. */
+static int
+build_sums(struct sl_view_build *b)
+{
+	uint32_t need = 0;
+
+	for (uint32_t i = 0; i < b->v->service_cnt; i++)
+		need += sl_choose_draws(b->services[i].policy) ? b->services[i].endpoint_cnt : 0;
+	uint32_t *sums = sl_view_mem(need * sizeof(*sums));
+	if (!sums)
+		return -ENOMEM;
+	b->v->weight_sums = sums;
+	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
+		struct sl_service *s = &b->services[i];
+		if (!sl_choose_draws(s->policy))
+			continue;
+		sl_choose_sums(s->endpoints, s->endpoint_cnt, sums);
+		s->weight_sums = sums;
+		sums += s->endpoint_cnt;
+	}
+	return 0;
+}
+
 static int
 build_all(struct sl_view_build *b)
 {
@@ -764,6 +787,9 @@ build_all(struct sl_view_build *b)
 		return err;
 	b->v->fib = b->fib;
 	build_services(b);
+	err = build_sums(b);
+	if (err)
+		return err;
 	build_own_addresses(b);
 	err = sl_wide_create(b->v->listeners, b->v->listener_cnt, &b->wide);
 	if (err)
@@ -814,6 +840,7 @@ sl_view_destroy(struct sl_view *v)
 		return;
 	sl_fib_destroy((struct sl_fib *)(uintptr_t)v->fib);
 	free((void *)(uintptr_t)v->services);
+	free(v->weight_sums);
 	free((void *)(uintptr_t)v->listener_service);
 	free((void *)(uintptr_t)v->vip_hash);
 	sl_wide_destroy((struct sl_wide *)(uintptr_t)v->wide);

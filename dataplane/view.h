@@ -80,6 +80,7 @@ struct sl_view {
 	const struct sl_img_prefix
 		*trust; /* of all listeners; a listener's own by trust_first, trust_cnt */
 	const uint16_t *address_port;  /* address → port index */
+	uint32_t *weight_sums;         /* of services (choose.h) */
 	const struct sl_table *tables; /* [table_cnt] */
 	const struct sl_vhost *vhosts; /* [vhost_cnt] */
 	uint32_t table_cnt, vhost_cnt;

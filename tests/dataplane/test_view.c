@@ -140,6 +140,40 @@ local_tells_own_addresses_from_vips(void)
 	sl_test_view_free(v);
 }
 
+/* Of three services the first and the last draw by weight. */
+static void
+services_that_draw_by_weight_have_their_sums(void)
+{
+	static const struct sl_test_endpoint eps[] = {
+		{.addr = "10.0.0.11:80", .weight = 3},
+		{.addr = "10.0.0.12:80", .weight = SL_TEST_WEIGHT_0},
+		{.addr = "10.0.0.13:80", .weight = 256}};
+	static const struct sl_test_service services[] = {
+		{.name = "a",
+		 .endpoints = eps,
+		 .endpoint_cnt = 3,
+		 .policy = SL_POLICY_LEAST_REQUEST,
+		 .forward = SL_FORWARD_PROXY},
+		{.name = "b", .endpoints = eps, .endpoint_cnt = 2, .forward = SL_FORWARD_PROXY},
+		{.name = "c",
+		 .endpoints = eps + 1,
+		 .endpoint_cnt = 2,
+		 .policy = SL_POLICY_RANDOM,
+		 .forward = SL_FORWARD_PROXY},
+		{0}};
+	struct sl_test_conf conf = good_conf();
+
+	conf.services = services;
+	conf.listeners = (const struct sl_test_listener[]){{0}};
+	struct sl_view *v = sl_test_view(&conf);
+	const struct sl_service *s = v->services;
+	CU_ASSERT_TRUE(s[0].weight_sums[0] == 3 && s[0].weight_sums[1] == 3 &&
+		       s[0].weight_sums[2] == 259);
+	CU_ASSERT_PTR_NULL(s[1].weight_sums);
+	CU_ASSERT_TRUE(s[2].weight_sums[0] == 0 && s[2].weight_sums[1] == 256);
+	sl_test_view_free(v);
+}
+
 static void
 an_empty_configuration_makes_a_view_that_finds_nothing(void)
 {
@@ -704,6 +738,7 @@ SL_SUITE("view", SL_TEST(listener_is_found_by_address_port_and_protocol_only),
 	 SL_TEST(every_packet_finds_the_listener_that_the_rule_names),
 	 SL_TEST(sources_are_answered_for_and_tunnels_have_one),
 	 SL_TEST(connections_have_a_source_and_listeners_trust_their_own),
+	 SL_TEST(services_that_draw_by_weight_have_their_sums),
 	 SL_TEST(an_empty_configuration_makes_a_view_that_finds_nothing),
 	 SL_TEST(contradictions_between_objects_are_refused_and_named),
 	 SL_TEST(all_problems_are_reported_at_once),
