@@ -98,9 +98,13 @@
  * Listeners of mode "tcp" and services with forward "proxy" go together: the gateway ends the clients' connections and
  * opens its own.  Their endpoints' port 0 is the port the client came to.
  *
- * Only `gateway.name` and what a service or listener cannot be without are required: a service: name; a listener: name,
- * address, port, protocol, mode, service; an endpoint: name, address, port; a health group: type; fullnat: sources;
- * proxy_protocol = true: trusted.
+ * Only `gateway.name` and what a thing cannot be without are required: a service: name; a listener: name, address, port,
+ * protocol, mode, service or routes; an endpoint: name, address, port; a health group: type; fullnat: sources;
+ * proxy_protocol = true: trusted; a route table: name; a host: name, match; a route: name and its action; a condition:
+ * name; a split: service, weight; respond: code; a mirror: service; an edit: value, but of remove.
+ *
+ * Paths of conditions are written as requests are matched (l7/path.h, by the table's slash_2f and merge_slashes); texts
+ * longer than 16384 bytes are several strings in a row.
  */
 #ifndef SL_MGMT_CONF_H
 #define SL_MGMT_CONF_H
