@@ -258,6 +258,12 @@ remember(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, bool
 		sl_nat_evicted(w, view, &gone);
 	if (!nat)
 		return SL_DROP_NONE;
+	/* The victim can be the reply half of an earlier flow of this very tuple: then its end was ours, too. */
+	if (sl_unlikely(gone.any) &&
+	    sl_flow_find(w->conf.flows, p->hash, &p->tuple, w->now_q) != p->flow) {
+		p->flow = SL_FLOW_NONE;
+		return SL_DROP_FLOW_FULL;
+	}
 	enum sl_drop why = sl_nat_open(w, view, p, p->flow);
 	if (sl_unlikely(why != SL_DROP_NONE))
 		forget(w, p);
