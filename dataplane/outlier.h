@@ -22,7 +22,8 @@ struct sl_outlier_report {
 	uint16_t zero;
 };
 
-/* sl_outlier_failed: true when this failure is the after-th in a row: report it.  sl_outlier_ok. */
+/* sl_outlier_failed: true when this failure is the after-th in a row: report it; counting begins anew.  after 0: never.
+ * sl_outlier_ok ends the row; where there is none, that costs one load. */
 bool sl_outlier_failed(struct sl_outlier_counts *c, uint32_t slot, uint16_t incarnation,
 		       uint16_t after);
 void sl_outlier_ok(struct sl_outlier_counts *c, uint32_t slot, uint16_t incarnation);
@@ -31,10 +32,12 @@ struct sl_outlier;
 /* states: the segment's words, whose passive ones this writes. */
 struct sl_outlier *sl_outlier_create(struct sl_state_word2 *states, struct sl_outlier_counts *c);
 void sl_outlier_destroy(struct sl_outlier *o);
-/* sl_outlier_report: whether it was ejected. */
+/* sl_outlier_report: whether it was ejected: not when it is already, its service has no ejection or may have no more at a time, or
+ * the view does not have that incarnation. */
 bool sl_outlier_report(struct sl_outlier *o, const struct sl_view *view,
 		       const struct sl_outlier_report *r, uint64_t now_ns);
-/* sl_outlier_tick: returns, sweeps; what left the table is forgotten. */
+/* sl_outlier_tick: returns, sweeps (sweep_ms of the service, counted from the ejection); what left the table is forgotten, and
+ * where ejection was turned off, all return. */
 void sl_outlier_tick(struct sl_outlier *o, const struct sl_view *view, uint64_t now_ns);
 
 #endif
