@@ -338,12 +338,20 @@ static enum sl_tcp_admit
 env_admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret_accept)
 {
 	struct sl_worker *w = ctx;
+	const struct sl_view *view = w->streams.view;
 	struct sl_relay_rule rule;
+	enum sl_tcp_admit a;
 
-	if (!env_rule(ctx, &p->tuple, &rule))
+	if (!view)
 		return SL_ADMIT_NO;
-	enum sl_tcp_admit a = sl_relay_admit(w->streams.relay, &rule, ret_accept);
-	struct sl_stats_listener *l = &w->listener_stats[rule.listener_slot];
+	uint32_t i = sl_view_listener(view, &p->tuple.dst, p->tuple.dport, SL_IPPROTO_TCP);
+	if (rule_of(view, i, &rule))
+		a = sl_relay_admit(w->streams.relay, &rule, ret_accept);
+	else
+		a = sl_requests_admit(w, &p->tuple, ret_accept);
+	if (a == SL_ADMIT_NO)
+		return a;
+	struct sl_stats_listener *l = &w->listener_stats[view->listeners[i].slot];
 	if (a == SL_ADMIT_REFUSE)
 		l->refused++;
 	else if (a == SL_ADMIT_YES && (p->tcp_flags & SL_TCP_SYN))
@@ -366,6 +374,20 @@ read_slots(struct sl_streams *s)
 		s->service_at[v->services[i].slot] = (uint16_t)(i + 1);
 	for (uint32_t i = 0; i < v->listener_cnt; i++)
 		s->listener_at[v->listeners[i].slot] = (uint16_t)(i + 1);
+}
+
+uint32_t
+sl_streams_service(struct sl_worker *w, uint32_t slot)
+{
+	read_slots(&w->streams);
+	return slot < SL_MAX_SERVICES ? w->streams.service_at[slot] : 0;
+}
+
+uint32_t
+sl_streams_listener(struct sl_worker *w, uint32_t slot)
+{
+	read_slots(&w->streams);
+	return slot < SL_MAX_LISTENERS ? w->streams.listener_at[slot] : 0;
 }
 
 static bool
@@ -437,20 +459,20 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 	return true;
 }
 
-static void
-env_began(void *ctx, uint32_t endpoint_slot, uint16_t incarnation, uint32_t service_slot)
+void
+sl_streams_began(void *worker, uint32_t endpoint_slot, uint16_t incarnation, uint32_t service_slot)
 {
-	struct sl_worker *w = ctx;
+	struct sl_worker *w = worker;
 
 	sl_tally_insert(w, endpoint_slot, incarnation, service_slot, false);
 	w->endpoint_stats[endpoint_slot].new_flows++;
 	w->service_stats[service_slot].new_flows++;
 }
 
-static void
-env_ended(void *ctx, uint32_t endpoint_slot, uint16_t incarnation, bool failed)
+void
+sl_streams_ended(void *worker, uint32_t endpoint_slot, uint16_t incarnation, bool failed)
 {
-	struct sl_worker *w = ctx;
+	struct sl_worker *w = worker;
 
 	sl_tally_close(w, endpoint_slot, incarnation);
 	w->endpoint_stats[endpoint_slot].connect_failed += failed;
@@ -500,6 +522,8 @@ unsigned
 sl_streams_run(struct sl_worker *w)
 {
 	sl_relay_tick(w->streams.relay);
+	if (w->requests)
+		sl_requests_tick(w);
 	return sl_tcp_run(w->tcp);
 }
 
@@ -507,6 +531,8 @@ void
 sl_streams_reset(struct sl_worker *w)
 {
 	sl_relay_drop_all(w->streams.relay);
+	if (w->requests)
+		sl_requests_reset(w);
 }
 
 void
@@ -581,7 +607,8 @@ sl_streams_start(struct sl_worker *w)
 		.capacity = c->streams / 2,
 		.tcp = w->tcp,
 		.limits = c->limits,
-		.env = {w, env_rule, env_pick, env_began, env_ended, env_moved, env_lives},
+		.env = {w, env_rule, env_pick, sl_streams_began, sl_streams_ended, env_moved,
+			env_lives},
 		.stats = s,
 	};
 	w->streams.relay = sl_relay_init(relay_mem, &relay);
@@ -591,11 +618,15 @@ sl_streams_start(struct sl_worker *w)
 	s->seg_capacity = c->seg_cnt;
 	s->block_capacity = c->block_cnt;
 	s->pinned_max = c->pinned_max;
+	if (w->conf.http.exchanges)
+		sl_requests_start(w);
 }
 
 void
 sl_streams_end(struct sl_worker *w)
 {
 	sl_relay_fini(w->streams.relay);
+	if (w->requests)
+		sl_requests_end(w);
 	sl_tcp_fini(w->tcp);
 }

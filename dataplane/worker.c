@@ -108,14 +108,6 @@ sl_worker_fini(struct sl_worker *w)
 	sl_send_free_flush(w);
 }
 
-/* Where no HTTP is linked in, nobody can say. */
-__attribute__((weak)) void
-sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
-{
-	(void)w, (void)view;
-	q->why = "requests are not handled by this dataplane";
-}
-
 static void
 explain_http(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
 {

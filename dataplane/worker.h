@@ -89,6 +89,23 @@ struct sl_worker_tcp {
 /* sl_worker_tcp_bytes: memory for stack and relay; 0 where a range is not kept. */
 size_t sl_worker_tcp_bytes(const struct sl_worker_tcp *tcp);
 
+/* What a worker ends HTTP with, on the streams of struct sl_worker_tcp.  exchanges 0: it does not. */
+struct sl_ledger;
+struct sl_outlier_counts;
+struct sl_worker_http {
+	uint32_t conns;                     /* client connections */
+	uint32_t exchanges;                 /* requests under way */
+	uint32_t pool;                      /* connections to endpoints */
+	size_t head_bytes;                  /* for heads under way */
+	void *mem;                          /* sl_worker_http_bytes(), zeroed, line-aligned */
+	struct sl_ledger *ledger;           /* shared by all workers: breakers */
+	struct sl_outlier_counts *outliers; /* likewise: failures in a row */
+	uint32_t *loads
+		[64]; /* [worker_cnt] of [SL_MAX_ENDPOINTS]: requests under way; this worker writes its own */
+	struct sl_ring *reports; /* struct sl_outlier_report to main, or NULL */
+};
+size_t sl_worker_http_bytes(const struct sl_worker_http *http);
+
 /* Messages between workers (and from main): design.md 2.10. */
 enum sl_msg_type {
 	SL_MSG_HALF = 1, /* make or refresh the reply half of a nat flow */
@@ -160,6 +177,7 @@ struct sl_worker_conf {
 	void *stats;                         /* segment; this worker writes its own region */
 	uint64_t seed;
 	struct sl_worker_tcp tcp; /* with all of io */
+	struct sl_worker_http http;
 	/* rings by peer worker; NULL for itself.  in: we take; out: we put */
 	struct sl_ring *pkt_in[64], *pkt_out[64]; /* struct sl_pkt: to be processed by the owner */
 	struct sl_ring *tx_in[64], *tx_out[64]; /* struct sl_txd: to be sent by the queue's owner */

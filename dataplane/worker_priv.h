@@ -3,7 +3,7 @@
  * Walk:  worker.c (turn) → l4.c (burst of packets) → nat.c (halves of nat) → send.c (size, next hop, transmit)
  *                      │ └→ lane.c (most)         └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
  *                      ├→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
- *                      ├→ streams.c (TCP that ends here: the stack, the relay)
+ *                      ├→ streams.c (TCP that ends here: the stack, the relay) → requests.c (HTTP on it)
  *                      └→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
  * Everything here belongs to one worker; nothing is reached from another thread.
  */
@@ -108,10 +108,11 @@ struct sl_worker {
 	uint64_t now_ns;
 	uint32_t now_q;
 	uint32_t free_cnt;
-	bool sweeping;      /* messages to ourselves go to later[] */
-	bool table_moved;   /* an entry came or went since the burst was looked up */
-	uint32_t pair_cnt;  /* fullnat flows in the table */
-	struct sl_tcp *tcp; /* NULL: no TCP ends here */
+	bool sweeping;                /* messages to ourselves go to later[] */
+	bool table_moved;             /* an entry came or went since the burst was looked up */
+	uint32_t pair_cnt;            /* fullnat flows in the table */
+	struct sl_tcp *tcp;           /* NULL: no TCP ends here */
+	struct sl_requests *requests; /* NULL: no HTTP does */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
 	struct sl_stats_listener *listener_stats;
@@ -228,6 +229,13 @@ unsigned sl_streams_run(struct sl_worker *w);
 void sl_streams_reset(struct sl_worker *w);
 void sl_streams_gauges(struct sl_worker *w);
 
+/* The place of a service or listener in the turn's view, + 1; 0: it is not there.  Accounts of connections to endpoints. */
+uint32_t sl_streams_service(struct sl_worker *w, uint32_t slot);
+uint32_t sl_streams_listener(struct sl_worker *w, uint32_t slot);
+void sl_streams_began(void *worker, uint32_t endpoint_slot, uint16_t incarnation,
+		      uint32_t service_slot);
+void sl_streams_ended(void *worker, uint32_t endpoint_slot, uint16_t incarnation, bool failed);
+
 /* sl_streams_burst takes packets of known streams out of a burst; how many are left, in order. */
 unsigned sl_streams_burst(struct sl_worker *w, struct sl_pkt **pkts, const struct sl_tuple **tuples,
 			  unsigned cnt);
@@ -239,6 +247,20 @@ bool sl_streams_ends_here(const struct sl_worker *w, const struct sl_view *view,
 			  const struct sl_pkt *p);
 void sl_streams_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
 bool sl_streams_explain(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p);
+
+/* ---- requests.c ---- */
+
+struct sl_http_rule;
+/* sl_requests_start, sl_requests_end, sl_requests_tick, sl_requests_reset: as those of streams.c, called by these, when the
+ * configuration has HTTP.  sl_requests_rule: of a listener of mode HTTP; false: it is none. */
+void sl_requests_start(struct sl_worker *w);
+void sl_requests_end(struct sl_worker *w);
+void sl_requests_tick(struct sl_worker *w);
+void sl_requests_reset(struct sl_worker *w);
+bool sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t listener,
+		      struct sl_http_rule *ret);
+enum sl_tcp_admit sl_requests_admit(struct sl_worker *w, const struct sl_tuple *tuple,
+				    struct sl_tcp_accept *ret);
 
 /* sl_streams_error settles an ICMP error (errors.c: read, and ours by its key) when it is about a segment of a stream. */
 bool sl_streams_error(struct sl_worker *w, struct sl_pkt *p);

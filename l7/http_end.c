@@ -57,6 +57,15 @@ sl_http_record_bytes(const struct sl_http_head *head)
 	return ((uint32_t)sizeof(struct sl_event_access) + strings_bytes(&s) + 7) & ~7u;
 }
 
+/* Workers' time 0 is so long before the machine's. */
+static uint64_t
+machine_ns(uint64_t ns)
+{
+	const uint64_t epoch = SL_STREAMS_EPOCH_MS * 1000000ull;
+
+	return ns > epoch ? ns - epoch : 0;
+}
+
 static uint8_t *
 put(uint8_t *to, struct sl_bytes b, uint16_t *ret_len)
 {
@@ -78,7 +87,7 @@ sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to
 		s.id = (struct sl_bytes){(const uint8_t *)x->http->request_id, SL_REQUEST_ID_LEN};
 	*e = (struct sl_event_access){
 		.head = {.bytes = bytes, .type = SL_EVENT_ACCESS},
-		.start_ns = x->start_ns,
+		.start_ns = machine_ns(x->start_ns),
 		.generation = x->generation,
 		.client = c->peer,
 		.client_port = c->peer_port,
@@ -153,7 +162,7 @@ sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8
 	}
 	*e = (struct sl_event_access){
 		.head = {.bytes = sizeof(*e), .type = SL_EVENT_ACCESS},
-		.start_ns = c->head_ns ? c->head_ns : now,
+		.start_ns = machine_ns(c->head_ns ? c->head_ns : now),
 		.first_us = status ? us_between(c->head_ns, now) : UINT32_MAX,
 		.last_us = us_between(c->head_ns, now),
 		.try_us = UINT32_MAX,

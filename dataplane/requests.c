@@ -1,0 +1,363 @@
+/* requests — what the HTTP engine asks of table, states and tallies.
+ *
+ *   SYN to a listener of mode http ─▶ sl_http_admit ─▶ … ─▶ pick: policy over the service's endpoints, health ignored in a panic
+ *   a try's result ─▶ failures in a row of all workers ─▶ report to main, who ejects (outlier.c)
+ */
+#include "dataplane/worker_priv.h"
+
+#include "dataplane/outlier.h"
+#include "l7/http.h"
+#include "sluice/ctl.h"
+
+#define PICK_DRAWS 4 /* endpoints without a way there are passed over */
+
+/* Whether health of a service's endpoints is ignored, as found out a while ago. */
+struct panic {
+	uint64_t generation;
+	uint32_t at_ms;
+	bool is;
+};
+
+struct sl_requests {
+	struct sl_http *http;
+	uint64_t random;
+	struct panic panic[SL_MAX_SERVICES];
+};
+
+static size_t
+lines(size_t bytes)
+{
+	return (bytes + SL_CACHE_LINE - 1) & ~(size_t)(SL_CACHE_LINE - 1);
+}
+
+static uint64_t
+draw(struct sl_requests *r)
+{
+	r->random = r->random * 6364136223846793005ull + 1442695040888963407ull;
+	return r->random ^ r->random >> 29;
+}
+
+/* ---- the table ---- */
+
+static const struct sl_service *
+service_of(struct sl_worker *w, uint32_t slot, uint16_t incarnation)
+{
+	const struct sl_view *view = w->streams.view;
+	uint32_t place = view ? sl_streams_service(w, slot) : 0;
+
+	if (place == 0 || view->services[place - 1].forward != SL_FORWARD_PROXY ||
+	    (uint16_t)view->services[place - 1].incarnation != incarnation)
+		return NULL;
+	return &view->services[place - 1];
+}
+
+bool
+sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t listener,
+		 struct sl_http_rule *ret)
+{
+	if (!w->requests || !view || listener == SL_VIEW_NONE ||
+	    view->listeners[listener].mode != SL_MODE_HTTP)
+		return false;
+	const struct sl_img_listener *l = &view->listeners[listener];
+	*ret = (struct sl_http_rule){
+		.generation = view->generation,
+		.listener_slot = l->slot,
+		.listener_incarnation = (uint16_t)l->incarnation,
+		.proxy_in = l->proxy_in,
+		.listener_max = l->max_connections,
+		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
+		.trust_cnt = l->trust_cnt,
+		.table = &view->tables[view->listener_service[listener]],
+		.vhosts = view->vhosts,
+		.scratch = &view->scratch[w->conf.id],
+	};
+	return true;
+}
+
+static bool
+env_rule(void *ctx, const struct sl_tuple *t, struct sl_http_rule *ret)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_view *view = w->streams.view;
+
+	return view &&
+	       sl_requests_rule(w, view, sl_view_listener(view, &t->dst, t->dport, SL_IPPROTO_TCP),
+				ret);
+}
+
+enum sl_tcp_admit
+sl_requests_admit(struct sl_worker *w, const struct sl_tuple *tuple, struct sl_tcp_accept *ret)
+{
+	struct sl_http_rule rule;
+
+	if (!env_rule(w, tuple, &rule))
+		return SL_ADMIT_NO;
+	return sl_http_admit(w->requests->http, &rule, ret);
+}
+
+static const struct sl_img_service *
+env_service(void *ctx, uint32_t slot, uint16_t incarnation)
+{
+	const struct sl_service *s = service_of(ctx, slot, incarnation);
+
+	return s ? s->img : NULL;
+}
+
+static bool
+env_listens(void *ctx, uint32_t listener_slot, uint16_t incarnation)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_view *view = w->streams.view;
+
+	if (!view)
+		return true;
+	uint32_t place = sl_streams_listener(w, listener_slot);
+	return place && view->listeners[place - 1].mode == SL_MODE_HTTP &&
+	       view->listeners[place - 1].incarnation == incarnation;
+}
+
+/* Flags that refuse it; all of them where it is not in the table any more. */
+static unsigned
+refusal_of(struct sl_worker *w, uint32_t slot, uint16_t incarnation)
+{
+	const struct sl_view *view = w->streams.view;
+
+	if (!view)
+		return 0;
+	if (slot >= view->hop_cnt || view->hops[slot].incarnation != incarnation)
+		return SL_ST_DISABLED;
+	return sl_state_refusal(&w->conf.states[slot], incarnation);
+}
+
+static bool
+env_serves(void *ctx, uint32_t endpoint_slot, uint16_t incarnation)
+{
+	return sl_choose_serves(refusal_of(ctx, endpoint_slot, incarnation));
+}
+
+/* ---- results ---- */
+
+static void
+env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation, bool ok)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_worker_http *c = &w->conf.http;
+	const struct sl_view *view = w->streams.view;
+	const struct sl_outlier_report report = {.endpoint_slot = endpoint_slot,
+						 .incarnation = incarnation};
+
+	if (ok) {
+		sl_outlier_ok(c->outliers, endpoint_slot, incarnation);
+		return;
+	}
+	uint32_t place = view ? sl_streams_service(w, service_slot) : 0;
+	if (place == 0)
+		return;
+	uint16_t after = view->services[place - 1].img->http.eject_after;
+	if (after && sl_outlier_failed(c->outliers, endpoint_slot, incarnation, after)) {
+		w->stats->http.count[SL_HTTP_CNT_EJECT_REPORT]++;
+		if (c->reports)
+			sl_ring_put(c->reports, &report, 1);
+	}
+}
+
+/* ---- endpoints ---- */
+
+static bool
+panics(struct sl_worker *w, const struct sl_service *svc)
+{
+	struct panic *p = &w->requests->panic[svc->slot];
+	uint32_t now_ms = sl_tcp_now_ms(w->tcp);
+
+	if (p->generation != w->streams.view->generation || now_ms - p->at_ms >= SL_PANIC_MS) {
+		p->generation = w->streams.view->generation;
+		p->at_ms = now_ms;
+		p->is = sl_choose_panics(svc, w->conf.states, svc->img->http.panic_pct);
+	}
+	return p->is;
+}
+
+static enum sl_up_verdict
+env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
+{
+	struct sl_worker *w = ctx;
+	const struct sl_view *view = w->streams.view;
+	const struct sl_service *svc = service_of(w, ask->service_slot, ask->service_incarnation);
+	uint32_t avoid[SL_ARRAY_CNT(ask->avoid) + PICK_DRAWS];
+	unsigned avoid_cnt = ask->avoid_cnt;
+
+	if (!svc)
+		return SL_UP_NO_SERVICE;
+	memcpy(avoid, ask->avoid, sizeof(ask->avoid));
+	struct sl_choose_ctx choose = {
+		.states = w->conf.states,
+		.seed = view->seed,
+		.conns = w->conns,
+		.cursor = &w->cursors[svc->slot],
+		.loads = (const uint32_t *const *)w->conf.http.loads,
+		.load_cnt = w->conf.worker_cnt,
+		.panic = panics(w, svc),
+	};
+	w->stats->http.count[SL_HTTP_CNT_PANIC] += choose.panic;
+	for (unsigned i = 0; i < PICK_DRAWS; i++) {
+		choose.random = draw(w->requests);
+		struct sl_choice c =
+			sl_choose_request(svc, &choose, ask->hashed, ask->hash, avoid, avoid_cnt);
+		if (c.endpoint == UINT32_MAX)
+			break;
+		const struct sl_img_endpoint *e = &svc->endpoints[c.endpoint];
+		*ret = (struct sl_up_target){
+			.addr = e->addr,
+			.port = e->port_be ? e->port_be : ask->client->dport,
+			.incarnation = (uint16_t)e->incarnation,
+			.endpoint_slot = e->slot,
+			.tcp = &svc->img->tcp,
+			.http = &svc->img->http,
+		};
+		ret->sources = sl_view_source(view, &view->hops[e->slot], &ret->source_cnt);
+		if (ret->sources)
+			return SL_UP_READY;
+		avoid[avoid_cnt++] = e->slot;
+	}
+	w->service_stats[svc->slot].no_endpoint++;
+	return SL_UP_NO_ENDPOINT;
+}
+
+static bool
+env_lives(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation)
+{
+	struct sl_worker *w = ctx;
+
+	if (!w->streams.view)
+		return true;
+	return sl_streams_service(w, service_slot) &&
+	       !(refusal_of(w, endpoint_slot, incarnation) & (SL_ST_DISABLED | SL_ST_DRAIN));
+}
+
+static void
+env_load(void *ctx, uint32_t endpoint_slot, int by)
+{
+	struct sl_worker *w = ctx;
+	uint32_t *load = &w->conf.http.loads[w->conf.id][endpoint_slot];
+
+	/* relaxed: other workers look at it to choose, nothing is ordered by it */
+	__atomic_store_n(load, *load + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
+/* ---- questions ---- */
+
+void
+sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
+{
+	uint32_t cursor, listener;
+	struct sl_http_rule rule;
+	struct sl_up_ask ask;
+
+	if (!w->requests) {
+		q->why = "the dataplane's boot file says http.requests = 0";
+		return;
+	}
+	listener = sl_view_listener(view, &q->tuple.dst, q->tuple.dport, SL_IPPROTO_TCP);
+	if (!sl_requests_rule(w, view, listener, &rule)) {
+		q->why = "no listener of mode http has that address and port";
+		return;
+	}
+	sl_http_explain(w->requests->http, &rule, &q->tuple, q->request, q->len, &q->answer,
+			q->text, q->path, &ask);
+	q->text[q->answer.text_len] = 0;
+	const struct sl_service *svc =
+		ask.service_slot == UINT32_MAX
+			? NULL
+			: service_of(w, ask.service_slot, ask.service_incarnation);
+	if (!svc)
+		return;
+	cursor = w->cursors[svc->slot];
+	const struct sl_choose_ctx choose = {
+		.states = w->conf.states,
+		.seed = view->seed,
+		.conns = w->conns,
+		.cursor = &cursor,
+		.loads = (const uint32_t *const *)w->conf.http.loads,
+		.load_cnt = w->conf.worker_cnt,
+		.panic = panics(w, svc),
+		.random = w->requests->random * 6364136223846793005ull,
+	};
+	struct sl_choice c = sl_choose_request(svc, &choose, ask.hashed, ask.hash, NULL, 0);
+	if (c.endpoint == UINT32_MAX) {
+		q->answer.status = 503;
+		q->answer.flags = SL_RF_UH;
+		return;
+	}
+	q->answer.endpoint_slot = svc->endpoints[c.endpoint].slot;
+	q->answer.endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
+}
+
+/* ---- beginning and end ---- */
+
+static struct sl_http_conf
+engine_conf(const struct sl_worker_http *c)
+{
+	return (struct sl_http_conf){
+		.conns = c->conns,
+		.exchanges = c->exchanges,
+		.pool = c->pool,
+		.head_bytes = c->head_bytes,
+	};
+}
+
+size_t
+sl_worker_http_bytes(const struct sl_worker_http *http)
+{
+	const struct sl_http_conf conf = engine_conf(http);
+
+	return lines(sizeof(struct sl_requests)) + sl_http_bytes(&conf);
+}
+
+void
+sl_requests_start(struct sl_worker *w)
+{
+	const struct sl_worker_http *c = &w->conf.http;
+	struct sl_http_conf conf = engine_conf(c);
+	void *seg = w->conf.stats;
+	unsigned id = w->conf.id;
+
+	w->requests = c->mem;
+	w->requests->random = w->conf.seed ^ (id + 1) * 0x9e3779b97f4a7c15ull;
+	conf.seed = w->requests->random * 0xda942042e4dd58b5ull + 1;
+	conf.worker = id;
+	conf.worker_cnt = w->conf.worker_cnt;
+	conf.tcp = w->tcp;
+	conf.listeners = w->conf.tcp.limits;
+	conf.ledger = c->ledger;
+	conf.env =
+		(struct sl_http_env){w, env_rule, env_service, env_listens, env_serves, env_result};
+	conf.upstream = (struct sl_upstream_env){
+		w, env_pick, env_lives, sl_streams_began, sl_streams_ended, env_load,
+	};
+	conf.stats = &w->stats->http;
+	conf.listener_stats = w->listener_stats;
+	conf.vhost_stats = sl_stats_vhosts(seg, id);
+	conf.route_stats = sl_stats_routes(seg, id);
+	conf.endpoint_stats = w->endpoint_stats;
+	conf.events = w->conf.events;
+	conf.events_size = w->conf.events_size;
+	w->requests->http = sl_http_init((char *)c->mem + lines(sizeof(struct sl_requests)), &conf);
+}
+
+void
+sl_requests_end(struct sl_worker *w)
+{
+	sl_http_fini(w->requests->http);
+}
+
+void
+sl_requests_tick(struct sl_worker *w)
+{
+	sl_http_tick(w->requests->http);
+}
+
+void
+sl_requests_reset(struct sl_worker *w)
+{
+	sl_http_drop_all(w->requests->http);
+}
