@@ -60,6 +60,13 @@ static const struct key tcp_keys[] = {
 };
 static struct group tcp_group = {tcp_keys, SL_ARRAY_CNT(tcp_keys)};
 
+static const struct key http_keys[] = {
+	{"requests", INTEGER, false, 0, 1 << 22, NULL, TOP(http_requests), NULL},
+	{"pool", INTEGER, false, 16, 1 << 22, NULL, TOP(http_pool), NULL},
+	{"head_mb", INTEGER, false, 1, 8192, NULL, TOP(http_head_mb), NULL},
+};
+static struct group http_group = {http_keys, SL_ARRAY_CNT(http_keys)};
+
 static const struct key port_keys[] = {
 	{"name", NAME, true, 0, 0, NULL, PORT(name), NULL},
 	{"device", STRING, true, 1, 63, NULL, PORT(device), NULL},
@@ -82,6 +89,7 @@ static const struct key top_keys[] = {
 	{"mbuf_data", INTEGER, false, 256, 9728, NULL, TOP(mbuf_data), NULL},
 	{"flows", INTEGER, false, 1024, 1 << 27, NULL, TOP(flows), NULL},
 	{"tcp", GROUP, false, 0, 0, NULL, 0, &tcp_group},
+	{"http", GROUP, false, 0, 0, NULL, 0, &http_group},
 	{"events_kb", INTEGER, false, 0, 1 << 18, NULL, TOP(events_kb), NULL},
 	{"power", CHOICE, false, 0, 0, "poll|adaptive", TOP(power), NULL},
 	{"rss_key", HEXKEY, false, 0, 0, NULL, 0, NULL},
@@ -608,6 +616,9 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.flows = 1 << 20,
 		.events_kb = 4096,
 		.tcp_streams = 65536,
+		.http_requests = 16384,
+		.http_pool = 16384,
+		.http_head_mb = 16,
 		.tcp_timewait = 65536,
 		.tcp_memory_mb = 64,
 		.tcp_receive_max = 1 << 20,

@@ -20,6 +20,10 @@
  *       memory_mb = 64;                        # for payload that is kept: blocks of 2 KB with 4 pieces each
  *       receive_max = 1048576;                 # bytes of receive window of a connection,
  *       send_max = 1048576; };                 # and sent without acknowledgement
+ *     http = {                                 # requests that end in the gateway (mode = "http"), of each worker
+ *       requests = 16384;                      # under way at a time.  0: no HTTP
+ *       pool = 16384;                          # connections to endpoints
+ *       head_mb = 16; };                       # for the heads of requests under way
  *     events_kb = 4096;                        # of each worker, for access-log records on their way to sluiced: a power
  *                                              # of two from 4 to 262144.  0: none, and no access log
  *     power = "poll";                          # poll | adaptive
@@ -76,7 +80,9 @@ struct sl_boot {
 	int buffers;
 	int mbuf_data;
 	int flows;
-	int tcp_streams; /* 0: no TCP */
+	int tcp_streams;   /* 0: no TCP */
+	int http_requests; /* 0: no HTTP */
+	int http_pool, http_head_mb;
 	int tcp_timewait, tcp_memory_mb, tcp_receive_max, tcp_send_max;
 	int events_kb; /* 0: no events */
 	int power;     /* enum sl_boot_power */

@@ -10,6 +10,7 @@
 #include "dataplane/explain.h"
 #include "dataplane/host.h"
 #include "dataplane/lcore.h"
+#include "dataplane/passive.h"
 #include "dataplane/port.h"
 #include "dataplane/takeover.h"
 #include "dataplane/upgrade.h"
@@ -34,6 +35,7 @@ struct sl_gateway {
 	size_t events_bytes;
 	int events_fd;
 	struct sl_relay_limits *relay_limits;
+	struct sl_passive passive;
 	struct sl_rss rss;
 	struct sl_port_set ports;
 	struct sl_lcore_shared shared;

@@ -590,7 +590,7 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 		c->events_size = (uint32_t)g->boot.events_kb << 10;
 	}
 	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
-	if (make_tcp(g, c))
+	if (make_tcp(g, c) || sl_passive_worker(&g->passive, &g->boot, g->host.huge, c))
 		return -ENOMEM;
 	l->shared = &g->shared;
 	l->id = id;
@@ -611,6 +611,8 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 	err = neigh && g->paths && g->relay_limits ? 0 : -ENOMEM;
 	if (neigh)
 		g->neigh = sl_neigh_init(neigh);
+	if (!err)
+		err = sl_passive_up(&g->passive, &g->boot, g->host.huge, g->state->slot);
 	for (unsigned i = 0; i < cnt && !err; i++)
 		err = make_rings(g, confs, i);
 	for (unsigned i = 0; i < cnt && !err; i++)
@@ -671,6 +673,7 @@ workers_down(struct sl_gateway *g)
 		sl_worker_fini(g->lcores[i].worker);
 	sl_publish_destroy(g->publish);
 	g->publish = NULL;
+	sl_passive_down(&g->passive);
 }
 
 /* Behind the threads: workers take their tables themselves. */
@@ -774,6 +777,8 @@ loop(struct sl_gateway *g)
 
 		if (wait < 0)
 			wait = 500;
+		if (g->passive.outlier && wait > SL_PASSIVE_WAIT_MS)
+			wait = SL_PASSIVE_WAIT_MS;
 		if (g->explain.open_cnt)
 			wait = 1;
 		if (upgrading && wait > 10)
@@ -787,6 +792,7 @@ loop(struct sl_gateway *g)
 			return true;
 		uint64_t now_ns = sl_clock_now(&g->shared.clock);
 		sl_explain_turn(&g->explain, sl_publish_view(g->publish), now_ns);
+		sl_passive_turn(&g->passive, sl_publish_view(g->publish), now_ns);
 		if (now_ns - watched >= WATCH_NS) {
 			watched = now_ns;
 			sl_clock_follow(&g->shared.clock, monotonic_ns());

@@ -1,6 +1,8 @@
 #include "tests/sim/rig.h"
 
+#include "dataplane/outlier.h"
 #include "dataplane/tcp/tcp.h"
+#include "l7/limits.h"
 #include "l7/relay.h"
 
 #include <stdlib.h>
@@ -34,6 +36,11 @@ struct rig {
 	struct sl_path_table *paths;
 	struct sl_streams_head *streams;
 	struct sl_relay_limits *limits;
+	struct sl_ledger *ledger;
+	struct sl_outlier_counts *outliers;
+	uint32_t *loads[RIG_WORKERS];
+	struct sl_ring *reports;
+	struct sl_events_head *events;
 	struct sl_state_word2 *states;
 	void *stats;
 	struct sl_ring *main_in[RIG_WORKERS];
@@ -340,6 +347,43 @@ make_tcp(struct rig *r, struct sl_worker_conf *c)
 	c->tcp.mem = take(r, bytes);
 }
 
+/* What workers share for HTTP. */
+static void
+make_http_shared(struct rig *r)
+{
+	r->ledger = take(r, sizeof(*r->ledger));
+	r->outliers = take(r, sizeof(*r->outliers));
+	for (unsigned i = 0; i < r->conf.workers; i++)
+		r->loads[i] = take(r, SL_MAX_ENDPOINTS * sizeof(uint32_t));
+	/* workers take their turns on one thread: one ring for all */
+	r->reports = sl_ring_init(take(r, sl_ring_bytes(64, sizeof(struct sl_outlier_report))), 64,
+				  sizeof(struct sl_outlier_report));
+	if (r->conf.events) {
+		r->events = take(r, sl_events_bytes(r->conf.workers, r->conf.events));
+		sl_events_init(r->events, r->conf.workers, r->conf.events, 1);
+	}
+}
+
+static void
+make_http(struct rig *r, struct sl_worker_conf *c)
+{
+	c->http = (struct sl_worker_http){
+		.conns = 2 * r->conf.exchanges,
+		.exchanges = r->conf.exchanges,
+		.pool = r->conf.exchanges,
+		.head_bytes = 4 << 20,
+		.ledger = r->ledger,
+		.outliers = r->outliers,
+		.reports = r->reports,
+	};
+	memcpy(c->http.loads, r->loads, sizeof(r->loads));
+	c->http.mem = take(r, sl_worker_http_bytes(&c->http));
+	if (r->events) {
+		c->events = sl_events_worker(r->events, c->id);
+		c->events_size = r->conf.events;
+	}
+}
+
 /* Everything that goes with the process: ports, rings, workers, statistics, neighbours. */
 static void
 start(struct rig *r)
@@ -357,6 +401,8 @@ start(struct rig *r)
 	make_rings(r, confs);
 	if (conf->streams)
 		make_streams(r);
+	if (conf->exchanges)
+		make_http_shared(r);
 	for (unsigned i = 0; i < conf->workers; i++) {
 		struct sl_worker_port ports[RIG_PORTS] = {0};
 		make_ports(r, i, ports);
@@ -382,6 +428,8 @@ start(struct rig *r)
 		c->seed = conf->seed;
 		if (conf->streams)
 			make_tcp(r, c);
+		if (conf->exchanges)
+			make_http(r, c);
 		r->worker[i] = sl_worker_init(take(r, sl_worker_bytes()), c);
 		sl_worker_adopt(r->worker[i], r->flows[i]);
 	}
@@ -561,6 +609,24 @@ rig_stop(struct rig *r, uint64_t now_ns)
 		sl_worker_stop(r->worker[i], r->view, now_ns);
 	for (unsigned i = 0; i < r->conf.workers; i++)
 		sl_worker_forward(r->worker[i]);
+}
+
+bool
+rig_report(struct rig *r, struct sl_outlier_report *ret)
+{
+	return sl_ring_take(r->reports, ret, 1) == 1;
+}
+
+struct sl_events_head *
+rig_events(struct rig *r)
+{
+	return r->events;
+}
+
+struct sl_ledger *
+rig_ledger(struct rig *r)
+{
+	return r->ledger;
 }
 
 struct sl_streams_head *

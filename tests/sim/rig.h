@@ -37,7 +37,10 @@ struct rig_conf {
 	uint32_t half_open; /* before SYN cookies; 0: streams / 4 */
 	uint32_t blocks;    /* for copied payload; 0: 2048 */
 	uint32_t pinned;    /* buffers kept with payload in them; 0: none */
-	uint8_t offload;    /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
+	/* HTTP on it, of each worker: requests under way; 0: off.  As many connections to endpoints, twice as many of clients */
+	uint32_t exchanges;
+	uint32_t events; /* bytes of the ring of access-log records, a power of two; 0: none */
+	uint8_t offload; /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
 };
 
 /* Called for every frame a port sends; the frame is the callee's until it returns (copy what is kept). */
@@ -66,6 +69,13 @@ void rig_settle(struct rig *r, uint64_t now_ns);
 
 /* rig_stop: the last turn of every worker: TCP connections are reset. */
 void rig_stop(struct rig *r, uint64_t now_ns);
+
+/* rig_report takes the next report of a worker about a failing endpoint; false: none. */
+struct sl_outlier_report;
+bool rig_report(struct rig *r, struct sl_outlier_report *ret);
+/* The region of events, with conf.events; breakers' numbers. */
+struct sl_events_head *rig_events(struct rig *r);
+struct sl_ledger *rig_ledger(struct rig *r);
 
 /* The region of streams (sluice/streams.h), with conf.streams. */
 struct sl_streams_head *rig_streams(struct rig *r);
