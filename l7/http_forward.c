@@ -165,6 +165,15 @@ refused(struct http_xchg *x, enum sl_up_verdict why)
 	}
 }
 
+/* No connection; the ticket says who was tried. */
+static void
+not_had(struct http_xchg *x, enum sl_up_verdict why)
+{
+	x->endpoint_slot = x->ticket.endpoint_slot;
+	x->endpoint_incarnation = x->ticket.incarnation;
+	refused(x, why);
+}
+
 static void
 begin_try(struct http_xchg *x, struct sl_up *up)
 {
@@ -177,10 +186,8 @@ begin_try(struct http_xchg *x, struct sl_up *up)
 	x->endpoint_incarnation = sl_up_incarnation(up);
 	x->endpoint = sl_stream_row(x->upstream)->tuple.src;
 	x->endpoint_port = sl_stream_row(x->upstream)->tuple.sport;
-	if (sl_up_reused(up)) {
+	if (sl_up_reused(up))
 		x->flags |= XF_REUSED;
-		http_count(h, SL_HTTP_CNT_POOL_REUSED);
-	}
 	x->state = XCHG_SENT;
 	x->head_sent = 0;
 	x->sent_ns = http_now(h);
@@ -230,7 +237,7 @@ sl_http_ask(struct http_xchg *x)
 	else if (v == SL_UP_WAIT)
 		x->flags |= XF_WAITS;
 	else
-		refused(x, v);
+		not_had(x, v);
 }
 
 static void
@@ -245,10 +252,9 @@ up_failed(struct sl_up_ticket *t, enum sl_up_verdict why, enum sl_stream_end end
 {
 	struct http_xchg *x = xchg_of(t);
 
-	(void)end;
+	(void)end, (void)endpoint_slot;
 	x->flags &= ~(unsigned)XF_WAITS;
-	x->endpoint_slot = endpoint_slot;
-	refused(x, why);
+	not_had(x, why);
 }
 
 const struct sl_up_ops sl_http_up_ops = {.ready = up_ready, .failed = up_failed};
