@@ -3,7 +3,8 @@
   load.py --seconds 3 --threads 4 http://10.77.9.10 http://[fd77:9::10] dns://10.77.9.53
 
 Each thread takes the targets in turn.  http: a new connection per request, or with --keepalive one connection
-for the whole time, on which every answer must come from the same endpoint.  dns: who.test, A.
+for the whole time, on which every answer must come from the same endpoint, unless --spread says that each may come from
+another one.  -H: a header more.  dns: who.test, A.
 A refused or reset connection is tried again for up to --retry seconds (as a browser or curl --retry does) and
 counted as retried; what still fails is failed.  SIGTERM ends the run early.  Prints one JSON object; progress on stderr with --progress.
 """
@@ -35,9 +36,12 @@ def connect(host, port, kind):
     return s
 
 
-def get(s, host):
+def get(s, host, path="/"):
     name = f"[{host}]" if ":" in host else host
-    s.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+    more = "".join(f"{h}\r\n" for h in args.header)
+    if not any(h.lower().startswith("host:") for h in args.header):
+        more += f"Host: {name}\r\n"
+    s.sendall(f"GET {path or '/'} HTTP/1.1\r\n{more}\r\n".encode())
     data = b""
     while b"\r\n\r\n" not in data:
         part = s.recv(65536)
@@ -56,12 +60,12 @@ def get(s, host):
     return body.decode().strip()
 
 
-def http(host, port):
+def http(host, port, path):
     with connect(host, port, socket.SOCK_STREAM) as s:
-        return get(s, host)
+        return get(s, host, path)
 
 
-def dns(host, port):
+def dns(host, port, _path):
     ident = random.randrange(65536)
     query = struct.pack(">6H", ident, 0x0100, 1, 0, 0, 0) + b"\3who\4test\0" + struct.pack(">2H", 1, 1)
     with connect(host, port, socket.SOCK_DGRAM) as s:
@@ -79,13 +83,13 @@ def dns(host, port):
     return "e" + str(answer[-1] - 10)
 
 
-def attempt(kind, host, port):
+def attempt(kind, host, port, path):
     """One request, with retries of what was refused or reset; (who, retries)."""
     until = time.monotonic() + args.retry
     retries = 0
     while True:
         try:
-            return (http if kind == "http" else dns)(host, port), retries
+            return (http if kind == "http" else dns)(host, port, path), retries
         except (ConnectionError, socket.timeout, OSError):
             if time.monotonic() >= until:
                 raise
@@ -109,7 +113,8 @@ def worker(urls, stop, start):
         for url in urls[start:] + urls[:start]:
             u = urllib.parse.urlparse(url)
             try:
-                who, retries = attempt(u.scheme, u.hostname, u.port or {"http": 80, "dns": 53}[u.scheme])
+                who, retries = attempt(u.scheme, u.hostname, u.port or {"http": 80, "dns": 53}[u.scheme],
+                                       u.path)
                 note(url, who, retries)
             except Exception as e:  # every failure is counted with its text
                 note(url, None, error=f"{type(e).__name__}: {e}")
@@ -120,14 +125,14 @@ def worker(urls, stop, start):
 
 
 def keeper(url, stop):
-    """One connection for the whole time; every answer from the same endpoint."""
+    """One connection for the whole time; every answer from the same endpoint, or not."""
     u = urllib.parse.urlparse(url)
     try:
         with connect(u.hostname, u.port or 80, socket.SOCK_STREAM) as s:
             first = None
             while not stop.is_set():
-                who = get(s, u.hostname)
-                first = first or who
+                who = get(s, u.hostname, u.path)
+                first = who if args.spread else first or who
                 note(url, who, error=None if who == first else f"moved from {first} to {who}")
                 time.sleep(args.pause or 0.01)
     except Exception as e:
@@ -141,6 +146,8 @@ def main():
     p.add_argument("--requests", type=int, default=0, help="stop after so many")
     p.add_argument("--threads", type=int, default=4)
     p.add_argument("--keepalive", action="store_true")
+    p.add_argument("--spread", action="store_true", help="answers on a kept connection may come from several endpoints")
+    p.add_argument("-H", dest="header", action="append", default=[], help="'name: value'")
     p.add_argument("--pause", type=float, default=0)
     p.add_argument("--timeout", type=float, default=5)
     p.add_argument("--retry", type=float, default=0)

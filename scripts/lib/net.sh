@@ -417,6 +417,58 @@ tcp_listeners() {
 	done
 }
 
+# http_table FILE [ENDPOINTS]: mode http in both families: VIPs .30 and ::30, port 80, lead to route table "edge"; services web (of
+# IPv4) and web6 (of IPv6) with ENDPOINTS, canary with e4 alone, shadow with e1.  ROUTES: the routes of virtual host "shop" for
+# every name (http_routes unless set); HOSTS: all virtual hosts.  HTTP_KEYS, TABLE_KEYS, TCP_KEYS, SERVICE_KEYS, LISTENER_KEYS:
+# more keys of each group http, route table, tcp, service, listener.
+http_table() {
+	local out=$1 list=${2-$ENDPOINTS} vip
+	{
+		cat <<-END
+			gateway = { name = "${NET}gateway"; };
+			network = {
+			  addresses = (
+			    { port = "front"; address = "10.77.1.1/24"; }, { port = "front"; address = "fd77:1::1/64"; },
+			    { port = "back"; address = "10.77.2.1/24"; }, { port = "back"; address = "fd77:2::1/64"; } );
+			  routes = ( ${EXTRA_ROUTES:-} );
+			};
+			services = (
+		END
+		local SERVICE_KEYS="policy = \"${POLICY:-least_request}\"; ${SERVICE_KEYS:-} http = { ${HTTP_KEYS:-} };" PORT=${PORT:-80}
+		tcp_service web 10.77.2. "$list"
+		echo ,
+		tcp_service web6 fd77:2:: "$list"
+		echo ,
+		tcp_service canary 10.77.2. 4
+		echo ,
+		tcp_service shadow 10.77.2. 1
+		echo "); route_tables = ( { name = \"edge\"; ${TABLE_KEYS:-}"
+		echo "  hosts = ( ${HOSTS:-{ name = \"shop\"; match = ( \"*\" ); routes = ( ${ROUTES:-$(http_routes)} ); \}} ); } );"
+		echo "listeners = ("
+		for vip in 10.77.9.30 fd77:9::30; do
+			echo "  ${comma:-}{ name = \"v${vip//[.:]/-}\"; address = \"$vip\"; port = 80; protocol = \"tcp\"; mode = \"http\";"
+			echo "    routes = \"edge\"; ${LISTENER_KEYS:-} }"
+			local comma=,
+		done
+		echo ");"
+	} | sed 's/\\}/}/' >"$out"
+}
+
+# http_routes: one of each kind.
+http_routes() {
+	cat <<-'END'
+		{ name = "canary"; headers = ( { name = "x-env"; prefix = "canary-"; } ); service = "canary"; },
+		{ name = "old"; prefix = "/old"; redirect = { code = 301; prefix = "/new"; }; },
+		{ name = "hello"; path = "/hello"; respond = { code = 200; body = "hello from the gateway\n"; content_type = "text/plain"; }; },
+		{ name = "split"; prefix = "/split"; split = ( { service = "web"; weight = 80; }, { service = "canary"; weight = 20; } ); },
+		{ name = "api"; template = "/api/{version}/{rest=**}"; methods = ( "GET", "POST" );
+		  rewrite = { template = "/{rest}"; host = "internal.test"; };
+		  request_headers = ( { set = "x-api-version"; value = "any"; } ); service = "web6"; },
+		{ name = "rest"; retry = { attempts = 2; on = ( "connect", "reused", "reset", "gateway-error" ); }; service = "web";
+		  response_headers = ( { set = "x-served-by"; value = "sluice"; } ); }
+	END
+}
+
 # net_down: end what run started, remove the namespaces and the directory.
 net_down() {
 	local pid n
