@@ -481,6 +481,7 @@ xchg_times(struct http_xchg *x)
 	if (idle >= x->stream_idle_ms) {
 		bool body = !(x->req.flags & PIPE_OVER);
 		x->rflags |= SL_RF_SI;
+		x->flags &= ~(unsigned)XF_KEEP;
 		if (waits)
 			sl_http_try_failed(x, 0, body ? 408 : 504, SL_RF_SI,
 					   body ? SL_HTTP_CNT_BODY_TIMEOUT

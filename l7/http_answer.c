@@ -251,6 +251,18 @@ tried_again(struct http_xchg *x, const struct sl_http_head *head)
 	return true;
 }
 
+/* Whether the client has room for the head, which may grow by framing and edits; else it is read again when there is. */
+static bool
+room_for(struct http_xchg *x, uint32_t head)
+{
+	uint32_t want = head + HTTP_HEAD_GROWS + (x->record_off - x->edits_off);
+
+	if (sl_stream_room(x->conn->client) >= want)
+		return true;
+	sl_stream_wait_room(x->conn->client, want);
+	return false;
+}
+
 /* The head of an answer was read; true: go on with its body. */
 static bool
 head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consumed)
@@ -328,7 +340,7 @@ read_head(struct http_xchg *x)
 			}
 			return false;
 		}
-		if (!head_came(x, &h->head, (uint32_t)n))
+		if (!room_for(x, (uint32_t)n) || !head_came(x, &h->head, (uint32_t)n))
 			return false;
 	}
 	return x->state == XCHG_ANSWER;

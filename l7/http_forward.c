@@ -141,6 +141,27 @@ sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t
 	sl_http_local_error(x, status, rflags, code);
 }
 
+void
+sl_http_timed(struct http_xchg *x)
+{
+	if (x->timeout_ms == 0 || x->timed)
+		return;
+	x->timed = 1;
+	x->timeout_due = now_ms(x) + x->timeout_ms;
+	sl_http_conn_due(x->conn, x->timeout_ms);
+}
+
+/* Likewise of one try, from when it was asked for. */
+static void
+try_timed(struct http_xchg *x)
+{
+	if (x->try_ms == 0 || !x->conn || !(x->req.flags & PIPE_OVER))
+		return;
+	x->try_timed = 1;
+	x->try_due = now_ms(x) + x->try_ms;
+	sl_http_conn_due(x->conn, x->try_ms);
+}
+
 /* ---- asking ---- */
 
 static void
@@ -226,11 +247,7 @@ sl_http_ask(struct http_xchg *x)
 	memcpy(ask.avoid, x->avoid, sizeof(ask.avoid));
 	x->tries++;
 	x->state = XCHG_ASKING;
-	if (x->try_ms && x->conn) {
-		x->try_timed = 1;
-		x->try_due = now_ms(x) + x->try_ms;
-		sl_http_conn_due(x->conn, x->try_ms);
-	}
+	try_timed(x);
 	enum sl_up_verdict v = sl_upstream_ask(h->upstream, &x->ticket, &ask, &up);
 	if (v == SL_UP_READY)
 		begin_try(x, up);
@@ -324,10 +341,14 @@ sl_http_request_go(struct http_xchg *x)
 	if (x->state == XCHG_OVER || !x->upstream || !head_go(x) || x->req.flags & PIPE_OVER)
 		return;
 	enum pipe_verdict v = sl_http_pipe(x->http, &x->req, x->conn->client, x->upstream);
-	if (v == PIPE_DONE && x->state == XCHG_ANSWER)
+	if (v == PIPE_DONE && x->state == XCHG_ANSWER) {
 		sl_http_answer_go(x);
-	else if (v >= PIPE_EARLY)
+	} else if (v == PIPE_DONE) {
+		sl_http_timed(x);
+		try_timed(x);
+	} else if (v >= PIPE_EARLY) {
 		body_broken(x, v);
+	}
 }
 
 /* ---- tunnels ---- */

@@ -30,6 +30,7 @@
 #define HTTP_SWEEP_MS 1500  /* every connection is asked `listens` once in this time, */
 #define HTTP_SWEEP_MAX 512  /* at most so many in a turn */
 #define HTTP_ROOM 4096      /* of room that a writer out of room waits for */
+#define HTTP_HEAD_GROWS 256 /* bytes by which an answer's head grows at most, edits aside */
 #define HTTP_FRAME 32       /* room that a chunk's framing takes at most */
 #define HTTP_TIMER_MAX 86400000
 #define HTTP_PROXY_MS 3000 /* for a PROXY header */
@@ -156,7 +157,9 @@ struct http_xchg {
 	struct http_pipe req, ans;
 	struct sl_up_ticket ticket;
 	/* numbers of the route */
-	uint32_t timeout_due; /* ms of the worker clock; with TIMEOUT_SET */
+	uint32_t
+		timeout_ms; /* from the end of the request to the beginning of the answer; 0: none */
+	uint32_t timeout_due; /* ms of the worker clock, while `timed` */
 	uint32_t try_ms, try_due;
 	uint32_t stream_idle_ms;
 	uint32_t retry_at;
@@ -262,6 +265,8 @@ void sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsig
 extern const struct sl_up_ops sl_http_up_ops;
 extern const struct sl_stream_ops sl_http_upstream_ops;
 void sl_http_ask(struct http_xchg *x);
+/* sl_http_timed: the request is whole: its time-out begins. */
+void sl_http_timed(struct http_xchg *x);
 /* sl_http_try_failed: a try came to nothing: another one, or the answer `status`.  kind: SL_RETRY_* or 0: never again. */
 void sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t rflags,
 			unsigned code);

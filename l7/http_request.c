@@ -304,12 +304,10 @@ static void
 route_numbers(struct http_xchg *x, const struct http_decision *d)
 {
 	const struct sl_img_http_route *r = d->route;
-	uint32_t now = sl_tcp_now_ms(x->http->conf.tcp);
 
 	x->vhost_slot = d->vhost->slot;
 	x->route_slot = r->slot;
-	x->timed = r->timeout_ms != 0;
-	x->timeout_due = now + r->timeout_ms;
+	x->timeout_ms = r->timeout_ms;
 	x->try_ms = r->try_ms;
 	if (r->stream_idle_ms)
 		x->stream_idle_ms = r->stream_idle_ms;
@@ -318,12 +316,9 @@ route_numbers(struct http_xchg *x, const struct http_decision *d)
 	memcpy(x->retry_codes, r->retry_codes, sizeof(x->retry_codes));
 	x->backoff_ms = r->backoff_ms;
 	x->backoff_max_ms = r->backoff_max_ms;
-	uint32_t first = x->stream_idle_ms;
-	if (x->timed)
-		first = SL_MIN(first, r->timeout_ms);
-	if (x->try_ms)
-		first = SL_MIN(first, x->try_ms);
-	sl_http_conn_due(x->conn, first);
+	sl_http_conn_due(x->conn, x->stream_idle_ms);
+	if (x->req.flags & PIPE_OVER)
+		sl_http_timed(x);
 }
 
 /* ---- what is answered here ---- */
@@ -499,7 +494,8 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 	if (!keep(x, &(struct http_decision){0}, head, 0))
 		x->flags &= ~(unsigned)XF_LOG;
 	sl_stream_consume(c->client, consumed);
-	if (d.status == 400 || d.status == 413)
+	/* behind a CONNECT the client may speak another protocol */
+	if (d.status == 400 || d.status == 413 || d.status == 405)
 		x->flags &= ~(unsigned)XF_KEEP;
 	sl_http_local_error(x, d.status, d.rflags, d.count);
 }
