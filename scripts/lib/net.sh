@@ -233,6 +233,7 @@ gateway_up() {
 		state_dir = "$NET_DIR/state";
 		audit_log = "$NET_DIR/audit.log";
 		metrics = "unix:$NET_DIR/metrics.sock";
+		access_log = { file = "$NET_DIR/access.log"; };
 	END
 	dataplane_up
 	daemon_up
