@@ -36,7 +36,7 @@ static int
 build(struct sl_compiled *c, uint64_t generation, struct sl_diag *d, struct sl_view **ret)
 {
 	static const struct sl_view_ports ports = {
-		.worker_cnt = RIG_WORKERS, .cnt = 2, .name = {"front", "back"}};
+		.worker_cnt = 8, .cnt = 2, .name = {"front", "back"}};
 	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
 	struct sl_object root = {.bytes = c->root.bytes, .size = c->root.size};
 
