@@ -134,7 +134,8 @@ bed_say_lines(const struct sl_http_head *h)
 static inline bool
 bed_same(const struct bed_answer *a, const struct bed_answer *b)
 {
-	size_t from = offsetof(struct sl_http_head, len), to = offsetof(struct sl_http_head, line);
+	size_t from = offsetof(struct sl_http_head, len),
+	       to = offsetof(struct sl_http_head, first) + SL_HTTP_KNOWN_CNT;
 
 	if (a->r != b->r || a->why != b->why)
 		return false;
