@@ -4,13 +4,14 @@
  *           nothing after this looks at the order of the file
  *   slots   sl_slot_space_assign over the keys in that order (slots.c)
  *   bytes   each object in one zeroed buffer (object.h), sections behind the struct in the order they are declared;
- *           services in compile_service.c */
+ *           services in compile_service.c, route tables in compile_routes.c */
 #include "mgmt/compile_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "mgmt/object.h"
+#include "mgmt/shards.h"
 #include "mgmt/slots.h"
 
 /* ---- order ---- */
@@ -97,14 +98,14 @@ put_in_order(struct sl_compiling *k)
 		qsort_r(k->listener_order, c->listener_cnt, sizeof(uint32_t), listener_order,
 			c->listeners);
 	order_endpoints(k);
-	return 0;
+	return sl_compile_order_routes(k);
 }
 
 /* ---- slots ---- */
 
-static int
-assign(struct sl_compiling *k, const char *what, struct sl_slot_space *space, uint64_t *seq,
-       const char *const *keys, uint32_t n, struct sl_placed *placed)
+int
+sl_compile_assign(struct sl_compiling *k, const char *what, struct sl_slot_space *space,
+		  uint64_t *seq, const char *const *keys, uint32_t n, struct sl_placed *placed)
 {
 	int err = sl_slot_space_assign(space, seq, keys, n, placed);
 
@@ -132,7 +133,8 @@ assign_endpoints(struct sl_compiling *k, struct sl_slot_map *m, const char **key
 			keys[at] = sl_slot_key_endpoint(
 				s->name, &s->endpoints[k->endpoint_order[at]], text[at]);
 	}
-	int err = assign(k, "endpoints", &m->endpoints, &m->seq, keys, n, k->endpoint_placed);
+	int err = sl_compile_assign(k, "endpoints", &m->endpoints, &m->seq, keys, n,
+				    k->endpoint_placed);
 	free(text);
 	return err;
 }
@@ -149,15 +151,17 @@ assign_slots(struct sl_compiling *k, struct sl_slot_map *m)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < c->listener_cnt; i++)
 		keys[i] = c->listeners[k->listener_order[i]].name;
-	int err = assign(k, "listeners", &m->listeners, &m->seq, keys, c->listener_cnt,
-			 k->listener_placed);
+	int err = sl_compile_assign(k, "listeners", &m->listeners, &m->seq, keys, c->listener_cnt,
+				    k->listener_placed);
 	for (uint32_t p = 0; p < c->service_cnt; p++)
 		keys[p] = sl_compile_service_at(k, p)->name;
 	if (err == 0)
-		err = assign(k, "services", &m->services, &m->seq, keys, c->service_cnt,
-			     k->service_placed);
+		err = sl_compile_assign(k, "services", &m->services, &m->seq, keys, c->service_cnt,
+					k->service_placed);
 	if (err == 0)
 		err = assign_endpoints(k, m, keys);
+	if (err == 0)
+		err = sl_compile_assign_routes(k, m);
 	free(keys);
 	return err;
 }
@@ -265,14 +269,15 @@ build_listeners(const struct sl_compiling *k, struct sl_compiled_object *ret)
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		uint32_t from = k->listener_order[i], service = k->links.listener_service[from];
 		const struct sl_conf_listener *x = &c->listeners[from];
-		SL_ASSERT(service != UINT32_MAX);
 		l[i].addr = x->addr;
 		l[i].port_be = sl_to_be16(x->port);
 		l[i].port_last_be = sl_to_be16(x->port_last);
 		l[i].plen = (uint8_t)x->plen;
 		l[i].proto = x->proto;
 		describe_mode(x, trust, &used, &l[i]);
-		l[i].ref = k->service_ref[k->service_place[service]];
+		l[i].ref = x->mode == SL_MODE_HTTP
+				   ? k->table_ref[sl_compile_table_place(k, x->routes)]
+				   : k->service_ref[k->service_place[service]];
 		l[i].slot = k->listener_placed[i].slot;
 		l[i].incarnation = k->listener_placed[i].incarnation;
 		memcpy(l[i].name, x->name, SL_NAME_MAX);
@@ -361,9 +366,47 @@ number_refs(struct sl_compiling *k, const struct sl_placed *placed, uint32_t n, 
 }
 
 static int
+scan_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_scan_base *)a)->scan,
+		      ((const struct sl_scan_base *)b)->scan);
+}
+
+int
+sl_compile_keep_base(struct sl_compiling *k, const char *scan, const struct sl_shard_key *key)
+{
+	struct sl_scan_base *more = k->bases;
+
+	if ((k->base_cnt & (k->base_cnt + 1)) == 0) /* room for 1, 3, 7, … */
+		more = realloc(k->bases, (2 * k->base_cnt + 1u) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	k->bases = more;
+	char *copy = strdup(scan);
+	if (!copy)
+		return -ENOMEM;
+	k->bases[k->base_cnt++] = (struct sl_scan_base){copy, *key};
+	return 0;
+}
+
+/* The bases in use become those of the new map. */
+static int
+put_bases(struct sl_compiling *k)
+{
+	if (k->base_cnt)
+		qsort(k->bases, k->base_cnt, sizeof(*k->bases), scan_order);
+	sl_slot_bases_clear(k->map);
+	for (uint32_t i = 0; i < k->base_cnt; i++)
+		if (sl_slot_base_add(k->map, k->bases[i].scan, &k->bases[i].key))
+			return -ENOMEM;
+	return 0;
+}
+
+static int
 build(struct sl_compiling *k)
 {
-	uint32_t services = k->c->service_cnt, cnt = 2 + services, next = 2;
+	uint32_t services = k->c->service_cnt, tables = k->c->table_cnt, next = 2;
+	uint32_t cnt = 2 + services + tables + k->vhost_cnt;
 	struct sl_compiled_object *objs;
 	int err;
 
@@ -375,11 +418,21 @@ build(struct sl_compiling *k)
 	k->out->cnt = cnt;
 	err = number_refs(k, k->service_placed, services, &next, k->service_ref);
 	if (err == 0)
+		err = number_refs(k, k->table_placed, tables, &next, k->table_ref);
+	if (err == 0)
+		err = number_refs(k, k->vhost_placed, k->vhost_cnt, &next, k->vhost_ref);
+	if (err == 0)
 		err = build_network(k, &objs[0]);
 	if (err == 0)
 		err = build_listeners(k, &objs[1]);
 	for (uint32_t p = 0; p < services && err == 0; p++)
 		err = sl_compile_service(k, p, &objs[k->service_ref[p]]);
+	if (err == 0)
+		err = sl_compile_routes(k);
+	if (err == 0)
+		err = sl_compile_shards(k);
+	if (err == 0)
+		err = put_bases(k);
 	return err ? err : build_root(k);
 }
 
@@ -391,6 +444,7 @@ sl_compiled_free(struct sl_compiled *c)
 	sl_object_unref(c->root.bytes);
 	for (uint32_t i = 0; i < c->cnt; i++)
 		sl_object_unref(c->objs[i].bytes);
+	sl_scan_wants_free(c->wants, c->want_cnt);
 	free(c->objs);
 	free(c);
 }
@@ -400,8 +454,13 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	   const struct sl_compiled *prev_compiled, struct sl_shards *shards, struct sl_diag *diag,
 	   struct sl_slot_map *ret_map, struct sl_compiled **ret_compiled)
 {
-	struct sl_compiling k = {.c = c, .prev = prev_compiled, .shards = shards, .diag = diag};
 	struct sl_slot_map map;
+	struct sl_compiling k = {.c = c,
+				 .prev = prev_compiled,
+				 .prev_map = prev,
+				 .map = &map,
+				 .shards = shards,
+				 .diag = diag};
 	int err = sl_slot_map_copy(prev, &map);
 
 	if (err)
@@ -434,5 +493,9 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.eps);
 	free(k.sources);
 	free(k.ref_placed);
+	for (uint32_t i = 0; i < k.base_cnt; i++)
+		free(k.bases[i].scan);
+	free(k.bases);
+	sl_compile_routes_fini(&k);
 	return err;
 }

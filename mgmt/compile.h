@@ -63,6 +63,9 @@ struct sl_compiled {
 	struct sl_compiled_object root;
 	struct sl_compiled_object *objs; /* [cnt], in the order of the root's refs */
 	uint32_t cnt;
+	uint32_t want_cnt;
+	struct sl_scan_want
+		*wants; /* [want_cnt]: scans that a new base would serve better (shards.h) */
 };
 
 /* sl_compile: c passed sl_conf_check.  prev: slot map before; *ret_map: after (initialised by this call; prev

@@ -23,6 +23,17 @@ struct sl_compiling {
 	struct sl_maglev_node *nodes; /* [SL_MAX_SERVICE_ENDPOINTS] scratch */
 	struct sl_img_endpoint *eps;  /* likewise */
 	struct sl_addr *sources;      /* [SL_MAX_SOURCES] likewise */
+	/* compile_routes.c: tables by name; all virtual hosts by (table, name); all routes by (host, place in its list) */
+	uint32_t vhost_cnt, hroute_cnt;
+	uint32_t *table_order; /* [table_cnt] */
+	uint32_t *vhost_order; /* [vhost_cnt], index within the table */
+	struct sl_placed *table_placed, *vhost_placed, *hroute_placed; /* by place */
+	uint32_t *table_ref, *vhost_ref;     /* by place: index into the root's refs */
+	const struct sl_slot_map *prev_map;  /* whose bases count */
+	struct sl_slot_map *map;             /* the new one */
+	struct sl_scan_base *bases;          /* [base_cnt]: in use, in no order; the key is ours */
+	const struct sl_shard **used_shards; /* [used_shard_cnt] */
+	uint32_t base_cnt, used_shard_cnt;
 	struct sl_placed *ref_placed; /* [out->cnt] */
 	struct sl_compiled *out;
 };
@@ -31,6 +42,21 @@ struct sl_compiling {
 const struct sl_compiled_object *sl_compile_previous(const struct sl_compiling *k,
 						     enum sl_obj_kind kind,
 						     const struct sl_placed *placed);
+
+/* sl_compile_assign gives n owners slots; 0, -EINVAL with diag (none left), -ENOMEM. */
+int sl_compile_assign(struct sl_compiling *k, const char *what, struct sl_slot_space *space,
+		      uint64_t *seq, const char *const *keys, uint32_t n, struct sl_placed *placed);
+
+/* compile_routes.c, in the order of the walk.  sl_compile_table_place: of a route table by name, UINT32_MAX: none. */
+int sl_compile_order_routes(struct sl_compiling *k);
+int sl_compile_assign_routes(struct sl_compiling *k, struct sl_slot_map *m);
+uint32_t sl_compile_table_place(const struct sl_compiling *k, const char *name);
+int sl_compile_routes(struct sl_compiling *k);
+int sl_compile_shards(struct sl_compiling *k);
+void sl_compile_routes_fini(struct sl_compiling *k);
+
+/* sl_compile_keep_base notes the base of a scan for the new map. */
+int sl_compile_keep_base(struct sl_compiling *k, const char *scan, const struct sl_shard_key *key);
 
 /* The service at a place in the order of names; its object. */
 const struct sl_conf_service *sl_compile_service_at(const struct sl_compiling *k, uint32_t place);

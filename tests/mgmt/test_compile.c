@@ -5,29 +5,9 @@
 #include <openssl/evp.h>
 #include <sys/wait.h>
 
-#include "dataplane/image_check.h"
-#include "dataplane/view.h"
+#include "compiled.h"
 #include "files.h"
 #include "lb/maglev.h"
-
-struct pushed {
-	struct sl_slot_map map;
-	struct sl_compiled *out;
-};
-
-static struct sl_conf *
-conf_of(const char *text)
-{
-	struct sl_diag diag = {0};
-	struct sl_conf *c = NULL;
-
-	int err = sl_conf_parse("t", text, strlen(text), &diag, &c);
-	if (diag.cnt)
-		printf("\n  %s: %s", diag.items[0].path, diag.items[0].text);
-	sl_diag_fini(&diag);
-	CU_ASSERT_EQUAL_FATAL(err, 0);
-	return c;
-}
 
 static struct sl_conf *
 edge_conf(void)
@@ -38,45 +18,6 @@ edge_conf(void)
 
 	free(text);
 	return c;
-}
-
-/* The first push when prev is NULL. */
-static struct pushed
-push(const struct sl_conf *c, const struct pushed *prev)
-{
-	struct sl_slot_map none;
-	struct pushed p;
-
-	sl_slot_map_init(&none);
-	CU_ASSERT_EQUAL_FATAL(sl_compile(c, prev ? &prev->map : &none, prev ? prev->out : NULL,
-					 NULL, NULL, &p.map, &p.out),
-			      0);
-	return p;
-}
-
-static void
-pushed_fini(struct pushed *p)
-{
-	sl_slot_map_fini(&p->map);
-	sl_compiled_free(p->out);
-}
-
-static bool
-same_object(const struct sl_compiled_object *a, const struct sl_compiled_object *b)
-{
-	return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0 &&
-	       memcmp(&a->id, &b->id, sizeof(a->id)) == 0;
-}
-
-static bool
-same_bytes(const struct sl_compiled *a, const struct sl_compiled *b)
-{
-	if (a->cnt != b->cnt || !same_object(&a->root, &b->root))
-		return false;
-	for (uint32_t i = 0; i < a->cnt; i++)
-		if (!same_object(&a->objs[i], &b->objs[i]))
-			return false;
-	return true;
 }
 
 static const struct sl_img_service *
@@ -161,51 +102,7 @@ tables_follow_policy_and_weights(void)
 	sl_conf_free(c);
 }
 
-/* ---- what the dataplane says of it ---- */
-
-static bool
-checks_pass(const struct sl_compiled *c)
-{
-	struct sl_diag diag = {0};
-	char line[2048];
-
-	sl_image_check(c->root.bytes, c->root.size, SL_OBJ_ROOT, &c->root.id, "root", &diag);
-	for (uint32_t i = 0; i < c->cnt; i++) {
-		enum sl_obj_kind kind = i == 0   ? SL_OBJ_NETWORK
-					: i == 1 ? SL_OBJ_LISTENERS
-						 : SL_OBJ_SERVICE;
-		sl_image_check(c->objs[i].bytes, c->objs[i].size, kind, &c->objs[i].id, "object",
-			       &diag);
-	}
-	for (unsigned i = 0; i < diag.cnt; i++) {
-		sl_diag_format(&diag.items[i], line, sizeof(line));
-		printf("\n  %s", line);
-	}
-	bool good = diag.cnt == 0;
-	sl_diag_fini(&diag);
-	return good;
-}
-
-/* Whether the dataplane can make a view of it. */
-static bool
-view_stands(const struct sl_compiled *c)
-{
-	static const struct sl_view_ports ports = {.cnt = 3, .name = {"front", "back", "a"}};
-	struct sl_object root = {.bytes = c->root.bytes, .size = c->root.size};
-	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
-	struct sl_view *view = NULL;
-	struct sl_diag diag = {0};
-
-	for (uint32_t i = 0; i < c->cnt; i++)
-		objs[i] = (struct sl_object){.bytes = c->objs[i].bytes, .size = c->objs[i].size};
-	int err = sl_view_create(&root, &c->root.id, 1, objs, c->cnt, &ports, &diag, &view);
-	for (unsigned i = 0; i < diag.cnt; i++)
-		printf("\n  %s: %s", diag.items[i].path, diag.items[i].text);
-	sl_diag_fini(&diag);
-	sl_view_destroy(view);
-	free(objs);
-	return err == 0;
-}
+/* ---- files ---- */
 
 static void
 compare_dump(const char *path, const char *stem)
@@ -579,6 +476,7 @@ a_listener_and_a_service_keep_their_slots_when_they_move(void)
 	CU_ASSERT_EQUAL(sl_slot_find_service(&second.map, &c->services[0], &is), 0);
 	CU_ASSERT_EQUAL(was.slot, is.slot);
 	CU_ASSERT(checks_pass(second.out));
+	CU_ASSERT(view_stands(second.out));
 	CU_ASSERT_EQUAL(memcmp(service(first.out, "web"), service(second.out, "web"),
 			       service(first.out, "web")->head.size),
 			0);
