@@ -434,7 +434,10 @@ client_closed(struct sl_stream *s, enum sl_stream_end why)
 	if (x) {
 		c->x = NULL;
 		x->conn = NULL;
-		if (why != SL_END_OK || x->state != XCHG_TUNNEL) {
+		if (why == SL_END_OK && x->state == XCHG_TUNNEL) {
+			/* both said that they are done: what the endpoint has not acknowledged still arrives */
+			sl_http_up_drop(x, true);
+		} else {
 			x->rflags |= SL_RF_DC;
 			http_count(c->http, SL_HTTP_CNT_CLIENT_GONE);
 		}
