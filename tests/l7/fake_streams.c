@@ -258,7 +258,7 @@ fake_peer_ends(struct sl_stream *s, enum sl_stream_end why)
 uint32_t
 fake_peer_reads(struct sl_stream *s, void *to, uint32_t n)
 {
-	if (!s->used || s->over)
+	if ((!s->used && s->seen.aborted) || s->over)
 		return 0;
 	n = SL_MIN(n, s->out_len);
 	memcpy(to, s->out, n);

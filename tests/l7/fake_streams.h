@@ -40,7 +40,7 @@ void fake_peer_answers(struct sl_stream *s); /* SYN + ACK */
 uint32_t fake_peer_sends(struct sl_stream *s, const void *bytes, uint32_t n);
 void fake_peer_fin(struct sl_stream *s);
 void fake_peer_ends(struct sl_stream *s, enum sl_stream_end why); /* RST, time-out … */
-/* Reads up to n bytes that were sent; how many. */
+/* Reads up to n bytes that were sent; how many.  What was written before sl_stream_close is there until the place is used again. */
 uint32_t fake_peer_reads(struct sl_stream *s, void *to, uint32_t n);
 
 /* What was done to a stream; it may be asked of one that is gone, until its place is used again. */
