@@ -1,4 +1,4 @@
-/* bench_tcp — TCP on the worker without a kernel: cycles of its turns, by TSC.
+/* bench_tcp — TCP and HTTP on the worker without a kernel: cycles of its turns, by TSC.
  *
  *   bench_tcp all [--quick]       every row below, a JSON object a line: median of slices, spread
  *   bench_tcp ROW COUNT           one of them with COUNT connections (bulk: MB) after as many to warm up; for
@@ -13,8 +13,10 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "dataplane/outlier.h"
 #include "dataplane/parse.h"
 #include "dataplane/tcp/tcp.h"
+#include "l7/limits.h"
 #include "l7/relay.h"
 #include "tests/bench/ring.h"
 #include "tests/sim/frames.h"
@@ -34,6 +36,8 @@ struct row {
 	const char *name;
 	bool alone; /* the stack answers itself; else the whole worker relays */
 	bool chatty, sum, bulk;
+	bool http; /* requests on kept connections, by a route table; the rows count requests */
+	unsigned routes;
 };
 
 static const struct row rows[] = {
@@ -44,6 +48,9 @@ static const struct row rows[] = {
 	{"tcp.ring.crc.server.linux", true, true, false, false},
 	{"tcp.ring.gbps", false, false, false, true},
 	{"tcp.ring.gbps.sum", false, false, true, true},
+	{.name = "http.ring.rps", .http = true, .routes = 1},
+	{.name = "http.ring.rps.sum", .http = true, .routes = 1, .sum = true},
+	{.name = "http.ring.rps.1k", .http = true, .routes = 1000},
 };
 
 static struct {
@@ -183,10 +190,39 @@ turn_alone(uint64_t now)
 
 /* ---- the worker ---- */
 
+/* What browsers and endpoints say, shortened. */
+static const char request[] = "GET /api/v1/items/42?page=2 HTTP/1.1\r\nHost: "
+			      "shop.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux "
+			      "x86_64) AppleWebKit/537.36\r\nAccept: "
+			      "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+			      "Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, "
+			      "br\r\nCookie: sid=0123456789abcdef\r\n"
+			      "x-env: canary-3\r\n\r\n";
+static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 21 Nov 2026 12:00:00 "
+			     "GMT\r\nContent-Type: text/plain\r\n"
+			     "Content-Length: 64\r\nLast-Modified: Sat, 21 Nov 2026 11:00:00 "
+			     "GMT\r\nETag: \"65f0-40\"\r\n\r\n"
+			     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+static void
+http_text(struct table_text *t)
+{
+	table_append(
+		t, "route_tables = ( { name = \"t\"; access_log = false; hosts = ( { name = \"h\"; "
+		   "match = ( \"shop.example\" ); routes = (\n");
+	for (unsigned i = 0; i + 1 < bench.row->routes; i++)
+		table_append(t,
+			     "{ name = \"r%u\"; prefix = \"/api/v1/svc%u\"; service = \"s\"; },\n",
+			     i, i);
+	table_append(t, "{ name = \"last\"; prefix = \"/api\"; service = \"s\"; } ); } ); } );\n");
+}
+
 static char *
 table_text(void)
 {
 	struct table_text t = {0};
+	const char *to = bench.row->http ? "mode = \"http\"; routes = \"t\""
+					 : "mode = \"tcp\"; service = \"s\"";
 
 	table_append(&t, "gateway = { name = \"b\"; }; network = { addresses = (\n"
 			 "{ port = \"front\"; address = \"10.0.1.1/24\"; },\n"
@@ -197,8 +233,12 @@ table_text(void)
 	for (unsigned i = 0; i < ENDPOINTS; i++)
 		table_append(&t, "%s{ name = \"e%u\"; address = \"10.0.2.%u\"; port = 80; }",
 			     i ? "," : "", i, 10 + i);
-	table_append(&t, " ); } );\nlisteners = ( { name = \"l\"; address = \"192.0.2.1\"; port = "
-			 "80; protocol = \"tcp\"; mode = \"tcp\"; service = \"s\"; } );\n");
+	table_append(&t,
+		     " ); } );\nlisteners = ( { name = \"l\"; address = \"192.0.2.1\"; port = "
+		     "80; protocol = \"tcp\"; %s; } );\n",
+		     to);
+	if (bench.row->http)
+		http_text(&t);
 	return t.buf;
 }
 
@@ -237,6 +277,23 @@ worker_tcp(void)
 	return t;
 }
 
+static struct sl_worker_http
+worker_http(void)
+{
+	struct sl_worker_http h = {
+		.conns = STREAMS,
+		.exchanges = STREAMS / 4,
+		.pool = STREAMS / 4,
+		.head_bytes = 16 << 20,
+		.ledger = zeroed(sizeof(struct sl_ledger)),
+		.outliers = zeroed(sizeof(struct sl_outlier_counts)),
+		.loads = {zeroed(SL_MAX_ENDPOINTS * sizeof(uint32_t))},
+	};
+
+	h.mem = zeroed(sl_worker_http_bytes(&h));
+	return h;
+}
+
 static void
 make_worker(struct ring *r, const struct sl_rss *rss)
 {
@@ -262,6 +319,13 @@ make_worker(struct ring *r, const struct sl_rss *rss)
 		.seed = 1,
 		.tcp = worker_tcp(),
 	};
+	if (bench.row->http) {
+		c.http = worker_http();
+		r->request.text = request;
+		r->request.len = sizeof(request) - 1;
+		r->answer.text = answer;
+		r->answer.len = sizeof(answer) - 1;
+	}
 	sl_stats_init(c.stats, 1, 2, names, 1, 1000000000);
 	bench.worker = sl_worker_init(zeroed(sl_worker_bytes()), &c);
 	bench.count = sl_stats_worker(c.stats, 0)->tcp.count;
@@ -402,7 +466,7 @@ measure(const struct row *row, unsigned slices)
 	for (unsigned i = 0; i < slices; i++)
 		each[i] = run(much) / (double)much;
 	packets = bench.ring->in + bench.ring->out - packets;
-	if (bench.ring->reset || bench.count[SL_TCP_RETRANS] > bench.ring->begun / 1000 + 1)
+	if (bench.ring->reset || bench.count[SL_TCP_RETRANS] > amount() / 1000 + 1)
 		stuck(); /* not what was to be measured */
 	qsort(each, slices, sizeof(*each), by_value);
 	double median = each[slices / 2];
@@ -411,9 +475,12 @@ measure(const struct row *row, unsigned slices)
 	if (row->bulk) {
 		put_row(row->name, "", bench.tsc_hz / median * 8e-9, "Gbit/s", spread);
 	} else {
-		put_row(row->name, "", bench.tsc_hz / median, "conn/s", spread);
-		put_row(row->name, ".cycles", median, "cycles/conn", spread);
-		put_row(row->name, ".packets", pkts, "packets/conn", 0);
+		put_row(row->name, "", bench.tsc_hz / median, row->http ? "requests/s" : "conn/s",
+			spread);
+		put_row(row->name, ".cycles", median, row->http ? "cycles/request" : "cycles/conn",
+			spread);
+		put_row(row->name, ".packets", pkts, row->http ? "packets/request" : "packets/conn",
+			0);
 	}
 	put_row(row->name, ".cycles.packet", median / pkts, "cycles/packet", spread);
 	fflush(stdout);
@@ -476,7 +543,7 @@ main(int argc, char **argv)
 		return 0;
 	}
 	for (unsigned i = 0; argc == 3 && i < SL_ARRAY_CNT(rows); i++) {
-		if (strcmp(argv[1], rows[i].name) && strcmp(argv[1], rows[i].name + 9))
+		if (strcmp(argv[1], rows[i].name))
 			continue;
 		uint64_t much = (uint64_t)atol(argv[2]) * (rows[i].bulk ? 1000000 : 1);
 		make(&rows[i]);
@@ -488,7 +555,7 @@ main(int argc, char **argv)
 	}
 	fprintf(stderr, "bench_tcp all [--quick]\nbench_tcp ROW COUNT\nrows:");
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
-		fprintf(stderr, " %s", rows[i].name + 9);
+		fprintf(stderr, " %s", rows[i].name);
 	fprintf(stderr, "\n");
 	return 2;
 }

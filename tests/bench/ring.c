@@ -24,6 +24,7 @@ struct segment {
 	uint32_t len;
 	uint16_t wnd;
 	uint8_t flags;
+	const char *data; /* [len]; NULL: whatever */
 };
 
 /* ---- frames ---- */
@@ -273,10 +274,12 @@ say(struct ring *r, unsigned port, const struct segment *s)
 	tcp[13] = s->flags;
 	put16(tcp + 14, WINDOW);
 	memset(tcp + 16, 0, 4);
-	if (r->sum) {
+	if (s->data)
+		memcpy(tcp + 20 + options, s->data, s->len);
+	else if (r->sum)
 		memset(tcp + 20 + options, s->flags, s->len);
+	if (r->sum)
 		put_sums(f, len);
-	}
 	queue_put(r, &r->rx[port], frame, f, len);
 }
 
@@ -349,7 +352,8 @@ ask(struct ring *r, const struct segment *s)
 	if (r->chatty)
 		say(r, 0, &a);
 	a.flags = SL_TCP_ACK | SL_TCP_PSH;
-	a.len = REQUEST;
+	a.len = r->request.len ? r->request.len : REQUEST;
+	a.data = r->request.text;
 	say(r, 0, &a);
 }
 
@@ -378,6 +382,12 @@ client(struct ring *r, const struct segment *s, bool more)
 		r->reset++;
 	} else if (s->flags & SL_TCP_SYN) {
 		ask(r, s);
+	} else if (r->request.len) {
+		if (s->len) {
+			r->done++;
+			r->bytes += s->len;
+			ask(r, s);
+		}
 	} else if (s->len || s->flags & SL_TCP_FIN) {
 		receive(r, s);
 	} else if ((s->ack & 0xff) == 1 + REQUEST + 1) {
@@ -396,6 +406,13 @@ answer(struct ring *r, const struct segment *s)
 
 	if (r->chatty)
 		say(r, 1, &a);
+	if (r->answer.len) {
+		a.len = r->answer.len;
+		a.data = r->answer.text;
+		a.flags |= SL_TCP_PSH;
+		say(r, 1, &a);
+		return;
+	}
 	a.len = ANSWER;
 	a.flags |= SL_TCP_PSH | (r->chatty ? 0 : SL_TCP_FIN);
 	say(r, 1, &a);

@@ -4,7 +4,7 @@
  *
  * A connection: connect, REQUEST bytes, ANSWER bytes and FIN, FIN.  Nothing is ever lost, so the peers need no memory of a
  * connection: the client's ISNs end in 0x00, and the last byte of an acknowledgement says how far it is; the server answers
- * with the numbers it is sent.  Only bulk has state.  They run between turns, and their work is not measured; a port's
+ * with the numbers it is sent.  Only bulk has state.  With request and answer set, connections stay: REQUEST, ANSWER, REQUEST …  They run between turns, and their work is not measured; a port's
  * work is: taking a burst, and giving back what was sent (as drivers do when they are next called).
  */
 #ifndef SL_TESTS_BENCH_RING_H
@@ -44,6 +44,12 @@ struct ring {
 	bool chatty; /* the peers acknowledge as Linux does, else with what they send anyway */
 	bool sum;    /* checksums are right in what they send, and not verified by the port */
 	bool bulk;   /* the server's answer does not end */
+	/* Kept connections: text is asked again and again, one segment each way; what comes to the client is counted as done with each
+	 * segment that has bytes.  request.len 0: not. */
+	struct {
+		const char *text;
+		unsigned len;
+	} request, answer;
 	uint8_t mac[2][6]; /* of what is measured, by port */
 	uint8_t vip[4];
 	sl_be16 vport;
