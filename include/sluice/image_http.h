@@ -125,7 +125,8 @@ struct sl_img_cond {
 	uint32_t zero1;
 	struct sl_img_str name; /* HEADER (lower case), QUERY, COOKIE: [1, 255]; else empty */
 	struct sl_img_str
-		value; /* [0, 4096]; PRESENT, RANGE, IN: empty.  REGEX, CONTAINS: as written, for people */
+		value; /* [0, 4096]; PRESENT, RANGE, IN: empty.  REGEX, CONTAINS: as written: the pattern is made of it
+			* and of nothing else, and match reads it, too */
 	int64_t lo, hi; /* RANGE, IN; else 0 */
 };
 static_assert(sizeof(struct sl_img_cond) == 48, "");
