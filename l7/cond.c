@@ -39,6 +39,19 @@ of_template(const struct match_cond *c, const uint8_t *p, uint32_t n)
 	return sl_segments_template(c->value, c->len, c->fold, p, n, NULL, 0, &cnt);
 }
 
+/* One regex of a value that is not scanned yet: by itself, else by the database. */
+static bool
+of_pattern(struct match_find *f, const struct match_cond *c, const uint8_t *p, uint32_t n)
+{
+	if (c->automaton != MATCH_NONE && n <= SL_PATTERN_VALUE_MAX && f->looks < MATCH_LOOKS &&
+	    !f->slow && !mark_get(f, f->m->scan_mark + c->scan)) {
+		f->looks++;
+		return sl_patterns_matches(f->m->patterns, c->automaton, p, n);
+	}
+	sl_match_scan(f, c->scan);
+	return mark_get(f, c->slot) == MARK_TRUE;
+}
+
 static bool
 value_holds(struct match_find *f, const struct match_cond *c, const uint8_t *p, uint32_t n)
 {
@@ -55,8 +68,7 @@ value_holds(struct match_find *f, const struct match_cond *c, const uint8_t *p, 
 		return of_template(c, p, n);
 	case SL_COND_CONTAINS:
 	case SL_COND_REGEX:
-		sl_match_scan(f, c->scan);
-		return mark_get(f, c->slot) == MARK_TRUE;
+		return of_pattern(f, c, p, n);
 	case SL_COND_PRESENT:
 		return true;
 	case SL_COND_RANGE:

@@ -19,6 +19,7 @@ enum probe_kind {
 	PROBE_PATH_EXACT,
 	PROBE_PATH,
 	PROBE_EXACT,
+	PROBE_LITERAL, /* that a regex's matches begin with */
 	PROBE_PATTERN,
 	PROBE_PREFIX,
 	PROBE_SUFFIX,
@@ -26,7 +27,8 @@ enum probe_kind {
 	PROBE_METHOD,
 	PROBE_NONE,
 };
-#define FEW 16 /* routes that share a probe and may as well be told apart by verifying */
+#define FEW                                                                                        \
+	16 /* routes that share a probe and may as well be told apart by verifying, rather than by a scan */
 
 struct probe {
 	uint8_t kind;
@@ -47,9 +49,12 @@ struct builder {
 	struct probe *probe;
 	uint32_t probe_cnt;
 	uint32_t *probe_table, probe_mask; /* probe + 1 */
+	struct sl_pattern *pattern;        /* of each condition that is a regex */
 	uint32_t *cond_probe;              /* of each condition; MATCH_NONE */
+	uint32_t *cond_literal;            /* likewise: of what its regex begins with */
 	uint32_t *cond_use;                /* routes that have it */
 	uint32_t *filed;                   /* of each route: its probe */
+	uint32_t *filed_cond;              /* and the condition that it is of */
 	uint32_t *method;                  /* of each route filed under PROBE_METHOD: bits */
 	uint32_t
 		list_cnt; /* lists [0, SL_METHOD_CNT) are those of methods, the next one is the catch-all */
@@ -188,13 +193,29 @@ cond_slot(struct builder *b, uint32_t i)
 				  &c->slot);
 }
 
+/* Scans are for what automata do not understand, and for many regexes at once. */
+static int
+cond_pattern(struct builder *b, uint32_t i)
+{
+	struct match_cond *c = &b->m->cond[i];
+
+	c->automaton = MATCH_NONE;
+	if (c->op != SL_COND_REGEX)
+		return 0;
+	int err = sl_patterns_add(b->m->patterns, c->value, c->len, c->fold, &b->pattern[i]);
+	c->automaton = b->pattern[i].automaton;
+	return err;
+}
+
 static int
 conds_build(struct builder *b)
 {
 	struct sl_match *m = b->m;
 
 	m->cond = calloc(m->cond_cnt + 1, sizeof(*m->cond));
-	if (!m->cond)
+	m->patterns = sl_patterns_create();
+	b->pattern = calloc(m->cond_cnt + 1, sizeof(*b->pattern));
+	if (!m->cond || !m->patterns || !b->pattern)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < m->cond_cnt; i++) {
 		const struct sl_img_cond *img = &b->cond[i];
@@ -208,6 +229,8 @@ conds_build(struct builder *b)
 						 .lo = img->lo,
 						 .hi = img->hi};
 		int err = cond_slot(b, i);
+		if (!err)
+			err = cond_pattern(b, i);
 		if (err)
 			return err;
 	}
@@ -281,6 +304,8 @@ cond_probe(struct builder *b, const struct match_cond *c)
 	case PROBE_PATTERN:
 		p.slot = c->slot;
 		p.key = c->key;
+		p.bytes = c->value; /* of several conditions with one slot, those of the first */
+		p.len = c->len;
 		break;
 	case PROBE_PRESENT:
 		p.key = c->key;
@@ -294,41 +319,75 @@ cond_probe(struct builder *b, const struct match_cond *c)
 	return probe_intern(b, &p);
 }
 
+static uint32_t
+cond_literal(struct builder *b, uint32_t i)
+{
+	const struct match_cond *c = &b->m->cond[i];
+	struct probe p = {.kind = PROBE_LITERAL,
+			  .fold = c->fold,
+			  .key = c->key,
+			  .bytes = b->pattern[i].literal,
+			  .len = b->pattern[i].literal_len};
+
+	return c->invert || !p.len ? MATCH_NONE : probe_intern(b, &p);
+}
+
+static void
+probe_count(struct builder *b, uint32_t probe)
+{
+	if (probe != MATCH_NONE)
+		b->probe[probe].route_cnt++;
+}
+
 static int
 probes_build(struct builder *b)
 {
 	struct sl_match *m = b->m;
-	uint32_t max = m->cond_cnt + 1, room = table_room(max);
+	uint32_t max = 2 * m->cond_cnt + 1, room = table_room(max);
 
 	b->probe = calloc(max, sizeof(*b->probe));
 	b->probe_table = calloc(room, sizeof(*b->probe_table));
 	b->cond_probe = calloc(max, sizeof(*b->cond_probe));
+	b->cond_literal = calloc(max, sizeof(*b->cond_literal));
 	b->cond_use = calloc(max, sizeof(*b->cond_use));
-	if (!b->probe || !b->probe_table || !b->cond_probe || !b->cond_use)
+	if (!b->probe || !b->probe_table || !b->cond_probe || !b->cond_literal || !b->cond_use)
 		return -ENOMEM;
 	b->probe_mask = room - 1;
-	for (uint32_t i = 0; i < m->cond_cnt; i++)
+	for (uint32_t i = 0; i < m->cond_cnt; i++) {
 		b->cond_probe[i] = cond_probe(b, &m->cond[i]);
+		b->cond_literal[i] = cond_literal(b, i);
+	}
 	for (uint32_t r = 0; r < m->img->route_cnt; r++)
 		for (uint32_t k = 0; k < b->route[r].cond_cnt; k++) {
 			uint32_t cond = b->cond_id[b->route[r].cond_first + k];
 			b->cond_use[cond]++;
-			if (b->cond_probe[cond] != MATCH_NONE)
-				b->probe[b->cond_probe[cond]].route_cnt++;
+			probe_count(b, b->cond_probe[cond]);
+			probe_count(b, b->cond_literal[cond]);
 		}
 	return 0;
 }
 
 /* ---- filing ---- */
 
-/* Smaller is better: few routes, then kind, then the longer value. */
+/* Smaller is better: few routes, then kind, then the longer value.  A scan is as dear as some routes in vain. */
 static uint64_t
-probe_rank(const struct builder *b, uint32_t cond)
+probe_rank(const struct builder *b, uint32_t probe)
 {
-	const struct probe *p = &b->probe[b->cond_probe[cond]];
-	uint32_t crowd = p->route_cnt <= FEW ? 0 : 32 - (uint32_t)__builtin_clz(p->route_cnt);
+	const struct probe *p = &b->probe[probe];
+	uint32_t cnt = p->kind == PROBE_PATTERN ? SL_MAX(p->route_cnt, FEW) : p->route_cnt;
+	uint32_t crowd = 32 - (uint32_t)__builtin_clz((cnt + 1) / 2);
 
-	return (uint64_t)crowd << 32 | (uint64_t)p->kind << 16 | (0xffff - b->m->cond[cond].len);
+	return (uint64_t)crowd << 32 | (uint64_t)p->kind << 16 | (0xffff - p->len);
+}
+
+static void
+route_offer(struct builder *b, uint32_t r, uint32_t cond, uint32_t probe, uint64_t *best)
+{
+	if (probe == MATCH_NONE || probe_rank(b, probe) >= *best)
+		return;
+	*best = probe_rank(b, probe);
+	b->filed[r] = probe;
+	b->filed_cond[r] = cond;
 }
 
 static void
@@ -343,74 +402,40 @@ route_file(struct builder *b, uint32_t r)
 		const struct match_cond *c = &b->m->cond[cond];
 		if (probe_kind(c) == PROBE_METHOD)
 			b->method[r] = (uint32_t)c->lo;
-		if (b->cond_probe[cond] == MATCH_NONE)
-			continue;
-		uint64_t rank = probe_rank(b, cond);
-		if (rank < best) {
-			best = rank;
-			b->filed[r] = b->cond_probe[cond];
-		}
+		route_offer(b, r, cond, b->cond_probe[cond], &best);
+		route_offer(b, r, cond, b->cond_literal[cond], &best);
 	}
 	if (b->filed[r] != MATCH_NONE)
 		b->method[r] = 0;
 }
 
-/* Slots prove their conditions. */
-static bool
-is_proved(const struct builder *b, uint32_t r, uint32_t cond)
-{
-	if (is_always(&b->m->cond[cond]))
-		return true;
-	if (b->filed[r] == MATCH_NONE || b->cond_probe[cond] != b->filed[r])
-		return false;
-	return b->probe[b->filed[r]].slot != 0;
-}
-
-static void
-route_build(struct builder *b, uint32_t r, uint32_t *cnt)
-{
-	struct sl_match *m = b->m;
-	const struct sl_img_http_route *route = &b->route[r];
-
-	m->route[r].cond = *cnt;
-	for (unsigned rank = 0; rank <= 3; rank++)
-		for (uint32_t k = 0; k < route->cond_cnt; k++) {
-			uint32_t cond = b->cond_id[route->cond_first + k];
-			if (sl_cond_rank(&m->cond[cond]) == rank && !is_proved(b, r, cond))
-				m->route_cond[(*cnt)++] = cond;
-		}
-	m->route[r].cond_cnt = *cnt - m->route[r].cond;
-}
-
 static int
-routes_build(struct builder *b)
+routes_file(struct builder *b)
 {
-	struct sl_match *m = b->m;
-	uint32_t cnt = 0, max = 1;
+	uint32_t cnt = b->m->img->route_cnt;
 
-	for (uint32_t r = 0; r < m->img->route_cnt; r++)
-		max += b->route[r].cond_cnt;
-	m->route = calloc(m->img->route_cnt + 1, sizeof(*m->route));
-	m->route_cond = calloc(max, sizeof(*m->route_cond));
-	b->filed = calloc(m->img->route_cnt + 1, sizeof(*b->filed));
-	b->method = calloc(m->img->route_cnt + 1, sizeof(*b->method));
-	if (!m->route || !m->route_cond || !b->filed || !b->method)
+	b->filed = calloc(cnt + 1, sizeof(*b->filed));
+	b->filed_cond = calloc(cnt + 1, sizeof(*b->filed_cond));
+	b->method = calloc(cnt + 1, sizeof(*b->method));
+	if (!b->filed || !b->filed_cond || !b->method)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < m->cond_cnt; i++)
-		m->cond[i].keep = b->cond_use[i] > 1;
-	for (uint32_t r = 0; r < m->img->route_cnt; r++) {
+	for (uint32_t r = 0; r < cnt; r++)
 		route_file(b, r);
-		route_build(b, r, &cnt);
-	}
 	return 0;
 }
 
-/* ---- entries ---- */
+/* ---- lengths of prefixes and suffixes ---- */
+
+static bool
+is_prefix(uint8_t kind)
+{
+	return kind == PROBE_PREFIX || kind == PROBE_LITERAL;
+}
 
 static struct match_lens *
 probe_lens(struct sl_match *m, const struct probe *p)
 {
-	if (p->kind == PROBE_PREFIX)
+	if (is_prefix(p->kind))
 		return &m->key[p->key].prefix[p->fold];
 	return &m->key[p->key].suffix[p->fold];
 }
@@ -462,10 +487,10 @@ lens_build(struct builder *b)
 		return -ENOMEM;
 	for (uint32_t r = 0; r < b->m->img->route_cnt; r++) {
 		const struct probe *p = &b->probe[b->filed[r]];
-		if (b->filed[r] == MATCH_NONE ||
-		    (p->kind != PROBE_PREFIX && p->kind != PROBE_SUFFIX))
+		if (b->filed[r] == MATCH_NONE || (!is_prefix(p->kind) && p->kind != PROBE_SUFFIX))
 			continue;
-		of[cnt++] = (struct len_of){p->key, (uint16_t)p->len, p->kind, p->fold};
+		uint8_t kind = is_prefix(p->kind) ? PROBE_PREFIX : PROBE_SUFFIX;
+		of[cnt++] = (struct len_of){p->key, (uint16_t)p->len, kind, p->fold};
 	}
 	qsort(of, cnt, sizeof(*of), by_lens);
 	for (uint32_t i = 0; i < cnt; i++)
@@ -486,7 +511,7 @@ static uint64_t
 affix_hash(struct sl_match *m, const struct probe *p)
 {
 	const struct match_lens *lens = probe_lens(m, p);
-	bool prefix = p->kind == PROBE_PREFIX;
+	bool prefix = is_prefix(p->kind);
 	uint32_t done = 0;
 	uint64_t h = 0;
 
@@ -497,6 +522,94 @@ affix_hash(struct sl_match *m, const struct probe *p)
 	}
 	return sl_match_entry_hash(p->key, prefix ? MATCH_PREFIX : MATCH_SUFFIX, p->fold, done, h);
 }
+
+struct literal_of {
+	uint64_t hash;
+	uint32_t route;
+};
+
+static int
+by_hash(const void *a, const void *b)
+{
+	const struct literal_of *x = a, *y = b;
+
+	return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+/* Regexes that begin alike, as far as is looked up, are told apart by a scan. */
+static int
+literals_refile(struct builder *b)
+{
+	struct literal_of *of = calloc(b->m->img->route_cnt + 1, sizeof(*of));
+	uint32_t cnt = 0;
+
+	if (!of)
+		return -ENOMEM;
+	for (uint32_t r = 0; r < b->m->img->route_cnt; r++) {
+		if (b->filed[r] == MATCH_NONE || b->probe[b->filed[r]].kind != PROBE_LITERAL)
+			continue;
+		of[cnt++] = (struct literal_of){affix_hash(b->m, &b->probe[b->filed[r]]), r};
+	}
+	qsort(of, cnt, sizeof(*of), by_hash);
+	for (uint32_t i = 0, n; i < cnt; i += n) {
+		for (n = 1; i + n < cnt && of[i + n].hash == of[i].hash; n++)
+			;
+		for (uint32_t k = 0; n > FEW && k < n; k++) {
+			uint32_t r = of[i + k].route;
+			b->filed[r] = b->cond_probe[b->filed_cond[r]];
+		}
+	}
+	free(of);
+	return 0;
+}
+
+/* Slots prove their conditions. */
+static bool
+is_proved(const struct builder *b, uint32_t r, uint32_t cond)
+{
+	if (is_always(&b->m->cond[cond]))
+		return true;
+	if (b->filed[r] == MATCH_NONE || b->cond_probe[cond] != b->filed[r])
+		return false;
+	return b->probe[b->filed[r]].slot != 0;
+}
+
+static void
+route_build(struct builder *b, uint32_t r, uint32_t *cnt)
+{
+	struct sl_match *m = b->m;
+	const struct sl_img_http_route *route = &b->route[r];
+
+	m->route[r].cond = *cnt;
+	for (unsigned rank = 0; rank <= 3; rank++)
+		for (uint32_t k = 0; k < route->cond_cnt; k++) {
+			uint32_t cond = b->cond_id[route->cond_first + k];
+			if (sl_cond_rank(&m->cond[cond]) == rank && !is_proved(b, r, cond))
+				m->route_cond[(*cnt)++] = cond;
+		}
+	m->route[r].cond_cnt = *cnt - m->route[r].cond;
+}
+
+static int
+routes_build(struct builder *b)
+{
+	struct sl_match *m = b->m;
+	uint32_t cnt = 0, max = 1;
+
+	for (uint32_t r = 0; r < m->img->route_cnt; r++)
+		max += b->route[r].cond_cnt;
+	m->route = calloc(m->img->route_cnt + 1, sizeof(*m->route));
+	m->route_cond = calloc(max, sizeof(*m->route_cond));
+	if (!m->route || !m->route_cond)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->cond_cnt; i++)
+		m->cond[i].keep = b->cond_use[i] > 1;
+	for (uint32_t r = 0; r < m->img->route_cnt; r++)
+		route_build(b, r, &cnt);
+	return 0;
+}
+
+/* ---- entries ---- */
 
 static uint64_t
 probe_entry_hash(struct sl_match *m, const struct probe *p)
@@ -562,7 +675,7 @@ entries_build(struct builder *b)
 
 	m->entry = calloc(room, sizeof(*m->entry));
 	b->slot_number = calloc(m->slot_cnt, sizeof(*b->slot_number));
-	if (!m->entry || !b->slot_number || lens_build(b))
+	if (!m->entry || !b->slot_number)
 		return -ENOMEM;
 	m->entry_mask = room - 1;
 	memset(m->field_first, 0xff, sizeof(m->field_first));
@@ -682,8 +795,11 @@ builder_free(struct builder *b)
 	free(b->probe);
 	free(b->probe_table);
 	free(b->cond_probe);
+	free(b->pattern);
+	free(b->cond_literal);
 	free(b->cond_use);
 	free(b->filed);
+	free(b->filed_cond);
 	free(b->method);
 	free(b->slot_number);
 }
@@ -691,7 +807,8 @@ builder_free(struct builder *b)
 static int
 build(struct builder *b, const struct sl_match_dbs *dbs)
 {
-	int (*const steps[])(struct builder *) = {conds_build, probes_build, routes_build,
+	int (*const steps[])(struct builder *) = {conds_build,   probes_build,    routes_file,
+						  lens_build,    literals_refile, routes_build,
 						  entries_build, lists_build};
 	int err = keys_build(b);
 
@@ -746,6 +863,7 @@ sl_match_destroy(struct sl_match *m)
 	free(m->scan);
 	free(m->key);
 	free(m->key_table);
+	sl_patterns_destroy(m->patterns);
 	free(m->list);
 	free(m->slot_list);
 	free(m);

@@ -56,21 +56,22 @@ sl_bytes_eq(const uint8_t *a, const uint8_t *b, uint32_t n, bool fold)
 	return sl_bytes_first8(a, n, fold) == sl_bytes_tail(b, n);
 }
 
-static inline uint64_t
-sl_bytes_mix(uint64_t h, uint64_t w)
-{
-	unsigned __int128 x = (unsigned __int128)(h ^ w) * 0x9fb21c651e98df25ull;
-
-	return (uint64_t)x ^ (uint64_t)(x >> 64) ^ 0x2545f4914f6cdd1dull;
-}
-
+/* 32 bits of h are used and given: what bytes are alike in them is told apart by comparing. */
 static inline uint64_t
 sl_bytes_hash(uint64_t h, const uint8_t *p, uint32_t n, bool fold)
 {
-	h ^= n * 0xd6e8feb86659fd93ull;
+	h ^= n;
 	for (; n >= 8; p += 8, n -= 8)
-		h = sl_bytes_mix(h, sl_bytes_first8(p, 8, fold));
-	return sl_bytes_mix(h, sl_bytes_first8(p, n, fold));
+		h = __builtin_ia32_crc32di(h, sl_bytes_first8(p, 8, fold));
+	return n ? __builtin_ia32_crc32di(h, sl_bytes_first8(p, n, fold)) : h;
+}
+
+/* From a hash and what else an entry goes by, to well spread bits. */
+static inline uint64_t
+sl_bytes_mix(uint64_t h, uint64_t w)
+{
+	h = (h ^ w) * 0x9fb21c651e98df25ull;
+	return h ^ h >> 32;
 }
 
 #endif

@@ -9,11 +9,13 @@
 #define SL_L7_MATCH_PRIV_H
 
 #include "l7/match.h"
+#include "l7/pattern.h"
 #include "l7/segments.h"
 
 #define MATCH_NONE UINT32_MAX
-#define MATCH_PATH 0 /* key of the path */
-#define MATCH_LENS 8 /* lengths that prefixes of one key are looked up by */
+#define MATCH_PATH 0  /* key of the path */
+#define MATCH_LENS 12 /* lengths that prefixes of one key are looked up by */
+#define MATCH_LOOKS 4 /* by automata in a request; more are dearer than a scan */
 #define MATCH_LIST_END UINT32_MAX
 #define MATCH_LIST_EMPTY 0 /* list[0] is an end */
 
@@ -43,7 +45,8 @@ struct match_cond {
 	uint32_t key; /* HEADER, QUERY, COOKIE, PATH */
 	uint32_t
 		slot; /* path conditions of the trie, REGEX, CONTAINS: mark that is set when it holds; else 0 */
-	uint32_t scan; /* REGEX, CONTAINS */
+	uint32_t scan;      /* REGEX, CONTAINS */
+	uint32_t automaton; /* REGEX: of patterns; MATCH_NONE */
 	uint32_t len;
 	const uint8_t *value;
 	int64_t lo, hi;
@@ -80,6 +83,7 @@ struct sl_match {
 	struct match_route *route;
 	uint32_t *route_cond;
 	struct match_scan *scan;
+	struct sl_patterns *patterns;
 	struct match_key *key;
 	uint32_t *key_table; /* open addressing by (field, name): keys; MATCH_NONE: free */
 	uint32_t key_mask;
@@ -120,8 +124,9 @@ struct match_find {
 	uint32_t heap_cnt;
 	uint32_t best;
 	uint32_t verified, scanned;
+	uint32_t looks; /* values looked at by an automaton instead of a scan */
 	uint8_t fields; /* bits of enum sl_field: keys of the request are known */
-	bool slow;      /* path conditions are not looked up in the trie */
+	bool slow;      /* conditions are looked at one by one, without the trie and automata */
 };
 
 static inline unsigned

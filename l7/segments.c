@@ -44,7 +44,7 @@ struct sl_segments {
 static uint64_t
 edge_key(uint32_t node, uint64_t hash)
 {
-	return (hash + node) * 0x9e3779b97f4a7c15ull;
+	return (hash | (uint64_t)node << 32) * 0x9e3779b97f4a7c15ull;
 }
 
 /* Length of the segment at p: up to the next "/" or end. */
