@@ -454,60 +454,86 @@ passed(uint32_t due_ms, uint32_t now_ms)
 	return (int32_t)(due_ms - now_ms) <= 0;
 }
 
-/* The nearest of what an exchange waits for; what has passed is dealt with.  ms, 0: the exchange is over. */
+/* ms since a byte came, either way. */
 static uint32_t
+xchg_idle(const struct http_xchg *x)
+{
+	uint32_t idle = sl_stream_idle_ms(x->conn->client);
+
+	return x->upstream ? SL_MIN(idle, sl_stream_idle_ms(x->upstream)) : idle;
+}
+
+static bool
+xchg_waits(const struct http_xchg *x)
+{
+	return x->state == XCHG_ASKING || x->state == XCHG_SENT;
+}
+
+static uint32_t
+ms_to(uint32_t due_ms, uint32_t now_ms)
+{
+	return passed(due_ms, now_ms) ? 0 : due_ms - now_ms;
+}
+
+void
+sl_http_xchg_due(struct http_xchg *x)
+{
+	uint32_t now = sl_tcp_now_ms(x->http->conf.tcp), idle = xchg_idle(x);
+	uint32_t next = x->stream_idle_ms > idle ? x->stream_idle_ms - idle : 0;
+
+	if (x->retry_waits)
+		next = SL_MIN(next, ms_to(x->retry_at, now));
+	if (xchg_waits(x) && x->timed)
+		next = SL_MIN(next, ms_to(x->timeout_due, now));
+	if (xchg_waits(x) && x->try_timed)
+		next = SL_MIN(next, ms_to(x->try_due, now));
+	sl_http_conn_due(x->conn, SL_MAX(next, 1u));
+}
+
+/* No byte came for too long. */
+static void
+xchg_stood_still(struct http_xchg *x)
+{
+	bool body = !(x->req.flags & PIPE_OVER);
+	unsigned code = body ? SL_HTTP_CNT_BODY_TIMEOUT : SL_HTTP_CNT_STREAM_IDLE;
+
+	x->rflags |= SL_RF_SI;
+	x->flags &= ~(unsigned)XF_KEEP;
+	if (xchg_waits(x)) {
+		sl_http_try_failed(x, 0, body ? 408 : 504, SL_RF_SI, code);
+		return;
+	}
+	http_count(x->http, code);
+	sl_http_conn_end(x->conn, SL_END_ABORTED);
+}
+
+/* What has passed of what an exchange waits for is dealt with; one thing at a time, since each may be the exchange's end. */
+static void
 xchg_times(struct http_xchg *x)
 {
-	uint32_t now = sl_tcp_now_ms(x->http->conf.tcp), idle, next = x->stream_idle_ms;
+	uint32_t now = sl_tcp_now_ms(x->http->conf.tcp);
+	bool waits = xchg_waits(x);
 
-	if (x->retry_waits && passed(x->retry_at, now)) {
-		x->retry_waits = 0;
-		sl_http_ask(x);
-		if (x->state == XCHG_OVER || x->state == XCHG_LOCAL)
-			return 0;
-	}
-	bool waits = x->state == XCHG_ASKING || x->state == XCHG_SENT;
 	if (waits && x->timed && passed(x->timeout_due, now)) {
 		sl_http_try_failed(x, 0, 504, SL_RF_UT, SL_HTTP_CNT_TIMEOUT);
-		return 0;
-	}
-	if (waits && x->try_timed && passed(x->try_due, now)) {
+	} else if (x->retry_waits && passed(x->retry_at, now)) {
+		x->retry_waits = 0;
+		sl_http_ask(x);
+	} else if (waits && x->try_timed && passed(x->try_due, now)) {
 		x->try_timed = 0;
 		http_count(x->http, SL_HTTP_CNT_TRY_TIMEOUT);
 		sl_http_try_failed(x, SL_RETRY_TIMEOUT, 504, SL_RF_UT, SL_HTTP_CNT_TIMEOUT);
-		if (x->state == XCHG_OVER || x->state == XCHG_LOCAL)
-			return 0;
+	} else if (xchg_idle(x) >= x->stream_idle_ms) {
+		xchg_stood_still(x);
 	}
-	idle = sl_stream_idle_ms(x->conn->client);
-	if (x->upstream)
-		idle = SL_MIN(idle, sl_stream_idle_ms(x->upstream));
-	if (idle >= x->stream_idle_ms) {
-		bool body = !(x->req.flags & PIPE_OVER);
-		x->rflags |= SL_RF_SI;
-		x->flags &= ~(unsigned)XF_KEEP;
-		if (waits)
-			sl_http_try_failed(x, 0, body ? 408 : 504, SL_RF_SI,
-					   body ? SL_HTTP_CNT_BODY_TIMEOUT
-						: SL_HTTP_CNT_STREAM_IDLE);
-		else
-			sl_http_conn_end(x->conn, SL_END_ABORTED);
-		return 0;
-	}
-	next -= idle;
-	if (x->retry_waits)
-		next = SL_MIN(next, x->retry_at - now);
-	if (waits && x->timed)
-		next = SL_MIN(next, x->timeout_due - now);
-	if (waits && x->try_timed)
-		next = SL_MIN(next, x->try_due - now);
-	return SL_MAX(next, 1u);
+	if (x->state != XCHG_OVER)
+		sl_http_xchg_due(x);
 }
 
 static void
 time_is_up(struct http_conn *c)
 {
 	struct sl_http *h = c->http;
-	uint32_t ms;
 
 	switch (c->state) {
 	case CONN_PROXY:
@@ -524,9 +550,7 @@ time_is_up(struct http_conn *c)
 		break;
 	case CONN_BUSY:
 	case CONN_TUNNEL:
-		ms = xchg_times(c->x);
-		if (ms)
-			sl_http_conn_due(c, ms);
+		xchg_times(c->x);
 		break;
 	case CONN_LINGER:
 		sl_stream_close(c->client);

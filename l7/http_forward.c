@@ -114,7 +114,7 @@ sl_http_try_next(struct http_xchg *x)
 	}
 	x->retry_waits = 1;
 	x->retry_at = now_ms(x) + ms;
-	sl_http_conn_due(x->conn, ms);
+	sl_http_xchg_due(x);
 }
 
 void
@@ -148,7 +148,7 @@ sl_http_timed(struct http_xchg *x)
 		return;
 	x->timed = 1;
 	x->timeout_due = now_ms(x) + x->timeout_ms;
-	sl_http_conn_due(x->conn, x->timeout_ms);
+	sl_http_xchg_due(x);
 }
 
 /* Likewise of one try, from when it was asked for. */
@@ -159,7 +159,7 @@ try_timed(struct http_xchg *x)
 		return;
 	x->try_timed = 1;
 	x->try_due = now_ms(x) + x->try_ms;
-	sl_http_conn_due(x->conn, x->try_ms);
+	sl_http_xchg_due(x);
 }
 
 /* ---- asking ---- */

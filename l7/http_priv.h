@@ -224,11 +224,12 @@ uint64_t sl_http_random(struct sl_http *h);
 
 /* http.c: sl_http_conn_go reads requests while there are some and no exchange is under way.  sl_http_conn_end resets the client's
  * stream.  sl_http_conn_close ends it in order: what was written arrives.  sl_http_conn_due: the timer is meant to fire in ms
- * (0: not). */
+ * (0: not).  sl_http_xchg_due: when the nearest of what its exchange waits for has come; after each change of that. */
 void sl_http_conn_go(struct http_conn *c);
 void sl_http_conn_end(struct http_conn *c, enum sl_stream_end why);
 void sl_http_conn_close(struct http_conn *c);
 void sl_http_conn_due(struct http_conn *c, uint32_t ms);
+void sl_http_xchg_due(struct http_xchg *x);
 struct http_xchg *sl_http_xchg_new(struct sl_http *h);
 /* sl_http_span: all readable bytes from the beginning, up to max, in one piece: in place, or gathered. */
 const uint8_t *sl_http_span(struct sl_http *h, struct sl_stream *s, uint32_t max,

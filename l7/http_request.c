@@ -316,7 +316,7 @@ route_numbers(struct http_xchg *x, const struct http_decision *d)
 	memcpy(x->retry_codes, r->retry_codes, sizeof(x->retry_codes));
 	x->backoff_ms = r->backoff_ms;
 	x->backoff_max_ms = r->backoff_max_ms;
-	sl_http_conn_due(x->conn, x->stream_idle_ms);
+	sl_http_xchg_due(x);
 	if (x->req.flags & PIPE_OVER)
 		sl_http_timed(x);
 }
