@@ -276,6 +276,18 @@ between(const struct http_conn *c)
 	return c->state == CONN_IDLE || c->state == CONN_HEAD;
 }
 
+/* A head is written whole, so a request waits until the client has read enough of the answers before it. */
+static bool
+room_for_answer(struct http_conn *c)
+{
+	if (c->roomy || sl_stream_room(c->client) >= HTTP_OUT) {
+		c->roomy = 0;
+		return true;
+	}
+	sl_stream_wait_room(c->client, HTTP_OUT);
+	return false;
+}
+
 void
 sl_http_conn_go(struct http_conn *c)
 {
@@ -283,7 +295,7 @@ sl_http_conn_go(struct http_conn *c)
 		return;
 	c->going = 1;
 	while (between(c) && sl_stream_readable_bytes(c->client) > c->seen) {
-		if (!read_head(c))
+		if (!room_for_answer(c) || !read_head(c))
 			break;
 	}
 	c->going = 0;
@@ -418,10 +430,14 @@ client_writable(struct sl_stream *s)
 {
 	struct http_conn *c = sl_stream_user(s);
 
-	if (c->state == CONN_BUSY)
+	if (c->state == CONN_BUSY) {
 		sl_http_answer_go(c->x);
-	else if (c->state == CONN_TUNNEL)
+	} else if (c->state == CONN_TUNNEL) {
 		sl_http_tunnel_go(c->x);
+	} else if (between(c)) {
+		c->roomy = 1;
+		sl_http_conn_go(c);
+	}
 }
 
 static void

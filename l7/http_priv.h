@@ -107,6 +107,7 @@ struct http_conn {
 	uint8_t armed;
 	uint8_t going;  /* sl_http_conn_go is on the stack */
 	uint8_t ending; /* the listener is gone: after this exchange, no more */
+	uint8_t roomy;  /* there is as much room for the next answer as there will be */
 };
 
 /* ---- an exchange: a request and its answer ---- */
