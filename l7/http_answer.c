@@ -286,9 +286,11 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 		return false;
 	}
 	if (head->status < 200) {
-		if (x->version == 11 && !pass_head(x, head, true))
-			return false;
-		count_answer(x, head->status);
+		if (x->version == 11) {
+			if (!pass_head(x, head, true))
+				return false;
+			count_answer(x, head->status);
+		}
 		sl_stream_consume(x->upstream, consumed);
 		return true;
 	}
@@ -353,11 +355,7 @@ answered(struct http_xchg *x)
 	bool whole = x->req.flags & PIPE_OVER && x->head_sent == x->head_len;
 	bool clean = whole && x->flags & XF_UP_KEEP;
 
-	if (x->upstream && sl_stream_readable_bytes(x->upstream)) {
-		http_count(x->http, SL_HTTP_CNT_POOL_UNCLEAN);
-		clean = false;
-	}
-	sl_http_up_drop(x, clean);
+	sl_http_up_drop(x, clean && sl_stream_readable_bytes(x->upstream) == 0);
 	over(x);
 }
 
