@@ -134,6 +134,13 @@ tell(struct sl_stream *s)
 	}
 }
 
+/* What was asked for, or as much as there can be. */
+static bool
+has_room(const struct sl_stream *s)
+{
+	return s->want_room && sl_stream_room(s) >= SL_MIN(s->want_room, s->tcp->conf.snd_max);
+}
+
 void
 fake_turn(struct sl_tcp *t, uint32_t ms)
 {
@@ -147,7 +154,7 @@ fake_turn(struct sl_tcp *t, uint32_t ms)
 			s->timer_ms = 0;
 			s->events |= EV_TIMER;
 		}
-		if (s->want_room && sl_stream_room(s) >= SL_MIN(s->want_room, t->conf.snd_max)) {
+		if (has_room(s)) {
 			s->want_room = 0;
 			s->events |= EV_WRITE;
 		}
@@ -162,7 +169,7 @@ fake_quiet(const struct sl_tcp *t)
 {
 	for (uint32_t i = 0; i < t->conf.streams; i++) {
 		const struct sl_stream *s = &t->streams[i];
-		if (s->used && (s->events || (s->want_room && sl_stream_room(s) >= s->want_room) ||
+		if (s->used && (s->events || has_room(s) ||
 				(!s->over && s->fin_in && s->in_len == 0 && s->fin_acked)))
 			return false;
 	}
