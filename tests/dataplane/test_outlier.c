@@ -14,7 +14,7 @@ enum { CNT = 40, FIRST_SLOT = 100, HOPS = FIRST_SLOT + 2 * CNT };
 static struct sl_img_service img[2];
 static struct sl_img_endpoint endpoints[2][CNT];
 static struct sl_service services[2];
-static struct sl_hop hops[HOPS];
+static struct sl_hop hops[HOPS + 1]; /* the last one is not the view's */
 static struct sl_view view;
 static struct sl_state_word2 states[SL_MAX_ENDPOINTS];
 static struct sl_outlier_counts counts;
@@ -281,6 +281,7 @@ reports_of_what_is_not_in_the_table_are_not_believed(void)
 
 	set_up(10);
 	img[1].http.eject_after = 0;
+	hops[HOPS].incarnation = INCARNATION;
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
 		bool out = sl_outlier_report(o, &view, &rows[i].r, now_ns);
 		if (out)
@@ -316,6 +317,23 @@ another_machine_in_the_slot_begins_without_a_record(void)
 	CU_ASSERT_TRUE(sl_outlier_report(o, &view, &next, now_ns));
 	pass(30000);
 	CU_ASSERT_FALSE(sl_state_refusal(&states[FIRST_SLOT], INCARNATION + 2));
+	sl_outlier_destroy(o);
+}
+
+static void
+a_slot_is_kept_once_however_often_it_changes_hands(void)
+{
+	set_up(10);
+	for (uint32_t n = 0; n < SL_MAX_ENDPOINTS + 10000; n++) {
+		const struct sl_outlier_report r = {FIRST_SLOT, (uint16_t)(1 + n % 2), 0};
+		hops[FIRST_SLOT].incarnation = r.incarnation;
+		endpoints[0][0].incarnation = r.incarnation;
+		CU_ASSERT_TRUE(sl_outlier_report(o, &view, &r, now_ns));
+	}
+	pass(30000);
+	CU_ASSERT_FALSE(sl_state_refusal(&states[FIRST_SLOT], 2));
+	CU_ASSERT_TRUE(report(1));
+	CU_ASSERT_EQUAL(out_for(1), 30000);
 	sl_outlier_destroy(o);
 }
 
@@ -390,6 +408,7 @@ SL_SUITE("outlier", SL_TEST(the_nth_failure_in_a_row_is_reported),
 	 SL_TEST(not_all_endpoints_are_ejected_but_one_always_may_be),
 	 SL_TEST(reports_of_what_is_not_in_the_table_are_not_believed),
 	 SL_TEST(another_machine_in_the_slot_begins_without_a_record),
+	 SL_TEST(a_slot_is_kept_once_however_often_it_changes_hands),
 	 SL_TEST(what_left_the_table_is_forgotten),
 	 SL_TEST(ejection_that_is_turned_off_lets_all_back),
 	 SL_TEST(whatever_is_reported_shares_hold_and_all_come_back))
