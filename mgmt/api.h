@@ -63,9 +63,11 @@
  *       "name": "web" | "web/web-1" | "edge/shop/canary" | "front 192.0.2.2/24" | "0.0.0.0/0",
  *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
  *
- * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "limit"?: 1..1000 (audit only, default 50)}
+ * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "table"?, "host"?: NAME (routes, hosts), "route"?: NAME
+ *  (routes), "limit"?: 1..1000 (audit only, default 50)}
  *   WHAT "listeners"  → "listeners": [{"name", "address": ADDRESS|PREFIX, "port", "port_last", "ports": "80"|
- *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp", "service", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
+ *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp"|"http", "service" ("": mode http), "routes": NAME|"" (mode http: its route
+ *                         table), "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
  *        "services"   → "services": [{"name", "forward": "nat"|"dsr"|"fullnat"|"ipip"|"gue"|"proxy", "policy":
  *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
@@ -79,6 +81,14 @@
  *        "drops"      → "drops": [{"reason", "text", "packets", "must_be_zero": BOOL}]   all reasons but none
  *        "tcp"        → "tcp": [{"kind": "gauge"|"event", "name", "text", "count", "most": N|null (gauges: what there is
  *                         room for)}]   the gateway's own TCP: gauges, then every event since the dataplane's boot
+ *        "http"       → "http": [likewise of mode http]
+ *        "hosts"      → "hosts": [{"table", "host", "match": ["shop.example", "*.example", "shop.*", "*"…], "routes": N, "slot",
+ *                         "incarnation", "requests", "no_route"}]
+ *        "routes"     → "routes": [{"table", "host", "route", "action": "service"|"split"|"redirect"|"respond", "services":
+ *                         [NAME…], "slot", "incarnation", "requests", "1xx" … "5xx" (answers), "retries", "local" (answers
+ *                         of the gateway itself), "bytes_in", "bytes_out" (bodies), "first_us", "last_us": N|null (means: first
+ *                         byte of the request → first, last byte of the answer), "last": [20 × N] (requests by time to the
+ *                         last byte: below 64 µs × 2^i, the last all else)}]   in the order of the file
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
  *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null}]   newest first;
@@ -102,8 +112,8 @@
  *     "ticks_per_s": N (of busy_ticks, total_ticks), "uptime_s": X (of the workers), "pids": {"daemon", "dataplane"},
  *     "total": {COUNTERS of sl_stats_worker}, "workers": [as show workers + "turn_ns": HIST,
  *     "burst_pkts": HIST], "ports": [as show], "drops": [as show],
- *     "tcp": [as show], "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "packets", "bytes",
- *                    "new_flows", "refused"}],
+ *     "tcp": [as show], "http": [as show], "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "routes",
+ *                    "packets", "bytes", "new_flows", "refused"}],
  *     "services": [{"name", "new_flows", "no_endpoint", "ports_used", "ports_refused"}],
  *     "endpoints": [{"service", "name", "state", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",
  *                    "ended_flows", "flows", "connect_failed"}]
@@ -127,6 +137,19 @@
  *     "ends_here": BOOL                                            mode "tcp": the gateway's own TCP is its peer; the
  *                                                                  endpoint is the one that would be picked now
  *     "sentences": [STRING…]                                        the same for people, in order
+ *
+ * {"verb":"explain_http", "request": "GET /api/x" (or with HTTP/1.0, HTTP/1.1 behind), "host"?: STRING, "headers"?: "name:
+ *  value" lines, "listener"?: NAME (default: the first of mode http), "from"?: ADDRESS or ADDRESS:PORT (of the client)}
+ *   Without a Host one of the listener's first virtual host is taken, and told.  The worker that would have the connection
+ *   runs its own code on its own tables, and sends and counts nothing.
+ *   → "generation", "worker", "status": N|null (the gateway's own answer; null: the request would be sent on), "flags":
+ *     [{"flag": "NR", "text"}…] (of that answer), "listener": null | {as in explain}, "table", "host", "route": NAME|null,
+ *     "route_index": N|null (in the order of the file), "conditions": [STRING…] (of the route: they held), "action": null |
+ *     "service"|"split"|"redirect"|"respond", "service": null | {as in explain}, "endpoint": null | ENDPOINT, "path":
+ *     STRING|null (in the one form that is matched), "text": STRING (the path as it would be sent, or Location, or why the
+ *     request is refused), "assumed_host": STRING|null, "verified": N (candidates looked at), "scanned": N (databases),
+ *     "sentences": [STRING…]
+ *   Names are null while another generation runs than the one that is active here.
  *
  * operator ──────────────────────────────────────────────────────────────────────────────────────────
  *

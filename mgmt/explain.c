@@ -1,5 +1,5 @@
 /* The question becomes a tuple; the answer's slots become names of the active table. */
-#include "mgmt/verbs.h"
+#include "mgmt/explain.h"
 
 #include "dataplane/parse.h"
 #include "sluice/pkt.h"
@@ -127,8 +127,8 @@ tuple_json(const struct sl_tuple *t)
 			 sl_from_be16(t->dport), "protocol", proto);
 }
 
-static const struct sl_conf_listener *
-listener_at(const struct sl_table *t, uint32_t slot)
+const struct sl_conf_listener *
+sl_explain_listener_at(const struct sl_table *t, uint32_t slot)
 {
 	struct sl_placed at;
 	for (uint32_t i = 0; t && i < t->conf->listener_cnt; i++)
@@ -138,8 +138,8 @@ listener_at(const struct sl_table *t, uint32_t slot)
 	return NULL;
 }
 
-static const struct sl_conf_service *
-service_at(const struct sl_table *t, uint32_t slot)
+const struct sl_conf_service *
+sl_explain_service_at(const struct sl_table *t, uint32_t slot)
 {
 	struct sl_placed at;
 	for (uint32_t i = 0; t && i < t->conf->service_cnt; i++)
@@ -149,21 +149,21 @@ service_at(const struct sl_table *t, uint32_t slot)
 	return NULL;
 }
 
-static json_t *
-listener_json(const struct sl_conf_listener *l)
+json_t *
+sl_explain_listener(const struct sl_conf_listener *l)
 {
 	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 	if (!l)
 		return json_null();
-	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s}", "name", l->name, "address",
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", l->name, "address",
 			 sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port, "port_last",
 			 l->port_last, "ports", sl_ports_format(l->port, l->port_last, ports),
 			 "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode",
-			 sl_mode_name(l->mode));
+			 sl_mode_name(l->mode), "routes", l->routes);
 }
 
-static json_t *
-service_json(const struct sl_conf_service *s)
+json_t *
+sl_explain_service(const struct sl_conf_service *s)
 {
 	if (!s)
 		return json_null();
@@ -257,8 +257,8 @@ source_json(const struct way *w, const struct sl_ctl_explained *e)
 			 sl_from_be16(e->out.sport));
 }
 
-__attribute__((format(printf, 2, 3))) static void
-sentence(json_t *list, const char *fmt, ...)
+void
+sl_explain_say(json_t *list, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -278,28 +278,32 @@ ends_sentences(json_t *list, const struct sl_ctl_explained *e, const struct sl_c
 	char addr[SL_ADDR_STRLEN];
 
 	if (!s) {
-		sentence(list, "it is of no connection and opens none: the answer is a RST");
+		sl_explain_say(list, "it is of no connection and opens none: the answer is a RST");
 		return;
 	}
-	sentence(list,
-		 "the connection ends at the gateway, which opens one of its own for service %s",
-		 s->name);
+	sl_explain_say(
+		list,
+		"the connection ends at the gateway, which opens one of its own for service %s",
+		s->name);
 	if (l && l->proxy_in && !known)
-		sentence(list, "the client's address in its PROXY header counts, not the packet's");
+		sl_explain_say(list,
+			       "the client's address in its PROXY header counts, not the packet's");
 	if (!ep)
 		return;
 	sl_addr_format(&ep->addr, addr);
 	if (known)
-		sentence(list, "it is known, and goes on to endpoint %s at %s", ep->name, addr);
+		sl_explain_say(list, "it is known, and goes on to endpoint %s at %s", ep->name,
+			       addr);
 	else
-		sentence(list, "endpoint %s at %s would be picked: %s", ep->name, addr,
-			 PICK(why_text, e->why));
+		sl_explain_say(list, "endpoint %s at %s would be picked: %s", ep->name, addr,
+			       PICK(why_text, e->why));
 	if (s->source_cnt)
-		sentence(list, "connections there come from %s%s",
-			 s->source_cnt > 1 ? "its sources, among them " : "",
-			 sl_addr_format(&s->sources[0], addr));
+		sl_explain_say(list, "connections there come from %s%s",
+			       s->source_cnt > 1 ? "its sources, among them " : "",
+			       sl_addr_format(&s->sources[0], addr));
 	else
-		sentence(list, "connections there come from the gateway's own address on the way");
+		sl_explain_say(list,
+			       "connections there come from the gateway's own address on the way");
 }
 
 static json_t *
@@ -310,33 +314,42 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 	json_t *list = json_array();
 	char addr[SL_ADDR_STRLEN];
 
-	sentence(list, "bucket %u belongs to worker %u, which runs generation %llu", e->bucket,
-		 e->worker, (unsigned long long)e->generation);
-	if (l)
-		sentence(list, "listener %s takes it for service %s", l->name, l->service);
-	if (w->ends || (l && l->mode == SL_MODE_TCP))
+	sl_explain_say(list, "bucket %u belongs to worker %u, which runs generation %llu",
+		       e->bucket, e->worker, (unsigned long long)e->generation);
+	if (l && l->mode == SL_MODE_HTTP)
+		sl_explain_say(list, "listener %s takes it for route table %s", l->name, l->routes);
+	else if (l)
+		sl_explain_say(list, "listener %s takes it for service %s", l->name, l->service);
+	if (l && l->mode == SL_MODE_HTTP)
+		sl_explain_say(
+			list,
+			"the connection ends at the gateway; each request on it finds its own "
+			"route: explain --http");
+	else if (w->ends || (l && l->mode == SL_MODE_TCP))
 		ends_sentences(list, e, l, s, ep);
 	else if (s)
-		sentence(list, "service %s forwards by %s", s->name, sl_forward_name(s->forward));
+		sl_explain_say(list, "service %s forwards by %s", s->name,
+			       sl_forward_name(s->forward));
 	if (ep && !w->ends)
-		sentence(list, "endpoint %s at %s: %s", ep->name, sl_addr_format(&ep->addr, addr),
-			 PICK(why_text, e->why));
+		sl_explain_say(list, "endpoint %s at %s: %s", ep->name,
+			       sl_addr_format(&ep->addr, addr), PICK(why_text, e->why));
 	if (ep && e->tries && e->tries <= 8)
-		sentence(list, "%u choice%s before it took no new flows", e->tries,
-			 e->tries == 1 ? "" : "s");
+		sl_explain_say(list, "%u choice%s before it took no new flows", e->tries,
+			       e->tries == 1 ? "" : "s");
 	if (ep && w->tunnel)
-		sentence(list, "it goes within %s from %s%s to %s", sl_forward_name(s->forward),
-			 w->spread ? "an address of " : "", w->outer,
-			 sl_addr_format(&ep->addr, addr));
+		sl_explain_say(list, "it goes within %s from %s%s to %s",
+			       sl_forward_name(s->forward), w->spread ? "an address of " : "",
+			       w->outer, sl_addr_format(&ep->addr, addr));
 	if (w->fullnat)
-		sentence(list, "it leaves from %s port %u", sl_addr_format(&e->out.src, addr),
-			 sl_from_be16(e->out.sport));
+		sl_explain_say(list, "it leaves from %s port %u", sl_addr_format(&e->out.src, addr),
+			       sl_from_be16(e->out.sport));
 	if (e->verdict == SL_VERDICT_DROP)
-		sentence(list, "%s: %s", PICK(verdict_text, e->verdict), sl_drop_text(e->drop));
+		sl_explain_say(list, "%s: %s", PICK(verdict_text, e->verdict),
+			       sl_drop_text(e->drop));
 	else if (port_out)
-		sentence(list, "%s by port %s", PICK(verdict_text, e->verdict), port_out);
+		sl_explain_say(list, "%s by port %s", PICK(verdict_text, e->verdict), port_out);
 	else
-		sentence(list, "%s", PICK(verdict_text, e->verdict));
+		sl_explain_say(list, "%s", PICK(verdict_text, e->verdict));
 	return list;
 }
 
@@ -346,8 +359,8 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 	struct sl_daemon *d = q->r.d;
 	const struct sl_publish_link *l = sl_publish_link(d->publish);
 	const struct sl_table *t = sl_tables_active(d->tables);
-	const struct sl_conf_listener *li = listener_at(t, e->listener_slot);
-	const struct sl_conf_service *s = service_at(t, e->service_slot);
+	const struct sl_conf_listener *li = sl_explain_listener_at(t, e->listener_slot);
+	const struct sl_conf_service *s = sl_explain_service_at(t, e->service_slot);
 	const struct sl_oper_endpoint *ep = sl_oper_by_slot(d->oper, e->endpoint_slot);
 	bool leaves = e->verdict == SL_VERDICT_FORWARD || e->verdict == SL_VERDICT_REPLY ||
 		      e->verdict == SL_VERDICT_HELD;
@@ -360,24 +373,24 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 
 	if (ep && ep->at.incarnation != e->endpoint_incarnation)
 		ep = NULL; /* another generation than the one we know */
-	more = json_pack("{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
-			 "s:o, s:o, s:o, s:b, s:o}",
-			 "generation", (json_int_t)e->generation, "verdict",
-			 PICK(verdict_name, e->verdict), "drop",
-			 e->verdict == SL_VERDICT_DROP
-				 ? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
-					     sl_drop_text(e->drop))
-				 : json_null(),
-			 "worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
-			 PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
-			 (json_int_t)e->tries, "listener", listener_json(li), "service",
-			 service_json(s), "endpoint", ep ? sl_show_endpoint(d, ep) : json_null(),
-			 "port_in", in, "port_out", out, "next_hop",
-			 is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop), "out",
-			 leaves ? tuple_json(&e->out) : json_null(), "tunnel",
-			 tunnel_json(&w, s, ep), "source", source_json(&w, e), "ends_here",
-			 w.ends || (li && li->mode == SL_MODE_TCP), "sentences",
-			 sentences(e, li, s, ep, &w, out));
+	more = json_pack(
+		"{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
+		"s:o, s:o, s:o, s:b, s:o}",
+		"generation", (json_int_t)e->generation, "verdict", PICK(verdict_name, e->verdict),
+		"drop",
+		e->verdict == SL_VERDICT_DROP
+			? json_pack("{s:s, s:s}", "reason", sl_drop_name(e->drop), "text",
+				    sl_drop_text(e->drop))
+			: json_null(),
+		"worker", (json_int_t)e->worker, "bucket", (json_int_t)e->bucket, "why",
+		PICK(why_name, e->why), "why_text", PICK(why_text, e->why), "tries",
+		(json_int_t)e->tries, "listener", sl_explain_listener(li), "service",
+		sl_explain_service(s), "endpoint", ep ? sl_show_endpoint(d, ep) : json_null(),
+		"port_in", in, "port_out", out, "next_hop",
+		is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop), "out",
+		leaves ? tuple_json(&e->out) : json_null(), "tunnel", tunnel_json(&w, s, ep),
+		"source", source_json(&w, e), "ends_here", w.ends || (li && li->mode != SL_MODE_L4),
+		"sentences", sentences(e, li, s, ep, &w, out));
 	json_object_update(a, more);
 	json_decref(more);
 	return a;

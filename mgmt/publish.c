@@ -31,15 +31,14 @@ struct out { /* one queued message */
 	struct out *next;
 	int fd; /* -1: none; closed after sending */
 	size_t bytes;
-	_Alignas(8) uint8_t msg[sizeof(struct sl_ctl_explain)];
+	_Alignas(8) uint8_t msg[];
 };
-static_assert(sizeof(struct sl_ctl_explain) >= sizeof(struct sl_ctl_offer), "largest we send");
-static_assert(sizeof(struct sl_ctl_explain) >= sizeof(struct sl_ctl_parked), "");
 
 struct question {
 	uint32_t seq; /* 0: free */
 	uint64_t deadline;
-	sl_publish_explain_fn *fn;
+	sl_publish_explain_fn *fn; /* of EXPLAIN, or */
+	sl_publish_http_fn *http;  /* of EXPLAIN_HTTP */
 	void *ctx;
 };
 
@@ -173,14 +172,25 @@ unmap(struct sl_publish *p)
 }
 
 static void
+answer_question(struct question *at, int err, const struct sl_ctl_explained *e,
+		const struct sl_ctl_explained_http *http, const char *why)
+{
+	struct question q = *at;
+
+	at->seq = 0; /* the callback may ask again */
+	if (q.fn)
+		q.fn(q.ctx, err, e, why);
+	else
+		q.http(q.ctx, err, http, why);
+}
+
+static void
 answer_questions(struct sl_publish *p, int err, uint64_t due)
 {
 	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
-		struct question q = p->questions[i];
-		if (q.seq == 0 || q.deadline > due)
-			continue;
-		p->questions[i].seq = 0;
-		q.fn(q.ctx, err, NULL, NULL);
+		struct question *q = &p->questions[i];
+		if (q->seq && q->deadline <= due)
+			answer_question(q, err, NULL, NULL, NULL);
 	}
 }
 
@@ -252,7 +262,7 @@ send_now(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 static int
 queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 {
-	struct out *o = calloc(1, sizeof(*o));
+	struct out *o = calloc(1, sizeof(*o) + bytes);
 	if (!o) {
 		if (fd >= 0)
 			close(fd);
@@ -597,18 +607,29 @@ take_want(struct sl_publish *p, const struct sl_ctl_want *m)
 	return NULL;
 }
 
-static void
-end_question(struct sl_publish *p, uint32_t seq, int err, const struct sl_ctl_explained *e,
-	     const char *why)
+/* The question of that seq and kind; NULL: given up. */
+static struct question *
+find_question(struct sl_publish *p, uint32_t seq)
 {
-	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
-		struct question q = p->questions[i];
-		if (q.seq == 0 || q.seq != seq)
-			continue;
-		p->questions[i].seq = 0;
-		q.fn(q.ctx, err, e, why);
-		return;
-	}
+	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++)
+		if (p->questions[i].seq && p->questions[i].seq == seq)
+			return &p->questions[i];
+	return NULL;
+}
+
+static const char *
+take_explained(struct sl_publish *p, const struct sl_ctl_head *h)
+{
+	struct question *q = find_question(p, h->seq);
+	bool http = h->type == SL_CTL_EXPLAINED_HTTP;
+
+	if (q && http != (q->http != NULL))
+		return "an answer to another question than was asked";
+	if (q && http)
+		answer_question(q, 0, NULL, (const void *)h, NULL);
+	else if (q)
+		answer_question(q, 0, (const void *)h, NULL, NULL);
+	return NULL;
 }
 
 /* A REASON of generation 0 is about the question whose seq it returns. */
@@ -618,7 +639,9 @@ take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
 	char *text = strndup((const char *)(m + 1), m->text_len);
 
 	if (text && m->generation == 0) {
-		end_question(p, m->head.seq, -EREMOTEIO, NULL, text);
+		struct question *q = find_question(p, m->head.seq);
+		if (q)
+			answer_question(q, -EREMOTEIO, NULL, NULL, text);
 	} else if (text && m->generation == p->generation && p->reason_cnt < SL_PUBLISH_REASONS) {
 		p->reason[p->reason_cnt++] = text;
 		return NULL;
@@ -702,8 +725,8 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		take_upgraded(p, msg);
 		return NULL;
 	case SL_CTL_EXPLAINED:
-		end_question(p, h->seq, 0, msg, NULL);
-		return NULL;
+	case SL_CTL_EXPLAINED_HTTP:
+		return take_explained(p, msg);
 	default:
 		return NULL; /* SECRET_ACK: nothing was asked */
 	}
@@ -850,11 +873,10 @@ sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_comp
 	return err;
 }
 
-int
-sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
-		   uint32_t port, sl_publish_explain_fn *fn, void *ctx)
+/* Sends a question that was made but for its head, and notes it. */
+static int
+ask(struct sl_publish *p, enum sl_ctl_type type, void *msg, size_t bytes, struct question noted)
 {
-	struct sl_ctl_explain m = {.tuple = *tuple, .tcp_flags = tcp_flags, .port = port};
 	struct question *q = NULL;
 
 	if (p->phase != UP)
@@ -863,12 +885,37 @@ sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t t
 		q = p->questions[i].seq ? NULL : &p->questions[i];
 	if (!q)
 		return -EBUSY;
-	uint32_t seq = ++p->seq ? p->seq : ++p->seq;
-	sl_ctl_init(&m.head, SL_CTL_EXPLAIN, sizeof(m), seq);
-	int err = queue(p, &m, sizeof(m), -1);
+	noted.seq = ++p->seq ? p->seq : ++p->seq;
+	noted.deadline = uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS;
+	sl_ctl_init(msg, type, bytes, noted.seq);
+	int err = queue(p, msg, bytes, -1);
 	if (!err)
-		*q = (struct question){seq, uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS, fn, ctx};
+		*q = noted;
 	return err;
+}
+
+int
+sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
+		   uint32_t port, sl_publish_explain_fn *fn, void *ctx)
+{
+	struct sl_ctl_explain m = {.tuple = *tuple, .tcp_flags = tcp_flags, .port = port};
+
+	return ask(p, SL_CTL_EXPLAIN, &m, sizeof(m), (struct question){.fn = fn, .ctx = ctx});
+}
+
+int
+sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, const char *head,
+			size_t len, sl_publish_http_fn *fn, void *ctx)
+{
+	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_explain_http) + SL_CTL_REQUEST_MAX];
+	struct sl_ctl_explain_http *m = (void *)room;
+
+	if (len == 0 || len > SL_CTL_REQUEST_MAX)
+		return -EMSGSIZE;
+	*m = (struct sl_ctl_explain_http){.tuple = *tuple, .text_len = (uint32_t)len};
+	memcpy(m + 1, head, len);
+	return ask(p, SL_CTL_EXPLAIN_HTTP, m, sizeof(*m) + len,
+		   (struct question){.http = fn, .ctx = ctx});
 }
 
 int

@@ -112,6 +112,13 @@ typedef void sl_publish_explain_fn(void *ctx, int err, const struct sl_ctl_expla
 int sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
 		       uint32_t port, sl_publish_explain_fn *fn, void *ctx);
 
+/* sl_publish_explain_http likewise about a whole request head of len bytes; behind *e are its text and path (ctl.h).  -EMSGSIZE
+ * past SL_CTL_REQUEST_MAX, too. */
+typedef void sl_publish_http_fn(void *ctx, int err, const struct sl_ctl_explained_http *e,
+				const char *why);
+int sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, const char *head,
+			    size_t len, sl_publish_http_fn *fn, void *ctx);
+
 /* sl_publish_upgrade asks the dataplane to become the program it was started from.  fn gets error 0 and its text, an
  * errno and what is wrong, or err -ETIMEDOUT, -EPIPE.  0, -ENOTCONN, -EBUSY: one is under way. */
 typedef void sl_publish_upgrade_fn(void *ctx, int err, int error, const char *text);

@@ -87,11 +87,12 @@ listener_row(const struct sl_conf_listener *l)
 {
 	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 
-	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", l->name, "address",
-			 sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port, "port_last",
-			 l->port_last, "ports", sl_ports_format(l->port, l->port_last, ports),
-			 "protocol", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode",
-			 sl_mode_name(l->mode), "service", l->service);
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "name", l->name,
+			 "address", sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port,
+			 "port_last", l->port_last, "ports",
+			 sl_ports_format(l->port, l->port_last, ports), "protocol",
+			 l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", sl_mode_name(l->mode),
+			 "service", l->service, "routes", l->routes);
 }
 
 static json_t *
@@ -345,6 +346,13 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_drops(d);
 	if (strcmp(what, "tcp") == 0)
 		return sl_show_tcp(d);
+	if (strcmp(what, "http") == 0)
+		return sl_show_http(d);
+	if (strcmp(what, "routes") == 0)
+		return sl_show_routes(d, sl_verb_text(r, "table"), sl_verb_text(r, "host"),
+				      sl_verb_text(r, "route"));
+	if (strcmp(what, "hosts") == 0)
+		return sl_show_hosts(d, sl_verb_text(r, "table"), sl_verb_text(r, "host"));
 	if (strcmp(what, "generations") == 0)
 		return show_generations(d);
 	if (strcmp(what, "audit") == 0)
@@ -358,6 +366,12 @@ misplaced(const struct sl_verb_run *r, const char *what)
 	if (sl_verb_text(r, "service") && strcmp(what, "endpoints"))
 		return sl_call_error(r->verb, "invalid", NULL,
 				     "service: allowed with endpoints only");
+	bool routes = strcmp(what, "routes") == 0, hosts = strcmp(what, "hosts") == 0;
+	if ((sl_verb_text(r, "table") || sl_verb_text(r, "host")) && !routes && !hosts)
+		return sl_call_error(r->verb, "invalid", NULL,
+				     "table, host: allowed with routes and hosts only");
+	if (sl_verb_text(r, "route") && !routes)
+		return sl_call_error(r->verb, "invalid", NULL, "route: allowed with routes only");
 	if (json_object_get(r->body, "limit") && strcmp(what, "audit"))
 		return sl_call_error(r->verb, "invalid", NULL, "limit: allowed with audit only");
 	return NULL;
@@ -386,10 +400,16 @@ sl_verb_show(const struct sl_verb_run *r)
 	if (!error && service && !service_known(r->d, service))
 		error = sl_call_error(r->verb, "not_found", "see: show services",
 				      "no service %s in the active table", service);
+	const char *table = sl_verb_text(r, "table"), *host = sl_verb_text(r, "host");
+	const char *route = sl_verb_text(r, "route");
+	const char *none = error ? NULL : sl_show_no_such(r->d, table, host, route);
+	if (none)
+		error = sl_call_error(r->verb, "not_found", "see: show routes, show hosts",
+				      "no such %s in the active table", none);
 	if (!error && !(rows = rows_of(r, what)))
 		error = sl_call_error(r->verb, "invalid",
-				      "status, listeners, services, endpoints, workers, ports, "
-				      "drops, generations, audit",
+				      "status, listeners, services, endpoints, hosts, routes, "
+				      "workers, ports, drops, tcp, http, generations, audit",
 				      "what: \"%s\" cannot be shown", what);
 	if (error) {
 		sl_call_answer(r->call, error);
@@ -494,6 +514,7 @@ sl_verb_stats(const struct sl_verb_run *r)
 	json_object_set_new(a, "ports", sl_show_ports(d));
 	json_object_set_new(a, "drops", sl_show_drops(d));
 	json_object_set_new(a, "tcp", sl_show_tcp(d));
+	json_object_set_new(a, "http", sl_show_http(d));
 	json_object_set_new(a, "listeners", stats_listeners(d, t));
 	json_object_set_new(a, "services", stats_services(d, t));
 	json_object_set_new(a, "endpoints", stats_endpoints(d));

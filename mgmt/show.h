@@ -14,6 +14,15 @@ json_t *sl_show_workers(struct sl_daemon *d, bool histograms);
 json_t *sl_show_ports(struct sl_daemon *d);
 json_t *sl_show_drops(struct sl_daemon *d);
 json_t *sl_show_tcp(struct sl_daemon *d);
+json_t *sl_show_http(struct sl_daemon *d);
+/* show_routes.c: those of a name each (NULL: all).  sl_show_no_such: NULL, or of which kind there is none of that name:
+ * "route table", "host", "route". */
+json_t *sl_show_routes(struct sl_daemon *d, const char *table, const char *host, const char *route);
+json_t *sl_show_hosts(struct sl_daemon *d, const char *table, const char *host);
+const char *sl_show_no_such(struct sl_daemon *d, const char *table, const char *host,
+			    const char *route);
+/* sl_show_action: "service", "split", "redirect", "respond". */
+const char *sl_show_action(const struct sl_conf_hroute *r);
 /* All COUNTERS of sl_stats_worker, summed. */
 json_t *sl_show_total(struct sl_daemon *d);
 /* What a tick is, and for how long the workers have been running; 0 without a dataplane. */

@@ -260,6 +260,15 @@ sl_show_drops(struct sl_daemon *d)
 	return list;
 }
 
+/* One row of what is counted, or of a gauge (most: the offset of what there is room for; 0: no gauge). */
+static json_t *
+count_row(const struct region *r, const char *name, const char *text, size_t off, size_t most)
+{
+	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "kind", most ? "gauge" : "event", "name",
+			 name, "text", text, "count", number(sum_of(r, off)), "most",
+			 most ? number(sum_of(r, most)) : json_null());
+}
+
 json_t *
 sl_show_tcp(struct sl_daemon *d)
 {
@@ -269,18 +278,44 @@ sl_show_tcp(struct sl_daemon *d)
 	if (!open_region(d, &r))
 		r.workers = 0;
 	for (unsigned i = 0; i < SL_ARRAY_CNT(gauge_texts); i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o}", "kind", "gauge",
-						      "name", gauges[2 * i].name + strlen("tcp_"),
-						      "text", gauge_texts[i], "count",
-						      number(sum_of(&r, gauges[2 * i].off)), "most",
-						      number(sum_of(&r, gauges[2 * i + 1].off))));
+		json_array_append_new(list, count_row(&r, gauges[2 * i].name + strlen("tcp_"),
+						      gauge_texts[i], gauges[2 * i].off,
+						      gauges[2 * i + 1].off));
 	for (unsigned e = 0; e < SL_TCP_CNT; e++)
+		json_array_append_new(list,
+				      count_row(&r, sl_tcp_counter_name(e), sl_tcp_counter_text(e),
+						offsetof(struct sl_stats_worker, tcp.count) +
+							e * sizeof(uint64_t),
+						0));
+	return list;
+}
+
+json_t *
+sl_show_http(struct sl_daemon *d)
+{
+	static const struct {
+		const char *name, *text;
+		size_t now, most;
+	} rows[] = {
+#define X(f, m, name, text)                                                                        \
+	{name, text, offsetof(struct sl_stats_worker, http.f),                                     \
+	 offsetof(struct sl_stats_worker, http.m)},
+		SL_METRICS_HTTP_GAUGES(X)
+#undef X
+	};
+	json_t *list = json_array();
+	struct region r = {0};
+
+	if (!open_region(d, &r))
+		r.workers = 0;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
 		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:s, s:o, s:n}", "kind", "event", "name",
-				  sl_tcp_counter_name(e), "text", sl_tcp_counter_text(e), "count",
-				  number(sum_of(&r, offsetof(struct sl_stats_worker, tcp.count) +
-							    e * sizeof(uint64_t))),
-				  "most"));
+			list, count_row(&r, rows[i].name, rows[i].text, rows[i].now, rows[i].most));
+	for (unsigned e = 0; e < SL_HTTP_CNT_CNT; e++)
+		json_array_append_new(list, count_row(&r, sl_http_counter_name(e),
+						      sl_http_counter_text(e),
+						      offsetof(struct sl_stats_worker, http.count) +
+							      e * sizeof(uint64_t),
+						      0));
 	return list;
 }

@@ -40,21 +40,30 @@ enum ctl_opt {
 	CTL_OPT_SORT,
 	CTL_OPT_PAIRS,
 	CTL_OPT_ALL,
+	CTL_OPT_TABLE,
+	CTL_OPT_HOST,
+	CTL_OPT_ROUTE,
+	CTL_OPT_HTTP,
+	CTL_OPT_FROM,
 	CTL_OPT_INTERVAL,
 	CTL_OPT_ONCE,
 	CTL_OPT_CNT
 };
 
+#define CTL_HEADERS 64
+
 struct ctl {
 	const char *socket;
-	const char *verb;             /* or NULL: none was given, or no such */
-	bool json;                    /* answers as they come */
-	bool help;                    /* --help */
-	const char *comment;          /* -m, or NULL */
-	const char *flags;            /* --flags (explain) */
-	const char *port;             /* --port (explain, show flows, show streams) */
-	const char *opt[CTL_OPT_CNT]; /* NULL: not given; "" for those without a value */
-	int argc;                     /* after the verb */
+	const char *verb;                /* or NULL: none was given, or no such */
+	bool json;                       /* answers as they come */
+	bool help;                       /* --help */
+	const char *comment;             /* -m, or NULL */
+	const char *flags;               /* --flags (explain) */
+	const char *port;                /* --port (explain, show flows, show streams) */
+	const char *opt[CTL_OPT_CNT];    /* NULL: not given; "" for those without a value */
+	const char *header[CTL_HEADERS]; /* -H, [header_cnt] */
+	int header_cnt;
+	int argc; /* after the verb */
 	char **argv;
 };
 
@@ -146,6 +155,7 @@ int ctl_disable(struct ctl *c);
 int ctl_enable(struct ctl *c);
 int ctl_weight(struct ctl *c);
 int ctl_explain(struct ctl *c);
+int ctl_explain_http(struct ctl *c); /* explain --http */
 int ctl_upgrade(struct ctl *c);
 int ctl_completion(struct ctl *c);
 int ctl_help(struct ctl *c);

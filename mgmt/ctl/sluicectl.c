@@ -19,9 +19,9 @@ const struct ctl_verb ctl_verbs[] = {
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
-	 "listeners, services, endpoints, workers, ports, drops, tcp, flows and streams "
-	 "(operator), "
-	 "generations or audit",
+	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, flows "
+	 "and "
+	 "streams (operator), generations or audit",
 	 ctl_show},
 	{"stats", "", 0, 0, "viewer", "all counters", ctl_stats},
 	{"top", "", 0, 0, "viewer",
@@ -35,8 +35,10 @@ const struct ctl_verb ctl_verbs[] = {
 	{"enable", "SERVICE ENDPOINT", 2, 2, "operator", "end a disable", ctl_enable},
 	{"weight", "SERVICE ENDPOINT PERCENT", 3, 3, "operator",
 	 "take only this share of the endpoint's new flows (0-100)", ctl_weight},
-	{"explain", "tcp|udp SRC:PORT DST:PORT", 3, 3, "viewer",
-	 "what the gateway would do with a packet, by its own code ([v6]:PORT)", ctl_explain},
+	{"explain", "tcp|udp SRC:PORT DST:PORT", 0, 3, "viewer",
+	 "what the gateway would do with a packet, by its own code ([v6]:PORT); or with a request: "
+	 "explain --http 'GET /PATH'",
+	 ctl_explain},
 	{"upgrade", "", 0, 0, "admin",
 	 "the dataplane becomes the program file it was started from, and keeps its flows",
 	 ctl_upgrade},
@@ -75,6 +77,12 @@ static const struct option options[] = {
 	{"sort", required_argument, NULL, OPT + CTL_OPT_SORT},
 	{"pairs", no_argument, NULL, OPT + CTL_OPT_PAIRS},
 	{"all", no_argument, NULL, OPT + CTL_OPT_ALL},
+	{"table", required_argument, NULL, OPT + CTL_OPT_TABLE},
+	{"host", required_argument, NULL, OPT + CTL_OPT_HOST},
+	{"route", required_argument, NULL, OPT + CTL_OPT_ROUTE},
+	{"http", required_argument, NULL, OPT + CTL_OPT_HTTP},
+	{"from", required_argument, NULL, OPT + CTL_OPT_FROM},
+	{"header", required_argument, NULL, 'H'},
 	{"interval", required_argument, NULL, OPT + CTL_OPT_INTERVAL},
 	{"once", no_argument, NULL, OPT + CTL_OPT_ONCE},
 	{NULL, 0, NULL, 0},
@@ -86,6 +94,11 @@ static const char *const option_help[] = {
 	"-m, --comment TEXT   why, for the audit log (push, rollback, drain, …)",
 	"    --flags FLAGS    explain: syn (default), ack, syn,ack, fin,ack or rst",
 	"    --port NAME      explain: the port it comes in by (default: the first)",
+	"explain --http 'METHOD /PATH': what would become of a request",
+	"-H, --header 'NAME: VALUE'  a header of it (any number of them)",
+	"    --host NAME          its Host (default: one of the table's first virtual host)",
+	"    --listener L         that it comes to (default: the first of mode http)",
+	"    --from ADDR[:PORT]   that it comes from",
 	"show flows: only flows to which all of these apply",
 	"    --client ADDR[/LEN]  --vip ADDR[/LEN]  --port N (of the VIP)  --proto tcp|udp",
 	"    --service S  --endpoint S E  --listener L  --worker N",
@@ -104,8 +117,10 @@ static const char *const option_help[] = {
 	"    --sort age|rtt|cwnd|flight|queue|rcvq|ooo|retrans|in|out    the most first",
 	"    --limit N  --count   as for flows",
 	"    --pairs              clients' streams, each with the endpoint's behind it",
-	"show tcp, stats",
-	"    --all                events of TCP that never happened, too",
+	"show hosts, show routes: only those of these names",
+	"    --table T  --host H  --route R (routes)",
+	"show tcp, show http, stats",
+	"    --all                events that never happened, too",
 	"top",
 	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",
 	"    --once               two looks as plain text; with --json as JSON",
@@ -187,7 +202,8 @@ static const char completion_head[] =
 	"\t\tcase ${COMP_WORDS[i]} in\n"
 	"\t\t-s | --socket) ask=(--socket \"${COMP_WORDS[++i]}\") ;;\n"
 	"\t\t--endpoint) ((i += 2)) ;;\n"
-	"\t\t-m | --comment | --flags | --port | --client | --vip | --proto | --service | "
+	"\t\t-m | --comment | -H | --header | --http | --from | --table | --host | --route | "
+	"--flags | --port | --client | --vip | --proto | --service | "
 	"--listener | \\\n"
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
 	"\t\t--retrans | --queue | --sort) ((i++)) ;;\n"
@@ -197,7 +213,8 @@ static const char completion_head[] =
 	"\tdone\n"
 	"\tcase $prev in\n"
 	"\t-s | --socket) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-	"\t-m | --comment | --port | --client | --vip | --worker | --idle-over | --limit | "
+	"\t-m | --comment | -H | --header | --http | --from | --host | --route | --port | --client "
+	"| --vip | --worker | --idle-over | --limit | "
 	"--interval | --address | --retrans | --queue) "
 	"return ;;\n"
 	"\t--proto) words='tcp udp' ;;\n"
@@ -266,14 +283,14 @@ take_endpoint(struct ctl *c, int argc, char **argv)
 }
 
 /* Which of the enum ctl_opt go with what. */
-enum { FLOWS = 1, STREAMS = 2, TOP = 4, TCP = 8 };
+enum { FLOWS = 1, STREAMS = 2, TOP = 4, COUNTS = 8, ROUTES = 16, HOSTS = 32, EXPLAIN = 64 };
 static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
 	[CTL_OPT_VIP] = FLOWS,
 	[CTL_OPT_PROTO] = FLOWS,
 	[CTL_OPT_SERVICE] = FLOWS | STREAMS,
 	[CTL_OPT_ENDPOINT] = FLOWS | STREAMS,
-	[CTL_OPT_LISTENER] = FLOWS | STREAMS,
+	[CTL_OPT_LISTENER] = FLOWS | STREAMS | EXPLAIN,
 	[CTL_OPT_STATE] = FLOWS | STREAMS,
 	[CTL_OPT_WORKER] = FLOWS | STREAMS,
 	[CTL_OPT_IDLE_OVER] = FLOWS,
@@ -286,35 +303,72 @@ static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_QUEUE] = STREAMS,
 	[CTL_OPT_SORT] = STREAMS,
 	[CTL_OPT_PAIRS] = STREAMS,
-	[CTL_OPT_ALL] = TCP,
+	[CTL_OPT_ALL] = COUNTS,
+	[CTL_OPT_TABLE] = ROUTES | HOSTS,
+	[CTL_OPT_HOST] = ROUTES | HOSTS | EXPLAIN,
+	[CTL_OPT_ROUTE] = ROUTES,
+	[CTL_OPT_HTTP] = EXPLAIN,
+	[CTL_OPT_FROM] = EXPLAIN,
 	[CTL_OPT_INTERVAL] = TOP,
 	[CTL_OPT_ONCE] = TOP,
 };
+
+/* What options go with, in words; bits as above. */
+static const char *
+who(unsigned bits, char *buf, size_t size)
+{
+	static const char *const names[] = {
+		"show flows",  "show streams", "top",           "stats, show tcp, show http",
+		"show routes", "show hosts",   "explain --http"};
+	size_t n = 0;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *comma = n == 0 ? "" : bits >> (i + 1) ? ", " : " and ";
+		if (bits >> i & 1)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", comma, names[i]);
+	}
+	return buf;
+}
+
+static unsigned
+what_is_asked(const struct ctl *c)
+{
+	const char *what = c->verb && c->argc ? c->argv[0] : "", *verb = c->verb ? c->verb : "";
+	static const struct {
+		const char *what;
+		unsigned is;
+	} shows[] = {
+		{"flows", FLOWS}, {"streams", STREAMS}, {"tcp", COUNTS},
+		{"http", COUNTS}, {"routes", ROUTES},   {"hosts", HOSTS},
+	};
+
+	if (!strcmp(verb, "top"))
+		return TOP;
+	if (!strcmp(verb, "stats"))
+		return COUNTS;
+	if (!strcmp(verb, "explain") && c->opt[CTL_OPT_HTTP])
+		return EXPLAIN;
+	for (size_t i = 0; !strcmp(verb, "show") && i < sizeof(shows) / sizeof(shows[0]); i++)
+		if (!strcmp(shows[i].what, what))
+			return shows[i].is;
+	return 0;
+}
 
 /* An option that would mean nothing is not passed over. */
 static int
 misplaced_option(const struct ctl *c)
 {
-	static const char *const who[] = {[FLOWS] = "show flows",
-					  [STREAMS] = "show streams",
-					  [FLOWS | STREAMS] = "show flows and show streams",
-					  [TOP] = "top",
-					  [TCP] = "stats and show tcp"};
-	const char *what = c->verb && c->argc ? c->argv[0] : "";
-	bool show = c->verb && !strcmp(c->verb, "show");
-	bool stats = c->verb && !strcmp(c->verb, "stats"), top = c->verb && !strcmp(c->verb, "top");
-	unsigned is = top                                       ? TOP
-		      : stats || (show && !strcmp(what, "tcp")) ? TCP
-		      : show && !strcmp(what, "flows")          ? FLOWS
-		      : show && !strcmp(what, "streams")        ? STREAMS
-								: 0;
+	unsigned is = what_is_asked(c);
+	char buf[160];
 
 	for (const struct option *o = options; o->name; o++) {
 		int i = o->val - OPT;
 		if (i >= 0 && c->opt[i] && !(goes_with[i] & is))
 			return ctl_fail(c, CTL_USAGE, NULL, "--%s goes with %s only", o->name,
-					who[goes_with[i]]);
+					who(goes_with[i], buf, sizeof(buf)));
 	}
+	if (c->header_cnt && is != EXPLAIN)
+		return ctl_fail(c, CTL_USAGE, NULL, "-H goes with explain --http only");
 	return CTL_OK;
 }
 
@@ -323,7 +377,7 @@ parse_options(struct ctl *c, int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt_long(argc, argv, "s:jm:h", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "s:jm:hH:", options, NULL)) != -1) {
 		switch (o) {
 		case 's':
 			c->socket = optarg;
@@ -333,6 +387,12 @@ parse_options(struct ctl *c, int argc, char **argv)
 			break;
 		case 'm':
 			c->comment = optarg;
+			break;
+		case 'H':
+			if (c->header_cnt == CTL_HEADERS)
+				return ctl_fail(c, CTL_USAGE, NULL, "more than %d headers",
+						CTL_HEADERS);
+			c->header[c->header_cnt++] = optarg;
 			break;
 		case 'f':
 			c->flags = optarg;

@@ -1,4 +1,4 @@
-/* verb_explain — what the gateway would do with a packet. */
+/* verb_explain — what the gateway would do with a packet, or with a request. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +87,11 @@ ctl_explain(struct ctl *c)
 	long sport, dport;
 	int rc;
 
+	if (c->opt[CTL_OPT_HTTP])
+		return ctl_explain_http(c);
+	if (c->argc != 3)
+		return ctl_fail(c, CTL_USAGE, "or: explain --http 'GET /PATH' [-H 'NAME: VALUE']",
+				"usage: sluicectl explain tcp|udp SRC:PORT DST:PORT");
 	if (strcmp(c->argv[0], "tcp") && strcmp(c->argv[0], "udp"))
 		return ctl_fail(c, CTL_USAGE, NULL, "'%s' is neither tcp nor udp", c->argv[0]);
 	for (int i = 1; i <= 2; i++)

@@ -26,6 +26,7 @@ static const struct show {
 	  {"PROTO", "protocol"},
 	  {"MODE", "mode"},
 	  {"SERVICE", "service"},
+	  {"ROUTES", "routes"},
 	  {">PACKETS", "packets"},
 	  {">BYTES", "bytes"},
 	  {">NEW FLOWS", "new_flows"},
@@ -90,6 +91,30 @@ static const struct show {
 	  {"SHOULD BE 0", "must_be_zero"},
 	  {"", "text"}}},
 	{"tcp", {{"TCP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
+	{"http", {{"HTTP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
+	{"hosts",
+	 {{"TABLE", "table"},
+	  {"HOST", "host"},
+	  {"MATCH", "match"},
+	  {">ROUTES", "routes"},
+	  {">REQUESTS", "requests"},
+	  {">NO ROUTE", "no_route"}}},
+	{"routes",
+	 {{"TABLE", "table"},
+	  {"HOST", "host"},
+	  {"ROUTE", "route"},
+	  {"ACTION", "action"},
+	  {">REQUESTS", "requests"},
+	  {">2XX", "2xx"},
+	  {">3XX", "3xx"},
+	  {">4XX", "4xx"},
+	  {">5XX", "5xx"},
+	  {">RETRIES", "retries"},
+	  {">LOCAL", "local"},
+	  {">IN", "bytes_in"},
+	  {">OUT", "bytes_out"},
+	  {">FIRST", "first_us"},
+	  {">LAST", "last_us"}}},
 	{"generations",
 	 {{">GENERATION", "generation"},
 	  {"STATE", "state"},
@@ -102,6 +127,31 @@ static const struct show {
 	  {"", "text"}}},
 };
 
+/* Below a second to the microsecond. */
+static void
+us_cell(struct ctl_table *t, long long us)
+{
+	if (us < 1000)
+		ctl_table_cell(t, "%lldus", us);
+	else if (us < 1000000)
+		ctl_table_cell(t, "%lld.%lldms", us / 1000, us % 1000 / 100);
+	else
+		ctl_table_time(t, us / 1000);
+}
+
+static void
+list_cell(struct ctl_table *t, const json_t *list)
+{
+	char text[256] = "";
+	size_t i, n = 0;
+	json_t *v;
+
+	json_array_foreach(list, i, v) if (n < sizeof(text)) n +=
+		(size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? ", " : "",
+				 json_is_string(v) ? json_string_value(v) : "");
+	ctl_table_cell(t, "%s", text);
+}
+
 static void
 cell(struct ctl_table *t, const json_t *o, const char *key)
 {
@@ -109,6 +159,15 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 
 	if (strcmp(key, "fraction") == 0 && !ctl_bool(o, "admits"))
 		ctl_table_cell(t, "0"); /* drained, disabled, down: nothing, whatever its share */
+	else if (json_is_integer(v) && (!strcmp(key, "first_us") || !strcmp(key, "last_us")))
+		us_cell(t, json_integer_value(v));
+	else if (json_is_integer(v) && (!strcmp(key, "bytes_in") || !strcmp(key, "bytes_out")))
+		ctl_table_size(t, json_integer_value(v));
+	else if (json_is_array(v))
+		list_cell(t, v);
+	else if (json_is_string(v) && !*json_string_value(v) &&
+		 (!strcmp(key, "service") || !strcmp(key, "routes")))
+		ctl_table_cell(t, "-");
 	else if (json_is_integer(v))
 		ctl_table_cell(t, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v) && (!strcmp(key, "busy") || !strcmp(key, "headroom")))
@@ -123,7 +182,7 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 		ctl_table_cell(t, "-");
 }
 
-/* Events of TCP are many, and most of them rare. */
+/* Events of TCP and HTTP are many, and most of them rare. */
 static bool
 left_out(const struct ctl *c, const json_t *o)
 {
@@ -163,9 +222,9 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",      "listeners", "services", "endpoints", "workers",
-				     "ports",       "drops",     "flows",    "streams",   "tcp",
-				     "generations", "audit",     NULL};
+const char *const ctl_show_what[] = {
+	"status", "listeners", "services", "endpoints", "hosts", "routes",      "workers", "ports",
+	"drops",  "flows",     "streams",  "tcp",       "http",  "generations", "audit",   NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -200,7 +259,10 @@ ctl_show(struct ctl *c)
 	if (!s && strcmp(what, "audit"))
 		return cannot_show(c, what);
 	json_t *r = json_pack("{s:s,s:s}", "verb", "show", "what", what);
-	if (!ctl_put(c, r, "service", c->argc > 1 ? c->argv[1] : NULL))
+	if (!ctl_put(c, r, "service", c->argc > 1 ? c->argv[1] : NULL) ||
+	    !ctl_put(c, r, "table", c->opt[CTL_OPT_TABLE]) ||
+	    !ctl_put(c, r, "host", c->opt[CTL_OPT_HOST]) ||
+	    !ctl_put(c, r, "route", c->opt[CTL_OPT_ROUTE]))
 		return CTL_USAGE;
 	json_t *a = ctl_call(c, r, &rc);
 	if (!a)
@@ -297,7 +359,8 @@ ctl_stats(struct ctl *c)
 	printf("\n");
 	for (size_t s = 0; s < sizeof(shows) / sizeof(shows[0]); s++) {
 		const char *what = shows[s].what;
-		if (strcmp(what, "drops") && strcmp(what, "ports") && strcmp(what, "tcp"))
+		if (strcmp(what, "drops") && strcmp(what, "ports") && strcmp(what, "tcp") &&
+		    strcmp(what, "http"))
 			continue;
 		print_show(c, &shows[s], json_object_get(a, what));
 		printf("\n");

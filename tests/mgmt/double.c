@@ -264,6 +264,29 @@ take_upgrade(struct double_dp *d, uint32_t seq)
 }
 
 static void
+take_explain_http(struct double_dp *d, const struct sl_ctl_explain_http *m)
+{
+	_Alignas(8) uint8_t buf[SL_CTL_MSG_MAX];
+	struct sl_ctl_explained_http *e = (void *)buf;
+	const char *text = d->http_text ? d->http_text : "";
+	const char *path = d->http_path ? d->http_path : "";
+
+	d->asked_http = *m;
+	memcpy(d->asked_head, m + 1, m->text_len);
+	d->asked_head[m->text_len] = 0;
+	if (d->silent)
+		return;
+	*e = d->explained_http;
+	e->text_len = (uint32_t)strlen(text);
+	e->path_len = (uint32_t)strlen(path);
+	memcpy(e + 1, text, e->text_len);
+	memcpy((char *)(e + 1) + e->text_len, path, e->path_len);
+	sl_ctl_init(&e->head, SL_CTL_EXPLAINED_HTTP, sizeof(*e) + e->text_len + e->path_len,
+		    m->head.seq);
+	double_send(d, e, e->head.size);
+}
+
+static void
 take(struct double_dp *d, const void *msg, int fd)
 {
 	const struct sl_ctl_head *h = msg;
@@ -281,7 +304,12 @@ take(struct double_dp *d, const void *msg, int fd)
 		take_parked(d, msg, fd);
 	} else if (h->type == SL_CTL_UPGRADE) {
 		take_upgrade(d, h->seq);
-	} else if (h->type == SL_CTL_EXPLAIN && d->no_explain) {
+	} else if (h->type == SL_CTL_EXPLAIN_HTTP && !d->no_explain && !d->mixed_up) {
+		take_explain_http(d, msg);
+	} else if (h->type == SL_CTL_EXPLAIN_HTTP && d->mixed_up) {
+		sl_ctl_init(&e.head, SL_CTL_EXPLAINED, sizeof(e), h->seq);
+		double_send(d, &e, sizeof(e));
+	} else if ((h->type == SL_CTL_EXPLAIN || h->type == SL_CTL_EXPLAIN_HTTP) && d->no_explain) {
 		send_text(d, SL_CTL_REASON, 0, h->seq, d->no_explain);
 	} else if (h->type == SL_CTL_EXPLAIN) {
 		memcpy(&d->asked, msg, sizeof(d->asked));

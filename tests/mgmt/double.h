@@ -43,9 +43,15 @@ struct double_dp {
 	const char *taken; /* answer to PARKED, TAKEN_PLACE with 5, 6 and 7 flows; NULL: none */
 	int upgraded;      /* answer to UPGRADE: errno; -1: none */
 	struct sl_ctl_explained explained; /* answer to EXPLAIN, head apart */
+	struct sl_ctl_explained_http
+		explained_http;            /* answer to EXPLAIN_HTTP, head and lengths apart */
+	const char *http_text, *http_path; /* of it; NULL: "" */
+	bool mixed_up;                     /* answer EXPLAIN_HTTP with EXPLAINED */
 	/* what it saw */
 	unsigned hellos, offers, objects, bad; /* bad: objects that fail a check */
 	struct sl_ctl_explain asked;
+	struct sl_ctl_explain_http asked_http;
+	char asked_head[SL_CTL_REQUEST_MAX + 1];
 	unsigned parks, upgrades;
 	unsigned offers_at_park;
 	struct sl_ctl_parked parked; /* the last */
