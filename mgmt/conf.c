@@ -1,7 +1,9 @@
 /* A file's text to structs, or every problem of it:
  *
- *   text → conf_scan (what libconfig would hide) → libconfig → conf_walk → sl_conf_check */
+ *   text → conf_scan (what is too much) → conf_tree → conf_walk → sl_conf_check */
 #include "mgmt/conf_priv.h"
+
+#include "mgmt/conf_scan.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,46 +24,14 @@ fill_probes(struct sl_conf *c)
 	}
 }
 
-static void
-tell_syntax(const char *file, const config_t *cfg, struct sl_diag *diag)
-{
-	const char *text = config_error_text(cfg);
-	bool twice = text && strcmp(text, "duplicate setting name") == 0;
-
-	sl_diag_add(diag, file, config_error_line(cfg), NULL,
-		    twice ? "remove one of the two"
-			  : "look at this line and the one before: a missing ';', ',' or bracket",
-		    "%s; nothing behind it was read",
-		    twice ? "a key stands twice in its group" : "syntax error");
-}
-
-/* read_tree: text → libconfig's tree.  @include cannot get here; the directory is a second lock. */
 static int
-read_tree(const char *file, const char *text, size_t len, struct sl_diag *diag, config_t *cfg)
-{
-	char *copy = malloc(len + 1);
-
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, text, len);
-	copy[len] = 0;
-	config_set_include_dir(cfg, "/dev/null");
-	int ok = config_read_string(cfg, copy);
-	free(copy);
-	if (ok)
-		return 0;
-	tell_syntax(file, cfg, diag);
-	return -EINVAL;
-}
-
-static int
-walk_tree(struct walk *w, const config_t *cfg, struct sl_conf **ret_conf)
+walk_tree(struct walk *w, const struct sl_tree *t, struct sl_conf **ret_conf)
 {
 	struct sl_conf *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
-	sl_walk_tree(w, config_root_setting(cfg), c);
+	sl_walk_tree(w, &t->root, c);
 	fill_probes(c);
 	int err = w->oom ? -ENOMEM : w->told ? -EINVAL : 0;
 	if (!w->oom && !w->shape_bad) {
@@ -92,36 +62,23 @@ int
 sl_conf_parse(const char *file, const char *text, size_t len, struct sl_diag *diag,
 	      struct sl_conf **ret_conf)
 {
-	struct sl_conf *c = NULL;
-	struct sl_scan *scan = malloc(sizeof(*scan));
-	struct walk w = {.file = file, .diag = diag, .scan = scan};
+	struct walk w = {.file = file, .diag = diag};
 	unsigned diag_was = diag ? diag->cnt : 0;
-	config_t cfg;
+	struct sl_tree tree;
+	int err = sl_scan_text(file, text, len, diag);
 
-	if (!scan)
-		return -ENOMEM;
-	config_init(&cfg);
-	int err = sl_scan_text(file, text, len, diag, scan);
+	if (err)
+		return err;
+	err = sl_tree_parse(text, len, &tree);
+	if (err == -EINVAL)
+		sl_diag_add(diag, file, tree.error_line, NULL, tree.error_hint,
+			    "%s; nothing behind it was read", tree.error);
 	if (err == 0)
-		err = read_tree(file, text, len, diag, &cfg);
-	if (err == 0)
-		err = walk_tree(&w, &cfg, &c);
-	for (unsigned i = 0; i < scan->number_cnt && err != -ENOMEM; i++) {
-		if (scan->number[i].told)
-			continue;
-		sl_scan_tell_number(file, &scan->number[i], NULL, diag);
-		err = -EINVAL;
-	}
-	config_destroy(&cfg);
-	free(scan);
+		err = walk_tree(&w, &tree, ret_conf);
+	sl_tree_fini(&tree);
 	if (diag)
 		sort_by_line(diag, diag_was);
-	if (err) {
-		sl_conf_free(c);
-		return err;
-	}
-	*ret_conf = c;
-	return 0;
+	return err;
 }
 
 void

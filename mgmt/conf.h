@@ -1,4 +1,4 @@
-/* conf — a table file (libconfig) as structs.
+/* conf — a table file, in libconfig's language, as structs.
  *
  * Walk:    sluicectl push → sluiced: conf (syntax, keys, types, ranges) → check (cross references) →
  *          compile (bytes) → publish.
@@ -6,7 +6,6 @@
  * Errors:  all problems of a file at once, each with file, line, key path and a hint.  An unknown key is an
  *          error that names the nearest valid one.  Nothing is replaced by a default because it was wrong;
  *          a key that is absent has the default that conf_keys.def states.
- *          libconfig 1.5 wraps 4294967296 to 0: number texts are checked against the source.
  *
  * The file:
  *

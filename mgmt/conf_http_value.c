@@ -124,7 +124,7 @@ sl_value_token(const char *text)
 	if (!*text)
 		return "is empty";
 	for (const char *p = text; *p; p++)
-		if (!is_alnum(*p) && !strchr("!#$%&'*+-.^_`|~", *p))
+		if (!is_alnum(*p) && *p != '-' && !strchr("!#$%&'*+.^_`|~", *p))
 			return "has a character that such a name cannot have";
 	return NULL;
 }

@@ -1,15 +1,13 @@
 /* conf_priv — what the readers of a table file have in common: the key table as rows, and the walk that goes by it.
  *
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
- *   conf.c       text → tree       conf_routes.c  drafts → structs
+ *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
  */
 #ifndef SL_MGMT_CONF_PRIV_H
 #define SL_MGMT_CONF_PRIV_H
 
 #include "mgmt/conf.h"
-#include "mgmt/conf_scan.h"
-
-#include <libconfig.h>
+#include "mgmt/conf_tree.h"
 
 enum group {
 	ROOT,
@@ -109,7 +107,6 @@ extern const char *const sl_type_text[]; /* by enum type: "an integer" */
 struct walk {
 	const char *file;
 	struct sl_diag *diag;
-	struct sl_scan *scan;
 	struct {
 		const struct key *key; /* rows of the group */
 		unsigned cnt;
@@ -126,23 +123,23 @@ struct walk {
  * called, also when something was wrong; what it cannot make stays zeroed.  s: the group's setting. */
 struct group_info {
 	size_t draft; /* bytes; 0: the struct itself is filled, and finish may still look at it */
-	void (*finish)(struct walk *w, const config_setting_t *s, void *draft, void *out);
+	void (*finish)(struct walk *w, const struct sl_node *s, void *draft, void *out);
 };
 extern const struct group_info sl_group_info[GROUPS];
 #define MAX_DRAFT 1024
 
 /* sl_walk_tree: the whole tree to c, problems to w->diag. */
-void sl_walk_tree(struct walk *w, const config_setting_t *root, struct sl_conf *c);
+void sl_walk_tree(struct walk *w, const struct sl_node *root, struct sl_conf *c);
 
 /* For finishes.  tell: one problem at the path; push returns what pop takes. */
 size_t sl_walk_push(struct walk *w, const char *key);
 void sl_walk_pop(struct walk *w, size_t was);
-void sl_walk_tell(struct walk *w, const config_setting_t *s, const char *hint, const char *fmt, ...)
+void sl_walk_tell(struct walk *w, const struct sl_node *s, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* A key of s that is missing, in the words of its row. */
-void sl_walk_missing(struct walk *w, const config_setting_t *s, enum group g, const char *key);
+void sl_walk_missing(struct walk *w, const struct sl_node *s, enum group g, const char *key);
 /* The line of s, 0: NULL. */
-int sl_walk_line(const config_setting_t *s);
+int sl_walk_line(const struct sl_node *s);
 
 /* ---- drafts ---- */
 
@@ -202,13 +199,13 @@ struct route_draft {
 static_assert(sizeof(struct route_draft) <= MAX_DRAFT, "");
 
 /* conf_routes.c */
-void sl_finish_hash(struct walk *w, const config_setting_t *s, void *draft, void *out);
-void sl_finish_listener(struct walk *w, const config_setting_t *s, void *draft, void *out);
-void sl_finish_header(struct walk *w, const config_setting_t *s, void *draft, void *out);
-void sl_finish_parameter(struct walk *w, const config_setting_t *s, void *draft, void *out);
-void sl_finish_cookie(struct walk *w, const config_setting_t *s, void *draft, void *out);
-void sl_finish_edit(struct walk *w, const config_setting_t *s, void *draft, void *out);
-void sl_finish_route(struct walk *w, const config_setting_t *s, void *draft, void *out);
+void sl_finish_hash(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_listener(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_header(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_parameter(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_cookie(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_edit(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_route(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_conf_tables_free(struct sl_conf *c);
 
 #endif

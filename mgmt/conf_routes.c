@@ -1,6 +1,6 @@
 /* Drafts → structs: what of a group's keys may stand together, and what they come to.
  *
- * A draft points into libconfig's tree; what is kept is copied here.  A copy that could not be made leaves NULL and
+ * A draft points into the tree; what is kept is copied here.  A copy that could not be made leaves NULL and
  * w->oom.  What depends on other groups is check_routes.c's. */
 #include "mgmt/conf_priv.h"
 
@@ -36,16 +36,10 @@ copy_lower(struct walk *w, const char *text)
 	return s;
 }
 
-static const config_setting_t *
-member(const config_setting_t *s, const char *key)
-{
-	return config_setting_get_member((config_setting_t *)(uintptr_t)s, key);
-}
-
 static bool
-given(const config_setting_t *s, const char *key)
+given(const struct sl_node *s, const char *key)
 {
-	return member(s, key) != NULL;
+	return sl_node_member(s, key) != NULL;
 }
 
 /* ---- which of several keys ---- */
@@ -65,7 +59,7 @@ list_keys(const char *const *keys, const char *word, char *buf, size_t size)
 
 /* The one of keys (to NULL) that s has; NULL: none, or several, which is told; so is none, when there is a word for it. */
 static const char *
-one_of(struct walk *w, const config_setting_t *s, const char *const *keys, const char *none)
+one_of(struct walk *w, const struct sl_node *s, const char *const *keys, const char *none)
 {
 	const char *first = NULL, *second = NULL;
 	char list[128], hint[192];
@@ -83,8 +77,8 @@ one_of(struct walk *w, const config_setting_t *s, const char *const *keys, const
 	list_keys(keys, first ? " and " : " or ", list, sizeof(list));
 	snprintf(hint, sizeof(hint), first ? "keep one of %s" : "give %s", list);
 	if (first)
-		sl_walk_tell(w, member(s, second), hint, "%s and %s exclude each other", first,
-			     second);
+		sl_walk_tell(w, sl_node_member(s, second), hint, "%s and %s exclude each other",
+			     first, second);
 	else
 		sl_walk_tell(w, s, hint, "%s", none);
 	return NULL;
@@ -92,7 +86,7 @@ one_of(struct walk *w, const config_setting_t *s, const char *const *keys, const
 
 /* key of s goes only with others. */
 static void
-out_of_place(struct walk *w, const config_setting_t *s, const char *key, const char *with)
+out_of_place(struct walk *w, const struct sl_node *s, const char *key, const char *with)
 {
 	char hint[192];
 
@@ -100,18 +94,19 @@ out_of_place(struct walk *w, const config_setting_t *s, const char *key, const c
 		return;
 	size_t was = sl_walk_push(w, key);
 	snprintf(hint, sizeof(hint), "remove it, or give %s", with);
-	sl_walk_tell(w, member(s, key), hint, "goes with %s only", with);
+	sl_walk_tell(w, sl_node_member(s, key), hint, "goes with %s only", with);
 	sl_walk_pop(w, was);
 }
 
 /* A key that has but one value: key = false says nothing. */
 static bool
-is_true(struct walk *w, const config_setting_t *s, const char *key, bool value)
+is_true(struct walk *w, const struct sl_node *s, const char *key, bool value)
 {
 	if (value || !w->clean)
 		return value;
 	size_t was = sl_walk_push(w, key);
-	sl_walk_tell(w, member(s, key), "remove it, or give true", "is false, which means nothing");
+	sl_walk_tell(w, sl_node_member(s, key), "remove it, or give true",
+		     "is false, which means nothing");
 	sl_walk_pop(w, was);
 	return false;
 }
@@ -119,7 +114,7 @@ is_true(struct walk *w, const config_setting_t *s, const char *key, bool value)
 /* ---- services, listeners ---- */
 
 void
-sl_finish_hash(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_hash(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	static const char *const keys[] = {"source", "header", "cookie", "query", NULL};
 	struct pick_draft *d = draft;
@@ -141,7 +136,7 @@ sl_finish_hash(struct walk *w, const config_setting_t *s, void *draft, void *out
 }
 
 void
-sl_finish_listener(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_listener(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	struct sl_conf_listener *l = out;
 	bool http = l->mode == SL_MODE_HTTP;
@@ -160,7 +155,7 @@ sl_finish_listener(struct walk *w, const config_setting_t *s, void *draft, void 
 
 /* What the key of a condition makes of it; op stays 0 when the value was wrong. */
 static void
-finish_value(struct walk *w, const config_setting_t *s, const struct cond_draft *d,
+finish_value(struct walk *w, const struct sl_node *s, const struct cond_draft *d,
 	     struct sl_conf_cond *c)
 {
 	static const char *const keys[] = {"exact", "prefix",  "suffix", "contains",
@@ -182,8 +177,8 @@ finish_value(struct walk *w, const config_setting_t *s, const struct cond_draft 
 	if (ops[i] == SL_COND_RANGE && (why = sl_value_range(d->range, &c->lo, &c->hi))) {
 		char quoted[96];
 		size_t was = sl_walk_push(w, key);
-		sl_walk_tell(w, member(s, key), "give two integers, as 1-10; both count", "%s %s",
-			     sl_value_quote(d->range, quoted, sizeof(quoted)), why);
+		sl_walk_tell(w, sl_node_member(s, key), "give two integers, as 1-10; both count",
+			     "%s %s", sl_value_quote(d->range, quoted, sizeof(quoted)), why);
 		sl_walk_pop(w, was);
 		return;
 	}
@@ -197,7 +192,7 @@ finish_value(struct walk *w, const config_setting_t *s, const struct cond_draft 
 }
 
 static void
-finish_cond(struct walk *w, const config_setting_t *s, const struct cond_draft *d,
+finish_cond(struct walk *w, const struct sl_node *s, const struct cond_draft *d,
 	    struct sl_conf_cond *c, enum sl_field field)
 {
 	c->field = (uint8_t)field;
@@ -209,19 +204,19 @@ finish_cond(struct walk *w, const config_setting_t *s, const struct cond_draft *
 }
 
 void
-sl_finish_header(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_header(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	finish_cond(w, s, draft, out, SL_FIELD_HEADER);
 }
 
 void
-sl_finish_parameter(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_parameter(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	finish_cond(w, s, draft, out, SL_FIELD_QUERY);
 }
 
 void
-sl_finish_cookie(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_cookie(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	finish_cond(w, s, draft, out, SL_FIELD_COOKIE);
 }
@@ -250,7 +245,7 @@ cut_slashes(char *text)
 }
 
 static void
-finish_path(struct walk *w, const config_setting_t *s, const struct route_draft *d,
+finish_path(struct walk *w, const struct sl_node *s, const struct route_draft *d,
 	    struct sl_conf_cond *c)
 {
 	const char *text = d->path       ? d->path
@@ -268,7 +263,7 @@ finish_path(struct walk *w, const config_setting_t *s, const struct route_draft 
 		: d->template ? SL_COND_TEMPLATE
 			      : SL_COND_REGEX;
 	c->icase = d->icase;
-	c->line = sl_walk_line(member(s, key));
+	c->line = sl_walk_line(sl_node_member(s, key));
 	c->value = copy(w, text);
 	if (d->prefix)
 		cut_slashes(c->value);
@@ -298,7 +293,7 @@ move_conds(struct sl_conf_hroute *r, struct sl_conf_cond *from, uint32_t cnt)
 }
 
 static void
-finish_conds(struct walk *w, const config_setting_t *s, const struct route_draft *d,
+finish_conds(struct walk *w, const struct sl_node *s, const struct route_draft *d,
 	     struct sl_conf_hroute *r)
 {
 	static const char *const keys[] = {"path", "prefix", "template", "path_regex", NULL};
@@ -315,7 +310,7 @@ finish_conds(struct walk *w, const config_setting_t *s, const struct route_draft
 			(struct sl_conf_cond){.field = SL_FIELD_METHOD,
 					      .op = SL_COND_IN,
 					      .lo = d->methods,
-					      .line = sl_walk_line(member(s, "methods"))};
+					      .line = sl_walk_line(sl_node_member(s, "methods"))};
 	move_conds(r, d->headers, d->header_cnt);
 	move_conds(r, d->query, d->query_cnt);
 	move_conds(r, d->cookies, d->cookie_cnt);
@@ -343,13 +338,13 @@ finish_targets(struct walk *w, struct route_draft *d, struct sl_conf_hroute *r)
 }
 
 static void
-finish_sticky(struct walk *w, const config_setting_t *route, const struct pick_draft *d,
+finish_sticky(struct walk *w, const struct sl_node *route, const struct pick_draft *d,
 	      struct sl_conf_hroute *r)
 {
 	static const char *const keys[] = {"cookie", "header", "source", NULL};
-	const config_setting_t *s = member(route, "sticky");
+	const struct sl_node *s = sl_node_member(route, "sticky");
 
-	if (!s || config_setting_type(s) != CONFIG_TYPE_GROUP)
+	if (!s || s->type != SL_NODE_GROUP)
 		return;
 	size_t was = sl_walk_push(w, "sticky");
 	const char *key = one_of(w, s, keys, "does not say by what");
@@ -367,7 +362,7 @@ finish_sticky(struct walk *w, const config_setting_t *route, const struct pick_d
 
 /* The path that a rewrite or a redirect makes. */
 static void
-finish_new_path(struct walk *w, const config_setting_t *s, const char *path, const char *prefix,
+finish_new_path(struct walk *w, const struct sl_node *s, const char *path, const char *prefix,
 		const char *expansion, struct sl_conf_hroute *r)
 {
 	static const char *const keys[] = {"path", "prefix", "template", NULL};
@@ -392,19 +387,19 @@ redirect_code(unsigned code)
 
 /* Where it leads: not back to where the client came from. */
 static void
-check_redirect(struct walk *w, const config_setting_t *s, const struct redirect_draft *d)
+check_redirect(struct walk *w, const struct sl_node *s, const struct redirect_draft *d)
 {
 	size_t was;
 
 	if (!redirect_code(d->code)) {
 		was = sl_walk_push(w, "code");
-		sl_walk_tell(w, member(s, "code"), "give 301, 302, 303, 307 or 308",
+		sl_walk_tell(w, sl_node_member(s, "code"), "give 301, 302, 303, 307 or 308",
 			     "%u is not a redirect's", d->code);
 		sl_walk_pop(w, was);
 	}
 	if (d->host && strchr(d->host[0] == '[' ? strchr(d->host, ']') : d->host, ':')) {
 		was = sl_walk_push(w, "host");
-		sl_walk_tell(w, member(s, "host"), "give it as port = ...", "has a port");
+		sl_walk_tell(w, sl_node_member(s, "host"), "give it as port = ...", "has a port");
 		sl_walk_pop(w, was);
 	}
 	if (w->clean && !d->host && !given(s, "https") && !given(s, "http") && !d->port &&
@@ -415,13 +410,13 @@ check_redirect(struct walk *w, const config_setting_t *s, const struct redirect_
 }
 
 static void
-finish_redirect(struct walk *w, const config_setting_t *route, const struct redirect_draft *d,
+finish_redirect(struct walk *w, const struct sl_node *route, const struct redirect_draft *d,
 		struct sl_conf_hroute *r)
 {
 	static const char *const schemes[] = {"https", "http", NULL};
-	const config_setting_t *s = member(route, "redirect");
+	const struct sl_node *s = sl_node_member(route, "redirect");
 
-	if (!s || config_setting_type(s) != CONFIG_TYPE_GROUP)
+	if (!s || s->type != SL_NODE_GROUP)
 		return;
 	size_t was = sl_walk_push(w, "redirect");
 	const char *scheme = one_of(w, s, schemes, NULL);
@@ -445,17 +440,17 @@ bodiless(unsigned code)
 }
 
 static void
-finish_respond(struct walk *w, const config_setting_t *route, const struct respond_draft *d,
+finish_respond(struct walk *w, const struct sl_node *route, const struct respond_draft *d,
 	       struct sl_conf_hroute *r)
 {
-	const config_setting_t *s = member(route, "respond");
+	const struct sl_node *s = sl_node_member(route, "respond");
 	bool body = d->body && *d->body;
 
-	if (!s || config_setting_type(s) != CONFIG_TYPE_GROUP)
+	if (!s || s->type != SL_NODE_GROUP)
 		return;
 	size_t was = sl_walk_push(w, "respond");
 	if (body && bodiless(d->code))
-		sl_walk_tell(w, member(s, "body"), "remove the body, or give another code",
+		sl_walk_tell(w, sl_node_member(s, "body"), "remove the body, or give another code",
 			     "an answer %u has no body", d->code);
 	if (!body && w->clean)
 		out_of_place(w, s, "content_type", "body");
@@ -469,12 +464,12 @@ finish_respond(struct walk *w, const config_setting_t *route, const struct respo
 }
 
 static void
-finish_rewrite(struct walk *w, const config_setting_t *route, const struct rewrite_draft *d,
+finish_rewrite(struct walk *w, const struct sl_node *route, const struct rewrite_draft *d,
 	       struct sl_conf_hroute *r)
 {
-	const config_setting_t *s = member(route, "rewrite");
+	const struct sl_node *s = sl_node_member(route, "rewrite");
 
-	if (!s || config_setting_type(s) != CONFIG_TYPE_GROUP)
+	if (!s || s->type != SL_NODE_GROUP)
 		return;
 	size_t was = sl_walk_push(w, "rewrite");
 	finish_new_path(w, s, d->path, d->prefix, d->expansion, r);
@@ -483,10 +478,10 @@ finish_rewrite(struct walk *w, const config_setting_t *route, const struct rewri
 }
 
 static void
-finish_retry(struct walk *w, const config_setting_t *route, const struct retry_draft *d,
+finish_retry(struct walk *w, const struct sl_node *route, const struct retry_draft *d,
 	     struct sl_conf_hroute *r)
 {
-	const config_setting_t *s = member(route, "retry");
+	const struct sl_node *s = sl_node_member(route, "retry");
 	size_t was = sl_walk_push(w, "retry");
 
 	r->retries = d->attempts;
@@ -494,7 +489,7 @@ finish_retry(struct walk *w, const config_setting_t *route, const struct retry_d
 	r->backoff_ms = d->backoff_ms;
 	r->backoff_max_ms = d->backoff_max_ms;
 	memcpy(r->retry_codes, d->codes, sizeof(r->retry_codes));
-	if (s && config_setting_type(s) == CONFIG_TYPE_GROUP && w->clean) {
+	if (s && s->type == SL_NODE_GROUP && w->clean) {
 		if (!(d->on & SL_RETRY_CODES))
 			out_of_place(w, s, "codes", "\"codes\" in on");
 		else if (!d->codes[0])
@@ -506,7 +501,7 @@ finish_retry(struct walk *w, const config_setting_t *route, const struct retry_d
 /* ---- edits ---- */
 
 void
-sl_finish_edit(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_edit(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	static const char *const keys[] = {"set", "add", "append", "remove", NULL};
 	struct edit_draft *d = draft;
@@ -534,7 +529,7 @@ sl_finish_edit(struct walk *w, const config_setting_t *s, void *draft, void *out
 
 /* What only makes sense when a request goes on to a service. */
 static void
-check_action_keys(struct walk *w, const config_setting_t *s, const char *action)
+check_action_keys(struct walk *w, const struct sl_node *s, const char *action)
 {
 	static const char *const keys[] = {"rewrite", "timeout", "try_timeout",    "idle_timeout",
 					   "retry",   "mirror",  "request_headers"};
@@ -548,7 +543,7 @@ check_action_keys(struct walk *w, const config_setting_t *s, const char *action)
 }
 
 void
-sl_finish_route(struct walk *w, const config_setting_t *s, void *draft, void *out)
+sl_finish_route(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	static const char *const actions[] = {"service", "split", "redirect", "respond", NULL};
 	struct route_draft *d = draft;

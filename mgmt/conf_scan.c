@@ -1,6 +1,6 @@
 /* One pass, one character of look-ahead.  The tokens are those of libconfig's scanner: comments (#, //,
- * slash-star), strings with backslash escapes, names [A-Za-z*][-A-Za-z0-9_*]*, numbers, and single
- * characters.  Only what the caller must know is kept; grammar is libconfig's business. */
+ * slash-star), strings with backslash escapes, names [A-Za-z*][-A-Za-z0-9_*]*, and single characters.  Grammar is
+ * conf_tree.c's business. */
 #include "mgmt/conf_scan.h"
 
 #include <errno.h>
@@ -17,7 +17,6 @@ struct scan {
 	unsigned values;
 	unsigned members[SL_SCAN_MAX_DEPTH + 1];
 	struct sl_diag *diag;
-	struct sl_scan *out;
 	bool bad;
 };
 
@@ -65,12 +64,6 @@ is_digit(char c)
 }
 
 static bool
-is_hex(char c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-static bool
 is_name(char c, bool first)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '*' ||
@@ -105,7 +98,7 @@ skip_string(struct scan *s)
 	int opened = s->line;
 
 	while (s->at < s->end && *s->at != '"') {
-		if (next_is(s, "\\x00") || next_is(s, "\\X00"))
+		if (*s->at == '\\' && (next_is(s, "\\x00") || next_is(s, "\\X00")))
 			refuse(s, s->line, "remove it", "\\x00 would cut the string short");
 		if (*s->at == '\\' && s->at + 1 < s->end)
 			s->at++;
@@ -118,71 +111,6 @@ skip_string(struct scan *s)
 		s->at++;
 	else if (!s->bad)
 		refuse(s, opened, "end it with \"", "the string that starts here is not closed");
-}
-
-/* What libconfig makes of a literal (strtol and a cast for 32 bits, strtoll's bound for 64), and
- * whether that is what it says. */
-static bool
-number_fits(const char *text, bool hex, bool wide, int64_t *ret_wrapped)
-{
-	errno = 0;
-	uint64_t u = hex ? strtoull(text, NULL, 16) : (uint64_t)strtoll(text, NULL, 10);
-	bool fits = errno == 0;
-
-	*ret_wrapped = wide ? (int64_t)u : (int32_t)(uint32_t)u;
-	if (hex)
-		return fits && u <= (wide ? (uint64_t)INT64_MAX : (uint64_t)INT32_MAX);
-	return fits && *ret_wrapped == (int64_t)u;
-}
-
-void
-sl_scan_tell_number(const char *file, const struct sl_scan_number *n, const char *path,
-		    struct sl_diag *diag)
-{
-	sl_diag_add(diag, file, n->line, path, "no value is that large: correct the number",
-		    "%s does not fit an integer", n->text);
-}
-
-static void
-note_number(struct scan *s, const char *text, size_t len, int64_t wrapped)
-{
-	struct sl_scan_number n = {.line = s->line, .wrapped = wrapped};
-	bool cut = len >= sizeof(n.text);
-
-	snprintf(n.text, sizeof(n.text), "%.*s%s", (int)(cut ? sizeof(n.text) - 4 : len), text,
-		 cut ? "..." : "");
-	if (s->out->number_cnt < SL_SCAN_MAX_NUMBERS)
-		s->out->number[s->out->number_cnt++] = n;
-	else
-		sl_scan_tell_number(s->file, &n, NULL, s->diag);
-}
-
-static void
-scan_number(struct scan *s)
-{
-	const char *start = s->at;
-	char copy[32];
-	bool hex = next_is(s, "0x") || next_is(s, "0X");
-
-	if (hex)
-		s->at += 2;
-	else if (!is_digit(*s->at))
-		s->at++;
-	while (s->at < s->end && (hex ? is_hex(*s->at) : is_digit(*s->at)))
-		s->at++;
-	size_t len = (size_t)(s->at - start);
-	if (!hex && s->at < s->end && *s->at == '.') { /* a float */
-		s->at++;
-		while (s->at < s->end && is_digit(*s->at))
-			s->at++;
-		return;
-	}
-	bool wide = s->at < s->end && *s->at == 'L';
-	int64_t wrapped;
-	/* Longer texts are cut: still far out of range, unless the zeros in front fill it. */
-	snprintf(copy, sizeof(copy), "%.*s", (int)SL_MIN(len, sizeof(copy) - 1), start);
-	if (!number_fits(copy, hex, wide, &wrapped) || len >= sizeof(copy))
-		note_number(s, start, len, wrapped);
 }
 
 static void
@@ -211,19 +139,21 @@ scan_char(struct scan *s)
 {
 	char c = *s->at;
 
-	if (strchr("([{=:,", c) && c && ++s->values > SL_SCAN_MAX_VALUES) {
+	bool opens = c == '(' || c == '[' || c == '{';
+
+	if ((opens || c == '=' || c == ':' || c == ',') && ++s->values > SL_SCAN_MAX_VALUES) {
 		refuse(s, s->line, "split the table between gateways",
 		       "the file has more than 2097152 values");
 		s->at = s->end;
 		return;
 	}
-	if (c == '(' || c == '[' || c == '{')
+	if (opens)
 		open_nest(s);
 	else if ((c == ')' || c == ']' || c == '}') && s->depth > 0)
 		s->depth--;
 	else if (c == '=' || c == ':')
 		count_member(s);
-	else if (next_is(s, "@include"))
+	else if (c == '@' && next_is(s, "@include"))
 		refuse(s, s->line, "put everything into one file", "@include is not taken");
 	step(s);
 }
@@ -242,26 +172,21 @@ scan_token(struct scan *s)
 	} else if (is_name(c, true)) {
 		while (s->at < s->end && is_name(*s->at, false))
 			s->at++;
-	} else if (is_digit(c) || ((c == '-' || c == '+') && is_digit(d))) {
-		scan_number(s);
 	} else {
 		scan_char(s);
 	}
 }
 
 int
-sl_scan_text(const char *file, const char *text, size_t len, struct sl_diag *diag,
-	     struct sl_scan *ret_scan)
+sl_scan_text(const char *file, const char *text, size_t len, struct sl_diag *diag)
 {
 	struct scan s = {.file = file,
 			 .at = text,
 			 .end = text + len,
 			 .line_start = text,
 			 .line = 1,
-			 .diag = diag,
-			 .out = ret_scan};
+			 .diag = diag};
 
-	ret_scan->number_cnt = 0;
 	if (len > SL_SCAN_MAX_BYTES) {
 		refuse(&s, 0, "split the table between gateways", "the file is over 64 MiB");
 		return -EINVAL;

@@ -1,4 +1,4 @@
-/* The settings tree that libconfig made is walked against the rows of conf_keys.def, and never the other way
+/* The settings tree (conf_tree.h) is walked against the rows of conf_keys.def, and never the other way
  * round: each setting finds its row or is unknown; each row finds its setting, or is missing, or has its
  * default.  A default is a text that goes through the same parser as a text of the file.
  *
@@ -14,7 +14,7 @@
 
 #define MAX_WORDS 16
 
-static void walk_into(struct walk *w, const config_setting_t *s, enum group g, void *out);
+static void walk_into(struct walk *w, const struct sl_node *s, enum group g, void *out);
 static void default_group(struct walk *w, enum group g, void *base);
 
 /* ---- paths and messages ---- */
@@ -33,9 +33,15 @@ push_bytes(struct walk *w, const char *text, size_t len)
 static size_t
 push_index(struct walk *w, unsigned i)
 {
-	char text[16];
+	char text[16], *p = text + sizeof(text);
 
-	return push_bytes(w, text, (size_t)snprintf(text, sizeof(text), "[%u]", i));
+	for (*--p = ']';; i /= 10) {
+		*--p = (char)('0' + i % 10);
+		if (i < 10)
+			break;
+	}
+	*--p = '[';
+	return push_bytes(w, p, (size_t)(text + sizeof(text) - p));
 }
 
 size_t
@@ -57,13 +63,13 @@ sl_walk_pop(struct walk *w, size_t was)
 }
 
 int
-sl_walk_line(const config_setting_t *s)
+sl_walk_line(const struct sl_node *s)
 {
-	return s ? (int)config_setting_source_line(s) : 0;
+	return s ? s->line : 0;
 }
 
 void
-sl_walk_tell(struct walk *w, const config_setting_t *s, const char *hint, const char *fmt, ...)
+sl_walk_tell(struct walk *w, const struct sl_node *s, const char *hint, const char *fmt, ...)
 {
 	char text[640];
 	va_list ap;
@@ -100,23 +106,22 @@ give(const struct key *k, char *buf, size_t size)
 }
 
 static const char *
-setting_type_text(const config_setting_t *s)
+setting_type_text(const struct sl_node *s)
 {
-	switch (config_setting_type(s)) {
-	case CONFIG_TYPE_INT:
-	case CONFIG_TYPE_INT64:
+	switch (s->type) {
+	case SL_NODE_INT:
 		return "an integer";
-	case CONFIG_TYPE_FLOAT:
+	case SL_NODE_FLOAT:
 		return "a number with a fraction";
-	case CONFIG_TYPE_BOOL:
+	case SL_NODE_BOOL:
 		return "true or false";
-	case CONFIG_TYPE_STRING:
+	case SL_NODE_STRING:
 		return "a string";
-	case CONFIG_TYPE_GROUP:
+	case SL_NODE_GROUP:
 		return "a group { ... }";
-	case CONFIG_TYPE_ARRAY:
+	case SL_NODE_ARRAY:
 		return "an array [ ... ]";
-	case CONFIG_TYPE_LIST:
+	case SL_NODE_LIST:
 		return "a list ( ... )";
 	}
 	return "nothing";
@@ -130,7 +135,7 @@ is_texts(const struct key *k)
 }
 
 static void
-tell_type(struct walk *w, const config_setting_t *s, const struct key *k)
+tell_type(struct walk *w, const struct sl_node *s, const struct key *k)
 {
 	char hint[256] = "";
 
@@ -148,7 +153,7 @@ tell_type(struct walk *w, const config_setting_t *s, const struct key *k)
 }
 
 static void
-tell_value(struct walk *w, const config_setting_t *s, const struct key *k, const char *text,
+tell_value(struct walk *w, const struct sl_node *s, const struct key *k, const char *text,
 	   const char *why)
 {
 	char hint[256], quoted[96];
@@ -170,37 +175,18 @@ store_int(void *field, uint32_t size, uint32_t v)
 		*(uint32_t *)field = v;
 }
 
-/* The number that libconfig misread here, or NULL. */
-static struct sl_scan_number *
-misread(struct walk *w, const config_setting_t *s, int64_t v)
-{
-	for (unsigned i = 0; i < w->scan->number_cnt; i++) {
-		struct sl_scan_number *n = &w->scan->number[i];
-		if (!n->told && n->line == sl_walk_line(s) && n->wrapped == v)
-			return n;
-	}
-	return NULL;
-}
-
 static void
-take_int(struct walk *w, const config_setting_t *s, const struct key *k, void *field)
+take_int(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
 {
 	char hint[256];
-	int64_t v = config_setting_type(s) == CONFIG_TYPE_INT64 ? config_setting_get_int64(s)
-								: config_setting_get_int(s);
-	struct sl_scan_number *n = misread(w, s, v);
 
-	if (!n && v >= k->lo && v <= k->hi) {
-		store_int(field, k->size, (uint32_t)v);
+	if (!s->wide && s->number >= k->lo && s->number <= k->hi) {
+		store_int(field, k->size, (uint32_t)s->number);
 		return;
 	}
 	give(k, hint, sizeof(hint));
-	if (n) {
-		n->told = true;
-		sl_walk_tell(w, s, hint, "%s is out of range", n->text);
-	} else {
-		sl_walk_tell(w, s, hint, "%lld is out of range", (long long)v);
-	}
+	sl_walk_tell(w, s, hint, "%.*s%s is out of range", (int)SL_MIN(s->cnt, 32u), s->written,
+		     s->cnt > 32 ? "..." : "");
 }
 
 static const char *
@@ -344,7 +330,7 @@ parse_text(const struct key *k, const char *text, void *field)
 
 /* The value of a text was wrong; near words are named. */
 static void
-tell_text(struct walk *w, const config_setting_t *s, const struct key *k, const char *text,
+tell_text(struct walk *w, const struct sl_node *s, const struct key *k, const char *text,
 	  const char *why)
 {
 	char hint[256], quoted[96];
@@ -365,9 +351,9 @@ tell_text(struct walk *w, const config_setting_t *s, const struct key *k, const 
 }
 
 static void
-take_text(struct walk *w, const config_setting_t *s, const struct key *k, void *field)
+take_text(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
 {
-	const char *text = config_setting_get_string(s);
+	const char *text = s->text;
 	const char *why = parse_text(k, text, field);
 
 	if (why)
@@ -379,7 +365,7 @@ take_text(struct walk *w, const config_setting_t *s, const struct key *k, void *
 /* room_for gives the array that a list's n elements go to, with both fields set; NULL: none, too many (told), or no
  * memory. */
 static void *
-room_for(struct walk *w, const config_setting_t *s, const struct key *k, void *base, unsigned n)
+room_for(struct walk *w, const struct sl_node *s, const struct key *k, void *base, unsigned n)
 {
 	char *elems;
 
@@ -405,6 +391,12 @@ room_for(struct walk *w, const config_setting_t *s, const struct key *k, void *b
 	return elems;
 }
 
+static const char *
+string_of(const struct sl_node *s)
+{
+	return s->type == SL_NODE_STRING ? s->text : NULL;
+}
+
 /* One text of a list.  What is wrong leaves the place as zeroed, the length of a prefix over 128. */
 static const char *
 take_element(const struct key *k, const char *text, int line, void *elem)
@@ -422,7 +414,7 @@ take_element(const struct key *k, const char *text, int line, void *elem)
 }
 
 static void
-tell_element(struct walk *w, const config_setting_t *e, const struct key *k)
+tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 {
 	const char *what = k->type == ADDRS   ? "give an address within quotes"
 			   : k->type == HOSTS ? "give a host name within quotes"
@@ -433,15 +425,14 @@ tell_element(struct walk *w, const config_setting_t *e, const struct key *k)
 
 /* A list or an array of texts. */
 static void
-take_texts(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
+take_texts(struct walk *w, const struct sl_node *s, const struct key *k, void *base)
 {
-	unsigned n = (unsigned)config_setting_length(s);
-	char *elems = room_for(w, s, k, base, n);
+	char *elems = room_for(w, s, k, base, s->cnt);
+	const struct sl_node *e = s->first;
 
-	for (unsigned i = 0; elems && i < n; i++) {
+	for (unsigned i = 0; elems && e; i++, e = e->next) {
 		size_t was = push_index(w, i);
-		config_setting_t *e = config_setting_get_elem(s, i);
-		const char *text = config_setting_get_string(e);
+		const char *text = string_of(e);
 		const char *why = take_element(k, text ? text : "", sl_walk_line(e),
 					       elems + (size_t)i * k->size);
 		if (!text)
@@ -454,17 +445,16 @@ take_texts(struct walk *w, const config_setting_t *s, const struct key *k, void 
 
 /* A list of words, each a bit; 0: not given, or wrong. */
 static void
-take_words(struct walk *w, const config_setting_t *s, const struct key *k, void *field)
+take_words(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
 {
-	unsigned n = (unsigned)config_setting_length(s);
+	const struct sl_node *e = s->first;
 	uint32_t bits = 0, bit = 0;
 
-	if (n == 0)
+	if (!e)
 		sl_walk_tell(w, s, "name some, or leave the key out", "is empty");
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; e; i++, e = e->next) {
 		size_t was = push_index(w, i);
-		config_setting_t *e = config_setting_get_elem(s, i);
-		const char *text = config_setting_get_string(e);
+		const char *text = string_of(e);
 		const char *why = text ? parse_word(k, text, &bit) : NULL;
 		if (!text)
 			tell_element(w, e, k);
@@ -481,19 +471,18 @@ take_words(struct walk *w, const config_setting_t *s, const struct key *k, void 
 
 /* A list of integers to a field of fixed size; 0: unused. */
 static void
-take_ints(struct walk *w, const config_setting_t *s, const struct key *k, void *field)
+take_ints(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
 {
-	unsigned n = (unsigned)config_setting_length(s), room = k->cnt_off;
+	const struct sl_node *e = s->first;
+	unsigned room = k->cnt_off;
 
-	if (n == 0)
+	if (!e)
 		sl_walk_tell(w, s, "name some, or leave the key out", "is empty");
-	if (n > room)
-		sl_walk_tell(w, s, "leave some out", "has %u elements, more than %u", n, room);
-	for (unsigned i = 0; i < n && i < room; i++) {
+	if (s->cnt > room)
+		sl_walk_tell(w, s, "leave some out", "has %u elements, more than %u", s->cnt, room);
+	for (unsigned i = 0; e && i < room; i++, e = e->next) {
 		size_t was = push_index(w, i);
-		config_setting_t *e = config_setting_get_elem(s, i);
-		int type = config_setting_type(e);
-		if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64)
+		if (e->type == SL_NODE_INT)
 			take_int(w, e, k, (char *)field + (size_t)i * k->size);
 		else
 			sl_walk_tell(w, e, "give numbers", "is %s, must be an integer",
@@ -503,15 +492,14 @@ take_ints(struct walk *w, const config_setting_t *s, const struct key *k, void *
 }
 
 static void
-take_list(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
+take_list(struct walk *w, const struct sl_node *s, const struct key *k, void *base)
 {
-	unsigned n = (unsigned)config_setting_length(s);
-	char *elems = room_for(w, s, k, base, n);
+	char *elems = room_for(w, s, k, base, s->cnt);
+	const struct sl_node *e = s->first;
 
-	for (unsigned i = 0; elems && i < n; i++) {
+	for (unsigned i = 0; elems && e; i++, e = e->next) {
 		size_t was = push_index(w, i);
-		config_setting_t *e = config_setting_get_elem(s, i);
-		if (config_setting_type(e) == CONFIG_TYPE_GROUP) {
+		if (e->type == SL_NODE_GROUP) {
 			walk_into(w, e, k->sub, elems + (size_t)i * k->size);
 		} else {
 			sl_walk_tell(w, e, "write { key = value; ... }",
@@ -525,26 +513,22 @@ take_list(struct walk *w, const config_setting_t *s, const struct key *k, void *
 static bool
 fits(const struct key *k, int type)
 {
-	bool number = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
-
-	return k->type == INT     ? number
-	       : k->type == PORTS ? number || type == CONFIG_TYPE_STRING
-	       : k->type == BOOL  ? type == CONFIG_TYPE_BOOL
-	       : k->type == SUB   ? type == CONFIG_TYPE_GROUP
-	       : k->type == LIST  ? type == CONFIG_TYPE_LIST
-	       : k->type == INTS || is_texts(k)
-		       ? type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY
-		       : type == CONFIG_TYPE_STRING;
+	return k->type == INT                   ? type == SL_NODE_INT
+	       : k->type == PORTS               ? type == SL_NODE_INT || type == SL_NODE_STRING
+	       : k->type == BOOL                ? type == SL_NODE_BOOL
+	       : k->type == SUB                 ? type == SL_NODE_GROUP
+	       : k->type == LIST                ? type == SL_NODE_LIST
+	       : k->type == INTS || is_texts(k) ? type == SL_NODE_LIST || type == SL_NODE_ARRAY
+						: type == SL_NODE_STRING;
 }
 
 /* A setting that fits its row. */
 static void
-take_fitting(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
+take_fitting(struct walk *w, const struct sl_node *s, const struct key *k, void *base)
 {
 	void *field = (char *)base + k->off;
 
-	if (k->type == INT || config_setting_type(s) == CONFIG_TYPE_INT ||
-	    config_setting_type(s) == CONFIG_TYPE_INT64) {
+	if (s->type == SL_NODE_INT) {
 		take_int(w, s, k, field);
 		if (k->type == PORTS)
 			((uint16_t *)field)[1] = *(uint16_t *)field;
@@ -555,20 +539,20 @@ take_fitting(struct walk *w, const config_setting_t *s, const struct key *k, voi
 	} else if (is_texts(k)) {
 		take_texts(w, s, k, base);
 	} else if (k->type == BOOL) {
-		store_int(field, k->size, config_setting_get_bool(s) != 0);
+		store_int(field, k->size, (uint32_t)s->number);
 	} else if (k->type == SUB) {
 		walk_into(w, s, k->sub, field);
 	} else if (k->type == LIST) {
 		take_list(w, s, k, base);
-	} else if (!(k->type == PROBE && *config_setting_get_string(s) == 0)) {
+	} else if (!(k->type == PROBE && *s->text == 0)) {
 		take_text(w, s, k, field);
 	}
 }
 
 static void
-take(struct walk *w, const config_setting_t *s, const struct key *k, void *base)
+take(struct walk *w, const struct sl_node *s, const struct key *k, void *base)
 {
-	if (fits(k, config_setting_type(s))) {
+	if (fits(k, s->type)) {
 		take_fitting(w, s, k, base);
 		return;
 	}
@@ -582,13 +566,14 @@ static const struct key *
 find_key(const struct walk *w, enum group g, const char *name)
 {
 	for (unsigned i = 0; i < w->group[g].cnt; i++)
-		if (strcmp(w->group[g].key[i].name, name) == 0)
+		if (w->group[g].key[i].name[0] == name[0] &&
+		    strcmp(w->group[g].key[i].name, name) == 0)
 			return &w->group[g].key[i];
 	return NULL;
 }
 
 static void
-tell_unknown(struct walk *w, const config_setting_t *s, enum group g)
+tell_unknown(struct walk *w, const struct sl_node *s, enum group g)
 {
 	const char *names[MAX_GROUP_KEYS];
 	char hint[256];
@@ -596,7 +581,7 @@ tell_unknown(struct walk *w, const config_setting_t *s, enum group g)
 
 	for (unsigned i = 0; i < w->group[g].cnt; i++)
 		names[i] = w->group[g].key[i].name;
-	int near = sl_value_nearest(config_setting_name(s), names, w->group[g].cnt);
+	int near = sl_value_nearest(s->name, names, w->group[g].cnt);
 	if (near >= 0) {
 		snprintf(hint, sizeof(hint), "did you mean %s?", names[near]);
 	} else {
@@ -609,7 +594,7 @@ tell_unknown(struct walk *w, const config_setting_t *s, enum group g)
 }
 
 static void
-tell_missing(struct walk *w, const config_setting_t *s, const struct key *k)
+tell_missing(struct walk *w, const struct sl_node *s, const struct key *k)
 {
 	char hint[400], what[256];
 
@@ -619,7 +604,7 @@ tell_missing(struct walk *w, const config_setting_t *s, const struct key *k)
 }
 
 void
-sl_walk_missing(struct walk *w, const config_setting_t *s, enum group g, const char *key)
+sl_walk_missing(struct walk *w, const struct sl_node *s, enum group g, const char *key)
 {
 	size_t was = sl_walk_push(w, key);
 
@@ -675,7 +660,7 @@ init_element(enum group g, void *base, int line)
 	}
 }
 
-static void walk_group(struct walk *w, const config_setting_t *s, enum group g, void *base);
+static void walk_group(struct walk *w, const struct sl_node *s, enum group g, void *base);
 
 /* It has a key that is required. */
 static void
@@ -689,16 +674,15 @@ walk_absent_gateway(struct walk *w, const struct key *k, void *base)
 
 /* walk_group reads the members of s (NULL: the group is absent, and has a key that is required). */
 static void
-walk_group(struct walk *w, const config_setting_t *s, enum group g, void *base)
+walk_group(struct walk *w, const struct sl_node *s, enum group g, void *base)
 {
 	uint32_t seen = 0;
-	unsigned n = s ? (unsigned)config_setting_length(s) : 0, told = w->told;
+	unsigned told = w->told;
 
 	init_element(g, base, sl_walk_line(s));
-	for (unsigned i = 0; i < n; i++) {
-		config_setting_t *e = config_setting_get_elem(s, i);
-		const struct key *k = find_key(w, g, config_setting_name(e));
-		size_t was = sl_walk_push(w, config_setting_name(e));
+	for (const struct sl_node *e = s ? s->first : NULL; e; e = e->next) {
+		const struct key *k = find_key(w, g, e->name);
+		size_t was = sl_walk_push(w, e->name);
 		if (k) {
 			seen |= 1u << (k - w->group[g].key);
 			take(w, e, k, base);
@@ -723,7 +707,7 @@ walk_group(struct walk *w, const config_setting_t *s, enum group g, void *base)
 }
 
 static void
-walk_into(struct walk *w, const config_setting_t *s, enum group g, void *out)
+walk_into(struct walk *w, const struct sl_node *s, enum group g, void *out)
 {
 	const struct group_info *info = &sl_group_info[g];
 	_Alignas(max_align_t) char draft[MAX_DRAFT];
@@ -738,7 +722,7 @@ walk_into(struct walk *w, const config_setting_t *s, enum group g, void *out)
 }
 
 void
-sl_walk_tree(struct walk *w, const config_setting_t *root, struct sl_conf *c)
+sl_walk_tree(struct walk *w, const struct sl_node *root, struct sl_conf *c)
 {
 	for (unsigned i = 0; i < sl_key_cnt; i++) {
 		if (w->group[sl_keys[i].group].cnt++ == 0)

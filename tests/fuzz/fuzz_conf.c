@@ -9,14 +9,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* libconfig 1.5 loses the string that it looks at when it meets a syntax error (conf_scan.h bounds it). */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libconfig.so\n";
-}
-
 static void
 must(bool good)
 {

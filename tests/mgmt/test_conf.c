@@ -238,7 +238,7 @@ trusted_prefixes_of_all_listeners_are_limited(void)
 	free(text);
 }
 
-/* Structure that must not reach libconfig, made here because no editor shows it. */
+/* Structure that must not be read, made here because no editor shows it. */
 static void
 a_text_that_is_no_text_is_refused(void)
 {
@@ -248,13 +248,13 @@ a_text_that_is_no_text_is_refused(void)
 		const char *wants, *reason;
 	} rows[] = {
 		{GATEWAY "\0x = 1;", sizeof(GATEWAY "\0x = 1;") - 1, "t.conf:2: the file contains",
-		 "libconfig would stop at the NUL"},
+		 "it would end at the NUL"},
 		{GATEWAY "# \0", sizeof(GATEWAY "# \0") - 1, "t.conf:2: the file contains",
 		 "in a comment too"},
 		{"gateway = { name = \"g\0\"; };", sizeof("gateway = { name = \"g\0\"; };") - 1,
 		 "t.conf:1: the file contains", "in a string too"},
 		{"gateway = { name = \"g\\x00h\"; };", 29, "t.conf:1: \\x00 would cut",
-		 "libconfig would read \"g\""},
+		 "it would be \"g\""},
 		{"gateway = { name = \"g\\\\x00\"; };", 30, "is not a name",
 		 "an escaped backslash, then three characters"},
 		{"gateway = { name = \"g\\X00h\"; };", 29, "t.conf:1: \\x00 would cut",
