@@ -499,3 +499,23 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	sl_compile_routes_fini(&k);
 	return err;
 }
+
+int
+sl_compile_check(const struct sl_conf *c, const char *file, struct sl_shards *shards,
+		 struct sl_diag *diag)
+{
+	unsigned first = diag ? diag->cnt : 0;
+	struct sl_slot_map none, map;
+	struct sl_compiled *out;
+
+	if (!sl_compile_needs_shards(c))
+		return 0;
+	sl_slot_map_init(&none);
+	int err = sl_compile(c, &none, NULL, shards, diag, &map, &out);
+	if (err == 0) {
+		sl_slot_map_fini(&map);
+		sl_compiled_free(out);
+	}
+	sl_diag_name_file(diag, first, file);
+	return err;
+}

@@ -81,6 +81,13 @@ int sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	       struct sl_compiled **ret_compiled);
 void sl_compiled_free(struct sl_compiled *c);
 
+/* sl_compile_needs_shards: whether some condition of it needs a database. */
+bool sl_compile_needs_shards(const struct sl_conf *c);
+
+/* sl_compile_check: whether the databases that it needs can be made; file names it in messages.  0, -EINVAL or -ENOMEM. */
+int sl_compile_check(const struct sl_conf *c, const char *file, struct sl_shards *shards,
+		     struct sl_diag *diag);
+
 /* Where things ended up, for health, metrics and the CLI. */
 struct sl_placed {
 	uint32_t slot;

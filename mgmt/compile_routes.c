@@ -433,6 +433,26 @@ needs_scan(const struct sl_conf_cond *c)
 	return c->op == SL_COND_CONTAINS || c->op == SL_COND_REGEX;
 }
 
+static bool
+host_needs_shards(const struct sl_conf_vhost *v)
+{
+	for (uint32_t i = 0; i < v->route_cnt; i++)
+		for (uint32_t j = 0; j < v->routes[i].cond_cnt; j++)
+			if (needs_scan(&v->routes[i].conds[j]))
+				return true;
+	return false;
+}
+
+bool
+sl_compile_needs_shards(const struct sl_conf *c)
+{
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		for (uint32_t j = 0; j < c->tables[i].vhost_cnt; j++)
+			if (host_needs_shards(&c->tables[i].vhosts[j]))
+				return true;
+	return false;
+}
+
 /* Doubles an array when its count has come to a power of two, from 16 on. */
 static int
 grow(void *array, uint32_t cnt, size_t size)

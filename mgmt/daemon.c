@@ -475,6 +475,8 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.oper = d->oper,
 		.counters = d->counters,
 		.audit = d->audit,
+		.compile_program = d->conf->compile_program,
+		.compile_ms = d->conf->compile_ms,
 		.offering = on_offering,
 		.activated = on_activated,
 		.say = on_say,
@@ -548,6 +550,8 @@ sl_daemon_destroy(struct sl_daemon *d)
 {
 	sl_metrics_stop(d->metrics);
 	sl_server_destroy(d->server);
+	if (d->tables)
+		sl_tables_stop(d->tables);
 	sl_access_log_finish(d->access);
 	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0 ||
 	       sl_walk_queue_busy(d->walk_queue) || sl_access_log_busy(d->access))

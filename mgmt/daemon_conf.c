@@ -27,6 +27,7 @@ static const struct row {
 	ROW(dataplane_socket, SOCKET, "/run/sluice/dataplane.sock"),
 	ROW(state_dir, PATH, "/var/lib/sluice"),
 	ROW(audit_log, PATH_OR_NONE, "/var/log/sluice/audit.log"),
+	ROW(compile_program, PATH_OR_NONE, ""),
 	ROW(metrics, METRICS, "127.0.0.1:9900"),
 };
 

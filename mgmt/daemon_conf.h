@@ -4,6 +4,7 @@
  *   dataplane_socket = "/run/sluice/dataplane.sock";  # where sluice-dataplane listens
  *   state_dir        = "/var/lib/sluice";             # generations, slots, operators' states
  *   audit_log        = "/var/log/sluice/audit.log";   # "" : no audit log
+ *   compile_program  = "";                            # sluice-compile; "": beside sluiced
  *   metrics          = "127.0.0.1:9900";              # or "[::1]:9900", "unix:/path", "" : none
  *   access_log = { file = "/var/log/sluice/access.log";   # of requests, JSON lines; no group, or file = "": none
  *                  rotate_mb = 100; keep = 5; };           # 0: never rotated; old files
@@ -27,7 +28,9 @@ struct sl_daemon_conf {
 	char dataplane_socket[SL_DAEMON_PATH_MAX];
 	char state_dir[1024];
 	char audit_log[1024];
-	char metrics[128]; /* checked: "", "unix:/…", or a loopback address and a port */
+	char compile_program[1024]; /* "": sluice-compile beside sluiced */
+	uint32_t compile_ms; /* not in the file: sl_shards_conf.deadline_ms, 0 for its default */
+	char metrics[128];   /* checked: "", "unix:/…", or a loopback address and a port */
 	struct sl_access_log_conf access_log;
 	struct sl_roles roles;
 };

@@ -519,6 +519,9 @@ sl_shards_compact(struct sl_shards *s, const struct sl_scan_want *want, struct s
 	const struct sl_shard *shard;
 	struct sl_shards_run r;
 
+	const struct sl_shard_key now = sl_shards_base(s, want->scan, &want->from);
+	if (memcmp(&now, &want->from, sizeof(now)) != 0)
+		return 0; /* for an earlier table, and not used yet */
 	sl_shards_begin(&r, s, diag);
 	int err = sl_shards_make(&r, &what, want->patterns, want->cnt, &shard);
 	sl_shards_end(&r);

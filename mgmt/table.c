@@ -34,7 +34,8 @@ wall_ms(void)
 
 int
 sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
-		const struct sl_slot_map *map, struct sl_diag *diag, struct sl_table **ret_table)
+		const struct sl_slot_map *map, struct sl_shards *shards, struct sl_diag *diag,
+		struct sl_table **ret_table)
 {
 	struct sl_table *t = calloc(1, sizeof(*t));
 	if (!t)
@@ -57,8 +58,9 @@ sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
 	double start = now_ms();
 	int err = sl_conf_parse(t->file, t->text, t->text_len, diag, &t->conf);
 	if (!err)
-		err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, NULL, diag, &t->map,
+		err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, shards, diag, &t->map,
 				 &t->compiled);
+	sl_diag_name_file(diag, 0, t->file);
 	t->compile_ms = now_ms() - start;
 	if (err) {
 		sl_table_destroy(t);
@@ -103,8 +105,8 @@ sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag)
 }
 
 int
-sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map, struct sl_diag *diag,
-	      struct sl_table **ret_table)
+sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map,
+	      struct sl_shards *shards, struct sl_diag *diag, struct sl_table **ret_table)
 {
 	struct sl_generation_meta m;
 	char *text;
@@ -122,7 +124,7 @@ sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map, s
 		.len = len,
 		.rollback_of = m.rollback_of,
 	};
-	err = sl_table_create(&q, NULL, map, diag, ret_table);
+	err = sl_table_create(&q, NULL, map, shards, diag, ret_table);
 	if (!err) {
 		(*ret_table)->number = number;
 		(*ret_table)->written_ms = m.written_ms;

@@ -8,7 +8,7 @@
 /* sl_table_create parses and compiles q->text against prev (NULL: nothing before) and map.  0; -EINVAL
  * with diag (the text); -ENOMEM. */
 int sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
-		    const struct sl_slot_map *map, struct sl_diag *diag,
+		    const struct sl_slot_map *map, struct sl_shards *shards, struct sl_diag *diag,
 		    struct sl_table **ret_table);
 void sl_table_destroy(struct sl_table *t);
 
@@ -17,7 +17,7 @@ int sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *di
 
 /* sl_table_read makes a table of a generation on disk. */
 int sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map,
-		  struct sl_diag *diag, struct sl_table **ret_table);
+		  struct sl_shards *shards, struct sl_diag *diag, struct sl_table **ret_table);
 
 /* The slot map on disk.  Load: 0; -ENOENT (there never was one); -EINVAL: both files are bad: *ret_map is then
  * one in which every slot has been used before under an incarnation that chance gave, so that nothing old is

@@ -4,6 +4,7 @@
 #include "mgmt/tables.h"
 
 #include "mgmt/disk.h"
+#include "mgmt/shards.h"
 #include "mgmt/table.h"
 
 #include <errno.h>
@@ -29,6 +30,16 @@ struct push {
 	uint64_t number;
 };
 
+/* Bases being made anew. */
+struct compaction {
+	uv_work_t work;
+	struct sl_tables *tables;
+	struct sl_scan_want *wants; /* [want_cnt] */
+	uint32_t want_cnt;
+	struct sl_diag diag;
+	uint64_t start_ns;
+};
+
 struct sl_tables {
 	struct sl_tables_conf c;
 	char *generations; /* directory */
@@ -38,12 +49,16 @@ struct sl_tables {
 	struct sl_slot_map *
 		start; /* of the first compilation: what was on disk, until there is an active one */
 	struct push *pushes, **tail;
+	struct sl_shards *shards;
+	struct compaction *compaction; /* under way, or NULL */
+	uint64_t unkept_said;
 	uv_timer_t *timer;
 	uint64_t last; /* number */
 	uint64_t running;
 	uint64_t count_active, count_refused;
 	bool linked;
 	bool job;
+	bool stopping;
 };
 
 static void run_next(struct sl_tables *t);
@@ -213,6 +228,82 @@ activate(struct sl_tables *t)
 	return old;
 }
 
+/* ---- bases made anew ---- */
+
+static void start_compaction(struct sl_tables *t);
+
+static void
+compact(uv_work_t *w)
+{
+	struct compaction *c = w->data;
+
+	for (uint32_t i = 0; i < c->want_cnt; i++)
+		sl_shards_compact(c->tables->shards, &c->wants[i], &c->diag);
+}
+
+static void
+compacted(uv_work_t *w, int status)
+{
+	struct compaction *c = w->data;
+	struct sl_tables *t = c->tables;
+
+	if (!status && !c->diag.cnt && !t->stopping)
+		say(t, "%u base%s of regexes made anew in %.0f ms; the next push uses %s",
+		    c->want_cnt, c->want_cnt == 1 ? "" : "s",
+		    (double)(uv_hrtime() - c->start_ns) / 1e6, c->want_cnt == 1 ? "it" : "them");
+	if (t->stopping)
+		sl_diag_fini(&c->diag);
+	else
+		say_diag(t, &c->diag);
+	sl_scan_wants_free(c->wants, c->want_cnt);
+	free(c);
+	t->compaction = NULL;
+	start_compaction(t); /* what an activation meanwhile has wished for */
+}
+
+/* The wishes of the active table, unless others are being granted. */
+static void
+start_compaction(struct sl_tables *t)
+{
+	struct sl_compiled *from = t->active ? t->active->compiled : NULL;
+
+	if (t->compaction || t->stopping || !from || from->want_cnt == 0)
+		return;
+	struct compaction *c = calloc(1, sizeof(*c));
+	if (!c)
+		return;
+	*c = (struct compaction){
+		.tables = t,
+		.wants = from->wants,
+		.want_cnt = from->want_cnt,
+		.start_ns = uv_hrtime(),
+	};
+	from->wants = NULL;
+	from->want_cnt = 0;
+	c->work.data = c;
+	t->compaction = c;
+	int err = uv_queue_work(t->c.loop, &c->work, compact, compacted);
+	if (err)
+		compacted(&c->work, err);
+}
+
+/* After an activation: databases that nobody needs go, poor ones are made anew. */
+static void
+tend_shards(struct sl_tables *t)
+{
+	struct sl_shards_stats n;
+
+	sl_shards_trim(t->shards, &t->active->map);
+	sl_shards_count(t->shards, &n);
+	if (n.unkept > t->unkept_said)
+		say(t,
+		    "%" PRIu64 " databases for regexes could not be kept in %s/shards: they are "
+		    "compiled again after a restart",
+		    n.unkept - t->unkept_said, t->c.state_dir);
+	t->unkept_said = n.unkept;
+	start_compaction(t);
+}
+
 /* The same on disk.  Slots first, then the mark; whoever waits has been answered before, because a cut
  * anywhere in here only means that a pending generation is offered again, with the same bytes. */
 static void
@@ -226,6 +317,7 @@ settle(struct sl_tables *t, struct sl_table *old)
 	drop_start(t);
 	sl_table_destroy(old);
 	sl_generations_prune(t->generations, t->active->number);
+	tend_shards(t);
 }
 
 /* A dataplane whose generation is not below ours wants a larger number: the same table, written again. */
@@ -354,7 +446,7 @@ job(uv_work_t *w)
 	if (p->q.rollback_of && fetch_old(p))
 		return;
 	p->outcome = SL_PUSH_CONFIG;
-	int err = sl_table_create(&p->q, t->active, map_now(t), &p->diag, &p->table);
+	int err = sl_table_create(&p->q, t->active, map_now(t), t->shards, &p->diag, &p->table);
 	if (err == -EINVAL)
 		return;
 	p->outcome = SL_PUSH_INTERNAL;
@@ -553,7 +645,7 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 	struct sl_diag diag = {0};
 	char line[1800];
 
-	if (sl_table_read(t->generations, m->number, map, &diag, &tab) == 0) {
+	if (sl_table_read(t->generations, m->number, map, t->shards, &diag, &tab) == 0) {
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
 		if (diag.cnt)
@@ -593,6 +685,21 @@ load(struct sl_tables *t, struct sl_diag *notes)
 	}
 }
 
+static int
+open_shards(struct sl_tables *t, struct sl_diag *notes)
+{
+	char program[4096], dir[4096];
+	const char *given = t->c.compile_program;
+
+	snprintf(dir, sizeof(dir), "%s/shards", t->c.state_dir);
+	struct sl_shards_conf conf = {
+		.program = given && *given ? given : sl_shards_program(program, sizeof(program)),
+		.dir = dir,
+		.deadline_ms = t->c.compile_ms,
+	};
+	return sl_shards_create(&conf, notes, &t->shards);
+}
+
 int
 sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 		 struct sl_tables **ret_tables)
@@ -622,12 +729,18 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	if (t->start)
 		sl_table_load_slots(conf->state_dir, notes, t->start);
 	t->last = sl_generations_last(dir);
+	err = open_shards(t, notes);
+	if (err) {
+		sl_tables_destroy(t);
+		return err;
+	}
 	load(t, notes);
 	if (t->active) {
 		if (t->start && sl_table_save_slots(conf->state_dir, t->active->number,
 						    &t->active->map, notes) == 0)
 			drop_start(t);
 		sl_oper_place(t->c.oper, t->active->conf, &t->active->map, uv_now(conf->loop));
+		start_compaction(t);
 	}
 	*ret_tables = t;
 	return 0;
@@ -653,6 +766,7 @@ sl_tables_destroy(struct sl_tables *t)
 	sl_table_destroy(t->next);
 	drop_start(t);
 	sl_slot_map_fini(&t->empty);
+	sl_shards_destroy(t->shards);
 	uv_timer_stop(t->timer);
 	uv_close((uv_handle_t *)t->timer, on_freed);
 	free(t->generations);
@@ -662,7 +776,20 @@ sl_tables_destroy(struct sl_tables *t)
 bool
 sl_tables_busy(const struct sl_tables *t)
 {
-	return t->job;
+	return t->job || t->compaction;
+}
+
+void
+sl_tables_stop(struct sl_tables *t)
+{
+	t->stopping = true;
+	sl_shards_stop(t->shards);
+}
+
+struct sl_shards *
+sl_tables_shards(const struct sl_tables *t)
+{
+	return t->shards;
 }
 
 void

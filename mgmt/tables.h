@@ -10,6 +10,8 @@
  * later push replaces it.  Pushes are worked on one at a time, in order of arrival.
  * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active`, with its predecessor in
  *          slots.json.prev.  As the compiler is pure, either of them gives the same slots again.
+ *          DIR/shards, the databases for regexes (shards.h).
+ * Bases:   after an activation the bases that have become poor are made anew in the pool; whoever compiles next uses them.
  * Threads: [loop]; parse, compile and the writing of a generation run in the pool on data nobody changes.
  */
 #ifndef SL_MGMT_TABLES_H
@@ -24,7 +26,8 @@
 
 #include <uv.h>
 
-#define SL_TABLES_ANSWER_MS 60000 /* a push is answered after this, decided or not */
+#define SL_TABLES_ANSWER_MS                                                                        \
+	75000 /* a push is answered after this, decided or not; above SL_SHARDS_DEADLINE_MS */
 #define SL_TABLES_PREVIOUS UINT64_MAX
 
 struct sl_table {
@@ -78,6 +81,8 @@ struct sl_tables_conf {
 	struct sl_oper *oper;
 	struct sl_counters *counters;
 	struct sl_audit *audit;
+	const char *compile_program; /* sluice-compile; "" or NULL: beside this program */
+	uint32_t compile_ms;         /* sl_shards_conf.deadline_ms */
 	/* before a table is offered, under its number */
 	void (*offering)(void *ctx, const struct sl_table *t);
 	/* after `active` changed; not for the one that sl_tables_create loads */
@@ -96,6 +101,8 @@ int sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 /* sl_tables_destroy: the loop has been run until no job is left (sl_tables_busy). */
 void sl_tables_destroy(struct sl_tables *t);
 bool sl_tables_busy(const struct sl_tables *t);
+/* sl_tables_stop: what is being compiled fails, so that the loop comes to its end soon. */
+void sl_tables_stop(struct sl_tables *t);
 
 /* The link's callbacks.  sl_tables_link: p is where offers go. */
 void sl_tables_link(struct sl_tables *t, struct sl_publish *p);
@@ -109,7 +116,8 @@ void sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_pus
 
 const struct sl_table *sl_tables_active(const struct sl_tables *t); /* or NULL */
 const struct sl_table *sl_tables_next(const struct sl_tables *t);   /* or NULL */
-const char *sl_tables_dir(const struct sl_tables *t);               /* of generations.h */
+struct sl_shards *sl_tables_shards(const struct sl_tables *t);
+const char *sl_tables_dir(const struct sl_tables *t); /* of generations.h */
 /* What the dataplane was last known to run, 0: nothing, or not connected. */
 uint64_t sl_tables_running(const struct sl_tables *t);
 /* Pushes decided since the daemon started. */

@@ -48,6 +48,8 @@ add_warnings(json_t *a, const struct sl_diag *diag)
 
 /* ---- check, diff ---- */
 
+/* check compiles the regexes, too; diff does not wait for that. */
+
 struct parse {
 	uv_work_t work;
 	struct sl_verb_run r;
@@ -63,6 +65,10 @@ parse_job(uv_work_t *w)
 	json_t *text = json_object_get(p->r.body, "text");
 	p->err = sl_conf_parse(sl_verb_text(&p->r, "file"), json_string_value(text),
 			       json_string_length(text), &p->diag, &p->conf);
+	if (p->err || strcmp(p->r.verb, "check") != 0)
+		return;
+	p->err = sl_compile_check(p->conf, sl_verb_text(&p->r, "file"),
+				  sl_tables_shards(p->r.d->tables), &p->diag);
 }
 
 static json_t *

@@ -94,3 +94,11 @@ sl_diag_format(const struct sl_diag_item *it, char *buf, size_t size)
 		 it->text ? it->text : "out of memory", it->hint ? " (" : "",
 		 it->hint ? it->hint : "", it->hint ? ")" : "");
 }
+
+void
+sl_diag_name_file(struct sl_diag *d, unsigned first, const char *file)
+{
+	for (unsigned i = first; d && i < d->cnt; i++)
+		if (!d->items[i].file && d->items[i].line)
+			d->items[i].file = strdup(file);
+}

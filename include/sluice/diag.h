@@ -43,6 +43,9 @@ void sl_diag_add(struct sl_diag *d, const char *file, int line, const char *path
 void sl_diag_warn(struct sl_diag *d, const char *file, int line, const char *path, const char *hint,
 		  const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
+/* sl_diag_name_file names the file of the items from `first` on that have a line and no file. */
+void sl_diag_name_file(struct sl_diag *d, unsigned first, const char *file);
+
 /* sl_diag_format writes "FILE:LINE: PATH: TEXT (HINT)" for one item into buf, always terminated. */
 void sl_diag_format(const struct sl_diag_item *item, char *buf, size_t size);
 

@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mgmt/conf.h"
 #include "mgmt/ctl/ctl.h"
+#include "mgmt/shards.h"
 
 static json_t *
 items_json(const struct sl_diag_item *items, unsigned cnt)
@@ -71,6 +73,29 @@ print_check(const char *file, const json_t *a)
 	printf("\n");
 }
 
+/* The regexes, by a sluice-compile beside this program; without one that is told, and the daemon will say. */
+static bool
+check_regexes(const char *file, const struct sl_conf *conf, struct sl_diag *diag)
+{
+	char program[4096];
+	struct sl_shards_conf sc = {.program = sl_shards_program(program, sizeof(program))};
+	struct sl_shards *shards;
+
+	if (!sl_compile_needs_shards(conf))
+		return true;
+	if (access(program, X_OK) != 0) {
+		sl_diag_warn(diag, file, 0, NULL, NULL,
+			     "its regex and contains conditions were not compiled: there is no %s",
+			     program);
+		return true;
+	}
+	if (sl_shards_create(&sc, diag, &shards) != 0)
+		return false;
+	int err = sl_compile_check(conf, file, shards, diag);
+	sl_shards_destroy(shards);
+	return err == 0;
+}
+
 /* Needs no daemon: the same code reads the file here and there. */
 int
 ctl_check(struct ctl *c)
@@ -82,8 +107,9 @@ ctl_check(struct ctl *c)
 
 	if (!text)
 		return CTL_USAGE;
-	bool ok = sl_conf_parse(c->argv[0], text, len, &diag, &conf) == 0;
-	json_t *a = check_answer(conf, &diag);
+	bool ok = sl_conf_parse(c->argv[0], text, len, &diag, &conf) == 0 &&
+		  check_regexes(c->argv[0], conf, &diag);
+	json_t *a = check_answer(ok ? conf : NULL, &diag);
 	if (c->json)
 		ctl_print_json(a);
 	else
