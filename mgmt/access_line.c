@@ -115,7 +115,7 @@ name_of(const struct sl_access_names *n, enum space s, uint32_t slot, uint64_t g
 	if (slot >= n->space[s].cnt)
 		return NULL;
 	const struct name *at = &n->space[s].slot[slot];
-	return generation >= at->since ? at->now : at->before;
+	return generation == 0 || generation >= at->since ? at->now : at->before;
 }
 
 /* ---- text ---- */
@@ -380,7 +380,7 @@ sl_access_line(const struct sl_access_names *n, struct sl_access_clock *clock,
 	p = PUT(p, ",\"referer\":");
 	p = put_str(p, &strs, e->referer_len);
 	p = PUT(p, ",\"generation\":");
-	p = put_u64(p, e->generation);
+	p = put_or_null(p, e->generation, 0);
 	p = PUT(p, ",\"worker\":");
 	p = put_u64(p, e->worker);
 	p = PUT(p, "}\n");

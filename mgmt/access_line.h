@@ -9,7 +9,8 @@
  * What there is none of is null.  Durations are in µs, bytes are those of bodies.  flags are Envoy's, "UF,URX" or "-"; reason
  * says why a request was refused as HTTP (enum sl_http_bad).  Text of clients: what is well-formed UTF-8 stays, control
  * characters and single bytes of anything else become \u00XX; so a line is always one line, and always JSON.
- * Names: a slot means whom it meant in the record's generation.  Of each slot the last two owners are known.
+ * Names: a slot means whom it meant in the record's generation, 0: whom it means now (a request that was refused as HTTP is of
+ *        none).  Of each slot the last two owners are known.
  * Threads: [any], one at a time.  Pure.
  */
 #ifndef SL_MGMT_ACCESS_LINE_H

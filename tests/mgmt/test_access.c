@@ -155,7 +155,7 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 		"\"route\":null,\"service\":null,\"endpoint\":null,\"endpoint_address\":null,"
 		"\"endpoint_port\":null,\"upstream_status\":null,\"tries\":0,\"bytes_in\":0,"
 		"\"bytes_out\":0,\"first_us\":null,\"last_us\":null,\"try_us\":null,"
-		"\"user_agent\":null,\"request_id\":null,\"referer\":null,\"generation\":0,"
+		"\"user_agent\":null,\"request_id\":null,\"referer\":null,\"generation\":null,"
 		"\"worker\":0}\n");
 	sl_access_names_destroy(n);
 }
@@ -283,6 +283,7 @@ a_slot_means_whom_it_meant_in_the_generation_of_the_record(void)
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(maps); i++)
 		CU_ASSERT_EQUAL(sl_access_names_learn(n, 10 + i, &maps[i]), 0);
+	CU_ASSERT_STRING_EQUAL(service_in(n, 0, 1, buf), "c");
 	CU_ASSERT_STRING_EQUAL(service_in(n, 9, 0, buf), "a");
 	CU_ASSERT_STRING_EQUAL(service_in(n, 10, 1, buf), "b");
 	CU_ASSERT_STRING_EQUAL(service_in(n, 11, 1, buf),
