@@ -41,7 +41,9 @@ hp() {
 hpj() { json "$NET_DIR/hp.json" "$1"; }
 
 # http_count NAME: a counter of http.def.  counted NAME COMMAND…: the command raises it.
-http_count() { ctl_json "[c['value'] for c in j['counters'] if c['name'] == '$1'][0]" show http; }
+http_count() { http_row event "$1"; }
+# http_row KIND NAME: of show http: what a counter of http.def (event) or a gauge says.
+http_row() { ctl_json "[r['count'] for r in j['http'] if (r['kind'], r['name']) == ('$1', '$2')][0]" show http; }
 counted() {
 	local name=$1 before
 	shift
@@ -57,6 +59,6 @@ code() { ns cl curl -gs --max-time 10 -o "$NET_DIR/body" -w '%{http_code}' "$@";
 is() { [ "$2" = "$3" ] || fail "$1: '$2' in place of '$3'"; }
 # quiet: no exchange is under way, and nothing is held for one.
 quiet() {
-	settled() { [ "$(ctl_json "j['gauges']['exchanges'] + j['gauges']['head_bytes']" show http)" = 0 ]; }
+	settled() { [ "$(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0" ]; }
 	wait_for "${1:-10}" "no request under way" settled
 }
