@@ -272,6 +272,7 @@ xchg_begin(struct http_conn *c, const struct sl_http_rule *rule, const struct sl
 	if (!x)
 		return NULL;
 	x->conn = c;
+	x->state = XCHG_ASKING;
 	x->version = head->version;
 	x->method = head->method;
 	x->start_ns = c->head_ns;

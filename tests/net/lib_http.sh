@@ -62,3 +62,6 @@ quiet() {
 	settled() { [ "$(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0" ]; }
 	wait_for "${1:-10}" "no request under way" settled
 }
+# Of a client that was `loaded`: say NAME EXPRESSION over its line, j; answers_of NAME ENDPOINT.
+say() { json "$NET_DIR/$1.json" "$2"; }
+answers_of() { say "$1" "sum(w.get('$2', 0) for w in j['by'].values())"; }

@@ -31,9 +31,15 @@ grep -q 'x-api-version: any' "$NET_DIR/echo" || fail "a header set: $(cat "$NET_
 grep -q 'x-forwarded-for: 10.77.1.100' "$NET_DIR/echo" || fail "x-forwarded-for: $(cat "$NET_DIR/echo")"
 get -D "$NET_DIR/heads" -o /dev/null "$u/who"
 grep -qi '^x-served-by: sluice' "$NET_DIR/heads" || fail "a header of answers: $(cat "$NET_DIR/heads")"
-for n in $(seq 60); do get "$u/split/who"; done >"$NET_DIR/split" 2>/dev/null
-n=$(grep -c e4 "$NET_DIR/split" || true)
-[ "$n" -ge 1 ] && [ "$n" -le 30 ] || fail "split 80 to 20: $n of 60"
+http_push "1 2 3"
+load split --seconds 3 --threads 4 --keepalive --spread --requests 600 "$u/split/who"
+all_good split
+n=$(answers_of split e4) all=$(say split 'j["requests"]')
+[ $((n * 100)) -gt $((all * 12)) ] && [ $((n * 100)) -lt $((all * 28)) ] || fail "split 80 to 20: $n of $all"
+for e in e1 e2 e3; do
+	[ $(($(answers_of split $e) * 100)) -gt $((all * 14)) ] || fail "least request: $(say split 'j["by"]')"
+done
+http_push
 
 # ---- bodies ----
 
