@@ -87,14 +87,14 @@ struct word {
 
 struct key {
 	const char *name;
-	uint8_t group; /* enum group */
-	uint8_t type;  /* enum type */
-	uint8_t need;  /* enum need */
-	uint8_t sub;   /* SUB, LIST: enum group of the members */
-	uint32_t off;  /* of the field in the group's struct */
-	uint32_t size; /* of the field; of lists: of an element */
-	uint32_t cnt_off;
-	int64_t lo, hi; /* lists: hi: most elements */
+	uint8_t group;    /* enum group */
+	uint8_t type;     /* enum type */
+	uint8_t need;     /* enum need */
+	uint8_t sub;      /* SUB, LIST: enum group of the members */
+	uint32_t off;     /* of the field in the group's struct */
+	uint32_t size;    /* of the field; of lists: of an element */
+	uint32_t cnt_off; /* of lists: of the count; INTS: places of the field */
+	int64_t lo, hi;   /* lists: hi: most elements */
 	const struct word *words;
 	const char *def, *range, *help;
 };

@@ -374,9 +374,6 @@ finish_new_path(struct walk *w, const struct sl_node *s, const char *path, const
 		     : expansion ? SL_REWRITE_TEMPLATE
 				 : SL_REWRITE_NONE;
 	r->path = copy(w, path ? path : prefix ? prefix : expansion);
-	if (r->path && prefix && r->path[1]) {
-		cut_slashes(r->path + 1);
-	}
 }
 
 static bool
