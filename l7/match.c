@@ -203,7 +203,7 @@ key_push(struct match_find *f, uint32_t key)
 		return;
 	if (k->present)
 		heap_push(f, k->present);
-	for (unsigned fold = 0; fold < 2; fold++) {
+	for (unsigned fold = 0; fold < k->folds; fold++) {
 		if (k->exact[fold])
 			entry_push(f, sl_match_entry_hash(key, MATCH_EXACT, fold, n,
 							  sl_bytes_hash(0, p, n, fold)));
@@ -221,7 +221,7 @@ key_scan(struct match_find *f, uint32_t key)
 }
 
 /* Of the path, and of all keys that the request has and that lead to a route before the best. */
-static void
+static inline void
 keys_each(struct match_find *f, void (*push)(struct match_find *, uint32_t))
 {
 	static const uint8_t fields[] = {SL_FIELD_HEADER, SL_FIELD_QUERY, SL_FIELD_COOKIE};
@@ -304,7 +304,8 @@ sl_match_find(const struct sl_match *m, const struct sl_match_input *in,
 	heap_push(&f, m->any_list);
 	merge(&f);
 	keys_each(&f, key_push);
-	keys_each(&f, key_scan);
+	if (m->scan_first < f.best)
+		keys_each(&f, key_scan);
 	ret->route = f.best;
 	ret->prefix = 0;
 	ret->capture_cnt = 0;

@@ -661,8 +661,10 @@ key_first(struct sl_match *m, const struct probe *p, uint32_t route)
 		for (uint32_t s = k->scan; s != MATCH_NONE; s = m->scan[s].next)
 			if (p->slot - m->scan[s].slot < m->scan[s].base_cnt + m->scan[s].delta_cnt)
 				m->scan[s].first = SL_MIN(m->scan[s].first, route);
+		m->scan_first = SL_MIN(m->scan_first, route);
 	} else if (!p->slot) {
 		k->first = SL_MIN(k->first, route);
+		k->folds = SL_MAX(k->folds, p->fold + 1);
 	}
 	m->field_first[k->field] = SL_MIN(m->field_first[k->field], route);
 }
@@ -838,6 +840,7 @@ sl_match_create(const struct sl_img_vhost *img, const struct sl_match_dbs *dbs,
 	m->cond_cnt = img->cond_cnt;
 	m->scan_cnt = img->scan_cnt;
 	m->slot_cnt = 1;
+	m->scan_first = MATCH_NONE;
 	int err = build(&b, dbs);
 	builder_free(&b);
 	if (err) {

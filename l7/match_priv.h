@@ -27,8 +27,8 @@ struct match_lens {
 
 struct match_key {
 	uint8_t field; /* enum sl_field */
-	bool exact
-		[2]; /* routes are filed under exact values of it; [1]: folded, as the following */
+	uint8_t folds; /* of the following: 0: none has anything, 1: [0] has, 2: both may */
+	bool exact[2]; /* routes are filed under whole values; [1]: folded, as the following */
 	struct match_lens prefix[2], suffix[2];
 	uint16_t hash; /* HEADER: sl_http_name_hash */
 	uint32_t name_len;
@@ -90,6 +90,7 @@ struct sl_match {
 	uint64_t header_bloom; /* of the hashes of header names */
 	uint32_t *list;        /* routes, ascending, each list with its end */
 	uint32_t *slot_list;   /* of slots */
+	uint32_t scan_first;   /* the first route filed under a pattern */
 	uint32_t method_list[SL_METHOD_CNT], any_list;
 	uint32_t field_first[SL_FIELD_COOKIE + 1]; /* the first route filed under anything of it */
 	/* words of scratch */

@@ -510,8 +510,9 @@ sl_patterns_create(void)
 {
 	struct sl_patterns *ps = calloc(1, sizeof(*ps));
 
-	if (!ps || reserve(&ps->set, 512, &ps->set_room, sizeof(*ps->set))) {
-		free(ps);
+	if (!ps || reserve(&ps->set, 512, &ps->set_room, sizeof(*ps->set)) ||
+	    reserve(&ps->position, 1, &ps->position_room, sizeof(*ps->position))) {
+		sl_patterns_destroy(ps);
 		return NULL;
 	}
 	memset(ps->set, 0, 256 * sizeof(*ps->set));

@@ -82,28 +82,95 @@ child_find(const struct sl_segments *t, uint32_t node, uint64_t hash, uint64_t f
 
 /* ---- walk ---- */
 
-struct step {
-	uint32_t cnt;
-	uint32_t node[2 * SL_SEGMENTS_ACTIVE_MAX];
+/* Where a path may stand, at `at`: the beginning of a segment; behind the end: all are walked. */
+struct walk {
+	const struct sl_segments *t;
+	const uint8_t *path;
+	uint32_t len, at;
+	sl_segments_fn fn;
+	void *ctx;
 };
 
-static void
-step_down(const struct sl_segments *t, const struct step *from, struct step *to, const uint8_t *p,
-	  uint32_t n)
-{
-	uint64_t first8 = sl_bytes_first8(p, n, t->fold);
-	uint64_t hash = sl_bytes_hash(0, p, n, t->fold);
+struct segment {
+	const uint8_t *p;
+	uint32_t n;
+	uint64_t first8, hash;
+};
 
-	to->cnt = 0;
-	for (uint32_t i = 0; i < from->cnt; i++) {
-		const struct node *at = &t->node[from->node[i]];
-		if (at->literal_cnt) {
-			uint32_t child = child_find(t, from->node[i], hash, first8, p, n);
+static inline struct segment
+segment_next(struct walk *w)
+{
+	struct segment s = {.p = w->path + w->at};
+
+	s.n = segment_len(s.p, w->len - w->at);
+	s.first8 = sl_bytes_first8(s.p, s.n, w->t->fold);
+	s.hash = sl_bytes_hash(0, s.p, s.n, w->t->fold);
+	w->at += s.n + 1;
+	return s;
+}
+
+static inline uint32_t
+child_of(const struct sl_segments *t, uint32_t node, const struct segment *s)
+{
+	if (!t->node[node].literal_cnt)
+		return NONE;
+	return child_find(t, node, s->hash, s->first8, s->p, s->n);
+}
+
+static inline void
+stand_at(const struct walk *w, uint32_t node)
+{
+	const struct node *n = &w->t->node[node];
+
+	if (n->reached)
+		w->fn(w->ctx, n->reached);
+	if (w->at > w->len && n->end)
+		w->fn(w->ctx, n->end);
+}
+
+/* From several nodes at once, cnt of from[]. */
+static void
+walk_many(struct walk *w, uint32_t *from, uint32_t cnt)
+{
+	uint32_t to[SL_SEGMENTS_ACTIVE_MAX];
+
+	while (w->at <= w->len && cnt) {
+		struct segment s = segment_next(w);
+		uint32_t n = 0;
+		for (uint32_t i = 0; i < cnt; i++) {
+			uint32_t child = child_of(w->t, from[i], &s);
+			uint32_t wild = s.n ? w->t->node[from[i]].wild : NONE;
 			if (child != NONE)
-				to->node[to->cnt++] = child;
+				to[n++] = child;
+			if (wild != NONE)
+				to[n++] = wild;
 		}
-		if (at->wild != NONE && n)
-			to->node[to->cnt++] = at->wild;
+		for (uint32_t i = 0; i < n; i++)
+			stand_at(w, from[i] = to[i]);
+		cnt = n;
+	}
+}
+
+/* From one node, as long as there is one way only. */
+static void
+walk_one(struct walk *w, uint32_t node)
+{
+	while (w->at <= w->len) {
+		struct segment s = segment_next(w);
+		uint32_t child = child_of(w->t, node, &s);
+		uint32_t wild = s.n ? w->t->node[node].wild : NONE;
+		if (child != NONE)
+			stand_at(w, child);
+		if (wild != NONE)
+			stand_at(w, wild);
+		if (child != NONE && wild != NONE) {
+			uint32_t from[SL_SEGMENTS_ACTIVE_MAX] = {child, wild};
+			walk_many(w, from, 2);
+			return;
+		}
+		node = child != NONE ? child : wild;
+		if (node == NONE)
+			return;
 	}
 }
 
@@ -111,28 +178,13 @@ void
 sl_segments_walk(const struct sl_segments *t, const uint8_t *path, uint32_t len, sl_segments_fn fn,
 		 void *ctx)
 {
-	struct step step[2];
-	unsigned now = 0;
+	struct walk w = {t, path, len, 1, fn, ctx};
 
 	if (len == 0 || path[0] != '/')
 		return;
-	step[0].cnt = 1;
-	step[0].node[0] = 0;
 	if (t->node[0].reached)
 		fn(ctx, t->node[0].reached);
-	for (uint32_t at = 1, last = 0; !last && step[now].cnt; now ^= 1) {
-		uint32_t n = segment_len(path + at, len - at);
-		step_down(t, &step[now], &step[now ^ 1], path + at, n);
-		at += n + 1;
-		last = at > len;
-		for (uint32_t i = 0; i < step[now ^ 1].cnt; i++) {
-			const struct node *node = &t->node[step[now ^ 1].node[i]];
-			if (node->reached)
-				fn(ctx, node->reached);
-			if (last && node->end)
-				fn(ctx, node->end);
-		}
-	}
+	walk_one(&w, 0);
 }
 
 /* ---- built by main ---- */

@@ -253,8 +253,9 @@ summary(const char *name, double value)
 	printf("{\"name\":\"%s\",\"value\":%.2f,\"unit\":\"x\"}\n", name, value);
 }
 
+/* bench_match [RULES]: of these only. */
 int
-main(void)
+main(int argc, char **argv)
 {
 	static const char *const what[ASKS] = {"first", "last", "none"};
 	static struct slices s;
@@ -263,6 +264,8 @@ main(void)
 	for (unsigned k = 0; k < SL_ARRAY_CNT(all_rules); k++) {
 		const struct rules *r = &all_rules[k];
 		struct bed bed[SIZES];
+		if (argc > 1 && strcmp(argv[1], r->name) != 0)
+			continue;
 		for (unsigned i = 0; i < SIZES; i++)
 			bed_make(&bed[i], r, sizes[i]);
 		for (unsigned a = 0; a < ASKS; a++) {

@@ -147,7 +147,7 @@ cond_hash(const struct sl_test_cond *c)
 		h = (h ^ (uint8_t)*p) * 16777619u;
 	for (const char *p = c->value; p && *p; p++)
 		h = (h ^ (uint8_t)*p) * 16777619u;
-	h ^= (uint32_t)(c->lo * 31 + c->hi) * 0x9e3779b1u;
+	h ^= (uint32_t)((uint64_t)c->lo * 31 + (uint64_t)c->hi) * 0x9e3779b1u;
 	return h ^ h >> 15;
 }
 
