@@ -179,6 +179,25 @@ service_ref(const struct ordered *order, uint32_t cnt, const char *name)
 	DIE("listener of service \"%s\", which is not there", name);
 }
 
+static uint32_t
+table_ref(const struct sl_test_conf *c, uint32_t services, const char *name)
+{
+	for (uint32_t i = 0; i < c->table_cnt; i++)
+		if (strcmp(c->tables[i].name ? c->tables[i].name : "table", name) == 0)
+			return 2 + services + i;
+	DIE("listener of table \"%s\", which is not there", name);
+}
+
+static uint8_t
+mode_of(const struct sl_test_listener *l, const struct ordered *order, uint32_t ref)
+{
+	if (l->mode)
+		return l->mode;
+	if (l->table)
+		return SL_MODE_HTTP;
+	return order[ref - 2].conf->forward == SL_FORWARD_PROXY ? SL_MODE_TCP : SL_MODE_L4;
+}
+
 /* The prefixes a listener of the configuration trusts. */
 static uint32_t
 trusted_of(const struct sl_test_listener *l)
@@ -237,10 +256,9 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 		l[i].port_last_be = from->last ? sl_to_be16(from->last) : l[i].port_be;
 		l[i].plen = from->plen ? from->plen + (sl_addr_is_v4(&l[i].addr) ? 96 : 0) : 128;
 		l[i].proto = from->proto ? from->proto : SL_IPPROTO_TCP;
-		l[i].ref = service_ref(order, services, from->service);
-		l[i].mode = from->mode                                              ? from->mode
-			    : order[l[i].ref - 2].conf->forward == SL_FORWARD_PROXY ? SL_MODE_TCP
-										    : SL_MODE_L4;
+		l[i].ref = from->table ? table_ref(c, services, from->table)
+				       : service_ref(order, services, from->service);
+		l[i].mode = mode_of(from, order, l[i].ref);
 		l[i].max_connections = from->max_connections;
 		l[i].slot = i;
 		l[i].incarnation = 1;
@@ -422,6 +440,103 @@ order_services(const struct sl_test_conf *c, uint32_t *ret_cnt)
 	return order;
 }
 
+/* ---- HTTP ---- */
+
+static struct sl_object
+object_copy(const struct sl_obj_head *h)
+{
+	void *bytes = malloc(h->size);
+
+	if (!bytes)
+		DIE("out of memory");
+	memcpy(bytes, h, h->size);
+	return (struct sl_object){.bytes = bytes, .size = h->size};
+}
+
+struct shard {
+	struct sl_obj_id id;
+	struct sl_object o;
+};
+
+static int
+shard_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct sl_obj_id));
+}
+
+/* The shards of all virtual hosts, each once, sorted. */
+struct shards {
+	struct shard *s;
+	unsigned cnt;
+};
+
+static void
+shards_add(struct shards *all_shards, const struct sl_test_shard *s)
+{
+	for (unsigned i = 0; i < all_shards->cnt; i++)
+		if (memcmp(&all_shards->s[i].id, &s->id, sizeof(s->id)) == 0)
+			return;
+	all_shards->s = realloc(all_shards->s, (all_shards->cnt + 1) * sizeof(*all_shards->s));
+	if (!all_shards->s)
+		DIE("out of memory");
+	all_shards->s[all_shards->cnt++] = (struct shard){s->id, object_copy(&s->img->head)};
+}
+
+/* Objects behind the services. */
+static void
+build_http(const struct sl_test_conf *c, struct sl_test_image *im)
+{
+	struct shards shards = {0};
+
+	im->objs =
+		realloc(im->objs, (im->obj_cnt + c->table_cnt + c->vhost_cnt) * sizeof(*im->objs));
+	for (uint32_t i = 0; im->objs && i < c->table_cnt; i++) {
+		struct sl_img_routes *r = sl_test_routes_build(&c->tables[i], NULL);
+		im->objs[im->obj_cnt++] = object_copy(&r->head);
+		free(r);
+	}
+	for (uint32_t i = 0; im->objs && i < c->vhost_cnt; i++) {
+		struct sl_test_vhost_image v;
+		sl_test_vhost_build(&c->vhosts[i], &v);
+		im->objs[im->obj_cnt++] = object_copy(&v.img->head);
+		for (unsigned k = 0; k < v.shard_cnt; k++)
+			shards_add(&shards, &v.shards[k]);
+		sl_test_vhost_free(&v);
+	}
+	if (shards.cnt)
+		qsort(shards.s, shards.cnt, sizeof(*shards.s), shard_cmp);
+	im->objs = realloc(im->objs, (im->obj_cnt + shards.cnt) * sizeof(*im->objs));
+	for (unsigned i = 0; im->objs && i < shards.cnt; i++)
+		im->objs[im->obj_cnt++] = shards.s[i].o;
+	if (!im->objs)
+		DIE("out of memory");
+	free(shards.s);
+}
+
+/* ---- the whole ---- */
+
+static void
+build_root(const struct sl_test_conf *c, struct sl_test_image *im)
+{
+	struct sl_img_root *root = object_new(
+		&im->root, SL_OBJ_ROOT, sizeof(*root) + im->obj_cnt * sizeof(struct sl_img_ref));
+	struct sl_img_ref *ref = (void *)(root + 1);
+	uint32_t slot = 0;
+
+	root->hash_seed = c->hash_seed ? c->hash_seed : 0x5eedull;
+	root->ref_cnt = im->obj_cnt;
+	root->ref_off = sizeof(*root);
+	set_name(root->name, "test", "", 0);
+	for (uint32_t i = 0; i < im->obj_cnt; i++) {
+		ref[i].kind = ((const struct sl_obj_head *)im->objs[i].bytes)->kind;
+		slot = i && ref[i].kind == ref[i - 1].kind ? slot + 1 : 0;
+		if (ref[i].kind < SL_OBJ_SERVICE || ref[i].kind == SL_OBJ_SHARD)
+			continue;
+		ref[i].slot = slot;
+		ref[i].incarnation = 1;
+	}
+}
+
 void
 sl_test_image_build(const struct sl_test_conf *c, struct sl_test_image *ret_image)
 {
@@ -434,20 +549,10 @@ sl_test_image_build(const struct sl_test_conf *c, struct sl_test_image *ret_imag
 	build_listeners(c, order, services, &im.objs[1]);
 	for (uint32_t i = 0; i < services; i++)
 		build_service(c, &order[i], &im.objs[2 + i]);
-
-	struct sl_img_root *root = object_new(
-		&im.root, SL_OBJ_ROOT, sizeof(*root) + im.obj_cnt * sizeof(struct sl_img_ref));
-	struct sl_img_ref *ref = (void *)(root + 1);
-	root->hash_seed = c->hash_seed ? c->hash_seed : 0x5eedull;
-	root->ref_cnt = im.obj_cnt;
-	root->ref_off = sizeof(*root);
-	set_name(root->name, "test", "", 0);
-	for (uint32_t i = 0; i < im.obj_cnt; i++) {
-		ref[i].kind = ((const struct sl_obj_head *)im.objs[i].bytes)->kind;
-		ref[i].slot = i < 2 ? 0 : order[i - 2].idx;
-		ref[i].incarnation = i < 2 ? 0 : 1;
-	}
 	free(order);
+	if (c->table_cnt || c->vhost_cnt)
+		build_http(c, &im);
+	build_root(c, &im);
 	sl_test_image_reseal(&im);
 	*ret_image = im;
 }
@@ -481,7 +586,7 @@ int
 sl_test_image_view(const struct sl_test_image *im, const struct sl_test_conf *c,
 		   struct sl_diag *diag, struct sl_view **ret_view)
 {
-	struct sl_view_ports ports = {0};
+	struct sl_view_ports ports = {.worker_cnt = c->worker_cnt};
 	int err = sl_image_check(im->root.bytes, im->root.size, SL_OBJ_ROOT, &im->root_id, "root",
 				 diag);
 	const struct sl_img_root *root = im->root.bytes;

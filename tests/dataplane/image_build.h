@@ -20,6 +20,7 @@
 
 #include "dataplane/image_check.h"
 #include "dataplane/view.h"
+#include "tests/l7/route_image.h"
 
 #define SL_TEST_LIST(type, ...) ((const type[]){__VA_ARGS__, {0}})
 #define SL_TEST_WEIGHT_0 UINT16_MAX /* weight 0; plain 0 means 1 */
@@ -65,7 +66,8 @@ struct sl_test_listener {
 	const char *name; /* NULL: "l0", "l1" … in order */
 	uint16_t last;    /* last port; 0: the one port.  "…:1" with 65535: any */
 	uint8_t plen;     /* as people write it: 24 of IPv4; 0: one address */
-	uint8_t mode;     /* 0: TCP when the service's forward is PROXY, else L4 */
+	uint8_t mode; /* 0: TCP when the service's forward is PROXY, HTTP with a table, else L4 */
+	const char *table; /* instead of service */
 	uint32_t max_connections;
 	const char *trusted[4]; /* "10.0.0.0/8", in order; with one: a PROXY header is required */
 };
@@ -79,13 +81,20 @@ struct sl_test_conf {
 	const struct sl_test_service *services;
 	const struct sl_test_listener *listeners;
 	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt; /* 0: up to the end mark */
+	/* Slots are places here, too: a host leads to a place in vhosts, a target to a place in services; routes have theirs
+	 * from first_slot on.  Two vhosts that scan the same patterns share their shards. */
+	const struct sl_test_routes *tables;
+	const struct sl_test_vhost *vhosts;
+	uint32_t table_cnt, vhost_cnt;
+	unsigned worker_cnt; /* each gets a scratch */
 };
 
 /* The objects of a generation, each valid for itself. */
 struct sl_test_image {
 	struct sl_object root;
 	struct sl_obj_id root_id;
-	struct sl_object *objs; /* [obj_cnt] NETWORK, LISTENERS, SERVICE… */
+	struct sl_object
+		*objs; /* [obj_cnt] NETWORK, LISTENERS, SERVICE…, ROUTES…, VHOST…, SHARD… */
 	unsigned obj_cnt;
 };
 
