@@ -812,6 +812,94 @@ walk_modes(const struct sl_view *v, const struct sl_service *s)
 	return NULL;
 }
 
+/* What a worker takes from a route. */
+static const char *
+walk_route(const struct sl_view *v, const struct sl_img_vhost *img, uint32_t i)
+{
+	const uint8_t *o = (const void *)img;
+	const struct sl_img_http_route *r =
+		(const struct sl_img_http_route *)(const void *)(o + img->route_off) + i;
+	const struct sl_img_target *t = (const void *)(o + img->target_off);
+	const struct sl_img_str strs[] = {r->sticky_name, r->host, r->path, r->body,
+					  r->content_type};
+	uint64_t sum = 0;
+
+	for (uint32_t k = 0; k < r->target_cnt; k++) {
+		uint32_t s = 0;
+		while (s < v->service_cnt && v->services[s].slot != t[r->target_first + k].service)
+			s++;
+		if (s == v->service_cnt || v->services[s].forward != SL_FORWARD_PROXY)
+			return "target is no service of requests";
+		sum += t[r->target_first + k].weight;
+	}
+	if (sum != r->weight_sum || (r->action == SL_ACTION_FORWARD) != (sum > 0))
+		return "weights are not as summed";
+	for (unsigned k = 0; k < SL_ARRAY_CNT(strs); k++)
+		if ((uint64_t)strs[k].off + strs[k].len > img->str_bytes)
+			return "string outside";
+	return r->slot < SL_MAX_HTTP_ROUTES ? NULL : "route's slot is out of range";
+}
+
+/* Requests that meet hashes, tries and databases. */
+static const char *
+walk_requests(const struct sl_view *v, const struct sl_vhost *vhost)
+{
+	static const char *const paths[] = {"/",        "/users/7/a/b", "/old/x",   "/no",
+					    "/a/x.y/b", "/users/7",     "/users//", "/old"};
+	static const char text[] = "GET /no?v=2 HTTP/1.1\r\nHost: a\r\nx-env: canary\r\nx-n: 5\r\n"
+				   "Cookie: sid=1\r\n\r\n";
+	static const struct sl_http_limits limits = {SL_HTTP_HEAD_MAX, SL_HTTP_HEADERS_MAX};
+	struct sl_http_head head;
+	enum sl_http_bad why;
+	struct sl_match_result m;
+
+	if (sl_http_request((const void *)text, sizeof(text) - 1, 0, &limits, &head, &why) <= 0)
+		return "request is not one";
+	for (unsigned i = 0; i < SL_ARRAY_CNT(paths); i++) {
+		struct sl_match_input in = {.head = &head,
+					    .path = (const void *)paths[i],
+					    .path_len = (uint32_t)strlen(paths[i]),
+					    .query = (const void *)"v=2",
+					    .query_len = 3};
+		uint32_t r = sl_match_find(vhost->match, &in, &v->scratch[0], &m);
+		if (r != SL_MATCH_NONE && r >= vhost->img->route_cnt)
+			return "request leads to no route";
+		for (uint32_t k = 0; r != SL_MATCH_NONE && k < m.capture_cnt; k++)
+			if (m.capture[k].off + m.capture[k].len > in.path_len)
+				return "capture outside the path";
+	}
+	return NULL;
+}
+
+static const char *
+walk_http(const struct sl_view *v)
+{
+	const char *wrong = NULL;
+
+	for (uint32_t i = 0; i < v->table_cnt; i++) {
+		const struct sl_img_routes *img = v->tables[i].img;
+		const struct sl_img_host *h = (const void *)((const char *)img + img->host_off);
+		const uint8_t *strs = (const uint8_t *)img + img->str_off;
+		for (uint32_t k = 0; k < img->host_cnt; k++) {
+			uint8_t name[256] = "x";
+			memcpy(name + 1, strs + h[k].name.off, h[k].name.len);
+			name[1 + h[k].name.len] = 'x';
+			bool front = h[k].kind == SL_HOST_SUFFIX;
+			uint32_t at = sl_hosts_find(v->tables[i].hosts, name + !front,
+						    h[k].name.len + (h[k].kind != SL_HOST_EXACT));
+			if (at >= v->vhost_cnt)
+				return "host name leads to no virtual host";
+		}
+	}
+	for (uint32_t i = 0; !wrong && i < v->vhost_cnt; i++) {
+		for (uint32_t k = 0; !wrong && k < v->vhosts[i].img->route_cnt; k++)
+			wrong = walk_route(v, v->vhosts[i].img, k);
+		if (!wrong && v->scratch)
+			wrong = walk_requests(v, &v->vhosts[i]);
+	}
+	return wrong;
+}
+
 const char *
 sl_test_view_walk(const struct sl_view *v)
 {
@@ -834,5 +922,5 @@ sl_test_view_walk(const struct sl_view *v)
 		    v->address_port[i] >= SL_VIEW_MAX_PORTS)
 			wrong = "own address is not local";
 	}
-	return wrong;
+	return wrong ? wrong : walk_http(v);
 }

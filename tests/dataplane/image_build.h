@@ -120,7 +120,7 @@ struct sl_view *sl_test_view(const struct sl_test_conf *conf);
 void sl_test_view_free(struct sl_view *v);
 
 /* sl_test_view_walk follows everything a worker may follow: listener → service → each place of a table →
- * endpoint → hop → port, and back.  NULL, or a sentence on what does not fit. */
+ * endpoint → hop → port, and back; host → virtual host, request → route → service.  NULL, or a sentence on what does not fit. */
 const char *sl_test_view_walk(const struct sl_view *v);
 
 /* Strings as above; end the process when they do not parse. */
