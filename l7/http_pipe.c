@@ -166,8 +166,8 @@ pipe_trailers(struct sl_http *h, struct http_pipe *p, struct sl_stream *from, st
 		p->bad = (uint8_t)why;
 		return PIPE_BAD;
 	}
-	if (n == SL_PARTIAL)
-		return sl_stream_eof(from) ? PIPE_EARLY : PIPE_MORE;
+	if (n == SL_PARTIAL) /* the bytes stay, so there is no sl_stream_eof */
+		return sl_stream_row(from)->state == SL_STREAM_CLOSE_WAIT ? PIPE_EARLY : PIPE_MORE;
 	if (pass) {
 		/* with the "0" before them; ": " may be longer than what was sent by one byte a line */
 		uint32_t want = (uint32_t)n + HTTP_FRAME + SL_HTTP_HEADERS_MAX;
