@@ -454,6 +454,8 @@ client_closed(struct sl_stream *s, enum sl_stream_end why)
 			/* both said that they are done: what the endpoint has not acknowledged still arrives */
 			sl_http_up_drop(x, true);
 		} else {
+			if (x->state == XCHG_ANSWER)
+				sl_http_told(x, true);
 			x->rflags |= SL_RF_DC;
 			http_count(c->http, SL_HTTP_CNT_CLIENT_GONE);
 		}

@@ -94,6 +94,14 @@ sl_http_local(struct http_xchg *x, const struct http_local *l)
 		over(x);
 }
 
+/* What goes with 405 (RFC 9110, 15.5.6). */
+static const char allow_text[] = "AllowGET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
+static const struct sl_img_edit allow = {
+	.op = SL_EDIT_SET,
+	.name = {0, 5},
+	.value = {5, sizeof(allow_text) - 6},
+};
+
 void
 sl_http_local_error(struct http_xchg *x, uint16_t status, uint32_t rflags, unsigned code)
 {
@@ -109,6 +117,7 @@ sl_http_local_error(struct http_xchg *x, uint16_t status, uint32_t rflags, unsig
 		.status = status,
 		.body = {(const uint8_t *)body, (uint32_t)n},
 		.content_type = {(const uint8_t *)"text/plain", 10},
+		.edits = {&allow, (const uint8_t *)allow_text, status == 405},
 	};
 	sl_http_local(x, &l);
 }
@@ -241,11 +250,9 @@ tried_again(struct http_xchg *x, const struct sl_http_head *head)
 
 	if (!kind)
 		return false;
-	const struct sl_http_env *env = &x->http->conf.env;
-	uint32_t slot = x->endpoint_slot;
 	if (!sl_http_retries(x, kind))
 		return false;
-	env->result(env->ctx, x->service_slot, slot, x->endpoint_incarnation, false);
+	sl_http_told(x, false);
 	sl_http_up_drop(x, false);
 	sl_http_try_next(x);
 	return true;
@@ -268,7 +275,6 @@ static bool
 head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consumed)
 {
 	struct sl_http *h = x->http;
-	const struct sl_http_env *env = &h->conf.env;
 
 	x->upstream_status = head->status;
 	if (head->status == 101) {
@@ -278,6 +284,7 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 		}
 		x->status = 101;
 		x->first_ns = http_now(h);
+		sl_http_told(x, true);
 		count_answer(x, 101);
 		if (!pass_head(x, head, true))
 			return false;
@@ -296,9 +303,9 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 	}
 	if (tried_again(x, head))
 		return false;
-	env->result(env->ctx, x->service_slot, x->endpoint_slot, x->endpoint_incarnation,
-		    head->status < 500);
-	if (x->tries > 1)
+	if (head->status >= 500)
+		sl_http_told(x, false);
+	if (x->tries > 1 && !retry_kind(x, head->status))
 		http_count(h, SL_HTTP_CNT_RETRY_OK);
 	x->status = head->status;
 	x->answered_ns = x->first_ns = http_now(h);
@@ -355,6 +362,7 @@ answered(struct http_xchg *x)
 	bool whole = x->req.flags & PIPE_OVER && x->head_sent == x->head_len;
 	bool clean = whole && x->flags & XF_UP_KEEP;
 
+	sl_http_told(x, true);
 	sl_http_up_drop(x, clean && sl_stream_readable_bytes(x->upstream) == 0);
 	over(x);
 }
@@ -374,11 +382,13 @@ sl_http_answer_go(struct http_xchg *x)
 		answered(x);
 		break;
 	case PIPE_EARLY:
+		sl_http_told(x, false);
 		x->rflags |= SL_RF_UC;
 		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
 		sl_http_conn_end(x->conn, SL_END_ABORTED);
 		break;
 	case PIPE_BAD:
+		sl_http_told(x, false);
 		x->rflags |= SL_RF_UPE;
 		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
 		sl_http_conn_end(x->conn, SL_END_ABORTED);

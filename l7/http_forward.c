@@ -47,11 +47,14 @@ service_of(const struct http_xchg *x)
 	return env->service(env->ctx, x->service_slot, x->service_incarnation);
 }
 
-static void
-told(struct http_xchg *x, bool ok)
+void
+sl_http_told(struct http_xchg *x, bool ok)
 {
 	const struct sl_http_env *env = &x->http->conf.env;
 
+	if (x->flags & XF_TOLD)
+		return;
+	x->flags |= XF_TOLD;
 	if (x->endpoint_slot != UINT32_MAX)
 		env->result(env->ctx, x->service_slot, x->endpoint_slot, x->endpoint_incarnation,
 			    ok);
@@ -127,7 +130,7 @@ sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t
 
 	sl_http_up_drop(x, false);
 	if (fault)
-		told(x, false);
+		sl_http_told(x, false);
 	if (kind && sl_http_retries(x, kind)) {
 		sl_http_try_next(x);
 		return;
@@ -246,6 +249,7 @@ sl_http_ask(struct http_xchg *x)
 	};
 	memcpy(ask.avoid, x->avoid, sizeof(ask.avoid));
 	x->tries++;
+	x->flags &= ~(unsigned)XF_TOLD;
 	x->state = XCHG_ASKING;
 	try_timed(x);
 	enum sl_up_verdict v = sl_upstream_ask(h->upstream, &x->ticket, &ask, &up);
@@ -433,7 +437,7 @@ up_closed(struct sl_stream *s, enum sl_stream_end why)
 		sl_http_try_failed(x, kind, 502, SL_RF_UC, SL_HTTP_CNT_UPSTREAM_RESET);
 	} else if (x->state == XCHG_ANSWER) {
 		x->rflags |= SL_RF_UC;
-		told(x, false);
+		sl_http_told(x, false);
 		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
 		sl_http_conn_end(x->conn, SL_END_ABORTED);
 	}

@@ -138,6 +138,7 @@ enum {                            /* http_xchg.flags */
        XF_WAITS = 1 << 12, /* the ticket is with upstream */
        XF_HASHED = 1 << 13,
        XF_REUSED = 1 << 14, /* this try's connection had had requests before */
+       XF_TOLD = 1 << 15,   /* env.result learned of this try */
 };
 
 struct http_xchg {
@@ -267,6 +268,8 @@ void sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsig
 extern const struct sl_up_ops sl_http_up_ops;
 extern const struct sl_stream_ops sl_http_upstream_ops;
 void sl_http_ask(struct http_xchg *x);
+/* sl_http_told: what became of the try, once: ok when its answer is whole, or nobody waits for the rest. */
+void sl_http_told(struct http_xchg *x, bool ok);
 /* sl_http_timed: the request is whole: its time-out begins. */
 void sl_http_timed(struct http_xchg *x);
 /* sl_http_try_failed: a try came to nothing: another one, or the answer `status`.  kind: SL_RETRY_* or 0: never again. */
