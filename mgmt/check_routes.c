@@ -233,6 +233,24 @@ check_form(struct check *k, uint32_t route, const struct sl_conf_cond *c)
 	     sl_value_quote(c->value, text, sizeof(text)));
 }
 
+/* A target in absolute form overrules the header (RFC 9112, 3.2.2): what the gateway goes by is `match`. */
+static void
+check_host_cond(struct check *k, uint32_t route, const struct sl_conf_hroute *r)
+{
+	uint32_t header = 0;
+
+	for (uint32_t i = 0; i < r->cond_cnt; i++) {
+		if (r->conds[i].field != SL_FIELD_HEADER)
+			continue;
+		if (r->conds[i].name && strcmp(r->conds[i].name, "host") == 0) {
+			at_route(k, route, "headers[%u].name", header);
+			tell(k, r->conds[i].line, "make a host, and give the name to its match",
+			     "host is not matched as a header");
+		}
+		header++;
+	}
+}
+
 static bool
 has_capture(const char *template, const struct sl_template_part *want)
 {
@@ -452,6 +470,7 @@ check_route(struct check *k, uint32_t i)
 	}
 	if (path)
 		check_form(k, i, path);
+	check_host_cond(k, i, r);
 	check_services(k, i, r);
 	if (!r->incomplete) {
 		check_new_path(k, i, r);
