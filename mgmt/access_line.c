@@ -163,7 +163,14 @@ put_addr(char *p, const struct sl_addr *a)
 {
 	char text[SL_ADDR_STRLEN];
 
-	return put_name(p, sl_addr_format(a, text));
+	if (!sl_addr_is_v4(a))
+		return put_name(p, sl_addr_format(a, text));
+	*p++ = '"';
+	for (unsigned i = 12; i < 16; i++) {
+		p = put_u64(p, a->b[i]);
+		*p++ = i < 15 ? '.' : '"';
+	}
+	return p;
 }
 
 /* Bytes of the well-formed UTF-8 sequence of two or more that starts at s and is none of the control characters U+0080 to
@@ -184,28 +191,44 @@ utf8_len(const uint8_t *s, size_t left)
 	return wrong ? 0 : n;
 }
 
+static bool
+plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* What is not plain, from s on: puts it, and says how many bytes it was. */
+static char *
+put_special(char *p, const uint8_t *s, size_t left, size_t *ret_n)
+{
+	static const char hex[] = "0123456789abcdef";
+	unsigned n = utf8_len(s, left);
+
+	*ret_n = n ? n : 1;
+	if (n)
+		return put(p, (const char *)s, n);
+	if (*s == '"' || *s == '\\') {
+		*p++ = '\\';
+		*p++ = (char)*s;
+		return p;
+	}
+	p = PUT(p, "\\u00");
+	*p++ = hex[*s >> 4];
+	*p++ = hex[*s & 15];
+	return p;
+}
+
 static char *
 put_text(char *p, const uint8_t *s, size_t len)
 {
-	static const char hex[] = "0123456789abcdef";
-
 	*p++ = '"';
-	for (size_t i = 0; i < len;) {
-		uint8_t c = s[i];
-		unsigned n = c < 0x80 ? 1 : utf8_len(s + i, len - i);
-		if (n > 1) {
+	for (size_t i = 0, n; i < len; i += n) {
+		for (n = 0; i + n < len && plain(s[i + n]); n++)
+			;
+		if (n)
 			p = put(p, (const char *)s + i, n);
-		} else if (n == 1 && c >= 0x20 && c != 0x7f) {
-			if (c == '"' || c == '\\')
-				*p++ = '\\';
-			*p++ = (char)c;
-		} else {
-			p = PUT(p, "\\u00");
-			*p++ = hex[c >> 4];
-			*p++ = hex[c & 15];
-			n = 1;
-		}
-		i += n;
+		else
+			p = put_special(p, s + i, len - i, &n);
 	}
 	*p++ = '"';
 	return p;
