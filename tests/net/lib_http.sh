@@ -56,7 +56,13 @@ counted() {
 # get URL [CURL ARGS…]: the body; code URL [ARGS…]: the status.
 get() { ns cl curl -gs --max-time 10 "$@"; }
 code() { ns cl curl -gs --max-time 10 -o "$NET_DIR/body" -w '%{http_code}' "$@"; }
+# is WHAT GOT WANT.  gives WHAT STATUS URL [CURL ARGS…].
 is() { [ "$2" = "$3" ] || fail "$1: '$2' in place of '$3'"; }
+gives() {
+	local what=$1 want=$2
+	shift 2
+	is "$what" "$(code "$@")" "$want"
+}
 # quiet: no exchange is under way, and nothing is held for one.
 quiet() {
 	settled() { [ "$(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0" ]; }

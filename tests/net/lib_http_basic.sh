@@ -62,9 +62,9 @@ is "a slow head" "$(hpj 'j["how"]')" 408
 counted body_timeout hp slow 10.77.9.30 80 body
 is "a slow body" "$(hpj 'j["how"]')" 408
 ROUTES='{ name = "r"; timeout = "600ms"; service = "web"; }' http_push
-counted timeout is "no answer in time" "$(code "$u/slow/3000")" 504
+counted timeout gives "no answer in time" 504 "$u/slow/3000"
 ROUTES='{ name = "r"; try_timeout = "400ms"; retry = { attempts = 1; on = ( "timeout" ); }; service = "web"; }' http_push
-counted try_timeout is "no answer in two tries" "$(code "$u/slow/3000")" 504
+counted try_timeout gives "no answer in two tries" 504 "$u/slow/3000"
 TABLE_KEYS='stream_idle_timeout = "700ms";' http_push
 ! get -o /dev/null "$u/stall/1000" || fail "an answer that stood still came whole"
 
@@ -77,16 +77,16 @@ for n in $(seq 40); do is "with e2 refusing" "$(code "$u/who")" 200; done
 [ "$(http_count retry)" -gt "$before" ] || fail "nothing was tried again"
 http_peer_up 2
 http_push ""
-counted no_endpoint is "no endpoint" "$(code "$u/who")" 503
+counted no_endpoint gives "no endpoint" 503 "$u/who"
 http_push
 ROUTES='{ name = "r"; retry = { attempts = 3; on = ( "codes" ); codes = ( 503 ); }; service = "web"; }' http_push
 before=$(http_count retry)
 is "503 from all" "$(code "$u/status/503")" 503
 [ "$(http_count retry)" -eq $((before + 3)) ] || fail "$(($(http_count retry) - before)) retries in place of 3"
 ROUTES='{ name = "r"; prefix = "/only"; service = "web"; }' http_push
-counted no_route is "no route" "$(code "$u/who")" 404
+counted no_route gives "no route" 404 "$u/who"
 HOSTS='{ name = "h"; match = ( "shop.test", "*.shop.test" ); routes = ( { name = "r"; service = "web"; } ); \}' http_push
-counted no_host is "no host" "$(code "$u/who")" 404
+counted no_host gives "no host" 404 "$u/who"
 is "a host of the table" "$(code -H 'Host: a.shop.test' "$u/who")" 200
 
 # ---- breakers, ejection ----
@@ -95,16 +95,18 @@ HTTP_KEYS='max_requests = 1; ejection = { after = 0; };' http_push
 run cl slow python3 "$py/http_peer.py" down 10.77.9.30 80 /slow/3000 3
 holds() { [ "$(http_row gauge exchanges)" -ge 1 ]; }
 wait_for 5 "a request under way" holds
-counted overflow is "one request at a time" "$(code "$u/who")" 503
+counted overflow gives "one request at a time" 503 "$u/who"
 stop slow
 http_push
 HTTP_KEYS='ejection = { after = 3; time = "2s"; sweep = "200ms"; max_percent = 50; };' ROUTES='{ name = "r"; service = "canary"; }' http_push
-counted eject_report eval 'for n in 1 2 3; do is "5xx passed on" "$(code "$u/status/500")" 500; done'
+fails_thrice() { for n in 1 2 3; do gives "5xx passed on" 500 "$u/status/500"; done; }
+counted eject_report fails_thrice
 
 # ---- upgrade ----
 
 HTTP_KEYS='ejection = { after = 0; };' http_push
-counted upgraded is upgrade "$(ns cl python3 - <<'END'
+tunnel() {
+	ns cl python3 - <<'END'
 import socket
 s = socket.create_connection(("10.77.9.30", 80), timeout=10)
 s.sendall(b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly")
@@ -121,7 +123,9 @@ while True:
     n += len(part)
 print(data.split(b" ")[1].decode(), n)
 END
-)" "101 300000"
+}
+tunnels() { is upgrade "$(tunnel)" "101 300000"; }
+counted upgraded tunnels
 
 # ---- pushes and drains under load ----
 
