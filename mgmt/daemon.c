@@ -137,51 +137,25 @@ on_probe(void *ctx, const struct sl_probe_event *ev)
 	sl_daemon_ramp(d);
 }
 
-static bool
-table_leads_to(const struct sl_conf_table *t, const char *service)
-{
-	for (uint32_t i = 0; i < t->vhost_cnt; i++)
-		for (uint32_t k = 0; k < t->vhosts[i].route_cnt; k++) {
-			const struct sl_conf_hroute *r = &t->vhosts[i].routes[k];
-			for (uint32_t n = 0; n < r->target_cnt; n++)
-				if (strcmp(r->targets[n].service, service) == 0)
-					return true;
-		}
-	return false;
-}
-
-/* Whether what comes to a listener may go to a service: by its name, or by a route. */
-static bool
-leads_to(const struct sl_conf *c, const struct sl_conf_listener *l, const char *service)
-{
-	if (l->mode != SL_MODE_HTTP)
-		return strcmp(l->service, service) == 0;
-	for (uint32_t i = 0; i < c->table_cnt; i++)
-		if (strcmp(c->tables[i].name, l->routes) == 0)
-			return table_leads_to(&c->tables[i], service);
-	return false;
-}
-
-/* A service's port 0 means the port the packet came to: probed at the first listener's.  0: there is none. */
+/* A service's port 0 means the port the packet came to: probed at the first listener's. */
 static uint16_t
 listener_port(const struct sl_conf *c, const char *service)
 {
 	for (uint32_t i = 0; i < c->listener_cnt; i++)
-		if (leads_to(c, &c->listeners[i], service))
+		if (strcmp(c->listeners[i].service, service) == 0)
 			return c->listeners[i].port;
 	return 0;
 }
 
-/* *own: the port of the service's listener, UINT32_MAX: not looked for yet. */
 static uint16_t
 probe_port(const struct sl_conf *c, const struct sl_conf_service *s,
-	   const struct sl_conf_endpoint *e, uint32_t *own)
+	   const struct sl_conf_endpoint *e)
 {
-	if (e->probe_port || s->health.port || e->port)
-		return e->probe_port ? e->probe_port : s->health.port ? s->health.port : e->port;
-	if (*own == UINT32_MAX)
-		*own = listener_port(c, s->name);
-	return (uint16_t)*own;
+	if (e->probe_port)
+		return e->probe_port;
+	if (s->health.port)
+		return s->health.port;
+	return e->port ? e->port : listener_port(c, s->name);
 }
 
 static size_t
@@ -192,10 +166,9 @@ make_targets(const struct sl_table *t, struct sl_probe_target *out)
 
 	for (uint32_t i = 0; i < t->conf->service_cnt; i++) {
 		const struct sl_conf_service *s = &t->conf->services[i];
-		uint32_t own = UINT32_MAX;
 		for (uint32_t k = 0; k < s->endpoint_cnt; k++) {
 			const struct sl_conf_endpoint *e = &s->endpoints[k];
-			uint16_t port = probe_port(t->conf, s, e, &own);
+			uint16_t port = probe_port(t->conf, s, e);
 			if (s->health.type == SL_HEALTH_NONE || port == 0 ||
 			    sl_slot_find_endpoint(&t->map, s, e, &at))
 				continue;

@@ -483,45 +483,6 @@ a_packet_for_a_listener_of_mode_http_ends_at_the_gateway(void)
 	fixture_close(&f);
 }
 
-/* Endpoints of port 0 are probed where clients of the service come to, which only the routes say. */
-static void
-endpoints_without_a_port_are_probed_at_that_of_a_listener_that_leads_to_them(void)
-{
-	static const char probed[] =
-		"gateway = { name = \"edge\"; };\n"
-		"network = { addresses = ( { port = \"front\"; address = \"192.0.2.2/24\"; } ); "
-		"};\n"
-		"services = ( { name = \"web\"; forward = \"proxy\"; health = { type = \"tcp\"; "
-		"};\n"
-		"    endpoints = ( { name = \"a\"; address = \"192.0.2.11\"; port = 0; } ); },\n"
-		"  { name = \"alone\"; forward = \"proxy\"; health = { type = \"tcp\"; };\n"
-		"    endpoints = ( { name = \"b\"; address = \"192.0.2.12\"; port = 0; } ); } );\n"
-		"listeners = ( { name = \"l\"; address = \"203.0.113.10\"; port = 8081; protocol = "
-		"\"tcp\";\n"
-		"    mode = \"http\"; routes = \"t\"; } );\n"
-		"route_tables = ( { name = \"t\"; hosts = ( { name = \"h\"; match = ( \"*\" ); "
-		"routes = (\n"
-		"    { name = \"no\"; path = \"/\"; respond = { code = 403; }; },\n"
-		"    { name = \"r\"; split = ( { service = \"web\"; weight = 1; } ); } ); } ); } "
-		");\n";
-	struct sl_probe_status st;
-
-	fixture_open(&f);
-	fixture_dp_start(&f, 1);
-	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
-	json_t *a = fixture_ask(
-		&f, json_pack("{s:s, s:s, s:s}", "verb", "push", "file", "t.conf", "text", probed));
-	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "active");
-	json_decref(a);
-	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "a");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
-	CU_ASSERT_EQUAL(sl_prober_find(f.daemon.prober, e->at.slot, e->at.incarnation, &st), 0);
-	e = sl_oper_find(f.daemon.oper, "alone", "b"); /* nobody comes to it */
-	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
-	CU_ASSERT_NOT_EQUAL(sl_prober_find(f.daemon.prober, e->at.slot, e->at.incarnation, &st), 0);
-	fixture_close(&f);
-}
-
 SL_SUITE("requests", SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what_was_counted),
 	 SL_TEST(names_narrow_what_is_shown), SL_TEST(hosts_are_shown_with_their_patterns),
 	 SL_TEST(what_is_counted_of_http_is_shown_with_sentences),
@@ -530,5 +491,4 @@ SL_SUITE("requests", SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what
 	 SL_TEST(questions_that_are_none_are_refused),
 	 SL_TEST(an_answer_names_the_route_what_held_and_where_the_request_would_go),
 	 SL_TEST(an_answer_of_the_gateway_itself_says_why),
-	 SL_TEST(a_packet_for_a_listener_of_mode_http_ends_at_the_gateway),
-	 SL_TEST(endpoints_without_a_port_are_probed_at_that_of_a_listener_that_leads_to_them))
+	 SL_TEST(a_packet_for_a_listener_of_mode_http_ends_at_the_gateway))
