@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/dataplane/image_build.h"
+#include "tests/dataplane/http_conf.h"
 
 static const struct sl_test_endpoint v4[] = {
 	{.addr = "10.0.0.11:80"}, {.addr = "10.9.0.12"}, {.addr = "10.0.0.13:80", .weight = 4}};
@@ -73,6 +73,19 @@ seed_open(const char *dir, const char *name)
 	return f;
 }
 
+/* A SHARD without its database: fuzz_image puts one of its own in. */
+static void
+strip(struct sl_object *o)
+{
+	struct sl_img_shard *s = sl_test_bytes(o);
+
+	if (s->head.kind != SL_OBJ_SHARD)
+		return;
+	s->db_bytes = 1;
+	memset(s + 1, 0, 8);
+	o->size = s->head.size = sizeof(*s) + 8;
+}
+
 /* The generation with one byte changed (or none: at SIZE_MAX), cut at `end`. */
 static void
 seed(const char *dir, const char *name, const struct sl_test_conf *conf, size_t at, size_t end)
@@ -82,6 +95,8 @@ seed(const char *dir, const char *name, const struct sl_test_conf *conf, size_t 
 
 	sl_test_image_build(conf, &im);
 	FILE *f = seed_open(dir, name);
+	for (unsigned i = 0; i < im.obj_cnt; i++)
+		strip(&im.objs[i]);
 	for (unsigned i = 0; i <= im.obj_cnt; i++) {
 		const struct sl_object *o = i ? &im.objs[i - 1] : &im.root;
 		uint8_t *bytes = sl_test_bytes(o);
@@ -110,6 +125,8 @@ main(int argc, char **argv)
 					 .services = proxies,
 					 .listeners = proxy_listeners};
 
+	const struct sl_test_conf http = http_conf();
+
 	if (argc != 2) {
 		fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
 		return 2;
@@ -118,6 +135,7 @@ main(int argc, char **argv)
 	seed(argv[1], "one-service", &small, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "three-services", &large, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "connections", &tcp, SIZE_MAX, SIZE_MAX);
+	seed(argv[1], "requests", &http, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "cut-in-head", &small, SIZE_MAX, 9);
 	seed(argv[1], "cut-in-refs", &small, SIZE_MAX, 130);
 	seed(argv[1], "root-only", &small, SIZE_MAX, sizeof(struct sl_img_root) + 3 * 48);
