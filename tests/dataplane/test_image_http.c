@@ -512,6 +512,41 @@ equal_names_and_conditions_are_refused(void)
 	sl_test_vhost_free(&v);
 }
 
+static void
+scans_are_distinct_and_have_a_base(void)
+{
+	struct sl_diag d = {0};
+
+	image_make();
+	struct sl_img_vhost *v = sl_test_bytes(&im.objs[REF_SHOP]);
+	struct sl_img_scan *s = (void *)((char *)v + v->scan_off);
+	memset(&s[1].base, 0, sizeof(s[1].base));
+	s[1].field = s[0].field;
+	s[1].name = s[0].name;
+	CU_ASSERT_EQUAL(sl_image_check(v, im.objs[REF_SHOP].size, SL_OBJ_VHOST, NULL, "o", &d),
+			-EINVAL);
+	CU_ASSERT(says(&d, "scans[1].base: is all 0, must be the id of a SHARD"));
+	CU_ASSERT(says(&d, "scans[1].name: and field equal those of scans[0]"));
+	sl_diag_fini(&d);
+	sl_test_image_free(&im);
+}
+
+static void
+the_hashed_name_ends_within_its_field(void)
+{
+	struct sl_diag d = {0};
+
+	image_make();
+	struct sl_img_service *s = sl_test_bytes(&im.objs[REF_CANARY]);
+	memset(s->http.hash_name, 'a', sizeof(s->http.hash_name));
+	CU_ASSERT_EQUAL(sl_image_check(s, im.objs[REF_CANARY].size, SL_OBJ_SERVICE, NULL, "o", &d),
+			-EINVAL);
+	CU_ASSERT(says(&d, "http.hash_name: does not end within 64 bytes"));
+	CU_ASSERT_EQUAL(d.cnt, 1);
+	sl_diag_fini(&d);
+	sl_test_image_free(&im);
+}
+
 /* ---- ROOT and LISTENERS ---- */
 
 static void
@@ -648,5 +683,7 @@ SL_SUITE("image_http", SL_TEST(valid_objects_pass),
 	 SL_TEST(each_mistake_is_named_with_place_value_and_range),
 	 SL_TEST(virtual_hosts_that_cannot_be_are_refused),
 	 SL_TEST(equal_names_and_conditions_are_refused),
+	 SL_TEST(scans_are_distinct_and_have_a_base),
+	 SL_TEST(the_hashed_name_ends_within_its_field),
 	 SL_TEST(refs_of_http_stand_by_kind_slot_and_id), SL_TEST(mode_http_is_of_tcp),
 	 SL_TEST(dump_shows_every_record))
