@@ -129,11 +129,13 @@ put(char *p, const char *s, size_t n)
 	return p + n;
 }
 
+/* At most what readers of JSON have a place for. */
 static char *
 put_u64(char *p, uint64_t v)
 {
 	char buf[20], *s = buf + sizeof(buf);
 
+	v = SL_MIN(v, (uint64_t)INT64_MAX);
 	do
 		*--s = (char)('0' + v % 10);
 	while (v /= 10);
@@ -295,20 +297,25 @@ bad_name(uint8_t bad)
 /* ---- the line ---- */
 
 static bool
-well_formed(const struct sl_event_access *e, size_t bytes)
+strings_fit(const struct sl_event_access *e, size_t bytes)
 {
 	const uint16_t len[SL_ACCESS_STRS] = {e->method_len, e->host_len, e->path_len,
 					      e->agent_len,  e->id_len,   e->referer_len};
 	size_t sum = sizeof(*e);
 
-	if (bytes < sizeof(*e) || e->head.type != SL_EVENT_ACCESS || e->head.bytes != bytes)
-		return false;
 	for (unsigned i = 0; i < SL_ACCESS_STRS; i++) {
 		if (len[i] > SL_ACCESS_STR_MAX)
 			return false;
 		sum += len[i];
 	}
 	return sum <= bytes; /* what is behind them is padding */
+}
+
+static bool
+well_formed(const struct sl_event_access *e, size_t bytes)
+{
+	return bytes >= sizeof(*e) && e->head.type == SL_EVENT_ACCESS && e->head.bytes == bytes &&
+	       strings_fit(e, bytes);
 }
 
 static char *

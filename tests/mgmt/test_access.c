@@ -251,7 +251,12 @@ what_is_no_record_makes_no_line(void)
 		if (sl_access_line(n, &clock, (void *)record, bytes, line))
 			CU_FAIL(rows[i].why);
 	}
-	CU_ASSERT_EQUAL(sl_access_line(n, &clock, (void *)record, 8, line), 0);
+	for (uint32_t bytes = 8; bytes < sizeof(struct sl_event_access); bytes += 8) {
+		struct sl_event *cut = (void *)guard_buf(bytes);
+		*cut = (struct sl_event){bytes, SL_EVENT_ACCESS, 0};
+		CU_ASSERT_EQUAL(sl_access_line(n, &clock, (void *)cut, bytes, line), 0);
+		guard_free((uint8_t *)cut, bytes);
+	}
 	sl_access_names_destroy(n);
 }
 
