@@ -119,7 +119,7 @@ struct sl_event_access {
 	uint16_t method_len, host_len, path_len, agent_len, id_len;
 	uint16_t referer_len;
 	uint16_t zero[3];
-	/* bytes: method, host, path with query, user-agent, x-request-id, referer; padded with 0 to 8 */
+	/* bytes: method, host, path with query, user-agent, x-request-id, referer; padded with 0, at least to 8 */
 };
 static_assert(sizeof(struct sl_event_access) % 8 == 0, "");
 
