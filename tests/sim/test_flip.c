@@ -30,7 +30,7 @@ static uint64_t now, rnd_state = 1;
 static struct frame pool[POOL];
 static unsigned pool_cnt;
 static const char *judged;
-static bool seen[5][FIELDS][3];
+static bool seen[SL_OBJ_KIND_LAST + 1][FIELDS][3];
 static unsigned refused, ran_full, ran_few;
 
 static uint32_t
@@ -197,6 +197,14 @@ field_of(const void *bytes, size_t at)
 		const struct sl_img_listeners *o = bytes;
 		s[0] = (struct section){o->listener_off, o->listener_cnt,
 					sizeof(struct sl_img_listener)};
+	} else if (h->kind == SL_OBJ_ROUTES) {
+		const struct sl_img_routes *o = bytes;
+		s[0] = (struct section){o->host_off, o->host_cnt, sizeof(struct sl_img_host)};
+	} else if (h->kind == SL_OBJ_VHOST) {
+		const struct sl_img_vhost *o = bytes;
+		s[0] = (struct section){o->route_off, o->route_cnt,
+					sizeof(struct sl_img_http_route)};
+		s[1] = (struct section){o->cond_off, o->cond_cnt, sizeof(struct sl_img_cond)};
 	} else {
 		const struct sl_img_service *o = bytes;
 		s[0] = (struct section){o->endpoint_off, o->endpoint_cnt,
@@ -311,7 +319,7 @@ static void
 a_changed_table_is_refused_or_carries_packets(void)
 {
 	struct rig_conf c = {.workers = 2, .flows = 4096, .seed = 77};
-	static const char *const names[] = {"edge", "minimal", "ports"};
+	static const char *const names[] = {"edge", "minimal", "ports", "http"};
 
 	now = 1000000000;
 	rig = rig_create(&c, judge, NULL);
