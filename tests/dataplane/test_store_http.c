@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -219,7 +220,73 @@ a_refused_generation_leaves_nothing_behind(void)
 	sl_test_image_free(&im);
 }
 
+/* ---- time ---- */
+
+enum { MANY = 10000 };
+
+struct many {
+	struct sl_test_http_route route[MANY];
+	struct sl_test_cond cond[MANY][3];
+	char path[MANY][32], user[MANY][32];
+	struct sl_test_vhost vhost[2];
+};
+
+/* Prefixes, each tenth with a regex on a header besides; ten routes have another path when `other`. */
+static struct many *
+many_new(bool other)
+{
+	struct many *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		abort();
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(m->path[i], 32, "/api/%s/svc%u", other && i % 1000 == 7 ? "v2" : "v1", i);
+		snprintf(m->user[i], 32, "u-%u-[a-z]+", i);
+		m->cond[i][0] = (struct sl_test_cond)SL_TEST_PATH(SEGMENTS, m->path[i]);
+		if (i % 10 == 0)
+			m->cond[i][1] =
+				(struct sl_test_cond)SL_TEST_HEADER(REGEX, "x-user", m->user[i]);
+		m->route[i] = (struct sl_test_http_route){
+			.conds = m->cond[i], .targets = http_web, .target_cnt = 1};
+	}
+	m->vhost[0] = (struct sl_test_vhost){
+		.name = "shop", .table = "edge", .routes = m->route, .route_cnt = MANY};
+	m->vhost[1] = http_vhosts[1];
+	m->vhost[1].first_slot = MANY;
+	return m;
+}
+
+static void
+a_push_of_ten_among_ten_thousand_routes_takes_the_database_that_is_there(void)
+{
+	struct sl_store *s = store_new();
+	struct many *m[2] = {many_new(false), many_new(true)};
+	struct sl_test_image im[2];
+	struct sl_view *v[2] = {NULL};
+	struct timespec from, to;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sl_test_conf conf = changed_conf(m[i]->vhost);
+		sl_test_image_build(&conf, &im[i]);
+	}
+	CU_ASSERT_EQUAL_FATAL(push(s, 1, &im[0], NULL, &v[0]), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	CU_ASSERT_EQUAL_FATAL(push(s, 2, &im[1], NULL, &v[1]), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	printf("(%.1f ms of CPU) ", 1e3 * (double)(to.tv_sec - from.tv_sec) +
+					    1e-6 * (double)(to.tv_nsec - from.tv_nsec));
+	CU_ASSERT_PTR_NOT_EQUAL(v[0]->vhosts[0].match, v[1]->vhosts[0].match);
+	CU_ASSERT_EQUAL(sl_store_release(s, v[0]), 0);
+	CU_ASSERT_PTR_NULL(sl_test_view_walk(v[1]));
+	sl_store_destroy(s);
+	for (unsigned i = 0; i < 2; i++) {
+		sl_test_image_free(&im[i]);
+		free(m[i]);
+	}
+}
+
 SL_SUITE("store_http", SL_TEST(generations_share_the_match_of_a_virtual_host_that_did_not_change),
 	 SL_TEST(what_was_made_goes_with_the_last_generation_that_names_it),
 	 SL_TEST(a_match_keeps_the_databases_it_was_made_with),
-	 SL_TEST(a_refused_generation_leaves_nothing_behind))
+	 SL_TEST(a_refused_generation_leaves_nothing_behind),
+	 SL_TEST(a_push_of_ten_among_ten_thousand_routes_takes_the_database_that_is_there))

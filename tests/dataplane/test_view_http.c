@@ -451,6 +451,39 @@ two_tables_of_one_name_are_refused(void)
 	sl_test_image_free(&im);
 }
 
+/* Six segments, each literal or a capture: 64 ways to read one path. */
+static void
+templates_that_overlap_in_too_many_ways_are_refused(void)
+{
+	static struct sl_test_http_route routes[64];
+	static struct sl_test_cond conds[64][2];
+	static char texts[64][64];
+	struct sl_test_vhost vhosts[] = {http_vhosts[0], http_vhosts[1]};
+	struct sl_test_conf conf = http_conf();
+	struct sl_test_image im;
+	struct sl_diag d = {0};
+	struct sl_view *v = NULL;
+
+	for (unsigned i = 0; i < 64; i++) {
+		for (unsigned k = 0; k < 6; k++)
+			snprintf(texts[i] + strlen(texts[i]), 8, i >> k & 1 ? "/{c%u}" : "/a", k);
+		conds[i][0] = (struct sl_test_cond)SL_TEST_PATH(TEMPLATE, texts[i]);
+		routes[i] = (struct sl_test_http_route){
+			.conds = conds[i], .targets = http_web, .target_cnt = 1};
+	}
+	vhosts[0].routes = routes;
+	vhosts[0].route_cnt = 64;
+	vhosts[1].first_slot = 64;
+	conf.vhosts = vhosts;
+	sl_test_image_build(&conf, &im);
+	CU_ASSERT_EQUAL(sl_test_image_view(&im, &conf, &d, &v), -EINVAL);
+	CU_ASSERT(says(&d, "refs[6]: table \"edge\", virtual host \"shop\": its path templates "
+			   "overlap in more ways than can be looked at"));
+	sl_view_destroy(v);
+	sl_diag_fini(&d);
+	sl_test_image_free(&im);
+}
+
 /* ---- what is made once ---- */
 
 static void
@@ -542,5 +575,6 @@ SL_SUITE("view_http", SL_TEST(requests_find_their_route_in_the_view_of_every_wor
 	 SL_TEST(without_workers_there_is_no_scratch_and_without_tables_neither),
 	 SL_TEST(contradictions_are_refused_and_name_table_virtual_host_and_route),
 	 SL_TEST(two_tables_of_one_name_are_refused),
+	 SL_TEST(templates_that_overlap_in_too_many_ways_are_refused),
 	 SL_TEST(what_was_taken_is_given_to_the_next_view_and_outlives_the_first),
 	 SL_TEST(ten_thousand_routes_are_checked_and_made_in_time_for_a_push))
