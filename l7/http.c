@@ -288,13 +288,46 @@ room_for_answer(struct http_conn *c)
 	return false;
 }
 
+/* The rest has its turn: a client that has a thousand requests here keeps nobody waiting. */
+static void
+go_on_later(struct http_conn *c)
+{
+	struct sl_http *h = c->http;
+
+	if (c->again)
+		return;
+	c->again = h->again;
+	h->again = (uint32_t)(c - h->conns) + 1;
+}
+
+/* Before places are taken back: who ended since is still there. */
+static void
+go_on(struct sl_http *h)
+{
+	uint32_t place = h->again;
+
+	h->again = UINT32_MAX;
+	while (place != UINT32_MAX) {
+		struct http_conn *c = &h->conns[place - 1];
+		place = c->again;
+		c->again = 0;
+		sl_http_conn_go(c);
+	}
+}
+
 void
 sl_http_conn_go(struct http_conn *c)
 {
+	unsigned left = HTTP_HEADS_MAX;
+
 	if (c->going || !between(c))
 		return;
 	c->going = 1;
 	while (between(c) && sl_stream_readable_bytes(c->client) > c->seen) {
+		if (left-- == 0) {
+			go_on_later(c);
+			break;
+		}
 		if (!room_for_answer(c) || !read_head(c))
 			break;
 	}
@@ -651,6 +684,7 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	char *at = mem;
 
 	h->conf = *conf;
+	h->again = UINT32_MAX;
 	h->random[0] = conf->seed ^ 0x9e3779b97f4a7c15ull;
 	h->random[1] = (conf->seed << 1 | 1) * 0xda942042e4dd58b5ull;
 	h->limits = sl_limits_init(at + p.limits, conf->ledger, conf->worker_cnt);
@@ -755,6 +789,7 @@ sweep(struct sl_http *h)
 void
 sl_http_tick(struct sl_http *h)
 {
+	go_on(h);
 	take_back(h);
 	sl_upstream_tick(h->upstream);
 	sweep(h);

@@ -26,6 +26,7 @@
 
 #define HTTP_GATHER (SL_HTTP_HEAD_MAX + 4096) /* a head that came in pieces */
 #define HTTP_OUT (SL_ARENA_MAX)               /* a head being written */
+#define HTTP_HEADS_MAX 16   /* requests that one connection has read and answered here in a turn */
 #define HTTP_LINGER_MS 2000 /* how long what a client still says is read over, after our FIN */
 #define HTTP_SWEEP_MS 1500  /* every connection is asked `listens` once in this time, */
 #define HTTP_SWEEP_MAX 512  /* at most so many in a turn */
@@ -100,7 +101,8 @@ struct http_conn {
 	uint32_t armed_ms; /* when it will: not later, unless `armed` is false */
 	uint32_t seen;     /* bytes of a head that were answered SL_PARTIAL */
 	uint32_t requests;
-	uint32_t next; /* list: place + 1 */
+	uint32_t next;  /* list: place + 1, as */
+	uint32_t again; /* this one; UINT32_MAX: the last of it */
 	uint16_t listener_incarnation;
 	sl_be16 peer_port;
 	uint8_t state;
@@ -201,6 +203,8 @@ struct sl_http {
 	uint32_t conn_free, conn_used, conn_dead; /* lists: place + 1 */
 	uint32_t xchg_free, xchg_used, xchg_dead;
 	uint32_t sweep, sweep_end, sweep_ms;
+	uint32_t
+		again; /* connections whose next requests wait for the next turn; place + 1, UINT32_MAX: none */
 	uint64_t random[2];
 	uint8_t *gather;                    /* [HTTP_GATHER] */
 	uint8_t *out;                       /* [HTTP_OUT] */
