@@ -1,0 +1,32 @@
+/* What one connection may take of a worker's turn. */
+#include "tests/l7/http_scene.h"
+
+static void
+a_thousand_pipelined_requests_share_the_worker_with_others(void)
+{
+	struct scene s;
+	struct scene_conf conf = {0};
+
+	scene_init(&s, &conf);
+	struct peer *p = scene_client(&s);
+	scene_run(&s);
+	uint64_t before = COUNTED(&s, REQUESTS);
+	for (unsigned i = 0; i < 1000; i++)
+		CU_ASSERT_FATAL(fake_peer_sends(p->s, GET("/empty"), sizeof(GET("/empty")) - 1));
+	uint64_t most = 0, last = before;
+	for (unsigned i = 0; i < 200 && last < before + 1000; i++) {
+		sl_http_tick(s.http);
+		fake_turn(s.tcp, 0);
+		uint64_t now = COUNTED(&s, REQUESTS);
+		most = SL_MAX(most, now - last);
+		last = now;
+		while (fake_peer_reads(p->s, s.log_strings, sizeof(s.log_strings)))
+			;
+	}
+	CU_ASSERT_EQUAL(last, before + 1000);
+	/* what is left of the turn before, and what the stream's own event reads */
+	CU_ASSERT(most <= 2 * HTTP_HEADS_MAX);
+	scene_end(&s);
+}
+
+SL_SUITE("http turn", SL_TEST(a_thousand_pipelined_requests_share_the_worker_with_others))
