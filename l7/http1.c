@@ -19,6 +19,7 @@
 #define HTTP_1_0 0x302e312f50545448ull
 #define HTTP_1_1 0x312e312f50545448ull
 #define LINE_MIN 2 /* CR LF */
+#define LEAST 12   /* "M / HTTP/1.1" */
 
 static const struct {
 	const char *name, *text;
@@ -109,12 +110,27 @@ authority(const uint8_t *b, uint32_t p, uint32_t end, uint16_t *ret_host_len)
 
 /* ---- the request line ---- */
 
+#define BYTES 0x0101010101010101ull
+
+/* The method at b[0, *ret_len), of a line that has LEAST bytes at least; OTHER: *ret_len is not set. */
 static unsigned
-method_of(const uint8_t *b, uint32_t n)
+method_of(const uint8_t *b, uint32_t *ret_len)
 {
+	uint64_t word = sl_load64(b), other = word ^ BYTES * ' ';
+	uint64_t space =
+		(other - BYTES) & ~other & BYTES << 7; /* its lowest bit: the first space */
+
+	if (!space)
+		return SL_METHOD_OTHER;
+	unsigned n = (unsigned)__builtin_ctzll(space) / 8;
+	word &= (1ull << 8 * n) - 1;
+	*ret_len = n;
 #define X(NAME)                                                                                    \
-	if (n == sizeof(#NAME) - 1 && memcmp(b, #NAME, sizeof(#NAME) - 1) == 0)                    \
-		return SL_METHOD_##NAME;
+	{                                                                                          \
+		static const char name[8] = #NAME;                                                 \
+		if (word == sl_load64(name))                                                       \
+			return SL_METHOD_##NAME;                                                   \
+	}
 	SL_METHODS(X)
 #undef X
 	return SL_METHOD_OTHER;
@@ -177,7 +193,7 @@ target(struct sl_http_head *h, uint32_t p, uint32_t end)
 	const uint8_t *b = h->bytes;
 	uint32_t query;
 
-	if (sl_http_target_end(b, p, end, &query) != end)
+	if (!sl_http_is_target(b, p, end, &query))
 		return false;
 	if (query != UINT32_MAX) {
 		h->query = (uint16_t)(query + 1);
@@ -198,27 +214,49 @@ target(struct sl_http_head *h, uint32_t p, uint32_t end)
 	return end - p == 1 && h->method == SL_METHOD_OPTIONS;
 }
 
-/* The line [0, e) at the beginning of a head. */
+/* Where the target ends in the line [0, e), whose method has m bytes; *ret_version: what follows it.  SL_BAD: the line has
+ * no such parts. */
 static int
-request_line(struct sl_http_head *h, uint32_t e, enum sl_http_bad *ret_why)
+target_end(const uint8_t *b, uint32_t m, uint32_t e, uint8_t *ret_version,
+	   enum sl_http_bad *ret_why)
 {
-	const uint8_t *b = h->bytes, *space = memrchr(b, ' ', e);
-	uint32_t m = sl_http_token_end(b, 0, e), v;
+	uint32_t v = e - VERSION_LEN;
 
-	if (!space)
-		return bad(ret_why, SL_HTTP_BAD_LINE);
-	if (b[m] != ' ' || m > METHOD_MAX)
-		return bad(ret_why, SL_HTTP_BAD_METHOD);
-	v = (uint32_t)(space - b) + 1;
-	if (v == m + 1)
+	if (sl_likely(e >= LEAST && sl_load64(b + v) == HTTP_1_1 && b[v - 1] == ' ' && v - 1 > m)) {
+		*ret_version = 11;
+		return (int)v - 1;
+	}
+	const uint8_t *space = memrchr(b, ' ', e);
+	v = space ? (uint32_t)(space - b) + 1 : 0;
+	if (v <= m + 1)
 		return bad(ret_why, SL_HTTP_BAD_LINE);
 	int version = version_of(b + v, e - v, ret_why);
 	if (version < 0)
 		return SL_BAD;
-	h->version = (uint8_t)version;
-	h->method = (uint8_t)method_of(b, m);
+	*ret_version = (uint8_t)version;
+	return (int)v - 1;
+}
+
+/* The line [0, e) at the beginning of a head. */
+static int
+request_line(struct sl_http_head *h, uint32_t e, enum sl_http_bad *ret_why)
+{
+	const uint8_t *b = h->bytes;
+	uint32_t m;
+
+	h->method = (uint8_t)(e >= LEAST ? method_of(b, &m) : SL_METHOD_OTHER);
+	if (sl_unlikely(h->method == SL_METHOD_OTHER)) {
+		m = sl_http_token_end(b, 0, e);
+		if (!memchr(b, ' ', e))
+			return bad(ret_why, SL_HTTP_BAD_LINE);
+		if (b[m] != ' ' || m > METHOD_MAX)
+			return bad(ret_why, SL_HTTP_BAD_METHOD);
+	}
 	h->method_len = (uint16_t)m;
-	return target(h, m + 1, v - 1) ? 1 : bad(ret_why, SL_HTTP_BAD_TARGET);
+	int end = target_end(b, m, e, &h->version, ret_why);
+	if (end < 0)
+		return SL_BAD;
+	return target(h, m + 1, (uint32_t)end) ? 1 : bad(ret_why, SL_HTTP_BAD_TARGET);
 }
 
 /* ---- what the lines say together ---- */
@@ -269,12 +307,12 @@ framing(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad
 
 	if (sl_likely(!length && !coding))
 		return 0;
-	if (length && (ls->twice & 1u << SL_HTTP_CONTENT_LENGTH ||
+	if (length && (ls->cnt[SL_HTTP_CONTENT_LENGTH] > 1 ||
 		       !content_length(h->bytes + length->value, length->value_len, &h->length)))
 		return bad(ret_why, SL_HTTP_BAD_LENGTH);
 	if (length && coding)
 		return bad(ret_why, SL_HTTP_BAD_BOTH);
-	if (coding && (ls->twice & 1u << SL_HTTP_TRANSFER_ENCODING || h->version == 10 ||
+	if (coding && (ls->cnt[SL_HTTP_TRANSFER_ENCODING] > 1 || h->version == 10 ||
 		       !sl_http_says(h->bytes + coding->value, coding->value_len, "chunked")))
 		return bad(ret_why, SL_HTTP_BAD_CODING);
 	h->body = coding ? SL_BODY_CHUNKED : SL_BODY_LENGTH;
@@ -334,12 +372,30 @@ option(struct sl_http_head *h, const uint8_t *text, uint32_t len)
 	return 0;
 }
 
-static int
-options(struct sl_http_head *h)
+/* As sl_http_says, of a value, which has no controls: that the bit of case is set leaves no other word the same. */
+static inline bool
+is_keep_alive(const uint8_t *text, size_t len)
 {
+	return len == 10 && (sl_load64(text) | BYTES * 0x20) == sl_load64("keep-ali") &&
+	       (sl_load16(text + 8) | 0x2020) == sl_load16("ve");
+}
+
+static int
+options(struct sl_http_head *h, const struct sl_http_lines *ls)
+{
+	const struct sl_http_line *first = known_line(h, SL_HTTP_CONNECTION);
 	unsigned left = OPTIONS_MAX;
 	int all = 0;
 
+	if (!first)
+		return 0;
+	if (sl_likely(ls->cnt[SL_HTTP_CONNECTION] == 1)) {
+		const uint8_t *text = h->bytes + first->value;
+		if (sl_likely(is_keep_alive(text, first->value_len)))
+			return OPTION_KEEP;
+		if (sl_http_says(text, first->value_len, "close"))
+			return OPTION_CLOSE;
+	}
 	for (unsigned i = h->first[SL_HTTP_CONNECTION]; i < h->line_cnt; i++) {
 		const struct sl_http_line *l = &h->line[i];
 		struct sl_http_list e = {h->bytes, l->value, l->value + l->value_len, 0, 0};
@@ -354,9 +410,9 @@ options(struct sl_http_head *h)
 }
 
 static int
-connection(struct sl_http_head *h, enum sl_http_bad *ret_why)
+connection(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad *ret_why)
 {
-	int o = options(h);
+	int o = options(h, ls);
 
 	if (o < 0)
 		return bad(ret_why, SL_HTTP_BAD_CONNECTION);
@@ -379,7 +435,7 @@ host(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad *r
 
 	if (!l)
 		return h->version == 10 ? 0 : bad(ret_why, SL_HTTP_BAD_HOST);
-	if (ls->twice & 1u << SL_HTTP_HOST ||
+	if (ls->cnt[SL_HTTP_HOST] > 1 ||
 	    !authority(h->bytes, l->value, (uint32_t)l->value + l->value_len, &len))
 		return bad(ret_why, SL_HTTP_BAD_HOST);
 	if (h->authority_len)
@@ -393,12 +449,11 @@ host(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad *r
 static int
 request_lines(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad *ret_why)
 {
-	if (framing(h, ls, ret_why) || host(h, ls, ret_why) || connection(h, ret_why))
+	if (framing(h, ls, ret_why) || host(h, ls, ret_why) || connection(h, ls, ret_why))
 		return SL_BAD;
-	if (h->version == 11 && ls->seen & 1u << SL_HTTP_EXPECT &&
-	    lists(h, SL_HTTP_EXPECT, "100-continue"))
+	if (h->version == 11 && ls->cnt[SL_HTTP_EXPECT] && lists(h, SL_HTTP_EXPECT, "100-continue"))
 		h->flags |= SL_HEAD_CONTINUE;
-	if (ls->seen & 1u << SL_HTTP_TE && lists(h, SL_HTTP_TE, "trailers"))
+	if (ls->cnt[SL_HTTP_TE] && lists(h, SL_HTTP_TE, "trailers"))
 		h->flags |= SL_HEAD_TRAILERS;
 	return 0;
 }
@@ -439,7 +494,7 @@ response_lines(struct sl_http_head *h, const struct sl_http_lines *ls, unsigned 
 	bool bare = h->status < 200 || h->status == 204;
 	bool tunnel = method == SL_METHOD_CONNECT && h->status / 100 == 2;
 
-	if (framing(h, ls, ret_why) || connection(h, ret_why))
+	if (framing(h, ls, ret_why) || connection(h, ls, ret_why))
 		return SL_BAD;
 	if ((bare || tunnel) && h->body == SL_BODY_CHUNKED)
 		return bad(ret_why, SL_HTTP_BAD_CODING);
@@ -488,34 +543,58 @@ head_init(struct sl_http_head *h, const uint8_t *bytes)
 
 typedef int start_line(struct sl_http_head *h, uint32_t e, enum sl_http_bad *ret_why);
 
+/* A head that is whole and has no line that is wrong, the start line aside; 0: it is not so. */
+static inline int
+read_whole(const struct window *w, start_line *start, struct sl_http_lines *ls,
+	   struct sl_http_head *h, enum sl_http_bad *ret_why)
+{
+	uint32_t e;
+
+	head_init(h, w->bytes);
+	*ls = (struct sl_http_lines){.max = ls->max};
+	int n = sl_http_lines_whole(ls, w->bytes, w->end, h, &e);
+	if (sl_unlikely(n == 0))
+		return 0;
+	h->len = (uint16_t)n;
+	return start(h, e, ret_why) < 0 ? SL_BAD : n;
+}
+
+/* Of a head that is not whole, or that has a line that is wrong: which.  > 0: there is none; the lines behind `from` are in h. */
+static SL_COLD int
+read_lines(const struct window *w, uint32_t from, start_line *start, struct sl_http_lines *ls,
+	   struct sl_http_head *h, enum sl_http_bad *ret_why)
+{
+	int e = sl_http_line_end(w->bytes, 0, w->end);
+
+	head_init(h, w->bytes);
+	*ls = (struct sl_http_lines){.max = ls->max};
+	if (e <= 0)
+		return e ? bad(ret_why, SL_HTTP_BAD_NEWLINE) : partial(w, ret_why);
+	uint32_t p = (uint32_t)e + LINE_MIN;
+	if (from <= p && start(h, (uint32_t)e, ret_why) < 0)
+		return SL_BAD;
+	int n = from > p ? sl_http_lines_resume(ls, w->bytes, p, from, w->end, h, ret_why)
+			 : sl_http_lines(ls, w->bytes, p, w->end, 0, h, ret_why);
+	h->len = (uint16_t)(n > 0 ? n : 0);
+	return n ? n : partial(w, ret_why);
+}
+
 /* The start line and the header lines.  > 0: the head is whole, and has that many bytes. */
 static inline int
 read_head(const struct window *w, start_line *start, struct sl_http_lines *ls,
 	  struct sl_http_head *h, enum sl_http_bad *ret_why)
 {
-	int e, n;
+	int n;
 
-	if (w->from && (w->from >= w->end || !memchr(w->bytes + w->from, '\n', w->end - w->from)))
-		return partial(w, ret_why);
-	e = sl_http_line_end(w->bytes, 0, w->end);
-	head_init(h, w->bytes);
-	if (e <= 0)
-		return e ? bad(ret_why, SL_HTTP_BAD_NEWLINE) : partial(w, ret_why);
-	uint32_t p = (uint32_t)e + LINE_MIN;
-	if (w->from > p) {
-		n = sl_http_lines_resume(ls, w->bytes, p, w->from, w->end, h, ret_why);
+	if (w->from) {
+		if (w->from >= w->end || !memchr(w->bytes + w->from, '\n', w->end - w->from))
+			return partial(w, ret_why);
+		n = read_lines(w, w->from, start, ls, h, ret_why);
 		if (n <= 0)
-			return n ? SL_BAD : partial(w, ret_why);
-		*ls = (struct sl_http_lines){.max = ls->max};
-		head_init(h, w->bytes);
+			return n;
 	}
-	if (start(h, (uint32_t)e, ret_why) < 0)
-		return SL_BAD;
-	n = sl_http_lines(ls, w->bytes, p, w->end, 0, h, ret_why);
-	if (n <= 0)
-		return n ? SL_BAD : partial(w, ret_why);
-	h->len = (uint16_t)n;
-	return n;
+	n = read_whole(w, start, ls, h, ret_why);
+	return sl_likely(n) ? n : read_lines(w, 0, start, ls, h, ret_why);
 }
 
 /* Empty lines before a request: their bytes, SL_BAD: what follows them cannot be a method. */
@@ -524,6 +603,8 @@ empty_lines(const uint8_t *b, uint32_t len, enum sl_http_bad *ret_why)
 {
 	uint32_t p = 0;
 
+	if (sl_likely(len && b[0] >= 'A' && b[0] <= 'Z'))
+		return 0;
 	while (p < 2 * LINE_MIN && len - p >= 2 && b[p] == '\r' && b[p + 1] == '\n')
 		p += LINE_MIN;
 	if (p == len || sl_http_token_end(b, p, p + 1) != p)

@@ -11,17 +11,22 @@
 uint32_t sl_http_token_end(const uint8_t *b, uint32_t p, uint32_t end);
 /* sl_http_name_end: likewise, of what a registered name may hold here: letters, digits, "-._~". */
 uint32_t sl_http_name_end(const uint8_t *b, uint32_t p, uint32_t end);
-/* sl_http_target_end: likewise, of a target: 0x21 to 0x7e but "#".  *ret_query: the first "?" before it; UINT32_MAX: none. */
-uint32_t sl_http_target_end(const uint8_t *b, uint32_t p, uint32_t end, uint32_t *ret_query);
+/* sl_http_is_target: whether [p, end) holds what targets hold: 0x21 to 0x7e but "#".  *ret_query: the first "?";
+ * UINT32_MAX: none. */
+bool sl_http_is_target(const uint8_t *b, uint32_t p, uint32_t end, uint32_t *ret_query);
 /* sl_http_line_end: position of the CR of the line that begins at p; SL_PARTIAL (which is no position of a CR that is asked
  * for: start lines are not empty): the line is not whole; SL_BAD: its LF stands alone.  Controls may be in the line. */
 int sl_http_line_end(const uint8_t *b, uint32_t p, uint32_t end);
 
 struct sl_http_lines {
-	uint32_t max; /* header lines that are allowed */
-	uint32_t seen,
-		twice; /* out: known headers that are there, and again; bits of enum sl_http_known */
+	uint32_t max;                   /* header lines that are allowed */
+	uint8_t cnt[SL_HTTP_KNOWN_CNT]; /* out: lines of each known header; 0 at the beginning */
 };
+
+/* sl_http_lines_whole reads the header lines of a head of which nothing was read before, start line and all: bytes of the
+ * head, with the position of the CR of the start line, or 0: it is not whole, or not right, which sl_http_lines tells.  b[0] is no line feed. */
+int sl_http_lines_whole(struct sl_http_lines *ls, const uint8_t *b, uint32_t end,
+			struct sl_http_head *h, uint32_t *ret_start);
 
 /* sl_http_lines reads header lines from p on, as lines cnt, cnt + 1, … of h, to the empty line.  Position behind it,
  * SL_PARTIAL, or SL_BAD with the reason of the first line that is wrong.  Only whole lines are judged. */
@@ -42,6 +47,17 @@ struct sl_http_list {
 bool sl_http_list_next(struct sl_http_list *l);
 
 /* sl_http_says: whether the text is the lower-case word, in any case. */
-bool sl_http_says(const uint8_t *text, size_t len, const char *word);
+static inline bool
+sl_http_says(const uint8_t *text, size_t len, const char *word)
+{
+	if (len != strlen(word))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		uint8_t c = text[i];
+		if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != (uint8_t)word[i])
+			return false;
+	}
+	return true;
+}
 
 #endif

@@ -156,6 +156,8 @@ bed_pieces(enum bed_kind kind, uint8_t method, const uint8_t *bytes, size_t n,
 
 	memcpy(page + 1, bytes, n);
 	struct bed_answer whole = bed_parse(kind, method, page + 1, n, 0, limits), a;
+	if (whole.r > 0 && whole.head.bytes + whole.head.len != page + 1 + whole.r)
+		wrong = "the head's length is not what was read";
 	size_t before = 0; /* length of the last piece that was partial */
 	for (size_t k = 0; k <= n && !wrong; k += k < n && k + stride > n ? n - k : stride) {
 		uint8_t *at = page + 1 + n - k;

@@ -1,5 +1,6 @@
 /* Requests: what is understood, what is refused and why; in pieces of every length; at the limits. */
 #include "http1_bed.h"
+#include "l7/http1_lines.h"
 
 #define GET(lines) "GET / HTTP/1.1\r\nHost: a\r\n" lines "\r\n"
 #define POST(lines) "POST /p HTTP/1.1\r\nHost: a\r\n" lines "\r\n"
@@ -50,6 +51,8 @@ static const struct bed_row request_lines[] = {
 	ROW("a bare CR before it", "\r" GET(""), "bad_method"),
 	ROW("a bare LF behind it", "GET / HTTP/1.1\nHost: a\r\n\r\n", "bad_newline"),
 	ROW("a bare CR behind it", "GET / HTTP/1.1\rHost: a\r\n\r\n", "bad_line"),
+	ROW("a control and LF behind it", "GET / HTTP/1.1\x01\nHost: a\r\n\r\n", "bad_newline"),
+	ROW("two LF behind it", "GET / HTTP/1.1\n\nHost: a\r\n\r\n", "bad_newline"),
 	ROW("two CR behind it", "GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", "bad_line"),
 };
 
@@ -73,6 +76,9 @@ static const struct bed_row targets[] = {
 	    TO("/0123456789/0123456789/0123456789/0123456789/0123456789?0123456789"),
 	    "GET /0123456789/0123456789/0123456789/0123456789/0123456789?0123456789 a 11 none "
 	    "keep"),
+	ROW("a question mark in each of two blocks",
+	    TO("/a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb?c"),
+	    "GET /a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb?c a 11 none keep"),
 	ROW("percent-codes are left to the path", TO("/%2f%zz"), "GET /%2f%zz a 11 none keep"),
 	ROW("two slashes begin a path, no authority", TO("//b/c"), "GET //b/c a 11 none keep"),
 	ROW("absolute: its authority wins", TO("http://b/c?d"), "GET /c?d b 11 none keep abs"),
@@ -211,6 +217,12 @@ static const struct bed_row headers[] = {
 	ROW("a CR before CR LF", GET("A: b\r\r\n"), "bad_value"),
 	ROW("a line that a bare CR begins", GET("A: b\r\n\rB: c\r\n"), "bad_name"),
 	ROW("a bare LF", GET("A: b\nB: c\r\n"), "bad_newline"),
+	ROW("a control and LF", GET("A: b\x01\nB: c\r\n"), "bad_newline"),
+	ROW("a control and LF at the end", "GET / HTTP/1.1\r\nHost: a\r\n\t\n", "bad_newline"),
+	ROW("CR LF CR and no LF", GET("A: b\r\n\rB: c\r\n"), "bad_name"),
+	ROW("a control alone, and two CR before an LF, so that counts agree",
+	    GET("A: \x01\r\nB: c\r\r\n"), "bad_value"),
+	ROW("the other way round", GET("B: c\r\r\nA: \x01\r\n"), "bad_value"),
 	ROW("a bare LF at the end", "GET / HTTP/1.1\r\nHost: a\r\n\n", "bad_newline"),
 	ROW("LF CR", "GET / HTTP/1.1\r\nHost: a\n\r\n\r\n", "bad_newline"),
 	ROW("bare LFs all over", "GET / HTTP/1.1\nHost: a\n\n", "bad_newline"),
@@ -409,6 +421,11 @@ lines_of_this_hop_are_marked(void)
 	} rows[] = {
 		{"values without white space around", "A: b \t\r\nB:\t c  d\r\nC:\r\n",
 		 "A=b;B=c  d;C=;"},
+		{"spaces only", "D:   x  y  \r\nE:  \r\n", "D=x  y;E=;"},
+		{"a name as long as a vector, and longer ones",
+		 "access-control-allow-credentials: "
+		 "true\r\naccess-control-allow-credentials-x:y\r\n",
+		 "access-control-allow-credentials=true;access-control-allow-credentials-x=y;"},
 		{"hop-by-hop as they are",
 		 "Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: "
 		 "x\r\n",
@@ -528,6 +545,17 @@ find_goes_through_lines_of_a_name(void)
 	CU_ASSERT_EQUAL(a.head.first[SL_HTTP_UPGRADE], UINT8_MAX);
 }
 
+static void
+the_first_question_mark_begins_the_query(void)
+{
+	struct bed_answer a =
+		request(TO("/a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb?c?d"));
+
+	CU_ASSERT_FATAL(a.r > 0);
+	CU_ASSERT_EQUAL(a.head.path_len, 2);
+	CU_ASSERT_EQUAL(a.head.query, a.head.path + 3);
+}
+
 /* ---- limits ---- */
 
 static void
@@ -629,6 +657,37 @@ a_head_has_as_many_lines_as_the_limit_and_not_one_more(void)
 			CU_ASSERT(more || a.head.line_cnt == max[i]);
 			CU_ASSERT_PTR_NULL(bed_pieces(BED_REQUEST, 0, (uint8_t *)text, strlen(text),
 						      &limits, 1));
+		}
+	}
+}
+
+/* ---- heads that are whole and right ---- */
+
+/* Heads of all lengths, bytes of all kinds behind them: none is left to the slower reader. */
+static void
+a_head_that_is_right_is_read_at_once(void)
+{
+	for (unsigned more = 0; more < 70; more += 23) {
+		for (unsigned pad = 0; pad < 200; pad++) {
+			char text[1024];
+			int n = snprintf(
+				text, sizeof(text),
+				"GET /%0*d HTTP/1.1\r\nHost: a\r\nCookie: b\r\nA:\r\n"
+				"access-control-allow-private-network: true\r\nCookie:c\r\n\r\n",
+				pad, 0);
+			uint8_t *page = guard_buf((size_t)n + more);
+			struct sl_http_lines ls = {.max = SL_HTTP_HEADERS_MAX};
+			struct sl_http_head h = {.bytes = page};
+			uint32_t start = 0;
+			memset(page, '\r', (size_t)n + more);
+			memcpy(page, text, (size_t)n);
+			CU_ASSERT_EQUAL(
+				sl_http_lines_whole(&ls, page, (uint32_t)n + more, &h, &start), n);
+			CU_ASSERT_EQUAL(start, strchr(text, '\r') - text);
+			CU_ASSERT_EQUAL(h.line_cnt, 5);
+			CU_ASSERT_EQUAL(h.first[SL_HTTP_COOKIE], 1);
+			CU_ASSERT_EQUAL(ls.cnt[SL_HTTP_COOKIE], 2);
+			guard_free(page, (size_t)n + more);
 		}
 	}
 }
@@ -758,11 +817,12 @@ SL_SUITE("http1", SL_TEST(request_lines_are_read_or_refused), SL_TEST(targets_ar
 	 SL_TEST(lines_of_this_hop_are_marked),
 	 SL_TEST(known_headers_are_known_in_any_case_and_no_others),
 	 SL_TEST(edits_may_not_touch_framing_and_hops), SL_TEST(find_goes_through_lines_of_a_name),
-	 SL_TEST(a_host_has_up_to_255_bytes),
+	 SL_TEST(the_first_question_mark_begins_the_query), SL_TEST(a_host_has_up_to_255_bytes),
 	 SL_TEST(a_head_has_as_many_bytes_as_the_limit_and_not_one_more),
 	 SL_TEST(empty_lines_before_a_head_count_for_the_limit),
 	 SL_TEST(what_is_wrong_before_the_limit_is_said_first),
 	 SL_TEST(a_head_has_as_many_lines_as_the_limit_and_not_one_more),
+	 SL_TEST(a_head_that_is_right_is_read_at_once),
 	 SL_TEST(pieces_of_random_requests_have_the_answer_of_the_whole),
 	 SL_TEST(requests_behind_one_another_are_read_one_after_the_other),
 	 SL_TEST(every_reason_has_a_status_a_name_and_a_sentence))
