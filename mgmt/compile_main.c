@@ -128,7 +128,7 @@ literal(const char *text, uint32_t len, bool icase)
 		*to++ = hex[c >> 4];
 		*to++ = hex[c & 15];
 	}
-	strcpy(to, len ? "" : "^"); /* nothing stands in every text */
+	*to = 0;
 	return out;
 }
 
@@ -294,7 +294,10 @@ allow_few_calls(void)
 }
 
 /* Sanitizers map and call what they like. */
-#ifdef __SANITIZE_ADDRESS__
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define WATCHED true
 #else
 #define WATCHED false

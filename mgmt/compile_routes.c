@@ -791,6 +791,14 @@ get_shards(struct host *h, uint32_t scan, const char *key, const struct sl_shard
 		*base = NULL;
 		fresh = list_patterns(h, scan, NULL, NULL);
 	}
+	if (!*base && fresh > SL_SHARD_PATTERNS) {
+		sl_diag_add(
+			h->k->diag, NULL, h->vhost->line, NULL,
+			"spread the routes over several hosts",
+			"host %s/%s has %u regex and contains conditions of one kind, more than %u",
+			h->table->name, h->vhost->name, fresh, SL_SHARD_PATTERNS);
+		return -EINVAL;
+	}
 	if (!*base)
 		return sl_shards_make(h->run, &what, h->patterns, fresh, base);
 	if (fresh && (err = sl_shards_make(h->run, &what, h->patterns, fresh, delta)))

@@ -26,6 +26,8 @@ struct sl_pattern {
 	const struct sl_conf_cond *cond;
 };
 
+#define SL_SHARD_PATTERNS 65536 /* of a database, at most */
+
 /* sl_pattern_order: as the patterns of a database stand. */
 int sl_pattern_order(const struct sl_pattern *a, const struct sl_pattern *b);
 

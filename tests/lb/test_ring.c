@@ -135,7 +135,8 @@ the_largest_ring_fits(void)
 		{1, 256, 256, 160, "a weight alone is 1"},
 		{SL_MAX_SERVICE_ENDPOINTS, 1, 1, SL_MAX_SERVICE_ENDPOINTS * 40, "halved twice"},
 		{SL_MAX_SERVICE_ENDPOINTS, 256, 255, 0, "halved until it fits"},
-		{SL_MAX_SERVICE_ENDPOINTS, 1, 256, 0, "nobody is left out"},
+		{SL_MAX_SERVICE_ENDPOINTS, 1, 256, 0, "one heavy"},
+		{SL_MAX_SERVICE_ENDPOINTS, 256, 1, 0, "the lightest is not left out"},
 	};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {

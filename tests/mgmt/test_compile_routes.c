@@ -361,16 +361,40 @@ other_shards_give_the_same_bytes(void)
 	sl_shards_destroy(t);
 }
 
+static void
+hosts_with_the_same_patterns_share_a_database(void)
+{
+	struct sl_conf *c = conf_of(
+		HEAD
+		"route_tables = ( { name = \"edge\"; hosts = ( { name = \"a\"; match = ( \"*\" ); "
+		"routes = ( "
+		"{ name = \"r\"; path_regex = \"/v[0-9]+\"; service = \"web\"; } ); }, "
+		"{ name = \"b\"; match = ( \"b.example\" ); routes = ( "
+		"{ name = \"r\"; path_regex = \"/v[0-9]+\"; service = \"web\"; } ); } ); } );\n");
+	struct sl_shards *s = shards_open();
+	struct pushed p = push_with(c, NULL, s);
+
+	CU_ASSERT_EQUAL(compiled_cnt(s), 1);
+	CU_ASSERT_EQUAL(objects(p.out, SL_OBJ_SHARD), 1);
+	CU_ASSERT_EQUAL(p.map.base_cnt, 2);
+	CU_ASSERT(checks_pass(p.out));
+	CU_ASSERT(view_stands(p.out));
+	pushed_fini(&p);
+	sl_conf_free(c);
+	sl_shards_destroy(s);
+}
+
 /* ---- mistakes ---- */
 
 static void
 every_bad_regex_names_its_route(void)
 {
-	static const char route[] = "regex of route edge/shop/";
+	static const char route[] = "regex of route edge/";
 	static const char *const want[] = {
-		"one: path: \"/a)|(b\": Unmatched parentheses at index 2",
-		"three: header x-env: \"(?=x)a\": Zero-width assertions are not supported",
-		"two: cookie sid: \"a{1,100000}\": Bounded repeat is too large",
+		"shop/one: path: \"/a)|(b\": Unmatched parentheses at index 2",
+		"shop/three: header x-env: \"(?=x)a\": Zero-width assertions are not supported",
+		"shop/two: cookie sid: \"a{1,100000}\": Bounded repeat is too large",
+		"zoo/four: path: \"/[a\": Unterminated character class starting at index 1",
 	};
 	struct sl_conf *c =
 		conf_of(HEAD "route_tables = ( { name = \"edge\"; hosts = ( { name = \"shop\"; "
@@ -381,6 +405,8 @@ every_bad_regex_names_its_route(void)
 			     "\"a{1,100000}\"; } ); service = \"web\"; },\n"
 			     "{ name = \"three\"; headers = ( { name = \"x-env\"; regex = "
 			     "\"(?=x)a\"; } ); service = \"web\"; }\n"
+			     "); }, { name = \"zoo\"; match = ( \"zoo.example\" ); routes = (\n"
+			     "{ name = \"four\"; path_regex = \"/[a\"; service = \"web\"; }\n"
 			     "); } ); } );\n");
 	struct sl_shards *s = shards_open();
 	struct sl_slot_map none;
@@ -488,6 +514,7 @@ SL_SUITE("compile_routes", SL_TEST(every_key_reaches_the_objects),
 	 SL_TEST(new_patterns_go_to_a_delta_and_the_base_stays),
 	 SL_TEST(a_delta_over_its_limit_makes_the_base_anew),
 	 SL_TEST(a_poor_base_is_wanted_anew_and_then_used), SL_TEST(dead_patterns_make_a_base_poor),
-	 SL_TEST(other_shards_give_the_same_bytes), SL_TEST(every_bad_regex_names_its_route),
-	 SL_TEST(without_shards_a_regex_is_refused),
+	 SL_TEST(other_shards_give_the_same_bytes),
+	 SL_TEST(hosts_with_the_same_patterns_share_a_database),
+	 SL_TEST(every_bad_regex_names_its_route), SL_TEST(without_shards_a_regex_is_refused),
 	 SL_TEST(ten_of_ten_thousand_routes_compile_in_little_time))

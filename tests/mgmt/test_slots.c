@@ -260,6 +260,9 @@ scans_have_keys_of_their_own(void)
 	"\"tables\": " tables ", \"vhosts\": " vhosts ", \"routes\": " routes                      \
 	", \"bases\": " bases "}"
 
+#define SUM "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define BASE(scan) "{\"scan\": \"" scan "\", \"key\": \"" SUM "\"}"
+
 static void
 load_refuses_what_save_would_not_write(void)
 {
@@ -283,6 +286,11 @@ load_refuses_what_save_would_not_write(void)
 		{NEW("[]", "[]", "[]", "[{\"scan\": \"edge/x/path\", \"key\": \"00\"}]"),
 		 "a short key of a base"},
 		{NEW("[]", "[]", "[]", "{}"), "bases are a list"},
+		{NEW("[]", "[]", "[]", "[" BASE("b/x/path") ", " BASE("a/x/path") "]"),
+		 "bases in order"},
+		{NEW("[]", "[]", "[]", "[" BASE("b/x/path") ", " BASE("b/x/path") "]"),
+		 "a base twice"},
+		{NEW("[]", "[]", "[]", "[" BASE("b/x/\\\"path") "]"), "a scan with a quote"},
 		{"{\"version\": 1, \"seq\": 0, \"listeners\": [], " REST, "seq starts at 1"},
 		{"{\"version\": 1, \"seq\": 5.0, \"listeners\": [], " REST, "a fraction"},
 		{"{\"version\": 1, \"seq\": 99999999999999999999, \"listeners\": [], " REST,
