@@ -75,6 +75,7 @@ struct scene {
 struct scene_conf {
 	size_t head_bytes;
 	uint32_t conns, exchanges, streams;
+	uint32_t snd_max;        /* 0: SCENE_SND */
 	struct sl_img_http http; /* what is not 0 */
 	bool proxy_in;
 };

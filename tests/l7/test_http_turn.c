@@ -5,7 +5,7 @@ static void
 a_thousand_pipelined_requests_share_the_worker_with_others(void)
 {
 	struct scene s;
-	struct scene_conf conf = {0};
+	struct scene_conf conf = {.snd_max = 1 << 20};
 
 	scene_init(&s, &conf);
 	struct peer *p = scene_client(&s);
