@@ -548,8 +548,8 @@ find_goes_through_lines_of_a_name(void)
 static void
 the_first_question_mark_begins_the_query(void)
 {
-	struct bed_answer a =
-		request(TO("/a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb?c?d"));
+	struct bed_answer a = request(
+		TO("/a?bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb?cccccccccccccccccccccc?d"));
 
 	CU_ASSERT_FATAL(a.r > 0);
 	CU_ASSERT_EQUAL(a.head.path_len, 2);
