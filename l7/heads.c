@@ -25,7 +25,8 @@ put(struct writer *w, const void *bytes, size_t n)
 		w->full = true;
 		return;
 	}
-	memcpy(w->at, bytes, n);
+	if (n) /* what is empty may be nowhere */
+		memcpy(w->at, bytes, n);
 	w->at += n;
 }
 

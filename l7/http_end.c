@@ -69,7 +69,8 @@ machine_ns(uint64_t ns)
 static uint8_t *
 put(uint8_t *to, struct sl_bytes b, uint16_t *ret_len)
 {
-	memcpy(to, b.at, b.len);
+	if (b.len)
+		memcpy(to, b.at, b.len);
 	*ret_len = (uint16_t)b.len;
 	return to + b.len;
 }
