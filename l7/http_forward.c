@@ -227,6 +227,13 @@ begin_try(struct http_xchg *x, struct sl_up *up)
 	sl_http_request_go(x);
 }
 
+static void
+mirror_yields(struct http_xchg *x)
+{
+	sl_upstream_cancel(x->http->upstream, &x->ticket);
+	refused(x, SL_UP_OVERFLOW);
+}
+
 void
 sl_http_ask(struct http_xchg *x)
 {
@@ -255,8 +262,10 @@ sl_http_ask(struct http_xchg *x)
 	enum sl_up_verdict v = sl_upstream_ask(h->upstream, &x->ticket, &ask, &up);
 	if (v == SL_UP_READY)
 		begin_try(x, up);
-	else if (v == SL_UP_WAIT)
+	else if (v == SL_UP_WAIT && (x->conn || x->ticket.up))
 		x->flags |= XF_WAITS;
+	else if (v == SL_UP_WAIT) /* a mirror does not queue where requests do */
+		mirror_yields(x);
 	else
 		not_had(x, v);
 }
