@@ -204,7 +204,7 @@ head_refused(struct http_conn *c, enum sl_http_bad why)
 			: status == 505 ? SL_HTTP_CNT_BAD_VERSION
 					: SL_HTTP_CNT_BAD_REQUEST;
 
-	sl_http_refuse(c, (uint16_t)(status ? status : 400), SL_RF_DPE, code, (uint8_t)why);
+	sl_http_refuse(c, (uint16_t)(status ? status : 400), SL_RF_DPE, code, (uint8_t)why, false);
 }
 
 static void
@@ -597,7 +597,7 @@ time_is_up(struct http_conn *c)
 		conn_over(c);
 		break;
 	case CONN_HEAD:
-		sl_http_refuse(c, 408, SL_RF_DT, SL_HTTP_CNT_HEAD_TIMEOUT, 0);
+		sl_http_refuse(c, 408, SL_RF_DT, SL_HTTP_CNT_HEAD_TIMEOUT, 0, false);
 		break;
 	case CONN_BUSY:
 	case CONN_TUNNEL:

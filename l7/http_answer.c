@@ -123,7 +123,8 @@ sl_http_local_error(struct http_xchg *x, uint16_t status, uint32_t rflags, unsig
 }
 
 void
-sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsigned code, uint8_t bad)
+sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsigned code, uint8_t bad,
+	       bool head_only)
 {
 	const char *text = sl_status_text(status);
 	uint8_t body[64];
@@ -136,6 +137,7 @@ sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsigned c
 		.status = status,
 		.version = 11,
 		.close = 1,
+		.head_only = head_only,
 		.body = {body, n},
 		.content_type = {(const uint8_t *)"text/plain", 10},
 	};

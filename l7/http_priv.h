@@ -264,9 +264,9 @@ bool sl_http_hash_on(const struct sl_img_service *svc, const struct sl_http_head
 		     const struct http_decision *d, const struct sl_addr *peer, uint64_t *ret);
 void sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, uint32_t consumed);
-/* sl_http_refuse answers a client who is not in an exchange, and closes. */
+/* sl_http_refuse answers a client who is not in an exchange, and closes.  head_only: he asked with HEAD. */
 void sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsigned code,
-		    uint8_t bad);
+		    uint8_t bad, bool head_only);
 
 /* http_forward.c */
 extern const struct sl_up_ops sl_http_up_ops;

@@ -478,7 +478,8 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 	struct http_xchg *x = xchg_begin(c, rule, head);
 	if (!x) {
 		sl_stream_consume(c->client, consumed);
-		sl_http_refuse(c, 503, SL_RF_OM, SL_HTTP_CNT_NO_MEMORY, 0);
+		sl_http_refuse(c, 503, SL_RF_OM, SL_HTTP_CNT_NO_MEMORY, 0,
+			       head->method == SL_METHOD_HEAD);
 		return;
 	}
 	if (d.vhost) {
