@@ -391,10 +391,15 @@ peer_reads(struct peer *p)
 static struct peer *
 peer_new(struct scene *s, struct sl_stream *stream, int endpoint)
 {
-	struct peer *p = &s->peers[s->peer_cnt++];
+	unsigned i = 0;
 
-	if (s->peer_cnt > SCENE_PEERS)
+	while (i < s->peer_cnt && !s->peers[i].spare)
+		i++;
+	if (i == SCENE_PEERS)
 		abort();
+	struct peer *p = &s->peers[i];
+	s->peer_cnt = SL_MAX(s->peer_cnt, i + 1);
+	free(p->got);
 	*p = (struct peer){.s = stream, .endpoint = endpoint};
 	return p;
 }
@@ -410,6 +415,8 @@ look(struct scene *s)
 		p->seen = fake_seen(p->s);
 		p->fin |= p->seen.shut;
 		p->rst |= p->seen.aborted;
+		p->hold =
+			p->hold && !p->seen.let_go; /* its place may be used again: now or never */
 		peer_reads(p);
 		if (p->seen.let_go)
 			p->s = NULL;
@@ -446,8 +453,8 @@ read_log(struct scene *s)
 	CU_ASSERT_EQUAL(n, 0);
 }
 
-static void
-turn(struct scene *s, uint32_t ms)
+void
+scene_turn(struct scene *s, uint32_t ms)
 {
 	sl_http_tick(s->http);
 	look(s);
@@ -462,7 +469,7 @@ scene_run(struct scene *s)
 	unsigned n = 0;
 
 	do
-		turn(s, 0);
+		scene_turn(s, 0);
 	while ((!fake_quiet(s->tcp) || n < 3) && n++ < 10000);
 	CU_ASSERT_FATAL(n < 10000);
 }
@@ -471,8 +478,8 @@ void
 scene_pass(struct scene *s, uint32_t ms)
 {
 	for (; ms > 20; ms -= 20)
-		turn(s, 20);
-	turn(s, ms);
+		scene_turn(s, 20);
+	scene_turn(s, ms);
 	scene_run(s);
 }
 
@@ -504,7 +511,7 @@ struct peer *
 scene_up(struct scene *s, int endpoint)
 {
 	for (unsigned i = s->peer_cnt; i--;)
-		if (s->peers[i].endpoint == endpoint)
+		if (s->peers[i].endpoint == endpoint && !s->peers[i].spare)
 			return &s->peers[i];
 	return NULL;
 }
@@ -575,6 +582,25 @@ const char *
 peer_state(const struct peer *p)
 {
 	return !p ? "none" : p->rst ? "reset" : !p->s ? "gone" : p->fin ? "fin" : "open";
+}
+
+bool
+scene_error(struct peer *c, unsigned status, bool close)
+{
+	char text[256];
+	const char *reason = sl_status_text(status);
+
+	snprintf(text, sizeof(text),
+		 "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n%s\r\n%s\n",
+		 status, reason, strlen(reason) + 1, close ? "Connection: close\r\n" : "", reason);
+	return peer_heard(c, text);
+}
+
+void
+scene_answer(struct scene *s, struct peer *c, int endpoint)
+{
+	peer_says(s, scene_up(s, endpoint), OK2);
+	HEARS(c, OK2);
 }
 
 /* ---- the end ---- */

@@ -21,6 +21,7 @@ enum { SCENE_LISTENER = 3, SCENE_SND = 65536, SCENE_RCV = 65536 };
 
 struct peer {
 	struct sl_stream *s; /* NULL: it is gone */
+	bool spare;          /* gone, and done with: used for the next one */
 	int endpoint;        /* −1: a client */
 	char *got;           /* heard and not compared yet */
 	uint32_t len, room;
@@ -83,7 +84,8 @@ void scene_init(struct scene *s, const struct scene_conf *conf);
 /* scene_end: clients that are there go; afterwards nothing may be left of them. */
 void scene_end(struct scene *s);
 
-/* scene_run: turns, until nothing happens any more.  scene_pass: time. */
+/* scene_turn: one turn.  scene_run: turns, until nothing happens any more.  scene_pass: time. */
+void scene_turn(struct scene *s, uint32_t ms);
 void scene_run(struct scene *s);
 void scene_pass(struct scene *s, uint32_t ms);
 
@@ -108,5 +110,14 @@ const char *peer_state(const struct peer *p);
 /* A GET of the path as a client says it, and as the endpoint hears it. */
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
 #define OK2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+/* An error of the gateway's own, as the client hears it. */
+bool scene_error(struct peer *c, unsigned status, bool close);
+#define ERROR(c, status) CU_ASSERT(scene_error((c), (status), false))
+#define ERROR_CLOSE(c, status) CU_ASSERT(scene_error((c), (status), true))
+#define LOGGED(scene, st, fl) CU_ASSERT((scene)->log.status == (st) && (scene)->log.flags == (fl))
+
+/* One answer of the endpoint, which the client hears. */
+void scene_answer(struct scene *s, struct peer *c, int endpoint);
 
 #endif

@@ -776,6 +776,10 @@ mirrors_change_nothing_for_the_client(void)
 	s.ep[2].down = false;
 	exchange(&s, c, later, later, 0); /* its body is still to come */
 	CU_ASSERT_EQUAL(COUNTED(&s, MIRROR_LOST), 4);
+	s.service[1].tcp.max_connections = 1; /* they do not wait where requests do */
+	peer_says(&s, scene_client(&s), GET("/b"));
+	exchange(&s, scene_client(&s), GET("/mirror"), GET("/mirror"), 0);
+	CU_ASSERT(COUNTED(&s, MIRROR_LOST) == 5 && s.stats.exchanges == 1);
 	scene_end(&s);
 }
 
