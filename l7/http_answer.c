@@ -295,6 +295,10 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 		return false;
 	}
 	if (head->status < 200) {
+		if (x->interims++ == HTTP_INTERIMS_MAX) {
+			broken(x);
+			return false;
+		}
 		if (x->version == 11) {
 			if (!pass_head(x, head, true))
 				return false;

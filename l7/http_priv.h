@@ -26,13 +26,14 @@
 
 #define HTTP_GATHER (SL_HTTP_HEAD_MAX + 4096) /* a head that came in pieces */
 #define HTTP_OUT (SL_ARENA_MAX)               /* a head being written */
-#define HTTP_HEADS_MAX 16   /* requests that one connection has read and answered here in a turn */
-#define HTTP_LINGER_MS 2000 /* how long what a client still says is read over, after our FIN */
-#define HTTP_SWEEP_MS 1500  /* every connection is asked `listens` once in this time, */
-#define HTTP_SWEEP_MAX 512  /* at most so many in a turn */
-#define HTTP_ROOM 4096      /* of room that a writer out of room waits for */
-#define HTTP_HEAD_GROWS 256 /* bytes by which an answer's head grows at most, edits aside */
-#define HTTP_FRAME 32       /* room that a chunk's framing takes at most */
+#define HTTP_HEADS_MAX 16    /* requests that one connection has read and answered here in a turn */
+#define HTTP_INTERIMS_MAX 32 /* answers 1xx to one request; more are nonsense */
+#define HTTP_LINGER_MS 2000  /* how long what a client still says is read over, after our FIN */
+#define HTTP_SWEEP_MS 1500   /* every connection is asked `listens` once in this time, */
+#define HTTP_SWEEP_MAX 512   /* at most so many in a turn */
+#define HTTP_ROOM 4096       /* of room that a writer out of room waits for */
+#define HTTP_HEAD_GROWS 256  /* bytes by which an answer's head grows at most, edits aside */
+#define HTTP_FRAME 32        /* room that a chunk's framing takes at most */
 #define HTTP_TIMER_MAX 86400000
 #define HTTP_PROXY_MS 3000 /* for a PROXY header */
 #define HTTP_DRAIN_MAX                                                                             \
@@ -169,7 +170,8 @@ struct http_xchg {
 	uint32_t retry_at;
 	uint8_t timed, try_timed, retry_waits, retries; /* retries: left */
 	uint8_t avoid_cnt;
-	uint8_t zero[3];
+	uint8_t interims; /* answers 1xx so far */
+	uint8_t zero[2];
 	uint16_t retry_on, service_incarnation;
 	uint16_t retry_codes[SL_RETRY_CODES_MAX];
 	uint32_t backoff_ms, backoff_max_ms;

@@ -1,4 +1,4 @@
-/* What one connection may take of a worker's turn. */
+/* What one connection, or one endpoint, may take of a worker's turn. */
 #include "tests/l7/http_scene.h"
 
 static void
@@ -29,4 +29,22 @@ a_thousand_pipelined_requests_share_the_worker_with_others(void)
 	scene_end(&s);
 }
 
-SL_SUITE("http turn", SL_TEST(a_thousand_pipelined_requests_share_the_worker_with_others))
+static void
+an_endpoint_that_says_only_interim_answers_is_refused(void)
+{
+	struct scene s;
+	struct scene_conf conf = {0};
+
+	scene_init(&s, &conf);
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/plain"));
+	for (unsigned i = 0; i <= HTTP_INTERIMS_MAX; i++)
+		peer_says(&s, scene_up(&s, 0), "HTTP/1.1 103 Early Hints\r\n\r\n");
+	CU_ASSERT_EQUAL(COUNTED(&s, ANSWERS_1XX), HTTP_INTERIMS_MAX);
+	CU_ASSERT_EQUAL(COUNTED(&s, UPSTREAM_BAD), 1);
+	STATE(scene_up(&s, 0), "reset");
+	scene_end(&s);
+}
+
+SL_SUITE("http turn", SL_TEST(a_thousand_pipelined_requests_share_the_worker_with_others),
+	 SL_TEST(an_endpoint_that_says_only_interim_answers_is_refused))
