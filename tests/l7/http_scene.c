@@ -318,7 +318,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 	const struct scene_conf *c = conf ? conf : &usual;
 	const struct fake_conf fake = {.streams = c->streams ? c->streams : 64,
 				       .rcv_max = SCENE_RCV,
-				       .snd_max = conf->snd_max ? conf->snd_max : SCENE_SND};
+				       .snd_max = c->snd_max ? c->snd_max : SCENE_SND};
 
 	memset(s, 0, sizeof(*s));
 	s->tcp = fake_create(&fake);
