@@ -212,27 +212,47 @@ key_push(struct match_find *f, uint32_t key)
 	}
 }
 
+/* Keys of the fields that lead to a route before the best. */
+static void
+fields_read(struct match_find *f)
+{
+	static const uint8_t fields[] = {SL_FIELD_HEADER, SL_FIELD_QUERY, SL_FIELD_COOKIE};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++)
+		if (f->m->field_first[fields[i]] < f->best)
+			sl_values_read(f, fields[i]);
+}
+
+static void
+values_push(struct match_find *f)
+{
+	key_push(f, MATCH_PATH);
+	fields_read(f);
+	for (uint32_t i = 0; i < f->present_cnt; i++)
+		key_push(f, f->word[f->m->present + i]);
+	merge(f);
+}
+
+/* What one scan finds may make the next one needless. */
 static void
 key_scan(struct match_find *f, uint32_t key)
 {
 	for (uint32_t s = f->m->key[key].scan; s != MATCH_NONE; s = f->m->scan[s].next)
-		if (f->m->scan[s].first < f->best)
+		if (f->m->scan[s].first < f->best) {
 			sl_match_scan(f, s);
+			merge(f);
+		}
 }
 
-/* Of the path, and of all keys that the request has and that lead to a route before the best. */
-static inline void
-keys_each(struct match_find *f, void (*push)(struct match_find *, uint32_t))
+static void
+values_scan(struct match_find *f)
 {
-	static const uint8_t fields[] = {SL_FIELD_HEADER, SL_FIELD_QUERY, SL_FIELD_COOKIE};
-
-	push(f, MATCH_PATH);
-	for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++)
-		if (f->m->field_first[fields[i]] < f->best)
-			sl_values_read(f, fields[i]);
+	if (f->m->scan_first >= f->best)
+		return;
+	key_scan(f, MATCH_PATH);
+	fields_read(f);
 	for (uint32_t i = 0; i < f->present_cnt; i++)
-		push(f, f->word[f->m->present + i]);
-	merge(f);
+		key_scan(f, f->word[f->m->present + i]);
 }
 
 /* ---- */
@@ -303,9 +323,8 @@ sl_match_find(const struct sl_match *m, const struct sl_match_input *in,
 	heap_push(&f, m->method_list[in->head->method]);
 	heap_push(&f, m->any_list);
 	merge(&f);
-	keys_each(&f, key_push);
-	if (m->scan_first < f.best)
-		keys_each(&f, key_scan);
+	values_push(&f);
+	values_scan(&f);
 	ret->route = f.best;
 	ret->prefix = 0;
 	ret->capture_cnt = 0;

@@ -536,7 +536,7 @@ by_hash(const void *a, const void *b)
 	return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-/* Regexes that begin alike, as far as is looked up, are told apart by a scan. */
+/* More regexes that begin alike, as far as is looked up, than are looked at by themselves, are told apart by a scan. */
 static int
 literals_refile(struct builder *b)
 {
@@ -554,7 +554,7 @@ literals_refile(struct builder *b)
 	for (uint32_t i = 0, n; i < cnt; i += n) {
 		for (n = 1; i + n < cnt && of[i + n].hash == of[i].hash; n++)
 			;
-		for (uint32_t k = 0; n > FEW && k < n; k++) {
+		for (uint32_t k = 0; n > MATCH_LOOKS && k < n; k++) {
 			uint32_t r = of[i + k].route;
 			b->filed[r] = b->cond_probe[b->filed_cond[r]];
 		}

@@ -416,19 +416,36 @@ cond_any(struct sl_model_source *s, struct sl_model_table *t, uint32_t regexes,
 	cond_flags(s, t, c);
 }
 
+/* More lengths of one header's prefixes and suffixes than are looked up. */
+static void
+conds_affixes(struct sl_model_source *s, struct sl_model_table *t, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		t->cond[i][0] = (struct sl_test_cond){.field = SL_FIELD_HEADER,
+						      .op = sl_model_pick(s, 3) ? SL_COND_PREFIX
+										: SL_COND_SUFFIX,
+						      .name = headers[0],
+						      .value = long_text(s, t)};
+}
+
 void
 sl_model_table(struct sl_model_source *s, uint32_t regexes, struct sl_model_table *ret)
 {
 	static const uint8_t cnts[] = {1, 2, 3, 5, 8, 12, 20, 80};
 	uint32_t cnt = PICK(s, cnts);
+	bool affixes = sl_model_pick(s, 12) == 11;
 
 	memset(ret, 0, sizeof(*ret));
+	if (affixes)
+		conds_affixes(s, ret, cnt);
 	for (uint32_t i = 0; i < cnt; i++) {
+		ret->route[i].conds = ret->cond[i];
+		if (affixes)
+			continue;
 		uint32_t conds = sl_model_pick(s, 8);
 		conds = conds < 4 ? 1 : conds < 6 ? 2 : conds == 6 ? 3 : i % 4;
 		for (uint32_t k = 0; k < conds; k++)
 			cond_any(s, ret, regexes, &ret->cond[i][k]);
-		ret->route[i].conds = ret->cond[i];
 	}
 	ret->vhost = (struct sl_test_vhost){
 		.routes = ret->route, .route_cnt = cnt, .delta_every = sl_model_pick(s, 3)};

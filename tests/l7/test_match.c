@@ -297,25 +297,36 @@ a_database_is_scanned_only_when_a_route_asks_for_it(void)
 {
 	const struct sl_test_http_route routes[] = {
 		{.conds = ONE(SL_TEST_PATH(EXACT, "/a"))},
-		{.conds = ONE(SL_TEST_PATH(REGEX, "/[b]+"))},
+		{.conds = ONE(SL_TEST_PATH(REGEX, ".[b]+"))},
 		{.conds =
 			 ONE(SL_TEST_PATH(SEGMENTS, "/c"), SL_TEST_HEADER(REGEX, "x-a", "[0-9]+"))},
-		{.conds =
-			 ONE(SL_TEST_PATH(SEGMENTS, "/c"), SL_TEST_HEADER(REGEX, "x-a", "[a-z]+"))},
-		{.conds = ONE(SL_TEST_PATH(REGEX, "/[d]+"))},
-		{.conds = ONE(SL_TEST_PATH(REGEX, "/[e]+"))},
-		{.conds = ONE(SL_TEST_PATH(REGEX, "/[f]+"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/d"), SL_TEST_HEADER(CONTAINS, "x-a", "7"))},
+		{.conds = ONE(SL_TEST_PATH(REGEX, ".[d]+"))},
+		{.conds = ONE(SL_TEST_PATH(REGEX, ".[e]+"))},
+		{.conds = ONE(SL_TEST_PATH(REGEX, ".[f]+"))},
+		{.conds = ONE(SL_TEST_QUERY(REGEX, "q", "[a-z]+-[0-9]+"))},
+		{.conds = ONE(SL_TEST_QUERY(REGEX, "q", "x[0-9]+"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/e/e"), SL_TEST_HEADER(REGEX, "x-a", ".1"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/e/e"), SL_TEST_HEADER(REGEX, "x-a", ".2"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/e/e"), SL_TEST_HEADER(REGEX, "x-a", ".3"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/e/e"), SL_TEST_HEADER(REGEX, "x-a", ".4"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/e/e"), SL_TEST_HEADER(REGEX, "x-a", ".5"))},
 	};
 	static const struct {
 		const char *line, *lines;
-		uint32_t route, scanned_max;
+		uint32_t route, scanned;
 		const char *reason;
 	} rows[] = {
-		{"GET /a", "x-a: 1\r\n", 0, 0, "an exact path before all regexes"},
-		{"GET /bb", "x-a: 1\r\n", 1, 2, "base and delta of the path"},
-		{"GET /c", "x-a: b\r\n", 3, 3, "both of the path, one of the header"},
-		{"GET /c", "", SL_MATCH_NONE, 2, "no header, no scan of it"},
-		{"GET /x", "x-a: b\r\n", SL_MATCH_NONE, 2, "no candidate asks for the header"},
+		{"GET /a?q=a-1", "x-a: 1\r\n", 0, 0, "an exact path before all regexes"},
+		{"GET /bb?q=a-1", "x-a: 1\r\n", 1, 2,
+		 "base and delta of the path, no query behind it"},
+		{"GET /c", "x-a: 7\r\n", 2, 2, "one regex of a header is looked at by itself"},
+		{"GET /c", "", SL_MATCH_NONE, 2, "no header"},
+		{"GET /d", "x-a: 7\r\n", 3, 4, "a substring is not: base and delta of the header"},
+		{"GET /e/e", "x-a: z4\r\n", 12, 2, "four regexes are looked at by themselves"},
+		{"GET /e/e", "x-a: z5\r\n", 13, 4, "instead of the fifth, a scan for all"},
+		{"GET /x", "x-a: 7\r\n", SL_MATCH_NONE, 2, "no candidate asks for the header"},
+		{"GET /x?q=b-2", "", 7, 3, "the query's"},
 	};
 	struct bed b;
 
@@ -325,10 +336,10 @@ a_database_is_scanned_only_when_a_route_asks_for_it(void)
 		struct sl_match_result got;
 		request_of(&r, rows[i].line, rows[i].lines);
 		CU_ASSERT_EQUAL(sl_match_find(b.match, &r.in, &b.scratch, &got), rows[i].route);
-		if (got.scanned > rows[i].scanned_max)
+		if (got.scanned != rows[i].scanned)
 			fprintf(stderr, "%s: %u scans: %s\n", rows[i].line, got.scanned,
 				rows[i].reason);
-		CU_ASSERT(got.scanned <= rows[i].scanned_max);
+		CU_ASSERT_EQUAL(got.scanned, rows[i].scanned);
 	}
 	bed_free(&b);
 }
@@ -353,8 +364,10 @@ long_table(unsigned kind, struct sl_test_http_route *route, struct sl_test_cond 
 			*c = (struct sl_test_cond)SL_TEST_PATH(TEMPLATE, text[i]);
 		else if (kind == 4)
 			*c = (struct sl_test_cond)SL_TEST_HEADER(PREFIX, "x-svc", text[i]);
-		/* What all routes share is nothing to file them under. */
+		/* What all routes share is nothing to file them under, be it a path. */
 		c[1] = (struct sl_test_cond)SL_TEST_METHODS(1 << SL_METHOD_GET);
+		if (kind == 1)
+			c[1] = (struct sl_test_cond)SL_TEST_PATH(SEGMENTS, "/api");
 		if (kind == 3)
 			c[1] = (struct sl_test_cond)SL_TEST_HEADER(EXACT, "x-env", "prod");
 		route[i] = (struct sl_test_http_route){.conds = cond[i]};
@@ -394,7 +407,58 @@ few_routes_are_verified_however_long_the_table(void)
 	}
 }
 
+/* Literals of 52 lengths, of which 12 are looked up, alike as far as that goes: nearly all would be candidates. */
+static void
+regexes_that_begin_alike_are_told_apart_by_a_scan(void)
+{
+	enum { CNT = 800 };
+	static struct sl_test_http_route route[CNT];
+	static struct sl_test_cond cond[CNT][2];
+	static char text[CNT][80];
+	struct bed b;
+
+	memset(cond, 0, sizeof(cond));
+	for (uint32_t i = 0; i < CNT; i++) {
+		snprintf(text[i], sizeof(text[i]), "/s/%0*u/[a-z]+", (int)(6 + i % 52), i);
+		cond[i][0] = (struct sl_test_cond)SL_TEST_PATH(REGEX, text[i]);
+		route[i] = (struct sl_test_http_route){.conds = cond[i]};
+	}
+	bed_make(&b, route, CNT);
+	for (uint32_t i = 0; i < CNT; i++) {
+		struct sl_model_request r;
+		struct sl_match_result got;
+		char line[96];
+		snprintf(line, sizeof(line), "GET /s/%0*u/x", (int)(6 + i % 52), i);
+		request_of(&r, line, "");
+		CU_ASSERT_EQUAL(sl_match_find(b.match, &r.in, &b.scratch, &got), i);
+		CU_ASSERT(got.verified <= MATCH_LENS * MATCH_LOOKS);
+	}
+	bed_free(&b);
+}
+
 /* ---- limits ---- */
+
+static void
+marks_of_a_generation_long_ago_do_not_count(void)
+{
+	const struct sl_test_http_route routes[] = {
+		{.conds = ONE(SL_TEST_HEADER(EXACT, "x-a", "v"))},
+		{.conds = ONE(SL_TEST_PATH(SEGMENTS, "/a"), SL_TEST_HEADER(PRESENT, "x-b", NULL))},
+	};
+	struct sl_model_request with, without;
+	struct sl_match_result got;
+	struct bed b;
+
+	request_of(&with, "GET /a", "x-a: v\r\nx-b: 1\r\n");
+	request_of(&without, "GET /a", "");
+	bed_make(&b, routes, SL_ARRAY_CNT(routes));
+	CU_ASSERT_EQUAL(sl_match_find(b.match, &with.in, &b.scratch, &got), 0); /* generation 1 */
+	((struct match_mem *)b.scratch.mem)->generation = MARK_GENERATIONS - 1;
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(sl_match_find(b.match, &without.in, &b.scratch, &got),
+				SL_MATCH_NONE);
+	bed_free(&b);
+}
 
 /* Templates of six segments that are all literal or wildcard: up to 2^6 ways. */
 static int
@@ -651,6 +715,8 @@ SL_SUITE("match", SL_TEST(each_condition_holds_as_its_row_says),
 	 SL_TEST(prefix_and_captures_are_those_of_the_winner),
 	 SL_TEST(a_database_is_scanned_only_when_a_route_asks_for_it),
 	 SL_TEST(few_routes_are_verified_however_long_the_table),
+	 SL_TEST(regexes_that_begin_alike_are_told_apart_by_a_scan),
+	 SL_TEST(marks_of_a_generation_long_ago_do_not_count),
 	 SL_TEST(templates_that_overlap_in_too_many_ways_are_refused),
 	 SL_TEST(a_table_without_routes_matches_nothing),
 	 SL_TEST(any_table_finds_what_the_model_finds),
