@@ -77,8 +77,8 @@ route_holds(struct match_find *f, uint32_t route)
 	return true;
 }
 
-static void
-merge(struct match_find *f)
+static __attribute__((noinline)) void
+merge_some(struct match_find *f)
 {
 	const uint32_t *heap = f->word + f->m->heap;
 
@@ -88,6 +88,13 @@ merge(struct match_find *f)
 			f->best = route;
 	}
 	f->heap_cnt = 0;
+}
+
+static inline void
+merge(struct match_find *f)
+{
+	if (f->heap_cnt)
+		merge_some(f);
 }
 
 /* ---- what puts lists there ---- */
@@ -192,14 +199,14 @@ suffixes_push(struct match_find *f, uint32_t key, bool fold, const uint8_t *p, u
 	}
 }
 
-static void
-key_push(struct match_find *f, uint32_t key)
+static __attribute__((noinline)) void
+value_push(struct match_find *f, uint32_t key)
 {
 	const struct match_key *k = &f->m->key[key];
 	const uint8_t *p;
 	uint32_t n;
 
-	if (k->first >= f->best || !sl_values_get(f, key, &p, &n))
+	if (!sl_values_get(f, key, &p, &n))
 		return;
 	if (k->present)
 		heap_push(f, k->present);
@@ -210,6 +217,13 @@ key_push(struct match_find *f, uint32_t key)
 		prefixes_push(f, key, fold, p, n);
 		suffixes_push(f, key, fold, p, n);
 	}
+}
+
+static inline void
+key_push(struct match_find *f, uint32_t key)
+{
+	if (f->m->key[key].first < f->best)
+		value_push(f, key);
 }
 
 /* Keys of the fields that lead to a route before the best. */
@@ -283,30 +297,17 @@ find_begin(struct match_find *f, const struct sl_match *m, const struct sl_match
 				 .best = SL_MATCH_NONE};
 }
 
-/* What the winner's own path conditions say about the path. */
-static void
-result_path(const struct sl_match *m, const struct sl_match_input *in, struct sl_match_result *ret)
+static __attribute__((noinline)) void
+captures_set(const struct match_cond *c, const struct sl_match_input *in,
+	     struct sl_match_result *ret)
 {
-	const struct sl_img_http_route *r =
-		(const void *)((const uint8_t *)m->img + m->img->route_off);
-	const uint32_t *ids = (const void *)((const uint8_t *)m->img + m->img->cond_id_off);
 	struct sl_segments_capture capture[SL_CAPTURES_MAX];
 
-	r += ret->route;
-	for (uint32_t i = 0; i < r->cond_cnt; i++) {
-		const struct match_cond *c = &m->cond[ids[r->cond_first + i]];
-		if (c->field != SL_FIELD_PATH || c->invert)
-			continue;
-		if (c->op == SL_COND_SEGMENTS)
-			ret->prefix = c->len;
-		if (c->op != SL_COND_TEMPLATE)
-			continue;
-		sl_segments_template(c->value, c->len, c->fold, in->path, in->path_len, capture,
-				     SL_CAPTURES_MAX, &ret->capture_cnt);
-		for (uint32_t k = 0; k < ret->capture_cnt; k++) {
-			ret->capture[k].off = capture[k].off;
-			ret->capture[k].len = capture[k].len;
-		}
+	sl_segments_template(c->value, c->len, c->fold, in->path, in->path_len, capture,
+			     SL_CAPTURES_MAX, &ret->capture_cnt);
+	for (uint32_t k = 0; k < ret->capture_cnt; k++) {
+		ret->capture[k].off = capture[k].off;
+		ret->capture[k].len = capture[k].len;
 	}
 }
 
@@ -330,8 +331,12 @@ sl_match_find(const struct sl_match *m, const struct sl_match_input *in,
 	ret->capture_cnt = 0;
 	ret->verified = f.verified;
 	ret->scanned = f.scanned;
-	if (f.best != SL_MATCH_NONE)
-		result_path(m, in, ret);
+	if (f.best == SL_MATCH_NONE)
+		return f.best;
+	const struct match_route *r = &m->route[f.best];
+	ret->prefix = r->prefix;
+	if (r->template != MATCH_NONE)
+		captures_set(&m->cond[r->template], in, ret);
 	return f.best;
 }
 

@@ -574,13 +574,29 @@ is_proved(const struct builder *b, uint32_t r, uint32_t cond)
 	return b->probe[b->filed[r]].slot != 0;
 }
 
+/* What the route's own path conditions will say about the path. */
+static void
+route_path(const struct sl_match *m, struct match_route *r, uint32_t cond)
+{
+	const struct match_cond *c = &m->cond[cond];
+
+	if (c->field != SL_FIELD_PATH || c->invert)
+		return;
+	if (c->op == SL_COND_SEGMENTS)
+		r->prefix = c->len;
+	if (c->op == SL_COND_TEMPLATE)
+		r->template = cond;
+}
+
 static void
 route_build(struct builder *b, uint32_t r, uint32_t *cnt)
 {
 	struct sl_match *m = b->m;
 	const struct sl_img_http_route *route = &b->route[r];
 
-	m->route[r].cond = *cnt;
+	m->route[r] = (struct match_route){.cond = *cnt, .template = MATCH_NONE};
+	for (uint32_t k = 0; k < route->cond_cnt; k++)
+		route_path(m, &m->route[r], b->cond_id[route->cond_first + k]);
 	for (unsigned rank = 0; rank <= 3; rank++)
 		for (uint32_t k = 0; k < route->cond_cnt; k++) {
 			uint32_t cond = b->cond_id[route->cond_first + k];

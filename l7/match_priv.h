@@ -54,6 +54,8 @@ struct match_cond {
 
 struct match_route {
 	uint32_t cond, cond_cnt; /* into route_cond: what is left to verify, cheap ones first */
+	uint32_t prefix;         /* bytes of its SEGMENTS condition */
+	uint32_t template;       /* its TEMPLATE condition, MATCH_NONE */
 };
 
 struct match_scan {
