@@ -41,13 +41,13 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{"tcp.ring.crc", false, false, false, false},
-	{"tcp.ring.crc.linux", false, true, false, false},
-	{"tcp.ring.crc.sum", false, false, true, false},
-	{"tcp.ring.crc.server", true, false, false, false},
-	{"tcp.ring.crc.server.linux", true, true, false, false},
-	{"tcp.ring.gbps", false, false, false, true},
-	{"tcp.ring.gbps.sum", false, false, true, true},
+	{.name = "tcp.ring.crc"},
+	{.name = "tcp.ring.crc.linux", .chatty = true},
+	{.name = "tcp.ring.crc.sum", .sum = true},
+	{.name = "tcp.ring.crc.server", .alone = true},
+	{.name = "tcp.ring.crc.server.linux", .alone = true, .chatty = true},
+	{.name = "tcp.ring.gbps", .bulk = true},
+	{.name = "tcp.ring.gbps.sum", .sum = true, .bulk = true},
 	{.name = "http.ring.rps", .http = true, .routes = 1},
 	{.name = "http.ring.rps.sum", .http = true, .routes = 1, .sum = true},
 	{.name = "http.ring.rps.1k", .http = true, .routes = 1000},
