@@ -46,7 +46,7 @@ struct sl_slot_map {
 
 void sl_slot_map_init(struct sl_slot_map *m);
 void sl_slot_map_fini(struct sl_slot_map *m);
-/* Text form for the disk (JSON); load refuses what save would not write: -EINVAL with diag. */
+/* Text form for the disk: JSON without blanks, keys in order; load refuses what save would not write: -EINVAL with diag. */
 int sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len);
 int sl_slot_map_load(const char *text, size_t len, struct sl_diag *diag,
 		     struct sl_slot_map *ret_map);

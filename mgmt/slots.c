@@ -1,15 +1,12 @@
 /* A space is an array of owners by slot, and an index: open addressing over the keys' hashes, at most half
  * full, that is rebuilt when owners went.
  *
- * On disk, one owner a line, so that people and diff can read it:
+ * As text, in the one form that sums are taken of: JSON without blanks, keys in order (here broken for the eye):
  *
- *   {"version": 2, "seq": 3,
- *    "listeners": [
- *     {"key": "web-v4", "incarnation": 1},
- *     {"freed": 2, "incarnation": 7}],
- *    "services": […], "endpoints": […], "tables": […], "vhosts": […], "routes": […],
- *    "bases": [
- *     {"scan": "edge/shop/path", "key": "64 hex digits"}]}
+ *   {"bases":[{"key":"64 hex digits","scan":"edge/shop/path"}],
+ *    "endpoints":[…],
+ *    "listeners":[{"incarnation":1,"key":"web-v4"},{"freed":2,"incarnation":7}],
+ *    "routes":[…],"seq":3,"services":[…],"tables":[…],"version":2,"vhosts":[…]}
  *
  * Version 1 ends with the endpoints.
  */
@@ -496,30 +493,31 @@ sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table *t,
 static void
 save_space(FILE *f, const char *name, const struct sl_slot_space *s)
 {
-	fprintf(f, ",\n \"%s\": [", name);
+	fprintf(f, "\"%s\":[", name);
 	for (uint32_t i = 0; i < s->cnt; i++) {
 		const struct sl_slot_owner *o = &s->owner[i];
-		fprintf(f, "%s\n  ", i ? "," : "");
+		if (i)
+			fputc(',', f);
 		if (o->key) /* names and addresses: nothing that JSON would escape */
-			fprintf(f, "{\"key\": \"%s\", ", o->key);
+			fprintf(f, "{\"incarnation\":%u,\"key\":\"%s\"}", o->incarnation, o->key);
 		else
-			fprintf(f, "{\"freed\": %llu, ", (unsigned long long)o->freed_seq);
-		fprintf(f, "\"incarnation\": %u}", o->incarnation);
+			fprintf(f, "{\"freed\":%llu,\"incarnation\":%u}",
+				(unsigned long long)o->freed_seq, o->incarnation);
 	}
-	fputc(']', f);
+	fputs("],", f);
 }
 
 static void
 save_bases(FILE *f, const struct sl_slot_map *m)
 {
-	fprintf(f, ",\n \"bases\": [");
+	fputs("{\"bases\":[", f);
 	for (uint32_t i = 0; i < m->base_cnt; i++) {
-		fprintf(f, "%s\n  {\"scan\": \"%s\", \"key\": \"", i ? "," : "", m->bases[i].scan);
+		fputs(i ? ",{\"key\":\"" : "{\"key\":\"", f);
 		for (unsigned j = 0; j < sizeof(m->bases[i].key.b); j++)
 			fprintf(f, "%02x", m->bases[i].key.b[j]);
-		fputs("\"}", f);
+		fprintf(f, "\",\"scan\":\"%s\"}", m->bases[i].scan);
 	}
-	fputc(']', f);
+	fputs("],", f);
 }
 
 int
@@ -531,15 +529,17 @@ sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 
 	if (!f)
 		return -ENOMEM;
-	fprintf(f, "{\"version\": %d, \"seq\": %llu", VERSION, (unsigned long long)m->seq);
-	save_space(f, "listeners", &m->listeners);
-	save_space(f, "services", &m->services);
-	save_space(f, "endpoints", &m->endpoints);
-	save_space(f, "tables", &m->tables);
-	save_space(f, "vhosts", &m->vhosts);
-	save_space(f, "routes", &m->hroutes);
 	save_bases(f, m);
-	fputs("}\n", f);
+	save_space(f, "endpoints", &m->endpoints);
+	save_space(f, "listeners", &m->listeners);
+	save_space(f, "routes", &m->hroutes);
+	fprintf(f, "\"seq\":%llu,", (unsigned long long)m->seq);
+	save_space(f, "services", &m->services);
+	save_space(f, "tables", &m->tables);
+	fprintf(f, "\"version\":%d,", VERSION);
+	save_space(f, "vhosts", &m->vhosts);
+	fseek(f, -1, SEEK_CUR); /* the last comma */
+	fputc('}', f);
 	bool failed = ferror(f);
 	if (fclose(f) != 0 || failed) {
 		free(text);

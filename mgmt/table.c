@@ -1,4 +1,4 @@
-/* slots.json is {"generation", "map": what sl_slot_map_save gives, "sum": SHA-256 of the compact map}. */
+/* slots.json is {"generation", "map": what sl_slot_map_save gives, "sum": SHA-256 of the map as text}. */
 #include "mgmt/table.h"
 
 #include "mgmt/disk.h"
@@ -144,21 +144,13 @@ slots_text(uint64_t number, const struct sl_slot_map *map, size_t *ret_len)
 
 	if (sl_slot_map_save(map, &inner, &len))
 		return NULL;
-	json_t *o = json_loadb(inner, len, JSON_DECODE_ANY, NULL);
+	sl_disk_sum(inner, len, hex);
+	int n = asprintf(&out, "{\"generation\":%" PRIu64 ",\"map\":%s,\"sum\":\"%s\"}\n", number,
+			 inner, hex);
 	free(inner);
-	char *compact = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
-	if (compact) {
-		sl_disk_sum(compact, strlen(compact), hex);
-		size_t room = strlen(compact) + 256;
-		out = malloc(room);
-		if (out)
-			*ret_len = (size_t)snprintf(out, room,
-						    "{\"generation\":%" PRIu64
-						    ",\"map\":%s,\"sum\":\"%s\"}\n",
-						    number, compact, hex);
-	}
-	free(compact);
-	json_decref(o);
+	if (n < 0)
+		return NULL;
+	*ret_len = (size_t)n;
 	return out;
 }
 

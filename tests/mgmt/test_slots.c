@@ -2,6 +2,7 @@
 #include "mgmt/slots.h"
 
 #include <errno.h>
+#include <jansson.h>
 
 #include "suite.h"
 
@@ -198,6 +199,11 @@ a_saved_map_loads_as_it_was(void)
 	CU_ASSERT_EQUAL_FATAL(sl_slot_map_load(text, len, NULL, &back), 0);
 	CU_ASSERT_EQUAL_FATAL(sl_slot_map_save(&back, &again, &again_len), 0);
 	CU_ASSERT_STRING_EQUAL(text, again);
+	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	char *canon = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS); /* what sums are taken of */
+	CU_ASSERT_STRING_EQUAL(text, canon);
+	free(canon);
+	json_decref(j);
 	CU_ASSERT_EQUAL(len, again_len);
 	CU_ASSERT_EQUAL(back.seq, m.seq);
 
