@@ -1,6 +1,7 @@
 #include "tests/suite.h"
 
 #include <errno.h>
+#include <hs/hs.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -139,6 +140,37 @@ slots_incarnations_and_the_ring_are_the_roots(void)
 	CU_ASSERT_EQUAL(v->services[HTTP_WEB].ring_cnt, 0);
 	sl_view_destroy(v);
 	sl_test_image_free(&im);
+}
+
+static void
+a_scan_of_two_databases_finds_the_patterns_of_both(void)
+{
+	const struct sl_test_http_route routes[] = {
+		{.name = "one",
+		 .conds = SL_TEST_CONDS(SL_TEST_PATH(REGEX, "/a[0-9]+")),
+		 .targets = http_web,
+		 .target_cnt = 1},
+		{.name = "two",
+		 .conds = SL_TEST_CONDS(SL_TEST_PATH(REGEX, "/b[0-9]+")),
+		 .targets = http_web,
+		 .target_cnt = 1},
+	};
+	struct sl_test_vhost vhosts[] = {http_vhosts[0], http_vhosts[1]};
+	struct sl_test_conf conf = http_conf();
+
+	vhosts[0].routes = routes;
+	vhosts[0].route_cnt = 2;
+	vhosts[0].delta_every = 1;
+	conf.vhosts = vhosts;
+	struct sl_view *v = sl_test_view(&conf);
+	const struct sl_img_scan *s =
+		(const void *)((const char *)v->vhosts[0].img + v->vhosts[0].img->scan_off);
+	CU_ASSERT_EQUAL(s->base_cnt, 1);
+	CU_ASSERT_EQUAL(s->delta_cnt, 1);
+	CU_ASSERT_STRING_EQUAL(route_of(v, 0, "shop.example", "/a1", ""), "one");
+	CU_ASSERT_STRING_EQUAL(route_of(v, 0, "shop.example", "/b1", ""), "two");
+	CU_ASSERT_STRING_EQUAL(route_of(v, 0, "shop.example", "/c1", ""), "");
+	sl_test_view_free(v);
 }
 
 static void
@@ -302,17 +334,14 @@ l4_listener_of_a_table(struct sl_test_image *im)
 	l[2].ref = REF_TABLE;
 }
 
-/* The SHARD's bytes are changed, and the scan names it by its new id: what a daemon of another host would offer. */
+/* The SHARD was changed: the scan names it by its new id, as a daemon of another host would. */
 static void
-change_database(struct sl_test_image *im, unsigned word)
+name_database(struct sl_test_image *im)
 {
-	struct sl_img_shard *s = sl_test_bytes(&im->objs[REF_SHARDS]);
 	struct sl_obj_id old = refs_of(im)[REF_SHARDS].id, id;
 	struct sl_img_scan *scan = scans_of(im, REF_SHOP);
-	uint32_t *db = (void *)((char *)s + s->db_off);
 
-	db[word] ^= 0x100;
-	sl_image_id(s, im->objs[REF_SHARDS].size, &id);
+	sl_image_id(im->objs[REF_SHARDS].bytes, im->objs[REF_SHARDS].size, &id);
 	for (unsigned i = 0; i < 2; i++)
 		if (memcmp(&scan[i].base, &old, sizeof(old)) == 0)
 			scan[i].base = id;
@@ -321,6 +350,39 @@ change_database(struct sl_test_image *im, unsigned word)
 		im->objs[REF_SHARDS] = im->objs[REF_SHARDS + 1];
 		im->objs[REF_SHARDS + 1] = o;
 	}
+}
+
+static void
+change_database(struct sl_test_image *im, unsigned word)
+{
+	struct sl_img_shard *s = sl_test_bytes(&im->objs[REF_SHARDS]);
+
+	((uint32_t *)(void *)((char *)s + s->db_off))[word] ^= 0x100;
+	name_database(im);
+}
+
+static void
+database_of_streams(struct sl_test_image *im)
+{
+	hs_database_t *db = NULL;
+	hs_compile_error_t *err = NULL;
+	char *bytes = NULL;
+	size_t n = 0;
+
+	CU_ASSERT_FATAL(hs_compile("x", HS_FLAG_SINGLEMATCH, HS_MODE_STREAM, NULL, &db, &err) ==
+				HS_SUCCESS &&
+			hs_serialize_database(db, &bytes, &n) == HS_SUCCESS);
+	size_t size = (sizeof(struct sl_img_shard) + n + 7) & ~(size_t)7;
+	struct sl_img_shard *s = calloc(1, size);
+	*s = *(const struct sl_img_shard *)im->objs[REF_SHARDS].bytes;
+	s->head.size = (uint32_t)size;
+	s->db_bytes = (uint32_t)n;
+	memcpy(s + 1, bytes, n);
+	free(sl_test_bytes(&im->objs[REF_SHARDS]));
+	im->objs[REF_SHARDS] = (struct sl_object){.bytes = s, .size = size};
+	free(bytes);
+	hs_free_database(db);
+	name_database(im);
 }
 
 static void
@@ -405,6 +467,7 @@ contradictions_are_refused_and_name_table_virtual_host_and_route(void)
 		 "of Hyperscan (have sluice-compile run on this host",
 		 "version"},
 		{database_of_another_cpu, "it was made for another CPU", "CPU"},
+		{database_of_streams, "it is not of block mode", "mode"},
 		{database_is_none, "its bytes are no database, or damaged", "magic"},
 		{database_is_damaged, "its bytes are no database, or damaged", "sum"},
 	};
@@ -572,6 +635,7 @@ ten_thousand_routes_are_checked_and_made_in_time_for_a_push(void)
 SL_SUITE("view_http", SL_TEST(requests_find_their_route_in_the_view_of_every_worker),
 	 SL_TEST(listener_of_mode_http_leads_to_a_table_and_to_no_service),
 	 SL_TEST(slots_incarnations_and_the_ring_are_the_roots),
+	 SL_TEST(a_scan_of_two_databases_finds_the_patterns_of_both),
 	 SL_TEST(without_workers_there_is_no_scratch_and_without_tables_neither),
 	 SL_TEST(contradictions_are_refused_and_name_table_virtual_host_and_route),
 	 SL_TEST(two_tables_of_one_name_are_refused),
