@@ -47,7 +47,7 @@ bool sl_request_id_ok(const struct sl_http_head *in);
  * Edits see the lines and the x-… of the gateway, in this order: removing x-forwarded-for keeps the address from the endpoint.
  * x-forwarded-for of a client whose hops are trusted becomes one line that the client's address ends; its -proto and -host pass.
  * TE does not pass: it would have to be named by a Connection line (RFC 9110, 10.1.4), and trailers pass without it.  Expect
- * passes, from HTTP/1.1.  A request without any authority (HTTP/1.0) gets an empty Host (RFC 9112, 3.2). */
+ * passes, from HTTP/1.1.  A request without any authority (HTTP/1.0) gets how->host, or an empty Host (RFC 9112, 3.2). */
 uint32_t sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 			       const struct sl_head_request *how);
 

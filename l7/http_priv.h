@@ -212,6 +212,7 @@ struct sl_http {
 	uint8_t *out;                       /* [HTTP_OUT] */
 	uint8_t *path;                      /* [SL_HTTP_HEAD_MAX]: a path in normal form */
 	char request_id[SL_REQUEST_ID_LEN]; /* of the request being handled */
+	char address[SL_ADDR_STRLEN + 8];   /* and what stands for its host when it names none */
 	struct sl_http_head head;           /* the one being read */
 	struct sl_match_result match;
 };

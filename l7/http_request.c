@@ -7,6 +7,8 @@
 
 #include "lb/hash.h"
 
+#include <stdio.h>
+
 static struct sl_bytes
 bytes_of(const struct sl_http_head *head, uint32_t off, uint32_t len)
 {
@@ -364,6 +366,19 @@ redirect(struct http_xchg *x, const struct http_decision *d, const struct sl_htt
 
 /* ---- what is forwarded ---- */
 
+/* A request without any host (HTTP/1.0) was sent to the listener's address, and HTTP/1.1 wants one (RFC 9112, 3.3). */
+static struct sl_bytes
+listener_host(struct http_conn *c)
+{
+	const struct sl_tuple *t = &sl_stream_row(c->client)->tuple;
+	char *to = c->http->address, text[SL_ADDR_STRLEN];
+	bool v4 = sl_addr_is_v4(&t->dst);
+	int n = snprintf(to, sizeof(c->http->address), v4 ? "%s:%u" : "[%s]:%u",
+			 sl_addr_format(&t->dst, text), sl_from_be16(t->dport));
+
+	return (struct sl_bytes){(const uint8_t *)to, (uint32_t)n};
+}
+
 /* The head as endpoints get it, in h->out; its length, 0: it does not fit. */
 static uint32_t
 write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct http_decision *d,
@@ -383,6 +398,8 @@ write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct ht
 		.trusted_hops = rule->table->img->http.trusted_hops,
 		.upgrade = (x->flags & XF_UPGRADE) != 0,
 	};
+	if (sl_unlikely(r->host.len == 0 && head->authority_len == 0))
+		ret_how->host = listener_host(x->conn);
 	sl_request_id((const uint8_t *)random, h->request_id);
 	memcpy(ret_how->request_id, h->request_id, sizeof(h->request_id));
 	if (r->rewrite != SL_REWRITE_NONE) {
