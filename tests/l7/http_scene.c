@@ -117,7 +117,7 @@ static const struct sl_test_vhost vhosts[] = {
 	{.name = "any", .routes = routes, .route_cnt = SL_ARRAY_CNT(routes), .first_slot = 100},
 	{.name = "few", .routes = few, .route_cnt = 1, .first_slot = 200},
 };
-static const struct sl_test_host hosts[] = {{"h", 0}, {"*.example", 0}, {"few", 1}};
+static const struct sl_test_host hosts[] = {{"h", 0}, {"*.example", 0}, {"few", 1}, {"*", 0}};
 
 /* ---- what the engine asks ---- */
 
@@ -254,11 +254,11 @@ zeroed(size_t n)
 }
 
 static void
-table_init(struct scene *s, const struct sl_img_http *http)
+table_init(struct scene *s, const struct sl_img_http *http, bool any_host)
 {
 	struct sl_test_routes t = {
 		.hosts = hosts,
-		.host_cnt = SL_ARRAY_CNT(hosts),
+		.host_cnt = SL_ARRAY_CNT(hosts) - !any_host,
 		.http = {.header_ms = http->header_ms ? http->header_ms : 10000,
 			 .idle_ms = http->idle_ms ? http->idle_ms : 60000,
 			 .stream_idle_ms = http->stream_idle_ms ? http->stream_idle_ms : 300000,
@@ -285,7 +285,7 @@ table_init(struct scene *s, const struct sl_img_http *http)
 	}
 	s->scratch = sl_test_scratch(most, s->image[0].hs);
 	s->routes = sl_test_routes_build(&t, order);
-	for (unsigned i = 0; i < SL_ARRAY_CNT(hosts); i++)
+	for (unsigned i = 0; i < t.host_cnt; i++)
 		lead[i] = hosts[order[i]].vhost;
 	if (sl_hosts_create(s->routes, lead, &s->hosts))
 		abort();
@@ -332,7 +332,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 	s->ledger = zeroed(sizeof(*s->ledger));
 	s->events = zeroed(sl_events_bytes(1, EVENTS_SIZE));
 	sl_events_init(s->events, 1, EVENTS_SIZE, 1);
-	table_init(s, &c->http);
+	table_init(s, &c->http, c->any_host);
 	services_init(s);
 	s->rule = (struct sl_http_rule){
 		.generation = 77,

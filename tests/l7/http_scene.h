@@ -79,6 +79,7 @@ struct scene_conf {
 	uint32_t snd_max;        /* 0: SCENE_SND */
 	struct sl_img_http http; /* what is not 0 */
 	bool proxy_in;
+	bool any_host; /* "*" leads where "h" does */
 };
 void scene_init(struct scene *s, const struct scene_conf *conf);
 /* scene_end: clients that are there go; afterwards nothing may be left of them. */

@@ -481,6 +481,22 @@ an_exchange_is_counted_and_logged(void)
 	scene_end(&s);
 }
 
+static void
+who_names_no_host_is_taken_to_mean_the_listener(void)
+{
+	struct scene s;
+
+	scene_init(&s, &(struct scene_conf){.any_host = true});
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, "GET /plain HTTP/1.0\r\nx-request-id: 1\r\n\r\n");
+	HEARS(scene_up(&s, 0), "GET /plain HTTP/1.1\r\nHost: 203.0.113.10:80\r\nx-request-id: "
+			       "1\r\nx-forwarded-for: 192.0.2.7\r\n"
+			       "x-forwarded-proto: http\r\n\r\n");
+	peer_says(&s, scene_up(&s, 0), OK2);
+	HEARS(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+	scene_end(&s);
+}
+
 /* ---- the pool ---- */
 
 static void
@@ -833,6 +849,7 @@ a_proxy_header_says_who_the_client_is(void)
 SL_SUITE("http", SL_TEST(dialogues_go_as_written_in_whole_and_in_bytes),
 	 SL_TEST(endpoints_hear_who_asks), SL_TEST(each_request_gets_an_id_that_the_log_knows),
 	 SL_TEST(an_exchange_is_counted_and_logged),
+	 SL_TEST(who_names_no_host_is_taken_to_mean_the_listener),
 	 SL_TEST(connections_are_used_again_and_counted_once),
 	 SL_TEST(an_answer_with_something_behind_it_spoils_its_connection),
 	 SL_TEST(targets_get_their_share_or_keep_who_they_had),
