@@ -1,9 +1,7 @@
 /* match_build — from an object's plain lists to the indices that find uses.
  *
- *   conditions ─▶ probes: what a request can be asked that must hold when the condition does: a slot of the trie or of a
- *                 database, a hash of a value, prefix or suffix, presence
- *   routes     ─▶ each is filed under one probe of its conditions: one that few routes share, of these the most telling kind
- *              ─▶ lists of routes by probe
+ *   names ─▶ keys    conditions ─▶ slots of the trie and of databases, automata
+ *   routes ─▶ probes (match_filing) ─▶ lists of routes by slot, by hash, by method
  *
  * What a probe already proves is not verified again: slots say exactly what their conditions do; hashes only guess.
  */
@@ -11,67 +9,10 @@
 #include <stdlib.h>
 
 #include "l7/match_bytes.h"
-#include "l7/match_priv.h"
+#include "l7/match_filing.h"
 #include "l7/values.h"
 
-/* In order of preference. */
-enum probe_kind {
-	PROBE_PATH_EXACT,
-	PROBE_PATH,
-	PROBE_EXACT,
-	PROBE_LITERAL, /* that a regex's matches begin with */
-	PROBE_PATTERN,
-	PROBE_PREFIX,
-	PROBE_SUFFIX,
-	PROBE_PRESENT,
-	PROBE_METHOD,
-	PROBE_NONE,
-};
-#define FEW                                                                                        \
-	16 /* routes that share a probe and may as well be told apart by verifying, rather than by a scan */
-
-struct probe {
-	uint8_t kind;
-	bool fold;
-	uint32_t key, slot;
-	const uint8_t *bytes;
-	uint32_t len;
-	uint32_t route_cnt;
-	uint32_t list; /* number of the list that its routes go to */
-};
-
-struct builder {
-	struct sl_match *m;
-	const struct sl_img_cond *cond;
-	const struct sl_img_http_route *route;
-	const uint32_t *cond_id;
-	const struct sl_img_scan *scan;
-	struct probe *probe;
-	uint32_t probe_cnt;
-	uint32_t *probe_table, probe_mask; /* probe + 1 */
-	struct sl_pattern *pattern;        /* of each condition that is a regex */
-	uint32_t *cond_probe;              /* of each condition; MATCH_NONE */
-	uint32_t *cond_literal;            /* likewise: of what its regex begins with */
-	uint32_t *cond_use;                /* routes that have it */
-	uint32_t *filed;                   /* of each route: its probe */
-	uint32_t *filed_cond;              /* and the condition that it is of */
-	uint32_t *method;                  /* of each route filed under PROBE_METHOD: bits */
-	uint32_t
-		list_cnt; /* lists [0, SL_METHOD_CNT) are those of methods, the next one is the catch-all */
-	uint32_t *slot_number; /* list of a slot; 0: none */
-	uint32_t entry_cnt;
-};
 #define LIST_ANY SL_METHOD_CNT
-
-static uint32_t
-table_room(uint32_t cnt)
-{
-	uint32_t room = 8;
-
-	while (room < 2 * (cnt + 1))
-		room *= 2;
-	return room;
-}
 
 /* ---- keys ---- */
 
@@ -109,10 +50,10 @@ key_intern(struct sl_match *m, uint8_t field, const struct sl_img_str *name)
 }
 
 static int
-keys_build(struct builder *b)
+keys_build(struct match_builder *b)
 {
 	struct sl_match *m = b->m;
-	uint32_t max = m->cond_cnt + m->scan_cnt + 1, room = table_room(max);
+	uint32_t max = m->cond_cnt + m->scan_cnt + 1, room = builder_table_room(max);
 
 	m->key = calloc(max, sizeof(*m->key));
 	m->key_table = malloc(room * sizeof(*m->key_table));
@@ -129,7 +70,7 @@ keys_build(struct builder *b)
 /* ---- conditions ---- */
 
 static int
-scans_build(struct builder *b, const struct sl_match_dbs *dbs)
+scans_build(struct match_builder *b, const struct sl_match_dbs *dbs)
 {
 	struct sl_match *m = b->m;
 
@@ -154,28 +95,13 @@ scans_build(struct builder *b, const struct sl_match_dbs *dbs)
 }
 
 static bool
-is_pattern(const struct match_cond *c)
-{
-	return c->op == SL_COND_REGEX || c->op == SL_COND_CONTAINS;
-}
-
-/* Only what begins with "/" is in the trie; "" as SEGMENTS holds for all. */
-static bool
-is_trie(const struct match_cond *c)
-{
-	return c->field == SL_FIELD_PATH &&
-	       (c->op == SL_COND_EXACT || c->op == SL_COND_SEGMENTS || c->op == SL_COND_TEMPLATE) &&
-	       c->len && c->value[0] == '/';
-}
-
-static bool
 is_always(const struct match_cond *c)
 {
 	return c->field == SL_FIELD_PATH && !c->invert && c->len == 0 && c->op == SL_COND_SEGMENTS;
 }
 
 static int
-cond_slot(struct builder *b, uint32_t i)
+cond_slot(struct match_builder *b, uint32_t i)
 {
 	struct sl_match *m = b->m;
 	struct match_cond *c = &m->cond[i];
@@ -195,7 +121,7 @@ cond_slot(struct builder *b, uint32_t i)
 
 /* Scans are for what automata do not understand, and for many regexes at once. */
 static int
-cond_pattern(struct builder *b, uint32_t i)
+cond_pattern(struct match_builder *b, uint32_t i)
 {
 	struct match_cond *c = &b->m->cond[i];
 
@@ -208,7 +134,7 @@ cond_pattern(struct builder *b, uint32_t i)
 }
 
 static int
-conds_build(struct builder *b)
+conds_build(struct match_builder *b)
 {
 	struct sl_match *m = b->m;
 
@@ -237,335 +163,11 @@ conds_build(struct builder *b)
 	return 0;
 }
 
-/* ---- probes ---- */
-
-static uint64_t
-probe_hash(const struct probe *p)
-{
-	uint64_t tag =
-		(uint64_t)p->key << 32 ^ (uint64_t)p->slot << 4 ^ (uint64_t)p->kind << 1 ^ p->fold;
-
-	return sl_bytes_hash(sl_bytes_mix(0, tag), p->bytes, p->len, false);
-}
-
-static bool
-probe_same(const struct probe *a, const struct probe *b)
-{
-	return a->kind == b->kind && a->fold == b->fold && a->key == b->key && a->slot == b->slot &&
-	       a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
-}
-
-static uint32_t
-probe_intern(struct builder *b, const struct probe *p)
-{
-	for (uint64_t i = probe_hash(p);; i++) {
-		uint32_t *at = &b->probe_table[i & b->probe_mask];
-		if (!*at) {
-			b->probe[b->probe_cnt] = *p;
-			*at = ++b->probe_cnt;
-			return *at - 1;
-		}
-		if (probe_same(&b->probe[*at - 1], p))
-			return *at - 1;
-	}
-}
-
-static enum probe_kind
-probe_kind(const struct match_cond *c)
-{
-	if (c->invert)
-		return PROBE_NONE;
-	if (c->field == SL_FIELD_METHOD)
-		return c->op == SL_COND_IN ? PROBE_METHOD : PROBE_NONE;
-	if (is_pattern(c))
-		return PROBE_PATTERN;
-	if (is_trie(c))
-		return c->op == SL_COND_EXACT ? PROBE_PATH_EXACT : PROBE_PATH;
-	if (c->op == SL_COND_EXACT)
-		return PROBE_EXACT;
-	if (c->op == SL_COND_PREFIX && c->len)
-		return PROBE_PREFIX;
-	if (c->op == SL_COND_SUFFIX && c->len)
-		return PROBE_SUFFIX;
-	return c->field == SL_FIELD_PATH ? PROBE_NONE : PROBE_PRESENT;
-}
-
-static uint32_t
-cond_probe(struct builder *b, const struct match_cond *c)
-{
-	struct probe p = {.kind = probe_kind(c), .bytes = b->m->str};
-
-	switch (p.kind) {
-	case PROBE_NONE:
-	case PROBE_METHOD: /* by its bits, see routes_file */
-		return MATCH_NONE;
-	case PROBE_PATH_EXACT:
-	case PROBE_PATH:
-	case PROBE_PATTERN:
-		p.slot = c->slot;
-		p.key = c->key;
-		p.bytes = c->value; /* of several conditions with one slot, those of the first */
-		p.len = c->len;
-		break;
-	case PROBE_PRESENT:
-		p.key = c->key;
-		break;
-	default:
-		p.key = c->key;
-		p.fold = c->fold;
-		p.bytes = c->value;
-		p.len = c->len;
-	}
-	return probe_intern(b, &p);
-}
-
-static uint32_t
-cond_literal(struct builder *b, uint32_t i)
-{
-	const struct match_cond *c = &b->m->cond[i];
-	struct probe p = {.kind = PROBE_LITERAL,
-			  .fold = c->fold,
-			  .key = c->key,
-			  .bytes = b->pattern[i].literal,
-			  .len = b->pattern[i].literal_len};
-
-	return c->invert || !p.len ? MATCH_NONE : probe_intern(b, &p);
-}
-
-static void
-probe_count(struct builder *b, uint32_t probe)
-{
-	if (probe != MATCH_NONE)
-		b->probe[probe].route_cnt++;
-}
-
-static int
-probes_build(struct builder *b)
-{
-	struct sl_match *m = b->m;
-	uint32_t max = 2 * m->cond_cnt + 1, room = table_room(max);
-
-	b->probe = calloc(max, sizeof(*b->probe));
-	b->probe_table = calloc(room, sizeof(*b->probe_table));
-	b->cond_probe = calloc(max, sizeof(*b->cond_probe));
-	b->cond_literal = calloc(max, sizeof(*b->cond_literal));
-	b->cond_use = calloc(max, sizeof(*b->cond_use));
-	if (!b->probe || !b->probe_table || !b->cond_probe || !b->cond_literal || !b->cond_use)
-		return -ENOMEM;
-	b->probe_mask = room - 1;
-	for (uint32_t i = 0; i < m->cond_cnt; i++) {
-		b->cond_probe[i] = cond_probe(b, &m->cond[i]);
-		b->cond_literal[i] = cond_literal(b, i);
-	}
-	for (uint32_t r = 0; r < m->img->route_cnt; r++)
-		for (uint32_t k = 0; k < b->route[r].cond_cnt; k++) {
-			uint32_t cond = b->cond_id[b->route[r].cond_first + k];
-			b->cond_use[cond]++;
-			probe_count(b, b->cond_probe[cond]);
-			probe_count(b, b->cond_literal[cond]);
-		}
-	return 0;
-}
-
-/* ---- filing ---- */
-
-/* Smaller is better: few routes, then kind, then the longer value.  A scan is as dear as some routes in vain. */
-static uint64_t
-probe_rank(const struct builder *b, uint32_t probe)
-{
-	const struct probe *p = &b->probe[probe];
-	uint32_t cnt = p->kind == PROBE_PATTERN ? SL_MAX(p->route_cnt, FEW) : p->route_cnt;
-	uint32_t crowd = 32 - (uint32_t)__builtin_clz((cnt + 1) / 2);
-
-	return (uint64_t)crowd << 32 | (uint64_t)p->kind << 16 | (0xffff - p->len);
-}
-
-static void
-route_offer(struct builder *b, uint32_t r, uint32_t cond, uint32_t probe, uint64_t *best)
-{
-	if (probe == MATCH_NONE || probe_rank(b, probe) >= *best)
-		return;
-	*best = probe_rank(b, probe);
-	b->filed[r] = probe;
-	b->filed_cond[r] = cond;
-}
-
-static void
-route_file(struct builder *b, uint32_t r)
-{
-	const struct sl_img_http_route *route = &b->route[r];
-	uint64_t best = UINT64_MAX;
-
-	b->filed[r] = MATCH_NONE;
-	for (uint32_t k = 0; k < route->cond_cnt; k++) {
-		uint32_t cond = b->cond_id[route->cond_first + k];
-		const struct match_cond *c = &b->m->cond[cond];
-		if (probe_kind(c) == PROBE_METHOD)
-			b->method[r] = (uint32_t)c->lo;
-		route_offer(b, r, cond, b->cond_probe[cond], &best);
-		route_offer(b, r, cond, b->cond_literal[cond], &best);
-	}
-	if (b->filed[r] != MATCH_NONE)
-		b->method[r] = 0;
-}
-
-static int
-routes_file(struct builder *b)
-{
-	uint32_t cnt = b->m->img->route_cnt;
-
-	b->filed = calloc(cnt + 1, sizeof(*b->filed));
-	b->filed_cond = calloc(cnt + 1, sizeof(*b->filed_cond));
-	b->method = calloc(cnt + 1, sizeof(*b->method));
-	if (!b->filed || !b->filed_cond || !b->method)
-		return -ENOMEM;
-	for (uint32_t r = 0; r < cnt; r++)
-		route_file(b, r);
-	return 0;
-}
-
-/* ---- lengths of prefixes and suffixes ---- */
-
-static bool
-is_prefix(uint8_t kind)
-{
-	return kind == PROBE_PREFIX || kind == PROBE_LITERAL;
-}
-
-static struct match_lens *
-probe_lens(struct sl_match *m, const struct probe *p)
-{
-	if (is_prefix(p->kind))
-		return &m->key[p->key].prefix[p->fold];
-	return &m->key[p->key].suffix[p->fold];
-}
-
-struct len_of {
-	uint32_t key;
-	uint16_t len;
-	uint8_t kind, fold;
-};
-
-static int
-by_lens(const void *a, const void *b)
-{
-	const struct len_of *x = a, *y = b;
-
-	if (x->key != y->key)
-		return x->key < y->key ? -1 : 1;
-	if (x->kind != y->kind)
-		return x->kind - y->kind;
-	if (x->fold != y->fold)
-		return x->fold - y->fold;
-	return x->len - y->len;
-}
-
-/* From the distinct lengths of one key, at most MATCH_LENS: the shortest and some evenly among the others. */
-static void
-lens_pick(struct match_lens *lens, const struct len_of *of, uint32_t cnt)
-{
-	uint32_t take = SL_MIN(cnt, MATCH_LENS);
-
-	for (uint32_t i = 0; i < take; i++)
-		lens->len[i] = of[(uint64_t)i * cnt / take].len;
-	lens->cnt = (uint8_t)take;
-}
-
-static bool
-lens_together(const struct len_of *a, const struct len_of *b)
-{
-	return a->key == b->key && a->kind == b->kind && a->fold == b->fold;
-}
-
-static int
-lens_build(struct builder *b)
-{
-	struct len_of *of = calloc(b->m->img->route_cnt + 1, sizeof(*of));
-	uint32_t cnt = 0, distinct = 0;
-
-	if (!of)
-		return -ENOMEM;
-	for (uint32_t r = 0; r < b->m->img->route_cnt; r++) {
-		const struct probe *p = &b->probe[b->filed[r]];
-		if (b->filed[r] == MATCH_NONE || (!is_prefix(p->kind) && p->kind != PROBE_SUFFIX))
-			continue;
-		uint8_t kind = is_prefix(p->kind) ? PROBE_PREFIX : PROBE_SUFFIX;
-		of[cnt++] = (struct len_of){p->key, (uint16_t)p->len, kind, p->fold};
-	}
-	qsort(of, cnt, sizeof(*of), by_lens);
-	for (uint32_t i = 0; i < cnt; i++)
-		if (i == 0 || by_lens(&of[i - 1], &of[i]))
-			of[distinct++] = of[i];
-	for (uint32_t i = 0, n; i < distinct; i += n) {
-		for (n = 1; i + n < distinct && lens_together(&of[i], &of[i + n]); n++)
-			;
-		struct probe p = {.kind = of[i].kind, .fold = of[i].fold, .key = of[i].key};
-		lens_pick(probe_lens(b->m, &p), &of[i], n);
-	}
-	free(of);
-	return 0;
-}
-
-/* As prefixes_push and suffixes_push make it, of the longest length that is looked up. */
-static uint64_t
-affix_hash(struct sl_match *m, const struct probe *p)
-{
-	const struct match_lens *lens = probe_lens(m, p);
-	bool prefix = is_prefix(p->kind);
-	uint32_t done = 0;
-	uint64_t h = 0;
-
-	for (unsigned i = 0; i < lens->cnt && lens->len[i] <= p->len; i++) {
-		uint32_t at = prefix ? done : p->len - lens->len[i];
-		h = sl_bytes_hash(h, p->bytes + at, lens->len[i] - done, false);
-		done = lens->len[i];
-	}
-	return sl_match_entry_hash(p->key, prefix ? MATCH_PREFIX : MATCH_SUFFIX, p->fold, done, h);
-}
-
-struct literal_of {
-	uint64_t hash;
-	uint32_t route;
-};
-
-static int
-by_hash(const void *a, const void *b)
-{
-	const struct literal_of *x = a, *y = b;
-
-	return x->hash < y->hash ? -1 : x->hash > y->hash;
-}
-
-/* More regexes that begin alike, as far as is looked up, than are looked at by themselves, are told apart by a scan. */
-static int
-literals_refile(struct builder *b)
-{
-	struct literal_of *of = calloc(b->m->img->route_cnt + 1, sizeof(*of));
-	uint32_t cnt = 0;
-
-	if (!of)
-		return -ENOMEM;
-	for (uint32_t r = 0; r < b->m->img->route_cnt; r++) {
-		if (b->filed[r] == MATCH_NONE || b->probe[b->filed[r]].kind != PROBE_LITERAL)
-			continue;
-		of[cnt++] = (struct literal_of){affix_hash(b->m, &b->probe[b->filed[r]]), r};
-	}
-	qsort(of, cnt, sizeof(*of), by_hash);
-	for (uint32_t i = 0, n; i < cnt; i += n) {
-		for (n = 1; i + n < cnt && of[i + n].hash == of[i].hash; n++)
-			;
-		for (uint32_t k = 0; n > MATCH_LOOKS && k < n; k++) {
-			uint32_t r = of[i + k].route;
-			b->filed[r] = b->cond_probe[b->filed_cond[r]];
-		}
-	}
-	free(of);
-	return 0;
-}
+/* ---- routes ---- */
 
 /* Slots prove their conditions. */
 static bool
-is_proved(const struct builder *b, uint32_t r, uint32_t cond)
+is_proved(const struct match_builder *b, uint32_t r, uint32_t cond)
 {
 	if (is_always(&b->m->cond[cond]))
 		return true;
@@ -589,7 +191,7 @@ route_path(const struct sl_match *m, struct match_route *r, uint32_t cond)
 }
 
 static void
-route_build(struct builder *b, uint32_t r, uint32_t *cnt)
+route_build(struct match_builder *b, uint32_t r, uint32_t *cnt)
 {
 	struct sl_match *m = b->m;
 	const struct sl_img_http_route *route = &b->route[r];
@@ -607,7 +209,7 @@ route_build(struct builder *b, uint32_t r, uint32_t *cnt)
 }
 
 static int
-routes_build(struct builder *b)
+routes_build(struct match_builder *b)
 {
 	struct sl_match *m = b->m;
 	uint32_t cnt = 0, max = 1;
@@ -628,10 +230,10 @@ routes_build(struct builder *b)
 /* ---- entries ---- */
 
 static uint64_t
-probe_entry_hash(struct sl_match *m, const struct probe *p)
+probe_entry_hash(struct sl_match *m, const struct match_probe *p)
 {
 	if (p->kind != PROBE_EXACT)
-		return affix_hash(m, p);
+		return sl_filing_affix_hash(m, p);
 	m->key[p->key].exact[p->fold] = true;
 	return sl_match_entry_hash(p->key, MATCH_EXACT, p->fold, p->len,
 				   sl_bytes_hash(0, p->bytes, p->len, false));
@@ -639,7 +241,7 @@ probe_entry_hash(struct sl_match *m, const struct probe *p)
 
 /* The entry's list, by number. */
 static uint32_t
-entry_list(struct builder *b, uint64_t hash)
+entry_list(struct match_builder *b, uint64_t hash)
 {
 	for (uint64_t i = hash >> 20;; i++) {
 		struct match_entry *e = &b->m->entry[i & b->m->entry_mask];
@@ -653,7 +255,7 @@ entry_list(struct builder *b, uint64_t hash)
 }
 
 static uint32_t
-probe_list(struct builder *b, const struct probe *p)
+probe_list(struct match_builder *b, const struct match_probe *p)
 {
 	uint32_t *number;
 
@@ -669,7 +271,7 @@ probe_list(struct builder *b, const struct probe *p)
 }
 
 static void
-key_first(struct sl_match *m, const struct probe *p, uint32_t route)
+key_first(struct sl_match *m, const struct match_probe *p, uint32_t route)
 {
 	struct match_key *k = &m->key[p->key];
 
@@ -686,10 +288,10 @@ key_first(struct sl_match *m, const struct probe *p, uint32_t route)
 }
 
 static int
-entries_build(struct builder *b)
+entries_build(struct match_builder *b)
 {
 	struct sl_match *m = b->m;
-	uint32_t room = table_room(b->probe_cnt);
+	uint32_t room = builder_table_room(b->probe_cnt);
 
 	m->entry = calloc(room, sizeof(*m->entry));
 	b->slot_number = calloc(m->slot_cnt, sizeof(*b->slot_number));
@@ -701,7 +303,7 @@ entries_build(struct builder *b)
 	for (uint32_t r = 0; r < m->img->route_cnt; r++) {
 		if (b->filed[r] == MATCH_NONE)
 			continue;
-		struct probe *p = &b->probe[b->filed[r]];
+		struct match_probe *p = &b->probe[b->filed[r]];
 		if (!p->list)
 			p->list = probe_list(b, p);
 		key_first(m, p, r);
@@ -713,7 +315,7 @@ entries_build(struct builder *b)
 
 /* The lists that the route stands in; how many. */
 static unsigned
-route_lists(const struct builder *b, uint32_t r, uint32_t ret[SL_METHOD_CNT])
+route_lists(const struct match_builder *b, uint32_t r, uint32_t ret[SL_METHOD_CNT])
 {
 	unsigned cnt = 0;
 
@@ -726,7 +328,7 @@ route_lists(const struct builder *b, uint32_t r, uint32_t ret[SL_METHOD_CNT])
 }
 
 static void
-lists_count(const struct builder *b, uint32_t *cnt)
+lists_count(const struct match_builder *b, uint32_t *cnt)
 {
 	uint32_t list[SL_METHOD_CNT];
 
@@ -736,7 +338,7 @@ lists_count(const struct builder *b, uint32_t *cnt)
 }
 
 static void
-lists_fill(const struct builder *b, uint32_t *at)
+lists_fill(const struct match_builder *b, uint32_t *at)
 {
 	uint32_t list[SL_METHOD_CNT];
 
@@ -747,7 +349,7 @@ lists_fill(const struct builder *b, uint32_t *at)
 
 /* From numbers of lists to where they begin. */
 static void
-lists_point(struct builder *b, const uint32_t *begin)
+lists_point(struct match_builder *b, const uint32_t *begin)
 {
 	struct sl_match *m = b->m;
 
@@ -764,7 +366,7 @@ lists_point(struct builder *b, const uint32_t *begin)
 }
 
 static int
-lists_build(struct builder *b)
+lists_build(struct match_builder *b)
 {
 	struct sl_match *m = b->m;
 	uint32_t *begin = calloc(b->list_cnt, sizeof(*begin)),
@@ -808,7 +410,7 @@ words_lay_out(struct sl_match *m)
 }
 
 static void
-builder_free(struct builder *b)
+builder_free(struct match_builder *b)
 {
 	free(b->probe);
 	free(b->probe_table);
@@ -823,11 +425,10 @@ builder_free(struct builder *b)
 }
 
 static int
-build(struct builder *b, const struct sl_match_dbs *dbs)
+build(struct match_builder *b, const struct sl_match_dbs *dbs)
 {
-	int (*const steps[])(struct builder *) = {conds_build,   probes_build,    routes_file,
-						  lens_build,    literals_refile, routes_build,
-						  entries_build, lists_build};
+	int (*const steps[])(struct match_builder *) = {conds_build, sl_filing_build, routes_build,
+							entries_build, lists_build};
 	int err = keys_build(b);
 
 	if (!err)
@@ -843,11 +444,11 @@ sl_match_create(const struct sl_img_vhost *img, const struct sl_match_dbs *dbs,
 {
 	const uint8_t *bytes = (const void *)img;
 	struct sl_match *m = calloc(1, sizeof(*m));
-	struct builder b = {.m = m,
-			    .cond = (const void *)(bytes + img->cond_off),
-			    .route = (const void *)(bytes + img->route_off),
-			    .cond_id = (const void *)(bytes + img->cond_id_off),
-			    .scan = (const void *)(bytes + img->scan_off)};
+	struct match_builder b = {.m = m,
+				  .cond = (const void *)(bytes + img->cond_off),
+				  .route = (const void *)(bytes + img->route_off),
+				  .cond_id = (const void *)(bytes + img->cond_id_off),
+				  .scan = (const void *)(bytes + img->scan_off)};
 
 	if (!m)
 		return -ENOMEM;
