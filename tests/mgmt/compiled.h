@@ -97,25 +97,34 @@ checks_pass(const struct sl_compiled *c)
 	return good;
 }
 
-/* Whether the dataplane can make a view of it. */
-static inline bool
-view_stands(const struct sl_compiled *c)
+/* The view that the dataplane makes of it, for one worker; NULL: it refuses, and says why. */
+static inline struct sl_view *
+view_of(const struct sl_compiled *c)
 {
-	static const struct sl_view_ports ports = {.cnt = 3, .name = {"front", "back", "a"}};
-	struct sl_object root = {.bytes = c->root.bytes, .size = c->root.size};
+	static const struct sl_view_ports ports = {
+		.worker_cnt = 1, .cnt = 3, .name = {"front", "back", "a"}};
+	struct sl_object root = {c->root.bytes, c->root.size, NULL};
 	struct sl_object *objs = calloc(c->cnt, sizeof(*objs));
 	struct sl_view *view = NULL;
 	struct sl_diag diag = {0};
 
 	for (uint32_t i = 0; i < c->cnt; i++)
-		objs[i] = (struct sl_object){.bytes = c->objs[i].bytes, .size = c->objs[i].size};
-	int err = sl_view_create(&root, &c->root.id, 1, objs, c->cnt, &ports, &diag, &view);
+		objs[i] = (struct sl_object){c->objs[i].bytes, c->objs[i].size, NULL};
+	sl_view_create(&root, &c->root.id, 1, objs, c->cnt, &ports, &diag, &view);
 	for (unsigned i = 0; i < diag.cnt; i++)
 		printf("\n  %s: %s", diag.items[i].path, diag.items[i].text);
 	sl_diag_fini(&diag);
-	sl_view_destroy(view);
 	free(objs);
-	return err == 0;
+	return view;
+}
+
+static inline bool
+view_stands(const struct sl_compiled *c)
+{
+	struct sl_view *view = view_of(c);
+
+	sl_view_destroy(view);
+	return view != NULL;
 }
 
 #endif

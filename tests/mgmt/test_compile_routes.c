@@ -262,6 +262,68 @@ new_patterns_go_to_a_delta_and_the_base_stays(void)
 	sl_shards_destroy(s);
 }
 
+/* The route that a worker finds for a request of any host, "": none. */
+static const char *
+route_of(const struct sl_view *v, const char *env)
+{
+	static const struct sl_http_limits limits = {SL_HTTP_HEAD_MAX, SL_HTTP_HEADERS_MAX};
+	struct sl_http_head head;
+	enum sl_http_bad why;
+	char text[256];
+
+	snprintf(text, sizeof(text), "GET /x HTTP/1.1\r\nHost: h.example\r\nX-Env: %s\r\n\r\n",
+		 env);
+	CU_ASSERT_FATAL(sl_http_request((const uint8_t *)text, (uint32_t)strlen(text), 0, &limits,
+					&head, &why) > 0);
+	const struct sl_match_input in = {
+		.head = &head,
+		.path = (const uint8_t *)text + head.path,
+		.path_len = head.path_len,
+	};
+	struct sl_match_result got;
+	uint32_t host = sl_hosts_find(v->tables[0].hosts, (const uint8_t *)"h.example", 9);
+	const struct sl_vhost *vh = &v->vhosts[host];
+	uint32_t route = sl_match_find(vh->match, &in, &v->scratch[0], &got);
+	const struct sl_img_http_route *r =
+		(const void *)((const char *)vh->img + vh->img->route_off);
+	return route == SL_MATCH_NONE ? "" : r[route].name;
+}
+
+static void
+a_worker_finds_routes_by_base_and_delta(void)
+{
+	static const struct {
+		const char *env, *route, *reason;
+	} rows[] = {
+		{"env-5-abc", "r5", "the first, of the base"},
+		{"env-39-f", "r39", "the last of the base"},
+		{"env-40-a", "r40", "the first of the delta"},
+		{"env-44-fade", "r44", "the last of the delta"},
+		{"env-3-a", "", "in the base, but dead"},
+		{"env-45-a", "", "nowhere"},
+		{"env-44-fadeg", "", "not all of it"},
+	};
+	struct sl_shards *s = shards_open();
+	struct sl_conf *a = regex_conf(0, 40), *b = regex_conf(5, 40);
+	struct pushed first = push_with(a, NULL, s), second = push_with(b, &first, s);
+	struct sl_view *v = view_of(second.out);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(v);
+	CU_ASSERT_EQUAL(scans(vhost(second.out, "shop"))->delta_cnt, 5);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		const char *got = route_of(v, rows[i].env);
+		if (strcmp(got, rows[i].route) != 0)
+			printf("\n  %s: \"%s\"", rows[i].reason, got);
+		CU_ASSERT_STRING_EQUAL(got, rows[i].route);
+	}
+	sl_view_destroy(v);
+	pushed_fini(&first);
+	pushed_fini(&second);
+	sl_conf_free(a);
+	sl_conf_free(b);
+	sl_shards_destroy(s);
+}
+
 static void
 a_delta_over_its_limit_makes_the_base_anew(void)
 {
@@ -512,6 +574,7 @@ SL_SUITE("compile_routes", SL_TEST(every_key_reaches_the_objects),
 	 SL_TEST(the_order_of_tables_hosts_and_names_means_nothing),
 	 SL_TEST(routes_keep_their_slots_and_others_their_objects),
 	 SL_TEST(new_patterns_go_to_a_delta_and_the_base_stays),
+	 SL_TEST(a_worker_finds_routes_by_base_and_delta),
 	 SL_TEST(a_delta_over_its_limit_makes_the_base_anew),
 	 SL_TEST(a_poor_base_is_wanted_anew_and_then_used), SL_TEST(dead_patterns_make_a_base_poor),
 	 SL_TEST(other_shards_give_the_same_bytes),
