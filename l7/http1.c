@@ -446,9 +446,35 @@ host(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad *r
 	return 0;
 }
 
+/* Whether it is a known header but for "_" in place of "-": to endpoints that make variables of names (CGI, WSGI) it is that
+ * header.  "User_Agent" is no matter. */
+static bool
+is_alias(const uint8_t *name, uint32_t len)
+{
+	uint8_t plain[32];
+
+	if (len > sizeof(plain) || !memchr(name, '_', len))
+		return false;
+	for (uint32_t i = 0; i < len; i++)
+		plain[i] = name[i] == '_' ? '-' : name[i];
+	enum sl_http_known id = sl_http_known(plain, len);
+	return id != SL_HTTP_KNOWN_NONE && id != SL_HTTP_USER_AGENT;
+}
+
+static SL_COLD bool
+has_alias(const struct sl_http_head *h)
+{
+	for (unsigned i = 0; i < h->line_cnt; i++)
+		if (is_alias(h->bytes + h->line[i].name, h->line[i].name_len))
+			return true;
+	return false;
+}
+
 static int
 request_lines(struct sl_http_head *h, const struct sl_http_lines *ls, enum sl_http_bad *ret_why)
 {
+	if (sl_unlikely(ls->underscored && has_alias(h)))
+		return bad(ret_why, SL_HTTP_BAD_ALIAS);
 	if (framing(h, ls, ret_why) || host(h, ls, ret_why) || connection(h, ls, ret_why))
 		return SL_BAD;
 	if (h->version == 11 && ls->cnt[SL_HTTP_EXPECT] && lists(h, SL_HTTP_EXPECT, "100-continue"))

@@ -2,7 +2,7 @@
  *
  * Strict (RFC 9112, 9110): what two readers could take for two things is refused, so that nothing ambiguous ever reaches an
  * endpoint.  Bare LF, obs-fold, NUL and other controls, a space before the colon or in a name, an empty name, Content-Length
- * with Transfer-Encoding, two lengths, a length that is not digits or does not fit, a transfer coding other than one "chunked"
+ * with Transfer-Encoding, two lengths, a name that frames but for "_" in place of "-", a length that is not digits or does not fit, a transfer coding other than one "chunked"
  * at the end, chunked in HTTP/1.0, two Hosts or none (HTTP/1.1), a Host that is not one, a fragment in the target.
  * Three-way: > 0 bytes consumed, SL_PARTIAL, SL_BAD with a reason; the answer does not depend on how the bytes were split.
  * Pure.  Threads: [any].  Nothing is allocated; heads point into the caller's bytes by offset.
@@ -36,7 +36,9 @@
 	X(TOO_LONG, 431, "head_too_long", "head is longer than the limit")                         \
 	X(TOO_MANY, 431, "head_too_many", "head has more lines than the limit")                    \
 	X(CONNECTION, 400, "bad_connection",                                                       \
-	  "Connection is not a list of names, or names a field that is for all recipients")
+	  "Connection is not a list of names, or names a field that is for all recipients")        \
+	X(ALIAS, 400, "bad_alias",                                                                 \
+	  "header name is one that frames, or that the gateway writes, with _ in place of -")
 
 enum sl_http_bad {
 #define X(CODE, status, metric, text) SL_HTTP_BAD_##CODE,

@@ -27,6 +27,12 @@
 		0x70
 #define CLASS_HIGH 1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0
 
+/* Tokens but for "_", which is right, but rare, and asked for by sl_http_lines. */
+#define CLASS_PLAIN                                                                                \
+	0xe8, 0xfc, 0xf8, 0xfc, 0xfc, 0xfc, 0xfc, 0xfc, 0xf8, 0xf8, 0xf4, 0x54, 0xd0, 0x54, 0xf4,  \
+		0x50
+
+static const uint8_t plain_row[32] __attribute__((aligned(32))) = {CLASS_PLAIN, CLASS_PLAIN};
 static const uint8_t token_row[32] __attribute__((aligned(32))) = {CLASS_TOKEN, CLASS_TOKEN};
 static const uint8_t name_row[32] __attribute__((aligned(32))) = {CLASS_NAME, CLASS_NAME};
 static const uint8_t high_row[32] __attribute__((aligned(32))) = {CLASS_HIGH, CLASS_HIGH};
@@ -437,6 +443,7 @@ sl_http_lines(struct sl_http_lines *ls, const uint8_t *b, uint32_t p, uint32_t e
 			*ret_why = is_space(b[p]) ? SL_HTTP_BAD_FOLD : SL_HTTP_BAD_NAME;
 			return SL_BAD;
 		}
+		ls->underscored |= memchr(b + p, '_', n) != NULL;
 		add_line(ls, b, h, cnt, p, n, e);
 		p = e + 2;
 	}
@@ -546,15 +553,15 @@ whole_line(const uint8_t *b, size_t p, size_t e, uint32_t end, bool near, struct
 	size_t n;
 
 	if (near) {
-		n = class_end(b, (uint32_t)p, end, token_row) - p;
+		n = class_end(b, (uint32_t)p, end, plain_row) - p;
 		name = lower_at(b + p, n);
 	} else {
 		name = _mm256_loadu_si256((const __m256i *)(b + p));
-		uint32_t m = outside(name, token_row);
+		uint32_t m = outside(name, plain_row);
 		n = (size_t)_tzcnt_u32(m); /* 32: none */
 		name = lower(name, n);
 		if (sl_unlikely(!m))
-			n = class_end(b, (uint32_t)p + 32, end, token_row) - p;
+			n = class_end(b, (uint32_t)p + 32, end, plain_row) - p;
 	}
 	const uint8_t *colon = b + p + n;
 	size_t v = p + n + 2;

@@ -20,6 +20,7 @@ int sl_http_line_end(const uint8_t *b, uint32_t p, uint32_t end);
 
 struct sl_http_lines {
 	uint32_t max;                   /* header lines that are allowed */
+	bool underscored;               /* out: a name has "_" */
 	uint8_t cnt[SL_HTTP_KNOWN_CNT]; /* out: lines of each known header; 0 at the beginning */
 };
 
