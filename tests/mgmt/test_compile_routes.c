@@ -80,9 +80,9 @@ conds(const struct sl_img_vhost *v)
 	"\"tcp\"; "                                                                                \
 	"mode = \"http\"; routes = \"edge\"; } );\n"
 
-/* One host with n routes by a regex of a header each: numbers [from, from + n). */
+/* One host with n routes by a header each: numbers [from, from + n). */
 static struct sl_conf *
-regex_conf(unsigned from, unsigned n)
+header_conf(const char *kind, const char *end, unsigned from, unsigned n)
 {
 	char *text;
 	size_t len;
@@ -93,15 +93,21 @@ regex_conf(unsigned from, unsigned n)
 			"routes = (\n");
 	for (unsigned i = 0; i < n; i++)
 		fprintf(f,
-			"%s{ name = \"r%u\"; headers = ( { name = \"x-env\"; regex = "
-			"\"env-%u-[a-f]+\"; } ); "
+			"%s{ name = \"r%u\"; headers = ( { name = \"x-env\"; %s = "
+			"\"env-%u-%s\"; } ); "
 			"service = \"web\"; }\n",
-			i ? ", " : "", from + i, from + i);
+			i ? ", " : "", from + i, kind, from + i, end);
 	fprintf(f, "); } ); } );\n");
 	fclose(f);
 	struct sl_conf *c = conf_of(text);
 	free(text);
 	return c;
+}
+
+static struct sl_conf *
+regex_conf(unsigned from, unsigned n)
+{
+	return header_conf("regex", "[a-f]+", from, n);
 }
 
 #define NETWORK "network = { addresses = ( { port = \"front\"; address = \"10.0.2.1/24\"; } ); };\n"
@@ -289,6 +295,7 @@ route_of(const struct sl_view *v, const char *env)
 	return route == SL_MATCH_NONE ? "" : r[route].name;
 }
 
+/* By "contains": a regex that is simple enough is not asked of a database. */
 static void
 a_worker_finds_routes_by_base_and_delta(void)
 {
@@ -301,10 +308,11 @@ a_worker_finds_routes_by_base_and_delta(void)
 		{"env-44-fade", "r44", "the last of the delta"},
 		{"env-3-a", "", "in the base, but dead"},
 		{"env-45-a", "", "nowhere"},
-		{"env-44-fadeg", "", "not all of it"},
+		{"env-44", "", "not all of it"},
 	};
 	struct sl_shards *s = shards_open();
-	struct sl_conf *a = regex_conf(0, 40), *b = regex_conf(5, 40);
+	struct sl_conf *a = header_conf("contains", "", 0, 40);
+	struct sl_conf *b = header_conf("contains", "", 5, 40);
 	struct pushed first = push_with(a, NULL, s), second = push_with(b, &first, s);
 	struct sl_view *v = view_of(second.out);
 
