@@ -1,6 +1,7 @@
 /* A head is the start line, Host, the lines that pass, the gateway's own lines, framing, Connection.
  *
- *   no edits:  lines that stand in the order and form they go out in are copied as one run of bytes; the gateway's own follow
+ *   no edits:  lines that stand in the order and form they go out in are copied as one run of bytes; the gateway's own are
+ *              written behind them
  *   edits:     all lines become rows of a set, edits change the set, the set is written
  *
  * A row may go on in the rows behind it (`more`): its value is theirs joined by ", ".  Values are never looked into.  The worker
@@ -241,14 +242,6 @@ set_insert(struct set *s, uint32_t at, struct row row)
 	s->cnt++;
 }
 
-static void
-set_add(struct set *s, const char *name, struct sl_bytes value, bool more)
-{
-	struct sl_bytes n = {(const uint8_t *)name, (uint32_t)strlen(name)};
-
-	set_insert(s, s->cnt, (struct row){n, value, sl_http_name_hash(n.at, n.len), more});
-}
-
 static bool
 row_is(const struct row *r, const struct row *name)
 {
@@ -326,6 +319,62 @@ set_write(const struct set *s, struct writer *w)
 		PUT(w, "\r\n");
 	}
 	w->full |= s->full;
+}
+
+/* ---- lines of the gateway's own ---- */
+
+/* Into the set where there are edits to come, else straight out; a line written straight ends with the next one, since it may
+ * go on. */
+struct sink {
+	struct writer *w;
+	struct set *set; /* NULL: no edits */
+	bool open, some; /* a line was begun; with a value */
+};
+
+/* name: with ": " behind it. */
+static inline void
+sink_add(struct sink *k, const char *name, uint32_t name_len, struct sl_bytes value, bool more)
+{
+	if (sl_unlikely(k->set)) {
+		struct sl_bytes n = {(const uint8_t *)name, name_len - 2};
+		set_insert(k->set, k->set->cnt,
+			   (struct row){n, value, sl_http_name_hash(n.at, n.len), more});
+		return;
+	}
+	if (more) {
+		if (k->some && value.len)
+			PUT(k->w, ", ");
+	} else {
+		if (k->open)
+			PUT(k->w, "\r\n");
+		put(k->w, name, name_len);
+	}
+	k->open = true;
+	k->some = (more && k->some) || value.len;
+	put_bytes(k->w, value);
+}
+
+#define ADD(k, name, value, more) sink_add((k), name ": ", sizeof(name ": ") - 1, (value), (more))
+
+static void
+sink_end(struct sink *k, const struct sl_edits *edits)
+{
+	if (k->set) {
+		set_edit(k->set, edits);
+		set_write(k->set, k->w);
+	} else if (k->open) {
+		PUT(k->w, "\r\n");
+	}
+}
+
+static inline struct set *
+set_for(struct set *s, const struct sl_edits *edits)
+{
+	if (sl_likely(edits->cnt == 0))
+		return NULL;
+	s->cnt = 0;
+	s->full = false;
+	return s;
 }
 
 /* ---- lines that pass ---- */
@@ -495,8 +544,8 @@ request_skips(const struct sl_http_head *in, const struct sl_head_request *how)
 	return skip;
 }
 
-static void
-forwarded_add(struct set *s, const struct sl_http_head *in, const struct sl_head_request *how,
+static inline void
+forwarded_add(struct sink *k, const struct sl_http_head *in, const struct sl_head_request *how,
 	      struct sl_bytes client)
 {
 	static const struct sl_bytes http = {(const uint8_t *)"http", 4},
@@ -509,15 +558,15 @@ forwarded_add(struct set *s, const struct sl_http_head *in, const struct sl_head
 		const struct sl_http_line *l = &in->line[i];
 		if (l->known != SL_HTTP_X_FORWARDED_FOR)
 			continue;
-		set_add(s, "x-forwarded-for", (struct sl_bytes){in->bytes + l->value, l->value_len},
-			more);
+		ADD(k, "x-forwarded-for", ((struct sl_bytes){in->bytes + l->value, l->value_len}),
+		    more);
 		more = true;
 	}
-	set_add(s, "x-forwarded-for", client, more);
+	ADD(k, "x-forwarded-for", client, more);
 	if (!how->trusted_hops || !has(in, SL_HTTP_X_FORWARDED_PROTO))
-		set_add(s, "x-forwarded-proto", how->https ? https : http, false);
+		ADD(k, "x-forwarded-proto", how->https ? https : http, false);
 	if (authority.len && (!how->trusted_hops || !has(in, SL_HTTP_X_FORWARDED_HOST)))
-		set_add(s, "x-forwarded-host", authority, false);
+		ADD(k, "x-forwarded-host", authority, false);
 }
 
 static void
@@ -539,6 +588,16 @@ put_upgrade(struct writer *w, const struct sl_http_head *in)
 	PUT(w, "Connection: upgrade\r\n");
 }
 
+/* To the sink where edits are to see them, else as they stand. */
+static void
+lines_pass(const struct sl_http_head *in, uint32_t skip, struct sink *k)
+{
+	if (sl_unlikely(k->set))
+		lines_add(in, skip, k->set);
+	else
+		lines_copy(in, skip, k->w);
+}
+
 uint32_t
 sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 		      const struct sl_head_request *how)
@@ -547,22 +606,17 @@ sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 	uint32_t skip = request_skips(in, how);
 	char client[SL_ADDR_STRLEN];
 	struct set s;
+	struct sink k = {.w = &w, .set = set_for(&s, &how->edits)};
 
-	s.cnt = 0;
-	s.full = false;
 	put_target(&w, in, how);
 	put_host(&w, how->host.len ? how->host : authority_of(in), how->shadow);
-	if (sl_unlikely(how->edits.cnt))
-		lines_add(in, skip, &s);
-	else
-		lines_copy(in, skip, &w);
-	forwarded_add(&s, in, how, addr_text(&how->client, client));
+	lines_pass(in, skip, &k);
+	forwarded_add(&k, in, how, addr_text(&how->client, client));
 	if (skip & BIT(X_REQUEST_ID))
-		set_add(&s, "x-request-id",
-			(struct sl_bytes){(const uint8_t *)how->request_id, SL_REQUEST_ID_LEN},
-			false);
-	set_edit(&s, &how->edits);
-	set_write(&s, &w);
+		ADD(&k, "x-request-id",
+		    ((struct sl_bytes){(const uint8_t *)how->request_id, SL_REQUEST_ID_LEN}),
+		    false);
+	sink_end(&k, &how->edits);
 	put_framing(&w, in->body, in->length);
 	if (how->upgrade)
 		put_upgrade(&w, in);
@@ -609,18 +663,12 @@ sl_head_write_response(uint8_t *out, uint32_t max, const struct sl_http_head *in
 {
 	struct writer w = {out, out + max, false};
 	bool final = in->status >= 200;
+	struct set s;
+	struct sink k = {.w = &w, .set = set_for(&s, &how->edits)};
 
 	put_status(&w, in->status, (struct sl_bytes){in->bytes + in->reason, in->reason_len});
-	if (sl_unlikely(how->edits.cnt)) {
-		struct set s;
-		s.cnt = 0;
-		s.full = false;
-		lines_add(in, BIT(CONTENT_LENGTH), &s);
-		set_edit(&s, &how->edits);
-		set_write(&s, &w);
-	} else {
-		lines_copy(in, BIT(CONTENT_LENGTH), &w);
-	}
+	lines_pass(in, BIT(CONTENT_LENGTH), &k);
+	sink_end(&k, &how->edits);
 	if (how->body == SL_BODY_NONE && how->head_of && !is_bare(in->status) &&
 	    has(in, SL_HTTP_CONTENT_LENGTH))
 		put_framing(&w, SL_BODY_LENGTH, in->length);
@@ -640,16 +688,14 @@ sl_head_write_local(uint8_t *out, uint32_t max, const struct sl_head_local *how)
 	struct writer w = {out, out + max, false};
 	bool bodiless = is_bare(how->status) || how->status == 304;
 	struct set s;
+	struct sink k = {.w = &w, .set = set_for(&s, &how->edits)};
 
-	s.cnt = 0;
-	s.full = false;
 	put_status(&w, how->status, (struct sl_bytes){0});
 	if (how->location.len)
-		set_add(&s, "Location", how->location, false);
+		ADD(&k, "Location", how->location, false);
 	if (how->body.len && how->content_type.len && !bodiless)
-		set_add(&s, "Content-Type", how->content_type, false);
-	set_edit(&s, &how->edits);
-	set_write(&s, &w);
+		ADD(&k, "Content-Type", how->content_type, false);
+	sink_end(&k, &how->edits);
 	if (!bodiless)
 		put_framing(&w, SL_BODY_LENGTH, how->body.len);
 	put_connection(&w, how->close, how->version);
