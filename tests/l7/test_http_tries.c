@@ -290,6 +290,16 @@ a_try_has_its_own_time_and_the_whole_another(void)
 	ERROR(c, 504);
 	STATE(scene_up(&s, 1), "reset");
 	CU_ASSERT(COUNTED(&s, TIMEOUT) == 1);
+	/* it counts from the end of the request; what was touched is not tried again */
+	peer_says(&s, c, "PUT /try HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+	scene_pass(&s, 1500);
+	HEARS(c, NULL);
+	peer_says(&s, c, "b");
+	scene_pass(&s, 680);
+	HEARS(c, NULL);
+	scene_pass(&s, 40);
+	ERROR(c, 504);
+	CU_ASSERT(COUNTED(&s, TRY_TIMEOUT) == 2 && COUNTED(&s, RETRY) == 1);
 	/* also when the first try ended otherwise */
 	peer_says(&s, c, GET("/try"));
 	scene_pass(&s, 500);
