@@ -177,6 +177,8 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 	unsigned from = ask->service_slot == SCENE_A ? 0 : 2;
 	unsigned to = ask->service_slot == SCENE_A ? 2 : 3, found = SCENE_ENDPOINTS;
 
+	s->asked_hash = ask->hash;
+	s->asked_hashed = ask->hashed;
 	if (ask->service_slot == SCENE_GONE || s->no_service)
 		return SL_UP_NO_SERVICE;
 	for (unsigned pass = 0; pass < 2 && found == SCENE_ENDPOINTS; pass++) {

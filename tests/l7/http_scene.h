@@ -64,6 +64,8 @@ struct scene {
 	struct sl_addr source;
 	struct endpoint ep[SCENE_ENDPOINTS];
 	bool no_service, no_listener;
+	uint64_t asked_hash; /* of the last pick */
+	bool asked_hashed;
 	struct peer *peers;
 	unsigned peer_cnt;
 	/* the newest record of the access log */
