@@ -2,8 +2,8 @@
  *
  *   ask ─▶ child ─▶ database            kept
  *                ─▶ BAD: these patterns  each named with its route; the push is refused
- *                ─▶ LIMIT, or it died, or the time is up: each pattern is tried alone, for a short time, to name those
- *                   that are too much by themselves; none: the set is named as a whole
+ *                ─▶ LIMIT, or it died, or the time is up: patterns are tried in small groups, and alone where a group
+ *                   fails, to name those that are too much by themselves; none: the set is named as a whole
  *
  * The last sixth of the time is kept for that search. */
 #include "mgmt/shards_priv.h"
@@ -24,7 +24,8 @@
 #include "mgmt/object.h"
 
 #define CULPRITS_MAX 8
-#define ALONE_MIN_NS 500000000u /* a pattern is given this, however short a run may be */
+#define GROUP 64u              /* patterns tried at a time when a culprit is looked for */
+#define ALONE_NS 1000000000ull /* a pattern is given this to show that it is not too much */
 #define QUOTE_MAX 80
 #define ERRORS_BYTES_MAX (16u << 20)
 
@@ -367,7 +368,7 @@ say_outcome(struct sl_shards_run *r, enum outcome o)
 /* One pattern alone; true when it is too much, which was said. */
 static bool
 try_alone(struct sl_shards_run *r, const struct sl_scan_name *what, const struct sl_pattern *p,
-	  uint64_t alone_ns, enum outcome *ret_outcome)
+	  enum outcome *ret_outcome)
 {
 	char why[256] = "", text[320];
 	struct reply reply;
@@ -377,11 +378,11 @@ try_alone(struct sl_shards_run *r, const struct sl_scan_name *what, const struct
 		*ret_outcome = NO_MEMORY;
 		return false;
 	}
-	enum outcome o = ask(r, p, 1, SL_COMPILE_TRY, now_ns() + alone_ns, &reply, why);
+	enum outcome o = ask(r, p, 1, SL_COMPILE_TRY, now_ns() + ALONE_NS, &reply, why);
 	*ret_outcome = o;
 	if (o == LATE)
 		snprintf(text, sizeof(text), "takes more than %.1f s to compile by itself",
-			 (double)alone_ns / 1e9);
+			 (double)ALONE_NS / 1e9);
 	else if (o == DIED)
 		snprintf(text, sizeof(text), "cannot be compiled: %s", why);
 	else if (o == ANSWERED && reply.status == SL_COMPILE_LIMIT)
@@ -399,22 +400,55 @@ try_alone(struct sl_shards_run *r, const struct sl_scan_name *what, const struct
 	return guilty || (o == ANSWERED && reply.status == SL_COMPILE_BAD);
 }
 
+/* Whether some patterns together are made in the time that one is given: then none of them is too much. */
+static bool
+try_group(struct sl_shards_run *r, const struct sl_pattern *p, uint32_t cnt)
+{
+	struct reply reply;
+	char why[256];
+
+	if (start(r) != 0)
+		return false;
+	enum outcome o = ask(r, p, cnt, SL_COMPILE_TRY, now_ns() + ALONE_NS, &reply, why);
+	free(reply.text);
+	return o == ANSWERED && reply.status == SL_COMPILE_OK;
+}
+
+/* Tries them one by one until the time or the list of culprits is full; how many are too much, and were told. */
+static unsigned
+try_each(struct sl_shards_run *r, const struct sl_scan_name *what, const struct sl_pattern *p,
+	 uint32_t cnt, uint64_t until, enum outcome *ret_outcome)
+{
+	unsigned found = 0;
+
+	*ret_outcome = ANSWERED;
+	for (uint32_t i = 0; i < cnt && found < CULPRITS_MAX && now_ns() + ALONE_NS <= until; i++) {
+		found += try_alone(r, what, &p[i], ret_outcome);
+		if (*ret_outcome == STOPPED || *ret_outcome == NO_MEMORY)
+			break;
+	}
+	return found;
+}
+
 /* The set was too much, for the reason given. */
 static void
 find_culprits(struct sl_shards_run *r, const struct sl_scan_name *what,
 	      const struct sl_pattern *patterns, uint32_t cnt, const char *why)
 {
 	uint64_t all_ns = (uint64_t)r->s->deadline_ms * 1000000;
-	uint64_t alone_ns = SL_MAX(all_ns / 40, ALONE_MIN_NS);
-	uint64_t until = SL_MAX(r->start_ns + all_ns, now_ns() + 4 * alone_ns);
+	uint64_t until = SL_MAX(r->start_ns + all_ns, now_ns() + 3 * ALONE_NS);
 	unsigned found = 0;
 
 	end(r, NULL, 0); /* what ran out of memory once does not get all of it back */
-	for (uint32_t i = 0; i < cnt && found < CULPRITS_MAX; i++) {
+	for (uint32_t i = 0; i < cnt && found < CULPRITS_MAX; i += GROUP) {
+		uint32_t n = SL_MIN(cnt - i, GROUP);
 		enum outcome o;
-		if (now_ns() + alone_ns > until)
+		if (now_ns() + ALONE_NS > until)
 			break;
-		found += try_alone(r, what, &patterns[i], alone_ns, &o);
+		if (n > 1 && try_group(r, &patterns[i], n))
+			continue;
+		end(r, NULL, 0);
+		found += try_each(r, what, &patterns[i], n, until, &o);
 		if (o == STOPPED || o == NO_MEMORY) {
 			say_outcome(r, o);
 			return;

