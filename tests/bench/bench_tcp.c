@@ -1,6 +1,6 @@
 /* bench_tcp — TCP and HTTP on the worker without a kernel: cycles of its turns, by TSC.
  *
- *   bench_tcp all [--quick]       every row below, a JSON object a line: median of slices, spread
+ *   bench_tcp tcp|http [--quick]  every row below of that name, a JSON object a line: median of slices, spread
  *   bench_tcp ROW COUNT           one of them with COUNT connections (bulk: MB) after as many to warm up; for
  *                                 valgrind --tool=callgrind --toggle-collect=turn, which counts both
  *
@@ -190,19 +190,10 @@ turn_alone(uint64_t now)
 
 /* ---- the worker ---- */
 
-/* What browsers and endpoints say, shortened. */
-static const char request[] = "GET /api/v1/items/42?page=2 HTTP/1.1\r\nHost: "
-			      "shop.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux "
-			      "x86_64) AppleWebKit/537.36\r\nAccept: "
-			      "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
-			      "Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, "
-			      "br\r\nCookie: sid=0123456789abcdef\r\n"
-			      "x-env: canary-3\r\n\r\n";
-static const char answer[] = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 21 Nov 2026 12:00:00 "
-			     "GMT\r\nContent-Type: text/plain\r\n"
-			     "Content-Length: 64\r\nLast-Modified: Sat, 21 Nov 2026 11:00:00 "
-			     "GMT\r\nETag: \"65f0-40\"\r\n\r\n"
-			     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+static const char request[] =
+	"GET /api/v1/items/42?page=2 HTTP/1.1\r\nHost: shop.example\r\n" HTTP_HEADERS
+	"x-env: canary-3\r\n\r\n";
+static const char answer[] = HTTP_ANSWER;
 
 static void
 http_text(struct table_text *t)
@@ -532,14 +523,17 @@ measure_tsc(void)
 int
 main(int argc, char **argv)
 {
-	bool all = argc >= 2 && !strcmp(argv[1], "all");
-	bool quick = all && argc == 3 && !strcmp(argv[2], "--quick");
+	bool tcp = argc >= 2 && !strcmp(argv[1], "tcp"),
+	     http = argc >= 2 && !strcmp(argv[1], "http");
+	bool quick = (tcp || http) && argc == 3 && !strcmp(argv[2], "--quick");
 
 	bench.tsc_hz = measure_tsc();
-	if (all && (argc == 2 || quick)) {
+	if ((tcp || http) && (argc == 2 || quick)) {
 		for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
-			measure(&rows[i], quick ? 100 : SLICES);
-		reserved();
+			if (rows[i].http == http)
+				measure(&rows[i], quick ? 100 : SLICES);
+		if (tcp)
+			reserved();
 		return 0;
 	}
 	for (unsigned i = 0; argc == 3 && i < SL_ARRAY_CNT(rows); i++) {
@@ -553,7 +547,7 @@ main(int argc, char **argv)
 			rows[i].bulk ? "cycles/byte" : "cycles/conn", 0);
 		return 0;
 	}
-	fprintf(stderr, "bench_tcp all [--quick]\nbench_tcp ROW COUNT\nrows:");
+	fprintf(stderr, "bench_tcp tcp|http [--quick]\nbench_tcp ROW COUNT\nrows:");
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
 		fprintf(stderr, " %s", rows[i].name);
 	fprintf(stderr, "\n");

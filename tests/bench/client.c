@@ -3,10 +3,14 @@
  *   bench_client MODE ADDRESS PORT SOURCE COUNT CONNS
  *
  * MODE   crc: connect, request, answer, close, again, CONNS at a time.  up, down: CONNS connections with bulk.  hold: CONNS
- *        connections that have had one answer and stay.
+ *        connections that have had one answer and stay.  http: requests by turns on CONNS connections that stay.
+ *        http-crc, http-hold: crc and hold with HTTP.
  * SOURCE is the first of COUNT addresses of our own that connections come from in turn.
- * Standard input: "go RATE" (connections begun a second, 0: as fast as they end), "conns CONNS", "stop" (no new ones; bulk ends), "sample":
- * one JSON object a line: connections that ended well, that failed, bytes, open now.  The end of input ends it. */
+ * Standard input: "go RATE" (connections, of http requests, begun a second, 0: as fast as they end), "conns CONNS", "stop" (no new
+ * ones; bulk ends), "ask PATH HOST X-ENV" (the request from now on, with another number in
+ * place of each ###### every time), "mark" (latencies from now on), "sample": each is answered with a
+ * JSON object on a line: what ended well, what failed, bytes, connections open, those of them that wait for something, microseconds
+ * that half and 99 % took.  A latency begins when the rate says that the request is due, sent or not.  The end of input ends it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -17,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <time.h>
@@ -32,10 +37,18 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-enum state { CONNECTING = 1, ASKED, BULK, HELD };
+enum state { CONNECTING = 1, ASKED, BULK, HELD, IDLE };
+
+/* A latency's place in the histogram: its highest bit, and STEP_BITS more. */
+#define STEP_BITS 5
+#define STEPS (1u << STEP_BITS)
+#define HEAD_OVER 5
+
+#define NUMBER 6 /* digits of what changes with every request */
 
 static struct {
-	char mode; /* the byte that asks for it: c u d i */
+	char mode; /* the byte that asks for it: c u d i; of http: k */
+	bool http;
 	struct sockaddr_in dst, src;
 	unsigned sources, turn, conns;
 	unsigned open, held;
@@ -43,15 +56,25 @@ static struct {
 	double rate, begun_at; /* since `go`: begun connections follow the rate */
 	uint64_t begun;
 	uint64_t done, failed, bytes;
+	uint64_t latency[64 * STEPS]; /* since mark */
+	struct
+	{ /* of mode http: connections with nothing to do, in the order in which they became so */
+		int fd[MAX_FD];
+		unsigned first, cnt;
+	} idle;
 	int epoll, bulk;
 	char line[256];
 	size_t len;
 	struct {
 		uint8_t state;
-		uint8_t got;
+		uint8_t got;  /* bytes of the answer, of HTTP of its body */
+		uint8_t head; /* of HTTP: 0: nothing came; else 1 and how much of CRLFCRLF */
+		double due;   /* when its request should have begun */
 	} fd[MAX_FD];
-	uint8_t request[REQUEST];
-	char why[64]; /* of the last failure */
+	char request[2048];
+	size_t request_len;
+	char *number[2]; /* in it, or NULL */
+	char why[64];    /* of the last failure */
 } cl;
 
 static double
@@ -72,15 +95,81 @@ watch(int fd, uint32_t events, int op)
 }
 
 static void
+took(double seconds)
+{
+	uint64_t ns = seconds > 0 ? (uint64_t)(seconds * 1e9) | STEPS : STEPS;
+	unsigned top = 63 - (unsigned)__builtin_clzll(ns);
+
+	cl.latency[top * STEPS + (ns >> (top - STEP_BITS)) % STEPS]++;
+}
+
+/* Microseconds that this share did not take longer than. */
+static double
+quantile(double share)
+{
+	uint64_t all = 0, n = 0;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(cl.latency); i++)
+		all += cl.latency[i];
+	for (unsigned i = 0; i < SL_ARRAY_CNT(cl.latency); i++) {
+		n += cl.latency[i];
+		if (n && (double)n >= share * (double)all)
+			return (double)((uint64_t)(STEPS + i % STEPS + 1)
+					<< (i / STEPS - STEP_BITS)) /
+			       1e3;
+	}
+	return 0;
+}
+
+/* When what begins next is due. */
+static double
+due(double now)
+{
+	return cl.rate == 0 ? now : cl.begun_at + (double)cl.begun / cl.rate;
+}
+
+static void
+idle_put(int fd)
+{
+	cl.fd[fd].state = IDLE;
+	cl.idle.fd[(cl.idle.first + cl.idle.cnt++) % MAX_FD] = fd;
+}
+
+static int
+idle_take(void)
+{
+	int fd = cl.idle.fd[cl.idle.first];
+
+	cl.idle.first = (cl.idle.first + 1) % MAX_FD;
+	cl.idle.cnt--;
+	return fd;
+}
+
+static void
+idle_forget(int fd)
+{
+	for (unsigned i = cl.idle.cnt; i > 0; i--) {
+		int other = idle_take();
+		if (other != fd)
+			idle_put(other);
+	}
+}
+
+static void
 over(int fd, bool well)
 {
 	int err = errno;
 
+	if (cl.fd[fd].state == IDLE)
+		idle_forget(fd);
+
 	if (!well) {
 		cl.failed++;
 		snprintf(cl.why, sizeof(cl.why), "%s, state %u", strerror(err), cl.fd[fd].state);
-	} else {
+	} else if (cl.mode != 'k') {
 		cl.done++;
+		if (cl.mode == 'c')
+			took(now_s() - cl.fd[fd].due);
 	}
 	cl.held -= cl.fd[fd].state == HELD;
 	cl.fd[fd].state = 0;
@@ -89,7 +178,7 @@ over(int fd, bool well)
 }
 
 static bool
-start(void)
+start(double now)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 	struct sockaddr_in src = cl.src;
@@ -105,9 +194,10 @@ start(void)
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	cl.open++;
-	cl.begun++;
 	cl.fd[fd].state = CONNECTING;
-	cl.fd[fd].got = 0;
+	cl.fd[fd].got = cl.fd[fd].head = 0;
+	cl.fd[fd].due = due(now);
+	cl.begun += cl.mode != 'k';
 	if (bind(fd, (struct sockaddr *)&src, sizeof(src)) ||
 	    (connect(fd, (struct sockaddr *)&cl.dst, sizeof(cl.dst)) && errno != EINPROGRESS)) {
 		over(fd, false);
@@ -124,7 +214,43 @@ wanted(double now)
 		return false;
 	if (cl.mode == 'i' && cl.open - cl.held >= MANY_OPENING)
 		return false;
-	return cl.rate == 0 || (double)cl.begun < (now - cl.begun_at) * cl.rate;
+	return cl.rate == 0 || cl.mode == 'k' || due(now) <= now;
+}
+
+/* Another number in place of the last. */
+static void
+renumber(void)
+{
+	static unsigned n;
+
+	n = (n + 1) % 1000000;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(cl.number) && cl.number[i]; i++)
+		for (unsigned d = NUMBER, left = n; d-- > 0; left /= 10)
+			cl.number[i][d] = (char)('0' + left % 10);
+}
+
+static bool
+ask(int fd)
+{
+	renumber();
+	cl.fd[fd].state = ASKED;
+	if (write(fd, cl.request, cl.request_len) == (ssize_t)cl.request_len)
+		return true;
+	over(fd, false);
+	return false;
+}
+
+/* What is due, on connections that have nothing to do. */
+static void
+ask_due(double now)
+{
+	while (cl.going && cl.idle.cnt && due(now) <= now) {
+		int fd = idle_take();
+		cl.fd[fd].due = due(now);
+		cl.fd[fd].got = cl.fd[fd].head = 0;
+		cl.begun++;
+		ask(fd);
+	}
 }
 
 static void
@@ -134,37 +260,75 @@ connected(int fd)
 	socklen_t n = sizeof(err);
 
 	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n);
-	if (err || write(fd, cl.request, sizeof(cl.request)) != sizeof(cl.request)) {
-		errno = err ? err : errno;
+	if (err) {
+		errno = err;
 		over(fd, false);
 		return;
 	}
-	bool bulk = cl.mode == 'u' || cl.mode == 'd';
-	cl.fd[fd].state = bulk ? BULK : ASKED;
+	if (cl.mode == 'k')
+		idle_put(fd);
+	else if (!ask(fd))
+		return;
+	if (cl.mode == 'u' || cl.mode == 'd')
+		cl.fd[fd].state = BULK;
 	watch(fd, cl.mode == 'u' ? EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
+}
+
+/* False: not the answer that was to come. */
+static bool
+http_answer(int fd, const char *b, size_t n)
+{
+	static const char good[] = "HTTP/1.1 200 ";
+	uint8_t *head = &cl.fd[fd].head;
+	size_t i = 0;
+
+	if (!*head && (n < sizeof(good) || memcmp(b, good, sizeof(good) - 1)))
+		return false;
+	for (*head = SL_MAX(*head, 1); i < n && *head < HEAD_OVER; i++)
+		*head = b[i] == "\r\n\r\n"[*head - 1] ? *head + 1 : b[i] == '\r' ? 2 : 1;
+	if (n - i > (size_t)ANSWER - cl.fd[fd].got)
+		return false;
+	cl.fd[fd].got = (uint8_t)(cl.fd[fd].got + n - i);
+	return true;
+}
+
+static bool
+answer(int fd, const char *b, size_t n)
+{
+	if (cl.http)
+		return http_answer(fd, b, n);
+	cl.fd[fd].got = (uint8_t)(cl.fd[fd].got + n);
+	return cl.fd[fd].got <= ANSWER;
 }
 
 /* The answer, and after it, of crc, the end. */
 static void
 answered(int fd)
 {
-	uint8_t buf[ANSWER + 1];
+	char buf[4096];
 	ssize_t n = read(fd, buf, sizeof(buf));
 
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n < 0 || (n == 0 && (cl.fd[fd].got != ANSWER || cl.mode == 'i'))) {
-		errno = n < 0 ? errno : EPIPE;
+	if (n == 0 && cl.mode == 'c' && cl.fd[fd].got == ANSWER) {
+		over(fd, true);
+		return;
+	}
+	if (n <= 0 || !answer(fd, buf, (size_t)n)) {
+		errno = n < 0 ? errno : n == 0 ? EPIPE : EPROTO;
 		over(fd, false);
 		return;
 	}
-	cl.fd[fd].got = (uint8_t)(cl.fd[fd].got + n);
 	cl.bytes += (uint64_t)n;
-	if (n == 0) {
-		over(fd, true);
-	} else if (cl.mode == 'i' && cl.fd[fd].got == ANSWER) {
+	if (cl.fd[fd].got < ANSWER || cl.mode == 'c')
+		return;
+	if (cl.mode == 'i') {
 		cl.fd[fd].state = HELD;
 		cl.held++;
+	} else {
+		took(now_s() - cl.fd[fd].due);
+		cl.done++;
+		idle_put(fd);
 	}
 }
 
@@ -195,6 +359,7 @@ event(int fd)
 		bulk(fd);
 		return;
 	case HELD: /* nothing more is to come: it has ended */
+	case IDLE:
 		errno = ECONNRESET;
 		over(fd, false);
 		return;
@@ -205,7 +370,7 @@ static void
 stop(void)
 {
 	cl.going = false;
-	if (cl.mode == 'c')
+	if (cl.mode == 'c' || cl.mode == 'k')
 		return;
 	for (int fd = 0; fd < MAX_FD; fd++)
 		if (cl.fd[fd].state)
@@ -213,8 +378,41 @@ stop(void)
 }
 
 static void
+request(const char *path, const char *host, const char *env)
+{
+	if (!cl.http) {
+		cl.request_len = REQUEST;
+		memset(cl.request, cl.mode, REQUEST);
+		return;
+	}
+	cl.request_len = (size_t)snprintf(
+		cl.request, sizeof(cl.request),
+		"GET %s HTTP/1.1\r\nHost: %s\r\n" HTTP_HEADERS "x-env: %s\r\n%s\r\n", path, host,
+		env, cl.mode == 'c' ? "Connection: close\r\n" : "");
+	char *at = cl.request;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(cl.number); i++) {
+		cl.number[i] = strstr(at, "######");
+		at = cl.number[i] ? cl.number[i] + NUMBER : at + strlen(at);
+	}
+}
+
+static void
+tell(void)
+{
+	bool bulk = cl.mode == 'u' || cl.mode == 'd';
+
+	printf("{\"done\": %lu, \"failed\": %lu, \"bytes\": %lu, \"open\": %u, \"held\": %u, "
+	       "\"busy\": %u, \"p50\": %.1f, \"p99\": %.1f, \"why\": \"%s\"}\n",
+	       cl.done, cl.failed, cl.bytes, cl.open, cl.held,
+	       bulk ? cl.open : cl.open - cl.held - cl.idle.cnt, quantile(0.5), quantile(0.99),
+	       cl.why);
+	fflush(stdout);
+}
+
+static void
 command(const char *line)
 {
+	char path[256], host[256], env[256];
 	unsigned n;
 
 	if (sscanf(line, "go %lf", &cl.rate) == 1) {
@@ -223,13 +421,14 @@ command(const char *line)
 		cl.begun_at = now_s();
 	} else if (sscanf(line, "conns %u", &n) == 1) {
 		cl.conns = n;
+	} else if (sscanf(line, "ask %255s %255s %255s", path, host, env) == 3) {
+		request(path, host, env);
+	} else if (!strcmp(line, "mark")) {
+		memset(cl.latency, 0, sizeof(cl.latency));
 	} else if (!strcmp(line, "stop")) {
 		stop();
 	}
-	printf("{\"done\": %lu, \"failed\": %lu, \"bytes\": %lu, \"open\": %u, \"held\": %u, "
-	       "\"why\": \"%s\"}\n",
-	       cl.done, cl.failed, cl.bytes, cl.open, cl.held, cl.why);
-	fflush(stdout);
+	tell();
 }
 
 static void
@@ -252,11 +451,40 @@ input(void)
 		cl.len = 0;
 }
 
-/* Milliseconds until something is to be done besides events. */
-static int
-nap(void)
+/* Seconds until something is to be done besides events. */
+static double
+nap(double now)
 {
-	return !cl.going || cl.open >= cl.conns ? 1000 : cl.rate ? 1 : 0;
+	bool opening = cl.open < cl.conns;
+
+	if (!cl.going)
+		return 1;
+	if (cl.mode == 'k')
+		return opening ? 1e-3 : cl.idle.cnt ? SL_MAX(0, due(now) - now) : 1;
+	return !opening ? 1 : cl.rate == 0 ? 0 : SL_MAX(0, due(now) - now);
+}
+
+/* Events, or what is due. */
+static void
+turn(void)
+{
+	struct epoll_event ev[256];
+	double now = now_s(), pause = SL_MIN(nap(now), 1);
+	struct timespec t = {.tv_sec = (time_t)pause,
+			     .tv_nsec = (long)((pause - (double)(time_t)pause) * 1e9)};
+	int n = epoll_pwait2(cl.epoll, ev, 256, &t, NULL);
+
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.fd)
+			event(ev[i].data.fd);
+		else
+			input();
+	}
+	now = now_s();
+	for (unsigned i = 0; i < 64 && wanted(now); i++)
+		if (!start(now))
+			break;
+	ask_due(now);
 }
 
 static bool
@@ -265,11 +493,16 @@ arguments(int argc, char **argv)
 	static const struct {
 		const char *word;
 		char mode;
-	} modes[] = {{"crc", 'c'}, {"up", 'u'}, {"down", 'd'}, {"hold", 'i'}};
+		bool http;
+	} modes[] = {{"crc", 'c', false},     {"up", 'u', false},  {"down", 'd', false},
+		     {"hold", 'i', false},    {"http", 'k', true}, {"http-crc", 'c', true},
+		     {"http-hold", 'i', true}};
 
-	for (unsigned i = 0; argc == 7 && i < 4; i++)
-		if (!strcmp(argv[1], modes[i].word))
+	for (unsigned i = 0; argc == 7 && i < SL_ARRAY_CNT(modes); i++)
+		if (!strcmp(argv[1], modes[i].word)) {
 			cl.mode = modes[i].mode;
+			cl.http = modes[i].http;
+		}
 	if (!cl.mode)
 		return false;
 	cl.dst.sin_family = cl.src.sin_family = AF_INET;
@@ -284,33 +517,24 @@ int
 main(int argc, char **argv)
 {
 	struct rlimit files;
-	struct epoll_event ev[256];
 
 	if (!arguments(argc, argv)) {
-		fprintf(stderr, "bench_client crc|up|down|hold ADDRESS PORT SOURCE COUNT CONNS\n");
+		fprintf(stderr,
+			"bench_client crc|up|down|hold|http|http-crc|http-hold ADDRESS PORT "
+			"SOURCE COUNT CONNS\n");
 		return 2;
 	}
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = SL_MIN(files.rlim_max, (rlim_t)MAX_FD);
 	setrlimit(RLIMIT_NOFILE, &files);
 	signal(SIGPIPE, SIG_IGN);
-	memset(cl.request, cl.mode, sizeof(cl.request));
+	prctl(PR_SET_TIMERSLACK, 1);
+	request("/api/v1/items/42?page=2", "shop.example", "canary-3");
 	cl.epoll = epoll_create1(EPOLL_CLOEXEC);
 	cl.bulk = memfd_create("bulk", MFD_CLOEXEC);
 	if (cl.epoll < 0 || ftruncate(cl.bulk, BULK_BYTES))
 		return 1;
 	watch(0, EPOLLIN, EPOLL_CTL_ADD);
-	for (;;) {
-		int n = epoll_wait(cl.epoll, ev, 256, nap());
-		double now = cl.rate != 0 ? now_s() : 0;
-		for (int i = 0; i < n; i++) {
-			if (ev[i].data.fd)
-				event(ev[i].data.fd);
-			else
-				input();
-		}
-		for (unsigned i = 0; i < 64 && wanted(now); i++)
-			if (!start())
-				break;
-	}
+	for (;;)
+		turn();
 }

@@ -6,10 +6,11 @@
  *     sample                    counters of all workers now
  *     quit
  *
- * It uses the daemon's own link, parser and compiler, so push times are those of the product without the
- * CLI's socket.  When the dataplane goes and another comes it says so ("down", "up") and gives it back the flow region, as
+ * It uses the daemon's own link, parser and compilers (sluice-compile is program SLUICE_COMPILE), so push times are those of the
+ * product without the CLI's socket and the disk.  When the dataplane goes and another comes it says so ("down", "up") and gives it back the flow region, as
  * the daemon does; the table has to be loaded again, and keeps its slots. */
 #include "mgmt/publish.h"
+#include "mgmt/shards.h"
 #include "sluice/stats.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ struct drive {
 	unsigned left, done; /* pushes to go, and made */
 	bool swapping;
 	struct table now, next; /* now: active; next: on offer */
+	struct sl_shards *shards;
 	uint64_t generation;
 	double begun, parse_ms, compile_ms, offer_at;
 	double *push_ms; /* [done] */
@@ -179,8 +181,8 @@ compile(struct drive *d, const char *name, const char *text)
 	double t1 = now_ms();
 
 	if (!rc)
-		rc = sl_compile(c, d->now.have_map ? &d->now.map : &none, d->now.compiled, NULL,
-				&diag, &d->next.map, &d->next.compiled);
+		rc = sl_compile(c, d->now.have_map ? &d->now.map : &none, d->now.compiled,
+				d->shards, &diag, &d->next.map, &d->next.compiled);
 	d->next.have_map = !rc;
 	if (rc)
 		fail(name, strerror(-rc), &diag);
@@ -436,6 +438,20 @@ on_taken(void *ctx, const struct sl_publish_taken *t)
 	on_trouble(ctx, t->text);
 }
 
+static struct sl_shards *
+make_shards(void)
+{
+	const char *program = getenv("SLUICE_COMPILE");
+	struct sl_shards_conf conf = {.program = program ? program : "sluice-compile",
+				      .deadline_ms = 600000}; /* the machine may be busy */
+	struct sl_diag notes = {0};
+	struct sl_shards *s = NULL;
+
+	sl_shards_create(&conf, &notes, &s);
+	sl_diag_fini(&notes);
+	return s;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -449,6 +465,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	d->tsc_hz = measure_tsc();
+	d->shards = make_shards();
 	uv_loop_init(&d->loop);
 	uv_pipe_init(&d->loop, &d->in, 0);
 	d->in.data = d;
@@ -462,5 +479,6 @@ main(int argc, char **argv)
 	pushes_end(d);
 	table_fini(&d->next);
 	table_fini(&d->now);
+	sl_shards_destroy(d->shards);
 	return d->up ? 0 : 1;
 }

@@ -3,7 +3,7 @@
  *   bench_endpoint ADDRESS PORT COUNT       listens on COUNT ports from PORT on; prints "ready"
  *
  * 'c' answers ANSWER bytes and closes.  'i' answers them and keeps the connection.  'u' reads to the end.  'd' sends
- * until the peer has gone.  One thread, no copies of what is only counted. */
+ * until the peer has gone.  'G' is HTTP: HTTP_ANSWER for each head that ends (requests have no body).  One thread, no copies of what is only counted. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -25,6 +25,7 @@
 static struct {
 	int epoll, bulk;
 	uint8_t what[MAX_FD]; /* of a connection: its first byte, 0: not known yet; LISTENER */
+	uint8_t head[MAX_FD]; /* of HTTP: how much of a CRLFCRLF has come */
 } end;
 
 #define LISTENER 1
@@ -70,9 +71,28 @@ feed(int fd)
 		close(fd);
 }
 
+/* Answers what ends in these bytes. */
+static void
+serve(int fd, const uint8_t *bytes, size_t n)
+{
+	static const char answer[] = HTTP_ANSWER;
+	uint8_t *head = &end.head[fd];
+
+	for (size_t i = 0; i < n; i++) {
+		*head = bytes[i] == "\r\n\r\n"[*head] ? *head + 1 : bytes[i] == '\r';
+		if (*head < 4)
+			continue;
+		*head = 0;
+		if (write(fd, answer, sizeof(answer) - 1) < 0) {
+			close(fd);
+			return;
+		}
+	}
+}
+
 /* The first bytes of a connection, n of them. */
 static void
-begin(int fd, const uint8_t *bytes)
+begin(int fd, const uint8_t *bytes, size_t n)
 {
 	static const uint8_t answer[ANSWER];
 
@@ -92,6 +112,9 @@ begin(int fd, const uint8_t *bytes)
 	case 'u':
 		watch(fd, EPOLLIN, EPOLL_CTL_MOD);
 		return;
+	case 'G':
+		serve(fd, bytes, n);
+		return;
 	default:
 		close(fd);
 	}
@@ -100,13 +123,15 @@ begin(int fd, const uint8_t *bytes)
 static void
 readable(int fd)
 {
-	uint8_t bytes[REQUEST];
+	uint8_t bytes[4096];
 	ssize_t n;
 
-	if (!end.what[fd]) {
+	if (!end.what[fd] || end.what[fd] == 'G') {
 		n = read(fd, bytes, sizeof(bytes));
-		if (n > 0)
-			begin(fd, bytes);
+		if (n > 0 && end.what[fd])
+			serve(fd, bytes, (size_t)n);
+		else if (n > 0)
+			begin(fd, bytes, (size_t)n);
 		else if (n == 0 || errno != EAGAIN)
 			close(fd);
 		return;
@@ -127,7 +152,7 @@ take(int listener)
 			close(fd);
 			continue;
 		}
-		end.what[fd] = 0;
+		end.what[fd] = end.head[fd] = 0;
 		watch(fd, EPOLLIN, EPOLL_CTL_ADD);
 	}
 }
