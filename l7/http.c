@@ -541,11 +541,21 @@ sl_http_xchg_due(struct http_xchg *x)
 	sl_http_conn_due(x->conn, SL_MAX(next, 1u));
 }
 
+/* Whether it is the client who lets us wait: not when nobody took what is there, nor when nobody asked him to go on. */
+static bool
+client_dawdles(const struct http_xchg *x)
+{
+	bool asked = x->state != XCHG_ASKING && (!(x->flags & XF_CONTINUE) || x->req.moved);
+
+	return !(x->req.flags & PIPE_OVER) && asked &&
+	       sl_stream_readable_bytes(x->conn->client) == 0;
+}
+
 /* No byte came for too long. */
 static void
 xchg_stood_still(struct http_xchg *x)
 {
-	bool body = !(x->req.flags & PIPE_OVER);
+	bool body = client_dawdles(x);
 	unsigned code = body ? SL_HTTP_CNT_BODY_TIMEOUT : SL_HTTP_CNT_STREAM_IDLE;
 
 	x->rflags |= SL_RF_SI;

@@ -195,6 +195,37 @@ a_body_that_stands_still_is_given_up(void)
 	scene_end(&s);
 }
 
+static const struct blameless {
+	const char *why, *say;
+	bool silent;
+} blameless[] = {
+	{"the body is there and there is no connection",
+	 "PUT /idle HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", true},
+	{"nobody said 100",
+	 "PUT /idle HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+	 false},
+};
+
+static void
+a_body_that_nobody_takes_is_not_the_clients_fault(void)
+{
+	for (size_t i = 0; i < SL_ARRAY_CNT(blameless); i++) {
+		struct scene s;
+		scene_init(&s, NULL);
+		s.ep[0].silent = blameless[i].silent;
+		struct peer *c = scene_client(&s);
+		peer_says(&s, c, blameless[i].say);
+		scene_pass(&s, 400);
+		if (!heard_error(c, 504, true)) {
+			printf("\n%s", blameless[i].why);
+			CU_FAIL("not 504");
+		}
+		STATE(c, "fin");
+		CU_ASSERT(COUNTED(&s, BODY_TIMEOUT) == 0 && COUNTED(&s, STREAM_IDLE) == 1);
+		scene_end(&s);
+	}
+}
+
 /* ---- answers that are none ---- */
 
 static const struct nonsense {
@@ -643,6 +674,7 @@ SL_SUITE("http_fail", SL_TEST(refusals_say_why_and_close_where_the_end_is_not_kn
 	 SL_TEST(a_chunked_body_over_the_limit_is_cut_at_the_endpoint),
 	 SL_TEST(a_broken_chunk_is_cut_at_the_endpoint),
 	 SL_TEST(a_body_that_stands_still_is_given_up),
+	 SL_TEST(a_body_that_nobody_takes_is_not_the_clients_fault),
 	 SL_TEST(nonsense_of_an_endpoint_is_502_and_its_connection_ends),
 	 SL_TEST(a_head_without_end_is_nonsense_too),
 	 SL_TEST(an_endpoint_that_dies_is_502_before_its_answer_and_a_reset_in_it),
