@@ -464,7 +464,9 @@ client_writable(struct sl_stream *s)
 	struct http_conn *c = sl_stream_user(s);
 
 	if (c->state == CONN_BUSY) {
+		c->roomy = c->x->state == XCHG_SENT;
 		sl_http_answer_go(c->x);
+		c->roomy = 0;
 	} else if (c->state == CONN_TUNNEL) {
 		sl_http_tunnel_go(c->x);
 	} else if (between(c)) {

@@ -266,8 +266,10 @@ room_for(struct http_xchg *x, uint32_t head)
 {
 	uint32_t want = head + HTTP_HEAD_GROWS + (x->record_off - x->edits_off);
 
-	if (sl_stream_room(x->conn->client) >= want)
+	if (x->conn->roomy || sl_stream_room(x->conn->client) >= want) {
+		x->conn->roomy = 0;
 		return true;
+	}
 	sl_stream_wait_room(x->conn->client, want);
 	return false;
 }
