@@ -462,6 +462,25 @@ without_memory_requests_are_refused_and_the_gateway_goes_on(void)
 	scene_end(&s);
 }
 
+/* A head goes in one piece: one that is larger than all a client may be sent at a time cannot. */
+static void
+a_head_that_no_room_will_hold_ends_the_connection(void)
+{
+	struct scene s;
+
+	scene_init(&s, &(struct scene_conf){.snd_max = 4096});
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/x") GET("/x"));
+	scene_answer(&s, c, 0);
+	peer_says(&s, scene_up(&s, 0),
+		  "HTTP/1.1 200 OK\r\na: " A1000 A1000 A1000 A1000 A1000
+		  "\r\nContent-Length: 2\r\n\r\nok");
+	STATE(c, "reset");
+	STATE(scene_up(&s, 0), "reset");
+	CU_ASSERT(COUNTED(&s, NO_MEMORY) == 1 && s.log.flags & SL_RF_OM && s.ep[0].bad == 0);
+	scene_end(&s);
+}
+
 static void
 a_listener_has_as_many_connections_as_it_may(void)
 {
@@ -682,6 +701,7 @@ SL_SUITE("http_fail", SL_TEST(refusals_say_why_and_close_where_the_end_is_not_kn
 	 SL_TEST(a_service_has_as_many_requests_as_it_may),
 	 SL_TEST(who_waits_for_a_connection_gets_the_next_one_that_is_free),
 	 SL_TEST(without_memory_requests_are_refused_and_the_gateway_goes_on),
+	 SL_TEST(a_head_that_no_room_will_hold_ends_the_connection),
 	 SL_TEST(a_listener_has_as_many_connections_as_it_may),
 	 SL_TEST(a_client_may_go_at_every_stage_and_nothing_is_left),
 	 SL_TEST(the_gateway_may_stop_at_every_stage),
