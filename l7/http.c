@@ -169,23 +169,20 @@ sl_http_span(struct sl_http *h, struct sl_stream *s, uint32_t max, uint32_t *ret
 	return h->gather;
 }
 
-/* Whether a line ends in what came since the last look: else the head is not whole, however often it is read. */
-static bool
-line_came(struct http_conn *c)
+bool
+sl_http_line_came(struct sl_stream *s, uint32_t from)
 {
 	struct sl_span span[8];
-	uint32_t at = c->seen;
+	unsigned cnt;
 
-	for (;;) {
-		unsigned cnt = sl_stream_peek(c->client, at, span, SL_ARRAY_CNT(span));
-		if (cnt == 0)
-			return false;
+	while ((cnt = sl_stream_peek(s, from, span, SL_ARRAY_CNT(span)))) {
 		for (unsigned i = 0; i < cnt; i++) {
 			if (memchr(span[i].data, '\n', span[i].len))
 				return true;
-			at += span[i].len;
+			from += span[i].len;
 		}
 	}
+	return false;
 }
 
 static uint32_t
@@ -237,7 +234,7 @@ read_head(struct http_conn *c)
 	const struct sl_img_http *img = &rule.table->img->http;
 	c->idle_ms = img->idle_ms;
 	uint32_t have = sl_stream_readable_bytes(c->client);
-	if (c->seen && have <= img->max_head && !line_came(c)) {
+	if (c->seen && have <= img->max_head && !sl_http_line_came(c->client, c->seen)) {
 		head_waits(c, img, have);
 		return false;
 	}

@@ -328,6 +328,22 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 	return true;
 }
 
+/* No more than len bytes of a head have come, or will come: an endpoint that ended may have been asked on a connection that it was
+ * about to close. */
+static void
+head_waits(struct http_xchg *x, uint32_t len)
+{
+	x->seen = len;
+	if (!sl_stream_eof(x->upstream) &&
+	    sl_stream_row(x->upstream)->state != SL_STREAM_CLOSE_WAIT)
+		return;
+	unsigned kind = len                            ? 0
+			: x->retry_on & SL_RETRY_RESET ? SL_RETRY_RESET
+			: x->flags & XF_REUSED         ? SL_RETRY_REUSED
+						       : SL_RETRY_RESET;
+	sl_http_try_failed(x, kind, 502, SL_RF_UC, SL_HTTP_CNT_UPSTREAM_RESET);
+}
+
 /* Reads heads until the final one; false: more is needed, or the exchange went another way. */
 static bool
 read_head(struct http_xchg *x)
@@ -337,26 +353,25 @@ read_head(struct http_xchg *x)
 	uint32_t len;
 
 	while (x->state == XCHG_SENT) {
+		uint32_t have = sl_stream_readable_bytes(x->upstream);
+		if (x->seen && have <= SL_HTTP_HEAD_MAX &&
+		    !sl_http_line_came(x->upstream, x->seen)) {
+			head_waits(x, have);
+			return false;
+		}
 		const uint8_t *bytes = sl_http_span(h, x->upstream, SL_HTTP_HEAD_MAX + 1, &len);
-		int n = len ? sl_http_response(bytes, len, 0, x->method, &answer_limits, &h->head,
-					       &why)
+		int n = len ? sl_http_response(bytes, len, x->seen, x->method, &answer_limits,
+					       &h->head, &why)
 			    : SL_PARTIAL;
 		if (n == SL_BAD) {
 			broken(x);
 			return false;
 		}
 		if (n == SL_PARTIAL) {
-			if (sl_stream_eof(x->upstream) ||
-			    sl_stream_row(x->upstream)->state == SL_STREAM_CLOSE_WAIT) {
-				unsigned kind = len                            ? 0
-						: x->retry_on & SL_RETRY_RESET ? SL_RETRY_RESET
-						: x->flags & XF_REUSED         ? SL_RETRY_REUSED
-									       : SL_RETRY_RESET;
-				sl_http_try_failed(x, kind, 502, SL_RF_UC,
-						   SL_HTTP_CNT_UPSTREAM_RESET);
-			}
+			head_waits(x, len);
 			return false;
 		}
+		x->seen = 0;
 		if (!room_for(x, (uint32_t)n) || !head_came(x, &h->head, (uint32_t)n))
 			return false;
 	}

@@ -213,6 +213,7 @@ begin_try(struct http_xchg *x, struct sl_up *up)
 	if (sl_up_reused(up))
 		x->flags |= XF_REUSED;
 	x->state = XCHG_SENT;
+	x->seen = 0;
 	x->head_sent = 0;
 	x->sent_ns = http_now(h);
 	if (x->conn) {

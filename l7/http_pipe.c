@@ -153,6 +153,13 @@ trailers_write(uint8_t *to, const struct sl_http_head *t)
 	return n;
 }
 
+/* A sender that has ended sends no more of them. */
+static enum pipe_verdict
+trailers_wait(struct sl_stream *from)
+{
+	return sl_stream_row(from)->state == SL_STREAM_CLOSE_WAIT ? PIPE_EARLY : PIPE_MORE;
+}
+
 static enum pipe_verdict
 pipe_trailers(struct sl_http *h, struct http_pipe *p, struct sl_stream *from, struct sl_stream *to)
 {
@@ -160,14 +167,21 @@ pipe_trailers(struct sl_http *h, struct http_pipe *p, struct sl_stream *from, st
 	enum sl_http_bad why;
 	uint32_t len;
 
+	uint32_t have = sl_stream_readable_bytes(from);
+	if (p->seen && have <= SL_TRAILERS_MAX && !sl_http_line_came(from, p->seen)) {
+		p->seen = have;
+		return trailers_wait(from);
+	}
 	const uint8_t *bytes = sl_http_span(h, from, SL_TRAILERS_MAX + 2, &len);
-	int n = sl_http_trailers(bytes, len, 0, &h->head, &why);
+	int n = sl_http_trailers(bytes, len, p->seen, &h->head, &why);
 	if (n == SL_BAD) {
 		p->bad = (uint8_t)why;
 		return PIPE_BAD;
 	}
-	if (n == SL_PARTIAL) /* the bytes stay, so there is no sl_stream_eof */
-		return sl_stream_row(from)->state == SL_STREAM_CLOSE_WAIT ? PIPE_EARLY : PIPE_MORE;
+	if (n == SL_PARTIAL) {
+		p->seen = len;
+		return trailers_wait(from);
+	}
 	if (pass) {
 		/* with the "0" before them; ": " may be longer than what was sent by one byte a line */
 		uint32_t want = (uint32_t)n + HTTP_FRAME + SL_HTTP_HEADERS_MAX;

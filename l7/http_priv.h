@@ -66,6 +66,7 @@ struct http_pipe {
 	uint64_t moved; /* bytes of the body */
 	uint64_t max;   /* of them; 0: no limit */
 	struct sl_http_chunked chunk;
+	uint32_t seen;   /* bytes of trailers that were not whole */
 	uint8_t in, out; /* enum sl_http_body; out NONE: read over */
 	uint8_t flags;
 	uint8_t bad; /* enum sl_http_bad */
@@ -170,6 +171,7 @@ struct http_xchg {
 	uint32_t retry_at;
 	uint8_t timed, try_timed, retry_waits, retries; /* retries: left */
 	uint8_t avoid_cnt;
+	uint32_t seen;    /* bytes of an answer's head that was not whole */
 	uint8_t interims; /* answers 1xx so far */
 	uint8_t zero[2];
 	uint16_t retry_on, service_incarnation;
@@ -240,6 +242,9 @@ void sl_http_conn_close(struct http_conn *c);
 void sl_http_conn_due(struct http_conn *c, uint32_t ms);
 void sl_http_xchg_due(struct http_xchg *x);
 struct http_xchg *sl_http_xchg_new(struct sl_http *h);
+/* sl_http_line_came: whether a line ends behind the first `from` readable bytes: else what was not whole before is not now, however
+ * often it is read. */
+bool sl_http_line_came(struct sl_stream *s, uint32_t from);
 /* sl_http_span: all readable bytes from the beginning, up to max, in one piece: in place, or gathered. */
 const uint8_t *sl_http_span(struct sl_http *h, struct sl_stream *s, uint32_t max,
 			    uint32_t *ret_len);
