@@ -216,7 +216,7 @@ a_body_that_nobody_takes_is_not_the_clients_fault(void)
 		struct peer *c = scene_client(&s);
 		peer_says(&s, c, blameless[i].say);
 		scene_pass(&s, 400);
-		if (!heard_error(c, 504, true)) {
+		if (!scene_error(c, 504, true)) {
 			printf("\n%s", blameless[i].why);
 			CU_FAIL("not 504");
 		}
