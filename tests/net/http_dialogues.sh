@@ -16,7 +16,8 @@ services() {
 		  endpoints = ( { name = "s1"; address = "10.77.2.100"; port = 8081; }, { name = "s2"; address = "10.77.2.100"; port = 8082; } ); },
 	END
 }
-HOSTS='{ name = "shop"; match = ( "*" ); routes = (
+# shellcheck disable=SC2089,SC2090 # it goes into a file
+export HOSTS='{ name = "shop"; match = ( "*" ); routes = (
   { name = "r301"; prefix = "/r301"; redirect = { code = 301; prefix = "/new"; }; },
   { name = "r302"; prefix = "/r302"; redirect = { code = 302; https = true; }; },
   { name = "r303"; prefix = "/r303"; redirect = { code = 303; path = "/done"; strip_query = true; }; },
@@ -31,7 +32,6 @@ HOSTS='{ name = "shop"; match = ( "*" ); routes = (
   { name = "again"; path = "/again"; retry = { attempts = 2; on = ( "reset" ); }; service = "vtc"; },
   { name = "rest"; service = "vtc"; } ); },
   { name = "none"; match = ( "elsewhere.test" ); routes = ( { name = "never"; path = "/never"; respond = { code = 200; }; } ); }'
-export HOSTS
 
 net_up
 gateway_up

@@ -8,7 +8,7 @@ export WORKERS=2 DRIVER=${DRIVER:-af_packet} PORT=80
 
 ENOUGH=${ENOUGH:-100000} PUSHES=20
 POLICIES=(least_request round_robin random maglev ring_hash)
-export HTTP_KEYS='ejection = { after = 0; };' SERVICE_KEYS='' ROUTES WEIGHTS POLICY
+export HTTP_KEYS='ejection = { after = 0; };' ROUTES WEIGHTS POLICY
 
 # routes_of I: a route that names table I; routes that come and go; one whose service is new in each table.
 routes_of() {
@@ -65,7 +65,7 @@ client new6 8 fd77:9::30 'Connection: close'
 made() { [ $(($(http_row event requests) - start)) -ge "$1" ]; }
 
 # without E: the endpoints but E
-without() { echo "$ENDPOINTS" | sed "s/ *$1//"; }
+without() { echo "${ENDPOINTS/$1/}"; }
 drained=
 for i in $(seq $PUSHES); do
 	wait_for 60 "$((i * ENOUGH / (PUSHES + 1))) requests" made $((i * ENOUGH / (PUSHES + 1)))

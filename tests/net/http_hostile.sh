@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Strangers to mode http, by the hundred and of each kind: slow, silent, oversized, endless, gone in the middle.  A good client beside
+# them sees no error and waits hardly longer, a counter names each kind, and nothing stays behind.  2 workers, af_packet.
+# Runs alone.
+set -euo pipefail
+export WORKERS=2 DRIVER=${DRIVER:-af_packet} PORT=80
+# shellcheck source=tests/net/lib_http.sh
+. "$(dirname "$0")/lib_http.sh"
+
+export HTTP_KEYS='ejection = { after = 0; };' TCP_KEYS='max_connections = 0;'
+export TABLE_KEYS='header_timeout = "1500ms"; idle_timeout = "3s"; stream_idle_timeout = "1500ms";'
+export ROUTES='{ name = "peer"; prefix = "/peer"; rewrite = { prefix = "/"; }; service = "peer"; }, { name = "rest"; service = "web"; }'
+KINDS="idle heads bodies readers half resets oversized extensions" MANY=${MANY:-300}
+py=$top/tests/net
+rss() { awk '/^VmRSS/ { print $2 }' "/proc/$(pid_of dataplane)/status"; }
+now() { python3 -c 'import time; print(time.monotonic())'; }
+
+net_up
+truncate -s 1G "$NET_DIR/gigabyte"
+servers_up
+http_peer_up 4
+gateway_up
+http_table "$NET_DIR/t.conf"
+{
+	PORT=8080 tcp_service peer 10.77.2. 4
+	echo ,
+} >"$NET_DIR/peer.conf"
+sed -i "/^services = (/r $NET_DIR/peer.conf" "$NET_DIR/t.conf"
+ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push: $(cat "$NET_DIR/push.out")"
+
+run cl good python3 "$py/http_hostile.py" good "$NET_DIR/good.txt" 10.77.9.30 fd77:9::30
+wait_for 10 "the good client" grep -q ready "$NET_DIR/good.log"
+quiet=()
+calm() { # a span without strangers
+	local start
+	start=$(now)
+	read -r -t 0.9 <> <(:) || true
+	quiet+=("$start" "$(now)")
+}
+
+# strangers KIND N SECONDS COUNTER HOW_MANY: they come, the counter grows by HOW_MANY at least, they are gone.
+declare -A span
+strangers() {
+	local kind=$1 n=$2 seconds=$3 counter=$4 least=$5 before start
+	calm
+	before=$(http_count "$counter")
+	run cl "$kind" python3 "$py/http_hostile.py" "$kind" 10.77.9.30 "$n" "$seconds"
+	wait_for 20 "$kind have begun" grep -q ready "$NET_DIR/$kind.log"
+	start=$(now)
+	wait "$(pid_of "$kind")" || fail "$kind: $(cat "$NET_DIR/$kind.log")"
+	span[$kind]="$start $(now)"
+	kill -0 "$(pid_of dataplane)" || fail "$kind: the dataplane died"
+	tail -n 1 "$NET_DIR/$kind.log" >"$NET_DIR/$kind.json"
+	[ "$(say "$kind" 'j["ended"] == j["made"] > 0')" = True ] || fail "$kind: the gateway did not end all: $(cat "$NET_DIR/$kind.json")"
+	[ "$least" != all ] || least=$(say "$kind" 'j["made"]')
+	grown() { [ $(($(http_count "$counter") - before)) -ge "$least" ]; }
+	wait_for 5 "$kind: $counter counts $least ($(($(http_count "$counter") - before)))" grown
+	empty() { [ "$(http_row gauge exchanges)" -le 1 ] && [ "$(http_row gauge connections)" -le 4 ]; } # but for the good client's
+	wait_for 10 "$kind: nothing stays behind" empty
+}
+
+calm
+strangers idle 1000 8 client_idle 0
+strangers heads "$MANY" 8 head_timeout all
+strangers bodies "$MANY" 8 body_timeout all
+strangers readers $((MANY / 2)) 8 stream_idle all
+strangers half 20 2 client_gone all
+strangers resets 5 2 client_gone all
+strangers oversized 5 2 head_too_large all
+strangers extensions 5 2 bad_request all
+calm
+# All at once: what they need was touched before.
+before=$(rss)
+for kind in $KINDS; do
+	n=$(say "$kind" 'min(j["made"], 400)')
+	[[ " half resets oversized extensions " != *" $kind "* ]] || n=5
+	run cl "all-$kind" python3 "$py/http_hostile.py" "$kind" 10.77.9.30 "$n" 4
+done
+for kind in $KINDS; do wait "$(pid_of "all-$kind")" || fail "$kind with all: $(cat "$NET_DIR/all-$kind.log")"; done
+stop good
+quiet 10
+small() { [ "$(rss)" -le $((before + 4096)) ]; }
+wait_for 10 "memory back at what it was ($before kB, now $(rss) kB)" small
+over() { [ "$(http_row gauge connections) $(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0 0" ]; }
+wait_for 10 "nothing is held" over
+echo "resident memory $before kB before all kinds at once, $(rss) kB after"
+
+# The good client's 99th percentile: the median of slices beside each kind is at most twice that of slices without any.  On a busy
+# machine slices differ: so it is their upper quartile, and 5 ms more.
+python3 "$py/http_hostile.py" slices "$NET_DIR/good.txt" "${quiet[@]}" >"$NET_DIR/calm.json"
+own=$(say calm 'j["p99_high"]')
+echo "good client alone: p50 $(say calm 'j["p50"]') us, p99 $(say calm 'j["p99"]') us (upper quartile $own us) over $(say calm 'j["slices"]') slices"
+for kind in $KINDS; do
+	# shellcheck disable=SC2086
+	python3 "$py/http_hostile.py" slices "$NET_DIR/good.txt" ${span[$kind]} >"$NET_DIR/beside.json" 2>"$NET_DIR/beside.err"
+	echo "beside $(say "$kind" 'j["made"]') $kind: p50 $(say beside 'j["p50"]') us, p99 $(say beside 'j["p99"]') us, $(say beside 'j["errors"]') errors of $(say beside 'j["requests"]')"
+	[ "$(say beside "j['slices'] > 0 and j['p99'] <= 2 * $own + 5000")" = True ] || fail "beside $kind: $(cat "$NET_DIR/beside.json"), alone $(cat "$NET_DIR/calm.json")"
+done
+! grep error "$NET_DIR/good.txt" || fail "the good client saw errors"
+no_bad_drops
