@@ -32,6 +32,9 @@ least_file_has_the_documented_defaults(void)
 	CU_ASSERT_EQUAL(b.flows, 1048576);
 	CU_ASSERT_EQUAL(b.tcp_streams, 65536);
 	CU_ASSERT_EQUAL(b.tcp_timewait, 65536);
+	CU_ASSERT_EQUAL(b.http_requests, 16384);
+	CU_ASSERT_EQUAL(b.http_pool, 16384);
+	CU_ASSERT_EQUAL(b.http_head_mb, 16);
 	CU_ASSERT_EQUAL(b.tcp_memory_mb, 64);
 	CU_ASSERT_EQUAL(b.tcp_receive_max, 1048576);
 	CU_ASSERT_EQUAL(b.tcp_send_max, 1048576);
@@ -56,6 +59,7 @@ every_key_arrives(void)
 		"memory = { hugepages = \"never\"; size_mb = 128; };\n"
 		"buffers = 4096; mbuf_data = 9216; flows = 0x1000; power = \"adaptive\";\n"
 		"events_kb = 8;"
+		"http = { requests = 500; pool = 600; head_mb = 7; }; "
 		"tcp = { streams = 1000; timewait = 2000; memory_mb = 3; receive_max = 4096; "
 		"send_max = 5000; };\n"
 		"rss_key = \"000102030405060708090A0B0c0d0e0f"
@@ -78,6 +82,9 @@ every_key_arrives(void)
 	CU_ASSERT_EQUAL(b.flows, 4096);
 	CU_ASSERT_EQUAL(b.tcp_streams, 1000);
 	CU_ASSERT_EQUAL(b.tcp_timewait, 2000);
+	CU_ASSERT_EQUAL(b.http_requests, 500);
+	CU_ASSERT_EQUAL(b.http_pool, 600);
+	CU_ASSERT_EQUAL(b.http_head_mb, 7);
 	CU_ASSERT_EQUAL(b.tcp_memory_mb, 3);
 	CU_ASSERT_EQUAL(b.tcp_receive_max, 4096);
 	CU_ASSERT_EQUAL(b.tcp_send_max, 5000);
@@ -102,7 +109,8 @@ static const struct {
 	{"workres = [ 1 ];\n" LEAST, "boot.conf:1: workres: unknown key (did you mean workers?)"},
 	{"zzzzzzzzzz = 1;\n" LEAST,
 	 "boot.conf:1: zzzzzzzzzz: unknown key (keys here: control, daemon_user, workers, "
-	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, events_kb, power, rss_key, ports)"},
+	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, http, events_kb, power, rss_key, "
+	 "ports)"},
 	{"workers = [ 1, \"x\" ];\n" PORTS, "boot.conf:1: mismatched element type in array"},
 	{PORTS, "boot.conf: workers: is missing"},
 	{"workers = [ 1 ];\n", "boot.conf: ports: is missing"},
@@ -135,6 +143,8 @@ static const struct {
 	 "boot.conf:3: tcp.receive_max: 4095 is out of range: 4096 to 16777216"},
 	{LEAST "tcp = { send_max = 16777217; };",
 	 "boot.conf:3: tcp.send_max: 16777217 is out of range: 4096 to 16777216"},
+	{LEAST "http = { pool = 15; };",
+	 "boot.conf:3: http.pool: 15 is out of range: 16 to 4194304"},
 	{LEAST "tcp = { stream = 16; };",
 	 "boot.conf:3: tcp.stream: unknown key (did you mean streams?)"},
 	{LEAST "events_kb = 6;",
