@@ -1,7 +1,8 @@
 """http_peer.py — ends of HTTP/1.1 that do as they are told, byte by byte; run it on either side of mode http.
 
   http_peer.py serve NAME PORT RECORD   both families; says "ready"; what each request was, exactly, is appended to RECORD as a
-                                        line of JSON {"head", "body", "conn", "n"}; ends at SIGTERM.  By the path:
+                                        line of JSON {"head", "body", "conn", "n"}; ends at SIGTERM.  What stands in file RECORD.mood, if
+                                        there is one, is done to each request: "status N" or "delay MS".  By the path:
       /who            NAME
       /echo           a JSON object: the request's head, length and sha256 of its body
       /bytes/N        N bytes with Content-Length; /chunked/N: in chunks of all sizes, with a trailer; /close/N: until the end
@@ -103,7 +104,7 @@ def body_of(r, fields, sink):
 class Server:
     def __init__(self, name, port, record):
         self.name, self.port, self.conns = name, port, 0
-        self.record = open(record, "a", encoding="ascii")
+        self.record, self.mood = open(record, "a", encoding="ascii"), record + ".mood"
 
     def note(self, **what):
         with lock:
@@ -145,6 +146,14 @@ class Server:
         def tell(**more):
             self.note(head=head.decode("latin1"), body=size[0], conn=conn, n=n, **more)
 
+        try:
+            what, value = open(self.mood, encoding="ascii").read().split()
+            if what == "status":
+                kind, arg = "status", value
+            else:
+                time.sleep(int(value) / 1000)
+        except (OSError, ValueError):
+            pass
         if kind == "die-before":
             tell()
             return False
