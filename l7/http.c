@@ -263,6 +263,8 @@ client_done(struct http_conn *c)
 {
 	if (c->state == CONN_HEAD) /* half a head */
 		sl_http_log_refused(c, 0, SL_RF_DC | SL_RF_DPE, 0);
+	/* what is left unread would make a reset of it, which may overtake the answers before */
+	sl_stream_consume(c->client, sl_stream_readable_bytes(c->client));
 	sl_stream_close(c->client);
 	conn_over(c);
 }
