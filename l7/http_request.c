@@ -226,6 +226,14 @@ edits_copy(struct http_xchg *x, const struct sl_edits *e, uint32_t off)
 	}
 }
 
+static void
+id_new(struct sl_http *h)
+{
+	uint64_t random[2] = {sl_http_random(h), sl_http_random(h)};
+
+	sl_request_id((const uint8_t *)random, h->request_id);
+}
+
 /* Memory for the head (head_len bytes, at h->out), the answer's edits and the record; false: there is none. */
 static bool
 keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_head *head,
@@ -252,6 +260,8 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 	x->head_len = head_len;
 	edits_copy(x, &edits, at);
 	x->record_off = at + edits_len;
+	if (record && head_len == 0) /* what is forwarded has one in its head */
+		id_new(h);
 	if (record)
 		sl_http_record(x, head, x->head + x->record_off);
 	return true;
@@ -387,7 +397,6 @@ write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct ht
 	struct sl_http *h = x->http;
 	const struct sl_img_http_route *r = d->route;
 	uint8_t *path = h->out + HTTP_OUT / 2;
-	uint64_t random[2] = {sl_http_random(h), sl_http_random(h)};
 
 	*ret_how = (struct sl_head_request){
 		.path = d->path,
@@ -400,7 +409,7 @@ write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct ht
 	};
 	if (sl_unlikely(r->host.len == 0 && head->authority_len == 0))
 		ret_how->host = listener_host(x->conn);
-	sl_request_id((const uint8_t *)random, h->request_id);
+	id_new(h);
 	memcpy(ret_how->request_id, h->request_id, sizeof(h->request_id));
 	if (r->rewrite != SL_REWRITE_NONE) {
 		uint32_t n = sl_rewrite_path(path, HTTP_OUT / 2, d->vhost->img, r, &h->match,
@@ -513,6 +522,7 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 	if (!keep(x, &(struct http_decision){0}, head, 0))
 		x->flags &= ~(unsigned)XF_LOG;
 	sl_stream_consume(c->client, consumed);
+	sl_http_xchg_due(x);
 	/* behind a CONNECT the client may speak another protocol */
 	if (d.status == 400 || d.status == 413 || d.status == 405)
 		x->flags &= ~(unsigned)XF_KEEP;

@@ -28,4 +28,64 @@ bytes_before_a_clients_end_do_not_reset_it(void)
 	}
 }
 
-SL_SUITE("http rest", SL_TEST(bytes_before_a_clients_end_do_not_reset_it))
+static void
+log_id(const struct scene *s, char ret[SL_REQUEST_ID_LEN + 1])
+{
+	const struct sl_event_access *e = &s->log;
+
+	CU_ASSERT_EQUAL_FATAL(e->id_len, SL_REQUEST_ID_LEN);
+	memcpy(ret, s->log_strings + e->method_len + e->host_len + e->path_len + e->agent_len,
+	       SL_REQUEST_ID_LEN);
+	ret[SL_REQUEST_ID_LEN] = 0;
+}
+
+static void
+each_record_has_an_id_of_its_own(void)
+{
+	static const char *const says[] = {
+		GET("/direct"),
+		GET("/old"),
+		"GET / HTTP/1.1\r\nHost: few\r\n\r\n",
+		"GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n",
+	};
+	char before[SL_REQUEST_ID_LEN + 1], id[SL_REQUEST_ID_LEN + 1];
+	struct scene s;
+	struct scene_conf conf = {0};
+
+	scene_init(&s, &conf);
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/plain"));
+	scene_answer(&s, c, 0);
+	log_id(&s, before);
+	for (size_t i = 0; i < SL_ARRAY_CNT(says); i++) {
+		peer_says(&s, c, says[i]);
+		CU_ASSERT_EQUAL(s.logged, i + 2);
+		log_id(&s, id);
+		CU_ASSERT_STRING_NOT_EQUAL(id, before);
+		memcpy(before, id, sizeof(id));
+	}
+	scene_end(&s);
+}
+
+/* A refusal holds an exchange while the body is read over: no longer than a stream may stand still. */
+static void
+a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client(void)
+{
+	struct scene s;
+	struct scene_conf conf = {.http = {.stream_idle_ms = 3000, .idle_ms = 600000}};
+
+	scene_init(&s, &conf);
+	struct peer *c = scene_client(&s);
+	scene_run(&s);
+	peer_says(&s, c, GET("/empty"));
+	scene_pass(&s, 20000); /* the timer of the first request is over */
+	peer_says(&s, c, "POST / HTTP/1.1\r\nHost: few\r\nContent-Length: 5\r\n\r\n");
+	CU_ASSERT_EQUAL(s.stats.exchanges, 1);
+	scene_pass(&s, 4000);
+	CU_ASSERT_EQUAL(s.stats.exchanges, 0);
+	scene_end(&s);
+}
+
+SL_SUITE("http rest", SL_TEST(bytes_before_a_clients_end_do_not_reset_it),
+	 SL_TEST(each_record_has_an_id_of_its_own),
+	 SL_TEST(a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client))
