@@ -427,6 +427,8 @@ up_closed(struct sl_stream *s, enum sl_stream_end why)
 	x->upstream = NULL;
 	sl_upstream_gone(x->http->upstream, up);
 	if (x->flags & XF_MIRROR) {
+		if (x->state == XCHG_ANSWER || !(x->flags & XF_REUSED))
+			sl_http_told(x, false);
 		sl_http_xchg_end(x);
 		return;
 	}

@@ -107,6 +107,9 @@ sl_http_mirror_readable(struct http_xchg *x)
 			    : SL_PARTIAL;
 		bool ended = sl_stream_row(x->upstream)->state == SL_STREAM_CLOSE_WAIT;
 		if (n == SL_BAD || (n == SL_PARTIAL && ended)) {
+			/* an old connection may have ended before it was used again */
+			if (len || !(x->flags & XF_REUSED))
+				sl_http_told(x, false);
 			sl_http_xchg_end(x);
 			return;
 		}
@@ -122,6 +125,8 @@ sl_http_mirror_readable(struct http_xchg *x)
 		};
 		if (h->head.flags & SL_HEAD_KEEP)
 			x->flags |= XF_UP_KEEP;
+		if (h->head.status >= 500)
+			sl_http_told(x, false);
 		x->state = XCHG_ANSWER;
 	}
 	if (x->state != XCHG_ANSWER)
@@ -130,10 +135,12 @@ sl_http_mirror_readable(struct http_xchg *x)
 	case PIPE_MORE:
 		return;
 	case PIPE_DONE:
+		sl_http_told(x, true);
 		sl_http_up_drop(x, x->flags & XF_UP_KEEP && x->head_sent == x->head_len &&
 					   sl_stream_readable_bytes(x->upstream) == 0);
 		break;
 	default:
+		sl_http_told(x, false);
 		break;
 	}
 	sl_http_xchg_end(x);

@@ -67,6 +67,28 @@ each_record_has_an_id_of_its_own(void)
 	scene_end(&s);
 }
 
+static void
+answers_to_shadows_say_whether_their_endpoint_is_well(void)
+{
+	struct scene s;
+	struct scene_conf conf = {0};
+
+	scene_init(&s, &conf);
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/mirror"));
+	peer_says(&s, scene_up(&s, 2), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+	CU_ASSERT(s.ep[2].ok == 1 && s.ep[2].bad == 0);
+	scene_answer(&s, c, 0);
+	peer_says(&s, c, GET("/mirror"));
+	peer_says(&s, scene_up(&s, 2), "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+	CU_ASSERT(s.ep[2].ok == 1 && s.ep[2].bad == 1);
+	scene_answer(&s, c, 0);
+	peer_says(&s, c, GET("/mirror"));
+	peer_says(&s, scene_up(&s, 2), "what\r\n\r\n");
+	CU_ASSERT(s.ep[2].ok == 1 && s.ep[2].bad == 2);
+	scene_end(&s);
+}
+
 /* A refusal holds an exchange while the body is read over: no longer than a stream may stand still. */
 static void
 a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client(void)
@@ -88,4 +110,5 @@ a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client(void)
 
 SL_SUITE("http rest", SL_TEST(bytes_before_a_clients_end_do_not_reset_it),
 	 SL_TEST(each_record_has_an_id_of_its_own),
+	 SL_TEST(answers_to_shadows_say_whether_their_endpoint_is_well),
 	 SL_TEST(a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client))
