@@ -319,8 +319,8 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 	x->answered_ns = x->first_ns = http_now(h);
 	count_answer(x, head->status);
 	frame(x, head);
-	if (!(x->req.flags & PIPE_OVER) && x->flags & XF_CONTINUE)
-		x->flags &= ~(unsigned)XF_KEEP; /* refused before the body: it may come or not */
+	if (!(x->req.flags & PIPE_OVER)) /* before the whole body: its rest may come or not */
+		x->flags &= ~(unsigned)XF_KEEP;
 	x->state = XCHG_ANSWER;
 	if (!pass_head(x, head, false))
 		return false;

@@ -113,6 +113,7 @@ const char *peer_state(const struct peer *p);
 /* A GET of the path as a client says it, and as the endpoint hears it. */
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
 #define OK2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define OK2_CLOSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 /* An error of the gateway's own, as the client hears it. */
 bool scene_error(struct peer *c, unsigned status, bool close);
