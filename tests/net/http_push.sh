@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # No request fails of 100,000, on kept connections and on new ones, while 20 tables change routes, services, policies, weights
-# and endpoints, and endpoints drain.  2 workers, af_packet.
+# and endpoints, and endpoints drain; nor a POST, which is never tried again, where endpoints drain before they go.  2 workers, af_packet.
 set -euo pipefail
 export WORKERS=2 DRIVER=${DRIVER:-af_packet} PORT=80
 # shellcheck source=tests/net/lib_http.sh
@@ -15,17 +15,20 @@ routes_of() {
 	echo "{ name = \"g$1\"; path = \"/generation\"; respond = { code = 200; body = \"$1\"; }; },"
 	[ $(($1 % 2)) = 0 ] || echo "{ name = \"odd$1\"; headers = ( { name = \"x-env\"; regex = \"canary-[0-9]+$1\"; } ); service = \"canary\"; },"
 	[ $(($1 % 3)) = 0 ] || echo '{ name = "split"; prefix = "/split"; split = ( { service = "web"; weight = 70; }, { service = "canary"; weight = 30; } ); },'
+	echo '{ name = "post"; methods = ( "POST" ); retry = { attempts = 0; }; service = "steady"; },'
 	echo "{ name = \"new$1\"; prefix = \"/new\"; service = \"new$1\"; },"
 	[ $(($1 % 2)) = 1 ] || echo '{ name = "api"; template = "/api/{v}/{rest=**}"; rewrite = { template = "/{rest}"; }; service = "web6"; },'
 	echo "{ name = \"rest$1\"; retry = { attempts = 2; on = ( \"connect\", \"reused\", \"reset\" ); }; service = \"web\"; }"
 }
 
-# push_of I ENDPOINTS: table I is active, and what it says is what is done.
+# push_of I ENDPOINTS [STEADY]: table I is active, and what it says is what is done.  STEADY: endpoints of the service of POSTs.
 push_of() {
 	ROUTES=$(routes_of "$1") WEIGHTS="$(($1 % 3 + 1)) 2 $(($1 % 5 + 1)) 1" POLICY=${POLICIES[$1 % 5]}
 	http_table "$NET_DIR/t.conf" "$2"
 	{
 		tcp_service "new$1" 10.77.2. "$2"
+		echo ,
+		tcp_service steady 10.77.2. "${3:-$2}"
 		echo ,
 	} >"$NET_DIR/new.conf"
 	sed -i "/^services = (/r $NET_DIR/new.conf" "$NET_DIR/t.conf"
@@ -36,10 +39,10 @@ push_of() {
 
 # client NAME CONNECTIONS HOST [HEADER]: it takes what it can until it is stopped.
 client() {
-	run cl "$1" wrk -t1 -c"$2" -d600s --timeout 10s -s "$top/tests/net/wrk_json.lua" ${4:+-H "$4"} \
+	BODY=${BODY:-0} run cl "$1" wrk -t1 -c"$2" -d600s --timeout 10s -s "$top/tests/net/wrk_json.lua" ${4:+-H "$4"} \
 		"$(url "$3")" -- / /split/a /new/b /api/v1/c '/d?e=f'
 }
-clients="kept kept6 new new6"
+clients="kept kept6 new new6 post"
 good_end() {
 	local c what total=0
 	for c in $clients; do
@@ -62,10 +65,12 @@ client kept 24 10.77.9.30
 client kept6 8 fd77:9::30
 client new 8 10.77.9.30 'Connection: close'
 client new6 8 fd77:9::30 'Connection: close'
+BODY=3000 client post 8 10.77.9.30
 made() { [ $(($(http_row event requests) - start)) -ge "$1" ]; }
 
 # without E: the endpoints but E
 without() { echo "${ENDPOINTS/$1/}"; }
+both() { for s in web steady; do ctl "$1" $s "e$2" >/dev/null; done; }
 drained=
 for i in $(seq $PUSHES); do
 	wait_for 60 "$((i * ENOUGH / (PUSHES + 1))) requests" made $((i * ENOUGH / (PUSHES + 1)))
@@ -73,14 +78,14 @@ for i in $(seq $PUSHES); do
 	case $((i % 4)) in
 	1 | 3)
 		push_of "$i" "$ENDPOINTS"
-		[ -z "$drained" ] || ctl undrain web "e$drained" >/dev/null
+		[ -z "$drained" ] || both undrain "$drained"
 		drained=$e
-		ctl drain web "e$e" >/dev/null
+		both drain "$e"
 		ctl weight web "e$((e % 4 + 1))" $((i * 5)) >/dev/null
 		;;
 	2) # an endpoint goes that was not drained
-		push_of "$i" "$(without "$e")"
-		ctl undrain web "e$drained" >/dev/null
+		push_of "$i" "$(without "$e")" "$ENDPOINTS"
+		both undrain "$drained"
 		drained=
 		;;
 	0) push_of "$i" "$(without "$drained")" ;; # and one that was

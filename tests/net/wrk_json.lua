@@ -1,4 +1,10 @@
--- wrk_json.lua — for wrk -s: what came of a run as one line of JSON; the paths behind "--" are asked for in turn.
+-- wrk_json.lua — for wrk -s: what came of a run as one line of JSON; the paths behind "--" are asked for in turn.  BODY=N: by POST
+-- with a body of N bytes.
+local size = tonumber(os.getenv("BODY") or "0")
+if size > 0 then
+	wrk.method = "POST"
+	wrk.body = string.rep("b", size)
+end
 local paths, at = {}, 0
 
 function init(args)
