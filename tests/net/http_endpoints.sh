@@ -167,6 +167,9 @@ anew() { [ -e "$log" ]; }
 wait_for 5 "the access log opened anew" anew
 stop many INT
 quiet
+mv "$log" "$log.mine2" # nor is it rotation that does it
+kill -HUP "$(pid_of sluiced)"
+wait_for 5 "the access log opened anew without requests" anew
 if [ ! -e "$log.8" ]; then
 	wait_for 10 "a line of each request ($(lines), $(http_row event requests) + $skew)" level
 fi
