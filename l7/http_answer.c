@@ -52,6 +52,38 @@ sl_http_client_write(struct http_conn *c, const uint8_t *bytes, uint32_t n)
 
 /* ---- the gateway's own ---- */
 
+/* Whether all of the answer is written; else the rest waits for room. */
+static bool
+rest_go(struct http_xchg *x)
+{
+	struct sl_stream *to = x->conn->client;
+
+	if (x->rest_sent < x->rest_len)
+		x->rest_sent +=
+			sl_stream_write(to, x->rest + x->rest_sent, x->rest_len - x->rest_sent);
+	if (x->rest_sent == x->rest_len)
+		return true;
+	sl_stream_wait_room(to, SL_MIN(x->rest_len - x->rest_sent, HTTP_ROOM));
+	return false;
+}
+
+/* Writes what there is room for and keeps the rest; false: there is no memory for it. */
+static bool
+local_write(struct http_xchg *x, const uint8_t *bytes, uint32_t n)
+{
+	uint32_t wrote = sl_stream_write(x->conn->client, bytes, n);
+
+	if (sl_likely(wrote == n))
+		return true;
+	x->rest = sl_arena_take(x->http->arena, n - wrote, &x->rest_room);
+	if (!x->rest)
+		return false;
+	memcpy(x->rest, bytes + wrote, n - wrote);
+	x->rest_len = n - wrote;
+	(void)rest_go(x); /* there is none: waits for it */
+	return true;
+}
+
 void
 sl_http_local(struct http_xchg *x, const struct http_local *l)
 {
@@ -83,15 +115,14 @@ sl_http_local(struct http_xchg *x, const struct http_local *l)
 		x->ans.moved = l->body.len;
 	x->ans.flags = PIPE_OVER;
 	count_answer(x, l->status);
-	if (n == 0 || !sl_http_client_write(c, h->out, n)) {
-		/* the client does not read what it was sent before */
+	if (n == 0 || !local_write(x, h->out, n)) {
 		sl_http_conn_end(c, SL_END_NO_MEMORY);
 		return;
 	}
 	if (has_body && x->flags & XF_KEEP)
 		sl_http_request_go(x);
 	else
-		over(x);
+		sl_http_answer_go(x);
 }
 
 /* What goes with 405 (RFC 9110, 15.5.6). */
@@ -394,7 +425,7 @@ void
 sl_http_answer_go(struct http_xchg *x)
 {
 	if (x->state == XCHG_LOCAL) {
-		if (x->req.flags & PIPE_OVER || !(x->flags & XF_KEEP))
+		if (rest_go(x) && (x->req.flags & PIPE_OVER || !(x->flags & XF_KEEP)))
 			over(x);
 		return;
 	}

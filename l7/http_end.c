@@ -242,6 +242,9 @@ sl_http_xchg_end(struct http_xchg *x)
 	if (x->head)
 		sl_arena_give(h->arena, x->head, x->head_room);
 	x->head = NULL;
+	if (x->rest)
+		sl_arena_give(h->arena, x->rest, x->rest_room);
+	x->rest = NULL;
 	x->state = XCHG_OVER;
 	x->next = h->xchg_dead;
 	h->xchg_dead = (uint32_t)(x - h->xchgs) + 1;

@@ -121,7 +121,8 @@ enum xchg_state {
 	XCHG_ASKING, /* for a connection to an endpoint; or waiting to ask again (retry_at) */
 	XCHG_SENT,   /* head on its way; answer awaited */
 	XCHG_ANSWER, /* the answer's head was passed on */
-	XCHG_LOCAL,  /* the gateway's own answer is written; the request's body is read over */
+	XCHG_LOCAL,  /* the gateway's own answer is written, as far as there is room; the request's
+			body is read over */
 	XCHG_TUNNEL,
 	XCHG_OVER,
 };
@@ -187,6 +188,8 @@ struct http_xchg {
 	uint64_t generation;
 	uint32_t edits_off; /* in head: struct sl_img_edit[edit_cnt], then their bytes */
 	uint32_t strs_off;
+	uint32_t rest_room, rest_len, rest_sent; /* LOCAL: of `rest` */
+	uint8_t *rest;       /* arena: what of an answer there was no room for; NULL: nothing */
 	uint32_t record_off; /* struct sl_event_access with its strings; XF_LOG */
 	uint32_t rflags;     /* SL_RF_* */
 	struct sl_addr endpoint;

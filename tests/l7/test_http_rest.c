@@ -108,7 +108,39 @@ a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client(void)
 	scene_end(&s);
 }
 
+/* Of 64 KiB of a direct response there is never room for all, and of less when the client has not read what came before. */
+static void
+answers_of_the_gateway_wait_for_a_client_with_little_room(void)
+{
+	static const char post[] = "POST /direct HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nx-r: 1\r\n"
+				     "Content-Length: 6\r\n\r\nhello\n";
+	struct scene s;
+	struct scene_conf conf = {.snd_max = 64};
+
+	scene_init(&s, &conf);
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/direct") GET("/direct"));
+	CU_ASSERT_EQUAL(c->len, 2 * strlen(answer));
+	peer_says(&s, c, post);
+	peer_says(&s, c, "abc" GET("/empty"));
+	STATE(c, "open");
+	CU_ASSERT_FATAL(c->len > 3 * strlen(answer));
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_NSTRING_EQUAL(c->got + i * strlen(answer), answer, strlen(answer));
+	CU_ASSERT_EQUAL(COUNTED(&s, REQUESTS), 4);
+	CU_ASSERT_EQUAL(s.stats.exchanges, 0);
+	c->hold = true;
+	peer_says(&s, c, "GET /direct HTTP/1.0\r\nHost: h\r\n\r\n");
+	CU_ASSERT_EQUAL(s.stats.exchanges, 1);
+	peer_reset(&s, c);
+	CU_ASSERT_EQUAL(s.stats.exchanges, 0);
+	scene_end(&s);
+	CU_ASSERT_EQUAL(s.stats.head_bytes, 0);
+}
+
 SL_SUITE("http rest", SL_TEST(bytes_before_a_clients_end_do_not_reset_it),
 	 SL_TEST(each_record_has_an_id_of_its_own),
 	 SL_TEST(answers_to_shadows_say_whether_their_endpoint_is_well),
-	 SL_TEST(a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client))
+	 SL_TEST(a_refused_body_that_never_comes_is_not_waited_for_like_an_idle_client),
+	 SL_TEST(answers_of_the_gateway_wait_for_a_client_with_little_room))
