@@ -72,6 +72,11 @@ request_head(struct peer *p)
 			      : !in->chunked && (in->has_length ? in->left : 0) == r->body;
 	if (!framed)
 		run_wrong(run, "request %u comes with other framing", id);
+	if (p->shadow) {
+		if (r->kind != REQ_MIRROR || r->copies++)
+			run_wrong(run, "request %u comes as a copy, %u. time", id, r->copies);
+		return;
+	}
 	judge_again(run, r);
 	r->seen++;
 	r->reused = p->served > 0;
@@ -82,7 +87,7 @@ request_body(struct peer *p, const uint8_t *body, unsigned n)
 {
 	struct req *r = p->r;
 
-	r->body_seen = true;
+	r->body_seen |= !p->shadow;
 	if (r->malformed)
 		return;
 	if (p->in.moved > r->body)
@@ -105,7 +110,7 @@ request_whole(struct peer *p)
 			  (unsigned long long)p->in.moved, (unsigned long long)r->body);
 	else if (!r->wrote_all)
 		run_wrong(p->run, "request %u is whole before it was sent", r->id);
-	r->whole = true;
+	r->whole |= !p->shadow;
 }
 
 /* ---- answers ---- */
@@ -213,7 +218,7 @@ answers(struct peer *p, enum how how)
 	if (!p->out)
 		p->out = malloc(OUT_ROOM);
 	if (how > DIES_AFTER)
-		p->r->faulted = true;
+		p->r->faulted |= !p->shadow;
 	if (strcmp(p->r->method, "HEAD") == 0 && (how == CUT || how == EXCESS))
 		how = DIES_BEFORE;
 	run_log(run, "endpoint %u: answers %u, how %u", p->endpoint, p->r->id, how);
@@ -262,7 +267,7 @@ heard(struct peer *p, enum read_event e, const uint8_t *body, unsigned n)
 		run_wrong(run, "an endpoint hears %s: %.80s", p->in.bad, p->in.head);
 	} else if (e == READ_HEAD) {
 		request_head(p);
-		if (p->r && p->r->body && run->lies && dice_chance(&run->dice, 0.1)) {
+		if (p->r && p->r->body && !p->shadow && run->lies && dice_chance(&run->dice, 0.1)) {
 			p->r->early = true;
 			answers(p, EARLY);
 		}
@@ -359,6 +364,7 @@ peer_accepted(void *ctx, struct sl_stream *s, unsigned endpoint)
 	struct peer *p = calloc(1, sizeof(*p));
 
 	*p = (struct peer){.run = run, .next = run->peers, .s = s, .endpoint = endpoint};
+	p->shadow = endpoint >= RUN_SHADOW;
 	p->close_ns = UINT64_MAX;
 	run->peers = p;
 	read_begin(&p->in, false);

@@ -12,7 +12,7 @@
 #include "tests/sim/rig.h"
 #include "tests/sim/tcp_link.h"
 
-#define NET_ENDPOINTS 6
+#define NET_ENDPOINTS 8
 #define NET_VIP "192.0.2.9"
 
 enum { NET_CLIENTS, NET_SERVERS, NET_SIDES };

@@ -14,19 +14,21 @@
 
 #include "dataplane/tcp/stream.h"
 
+#define RUN_SHADOW 6 /* endpoints from here on are of service d */
 #define RUN_CLIENTS 24
 #define RUN_REQUESTS 256
 #define EXCUSE_NS (4 * TCP_S)
 
 /* Which route a request is for: the first part of its path. */
 enum req_kind {
-	REQ_PLAIN, /* service a, retries as by default */
-	REQ_FEW,   /* service b, at most 2 connections */
-	REQ_LIMIT, /* service c, at most 3 requests */
-	REQ_RETRY, /* service a, tried again on reset and 5xx too */
-	REQ_LOCAL, /* answered by the gateway: 403 */
-	REQ_REDIR, /* likewise: 301 */
-	REQ_NONE,  /* no route: 404 */
+	REQ_PLAIN,  /* service a, retries as by default */
+	REQ_FEW,    /* service b, at most 2 connections */
+	REQ_LIMIT,  /* service c, at most 3 requests */
+	REQ_RETRY,  /* service a, tried again on reset and 5xx too */
+	REQ_MIRROR, /* service a, half of them to d, too */
+	REQ_LOCAL,  /* answered by the gateway: 403 */
+	REQ_REDIR,  /* likewise: 301 */
+	REQ_NONE,   /* no route: 404 */
 	REQ_KINDS
 };
 extern const char *const req_path[REQ_KINDS];
@@ -43,10 +45,12 @@ struct req {
 	/* what became of it */
 	uint64_t begun_ns; /* 0: not yet */
 	unsigned seen;     /* by endpoints */
+	unsigned copies;   /* by those of service d */
 	bool reused;       /* the last time on a connection that had had another */
 	bool body_seen;    /* bytes of its body reached an endpoint */
 	bool wrote_all, whole, faulted, early;
 	unsigned status;
+	unsigned logged, log_status; /* records of it */
 };
 
 struct client {
@@ -77,7 +81,7 @@ struct peer {
 	struct req *r; /* being answered, or read; NULL: idle */
 	uint8_t *out;
 	unsigned out_len, out_sent;
-	bool answers, stalls, endless, whole;
+	bool answers, stalls, endless, whole, shadow;
 	enum peer_end end; /* when all of out is sent */
 	uint64_t write_ns, close_ns;
 };
@@ -95,7 +99,7 @@ struct run {
 	struct peer *peers;
 	uint64_t disturbed_ns; /* until then anything may fail */
 	bool closing;          /* the run is over: endpoints close */
-	unsigned fine, own, cut;
+	unsigned fine, own, cut, steps;
 	char wrong[240];
 };
 

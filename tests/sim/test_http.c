@@ -3,6 +3,7 @@
  *
  *   seed % 4   0: endpoints answer right: everything must be answered   1: they lie: only those they lied to may suffer
  *              2: they close kept connections too                       3: tables and states change as well
+ *   seed % 10  7: the gateway stops in the midst of it
  */
 #include "tests/sim/http_user.h"
 
@@ -15,7 +16,7 @@
 #include "tests/sim/table.h"
 #include "tests/suite.h"
 
-#define SERVICES 3
+#define SERVICES 4
 #define NOBODY UINT32_MAX
 #define ALL (UINT32_MAX - 1)
 #define STEP_NS (3 * TCP_MS)
@@ -77,7 +78,7 @@ push(unsigned out, bool gone)
 {
 	struct table_text t = {0};
 	static const char *const more[SERVICES] = {"", "tcp = { max_connections = 2; };",
-						   "http = { max_requests = 3; };"};
+						   "http = { max_requests = 3; };", ""};
 
 	table_append(&t, "gateway = { name = \"t\"; };\nnetwork = { addresses = (\n"
 			 "{ port = \"front\"; address = \"10.0.1.1/24\"; },"
@@ -122,6 +123,8 @@ push(unsigned out, bool gone)
 		if (k == REQ_RETRY)
 			table_append(&t, "retry = { attempts = 2; on = ( \"connect\", \"reused\", "
 					 "\"reset\", \"5xx\" ); };");
+		if (k == REQ_MIRROR)
+			table_append(&t, "mirror = ( { service = \"d\"; percent = \"50\"; } );");
 		table_append(&t, " }\n");
 	}
 	table_append(&t, "); } ); } );\n");
@@ -236,6 +239,71 @@ streams(void)
 }
 
 static void
+judge_stopped(void)
+{
+	for (unsigned w = 0; w < run.net.workers; w++) {
+		const struct sl_stats_http *s = &rig_stats(run.net.rig, w)->http;
+		if (s->conns || s->exchanges || s->head_bytes)
+			run_wrong(&run,
+				  "worker %u stopped with %u connections, %u requests, %u bytes of "
+				  "heads",
+				  w, (unsigned)s->conns, (unsigned)s->exchanges,
+				  (unsigned)s->head_bytes);
+	}
+}
+
+/* ---- the access log ---- */
+
+static void
+note(const struct sl_event_access *e)
+{
+	const char *path = (const char *)(e + 1) + e->method_len + e->host_len;
+	char word[16], text[64] = {0};
+	unsigned id;
+
+	memcpy(text, path, SL_MIN(e->path_len, sizeof(text) - 1));
+	if (sscanf(text, "/%15[a-z]/%u", word, &id) != 2 || id == 0 || id > run.req_cnt)
+		return; /* of what was refused */
+	run.req[id].logged++;
+	run.req[id].log_status = e->status;
+}
+
+static void
+read_log(void)
+{
+	static _Alignas(8) uint8_t buf[16384];
+	struct sl_events_head *h = rig_events(run.net.rig);
+
+	for (unsigned w = 0; w < run.net.workers; w++) {
+		long n;
+		while ((n = sl_events_take(sl_events_worker(h, w), h->size, buf, sizeof(buf))) !=
+		       0) {
+			if (n < 0)
+				run_wrong(&run, "worker %u: the ring of records is broken", w);
+			else
+				note((const struct sl_event_access *)(void *)buf);
+		}
+	}
+}
+
+/* Each request that reached an endpoint, or was answered, has one record, which says what the client heard. */
+static void
+judge_log(void)
+{
+	read_log();
+	for (unsigned i = 1; i <= run.req_cnt; i++) {
+		const struct req *r = &run.req[i];
+		if (r->malformed)
+			continue;
+		if (r->logged > 1 || ((r->seen || r->status) && !r->logged))
+			run_wrong(&run, "request %u has %u records", i, r->logged);
+		else if (r->status && r->status != r->log_status)
+			run_wrong(&run, "request %u is answered %u, and logged %u", i, r->status,
+				  r->log_status);
+	}
+}
+
+static void
 judge_left(void)
 {
 	for (unsigned w = 0; w < run.net.workers; w++) {
@@ -274,6 +342,8 @@ step(void)
 	changes();
 	net_end(&run.net);
 	judge_limits();
+	if (run.steps++ % 64 == 0)
+		read_log();
 }
 
 static bool
@@ -337,12 +407,15 @@ close_all(void)
 		step();
 	judge_left();
 	judge_stacks();
+	judge_log();
 }
 
 static void
 finish(void)
 {
+	rig_settle(run.net.rig, run.net.w.now_ns); /* frames that wait at ports are no leak */
 	rig_stop(run.net.rig, run.net.w.now_ns);
+	judge_stopped();
 	for (unsigned i = 0; i < run.client_cnt; i++)
 		client_fini(&run.client[i]);
 	for (struct peer *p = run.peers, *next; p; p = next) {
@@ -363,9 +436,11 @@ judged(uint64_t seed)
 {
 	begin(seed);
 	uint64_t end = run.net.w.now_ns + LONGEST_NS;
-	for (unsigned i = 1; !all_over() && !run.wrong[0]; i++) {
+	uint64_t stop =
+		seed % 10 == 7 ? run.net.w.now_ns + dice_below(&run.dice, 3 * TCP_S) : UINT64_MAX;
+	while (!all_over() && !run.wrong[0] && run.net.w.now_ns < stop) {
 		step();
-		if (i % 512 == 0)
+		if (run.steps % 512 == 0)
 			judge_stacks();
 		if (run.net.w.now_ns > end)
 			run_wrong(&run, "somebody waits for ever");
@@ -374,7 +449,7 @@ judged(uint64_t seed)
 		if (!run.client[i].over)
 			run_log(&run, "client %u is not over: request %u", i,
 				run.client[i].first + run.client[i].read_at);
-	if (!run.wrong[0])
+	if (!run.wrong[0] && stop == UINT64_MAX)
 		close_all();
 	finish();
 	if (run.wrong[0])
@@ -401,4 +476,16 @@ every_answer_is_the_one_asked_for(void)
 	CU_ASSERT_TRUE(fine > cut);
 }
 
-SL_SUITE("http", SL_TEST(every_answer_is_the_one_asked_for))
+static void
+same_seed_same_run(void)
+{
+	for (uint64_t seed = 12; seed <= 15; seed++) {
+		CU_ASSERT_TRUE(judged(seed));
+		unsigned fine = run.fine, own = run.own, cut = run.cut, steps = run.steps;
+		CU_ASSERT_TRUE(judged(seed));
+		CU_ASSERT_TRUE(fine == run.fine && own == run.own && cut == run.cut &&
+			       steps == run.steps);
+	}
+}
+
+SL_SUITE("http", SL_TEST(same_seed_same_run), SL_TEST(every_answer_is_the_one_asked_for))
