@@ -5,8 +5,8 @@
 
 #define PATIENCE_NS (30 * TCP_S)
 
-const char *const req_path[REQ_KINDS] = {"a",      "b",     "c",     "retry",
-					 "mirror", "local", "redir", "none"};
+const char *const req_path[REQ_KINDS] = {"a",  "b",     "c",     "retry", "mirror",
+					 "up", "local", "redir", "none"};
 
 /* Heads that two readers could take for two things, or nobody for one.  Each %u: its number. */
 static const char *const malformed[] = {
@@ -51,8 +51,20 @@ draw_request(struct run *run, struct req *r, bool last)
 	r->idempotent = r->method[0] != 'P' || r->method[1] == 'U';
 	if (r->method[0] == 'P') {
 		r->body = dice_below(d, dice_chance(d, 0.2) ? 60000 : 500);
+		if (dice_chance(d, 0.3))
+			r->body = 0;
 		r->chunked = r->version == 11 && dice_chance(d, 0.5);
 		r->expect = r->version == 11 && r->body && dice_chance(d, 0.1);
+	}
+	if (r->kind == REQ_UPGRADE) {
+		r->method = "GET";
+		r->idempotent = true;
+		r->version = 11;
+		r->body = 0;
+		r->chunked = r->expect = false;
+		r->up = (unsigned)dice_below(d, 30000);
+		r->down = (unsigned)dice_below(d, 30000);
+		last = false;
 	}
 	r->says_close = last && dice_chance(d, 0.2);
 	if (dice_chance(d, 0.04)) {
@@ -68,7 +80,8 @@ draw_request(struct run *run, struct req *r, bool last)
 static bool
 is_last(const struct req *r)
 {
-	return r->malformed || r->says_close || (r->version == 10 && !r->keep_10);
+	return r->malformed || r->kind == REQ_UPGRADE || r->says_close ||
+	       (r->version == 10 && !r->keep_10);
 }
 
 void
@@ -124,6 +137,8 @@ put_request(struct client *c, const struct req *r)
 	struct run *run = c->run;
 	char *p = (char *)(c->wire = malloc(8192 + 20 * r->body));
 
+	if (!p)
+		abort();
 	c->wire_sent = 0;
 	if (r->malformed) {
 		c->wire_head = c->wire_len = (unsigned)sprintf(p, r->malformed, r->id, r->id);
@@ -135,6 +150,8 @@ put_request(struct client *c, const struct req *r)
 		p += sprintf(p, "X-Pad: %0*u\r\n", (int)dice_range(&run->dice, 1, 3000), 0);
 	if (r->says_close || (r->version == 10 && r->keep_10))
 		p += sprintf(p, "Connection: %s\r\n", r->says_close ? "close" : "keep-alive");
+	if (r->kind == REQ_UPGRADE)
+		p += sprintf(p, "Connection: Upgrade\r\nUpgrade: sim\r\n");
 	if (r->expect)
 		p += sprintf(p, "Expect: 100-continue\r\n");
 	if (r->chunked)
@@ -172,6 +189,31 @@ may_go(struct client *c, const struct req *r)
 	return c->body_wait_ns && now >= c->body_wait_ns ? c->wire_len : c->wire_head;
 }
 
+static bool
+upgrades(const struct client *c)
+{
+	return c->run->req[c->first + c->cnt - 1].kind == REQ_UPGRADE;
+}
+
+static void
+writes_tunnel(struct client *c)
+{
+	const struct req *r = &c->run->req[c->first + c->read_at];
+	uint8_t bytes[2000];
+
+	while (c->up < r->up) {
+		unsigned n = SL_MIN(r->up - c->up, (unsigned)sizeof(bytes));
+		bytes_fill(SEED_UP | r->id, c->up, bytes, n);
+		unsigned put = sl_stream_write(c->s, bytes, n);
+		c->up += put;
+		if (put < n)
+			return;
+	}
+	if (!c->shut)
+		sl_stream_shutdown(c->s);
+	c->shut = true;
+}
+
 static void
 writes(struct client *c)
 {
@@ -207,7 +249,9 @@ writes(struct client *c)
 			return;
 		}
 	}
-	if (c->s && c->half_close && c->write_at == c->cnt && !c->shut) {
+	if (c->s && c->tunnels)
+		writes_tunnel(c);
+	if (c->s && c->half_close && !upgrades(c) && c->write_at == c->cnt && !c->shut) {
 		c->shut = true;
 		sl_stream_shutdown(c->s);
 	}
@@ -295,6 +339,11 @@ answer_event(struct client *c, struct req *r, enum read_event e, const uint8_t *
 {
 	if (e == READ_BAD) {
 		run_wrong(c->run, "request %u: the client hears %s", r->id, c->in.bad);
+	} else if (e == READ_HEAD && c->in.status == 101) {
+		if (r->kind != REQ_UPGRADE)
+			run_wrong(c->run, "request %u hears 101", r->id);
+		answer_head(c, r);
+		c->tunnels = true;
 	} else if (e == READ_HEAD && c->in.status < 200) {
 		c->continues |= c->in.status == 100;
 	} else if (e == READ_HEAD) {
@@ -303,11 +352,25 @@ answer_event(struct client *c, struct req *r, enum read_event e, const uint8_t *
 		   bytes_same(c->answer_seed, c->in.moved - n, body, n) != n) {
 		run_wrong(c->run, "request %u: byte %llu or one behind it is wrong", r->id,
 			  (unsigned long long)(c->in.moved - n));
+	} else if (e == READ_END && c->tunnels) {
+		run_log(c->run, "client %u: a tunnel", c->id);
 	} else if (e == READ_END && c->in.status < 200) {
 		read_begin(&c->in, true);
 	} else if (e == READ_END) {
 		answer_end(c, r);
 	}
+}
+
+static void
+hears_tunnel(struct client *c, const struct req *r, const uint8_t *bytes, unsigned n)
+{
+	if (bytes_same(SEED_DOWN | r->id, c->down, bytes, n) != n)
+		run_wrong(c->run, "request %u: byte %u of its tunnel or one behind it is wrong",
+			  r->id, c->down);
+	c->down += n;
+	if (c->down > r->down)
+		run_wrong(c->run, "request %u: more bytes through the tunnel than were sent",
+			  r->id);
 }
 
 static void
@@ -324,6 +387,10 @@ hears(struct client *c, const uint8_t *bytes, unsigned n)
 			return;
 		}
 		struct req *r = &run->req[c->first + c->read_at];
+		if (c->in.state == R_OVER) {
+			hears_tunnel(c, r, bytes, n);
+			return;
+		}
 		if (c->in.state == R_HEAD && c->in.head_len == 0) {
 			if (!n)
 				return;
@@ -371,6 +438,14 @@ judge_end(struct client *c, bool fin)
 	if (fin && c->in.state == R_CLOSE) {
 		struct req *r = &run->req[c->first + c->read_at];
 		answer_end(c, r);
+		return;
+	}
+	if (fin && c->tunnels) {
+		const struct req *r = &run->req[c->first + c->read_at];
+		if (c->down != r->down && !run_excuses(run, r))
+			run_wrong(run, "request %u: its tunnel ends after %u of %u bytes", r->id,
+				  c->down, r->down);
+		run->fine++;
 		return;
 	}
 	if (c->read_at == c->cnt || c->vanished || run->wrong[0])
@@ -445,6 +520,8 @@ client_poke(struct client *c)
 		sl_stream_abort(s, SL_END_ABORTED);
 		judge_end(c, false);
 	}
+	if (c->s && c->tunnels && !c->shut)
+		return; /* the other way goes on */
 	if (c->s && (sl_stream_eof(c->s) || c->read_at == c->cnt ||
 		     (c->told_close && c->in.state == R_HEAD && c->in.head_len == 0))) {
 		struct sl_stream *s = c->s;

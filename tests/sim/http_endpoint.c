@@ -1,5 +1,6 @@
 #include "tests/sim/http_user.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -140,6 +141,34 @@ draw_len(struct run *run, enum how how)
 	return how == EXCESS ? n % 300 : n;
 }
 
+static __attribute__((format(printf, 2, 3))) char *
+put(char *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(at, 300, fmt, ap);
+	va_end(ap);
+	if (n < 0 || n >= 300)
+		abort();
+	return at + n;
+}
+
+/* 101, and all that goes through the tunnel this way. */
+static void
+put_upgrade(struct peer *p)
+{
+	const struct req *r = p->r;
+	int n = sprintf((char *)p->out,
+			"HTTP/1.1 101 Go\r\nUpgrade: sim\r\nConnection: Upgrade\r\nX-Answer: %u 0 "
+			"0\r\n\r\n",
+			r->id);
+
+	bytes_fill(SEED_DOWN | r->id, 0, p->out + n, r->down);
+	p->out_len = (unsigned)n + r->down;
+	p->tunnels = true;
+}
+
 /* An answer with x-answer; lies stand in its head. */
 static void
 put_answer(struct peer *p, enum how how)
@@ -159,25 +188,23 @@ put_answer(struct peer *p, enum how how)
 	if (how == CUT)
 		len += 2;
 	for (unsigned i = how == INTERIM ? (unsigned)dice_range(d, 1, 4) : 0; i; i--)
-		at += sprintf(at, "HTTP/1.1 10%u I\r\nx-i: 1\r\n\r\n", i == 1 ? 0u : 2u);
-	at += sprintf(at, "HTTP/1.1 %u OK\r\nX-Answer: %u %u %u\r\n", status, r->id, nonce, len);
+		at = put(at, "HTTP/1.1 10%u I\r\nx-i: 1\r\n\r\n", i == 1 ? 0u : 2u);
+	at = put(at, "HTTP/1.1 %u OK\r\nX-Answer: %u %u %u\r\n", status, r->id, nonce, len);
 	if (frame == 1 || frame == 2)
-		at += sprintf(at, "Transfer-Encoding: chunked\r\n");
+		at = put(at, "Transfer-Encoding: chunked\r\n");
 	else if (frame == 7)
 		p->end = PEER_FIN;
 	else if (!none)
-		at += sprintf(at, "Content-Length: %u\r\n", len);
-	if (how == AMBIGUOUS)
-		at += sprintf(at,
-			      frame == 1 || frame == 2
-				      ? "Content-Length: 5\r\n"
-				      : "Content-Length: %u\r\nTransfer-Encoding: chunked\r\n",
-			      len + 1);
+		at = put(at, "Content-Length: %u\r\n", len);
+	if (how == AMBIGUOUS && (frame == 1 || frame == 2))
+		at = put(at, "Content-Length: 5\r\n");
+	else if (how == AMBIGUOUS)
+		at = put(at, "Content-Length: %u\r\nTransfer-Encoding: chunked\r\n", len + 1);
 	if (frame == 7 || (how != EXCESS && dice_chance(d, 0.05))) {
-		at += sprintf(at, "Connection: close\r\n");
+		at = put(at, "Connection: close\r\n");
 		p->end = PEER_FIN;
 	}
-	at += sprintf(at, "\r\n");
+	at = put(at, "\r\n");
 	if (!head && (frame == 1 || frame == 2)) {
 		at += put_answer_chunks(run, seed, len, (uint8_t *)at);
 	} else if (!head) {
@@ -217,6 +244,8 @@ answers(struct peer *p, enum how how)
 	p->end = PEER_GOES_ON;
 	if (!p->out)
 		p->out = malloc(OUT_ROOM);
+	if (!p->out)
+		abort();
 	if (how > DIES_AFTER)
 		p->r->faulted |= !p->shadow;
 	if (strcmp(p->r->method, "HEAD") == 0 && (how == CUT || how == EXCESS))
@@ -237,6 +266,10 @@ answers(struct peer *p, enum how how)
 		p->end = dice_chance(&run->dice, 0.5) ? PEER_FIN : PEER_RST;
 		break;
 	default:
+		if (how == RIGHT && p->r->kind == REQ_UPGRADE && dice_chance(&run->dice, 0.8)) {
+			put_upgrade(p);
+			break;
+		}
 		put_answer(p, how);
 		if (how == DIES_AFTER && p->end == PEER_GOES_ON)
 			p->end = PEER_FIN, run_disturbed(run);
@@ -342,8 +375,12 @@ writes(struct peer *p)
 	}
 	if (n)
 		p->out_sent += sl_stream_write(p->s, p->out + p->out_sent, n);
-	if (p->out_sent == p->out_len)
+	if (p->out_sent == p->out_len && !p->tunnels) {
 		answered(p);
+	} else if (p->out_sent == p->out_len && !p->shut) {
+		p->shut = true;
+		sl_stream_shutdown(p->s);
+	}
 }
 
 static void
@@ -388,11 +425,15 @@ peer_poke(struct peer *p)
 		return;
 	}
 	reads(p);
-	if (p->s && p->in.state == R_OVER && sl_stream_readable_bytes(p->s) &&
+	if (p->s && p->in.state == R_OVER && !p->tunnels && sl_stream_readable_bytes(p->s) &&
 	    (p->stalls || p->endless || p->out_sent < p->out_len))
 		run_wrong(run, "request %u is not answered, and another one comes", p->r->id);
 	if (p->s)
 		writes(p);
-	if (p->s && sl_stream_eof(p->s))
-		over(p, false);
+	if (!p->s || !sl_stream_eof(p->s) || (p->tunnels && !p->shut))
+		return;
+	if (p->tunnels && p->up != p->r->up && !run_excuses(run, p->r))
+		run_wrong(run, "request %u: its tunnel brings %u of %u bytes", p->r->id, p->up,
+			  p->r->up);
+	over(p, false);
 }

@@ -21,14 +21,15 @@
 
 /* Which route a request is for: the first part of its path. */
 enum req_kind {
-	REQ_PLAIN,  /* service a, retries as by default */
-	REQ_FEW,    /* service b, at most 2 connections */
-	REQ_LIMIT,  /* service c, at most 3 requests */
-	REQ_RETRY,  /* service a, tried again on reset and 5xx too */
-	REQ_MIRROR, /* service a, half of them to d, too */
-	REQ_LOCAL,  /* answered by the gateway: 403 */
-	REQ_REDIR,  /* likewise: 301 */
-	REQ_NONE,   /* no route: 404 */
+	REQ_PLAIN,   /* service a, retries as by default */
+	REQ_FEW,     /* service b, at most 2 connections */
+	REQ_LIMIT,   /* service c, at most 3 requests */
+	REQ_RETRY,   /* service a, tried again on reset and 5xx too */
+	REQ_MIRROR,  /* service a, half of them to d, too */
+	REQ_UPGRADE, /* service a; becomes a tunnel, or does not */
+	REQ_LOCAL,   /* answered by the gateway: 403 */
+	REQ_REDIR,   /* likewise: 301 */
+	REQ_NONE,    /* no route: 404 */
 	REQ_KINDS
 };
 extern const char *const req_path[REQ_KINDS];
@@ -42,6 +43,7 @@ struct req {
 	bool idempotent, chunked, expect, says_close, keep_10;
 	uint8_t version;
 	uint64_t body;
+	unsigned up, down; /* UPGRADE: bytes through the tunnel */
 	/* what became of it */
 	uint64_t begun_ns; /* 0: not yet */
 	unsigned seen;     /* by endpoints */
@@ -65,9 +67,14 @@ struct client {
 	unsigned wire_len, wire_sent, wire_head;
 	struct http_read in;
 	/* of the answer being read */
-	bool theirs; /* an endpoint's */
+	bool theirs;       /* an endpoint's */
+	bool tunnels;      /* behind 101 */
+	unsigned up, down; /* bytes that went */
 	uint64_t answer_seed, answer_len;
 };
+
+#define SEED_UP (1ull << 62)
+#define SEED_DOWN (1ull << 61)
 
 enum peer_end { PEER_GOES_ON, PEER_FIN, PEER_RST };
 
@@ -81,7 +88,8 @@ struct peer {
 	struct req *r; /* being answered, or read; NULL: idle */
 	uint8_t *out;
 	unsigned out_len, out_sent;
-	bool answers, stalls, endless, whole, shadow;
+	bool answers, stalls, endless, whole, shadow, tunnels, shut;
+	unsigned up;       /* bytes of the tunnel that came */
 	enum peer_end end; /* when all of out is sent */
 	uint64_t write_ns, close_ns;
 };

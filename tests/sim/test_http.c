@@ -1,9 +1,12 @@
-/* A gateway of 1 to 3 workers between HTTP clients and endpoints that answer, stall, lie and die, over many seeds (http_user.h).
- * SIM_SEED=N runs that seed alone, with SIM_LOG=1 it tells what happens; SIM_SEEDS=N sets how many (default 300).
+/* A gateway of 1 to 3 workers between HTTP clients and endpoints that answer,
+ * stall, lie and die, over many seeds (http_user.h). SIM_SEED=N runs that seed
+ * alone, with SIM_LOG=1 it tells what happens; SIM_SEEDS=N sets how many
+ * (default 300).
  *
- *   seed % 4   0: endpoints answer right: everything must be answered   1: they lie: only those they lied to may suffer
- *              2: they close kept connections too                       3: tables and states change as well
- *   seed % 10  7: the gateway stops in the midst of it
+ *   seed % 4   0: endpoints answer right: everything must be answered   1: they
+ * lie: only those they lied to may suffer 2: they close kept connections too 3:
+ * tables and states change as well seed % 10  7: the gateway stops in the midst
+ * of it
  */
 #include "tests/sim/http_user.h"
 
@@ -72,7 +75,8 @@ run_excuses(const struct run *r, const struct req *q)
 
 /* ---- tables ---- */
 
-/* out: an endpoint that is not in it, NOBODY: all are; ALL: none is; gone: /b goes to service a. */
+/* out: an endpoint that is not in it, NOBODY: all are; ALL: none is, and no
+ * listener; gone: /b goes to service a. */
 static void
 push(unsigned out, bool gone)
 {
@@ -101,8 +105,12 @@ push(unsigned out, bool gone)
 					     n++ ? "," : "", e, 11 + s * 2 + e);
 		table_append(&t, "); }\n");
 	}
-	table_append(&t, ");\nlisteners = ( { name = \"edge\"; address = \"" NET_VIP "\"; port = "
-			 "80; protocol = \"tcp\"; mode = \"http\"; routes = \"edge\"; } );\n"
+	table_append(&t, ");\nlisteners = (");
+	if (out != ALL)
+		table_append(&t, "{ name = \"edge\"; address = \"" NET_VIP
+				 "\"; port = 80; protocol = \"tcp\"; mode = \"http\"; "
+				 "routes = \"edge\"; }");
+	table_append(&t, ");\n"
 			 "route_tables = ( { name = \"edge\"; hosts = ( { name = \"t\"; match = ( "
 			 "\"*\" ); routes = (\n");
 	for (unsigned k = 0; k < REQ_KINDS; k++) {
@@ -286,7 +294,8 @@ read_log(void)
 	}
 }
 
-/* Each request that reached an endpoint, or was answered, has one record, which says what the client heard. */
+/* Each request that reached an endpoint, or was answered, has one record, which
+ * says what the client heard. */
 static void
 judge_log(void)
 {
@@ -400,7 +409,8 @@ close_all(void)
 	memset(run.net.dead, 0, sizeof(run.net.dead));
 	while (run.net.w.now_ns < push_ns && !run.wrong[0])
 		step();
-	/* a FIN may have been lost to a dead endpoint: such connections end when it is not in the table */
+	/* a FIN or RST may have been lost: such connections end when the endpoint, or
+   * the listener, is not in the table */
 	push(ALL, false);
 	/* an end that nobody acknowledges takes a minute */
 	while (run.net.w.now_ns < end + (streams() ? 70 * TCP_S : 0) && !run.wrong[0])
