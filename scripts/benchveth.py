@@ -503,13 +503,19 @@ class Bench:
                 self.report.add(row if peer == "haproxy" else row + ".nginx", "bytes", got.get("ours", {}).get(n),
                                 theirs.get(min(n, peers_most)), f"{peer} at {min(n, peers_most):,}")
 
-    def json_rows(self, argv, wanted=lambda name: True, seconds=300):
-        """What a program says, a JSON object a line; those wanted become rows."""
+    def json_lines(self, argv, seconds=300):
+        """What a program says, a JSON object a line."""
         out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=seconds,
                              preexec_fn=lambda: os.sched_setaffinity(0, {self.proxy_cpu})).stdout
-        for r in filter(lambda r: wanted(r["name"]), map(json.loads, out.splitlines())):
-            spread = (r["p90"] - r["p10"]) / 2 / r["value"] if "p90" in r else r.get("spread")
-            self.report.add(r["name"], r["unit"], r["value"], r.get("scan"), "bare scan" if "scan" in r else None, spread)
+        return list(map(json.loads, out.splitlines()))
+
+    def json_row(self, r):
+        spread = (r["p90"] - r["p10"]) / 2 / r["value"] if "p90" in r else r.get("spread")
+        self.report.add(r["name"], r["unit"], r["value"], r.get("scan"), "bare scan" if "scan" in r else None, spread)
+
+    def json_rows(self, argv):
+        for r in self.json_lines(argv):
+            self.json_row(r)
 
     def guard(self, name, run):
         """Runs a part; what it cannot do becomes a line of the report."""
