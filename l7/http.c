@@ -76,7 +76,7 @@ sl_http_xchg_new(struct sl_http *h)
 }
 
 static void
-take_back(struct sl_http *h)
+conns_back(struct sl_http *h)
 {
 	while (h->conn_dead) {
 		struct http_conn *c = &h->conns[h->conn_dead - 1];
@@ -86,6 +86,11 @@ take_back(struct sl_http *h)
 		c->next = h->conn_free;
 		h->conn_free = place;
 	}
+}
+
+static void
+xchgs_back(struct sl_http *h)
+{
 	while (h->xchg_dead) {
 		struct http_xchg *x = &h->xchgs[h->xchg_dead - 1];
 		uint32_t place = h->xchg_dead;
@@ -299,7 +304,8 @@ go_on_later(struct http_conn *c)
 	h->again = (uint32_t)(c - h->conns) + 1;
 }
 
-/* Before places are taken back: who ended since is still there. */
+/* Before connections are taken back: who ended since is still there.  Exchanges are between any two, when nobody holds one: else
+ * those answered here would take the places of all. */
 static void
 go_on(struct sl_http *h)
 {
@@ -311,6 +317,7 @@ go_on(struct sl_http *h)
 		place = c->again;
 		c->again = 0;
 		sl_http_conn_go(c);
+		xchgs_back(h);
 	}
 }
 
@@ -801,7 +808,8 @@ void
 sl_http_tick(struct sl_http *h)
 {
 	go_on(h);
-	take_back(h);
+	conns_back(h);
+	xchgs_back(h);
 	sl_upstream_tick(h->upstream);
 	sweep(h);
 	h->conf.stats->head_bytes = sl_arena_used(h->arena);

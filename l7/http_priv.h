@@ -9,7 +9,7 @@
  *   http_mirror.c   copies of requests to other services
  *   http_explain.c  what would become of a request
  *
- * Life: connections and exchanges that are over are marked, and taken back at the beginning of the next turn (sl_http_tick): so
+ * Life: connections and exchanges that are over are marked, and taken back in the next turn (sl_http_tick), outside any event: so
  * a pointer is good for the whole of an event, whatever was called in between; who calls something that may end them looks
  * at `state` afterwards.
  */

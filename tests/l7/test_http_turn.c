@@ -29,6 +29,34 @@ a_thousand_pipelined_requests_share_the_worker_with_others(void)
 	scene_end(&s);
 }
 
+/* Requests answered here take a place for an exchange each, which is theirs no longer than it takes to answer them. */
+static void
+pipelined_requests_of_many_leave_exchanges_for_others(void)
+{
+	enum { CLIENTS = 8, EACH = 200 };
+	struct scene s;
+	struct scene_conf conf = {.snd_max = 1 << 20, .exchanges = 3 * HTTP_HEADS_MAX};
+	struct peer *p[CLIENTS];
+
+	scene_init(&s, &conf);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		p[i] = scene_client(&s);
+	scene_run(&s);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		for (unsigned n = 0; n < EACH; n++)
+			CU_ASSERT_FATAL(
+				fake_peer_sends(p[i]->s, GET("/empty"), sizeof(GET("/empty")) - 1));
+		sl_http_tick(s.http);
+		fake_turn(s.tcp, 0);
+	}
+	for (unsigned i = 0; i < 2 * EACH && COUNTED(&s, REQUESTS) < CLIENTS * EACH; i++)
+		scene_turn(&s, 0);
+	scene_run(&s);
+	CU_ASSERT_EQUAL(COUNTED(&s, REQUESTS), CLIENTS * EACH);
+	CU_ASSERT_EQUAL(COUNTED(&s, NO_MEMORY), 0);
+	scene_end(&s);
+}
+
 static void
 an_endpoint_that_says_only_interim_answers_is_refused(void)
 {
@@ -47,4 +75,5 @@ an_endpoint_that_says_only_interim_answers_is_refused(void)
 }
 
 SL_SUITE("http turn", SL_TEST(a_thousand_pipelined_requests_share_the_worker_with_others),
+	 SL_TEST(pipelined_requests_of_many_leave_exchanges_for_others),
 	 SL_TEST(an_endpoint_that_says_only_interim_answers_is_refused))
