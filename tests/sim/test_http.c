@@ -1,7 +1,7 @@
 /* A gateway of 1 to 3 workers between HTTP clients and endpoints that answer,
  * stall, lie and die, over many seeds (http_user.h). SIM_SEED=N runs that seed
  * alone, with SIM_LOG=1 it tells what happens; SIM_SEEDS=N sets how many
- * (default 300).
+ * (default 500).
  *
  *   seed % 4   0: endpoints answer right: everything must be answered   1: they
  * lie: only those they lied to may suffer 2: they close kept connections too 3:
@@ -472,7 +472,7 @@ every_answer_is_the_one_asked_for(void)
 {
 	const char *only = getenv("SIM_SEED"), *many = getenv("SIM_SEEDS");
 	uint64_t from = only ? strtoull(only, NULL, 0) : 1;
-	uint64_t to = only ? from : many ? strtoull(many, NULL, 0) : 300;
+	uint64_t to = only ? from : many ? strtoull(many, NULL, 0) : 500;
 	unsigned fine = 0, own = 0, cut = 0;
 
 	logs = getenv("SIM_LOG");
