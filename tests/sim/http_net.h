@@ -46,8 +46,9 @@ struct http_net {
 
 void net_init(struct http_net *n, uint64_t seed, const struct rig_conf *rig,
 	      const struct link_conf *link);
-/* net_fini: NULL, or what was left over. */
-const char *net_fini(struct http_net *n);
+/* net_fini: NULL, or what was left over.  orphans: the gateway stopped while bytes of streams that nobody holds any more were
+ * on their way: their buffers are no leak. */
+const char *net_fini(struct http_net *n, bool orphans);
 
 struct sl_addr net_endpoint(unsigned i);
 

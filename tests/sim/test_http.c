@@ -433,7 +433,7 @@ finish(void)
 		free(p->out);
 		free(p);
 	}
-	const char *bad = net_fini(&run.net);
+	const char *bad = net_fini(&run.net, streams() > 0);
 	if (bad)
 		run_wrong(&run, "%s", bad);
 	for (unsigned i = 0; i < view_cnt; i++)
