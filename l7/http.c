@@ -78,10 +78,18 @@ sl_http_xchg_new(struct sl_http *h)
 static void
 conns_back(struct sl_http *h)
 {
-	while (h->conn_dead) {
-		struct http_conn *c = &h->conns[h->conn_dead - 1];
-		uint32_t place = h->conn_dead;
-		h->conn_dead = c->next;
+	uint32_t dead = h->conn_dead;
+
+	h->conn_dead = 0;
+	while (dead) {
+		struct http_conn *c = &h->conns[dead - 1];
+		uint32_t place = dead;
+		dead = c->next;
+		if (c->again) { /* still in that list */
+			c->next = h->conn_dead;
+			h->conn_dead = place;
+			continue;
+		}
 		c->state = CONN_FREE;
 		c->next = h->conn_free;
 		h->conn_free = place;
@@ -284,11 +292,11 @@ between(const struct http_conn *c)
 static bool
 room_for_answer(struct http_conn *c)
 {
-	if (c->roomy || sl_stream_room(c->client) >= HTTP_OUT) {
+	if (c->roomy || sl_stream_room(c->client) >= HTTP_ROOM_ANSWER) {
 		c->roomy = 0;
 		return true;
 	}
-	sl_stream_wait_room(c->client, HTTP_OUT);
+	sl_stream_wait_room(c->client, HTTP_ROOM_ANSWER);
 	return false;
 }
 
@@ -297,24 +305,29 @@ static void
 go_on_later(struct http_conn *c)
 {
 	struct sl_http *h = c->http;
+	uint32_t place = (uint32_t)(c - h->conns) + 1;
 
 	if (c->again)
 		return;
-	c->again = h->again;
-	h->again = (uint32_t)(c - h->conns) + 1;
+	c->again = UINT32_MAX;
+	if (h->again == UINT32_MAX)
+		h->again = place;
+	else
+		h->conns[h->again_last - 1].again = place;
+	h->again_last = place;
 }
 
-/* Before connections are taken back: who ended since is still there.  Exchanges are between any two, when nobody holds one: else
- * those answered here would take the places of all. */
+/* The first of them go on.  Places of those that ended meanwhile are not taken back before they were here; exchanges are between
+ * any two, when nobody holds one: else those answered here would take the places of all. */
 static void
 go_on(struct sl_http *h)
 {
-	uint32_t place = h->again;
+	uint32_t place = 0, last = h->again_last; /* who comes again has the next turn */
 
-	h->again = UINT32_MAX;
-	while (place != UINT32_MAX) {
+	for (unsigned n = 0; n < HTTP_AGAIN_MAX && h->again != UINT32_MAX && place != last; n++) {
+		place = h->again;
 		struct http_conn *c = &h->conns[place - 1];
-		place = c->again;
+		h->again = c->again;
 		c->again = 0;
 		sl_http_conn_go(c);
 		xchgs_back(h);

@@ -313,7 +313,8 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 
 	x->upstream_status = head->status;
 	if (head->status == 101) {
-		if (!(x->flags & XF_UPGRADE)) {
+		/* nor has the endpoint read a request that is not all sent */
+		if (!(x->flags & XF_UPGRADE) || x->head_sent < x->head_len) {
 			broken(x);
 			return false;
 		}

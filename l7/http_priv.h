@@ -26,6 +26,8 @@
 
 #define HTTP_GATHER (SL_HTTP_HEAD_MAX + 4096) /* a head that came in pieces */
 #define HTTP_OUT (SL_ARENA_MAX)               /* a head being written */
+#define HTTP_AGAIN_MAX 64     /* connections with more of these that go on in a turn */
+#define HTTP_ROOM_ANSWER 8192 /* of room that a request waits for: an ordinary answer's head */
 #define HTTP_HEADS_MAX 16    /* requests that one connection has read and answered here in a turn */
 #define HTTP_INTERIMS_MAX 32 /* answers 1xx to one request; more are nonsense */
 #define HTTP_LINGER_MS 2000  /* how long what a client still says is read over, after our FIN */
@@ -210,8 +212,8 @@ struct sl_http {
 	uint32_t conn_free, conn_used, conn_dead; /* lists: place + 1 */
 	uint32_t xchg_free, xchg_used, xchg_dead;
 	uint32_t sweep, sweep_end, sweep_ms;
-	uint32_t
-		again; /* connections whose next requests wait for the next turn; place + 1, UINT32_MAX: none */
+	/* connections whose next requests wait for a turn to come, in the order in which they came: place + 1 */
+	uint32_t again, again_last; /* again: UINT32_MAX: none */
 	uint64_t random[2];
 	uint8_t *gather;                    /* [HTTP_GATHER] */
 	uint8_t *out;                       /* [HTTP_OUT] */
