@@ -350,10 +350,10 @@ sl_requests_end(struct sl_worker *w)
 	sl_http_fini(w->requests->http);
 }
 
-void
+bool
 sl_requests_tick(struct sl_worker *w)
 {
-	sl_http_tick(w->requests->http);
+	return sl_http_tick(w->requests->http);
 }
 
 void

@@ -522,9 +522,8 @@ unsigned
 sl_streams_run(struct sl_worker *w)
 {
 	sl_relay_tick(w->streams.relay);
-	if (w->requests)
-		sl_requests_tick(w);
-	return sl_tcp_run(w->tcp);
+	unsigned more = w->requests && sl_requests_tick(w);
+	return more + sl_tcp_run(w->tcp);
 }
 
 void

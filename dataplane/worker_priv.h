@@ -255,7 +255,7 @@ struct sl_http_rule;
  * configuration has HTTP.  sl_requests_rule: of a listener of mode HTTP; false: it is none. */
 void sl_requests_start(struct sl_worker *w);
 void sl_requests_end(struct sl_worker *w);
-void sl_requests_tick(struct sl_worker *w);
+bool sl_requests_tick(struct sl_worker *w); /* whether requests wait for the next turn */
 void sl_requests_reset(struct sl_worker *w);
 bool sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t listener,
 		      struct sl_http_rule *ret);

@@ -817,7 +817,7 @@ sweep(struct sl_http *h)
 		sweep_one(&h->conns[h->sweep]);
 }
 
-void
+bool
 sl_http_tick(struct sl_http *h)
 {
 	go_on(h);
@@ -826,6 +826,7 @@ sl_http_tick(struct sl_http *h)
 	sl_upstream_tick(h->upstream);
 	sweep(h);
 	h->conf.stats->head_bytes = sl_arena_used(h->arena);
+	return h->again != UINT32_MAX;
 }
 
 void

@@ -77,8 +77,8 @@ void sl_http_fini(struct sl_http *h);
 enum sl_tcp_admit sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule,
 				struct sl_tcp_accept *ret);
 
-/* sl_http_tick: housekeeping, each turn, before sl_tcp_run. */
-void sl_http_tick(struct sl_http *h);
+/* sl_http_tick: housekeeping, each turn, before sl_tcp_run.  Whether requests wait for the next turn. */
+bool sl_http_tick(struct sl_http *h);
 /* sl_http_drop_all resets every connection (the gateway stops). */
 void sl_http_drop_all(struct sl_http *h);
 

@@ -455,24 +455,25 @@ read_log(struct scene *s)
 	CU_ASSERT_EQUAL(n, 0);
 }
 
-void
+bool
 scene_turn(struct scene *s, uint32_t ms)
 {
-	sl_http_tick(s->http);
+	bool more = sl_http_tick(s->http);
+
 	look(s);
 	fake_turn(s->tcp, ms);
 	look(s);
 	read_log(s);
+	return more || !fake_quiet(s->tcp);
 }
 
 void
 scene_run(struct scene *s)
 {
-	unsigned n = 0;
+	unsigned n = 0, still = 0;
 
-	do
-		scene_turn(s, 0);
-	while ((!fake_quiet(s->tcp) || n < 3) && n++ < 10000);
+	while (still < 3 && n++ < 10000)
+		still = scene_turn(s, 0) ? 0 : still + 1;
 	CU_ASSERT_FATAL(n < 10000);
 }
 

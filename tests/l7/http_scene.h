@@ -87,8 +87,8 @@ void scene_init(struct scene *s, const struct scene_conf *conf);
 /* scene_end: clients that are there go; afterwards nothing may be left of them. */
 void scene_end(struct scene *s);
 
-/* scene_turn: one turn.  scene_run: turns, until nothing happens any more.  scene_pass: time. */
-void scene_turn(struct scene *s, uint32_t ms);
+/* scene_turn: one turn; whether anything happens in the next.  scene_run: turns, until nothing happens any more.  scene_pass: time. */
+bool scene_turn(struct scene *s, uint32_t ms);
 void scene_run(struct scene *s);
 void scene_pass(struct scene *s, uint32_t ms);
 
