@@ -1,7 +1,7 @@
 /* Building, in the order the parts need each other (all of them run even when one complains):
  *
  *   refs ─▶ objects of the right kind and size ─▶ ports ─▶ fib (NETWORK)
- *        └▶ services[] (names ascend) ─▶ listeners → service, families
+ *        └▶ services[] (slots ascend) ─▶ listeners → service, families
  *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
  *           sources ─▶ locals                 other listeners ─▶ wide (wide.c)
  *           endpoints ─▶ hops[slot] ◀─ fib

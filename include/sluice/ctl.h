@@ -252,11 +252,11 @@ struct sl_ctl_explained_http { /* + text, + the normalised path (any bytes) */
 		text_len; /* [0, SL_CTL_TEXT_MAX]: the path as it would be sent, or Location, or why it is refused */
 };
 
-/* Secrets (part E uses them): the memfd is sealed against resizing only; the dataplane copies it into
+/* Secrets: the memfd is sealed against resizing only; the dataplane copies it into
  * locked memory, checks it there, zeroes the memfd, then answers. */
 struct sl_ctl_secret { /* + fd */
 	struct sl_ctl_head head;
-	uint32_t kind;  /* none is known before part E: answered with error ENOTSUP after zeroing */
+	uint32_t kind;  /* none is known yet: answered with error ENOTSUP after zeroing */
 	uint32_t bytes; /* [1, 1 MiB] */
 	char name[SL_NAME_MAX];
 };

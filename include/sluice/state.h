@@ -5,7 +5,7 @@
  * itself, nothing is ordered against it.
  *
  *   admin    written by sluiced (health, drain, disable, fraction)
- *   passive  written by the dataplane's main thread (ejection; from part D on)
+ *   passive  written by the dataplane's main thread (ejection: dataplane/outlier.h)
  *
  * Layout of a word:  bits 0–15 flags · 16–23 fraction · 24–31 zero · 32–63 incarnation
  * A word whose incarnation differs from the endpoint's in the table says nothing about it: the
