@@ -525,7 +525,7 @@ void
 sl_model_request(struct sl_model_source *s, struct sl_model_request *ret)
 {
 	static const char *const methods[] = {"GET", "GET", "POST", "BREW", "DELETE"};
-	char path[160], query[160];
+	char path[160], query[160], line[64];
 	uint32_t lines = sl_model_pick(s, 7);
 
 	request_path(s, path);
@@ -533,8 +533,9 @@ sl_model_request(struct sl_model_source *s, struct sl_model_request *ret)
 	int n = sprintf(ret->text, "%s %s%s%s HTTP/1.1\r\nHost: h\r\n", PICK(s, methods), path,
 			*query ? "?" : "", query);
 	for (uint32_t i = 0; i < lines; i++) {
-		request_line(s, ret->text + n);
-		n += (int)strlen(ret->text + n);
+		request_line(s, line);
+		strcpy(ret->text + n, line);
+		n += (int)strlen(line);
 	}
 	strcpy(ret->text + n, "\r\n");
 	sl_model_request_parse(ret);
