@@ -525,7 +525,7 @@ void
 sl_model_request(struct sl_model_source *s, struct sl_model_request *ret)
 {
 	static const char *const methods[] = {"GET", "GET", "POST", "BREW", "DELETE"};
-	char path[160], query[160], line[64];
+	char path[160], query[160], line[256];
 	uint32_t lines = sl_model_pick(s, 7);
 
 	request_path(s, path);
