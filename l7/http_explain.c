@@ -72,7 +72,8 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 	ret->verified = h->match.verified;
 	ret->scanned = h->match.scanned;
 	ret->path_len = SL_MIN(d.path.len, (uint32_t)SL_CTL_REQUEST_MAX / 2);
-	memcpy(path, d.path.at, ret->path_len);
+	if (ret->path_len) /* CONNECT has none */
+		memcpy(path, d.path.at, ret->path_len);
 	if (d.vhost)
 		ret->vhost_slot = d.vhost->slot;
 	if (d.status) {

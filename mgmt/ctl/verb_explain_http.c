@@ -100,7 +100,6 @@ join_headers(const struct ctl *c)
 int
 ctl_explain_http(struct ctl *c)
 {
-	json_t *r = json_pack("{s:s}", "verb", "explain_http");
 	int rc;
 
 	if (c->argc)
@@ -113,6 +112,7 @@ ctl_explain_http(struct ctl *c)
 	char *headers = join_headers(c);
 	if (!headers)
 		return ctl_fail(c, CTL_NO_PEER, NULL, "out of memory");
+	json_t *r = json_pack("{s:s}", "verb", "explain_http");
 	bool put = ctl_put(c, r, "request", c->opt[CTL_OPT_HTTP]) &&
 		   ctl_put(c, r, "headers", headers) &&
 		   ctl_put(c, r, "host", c->opt[CTL_OPT_HOST]) &&

@@ -6,6 +6,15 @@
 #include "files.h"
 #include "mgmt/conf_scan.h"
 
+const char *__lsan_default_suppressions(void);
+
+/* libconfig loses the string it looks at on a syntax error. */
+const char *
+__lsan_default_suppressions(void)
+{
+	return "leak:libconfig.so\n";
+}
+
 /* ---- two trees ---- */
 
 static bool
