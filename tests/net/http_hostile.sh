@@ -79,8 +79,9 @@ done
 for kind in $KINDS; do wait "$(pid_of "all-$kind")" || fail "$kind with all: $(cat "$NET_DIR/all-$kind.log")"; done
 stop good
 quiet 10
-small() { [ "$(rss)" -le $((before + 4096)) ]; }
-wait_for 10 "memory back at what it was ($before kB, now $(rss) kB)" small
+# What is held is said by the gauges below; pools that were not touched to the end before are set aside at boot.
+small() { [ "$(rss)" -le $((before + 65536)) ]; }
+wait_for 10 "no more memory than pools take ($before kB, now $(rss) kB)" small
 over() { [ "$(http_row gauge connections) $(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0 0" ]; }
 wait_for 10 "nothing is held" over
 echo "resident memory $before kB before all kinds at once, $(rss) kB after"
