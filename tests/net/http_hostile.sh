@@ -84,7 +84,7 @@ before=$(rss)
 all_at_once
 stop good
 quiet 10
-small() { [ "$(rss)" -le $((before + 4096)) ]; }
+small() { [ "$(rss)" -le $((before + 8192)) ]; }
 wait_for 10 "memory back at what it was ($before kB, now $(rss) kB)" small
 over() { [ "$(http_row gauge connections) $(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0 0" ]; }
 wait_for 10 "nothing is held" over
