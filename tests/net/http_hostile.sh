@@ -69,7 +69,7 @@ strangers resets 5 2 client_gone all
 strangers oversized 5 2 head_too_large all
 strangers extensions 5 2 bad_request all
 calm
-# All at once, twice: the first time touches pools as far as all of them together reach, the second must not take more.
+# All at once, three times: the first two touch pools as far as all of them together reach, the third must not take more.
 all_at_once() {
 	local kind n
 	for kind in $KINDS; do
@@ -80,11 +80,12 @@ all_at_once() {
 	for kind in $KINDS; do wait "$(pid_of "all-$kind")" || fail "$kind with all: $(cat "$NET_DIR/all-$kind.log")"; done
 }
 all_at_once
+all_at_once
 before=$(rss)
 all_at_once
 stop good
 quiet 10
-small() { [ "$(rss)" -le $((before + 8192)) ]; }
+small() { [ "$(rss)" -le $((before + 4096)) ]; }
 wait_for 10 "memory back at what it was ($before kB, now $(rss) kB)" small
 over() { [ "$(http_row gauge connections) $(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0 0" ]; }
 wait_for 10 "nothing is held" over
