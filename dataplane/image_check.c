@@ -674,7 +674,7 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 	if (s->family != 4 && s->family != 6)
 		sl_look_bad(c, "", SL_LOOK_NOWHERE, "family", "is %u, must be 4 or 6", s->family);
 	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zero0", s->zero0);
-	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zero1", s->zero1);
+	sl_look_zero(c, "", SL_LOOK_NOWHERE, "tls_off", s->tls_off);
 	check_source_bits(c, s);
 	check_tunnel(c, s);
 	check_tcp(c, s);

@@ -11,6 +11,8 @@
  *          What is written during a turn leaves together at its end.  Nothing is told twice: who attaches looks himself.
  *          A stream that is over and whose `closed` is still to come may be used: it has no room and no bytes.
  * Memory:  bounded.  Bytes not consumed close the receive window; sl_stream_room bounds what is not acknowledged.
+ * Filters: with TLS on a stream (filter.h) all this is about plaintext; sl_stream_reserve gives nothing then, and `opened` is
+ *          told once more when the handshake is done.
  * Not here: who may connect, which endpoint, what bytes mean.
  *
  * Half-close: the peer's FIN shows as sl_stream_eof when all bytes before it are consumed; the other direction goes on
@@ -40,6 +42,7 @@ enum sl_stream_end {
 	SL_END_NO_PORT,
 	SL_END_NO_MEMORY,
 	SL_END_ADMIN,
+	SL_END_TLS,
 	SL_END_CNT
 };
 
@@ -108,6 +111,12 @@ void sl_stream_touched(struct sl_stream *s,
 
 /* sl_stream_eof: the peer's FIN came, and everything before it is consumed. */
 bool sl_stream_eof(const struct sl_stream *s);
+
+/* sl_stream_ending: the peer has said that nothing more comes, whatever is still to be consumed.
+ * sl_stream_cut: it ended without having said so where the protocol wants it (TLS close_notify, RFC 8446 6.1): who goes by the end
+ * to know how long something is must take it for incomplete.  Always false without a filter. */
+bool sl_stream_ending(const struct sl_stream *s);
+bool sl_stream_cut(const struct sl_stream *s);
 
 /* ---- writing ---- */
 

@@ -2,6 +2,7 @@
  * length follows from its content has a function that gives the exact length.  A check reads nothing
  * behind `bytes`, so any bytes may be given to it. */
 #include "sluice/ctl.h"
+#include "sluice/secrets.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -13,7 +14,7 @@ typedef const char *body_fn(const void *msg, size_t bytes);
 
 static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
 	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded,
-	check_streams, check_events, check_explain_http, check_explained_http;
+	check_streams, check_events, check_explain_http, check_explained_http, check_forget;
 
 static const struct row {
 	uint16_t from;
@@ -32,6 +33,7 @@ static const struct row {
 	[SL_CTL_EXPLAIN] = {DAEMON, 0, sizeof(struct sl_ctl_explain), false, check_explain},
 	[SL_CTL_EXPLAINED] = {DATAPLANE, 0, sizeof(struct sl_ctl_explained), false, NULL},
 	[SL_CTL_SECRET] = {DAEMON, 1, sizeof(struct sl_ctl_secret), false, check_secret},
+	[SL_CTL_FORGET] = {DAEMON, 0, sizeof(struct sl_ctl_forget), false, check_forget},
 	[SL_CTL_SECRET_ACK] = {DATAPLANE, 0, sizeof(struct sl_ctl_secret_ack), true,
 			       check_secret_ack},
 	[SL_CTL_BYE] = {DAEMON | DATAPLANE, 0, sizeof(struct sl_ctl_bye), true, check_bye},
@@ -194,8 +196,18 @@ check_secret(const void *msg, size_t bytes)
 {
 	(void)bytes;
 	const struct sl_ctl_secret *m = msg;
-	if (m->bytes == 0 || m->bytes > 1u << 20)
+	if (m->bytes == 0 || m->bytes > SL_SECRET_MAX)
 		return "secret's size out of [1, 1 MiB]";
+	return sl_name_ok(m->name) ? NULL : "secret's name is not a name padded with 0";
+}
+
+static const char *
+check_forget(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_forget *m = msg;
+	if (m->zero)
+		return "field that must be 0 is not";
 	return sl_name_ok(m->name) ? NULL : "secret's name is not a name padded with 0";
 }
 

@@ -139,3 +139,23 @@ sl_http_counter_text(unsigned code)
 {
 	return code < SL_HTTP_CNT_CNT ? http_rows[code].text : "unknown";
 }
+
+static const struct {
+	const char *name, *text;
+} tls_rows[] = {
+#define SL_TLS(CODE, name, text) {name, text},
+#include "sluice/tls.def"
+#undef SL_TLS
+};
+
+const char *
+sl_tls_counter_name(unsigned code)
+{
+	return code < SL_TLS_CNT_CNT ? tls_rows[code].name : "unknown";
+}
+
+const char *
+sl_tls_counter_text(unsigned code)
+{
+	return code < SL_TLS_CNT_CNT ? tls_rows[code].text : "unknown";
+}

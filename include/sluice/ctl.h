@@ -48,7 +48,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 4
+#define SL_CTL_VERSION 5
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -75,6 +75,7 @@ enum sl_ctl_type {
 	SL_CTL_EVENTS = 19,
 	SL_CTL_EXPLAIN_HTTP = 20,
 	SL_CTL_EXPLAINED_HTTP = 21,
+	SL_CTL_FORGET = 22,
 };
 
 struct sl_ctl_head {
@@ -252,12 +253,21 @@ struct sl_ctl_explained_http { /* + text, + the normalised path (any bytes) */
 		text_len; /* [0, SL_CTL_TEXT_MAX]: the path as it would be sent, or Location, or why it is refused */
 };
 
-/* Secrets: the memfd is sealed against resizing only; the dataplane copies it into
- * locked memory, checks it there, zeroes the memfd, then answers. */
+/* Secrets (secrets.h): the memfd is sealed against resizing only; the dataplane copies it into locked memory, checks it there,
+ * zeroes the memfd, then answers.  The daemon tells all it has behind each WELCOME, before an OFFER.  FORGET takes one away; one
+ * that the active generation names is kept: EBUSY.  Both are answered by SECRET_ACK. */
 struct sl_ctl_secret { /* + fd */
 	struct sl_ctl_head head;
-	uint32_t kind;  /* none is known yet: answered with error ENOTSUP after zeroing */
-	uint32_t bytes; /* [1, 1 MiB] */
+	uint32_t
+		kind; /* enum sl_secret_kind; another is answered with error ENOTSUP after zeroing */
+	uint32_t bytes; /* [1, SL_SECRET_MAX] */
+	char name[SL_NAME_MAX];
+};
+
+struct sl_ctl_forget {
+	struct sl_ctl_head head;
+	uint32_t kind;
+	uint32_t zero;
 	char name[SL_NAME_MAX];
 };
 

@@ -1,5 +1,5 @@
 /* image — THE table format: what sluiced compiles and sluice-dataplane reads.  Declared only here and, for ROUTES, VHOST
- * and SHARD, in image_http.h, which stands at the end of this file.
+ * and SHARD, in image_http.h, of TLS in image_tls.h, which stand at the end of this file.
  *
  * A generation is one ROOT object that names other objects by the SHA-256 of their bytes.  Each object
  * lies in a memfd of its own, sealed against writing and resizing, and is mapped privately, read-only.
@@ -40,7 +40,7 @@
 #include "sluice/addr.h"
 
 #define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
-#define SL_IMAGE_VERSION 4
+#define SL_IMAGE_VERSION 5
 #define SL_OBJ_MAX (64u << 20) /* bytes */
 #define SL_ID_BYTES 32
 #define SL_NAME_MAX 64 /* bytes with the terminating 0 */
@@ -151,8 +151,17 @@ struct sl_img_listeners {
 	uint32_t
 		trust_off; /* struct sl_img_prefix[]: those of one listener together, sorted, distinct; in the order of
 			    * the listeners, every one of some listener */
+	/* image_tls.h */
+	uint32_t tls_cnt;      /* [0, SL_MAX_LISTENERS] */
+	uint32_t tls_off;      /* struct sl_img_tls_listener[], in the order of their listeners */
+	uint32_t tls_name_cnt; /* [0, SL_MAX_TLS_NAMES] */
+	uint32_t tls_name_off; /* struct sl_img_tls_name[] */
+	uint32_t tls_san_cnt;
+	uint32_t tls_san_off; /* struct sl_img_tls_san[] */
+	uint32_t sni_cnt;     /* [0, SL_MAX_SNI] */
+	uint32_t sni_off;     /* struct sl_img_sni[] */
 };
-static_assert(sizeof(struct sl_img_listeners) == 32, "");
+static_assert(sizeof(struct sl_img_listeners) == 64, "");
 
 struct sl_img_prefix {
 	struct sl_addr prefix; /* no bits behind plen */
@@ -166,6 +175,9 @@ enum sl_listener_mode {
 	SL_MODE_TCP =
 		2, /* clients' TCP ends here, the gateway opens TCP to an endpoint; TCP only, SL_FORWARD_PROXY only */
 	SL_MODE_HTTP = 3, /* HTTP/1.1 ends here: each request goes by a route table; TCP only */
+	SL_MODE_PASSTHROUGH =
+		4, /* clients' TCP ends here, TLS does not: the server name of the ClientHello says which service; TCP only,
+		    * SL_FORWARD_PROXY only */
 };
 
 /* Which listener a packet is for: the longest prefix that holds its destination and has a listener for its
@@ -182,16 +194,20 @@ struct sl_img_listener {
 	uint8_t proxy_in; /* TCP: 1: a PROXY header (v1 or v2) is required, and believed of `trust` only; else 0 */
 	uint32_t
 		ref; /* index into the root's refs; mode HTTP: of kind ROUTES; else SERVICE, of the same family unless a
-		      * tunnel or proxy */
+		      * tunnel or proxy; PASSTHROUGH: of who names no server, or none of sni; UINT32_MAX: refused */
 	uint32_t slot;        /* [0, SL_MAX_LISTENERS), distinct */
 	uint32_t incarnation; /* [1, 65535] */
 	uint32_t
 		max_connections; /* TCP: client connections at a time, of all workers; 0: no limit.  L4: 0 */
-	uint32_t trust_first;   /* proxy_in: first of its prefixes in trust; else 0 */
-	uint32_t trust_cnt;     /* proxy_in: ≥ 1; else 0 */
+	uint32_t trust_first; /* proxy_in: first of its prefixes in trust; else 0 */
+	uint32_t trust_cnt;   /* proxy_in: ≥ 1; else 0 */
+	uint32_t tls;         /* TCP and HTTP: index + 1 into tls; 0: plaintext */
+	uint32_t sni_first;   /* PASSTHROUGH: first of its names in sni; else 0 */
+	uint32_t sni_cnt;     /* PASSTHROUGH; else 0 */
+	uint32_t zero;
 	char name[SL_NAME_MAX]; /* distinct */
 };
-static_assert(sizeof(struct sl_img_listener) == 112, "");
+static_assert(sizeof(struct sl_img_listener) == 128, "");
 
 /* ---- SERVICE ---- */
 
@@ -315,7 +331,8 @@ struct sl_img_service {
 	struct sl_img_http_service http;
 	uint32_t ring_cnt; /* [1, SL_MAX_RING] for RING_HASH with some weight > 0; else 0 */
 	uint32_t ring_off; /* struct sl_img_point[ring_cnt] sorted by hash, then endpoint */
-	uint32_t zero1;
+	uint32_t
+		tls_off; /* PROXY: struct sl_img_tls_service, then its sans (image_tls.h); 0: endpoints speak plaintext */
 };
 static_assert(sizeof(struct sl_img_service) == 288, "");
 
@@ -358,7 +375,8 @@ bool sl_name_ok(const char name[SL_NAME_MAX]);
 #define SL_LISTENER_MODES(X)                                                                       \
 	X(L4, "l4")                                                                                \
 	X(TCP, "tcp")                                                                              \
-	X(HTTP, "http")
+	X(HTTP, "http")                                                                            \
+	X(PASSTHROUGH, "tls-passthrough")
 #define SL_PROXY_OUTS(X)                                                                           \
 	X(NONE, "none")                                                                            \
 	X(V1, "v1")                                                                                \
@@ -424,5 +442,6 @@ const char *sl_prefix_format(const struct sl_addr *prefix, unsigned plen,
 			     char buf[SL_PREFIX_STRLEN]);
 
 #include "sluice/image_http.h"
+#include "sluice/image_tls.h"
 
 #endif

@@ -22,7 +22,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 4
+#define SL_STATS_VERSION 5
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -105,6 +105,29 @@ static_assert(SL_HTTP_CNT_CNT <= 64, "count[] holds every row");
 const char *sl_http_counter_name(unsigned code);
 const char *sl_http_counter_text(unsigned code);
 
+/* Of TLS, by the rows of tls.def. */
+enum sl_tls_counter {
+#define SL_TLS(CODE, name, text) SL_TLS_CNT_##CODE,
+#include "sluice/tls.def"
+#undef SL_TLS
+	SL_TLS_CNT_CNT
+};
+
+struct sl_stats_tls {
+	uint64_t count[64]; /* by enum sl_tls_counter */
+	/* gauges: now, and the constant they are bounded by */
+	uint64_t sessions, session_capacity;
+	uint64_t handshakes, handshake_capacity;
+	uint64_t peer_bytes, peer_capacity; /* memory for what is known of peers */
+	struct sl_hist handshake_us; /* first byte awaited → done; of those that succeeded */
+	struct sl_hist wait_us;      /* of a step: asked → answered by its handshake thread */
+};
+static_assert(SL_TLS_CNT_CNT <= 64, "count[] holds every row");
+
+/* The metric's name and the sentence of a row. */
+const char *sl_tls_counter_name(unsigned code);
+const char *sl_tls_counter_text(unsigned code);
+
 struct sl_stats_worker {
 	/* per turn */
 	uint64_t turns;       /* loop turns */
@@ -160,6 +183,7 @@ struct sl_stats_worker {
 	struct sl_hist burst_pkts; /* packets per non-empty turn */
 	struct sl_stats_tcp tcp;
 	struct sl_stats_http http;
+	struct sl_stats_tls tls;
 };
 static_assert(SL_DROP_CNT <= 64, "drop[] holds every reason");
 

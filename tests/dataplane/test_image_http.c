@@ -142,7 +142,7 @@ static const struct mistake mistakes[] = {
 	/* a service's part */
 	{NAT(http.max_pending), 1, "http: must be all 0: forward is not proxy", "limits of nat", 0},
 	{NAT(policy), SL_POLICY_RANDOM, "policy: is 7, must be in [1, 4]", "policy of proxy", 0},
-	{NAT(zero1), 1, "zero1: is 1, must be 0", "zero", 0},
+	{NAT(tls_off), 1, "tls_off: is 1, must be 0", "zero", 0},
 	{SV(policy), 8, "policy: is 8, must be in [1, 7]", "policy", 0},
 	{SV(http.conn_idle_ms), 0, "http.conn_idle_ms: is 0, must be in [1, 604800000]", "idle", 0},
 	{SV(http.conn_idle_max), 65536, "http.conn_idle_max: is 65536", "idle connections", 0},

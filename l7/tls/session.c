@@ -1,0 +1,1 @@
+#include "l7/tls/session.h"
