@@ -17,6 +17,7 @@
 #include "dataplane/path.h"
 #include "dataplane/rss.h"
 #include "dataplane/view.h"
+#include "l7/tls/session.h"
 #include "lb/flow.h"
 #include "sluice/ctl.h"
 #include "sluice/events.h"
@@ -106,6 +107,14 @@ struct sl_worker_http {
 };
 size_t sl_worker_http_bytes(const struct sl_worker_http *http);
 
+/* What a worker does TLS with, on the streams of struct sl_worker_tcp.  sessions 0: it does not. */
+struct sl_worker_tls {
+	uint32_t sessions, handshakes, jobs, keys, peer_kb; /* as struct sl_tls_conf says */
+	void *mem; /* sl_tls_bytes(), zeroed, line-aligned, of the vault (vault.h) */
+	struct sl_tls_steps steps;
+	int64_t (*now_s)(void *ctx); /* seconds of the epoch; ctx of steps */
+};
+
 /* Messages between workers (and from main): design.md 2.10. */
 enum sl_msg_type {
 	SL_MSG_HALF = 1, /* make or refresh the reply half of a nat flow */
@@ -178,6 +187,7 @@ struct sl_worker_conf {
 	uint64_t seed;
 	struct sl_worker_tcp tcp; /* with all of io */
 	struct sl_worker_http http;
+	struct sl_worker_tls tls;
 	/* rings by peer worker; NULL for itself.  in: we take; out: we put */
 	struct sl_ring *pkt_in[64], *pkt_out[64]; /* struct sl_pkt: to be processed by the owner */
 	struct sl_ring *tx_in[64], *tx_out[64]; /* struct sl_txd: to be sent by the queue's owner */
