@@ -28,8 +28,10 @@ struct sl_filter_ops {
 	uint32_t (*room)(const struct sl_filter *f);
 	void (*wait_room)(struct sl_filter *f, uint32_t n);
 	void (*wrote)(struct sl_filter *f, struct sl_chunk *c);
-	/* tail: a piece that was written last and may grow by up to *ret_room bytes behind its end, or NULL */
-	struct sl_chunk *(*tail)(struct sl_filter *f, uint32_t *ret_room);
+	/* tail: the piece that was written last and is not sealed yet, or NULL; it may be grown by what sl_chunk_spare says.
+	 * grew: it was, by n bytes */
+	struct sl_chunk *(*tail)(struct sl_filter *f);
+	void (*grew)(struct sl_filter *f, uint32_t n);
 	void (*shutdown)(struct sl_filter *f);
 	/* the user has let go, and is not called any more: the filter ends the raw stream in its own time */
 	void (*close)(struct sl_filter *f);
@@ -55,12 +57,15 @@ struct sl_filter *sl_filter_of(const struct sl_stream *s);
 void sl_filter_wake(struct sl_filter *f, bool writable);
 void sl_filter_dirty(struct sl_filter *f);
 
-/* A piece of memory for what is written, empty: data points at *ret_room bytes of room, len 0.  Not to be given before
- * len ≥ 1 (sl_chunk_grow).  NULL: no memory.  A piece's own room behind its end is sl_chunk_spare. */
+/* sl_chunk_new: memory for what is written, empty (len 0) with *ret_room bytes behind data; NULL: none.  sl_chunk_spare: bytes by which c
+ * may grow at its end; sl_chunk_grow: they are written. */
 struct sl_chunk *sl_chunk_new(struct sl_tcp *t, uint32_t *ret_room);
+uint32_t sl_chunk_spare(const struct sl_chunk *c);
 void sl_chunk_grow(struct sl_chunk *c, uint32_t n);
-/* sl_chunk_split cuts c behind n bytes, 0 < n < len: the rest; NULL: no memory.  sl_chunk_skip drops n < len bytes at its beginning. */
+/* sl_chunk_split cuts c behind n bytes, 0 < n < len: the rest, which is next of c now; NULL: no memory.  sl_chunk_skip drops n < len bytes
+ * at its beginning. */
 struct sl_chunk *sl_chunk_split(struct sl_tcp *t, struct sl_chunk *c, uint32_t n);
+void sl_chunk_skip(struct sl_chunk *c, uint32_t n);
 /* Pieces in a queue of the holder's: */
 struct sl_chunk *sl_chunk_next(const struct sl_chunk *c);
 void sl_chunk_set_next(struct sl_chunk *c, struct sl_chunk *next);

@@ -152,7 +152,7 @@ static void
 tell_room(struct sl_tcp *t, struct sl_stream *s)
 {
 	if (s->flags & SL_F_WAIT_ROOM)
-		sl_stream_wait_room(s, s->want_room);
+		sl_raw_wait_room(s, s->want_room);
 	(void)t;
 }
 

@@ -1,4 +1,4 @@
-/* stream — the queues as users see them (stream.h).
+/* stream — the queues as users see them (filter.h's sl_raw_*; stream.h's functions, which ask for a filter first, are in filter.c).
  *
  *   peer → rq_head … rq_tail → consume, take, forward
  *   write, commit, give, forward → sq_tail;  sq_next: first not sent;  sq_head: first not acknowledged → peer
@@ -13,19 +13,6 @@ static struct sl_tcp *
 stack_of(const struct sl_stream *s)
 {
 	return s->tcp;
-}
-
-void
-sl_stream_attach(struct sl_stream *s, const struct sl_stream_ops *ops, void *user)
-{
-	s->ops = ops;
-	s->user = user;
-}
-
-void *
-sl_stream_user(const struct sl_stream *s)
-{
-	return s->user;
 }
 
 struct sl_tcp *
@@ -54,13 +41,13 @@ sl_stream_label(struct sl_stream *s, uint32_t listener_slot, uint32_t service_sl
 /* ---- reading ---- */
 
 uint32_t
-sl_stream_readable_bytes(const struct sl_stream *s)
+sl_raw_readable_bytes(const struct sl_stream *s)
 {
 	return s->row.rcv_queue;
 }
 
 unsigned
-sl_stream_peek(struct sl_stream *s, uint32_t skip, struct sl_span *spans, unsigned max)
+sl_raw_peek(struct sl_stream *s, uint32_t skip, struct sl_span *spans, unsigned max)
 {
 	unsigned n = 0;
 
@@ -76,7 +63,7 @@ sl_stream_peek(struct sl_stream *s, uint32_t skip, struct sl_span *spans, unsign
 }
 
 void
-sl_stream_touched(struct sl_stream *s, uint32_t n)
+sl_raw_touched(struct sl_stream *s, uint32_t n)
 {
 	for (struct sl_seg *seg = s->rq_head; seg && n > 0; seg = seg->next) {
 		seg->flags &= (uint8_t)~SL_SEG_SUM;
@@ -114,7 +101,7 @@ cut_head(struct sl_stream *s, uint32_t n)
 }
 
 void
-sl_stream_consume(struct sl_stream *s, uint32_t n)
+sl_raw_consume(struct sl_stream *s, uint32_t n)
 {
 	struct sl_tcp *t = stack_of(s);
 	uint32_t left = n;
@@ -131,15 +118,21 @@ sl_stream_consume(struct sl_stream *s, uint32_t n)
 }
 
 bool
-sl_stream_eof(const struct sl_stream *s)
+sl_raw_eof(const struct sl_stream *s)
 {
 	return (s->flags & SL_F_FIN_IN) && !s->rq_head;
 }
 
+bool
+sl_raw_ending(const struct sl_stream *s)
+{
+	return s->flags & SL_F_FIN_IN;
+}
+
 /* ---- writing ---- */
 
-static bool
-may_write(const struct sl_stream *s)
+bool
+sl_raw_may_write(const struct sl_stream *s)
 {
 	return !(s->flags & (SL_F_SHUT | SL_F_DEAD)) &&
 	       (s->row.state == SL_STREAM_ESTABLISHED || s->row.state == SL_STREAM_CLOSE_WAIT);
@@ -156,11 +149,11 @@ send_limit(const struct sl_tcp *t, const struct sl_stream *s)
 }
 
 uint32_t
-sl_stream_room(const struct sl_stream *s)
+sl_raw_room(const struct sl_stream *s)
 {
 	const struct sl_tcp *t = stack_of(s);
 
-	if (!may_write(s))
+	if (!sl_raw_may_write(s))
 		return 0;
 	uint32_t limit = send_limit(t, s), queued = s->row.snd_end - s->row.snd_una;
 	if (queued >= limit || s->sq_charge >= 4ull * limit)
@@ -169,16 +162,16 @@ sl_stream_room(const struct sl_stream *s)
 }
 
 void
-sl_stream_wait_room(struct sl_stream *s, uint32_t n)
+sl_raw_wait_room(struct sl_stream *s, uint32_t n)
 {
 	struct sl_tcp *t = stack_of(s);
 
 	s->flags &= ~(uint32_t)SL_F_WAIT_ROOM;
-	if (n == 0 || !may_write(s))
+	if (n == 0 || !sl_raw_may_write(s))
 		return;
 	s->want_room = n;
 	bool lacking = !t->mem.block_free || !t->mem.seg_free;
-	if (!lacking && sl_stream_room(s) >= SL_MIN(n, send_limit(t, s) / 2)) {
+	if (!lacking && sl_raw_room(s) >= SL_MIN(n, send_limit(t, s) / 2)) {
 		sl_tcp_event(t, s, SL_F_EV_WRITE);
 		return;
 	}
@@ -232,14 +225,14 @@ unreserve(struct sl_tcp *t)
 }
 
 unsigned
-sl_stream_reserve(struct sl_stream *s, uint32_t n, struct sl_span *spans, unsigned max)
+sl_raw_reserve(struct sl_stream *s, uint32_t n, struct sl_span *spans, unsigned max)
 {
 	struct sl_tcp *t = stack_of(s);
 	struct sl_seg **at = &t->reserved;
 	unsigned cnt = 0;
 
 	unreserve(t);
-	n = SL_MIN(n, sl_stream_room(s));
+	n = SL_MIN(n, sl_raw_room(s));
 	uint32_t tail = SL_MIN(tail_room(s), n);
 	if (tail && max > 0) {
 		spans[cnt++] =
@@ -276,7 +269,7 @@ lengthen_tail(struct sl_tcp *t, struct sl_stream *s, uint32_t n)
 }
 
 void
-sl_stream_commit(struct sl_stream *s, uint32_t n)
+sl_raw_commit(struct sl_stream *s, uint32_t n)
 {
 	struct sl_tcp *t = stack_of(s);
 	uint32_t tail = SL_MIN(n, t->reserved_tail);
@@ -299,14 +292,14 @@ sl_stream_commit(struct sl_stream *s, uint32_t n)
 }
 
 uint32_t
-sl_stream_write(struct sl_stream *s, const void *bytes, uint32_t n)
+sl_raw_write(struct sl_stream *s, const void *bytes, uint32_t n)
 {
 	const uint8_t *from = bytes;
 	struct sl_span spans[16];
 	uint32_t done = 0;
 
 	while (done < n) {
-		unsigned cnt = sl_stream_reserve(s, n - done, spans, SL_ARRAY_CNT(spans));
+		unsigned cnt = sl_raw_reserve(s, n - done, spans, SL_ARRAY_CNT(spans));
 		uint32_t now = 0;
 		for (unsigned i = 0; i < cnt; i++) {
 			memcpy(spans[i].data, from + done + now, spans[i].len);
@@ -314,7 +307,7 @@ sl_stream_write(struct sl_stream *s, const void *bytes, uint32_t n)
 		}
 		if (now == 0)
 			break;
-		sl_stream_commit(s, now);
+		sl_raw_commit(s, now);
 		done += now;
 	}
 	return done;
@@ -343,7 +336,7 @@ take(struct sl_tcp *t, struct sl_stream *s, uint32_t max)
 }
 
 struct sl_chunk *
-sl_stream_take(struct sl_stream *s, uint32_t max)
+sl_raw_take(struct sl_stream *s, uint32_t max)
 {
 	struct sl_seg *seg = take(stack_of(s), s, max);
 
@@ -355,32 +348,9 @@ sl_stream_take(struct sl_stream *s, uint32_t max)
 }
 
 void
-sl_chunk_trim(struct sl_chunk *c, uint32_t head, uint32_t tail)
+sl_raw_give(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg)
 {
-	SL_ASSERT(head < c->len && tail < c->len - head);
-	c->data += head;
-	c->len -= head + tail;
-	if (head || tail)
-		sl_chunk_touched(c);
-}
-
-void
-sl_chunk_touched(struct sl_chunk *c)
-{
-	((struct sl_seg *)c)->flags &= (uint8_t)~SL_SEG_SUM;
-}
-
-void
-sl_chunk_free(struct sl_tcp *t, struct sl_chunk *c)
-{
-	t->mem.taken--;
-	sl_mem_seg_free(t, (struct sl_seg *)c);
-}
-
-static void
-give(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg)
-{
-	if (!may_write(s)) {
+	if (!sl_raw_may_write(s)) {
 		sl_mem_seg_free(t, seg);
 		return;
 	}
@@ -388,49 +358,22 @@ give(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg)
 	append(t, s, seg);
 }
 
-void
-sl_stream_give(struct sl_stream *s, struct sl_chunk *c)
-{
-	stack_of(s)->mem.taken--;
-	give(stack_of(s), s, (struct sl_seg *)c);
-}
-
 uint32_t
-sl_stream_forward(struct sl_stream *from, struct sl_stream *to, uint32_t n)
+sl_raw_forward(struct sl_stream *from, struct sl_stream *to, uint32_t n)
 {
 	struct sl_tcp *t = stack_of(from);
 	uint32_t done = 0;
 
-	while (done < n && from->rq_head && sl_stream_room(to) > 0) {
+	while (done < n && from->rq_head && sl_raw_room(to) > 0) {
 		struct sl_seg *seg = take(t, from, n - done);
 		if (!seg)
 			break;
 		done += seg->chunk.len;
-		give(t, to, seg);
+		sl_raw_give(t, to, seg);
 	}
 	if (done)
 		sl_recvq_popped(t, from, done);
 	return done;
-}
-
-bool
-sl_stream_write_ext(struct sl_stream *s, const uint8_t *data, uint32_t n, struct sl_ext *e)
-{
-	struct sl_tcp *t = stack_of(s);
-
-	if (!may_write(s) || n == 0)
-		return false;
-	struct sl_seg *seg = sl_mem_seg(t);
-	if (!seg)
-		return false;
-	seg->kind = SL_SEG_EXT;
-	seg->owner = e;
-	e->refs++;
-	/* it is never written to: segments of this kind are copied when they are sent */
-	seg->chunk.data = (uint8_t *)(uintptr_t)data;
-	seg->chunk.len = n;
-	give(t, s, seg);
-	return true;
 }
 
 /* ---- behaviour ---- */
@@ -480,12 +423,12 @@ sl_stream_idle_ms(const struct sl_stream *s)
 /* ---- ending ---- */
 
 void
-sl_stream_shutdown(struct sl_stream *s)
+sl_raw_shutdown(struct sl_stream *s)
 {
 	struct sl_tcp *t = stack_of(s);
 	struct sl_seg *tail = s->sq_tail;
 
-	if (!may_write(s))
+	if (!sl_raw_may_write(s))
 		return;
 	if (tail && !(tail->flags & SL_SEG_SENT)) {
 		tail->flags |= SL_SEG_FIN;
@@ -507,7 +450,7 @@ sl_stream_shutdown(struct sl_stream *s)
 }
 
 void
-sl_stream_close(struct sl_stream *s)
+sl_raw_close(struct sl_stream *s)
 {
 	struct sl_tcp *t = stack_of(s);
 
@@ -516,10 +459,10 @@ sl_stream_close(struct sl_stream *s)
 		return;
 	}
 	if (s->rq_head || s->ooo || s->row.state <= SL_STREAM_SYN_RECEIVED) {
-		sl_stream_abort(s, SL_END_ABORTED);
+		sl_raw_abort(s, SL_END_ABORTED);
 		return;
 	}
-	sl_stream_shutdown(s);
+	sl_raw_shutdown(s);
 	s->flags |= SL_F_LET_GO;
 	s->flags &= ~(uint32_t)(SL_F_WAIT_ROOM);
 	sl_tcp_disarm(s, SL_T_USER);
@@ -528,7 +471,7 @@ sl_stream_close(struct sl_stream *s)
 }
 
 void
-sl_stream_abort(struct sl_stream *s, enum sl_stream_end why)
+sl_raw_abort(struct sl_stream *s, enum sl_stream_end why)
 {
 	struct sl_tcp *t = stack_of(s);
 

@@ -326,7 +326,7 @@ static void
 persist_timer(struct sl_tcp *t, struct sl_stream *s)
 {
 	if (s->flags & SL_F_WAIT_ROOM)
-		sl_stream_wait_room(s, s->want_room);
+		sl_raw_wait_room(s, s->want_room);
 	if (!s->sq_next || s->row.snd_una != s->row.snd_nxt)
 		return;
 	if (s->tries > SL_RTO_GIVE_UP) {
@@ -445,6 +445,9 @@ outputs(struct sl_tcp *t)
 		t->dirty = s->dirty_next;
 		if (t->dirty)
 			sl_prefetch(&t->streams[t->dirty - 1].sq_head);
+		/* still marked, so that what it writes does not put it into the list again */
+		if (sl_unlikely(s->flags & SL_F_FILTER) && !(s->flags & SL_F_DEAD))
+			sl_filter_flush(s);
 		s->flags &= ~(uint32_t)SL_F_DIRTY;
 		if (!(s->flags & SL_F_DEAD))
 			sl_output(t, s);

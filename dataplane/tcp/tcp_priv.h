@@ -5,7 +5,8 @@
  *   open.c    SYNs: passive, active, cookies               cookie.c    SYN cookies      isn.c  sequence numbers, clocks
  *   recvq.c   in order, out of order, SACK blocks          options.c   option bytes ↔ struct
  *   output.c  what may be sent, segments, headers          csum.c      sums, copies that sum
- *   stream.c  stream.h: queues as users see them           ports.c     source ports
+ *   stream.c  queues as users see them                     filter.c    stream.h: by a filter, or not
+ *   ports.c   source ports
  *   loss.c cc.c  loss.h                                    mem.c       segments, blocks, pinned buffers
  *   wheel.c   timers                                       icmp.c      path MTU, unreachable
  *   pressure.c  memory runs short                          check.c   whether everything agrees
@@ -15,6 +16,7 @@
 #ifndef SL_DATAPLANE_TCP_PRIV_H
 #define SL_DATAPLANE_TCP_PRIV_H
 
+#include "dataplane/tcp/filter.h"
 #include "dataplane/tcp/loss.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/tcp/wheel.h"
@@ -198,6 +200,7 @@ enum {                        /* sl_stream.flags */
        SL_F_FIN_ACKED = 1 << 21,
        SL_F_DEAD = 1 << 22, /* not in the table any more; place is freed when `closed` was called */
        SL_F_UNLISTED = 1 << 23, /* not in the table: TIME-WAIT took its place */
+       SL_F_FILTER = 1 << 24,   /* user is a struct sl_filter, ops its events */
 };
 
 struct sl_ooo { /* out of order: made when there is something, from the pool of segments */
@@ -416,6 +419,15 @@ struct sl_segment {
 	uint8_t *data; /* payload */
 	struct sl_tcp_options o;
 };
+
+/* ---- stream.c, filter.c ---- */
+
+/* sl_raw_may_write: established, and no FIN of ours.  sl_raw_give appends seg to what s sends.  sl_filter_flush: s has output. */
+bool sl_raw_may_write(const struct sl_stream *s);
+void sl_raw_give(struct sl_tcp *t, struct sl_stream *s, struct sl_seg *seg);
+uint32_t sl_raw_forward(struct sl_stream *from, struct sl_stream *to, uint32_t n);
+void sl_raw_touched(struct sl_stream *s, uint32_t n);
+void sl_filter_flush(struct sl_stream *s);
 
 /* ---- isn.c (RFC 6528, 7323 5.4) ---- */
 
