@@ -1,11 +1,15 @@
 /* http — mode = "http": a client's connection, request by request, each to an endpoint of the service its route names.
  *
- *   accepted ─▶ head read ─▶ host, path, match ─┬─▶ redirect, direct response, refusal: answered here
+ *   accepted ─▶ PROXY header ─▶ TLS handshake (each where the listener says so)
+ *                 ▼
+ *               head read ─▶ host, path, match ─┬─▶ redirect, direct response, refusal: answered here
  *                 ▲                             └─▶ endpoint asked for ─▶ head sent ─▶ body ─▶ answer ─┐
  *                 └────────────────────── keep-alive, pipelined requests one after the other ──────────┘
  *
  * One exchange at a time on a client's connection; bytes of the next request wait in the receive queue.  Bodies are moved from
  * stream to stream in the buffers they came in; what one side does not take closes the other's window.
+ * TLS:     what a client said of itself is asked of the session (sl_tls_info) for each request: identity for routes, access log,
+ *          x-forwarded-client-cert.  A connection whose listener wants another protection than it has gets no further request.
  * Owner:   one engine per worker, all memory given at init.  Threads: [worker] after init [main].
  * Tables:  nothing of a view is kept: an exchange copies what it needs of its route (numbers, edits of the answer); services
  *          are found again by slot and incarnation.
@@ -27,6 +31,7 @@ struct sl_http_rule {
 	uint32_t listener_max; /* connections; 0: no limit */
 	const struct sl_img_prefix *trust;
 	uint32_t trust_cnt;
+	const struct sl_img_tls_listener *tls; /* NULL: plaintext */
 	const struct sl_table *table;
 	const struct sl_vhost *vhosts;
 	struct sl_match_scratch *scratch; /* this worker's, for the generation's databases */
@@ -54,6 +59,7 @@ struct sl_http_conf {
 	uint64_t seed;
 	unsigned worker, worker_cnt;
 	struct sl_tcp *tcp;
+	struct sl_tls *tls;                /* NULL: none in this dataplane */
 	struct sl_relay_limits *listeners; /* shared: connections of listeners */
 	struct sl_ledger *ledger;          /* shared: breakers of services */
 	struct sl_http_env env;

@@ -84,8 +84,13 @@ sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule, const struct 
 	ret->vhost = &rule->vhosts[vhost];
 	const struct sl_img_vhost *v = ret->vhost->img;
 	ret->strs = section(v, v->str_off);
-	const struct sl_match_input in = {head, ret->path.at, ret->query.at, ret->path.len,
-					  ret->query.len};
+	const struct sl_match_input in = {
+		.head = head,
+		.path = ret->path.at,
+		.query = ret->query.at,
+		.path_len = ret->path.len,
+		.query_len = ret->query.len,
+	};
 	uint32_t route = sl_match_find(ret->vhost->match, &in, rule->scratch, &h->match);
 	if (route == SL_MATCH_NONE) {
 		refuse(ret, 404, SL_RF_NR, SL_HTTP_CNT_NO_ROUTE, "no route matches");

@@ -52,6 +52,10 @@ struct sl_match_input {
 	const uint8_t *path;             /* normalised */
 	const uint8_t *query;
 	uint32_t path_len, query_len;
+	/* of the client's verified certificate: what conditions on the header ":identity" look at (no client can send such a
+	 * name).  NULL: there is none */
+	const uint8_t *identity;
+	uint32_t identity_len;
 };
 
 /* A worker's working memory, for matches of any size in turn: bytes ≥ sl_match_bytes of the largest one, zeroed once,

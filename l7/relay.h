@@ -1,18 +1,18 @@
 /* relay — mode = "tcp": a client's stream coupled with a stream to an endpoint.
  *
- *   accepted ─┬─ proxy_in: header read, judged ─┬─▶ endpoint picked ─▶ connecting ─┬─▶ coupled: bytes both ways ─▶ over
- *             └─────────────────────────────────┘         ▲                       │
- *                                                         └── another one, retries ┘ failed
+ *   accepted ─┬─ proxy_in: header read, judged ─┬─ TLS handshake ─▶ endpoint picked ─▶ connecting ─┬─▶ coupled: both ways ─▶ over
+ *             └─────────────────────────────────┘                          ▲      (TLS handshake) │
+ *                                                                          └── another one, retries ┘ failed
  *
  * Back-pressure: what one side does not take stays in the other's receive queue and closes its window.  Half-close is
- * passed on; a reset ends both.  While connecting, the client's bytes wait.
+ * passed on; a reset ends both, and so does an end that TLS did not announce (sl_stream_cut).  While connecting, the client's bytes wait.
  * Owner:   one relay per worker, its connections in the caller's memory.  Threads: [worker] after init [main].
  * Tables:  nothing of a view is kept: settings are copied when a connection opens.
  */
 #ifndef SL_L7_RELAY_H
 #define SL_L7_RELAY_H
 
-#include "dataplane/tcp/tcp.h"
+#include "l7/tls/session.h"
 #include "sluice/image.h"
 
 /* Connections of all workers, by slot: shared memory of the process, zeroed.  Counted when a connection opens and ends (not
@@ -30,6 +30,7 @@ struct sl_relay_rule {
 	bool proxy_in;
 	const struct sl_img_prefix *trust; /* [trust_cnt] */
 	uint32_t trust_cnt;
+	const struct sl_img_tls_listener *tls; /* NULL: plaintext */
 	const struct sl_img_tcp *tcp;
 };
 
@@ -40,6 +41,7 @@ struct sl_relay_pick {
 	uint32_t endpoint_slot;
 	const struct sl_addr *sources; /* [source_cnt], ≥ 1: to speak from */
 	uint32_t source_cnt;
+	const struct sl_img_tls_service *tls; /* NULL: plaintext; good for this turn */
 };
 
 #define SL_RELAY_TRIES 8 /* endpoints of one connection at most */
@@ -69,6 +71,7 @@ struct sl_relay_env {
 struct sl_relay_conf {
 	uint32_t capacity; /* connections: half of the streams */
 	struct sl_tcp *tcp;
+	struct sl_tls *tls; /* NULL: none in this dataplane */
 	struct sl_relay_limits *limits;
 	struct sl_relay_env env;
 	struct sl_stats_tcp *stats;

@@ -3,6 +3,8 @@
  *   ask ─▶ endpoint picked (env) ─┬─ idle connection to it ─────────────────▶ lent
  *                                 ├─ limits allow another one ─▶ connecting ─▶ lent (ready) ── put ─▶ idle, or closed
  *                                 └─ limit of connections ─▶ pending ─▶ the next one that is put
+ * Endpoints of a service with TLS: a connection is lent when its handshake is done, and again only as long as the service says the
+ * same of TLS, and, with auto_sni, to requests of the same server name.  A handshake that fails is a connection that failed.
  * A connection is lent to one request at a time.  It is used again only when the user says that its end was clean; what an
  * endpoint says on an idle connection closes it.  Idle ones are used last in, first out.
  * A pooled connection ends when its endpoint is gone, disabled, drained or not taking requests (env.lives), after conn_idle_ms, and
@@ -18,8 +20,8 @@
 #ifndef SL_L7_UPSTREAM_H
 #define SL_L7_UPSTREAM_H
 
-#include "dataplane/tcp/tcp.h"
 #include "l7/limits.h"
+#include "l7/tls/session.h"
 
 struct sl_upstream;
 struct sl_up; /* a connection */
@@ -45,6 +47,8 @@ struct sl_up_target {
 	uint32_t source_cnt;
 	const struct sl_img_tcp *tcp; /* of the service */
 	const struct sl_img_http_service *http;
+	const struct sl_img_tls_service *tls; /* with its sans behind it; NULL: plaintext */
+	uint64_t generation; /* of the table: tls says the same as long as it is the same */
 };
 
 struct sl_up_ask {
@@ -55,6 +59,10 @@ struct sl_up_ask {
 	uint64_t hash;
 	const struct sl_tuple *client; /* as its packets arrive; src as the PROXY header says */
 	uint32_t avoid[8];             /* endpoint slots tried before */
+	/* of the request as the endpoint gets it, without port: the server name with auto_sni.  NULL: none; good until lent,
+	 * failed or cancelled */
+	const uint8_t *host;
+	uint32_t host_len;
 };
 
 /* Embedded in what asks; zeroed before the first use.  After a refusal and in `failed`, endpoint_slot and incarnation say who was
@@ -100,7 +108,9 @@ struct sl_upstream_env {
 
 struct sl_upstream_conf {
 	uint32_t capacity; /* connections */
+	uint64_t seed;
 	struct sl_tcp *tcp;
+	struct sl_tls *tls; /* NULL: none in this dataplane */
 	struct sl_limits *limits;
 	struct sl_upstream_env env;
 	const struct sl_up_ops *ops;

@@ -22,7 +22,7 @@
 #include "sluice/addr.h"
 
 #define SL_EVENTS_MAGIC 0x54564553u /* "SEVT" */
-#define SL_EVENTS_VERSION 1
+#define SL_EVENTS_VERSION 2
 #define SL_EVENTS_MAX_WORKERS 64
 
 struct sl_events_head {
@@ -118,8 +118,15 @@ struct sl_event_access {
 	uint8_t bad; /* enum sl_http_bad (l7/http1.h) of a refused request; else 0 */
 	uint16_t method_len, host_len, path_len, agent_len, id_len;
 	uint16_t referer_len;
-	uint16_t zero[3];
-	/* bytes: method, host, path with query, user-agent, x-request-id, referer; padded with 0, at least to 8 */
+	uint16_t sni_len; /* the server name that the client asked for */
+	uint16_t
+		identity_len; /* of its verified certificate: the first URI SAN, else the first DNS SAN */
+	uint8_t tls_version; /* 0: plaintext; SL_TLS_1_2, SL_TLS_1_3 */
+	uint8_t tls_suite;   /* enum sl_suite (l7/tls/record.h) */
+	uint8_t tls_resumed;
+	uint8_t upstream_tls; /* 1: the last try was by TLS */
+	uint8_t zero[6];
+	/* bytes: method, host, path with query, user-agent, x-request-id, referer, sni, identity; padded with 0, at least to 8 */
 };
 static_assert(sizeof(struct sl_event_access) % 8 == 0, "");
 
