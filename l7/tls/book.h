@@ -31,7 +31,7 @@ struct sl_pair {
 	uint8_t hash[32]; /* SHA-256 of the secret's bytes: the version */
 	struct sl_blob key;
 	struct sl_blob chain[SL_SECRET_CHAIN];
-	uint8_t type; /* enum sl_key_type */
+	uint8_t type; /* enum sl_key_type; ED is shown where EC is (struct sl_sni) */
 	uint8_t zero[3];
 	uint32_t host_cnt;
 	char (*hosts)
@@ -91,19 +91,19 @@ struct sl_book_service {
 struct sl_book {
 	_Atomic uint32_t refs;
 	uint32_t listener_cnt, service_cnt, ticket_cnt;
-	uint64_t version;                   /* grows with each book of a board */
+	uint64_t version;                   /* grows with each book of a board, from 1 */
 	struct sl_book_listener *listeners; /* sorted by slot */
 	struct sl_book_service *services;   /* sorted by slot */
 	struct sl_ticket_key tickets[SL_TICKET_KEYS];
 };
 
-/* NULL: not there, or of another incarnation. */
+/* NULL: not there, or of another incarnation.  Valid as long as the book is held, as is all that is in it. */
 const struct sl_book_listener *sl_book_listener(const struct sl_book *b, uint32_t slot,
 						uint16_t incarnation);
 const struct sl_book_service *sl_book_service(const struct sl_book *b, uint32_t slot,
 					      uint16_t incarnation);
-/* sl_book_sni: exact, then the longest wildcard (one label or more for its "*"… one label exactly, RFC 6125 6.4.3), then the default.  host: lower
- * case, NULL or "": the default. */
+/* sl_book_sni: exact, then the wildcard (its "*" is one label exactly, RFC 6125 6.4.3), then the default.  host: lower case, NULL or
+ * "": the default.  Of certificates with the same host and kind of key the first of the list. */
 const struct sl_sni *sl_book_sni(const struct sl_book_listener *l, const char *host);
 
 /* ---- the board ---- */
@@ -128,8 +128,10 @@ struct sl_keyring;
 struct sl_keyring *sl_keyring_create(void);
 void sl_keyring_destroy(struct sl_keyring *k);
 /* sl_keyring_put takes in a secret (secrets.h layout; the caller cleanses his bytes): certificates parse, the key belongs to the first,
- * the chain's signatures hold.  Another of the same name and kind is replaced.  0, or -errno with a sentence in ret_text[SL_DIAG_TEXT].
- * sl_keyring_drop: -ENOENT. */
+ * the chain's signatures hold.  Another of the same name and kind is replaced.  0, or -errno with a sentence in ret_text; what is
+ * held stays then.  The stack below is cleansed.  name: terminated.
+ * sl_keyring_drop: -ENOENT.  TICKETS: back to own ones.
+ * sl_keyring_pair, _trust: the keyring's, until it is replaced or dropped; NULL: none. */
 #define SL_KEYRING_TEXT 256
 int sl_keyring_put(struct sl_keyring *k, uint32_t kind, const char *name, const void *secret,
 		   size_t bytes, char ret_text[SL_KEYRING_TEXT]);
@@ -148,7 +150,8 @@ struct sl_book_source {
 	const struct sl_img_tls_san *sans;   /* of LISTENERS, or of the service */
 	const struct sl_img_tls_service *tls_service;
 };
-/* sl_book_build: NULL: no memory, or names that the keyring lacks: all of them in diag.  Without ticket keys in the keyring, tickets are by
+/* sl_book_build: one reference is the caller's.  NULL: no memory, or names that the keyring lacks: all of them in diag.  Objects passed
+ * sl_image_check.  Without ticket keys in the keyring, tickets are by
  * keys of its own, made once per keyring. */
 struct sl_book *sl_book_build(struct sl_keyring *k, const struct sl_book_source *sources,
 			      uint32_t cnt, uint64_t version, struct sl_diag *diag);
