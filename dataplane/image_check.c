@@ -393,9 +393,10 @@ check_trust_place(struct sl_look *c, const struct sl_img_listener *l, uint32_t i
 static void
 check_mode(struct sl_look *c, const struct sl_img_listener *l, uint32_t i)
 {
-	bool ends = l->mode == SL_MODE_TCP || l->mode == SL_MODE_HTTP; /* connections end here */
+	bool ends =
+		l->mode > SL_MODE_L4 && l->mode <= SL_MODE_PASSTHROUGH; /* connections end here */
 
-	sl_look_range(c, "listeners", i, "mode", l->mode, SL_MODE_L4, SL_MODE_HTTP);
+	sl_look_range(c, "listeners", i, "mode", l->mode, SL_MODE_L4, SL_MODE_PASSTHROUGH);
 	sl_look_range(c, "listeners", i, "proxy_in", l->proxy_in, 0, ends);
 	if (!ends)
 		sl_look_zero(c, "listeners", i, "max_connections", l->max_connections);
@@ -418,7 +419,9 @@ check_listener(struct sl_look *c, const struct sl_img_listener *l, uint32_t i, u
 		sl_look_bad(c, "listeners", i, "proto", "is %u, must be %d (TCP) or %d (UDP)",
 			    l->proto, SL_IPPROTO_TCP, SL_IPPROTO_UDP);
 	check_mode(c, l, i);
-	sl_look_range(c, "listeners", i, "ref", l->ref, 2, SL_MAX_SERVICES + SL_MAX_TABLES + 1);
+	if (l->mode != SL_MODE_PASSTHROUGH || l->ref != UINT32_MAX)
+		sl_look_range(c, "listeners", i, "ref", l->ref, 2,
+			      SL_MAX_SERVICES + SL_MAX_TABLES + 1);
 	sl_look_slot(c, "listeners", i, l->slot, SL_MAX_LISTENERS, slots);
 	sl_look_range(c, "listeners", i, "incarnation", l->incarnation, 1, UINT16_MAX);
 	sl_look_name(c, "listeners", i, "name", l->name);
@@ -502,6 +505,7 @@ check_listeners(struct sl_look *c)
 	if (l)
 		check_listener_names(c, l, ls->listener_cnt);
 	check_trust(c, ls, l);
+	sl_look_tls(c, ls, l);
 }
 
 /* ---- SERVICE ---- */
@@ -674,7 +678,6 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 	if (s->family != 4 && s->family != 6)
 		sl_look_bad(c, "", SL_LOOK_NOWHERE, "family", "is %u, must be 4 or 6", s->family);
 	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zero0", s->zero0);
-	sl_look_zero(c, "", SL_LOOK_NOWHERE, "tls_off", s->tls_off);
 	check_source_bits(c, s);
 	check_tunnel(c, s);
 	check_tcp(c, s);
@@ -741,6 +744,7 @@ check_service(struct sl_look *c)
 							  SL_MAX_RING, sizeof(*ring)});
 	if (ring && s->endpoint_cnt)
 		check_ring(c, ring, s->ring_cnt, e, s->endpoint_cnt);
+	sl_look_service_tls(c, s);
 }
 
 /* ---- any object ---- */

@@ -110,4 +110,10 @@ void sl_look_vhost(struct sl_look *c);
 void sl_look_shard(struct sl_look *c);
 void sl_look_http_service(struct sl_look *c, const struct sl_img_service *s);
 
+/* Of image_check_tls.c: the sections behind trust, with what listeners (NULL: none, or not readable) say of them; the part behind
+ * the ring. */
+void sl_look_tls(struct sl_look *c, const struct sl_img_listeners *ls,
+		 const struct sl_img_listener *l);
+void sl_look_service_tls(struct sl_look *c, const struct sl_img_service *s);
+
 #endif

@@ -21,7 +21,7 @@
 #include "dataplane/neigh.h"
 #include "dataplane/wide.h"
 
-#define FIRST_SERVICE 2 /* refs: NETWORK, LISTENERS, SERVICE…, ROUTES…, VHOST…, SHARD… */
+#define FIRST_SERVICE SL_VIEW_FIRST_SERVICE
 
 void
 sl_view_bad(struct sl_view_build *b, const char *path, const char *hint, const char *fmt, ...)
@@ -493,25 +493,55 @@ build_sources(struct sl_view_build *b, uint32_t service)
 	}
 }
 
+/* A reference of the listener to a service, at path; NULL: it leads to none that connections of that mode go to. */
+static const struct sl_service *
+service_of_ref(struct sl_view_build *b, const struct sl_img_listener *l, const char *path,
+	       uint32_t ref)
+{
+	uint32_t cnt = b->v->service_cnt;
+
+	if (ref < FIRST_SERVICE || ref - FIRST_SERVICE >= cnt) {
+		sl_view_bad(b, path, NULL,
+			    "listener \"%s\": is %u, the root has %u services from ref %d", l->name,
+			    ref, cnt, FIRST_SERVICE);
+		return NULL;
+	}
+	const struct sl_service *s = &b->services[ref - FIRST_SERVICE];
+	if ((l->mode != SL_MODE_L4) != (s->forward == SL_FORWARD_PROXY))
+		sl_view_bad(
+			b, path,
+			"modes \"tcp\" and \"tls-passthrough\" and forward \"proxy\" go together",
+			"listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
+			l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
+	return s;
+}
+
+static void
+listener_to_names(struct sl_view_build *b, const struct sl_img_listener *l)
+{
+	char path[48];
+
+	for (uint32_t k = l->sni_first; k < l->sni_first + l->sni_cnt; k++) {
+		snprintf(path, sizeof(path), "sni[%u].ref", k);
+		service_of_ref(b, l, path, b->v->snis[k].ref);
+	}
+}
+
 static void
 listener_to_service(struct sl_view_build *b, const struct sl_img_listener *l, uint32_t i)
 {
-	uint32_t cnt = b->v->service_cnt;
 	char path[48], text[SL_ADDR_STRLEN];
 
-	snprintf(path, sizeof(path), "listeners[%u].ref", i);
-	if (l->ref < FIRST_SERVICE || l->ref - FIRST_SERVICE >= cnt) {
-		sl_view_bad(b, path, NULL,
-			    "listener \"%s\": is %u, the root has %u services from ref %d", l->name,
-			    l->ref, cnt, FIRST_SERVICE);
-		return;
+	b->listener_service[i] = SL_VIEW_NONE;
+	if (l->mode == SL_MODE_PASSTHROUGH) {
+		listener_to_names(b, l);
+		if (l->ref == SL_VIEW_NONE)
+			return;
 	}
-	const struct sl_service *s = &b->services[l->ref - FIRST_SERVICE];
-	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY))
-		sl_view_bad(
-			b, path, "mode \"tcp\" and forward \"proxy\" go together",
-			"listener \"%s\" has mode \"%s\", but service \"%s\" has forward \"%s\"",
-			l->name, sl_mode_name(l->mode), s->img->name, sl_forward_name(s->forward));
+	snprintf(path, sizeof(path), "listeners[%u].ref", i);
+	const struct sl_service *s = service_of_ref(b, l, path, l->ref);
+	if (!s)
+		return;
 	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && !sl_forward_mixes(s->forward))
 		sl_view_bad(b, path, "listener and service must be of one family",
 			    "listener \"%s\" is at %s, but service \"%s\" is IPv%u", l->name,
@@ -727,6 +757,10 @@ alloc_parts(struct sl_view_build *b)
 	v->listener_cnt = b->ls->listener_cnt;
 	v->listeners = sl_view_section(b->ls, b->ls->listener_cnt, b->ls->listener_off);
 	v->trust = sl_view_section(b->ls, b->ls->trust_cnt, b->ls->trust_off);
+	v->tls = sl_view_section(b->ls, b->ls->tls_cnt, b->ls->tls_off);
+	v->tls_names = sl_view_section(b->ls, b->ls->tls_name_cnt, b->ls->tls_name_off);
+	v->tls_sans = sl_view_section(b->ls, b->ls->tls_san_cnt, b->ls->tls_san_off);
+	v->snis = sl_view_section(b->ls, b->ls->sni_cnt, b->ls->sni_off);
 	v->service_cnt = b->cnt[SL_OBJ_SERVICE];
 	v->table_cnt = b->cnt[SL_OBJ_ROUTES];
 	v->address_cnt = b->net->address_cnt;

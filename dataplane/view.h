@@ -18,6 +18,7 @@
 #define SL_VIEW_MAX_PORTS 32
 #define SL_VIEW_MAX_WORKERS 64
 #define SL_VIEW_NONE UINT32_MAX
+#define SL_VIEW_FIRST_SERVICE 2 /* of the root's refs: NETWORK, LISTENERS, SERVICE… */
 
 /* Where an endpoint is, by endpoint slot.  One line. */
 struct sl_hop {
@@ -59,8 +60,9 @@ struct sl_view {
 	const uint32_t *vip_hash; /* open addressing, [vip_mask + 1]: listener index + 1, 0 empty */
 	const struct sl_service *services;
 	struct sl_hop *hops; /* [hop_cnt], by endpoint slot */
-	const uint32_t
-		*listener_service; /* listener → index into services; mode HTTP: into tables */
+	const uint32_t *
+		listener_service; /* listener → index into services; mode HTTP: into tables; SL_VIEW_NONE: of mode PASSTHROUGH,
+				    * without one of its own */
 	const struct sl_fib *fib;
 	uint32_t vip_mask;
 	uint32_t listener_cnt;
@@ -79,6 +81,11 @@ struct sl_view {
 	const struct sl_img_address *addresses;
 	const struct sl_img_prefix
 		*trust; /* of all listeners; a listener's own by trust_first, trust_cnt */
+	/* of image_tls.h, of all listeners: read by what follows below; NULL: there are none */
+	const struct sl_img_tls_listener *tls;
+	const struct sl_img_tls_name *tls_names;
+	const struct sl_img_tls_san *tls_sans;
+	const struct sl_img_sni *snis;
 	const uint16_t *address_port;  /* address → port index */
 	uint32_t *weight_sums;         /* of services (choose.h) */
 	const struct sl_table *tables; /* [table_cnt] */
@@ -103,12 +110,55 @@ uint32_t sl_view_listener(const struct sl_view *v, const struct sl_addr *addr, s
 			  uint8_t proto);
 
 /* [worker] sl_view_service: the service (index) that packets and connections to the listener go to, or SL_VIEW_NONE: mode HTTP,
- * where each request has its own. */
+ * where each request has its own; mode PASSTHROUGH, where server names that the listener does not list are refused. */
 static inline uint32_t
 sl_view_service(const struct sl_view *v, uint32_t listener)
 {
 	return v->listeners[listener].mode == SL_MODE_HTTP ? SL_VIEW_NONE
 							   : v->listener_service[listener];
+}
+
+/* [any] sl_view_tls: what the listener says of TLS, or NULL: plaintext.  Its certificates, trust bundles and client names are
+ * [cert_first, +cert_cnt) and [trust_first, +trust_cnt) of v->tls_names, [san_first, +san_cnt) of v->tls_sans. */
+static inline const struct sl_img_tls_listener *
+sl_view_tls(const struct sl_view *v, uint32_t listener)
+{
+	uint32_t tls = v->listeners[listener].tls;
+
+	return tls ? &v->tls[tls - 1] : NULL;
+}
+
+/* [any] sl_view_service_tls: what the service (index) says of TLS to its endpoints, or NULL: plaintext.  sl_view_service_sans: its
+ * names, [tls->san_cnt]; NULL: none. */
+static inline const struct sl_img_tls_service *
+sl_view_service_tls(const struct sl_view *v, uint32_t service)
+{
+	const struct sl_img_service *s = v->services[service].img;
+
+	return s->tls_off ? (const void *)((const char *)s + s->tls_off) : NULL;
+}
+
+static inline const struct sl_img_tls_san *
+sl_view_service_sans(const struct sl_img_tls_service *tls)
+{
+	return tls->san_cnt ? (const void *)(tls + 1) : NULL;
+}
+
+/* [worker] sl_view_sni: the server names of a listener of mode PASSTHROUGH, sorted, for sl_hello_pick; NULL with *ret_cnt 0: it has
+ * none.  sl_view_sni_service: the service (index) one of them leads to.  Names that are not among them: sl_view_service. */
+static inline const struct sl_img_sni *
+sl_view_sni(const struct sl_view *v, uint32_t listener, uint32_t *ret_cnt)
+{
+	const struct sl_img_listener *l = &v->listeners[listener];
+
+	*ret_cnt = l->sni_cnt;
+	return l->sni_cnt ? v->snis + l->sni_first : NULL;
+}
+
+static inline uint32_t
+sl_view_sni_service(const struct sl_img_sni *sni)
+{
+	return sni->ref - SL_VIEW_FIRST_SERVICE;
 }
 
 /* [worker] sl_view_local: the address the gateway answers ARP, ND and ping for, or NULL: own addresses,

@@ -155,8 +155,9 @@ struct sl_img_listeners {
 	uint32_t tls_cnt;      /* [0, SL_MAX_LISTENERS] */
 	uint32_t tls_off;      /* struct sl_img_tls_listener[], in the order of their listeners */
 	uint32_t tls_name_cnt; /* [0, SL_MAX_TLS_NAMES] */
-	uint32_t tls_name_off; /* struct sl_img_tls_name[] */
-	uint32_t tls_san_cnt;
+	uint32_t
+		tls_name_off; /* struct sl_img_tls_name[]: of each tls in turn, certificates, then trust */
+	uint32_t tls_san_cnt; /* likewise */
 	uint32_t tls_san_off; /* struct sl_img_tls_san[] */
 	uint32_t sni_cnt;     /* [0, SL_MAX_SNI] */
 	uint32_t sni_off;     /* struct sl_img_sni[] */
@@ -191,7 +192,7 @@ struct sl_img_listener {
 	uint8_t proto;        /* SL_IPPROTO_TCP or SL_IPPROTO_UDP */
 	uint8_t mode;         /* enum sl_listener_mode */
 	uint8_t plen;         /* [1,128] over the 16-byte form; IPv4: [97,128].  128: one address */
-	uint8_t proxy_in; /* TCP: 1: a PROXY header (v1 or v2) is required, and believed of `trust` only; else 0 */
+	uint8_t proxy_in; /* not L4: 1: a PROXY header (v1 or v2) is required, and believed of `trust` only; else 0 */
 	uint32_t
 		ref; /* index into the root's refs; mode HTTP: of kind ROUTES; else SERVICE, of the same family unless a
 		      * tunnel or proxy; PASSTHROUGH: of who names no server, or none of sni; UINT32_MAX: refused */

@@ -9,12 +9,13 @@
 
 #include "sluice/image.h"
 
-#define SL_MAX_TLS_CERTS 1024  /* of one listener */
-#define SL_MAX_TLS_NAMES 65536 /* struct sl_img_tls_name in LISTENERS */
-#define SL_MAX_TLS_SANS 256    /* of one listener or service */
-#define SL_MAX_SNI 65536       /* struct sl_img_sni in LISTENERS */
-#define SL_HOST_MAX 256        /* bytes of a host name with the terminating 0 */
-#define SL_ALPN_MAX 32         /* bytes of an ALPN protocol with the terminating 0 */
+#define SL_MAX_TLS_CERTS 1024 /* of one listener */
+#define SL_MAX_TLS_NAMES                                                                           \
+	65536 /* struct sl_img_tls_name in LISTENERS; struct sl_img_tls_san there, too */
+#define SL_MAX_TLS_SANS 256 /* of one listener or service */
+#define SL_MAX_SNI 65536    /* struct sl_img_sni in LISTENERS */
+#define SL_HOST_MAX 256     /* bytes of a host name with the terminating 0 */
+#define SL_ALPN_MAX 32      /* bytes of an ALPN protocol with the terminating 0 */
 #define SL_TLS_ALPNS 4
 
 /* TLS versions as people number them. */
@@ -50,14 +51,16 @@ struct sl_img_tls_name {
 /* A name that a peer may have: exact, or "…*" any that begins so.  A URI (spiffe://…) is compared with URI SANs, else a host
  * name with DNS SANs. */
 struct sl_img_tls_san {
-	char san[SL_HOST_MAX]; /* padded with 0, not empty; at most one '*', last; no control characters */
+	char san[SL_HOST_MAX]; /* padded with 0, not empty, visible ASCII; at most one '*', last */
 };
 
 struct sl_img_tls_alpn {
-	char protocol[SL_ALPN_MAX]; /* padded with 0 */
+	char protocol
+		[SL_ALPN_MAX]; /* padded with 0, visible ASCII; distinct within a list, unused ones empty, last */
 };
 
-/* Of a listener; sections of LISTENERS.  Those of one listener stand together. */
+/* Of a listener; sections of LISTENERS.  Those of one listener stand together, in the order of the
+ * listeners; first is 0 where cnt is. */
 struct sl_img_tls_listener {
 	uint8_t min_version, max_version; /* SL_TLS_1_2, SL_TLS_1_3; min ≤ max */
 	uint8_t client;                   /* enum sl_tls_client */
@@ -70,7 +73,8 @@ struct sl_img_tls_listener {
 		cert_cnt; /* names of certificates, cert_cnt in [1, SL_MAX_TLS_CERTS]; the first is the default */
 	uint32_t trust_first,
 		trust_cnt; /* names of trust bundles; ≥ 1 with client not NONE, else 0 */
-	uint32_t san_first, san_cnt; /* names a client must have one of; 0: any */
+	uint32_t san_first,
+		san_cnt; /* names a client must have one of; 0: any, and with client NONE */
 	uint32_t zero;
 	struct sl_img_tls_alpn alpn[SL_TLS_ALPNS];
 };

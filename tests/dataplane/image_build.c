@@ -193,6 +193,8 @@ mode_of(const struct sl_test_listener *l, const struct ordered *order, uint32_t 
 {
 	if (l->mode)
 		return l->mode;
+	if (l->snis[0].name)
+		return SL_MODE_PASSTHROUGH;
 	if (l->table)
 		return SL_MODE_HTTP;
 	return order[ref - 2].conf->forward == SL_FORWARD_PROXY ? SL_MODE_TCP : SL_MODE_L4;
@@ -238,14 +240,110 @@ fill_trust(const struct sl_test_conf *c, struct sl_img_listeners *ls, uint32_t o
 	ls->trust_off = ls->trust_cnt ? off : 0;
 }
 
+#define LISTED(list)                                                                               \
+	({                                                                                         \
+		uint32_t n_ = 0;                                                                   \
+		while (n_ < SL_ARRAY_CNT(list) && (list)[n_])                                      \
+			n_++;                                                                      \
+		n_;                                                                                \
+	})
+
+static uint32_t
+sni_count(const struct sl_test_listener *l)
+{
+	uint32_t n = 0;
+
+	while (n < SL_ARRAY_CNT(l->snis) && l->snis[n].name)
+		n++;
+	return n;
+}
+
+static int
+sni_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, SL_HOST_MAX);
+}
+
+/* The sections of TLS begin at *end; with write false only their size counts. */
+static void
+fill_tls(const struct sl_test_conf *c, const struct ordered *order, uint32_t services,
+	 struct sl_img_listeners *ls, size_t *end, bool write)
+{
+	struct sl_img_listener *l = (void *)(ls + 1);
+	struct sl_img_listeners n = {0};
+
+	for (uint32_t i = 0; i < ls->listener_cnt; i++) {
+		const struct sl_test_listener *from = &c->listeners[i];
+		n.sni_cnt += sni_count(from);
+		if (!from->tls)
+			continue;
+		n.tls_cnt++;
+		n.tls_name_cnt += LISTED(from->tls->certs) + LISTED(from->tls->trust);
+		n.tls_san_cnt += LISTED(from->tls->sans);
+	}
+	n.tls_off = (uint32_t)*end;
+	n.tls_name_off = n.tls_off + n.tls_cnt * (uint32_t)sizeof(struct sl_img_tls_listener);
+	n.tls_san_off = n.tls_name_off + n.tls_name_cnt * (uint32_t)sizeof(struct sl_img_tls_name);
+	n.sni_off = n.tls_san_off + n.tls_san_cnt * (uint32_t)sizeof(struct sl_img_tls_san);
+	*end = n.sni_off + n.sni_cnt * sizeof(struct sl_img_sni);
+	if (!write)
+		return;
+	struct sl_img_tls_listener *t = (void *)((char *)ls + n.tls_off);
+	struct sl_img_tls_name *name = (void *)((char *)ls + n.tls_name_off);
+	struct sl_img_tls_san *san = (void *)((char *)ls + n.tls_san_off);
+	struct sl_img_sni *sni = (void *)((char *)ls + n.sni_off);
+	for (uint32_t i = 0; i < ls->listener_cnt; i++) {
+		const struct sl_test_listener *from = &c->listeners[l[i].slot];
+		l[i].sni_cnt = sni_count(from);
+		l[i].sni_first = l[i].sni_cnt ? ls->sni_cnt : 0;
+		for (uint32_t k = 0; k < l[i].sni_cnt; k++) {
+			snprintf(sni[ls->sni_cnt + k].name, SL_HOST_MAX, "%s", from->snis[k].name);
+			sni[ls->sni_cnt + k].ref =
+				service_ref(order, services, from->snis[k].service);
+		}
+		qsort(sni + ls->sni_cnt, l[i].sni_cnt, sizeof(*sni), sni_cmp);
+		ls->sni_cnt += l[i].sni_cnt;
+		if (!from->tls)
+			continue;
+		*t = from->tls->img;
+		t->min_version = t->min_version ? t->min_version : SL_TLS_1_2;
+		t->max_version = t->max_version ? t->max_version : SL_TLS_1_3;
+		t->suites = t->suites ? t->suites : SL_TLS_SUITES_ALL;
+		t->groups = t->groups ? t->groups : SL_TLS_GROUPS_ALL;
+		t->handshake_ms = t->handshake_ms ? t->handshake_ms : 10000;
+		while (t->alpn_cnt < SL_TLS_ALPNS && t->alpn[t->alpn_cnt].protocol[0])
+			t->alpn_cnt++;
+		t->cert_cnt = LISTED(from->tls->certs);
+		t->cert_first = t->cert_cnt ? ls->tls_name_cnt : 0;
+		for (uint32_t k = 0; k < t->cert_cnt; k++)
+			set_name(name[ls->tls_name_cnt++].name, from->tls->certs[k], "", 0);
+		t->trust_cnt = LISTED(from->tls->trust);
+		t->trust_first = t->trust_cnt ? ls->tls_name_cnt : 0;
+		for (uint32_t k = 0; k < t->trust_cnt; k++)
+			set_name(name[ls->tls_name_cnt++].name, from->tls->trust[k], "", 0);
+		t->san_cnt = LISTED(from->tls->sans);
+		t->san_first = t->san_cnt ? ls->tls_san_cnt : 0;
+		for (uint32_t k = 0; k < t->san_cnt; k++)
+			snprintf(san[ls->tls_san_cnt++].san, SL_HOST_MAX, "%s", from->tls->sans[k]);
+		l[i].tls = ++ls->tls_cnt;
+		t++;
+	}
+	ls->tls_off = n.tls_cnt ? n.tls_off : 0;
+	ls->tls_name_off = n.tls_name_cnt ? n.tls_name_off : 0;
+	ls->tls_san_off = n.tls_san_cnt ? n.tls_san_off : 0;
+	ls->sni_off = n.sni_cnt ? n.sni_off : 0;
+}
+
 static void
 build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint32_t services,
 		struct sl_object *o)
 {
 	uint32_t cnt = COUNT(c->listeners, c->listener_cnt, addr);
 	size_t trust = sizeof(struct sl_img_listeners) + cnt * sizeof(struct sl_img_listener);
-	struct sl_img_listeners *ls = object_new(
-		o, SL_OBJ_LISTENERS, trust + trusted_cnt(c, cnt) * sizeof(struct sl_img_prefix));
+	size_t tls = trust + trusted_cnt(c, cnt) * sizeof(struct sl_img_prefix), end = tls;
+	struct sl_img_listeners sizing = {.listener_cnt = cnt};
+	fill_tls(c, order, services, &sizing, &end, false);
+	struct sl_img_listeners *ls = object_new(o, SL_OBJ_LISTENERS, end);
 	struct sl_img_listener *l = (void *)(ls + 1);
 
 	ls->listener_cnt = cnt;
@@ -256,8 +354,9 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 		l[i].port_last_be = from->last ? sl_to_be16(from->last) : l[i].port_be;
 		l[i].plen = from->plen ? from->plen + (sl_addr_is_v4(&l[i].addr) ? 96 : 0) : 128;
 		l[i].proto = from->proto ? from->proto : SL_IPPROTO_TCP;
-		l[i].ref = from->table ? table_ref(c, services, from->table)
-				       : service_ref(order, services, from->service);
+		l[i].ref = from->table     ? table_ref(c, services, from->table)
+			   : from->service ? service_ref(order, services, from->service)
+					   : UINT32_MAX;
 		l[i].mode = mode_of(from, order, l[i].ref);
 		l[i].max_connections = from->max_connections;
 		l[i].slot = i;
@@ -266,6 +365,7 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 	}
 	qsort(l, cnt, sizeof(*l), listener_cmp);
 	fill_trust(c, ls, (uint32_t)trust);
+	fill_tls(c, order, services, ls, &tls, true);
 }
 
 static int
@@ -377,6 +477,30 @@ fill_ring(const struct sl_img_endpoint *e, uint32_t cnt, struct sl_img_point *p)
 	return n;
 }
 
+/* What goes behind all else, at `at`; its size. */
+static size_t
+fill_service_tls(const struct sl_test_service *from, struct sl_img_service *v, size_t at)
+{
+	struct sl_img_tls_service *t = (void *)((char *)v + at);
+	struct sl_img_tls_san *san = (void *)(t + 1);
+
+	if (!from->tls)
+		return 0;
+	v->tls_off = (uint32_t)at;
+	*t = from->tls->img;
+	t->min_version = t->min_version ? t->min_version : SL_TLS_1_2;
+	t->max_version = t->max_version ? t->max_version : SL_TLS_1_3;
+	t->suites = t->suites ? t->suites : SL_TLS_SUITES_ALL;
+	t->groups = t->groups ? t->groups : SL_TLS_GROUPS_ALL;
+	t->handshake_ms = t->handshake_ms ? t->handshake_ms : 5000;
+	while (t->alpn_cnt < SL_TLS_ALPNS && t->alpn[t->alpn_cnt].protocol[0])
+		t->alpn_cnt++;
+	t->san_cnt = LISTED(from->tls->sans);
+	for (uint32_t k = 0; k < t->san_cnt; k++)
+		snprintf(san[k].san, SL_HOST_MAX, "%s", from->tls->sans[k]);
+	return sizeof(*t) + t->san_cnt * sizeof(*san);
+}
+
 /* Everything but the tables, into a scratch object with room for them. */
 static void
 build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_object *o)
@@ -388,7 +512,9 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 	size_t table = at + cnt * sizeof(struct sl_img_endpoint);
 	uint32_t places = sl_maglev_size(max);
 	struct sl_img_service *v = object_new(
-		o, SL_OBJ_SERVICE, table + 2 * SL_MAX(places, SL_MAX_SCHED) + cnt * POINTS * 8);
+		o, SL_OBJ_SERVICE,
+		table + 2 * SL_MAX(places, SL_MAX_SCHED) + cnt * POINTS * 8 +
+			sizeof(struct sl_img_tls_service) + 8 * sizeof(struct sl_img_tls_san));
 	struct sl_img_endpoint *e = (void *)((char *)v + at);
 	uint16_t *t = (void *)((char *)v + table);
 	struct sl_maglev_node *nodes = calloc(cnt + 1, sizeof(*nodes));
@@ -420,8 +546,10 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 		v->maglev_off = (uint32_t)table;
 	}
 	free(nodes);
-	o->size = v->head.size = (uint32_t)round8(table + 2 * (v->maglev_cnt + v->sched_cnt) +
-						  v->ring_cnt * sizeof(struct sl_img_point));
+	table = round8(table + 2 * (v->maglev_cnt + v->sched_cnt) +
+		       v->ring_cnt * sizeof(struct sl_img_point));
+	memset((char *)v + table, 0, v->head.size - table); /* the schedule's scratch */
+	o->size = v->head.size = (uint32_t)(table + fill_service_tls(from, v, table));
 	void *shrunk = realloc(v, o->size); /* so that ASan sees the true end */
 	o->bytes = shrunk ? shrunk : v;
 }
@@ -736,6 +864,73 @@ walk_corner(const struct sl_view *v, uint32_t i, const struct sl_addr *at, sl_be
 	return NULL;
 }
 
+static bool
+walk_alpn(const struct sl_img_tls_alpn *alpn, uint32_t cnt)
+{
+	bool ok = cnt <= SL_TLS_ALPNS;
+
+	for (uint32_t i = 0; ok && i < cnt; i++)
+		ok = alpn[i].protocol[0] && !alpn[i].protocol[SL_ALPN_MAX - 1];
+	return ok;
+}
+
+/* What is read of a listener's TLS: every text ends within its field. */
+static const char *
+walk_tls(const struct sl_view *v, uint32_t i)
+{
+	const struct sl_img_tls_listener *t = sl_view_tls(v, i);
+	uint32_t cnt = 0;
+	const struct sl_img_sni *sni = sl_view_sni(v, i, &cnt);
+
+	for (uint32_t k = 0; k < cnt; k++) {
+		uint32_t s = sl_view_sni_service(&sni[k]);
+		if (!sni[k].name[0] || sni[k].name[SL_HOST_MAX - 1] ||
+		    (k && strcmp(sni[k - 1].name, sni[k].name) >= 0))
+			return "server names do not ascend";
+		if (s >= v->service_cnt || v->services[s].forward != SL_FORWARD_PROXY)
+			return "server name leads to no service of connections";
+	}
+	if (!t)
+		return NULL;
+	if (v->listeners[i].mode != SL_MODE_TCP && v->listeners[i].mode != SL_MODE_HTTP)
+		return "TLS of a listener that does not end it";
+	if (t->min_version < SL_TLS_1_2 || t->max_version > SL_TLS_1_3 ||
+	    t->min_version > t->max_version || !t->cert_cnt || !t->suites || !t->groups ||
+	    !t->handshake_ms || !walk_alpn(t->alpn, t->alpn_cnt) ||
+	    (t->client != SL_TLS_CLIENT_NONE) != (t->trust_cnt > 0))
+		return "TLS out of range";
+	for (uint32_t k = 0; k < t->cert_cnt; k++)
+		if (!sl_name_ok(v->tls_names[t->cert_first + k].name))
+			return "certificate has no name";
+	for (uint32_t k = 0; k < t->trust_cnt; k++)
+		if (!sl_name_ok(v->tls_names[t->trust_first + k].name))
+			return "trust bundle has no name";
+	for (uint32_t k = 0; k < t->san_cnt; k++)
+		if (v->tls_sans[t->san_first + k].san[SL_HOST_MAX - 1])
+			return "name of clients does not end";
+	return NULL;
+}
+
+static const char *
+walk_service_tls(const struct sl_view *v, uint32_t i)
+{
+	const struct sl_img_tls_service *t = sl_view_service_tls(v, i);
+
+	if (!t)
+		return NULL;
+	const struct sl_img_tls_san *sans = sl_view_service_sans(t);
+	for (uint32_t k = 0; k < t->san_cnt; k++)
+		if (!sans[k].san[0] || sans[k].san[SL_HOST_MAX - 1])
+			return "name of endpoints does not end";
+	return v->services[i].forward == SL_FORWARD_PROXY && t->min_version >= SL_TLS_1_2 &&
+			       t->max_version <= SL_TLS_1_3 && t->min_version <= t->max_version &&
+			       !t->server_name[SL_HOST_MAX - 1] &&
+			       (!t->verify || sl_name_ok(t->trust[0])) &&
+			       walk_alpn(t->alpn, t->alpn_cnt)
+		       ? NULL
+		       : "TLS of a service out of range";
+}
+
 static const char *
 walk_listener(const struct sl_view *v, uint32_t i)
 {
@@ -761,16 +956,20 @@ walk_listener(const struct sl_view *v, uint32_t i)
 	for (uint32_t k = 0; k < l->trust_cnt; k++)
 		if (v->trust[l->trust_first + k].plen > 128)
 			return "trusted prefix is too long";
+	if ((wrong = walk_tls(v, i)))
+		return wrong;
 	if (l->mode == SL_MODE_HTTP)
 		return v->listener_service[i] < v->table_cnt ? NULL : "listener has no table";
+	if (l->mode == SL_MODE_PASSTHROUGH && v->listener_service[i] == SL_VIEW_NONE)
+		return NULL;
 	if (v->listener_service[i] >= v->service_cnt)
 		return "listener has no service";
 	const struct sl_service *s = &v->services[v->listener_service[i]];
 	if ((s->family == 4) != sl_addr_is_v4(&l->addr) && s->forward != SL_FORWARD_IPIP &&
 	    s->forward != SL_FORWARD_GUE && s->forward != SL_FORWARD_PROXY)
 		return "listener's service is of the other family";
-	if ((l->mode == SL_MODE_TCP) != (s->forward == SL_FORWARD_PROXY) ||
-	    (l->mode == SL_MODE_TCP && l->proto != SL_IPPROTO_TCP))
+	if ((l->mode != SL_MODE_L4) != (s->forward == SL_FORWARD_PROXY) ||
+	    (l->mode != SL_MODE_L4 && l->proto != SL_IPPROTO_TCP))
 		return "listener's mode does not fit its service or protocol";
 	return NULL;
 }
@@ -912,6 +1111,7 @@ sl_test_view_walk(const struct sl_view *v)
 		for (uint32_t k = 0; !wrong && k < s->endpoint_cnt; k++)
 			wrong = walk_endpoint(v, s, k);
 		wrong = wrong ? wrong : walk_modes(v, s);
+		wrong = wrong ? wrong : walk_service_tls(v, i);
 		wrong = wrong ? wrong : walk_places(s, s->maglev, s->maglev_cnt);
 		wrong = wrong ? wrong : walk_places(s, s->sched, s->sched_cnt);
 		wrong = wrong ? wrong : walk_ring(s);

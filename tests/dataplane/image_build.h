@@ -43,6 +43,23 @@ struct sl_test_endpoint {
 	uint32_t incarnation; /* 0: 1 */
 };
 
+/* TLS of a service; img: lengths and places are filled in, 0 of a range that has no 0: all versions, suites and groups, 5 s;
+ * verify and resume are as they are. */
+struct sl_test_service_tls {
+	struct sl_img_tls_service img;
+	const char *sans[8];
+};
+
+/* Of a listener; img likewise, with 10 s. */
+struct sl_test_tls {
+	struct sl_img_tls_listener img;
+	const char *certs[8], *trust[8], *sans[8];
+};
+
+struct sl_test_sni {
+	const char *name, *service;
+};
+
 struct sl_test_service {
 	const char *name;
 	const struct sl_test_endpoint *endpoints;
@@ -54,9 +71,10 @@ struct sl_test_service {
 	const char *sources[8]; /* FULLNAT, PROXY: "10.0.0.200"; sorted by the builder */
 	const char *tunnel;     /* IPIP, GUE: "172.16.0.0/16"; NULL: none */
 	uint16_t gue_port;      /* GUE: 0: 6080 */
-	uint8_t source_bits4, source_bits6; /* SOURCE_HASH: 0: 32, 128 */
-	struct sl_img_tcp tcp;              /* PROXY: connect_ms 0: 1000; the rest as it is */
-	struct sl_img_http_service http;    /* PROXY: conn_idle_ms 0: all as by default */
+	uint8_t source_bits4, source_bits6;    /* SOURCE_HASH: 0: 32, 128 */
+	struct sl_img_tcp tcp;                 /* PROXY: connect_ms 0: 1000; the rest as it is */
+	struct sl_img_http_service http;       /* PROXY: conn_idle_ms 0: all as by default */
+	const struct sl_test_service_tls *tls; /* PROXY; NULL: plaintext */
 };
 
 struct sl_test_listener {
@@ -70,6 +88,9 @@ struct sl_test_listener {
 	const char *table; /* instead of service */
 	uint32_t max_connections;
 	const char *trusted[4]; /* "10.0.0.0/8", in order; with one: a PROXY header is required */
+	const struct sl_test_tls *tls; /* NULL: plaintext */
+	struct sl_test_sni snis
+		[8]; /* with one: mode PASSTHROUGH, whose service may be NULL; sorted by the builder */
 };
 
 struct sl_test_conf {

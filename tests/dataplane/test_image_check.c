@@ -176,7 +176,7 @@ enum {
 
 static const struct mistake mistakes[] = {
 	{WEB, HEAD(magic), 1, "head.magic: is 0x00000001, must be 0x4a424f53", "magic"},
-	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 4", "version"},
+	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 5", "version"},
 	{WEB, HEAD(kind), 3, "head.kind: is 3, must be 4 (SERVICE)", "kind"},
 	{WEB, HEAD(size), 8, "head.size: is 8, but the object has", "size"},
 	{WEB, HEAD(zero), 9, "head.zero: is 9, must be 0", "zero"},
@@ -247,7 +247,7 @@ static const struct mistake mistakes[] = {
 	{LISTENERS, IN(LS, listener, 1, plen), 100, "has bits behind its length 100",
 	 "bits behind"},
 	{LISTENERS, IN(LS, listener, 1, proto), 1, "is 1, must be 6 (TCP) or 17 (UDP)", "protocol"},
-	{LISTENERS, IN(LS, listener, 1, mode), 4, "listeners[1].mode: is 4, must be in [1, 3]",
+	{LISTENERS, IN(LS, listener, 1, mode), 5, "listeners[1].mode: is 5, must be in [1, 4]",
 	 "mode"},
 	{LISTENERS, IN(LS, listener, 2, mode), 2, "listeners[2].proto: is 17, must be 6 (TCP) with",
 	 "mode tcp of UDP"},
@@ -275,7 +275,7 @@ static const struct mistake mistakes[] = {
 	 "nobody's prefix"},
 	{LISTENERS, AT(listeners, trust_cnt), 4097, "trust.cnt: is 4097, must be in [0, 4096]",
 	 "too many"},
-	{LISTENERS, AT(listeners, trust_off), 32, "the bytes before 592 belong", "overlap"},
+	{LISTENERS, AT(listeners, trust_off), 32, "the bytes before 704 belong", "overlap"},
 	{LISTENERS, IN(TRUST, prefix, 0, plen), 95, "trust[0].plen: is 95, must be in [96, 128]",
 	 "IPv4 length"},
 	{LISTENERS, IN(TRUST, prefix, 1, plen), 129, "trust[1].plen: is 129, must be in [0, 128]",
@@ -444,7 +444,7 @@ dump_shows_every_record(void)
 		int which;
 		const char *shows;
 	} rows[] = {
-		{ROOT, "object root version 4 size 336 id "},
+		{ROOT, "object root version 5 size 336 id "},
 		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 5\n"},
 		{NETWORK, "addresses 2\n  [0] 10.0.0.1/24 port p0\n  [1] 2001:db8::1/64 port p1\n"},
 		{NETWORK, "routes 2\n  [0] 0.0.0.0/0 via 10.0.0.254\n  [1] 10.9.0.0/16 via "

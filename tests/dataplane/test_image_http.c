@@ -628,7 +628,7 @@ dump_shows_every_record(void)
 		    "trusted 10.0.0.0/8\n"},
 		{REF_CANARY, "hash header x-user\n"},
 		{REF_CANARY, "ring 16\n  shares 8 8\n  points "},
-		{REF_TABLE, "object routes version 4 size "},
+		{REF_TABLE, "object routes version 5 size "},
 		{REF_TABLE, "name edge\nheader_ms 10000\nidle_ms 3600000\nstream_idle_ms 300000\n"
 			    "max_header_bytes 61440\nmax_headers 100\nmax_requests 0\nmax_body 0\n"
 			    "slash_2f keep\nmerge_slashes 1\ntrusted_hops 0\naccess_log 0\n"
