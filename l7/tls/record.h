@@ -60,16 +60,19 @@ void sl_record_fini(struct sl_record_engine *e);
 /* How often a key was not there and had to be expanded. */
 uint64_t sl_record_expanded(const struct sl_record_engine *e);
 
-/* sl_record_key sets a direction's key; seq as given (0 after a key update). */
+/* sl_record_key sets a direction's key (bytes as suite has them, iv 12, of 1.2 GCM 4); seq as given (0 after a key update).  d was zeroed
+ * first, or had a key of this engine: that one is forgotten.  sl_record_drop cleanses a direction and what was expanded of its key; a
+ * zeroed one is accepted. */
 void sl_record_key(struct sl_record_engine *e, struct sl_record_dir *d, unsigned version,
 		   unsigned suite, const uint8_t *key, const uint8_t *iv, uint64_t seq);
+void sl_record_drop(struct sl_record_engine *e, struct sl_record_dir *d);
 
 /* sl_record_overhead: bytes that sealing adds to plaintext. */
 uint32_t sl_record_overhead(const struct sl_record_dir *d);
 
 /* sl_record_seal makes one record of n bytes of plaintext, [0, SL_RECORD_MAX], from in[] (which hold at least n) to out[] (which hold
  * at least n + overhead): as many bytes are written there.  1.3: the inner type is `type`, no padding.  in and out
- * do not overlap.  false: the sequence number is used up (nothing was written). */
+ * do not overlap.  false: the sequence number is used up, or the library refused: what was written is no record, nor plaintext. */
 bool sl_record_seal(struct sl_record_engine *e, struct sl_record_dir *d, uint8_t type,
 		    const struct sl_span *in, unsigned in_cnt, uint32_t n,
 		    const struct sl_span *out, unsigned out_cnt);
@@ -85,9 +88,9 @@ struct sl_record_head {
 enum sl_record_verdict {
 	SL_RECORD_OK,
 	SL_RECORD_BAD_HEADER, /* type or version of no record: unexpected_message, decode_error */
-	SL_RECORD_BAD_LENGTH, /* record_overflow, or too short for a tag */
-	SL_RECORD_BAD_MAC, /* bad_record_mac; its bytes are undefined, and were not shown to anybody */
-	SL_RECORD_BAD_INNER, /* 1.3: nothing but zeros, an inner type of no record, plaintext over SL_RECORD_MAX */
+	SL_RECORD_BAD_LENGTH, /* record_overflow: over the limit, or plaintext over SL_RECORD_MAX (padding counts); or too short for a tag */
+	SL_RECORD_BAD_MAC,    /* bad_record_mac; what was decrypted is overwritten with zeros */
+	SL_RECORD_BAD_INNER, /* unexpected_message: nothing but zeros, an inner type of no record, empty but no data */
 	SL_RECORD_BAD_SEQ, /* the sequence number is used up */
 };
 
