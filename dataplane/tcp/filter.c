@@ -27,6 +27,37 @@ sl_filter_put(struct sl_stream *s, struct sl_filter *f, const struct sl_stream_o
 	s->flags |= SL_F_FILTER;
 }
 
+static void
+nobody(struct sl_stream *s, enum sl_stream_end why)
+{
+	(void)s;
+	(void)why;
+}
+
+void
+sl_filter_remove(struct sl_filter *f)
+{
+	static const struct sl_stream_ops none = {.closed = nobody};
+	struct sl_stream *s = f->stream;
+
+	s->flags &= ~(uint32_t)SL_F_FILTER;
+	s->ops = &none;
+	s->user = NULL;
+}
+
+void
+sl_filter_hold(struct sl_filter *f)
+{
+	f->stream->flags &= ~(uint32_t)SL_F_LET_GO;
+}
+
+void
+sl_filter_unhold(struct sl_stream *s)
+{
+	/* events come to nobody, and give the place back */
+	sl_tcp_event(s->tcp, s, SL_F_EV_READ);
+}
+
 void
 sl_filter_wake(struct sl_filter *f, bool writable)
 {

@@ -52,6 +52,13 @@ struct sl_filter {
 void sl_filter_put(struct sl_stream *s, struct sl_filter *f, const struct sl_stream_ops *events);
 struct sl_filter *sl_filter_of(const struct sl_stream *s);
 
+/* sl_filter_remove: s has no filter any more, and no user: the caller lets go of it at once (sl_raw_close, sl_raw_abort).
+ * sl_filter_hold: called in `closed`: the stream's place is kept, over as it is, until sl_filter_unhold (behind sl_filter_remove and
+ * sl_raw_abort). */
+void sl_filter_remove(struct sl_filter *f);
+void sl_filter_hold(struct sl_filter *f);
+void sl_filter_unhold(struct sl_stream *s);
+
 /* sl_filter_wake: `events` are told of readable (and writable) in the coming sl_tcp_run, whatever the stack has to say.
  * sl_filter_dirty: flush is called in it. */
 void sl_filter_wake(struct sl_filter *f, bool writable);
