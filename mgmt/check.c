@@ -129,6 +129,33 @@ sl_check_find_service(const struct sl_conf *c, const uint32_t *order, const char
 	return UINT32_MAX;
 }
 
+/* Server names, and who is used by a listener of mode tcp. */
+static int
+link_tls(const struct sl_conf *c, struct sl_conf_links *l)
+{
+	uint32_t cnt = 0;
+
+	l->sni_first = calloc(c->listener_cnt + 1u, sizeof(*l->sni_first));
+	l->streamed = calloc(c->service_cnt + 1u, sizeof(*l->streamed));
+	for (uint32_t i = 0; l->sni_first && i < c->listener_cnt; i++) {
+		l->sni_first[i] = cnt;
+		cnt += c->listeners[i].sni_cnt;
+	}
+	l->sni_service = calloc(cnt + 1u, sizeof(*l->sni_service));
+	if (!l->sni_first || !l->streamed || !l->sni_service)
+		return -ENOMEM;
+	l->sni_first[c->listener_cnt] = cnt;
+	for (uint32_t i = 0; i < c->listener_cnt; i++) {
+		const struct sl_conf_listener *x = &c->listeners[i];
+		for (uint32_t j = 0; j < x->sni_cnt; j++)
+			l->sni_service[l->sni_first[i] + j] =
+				sl_check_find_service(c, l->service_order, x->snis[j].service);
+		if (x->mode == SL_MODE_TCP && l->listener_service[i] != UINT32_MAX)
+			l->streamed[l->listener_service[i]] = true;
+	}
+	return 0;
+}
+
 static uint8_t
 endpoints_family(const struct sl_conf_service *s)
 {
@@ -170,6 +197,10 @@ sl_conf_link(const struct sl_conf *c, struct sl_conf_links *ret_links)
 			l.family[s] = family_of(&x->addr);
 	}
 	free(tables);
+	if (link_tls(c, &l)) {
+		sl_conf_links_fini(&l);
+		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		if (!l.family[i])
 			l.family[i] = 4;
@@ -183,6 +214,9 @@ sl_conf_links_fini(struct sl_conf_links *l)
 	free(l->service_order);
 	free(l->listener_service);
 	free(l->listener_table);
+	free(l->sni_first);
+	free(l->sni_service);
+	free(l->streamed);
 	free(l->family);
 	*l = (struct sl_conf_links){0};
 }

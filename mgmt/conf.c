@@ -89,9 +89,13 @@ sl_conf_free(struct sl_conf *c)
 	for (uint32_t i = 0; i < c->service_cnt; i++) {
 		free(c->services[i].endpoints);
 		free(c->services[i].sources);
+		sl_conf_tls_fini(&c->services[i].tls);
 	}
-	for (uint32_t i = 0; i < c->listener_cnt; i++)
+	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		free(c->listeners[i].trusted);
+		free(c->listeners[i].snis);
+		sl_conf_tls_fini(&c->listeners[i].tls);
+	}
 	sl_conf_tables_free(c);
 	free(c->services);
 	free(c->listeners);

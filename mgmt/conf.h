@@ -92,14 +92,49 @@
  *         request_headers = ( { set = "x-a"; value = "b"; }, { remove = "x-e"; }, … ); response_headers = ( likewise );
  *       }, … ); }, … ); }, … );
  *
+ * TLS:
+ *
+ *   listeners = ( { …; mode = "http" | "tcp"; tls = {                     # the gateway ends clients' TLS
+ *     certificates = ( "shop", "wild" );      # required; names of `sluicectl cert add`.  The client's server name picks one:
+ *                                             # exact, wildcard, else the first
+ *     min_version = "1.2"; max_version = "1.3";
+ *     suites = ( "aes128-gcm", "aes256-gcm", "chacha20-poly1305" );        # default: all, as of the next; 1.2: with ECDHE
+ *     groups = ( "x25519", "p-256" );
+ *     alpn = ( "http/1.1" );                  # ours first; mode http: default, and there is no other; mode tcp: default none
+ *     client = "none" | "optional" | "required";     # whether clients show a certificate
+ *     trust = ( "mesh" );                     # bundles that verify it; with client optional or required, required there
+ *     client_names = ( "spiffe://td/ns/prod-*", "cl.example" );   # one of these is in it; none: any that verifies
+ *     tickets = true;                         # clients may resume sessions
+ *     forwarded_client_cert = "sanitize" | "set" | "append" | "forward";   # mode http: x-forwarded-client-cert
+ *     handshake_timeout = "10s"; }; }, …,
+ *   { …; mode = "tls-passthrough";            # TLS goes through as it is, to where the client's server name leads
+ *     server_names = ( { name = "a.example"; service = "x"; }, { name = "*.b.example"; service = "y"; } );
+ *     service = "fallback"; } );              # of who names another server, or none; without it: refused
+ *   services = ( { …; forward = "proxy"; tls = {                          # its endpoints are spoken to by TLS
+ *     trust = ( "mesh" );                     # at most 4; required, and not looked at with verify = false
+ *     server_name = "web.internal";           # sent, and verified where there are no names
+ *     auto_server_name = false;               # the request's host is sent (and so verified) instead, where there is one
+ *     names = ( "spiffe://td/ns/a/sa/web" );  # the endpoint's certificate has one of these
+ *     certificate = "gw";                     # ours, for endpoints that ask for one
+ *     verify = true; resume = true;
+ *     min_version = "1.2"; max_version = "1.3"; suites = ( … ); groups = ( … );
+ *     alpn = ( "http/1.1" );                  # default; none where a listener of mode tcp goes to the service
+ *     handshake_timeout = "5s"; }; }, … );
+ *   route_tables … routes = ( { …;            # of the client's certificate that was verified: its first URI SAN, else its first DNS SAN
+ *     identity = { prefix = "spiffe://td/ns/prod/"; invert = false; }; } );   # or exact, suffix, contains, regex, present = true
+ *
+ * Names of peers are host names, compared with DNS SANs, or URIs, compared with URI SANs; these may end with "*": any that
+ * begins so.  SPIFFE ids are as the standard has them (spiffe.io, "SPIFFE-ID"): a path is needed.
+ *
  * A key that does not belong to the service's forward or policy, or to the listener's mode, is an error.  Listener,
  * endpoints and sources of a service are of one family; with ipip, gue and proxy the listeners may be of the other one.
  * Listeners of mode "tcp" and services with forward "proxy" go together: the gateway ends the clients' connections and
  * opens its own.  Their endpoints' port 0 is the port the client came to.
  *
  * Only `gateway.name` and what a thing cannot be without are required: a service: name; a listener: name, address, port,
- * protocol, mode, service or routes; an endpoint: name, address, port; a health group: type; fullnat: sources;
- * proxy_protocol = true: trusted; a route table: name; a host: name, match; a route: name and its action; a condition:
+ * protocol, mode, service or routes; a server name: name, service; an endpoint: name, address, port; a health group: type; fullnat: sources;
+ * proxy_protocol = true: trusted; mode tls-passthrough: server_names or service; tls of a listener: certificates, with client
+ * trust; tls of a service: trust and server_name or names, but with verify = false; a route table: name; a host: name, match; a route: name and its action; a condition:
  * name; a split: service, weight; respond: code; a mirror: service; an edit: value, but of remove.
  *
  * Paths of conditions are written as requests are matched (l7/path.h, by the table's slash_2f and merge_slashes); texts
@@ -166,6 +201,33 @@ struct sl_conf_http {
 	char hash_name[SL_NAME_MAX]; /* headers: lower case */
 };
 
+/* Lists are allocated, in file order; an element that was wrong is all 0. */
+struct sl_conf_tls {
+	uint8_t min_version, max_version; /* SL_TLS_1_2, SL_TLS_1_3 */
+	uint8_t client, xfcc;             /* of listeners: enum sl_tls_client, sl_xfcc */
+	uint32_t suites, groups;          /* sets */
+	uint32_t handshake_ms;
+	bool tickets;                  /* of listeners */
+	bool verify, resume, auto_sni; /* of services, as the next two */
+	char server_name[SL_HOST_MAX]; /* "": none */
+	char certificate[SL_NAME_MAX]; /* "": none */
+	struct sl_img_tls_name *certs; /* [cert_cnt], of listeners */
+	struct sl_img_tls_name *trust; /* [trust_cnt]; of services 4 at most */
+	struct sl_img_tls_san *sans;   /* [san_cnt]: client_names, names */
+	struct sl_img_tls_alpn *alpn;  /* [alpn_cnt] */
+	uint32_t cert_cnt, trust_cnt, san_cnt, alpn_cnt;
+	bool given;      /* the group is in the file: else the rest means nothing */
+	bool alpn_given; /* alpn is, be it empty */
+	bool incomplete; /* as of an endpoint */
+	int line;
+};
+
+struct sl_conf_sni {
+	char name[SL_HOST_MAX]; /* as in the object */
+	char service[SL_NAME_MAX];
+	int line;
+};
+
 /* Texts of route tables are allocated, terminated with 0, and may hold any other byte; NULL: not given. */
 
 struct sl_conf_cond {
@@ -195,7 +257,8 @@ struct sl_conf_target {
 struct sl_conf_hroute {
 	char name[SL_NAME_MAX];
 	struct sl_conf_cond *
-		conds; /* [cond_cnt]: path, method, headers, query, cookies in this order, in file order each */
+		conds; /* [cond_cnt]: path, method, headers, query, cookies in this order, in file order each; identity: a HEADER
+			* of the name SL_IDENTITY_NAME */
 	uint32_t cond_cnt;
 	uint8_t action;         /* enum sl_action */
 	uint8_t rewrite;        /* enum sl_rewrite */
@@ -252,6 +315,7 @@ struct sl_conf_service {
 	uint32_t source_cnt;
 	struct sl_conf_tcp tcp;   /* of forward proxy; else the defaults */
 	struct sl_conf_http http; /* likewise */
+	struct sl_conf_tls tls;
 	uint32_t max_endpoints;
 	uint32_t slow_start_ms;
 	struct sl_health_conf health;
@@ -267,12 +331,15 @@ struct sl_conf_listener {
 	uint16_t port, port_last; /* host order; 1 to 65535: any */
 	uint8_t proto;
 	uint8_t mode;
-	char service[SL_NAME_MAX];     /* "": mode http */
+	char service[SL_NAME_MAX];     /* "": mode http; mode tls-passthrough may have none */
 	char routes[SL_NAME_MAX];      /* mode http: its route table; else "" */
 	uint32_t max_connections;      /* 0: no limit */
 	bool proxy_in;                 /* proxy_protocol */
 	struct sl_img_prefix *trusted; /* [trusted_cnt], in file order; plen over 128: not read */
 	uint32_t trusted_cnt;
+	struct sl_conf_tls tls;
+	struct sl_conf_sni *snis; /* [sni_cnt]: server_names */
+	uint32_t sni_cnt;
 	int line;
 };
 
@@ -300,6 +367,9 @@ struct sl_conf {
 	struct sl_conf_table *tables; /* route_tables */
 	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt;
 };
+
+/* The name of conditions that are of the peer's identity: no header has it. */
+#define SL_IDENTITY_NAME ":identity"
 
 /* What counts where a key was not given. */
 static inline unsigned
@@ -332,6 +402,11 @@ struct sl_conf_links {
 	uint32_t *service_order;    /* [service_cnt]: indices of services by name */
 	uint32_t *listener_service; /* [listener_cnt]: index of the service, UINT32_MAX: none */
 	uint32_t *
+		sni_first; /* [listener_cnt + 1]: where a listener's server names begin in sni_service */
+	uint32_t
+		*sni_service; /* of all listeners in turn: index of the service, UINT32_MAX: none */
+	bool *streamed;       /* [service_cnt]: a listener of mode tcp goes there */
+	uint32_t *
 		listener_table; /* [listener_cnt]: mode http: index of the route table, UINT32_MAX: none */
 	uint8_t *
 		family; /* [service_cnt]: 4 or 6, of its endpoints, else its sources or tunnel_source, else its
@@ -345,7 +420,7 @@ void sl_conf_links_fini(struct sl_conf_links *l);
 /* Bytes of all objects of a generation may take this much: max_endpoints decides (Maglev tables). */
 #define SL_CONF_MAX_TABLE_BYTES (1ull << 30)
 
-/* check.c, check_listener.c, check_routes.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
+/* check.c, check_listener.c, check_routes.c, check_tls.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
  * one prefix and protocol apart by their ports, keys that fit forward and policy, endpoints ≤ max_endpoints, an on-link address for each via, route → service, what goes
  * with a route's path, …  All problems to diag; 0, -EINVAL or -ENOMEM.  Warnings (routes that are never reached, too many
  * that no look-up finds) only to a diag without problems.

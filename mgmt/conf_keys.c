@@ -18,6 +18,7 @@
 #define SL_RANGE_SERVICE "the name of a service"
 #define SL_RANGE_IDLE "1ms to 168h, as 1h"
 #define SL_RANGE_LIMIT "0 to 2147483647; 0: no limit"
+#define SL_RANGE_SAN "a host name, or a URI, which may end with *, as spiffe://domain/ns/prod/*"
 #define SL_MAX_MS 604800000
 #define SL_MAX_TEXT 4096
 
@@ -30,18 +31,22 @@
 #define SERVICE_STRUCT struct sl_conf_service
 #define TCP_STRUCT struct sl_conf_tcp
 #define HTTP_STRUCT struct sl_conf_http
+#define STLS_STRUCT struct sl_conf_tls
 #define HASH_STRUCT struct pick_draft
 #define BUDGET_STRUCT struct sl_conf_http
 #define EJECTION_STRUCT struct sl_conf_http
 #define HEALTH_STRUCT struct sl_health_conf
 #define ENDPOINT_STRUCT struct sl_conf_endpoint
 #define LISTENER_STRUCT struct sl_conf_listener
+#define LTLS_STRUCT struct sl_conf_tls
+#define SNI_STRUCT struct sl_conf_sni
 #define TABLE_STRUCT struct sl_conf_table
 #define VHOST_STRUCT struct sl_conf_vhost
 #define HROUTE_STRUCT struct route_draft
 #define HEADER_STRUCT struct cond_draft
 #define PARAMETER_STRUCT struct cond_draft
 #define COOKIE_STRUCT struct cond_draft
+#define IDENTITY_STRUCT struct cond_draft
 #define TARGET_STRUCT struct sl_conf_target
 #define STICKY_STRUCT struct pick_draft
 #define REDIRECT_STRUCT struct redirect_draft
@@ -57,6 +62,7 @@
 #define SERVICE_ELEM struct sl_conf_service
 #define ENDPOINT_ELEM struct sl_conf_endpoint
 #define LISTENER_ELEM struct sl_conf_listener
+#define SNI_ELEM struct sl_conf_sni
 #define TABLE_ELEM struct sl_conf_table
 #define VHOST_ELEM struct sl_conf_vhost
 #define HROUTE_ELEM struct sl_conf_hroute
@@ -69,11 +75,14 @@
 
 const struct group_info sl_group_info[GROUPS] = {
 	[HASH] = {sizeof(struct pick_draft), sl_finish_hash},
+	[STLS] = {0, sl_finish_service_tls},
 	[LISTENER] = {0, sl_finish_listener},
+	[LTLS] = {0, sl_finish_listener_tls},
 	[HROUTE] = {sizeof(struct route_draft), sl_finish_route},
 	[HEADER] = {sizeof(struct cond_draft), sl_finish_header},
 	[PARAMETER] = {sizeof(struct cond_draft), sl_finish_parameter},
 	[COOKIE] = {sizeof(struct cond_draft), sl_finish_cookie},
+	[IDENTITY] = {sizeof(struct cond_draft), sl_finish_identity},
 	[EDIT] = {sizeof(struct edit_draft), sl_finish_edit},
 };
 
@@ -107,6 +116,15 @@ static const struct word protocol_words[] = {
 #define PROXY_OUT_WORD(id, text) {text, SL_PROXY_##id},
 static const struct word mode_words[] = {SL_LISTENER_MODES(MODE_WORD){NULL, 0}};
 static const struct word proxy_out_words[] = {SL_PROXY_OUTS(PROXY_OUT_WORD){NULL, 0}};
+static const struct word version_words[] = {{"1.2", SL_TLS_1_2}, {"1.3", SL_TLS_1_3}, {NULL, 0}};
+#define CLIENT_WORD(id, text) {text, SL_TLS_CLIENT_##id},
+#define XFCC_WORD(id, text) {text, SL_XFCC_##id},
+#define SUITE_WORD(id, text) {text, SL_TLS_SUITE_##id},
+#define GROUP_WORD(id, text) {text, SL_TLS_GROUP_##id},
+static const struct word client_words[] = {SL_TLS_CLIENTS(CLIENT_WORD){NULL, 0}};
+static const struct word xfcc_words[] = {SL_XFCCS(XFCC_WORD){NULL, 0}};
+static const struct word suite_words[] = {SL_TLS_SUITE_WORDS(SUITE_WORD){NULL, 0}};
+static const struct word group_words[] = {SL_TLS_GROUP_WORDS(GROUP_WORD){NULL, 0}};
 static const struct word cc_words[] = {{"cubic", SL_CC_CUBIC}, {"reno", SL_CC_RENO}, {NULL, 0}};
 static const struct word slash_words[] = {
 	{"keep", SL_2F_KEEP}, {"decode", SL_2F_DECODE}, {"reject", SL_2F_REJECT}, {NULL, 0}};
@@ -145,6 +163,8 @@ const char *const sl_type_text[] = {
 	[CODES] = "a string (status codes)",
 	[WORD] = "a string (a word)",
 	[BOOL] = "true or false",
+	[SERVER] = "a string (a host name)",
+	[SERVERS] = "a string (a host name)",
 	[TEXT] = "a string",
 	[TOKEN] = "a string (a name)",
 	[FIELD] = "a string",
@@ -157,6 +177,9 @@ const char *const sl_type_text[] = {
 	[ADDRS] = "a list of strings (addresses)",
 	[PREFIXES] = "a list of strings (addresses and prefixes)",
 	[HOSTS] = "a list of strings (host names)",
+	[NAMES] = "a list of strings (names)",
+	[SANS] = "a list of strings (names of peers)",
+	[ALPNS] = "a list of strings (protocols)",
 	[WORDS] = "a list of strings (words)",
 	[INTS] = "a list of integers",
 };
@@ -212,6 +235,13 @@ const struct key sl_keys[] = {
 	KEY_ARRAY(g, k, PREFIXES, struct sl_img_prefix, f, c, m, r, t2)
 #define SL_HOSTS(g, k, f, c, m, r, t2)                                                             \
 	KEY_ARRAY(g, k, HOSTS, struct sl_conf_hostname, f, c, m, r, t2)
+#define SL_NAMES(g, k, f, c, m, t2)                                                                \
+	KEY_ARRAY(g, k, NAMES, struct sl_img_tls_name, f, c, m, SL_RANGE_NAME, t2)
+#define SL_SANS(g, k, f, c, m, t2)                                                                 \
+	KEY_ARRAY(g, k, SANS, struct sl_img_tls_san, f, c, m, SL_RANGE_SAN, t2)
+#define SL_ALPNS(g, k, f, c, m, t2)                                                                \
+	KEY_ARRAY(g, k, ALPNS, struct sl_img_tls_alpn, f, c, m,                                    \
+		  "1 to 31 visible characters, as http/1.1", t2)
 #define SL_WORDS(g, k, w, f, d, t2)                                                                \
 	{.name = #k,                                                                               \
 	 .group = g,                                                                               \

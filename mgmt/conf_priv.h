@@ -2,6 +2,7 @@
  *
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
  *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
+ *                                  conf_tls.c     what of TLS may stand together
  */
 #ifndef SL_MGMT_CONF_PRIV_H
 #define SL_MGMT_CONF_PRIV_H
@@ -18,18 +19,22 @@ enum group {
 	SERVICE,
 	TCP,
 	HTTP,
+	STLS, /* of services */
 	HASH,
 	BUDGET,
 	EJECTION,
 	HEALTH,
 	ENDPOINT,
 	LISTENER,
+	LTLS, /* of listeners */
+	SNI,
 	TABLE,
 	VHOST,
 	HROUTE,
 	HEADER,
 	PARAMETER,
 	COOKIE,
+	IDENTITY,
 	TARGET,
 	STICKY,
 	REDIRECT,
@@ -60,6 +65,8 @@ enum type {
 	CODES,
 	WORD,
 	BOOL,
+	SERVER,  /* a server name to an array of SL_HOST_MAX */
+	SERVERS, /* likewise, or "*." and one */
 	/* texts of drafts: a pointer into the tree; lo, hi are bytes */
 	TEXT,
 	TOKEN,
@@ -74,6 +81,9 @@ enum type {
 	ADDRS,
 	PREFIXES,
 	HOSTS,
+	NAMES,
+	SANS,
+	ALPNS,
 	WORDS,
 	INTS
 };
@@ -184,6 +194,7 @@ struct route_draft {
 	uint32_t methods;
 	struct sl_conf_cond *headers, *query, *cookies;
 	uint32_t header_cnt, query_cnt, cookie_cnt;
+	struct sl_conf_cond identity;
 	char service[SL_NAME_MAX];
 	struct sl_conf_target *split, *mirror;
 	uint32_t split_cnt, mirror_cnt;
@@ -206,6 +217,20 @@ void sl_finish_parameter(struct walk *w, const struct sl_node *s, void *draft, v
 void sl_finish_cookie(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_finish_edit(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_finish_route(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_identity(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_conf_tables_free(struct sl_conf *c);
+
+/* What becomes of keys that stand together.  given: whether s has it.  out_of_place tells one that is there and goes only
+ * with others. */
+bool sl_conf_given(const struct sl_node *s, const char *key);
+void sl_conf_out_of_place(struct walk *w, const struct sl_node *s, const char *key,
+			  const char *with);
+
+/* conf_tls.c */
+void sl_finish_listener_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_service_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);
+/* What of a listener's TLS goes with its mode; s: the listener. */
+void sl_finish_tls_mode(struct walk *w, const struct sl_node *s, const struct sl_conf_listener *l);
+void sl_conf_tls_fini(struct sl_conf_tls *t);
 
 #endif

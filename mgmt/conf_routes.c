@@ -36,8 +36,8 @@ copy_lower(struct walk *w, const char *text)
 	return s;
 }
 
-static bool
-given(const struct sl_node *s, const char *key)
+bool
+sl_conf_given(const struct sl_node *s, const char *key)
 {
 	return sl_node_member(s, key) != NULL;
 }
@@ -65,7 +65,7 @@ one_of(struct walk *w, const struct sl_node *s, const char *const *keys, const c
 	char list[128], hint[192];
 
 	for (unsigned i = 0; keys[i] && !second; i++) {
-		if (!given(s, keys[i]))
+		if (!sl_conf_given(s, keys[i]))
 			continue;
 		if (first)
 			second = keys[i];
@@ -85,12 +85,12 @@ one_of(struct walk *w, const struct sl_node *s, const char *const *keys, const c
 }
 
 /* key of s goes only with others. */
-static void
-out_of_place(struct walk *w, const struct sl_node *s, const char *key, const char *with)
+void
+sl_conf_out_of_place(struct walk *w, const struct sl_node *s, const char *key, const char *with)
 {
 	char hint[192];
 
-	if (!given(s, key))
+	if (!sl_conf_given(s, key))
 		return;
 	size_t was = sl_walk_push(w, key);
 	snprintf(hint, sizeof(hint), "remove it, or give %s", with);
@@ -139,16 +139,25 @@ void
 sl_finish_listener(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	struct sl_conf_listener *l = out;
-	bool http = l->mode == SL_MODE_HTTP;
+	bool http = l->mode == SL_MODE_HTTP, pass = l->mode == SL_MODE_PASSTHROUGH;
 	const char *wants = http ? "routes" : "service";
 
 	(void)draft;
 	if (http)
-		out_of_place(w, s, "service", "mode \"l4\" or \"tcp\"");
+		sl_conf_out_of_place(w, s, "service",
+				     "mode \"l4\", \"tcp\" or \"tls-passthrough\"");
 	else if (l->mode)
-		out_of_place(w, s, "routes", "mode \"http\"");
-	if (!given(s, wants) && (l->mode || !given(s, "routes")))
+		sl_conf_out_of_place(w, s, "routes", "mode \"http\"");
+	if (l->mode)
+		sl_finish_tls_mode(w, s, l);
+	if (sl_conf_given(s, wants) ||
+	    (!l->mode && (sl_conf_given(s, "routes") || sl_conf_given(s, "server_names"))))
+		return;
+	if (!pass)
 		sl_walk_missing(w, s, LISTENER, wants);
+	else if (w->clean && !l->sni_cnt)
+		sl_walk_tell(w, s, "give server_names, or a service for every name, or both",
+			     "leads to no service");
 }
 
 /* ---- conditions ---- */
@@ -156,10 +165,11 @@ sl_finish_listener(struct walk *w, const struct sl_node *s, void *draft, void *o
 /* What the key of a condition makes of it; op stays 0 when the value was wrong. */
 static void
 finish_value(struct walk *w, const struct sl_node *s, const struct cond_draft *d,
-	     struct sl_conf_cond *c)
+	     struct sl_conf_cond *c, bool range)
 {
-	static const char *const keys[] = {"exact", "prefix",  "suffix", "contains",
-					   "regex", "present", "range",  NULL};
+	const char *const keys[] = {
+		"exact", "prefix", "suffix", "contains", "regex", "present", range ? "range" : NULL,
+		NULL};
 	static const uint8_t ops[] = {SL_COND_EXACT,    SL_COND_PREFIX, SL_COND_SUFFIX,
 				      SL_COND_CONTAINS, SL_COND_REGEX,  SL_COND_PRESENT,
 				      SL_COND_RANGE};
@@ -187,7 +197,8 @@ finish_value(struct walk *w, const struct sl_node *s, const struct cond_draft *d
 		bool low = d->icase && ops[i] != SL_COND_REGEX;
 		c->value = low ? copy_lower(w, values[i]) : copy(w, values[i]);
 	} else if (d->icase) {
-		out_of_place(w, s, "ignore_case", "exact, prefix, suffix, contains or regex");
+		sl_conf_out_of_place(w, s, "ignore_case",
+				     "exact, prefix, suffix, contains or regex");
 	}
 }
 
@@ -195,12 +206,14 @@ static void
 finish_cond(struct walk *w, const struct sl_node *s, const struct cond_draft *d,
 	    struct sl_conf_cond *c, enum sl_field field)
 {
+	bool identity = d->name && strcmp(d->name, SL_IDENTITY_NAME) == 0;
+
 	c->field = (uint8_t)field;
 	c->line = sl_walk_line(s);
 	c->invert = d->invert;
 	c->icase = d->icase;
 	c->name = field == SL_FIELD_HEADER ? copy_lower(w, d->name) : copy(w, d->name);
-	finish_value(w, s, d, c);
+	finish_value(w, s, d, c, !identity);
 }
 
 void
@@ -222,6 +235,15 @@ sl_finish_cookie(struct walk *w, const struct sl_node *s, void *draft, void *out
 }
 
 /* Literals of a template in lower case; names are names. */
+void
+sl_finish_identity(struct walk *w, const struct sl_node *s, void *draft, void *out)
+{
+	struct cond_draft *d = draft;
+
+	d->name = SL_IDENTITY_NAME;
+	finish_cond(w, s, d, out, SL_FIELD_HEADER);
+}
+
 static void
 template_to_lower(char *text)
 {
@@ -293,13 +315,15 @@ move_conds(struct sl_conf_hroute *r, struct sl_conf_cond *from, uint32_t cnt)
 }
 
 static void
-finish_conds(struct walk *w, const struct sl_node *s, const struct route_draft *d,
+finish_conds(struct walk *w, const struct sl_node *s, struct route_draft *d,
 	     struct sl_conf_hroute *r)
 {
 	static const char *const keys[] = {"path", "prefix", "template", "path_regex", NULL};
 	const char *key = one_of(w, s, keys, NULL);
 	bool path = key && (d->path || d->prefix || d->template || d->path_regex);
-	uint32_t cnt = d->header_cnt + d->query_cnt + d->cookie_cnt + path + (d->methods != 0);
+	bool identity = d->identity.line != 0;
+	uint32_t cnt =
+		d->header_cnt + d->query_cnt + d->cookie_cnt + path + (d->methods != 0) + identity;
 
 	if (cnt && !(r->conds = calloc(cnt, sizeof(*r->conds))))
 		w->oom = true;
@@ -314,8 +338,12 @@ finish_conds(struct walk *w, const struct sl_node *s, const struct route_draft *
 	move_conds(r, d->headers, d->header_cnt);
 	move_conds(r, d->query, d->query_cnt);
 	move_conds(r, d->cookies, d->cookie_cnt);
+	if (r->conds && identity)
+		r->conds[r->cond_cnt++] = d->identity;
+	else
+		cond_fini(&d->identity);
 	if (!key && d->icase && w->clean)
-		out_of_place(w, s, "ignore_case", "path, prefix, template or path_regex");
+		sl_conf_out_of_place(w, s, "ignore_case", "path, prefix, template or path_regex");
 }
 
 /* ---- actions ---- */
@@ -399,8 +427,8 @@ check_redirect(struct walk *w, const struct sl_node *s, const struct redirect_dr
 		sl_walk_tell(w, sl_node_member(s, "host"), "give it as port = ...", "has a port");
 		sl_walk_pop(w, was);
 	}
-	if (w->clean && !d->host && !given(s, "https") && !given(s, "http") && !d->port &&
-	    !d->path && !d->prefix && !d->expansion && !d->strip_query)
+	if (w->clean && !d->host && !sl_conf_given(s, "https") && !sl_conf_given(s, "http") &&
+	    !d->port && !d->path && !d->prefix && !d->expansion && !d->strip_query)
 		sl_walk_tell(w, s,
 			     "give host, https, http, port, path, prefix, template or strip_query",
 			     "changes nothing: clients would come back");
@@ -450,7 +478,7 @@ finish_respond(struct walk *w, const struct sl_node *route, const struct respond
 		sl_walk_tell(w, sl_node_member(s, "body"), "remove the body, or give another code",
 			     "an answer %u has no body", d->code);
 	if (!body && w->clean)
-		out_of_place(w, s, "content_type", "body");
+		sl_conf_out_of_place(w, s, "content_type", "body");
 	r->action = SL_ACTION_RESPOND;
 	r->code = d->code;
 	if (body) {
@@ -488,7 +516,7 @@ finish_retry(struct walk *w, const struct sl_node *route, const struct retry_dra
 	memcpy(r->retry_codes, d->codes, sizeof(r->retry_codes));
 	if (s && s->type == SL_NODE_GROUP && w->clean) {
 		if (!(d->on & SL_RETRY_CODES))
-			out_of_place(w, s, "codes", "\"codes\" in on");
+			sl_conf_out_of_place(w, s, "codes", "\"codes\" in on");
 		else if (!d->codes[0])
 			sl_walk_missing(w, s, RETRY, "codes");
 	}
@@ -510,8 +538,8 @@ sl_finish_edit(struct walk *w, const struct sl_node *s, void *draft, void *out)
 	if (!key || !name)
 		return;
 	if (d->remove)
-		out_of_place(w, s, "value", "set, add or append");
-	else if (!given(s, "value"))
+		sl_conf_out_of_place(w, s, "value", "set, add or append");
+	else if (!sl_conf_given(s, "value"))
 		sl_walk_missing(w, s, EDIT, "value");
 	e->op = d->set      ? SL_EDIT_SET
 		: d->add    ? SL_EDIT_ADD
@@ -532,11 +560,11 @@ check_action_keys(struct walk *w, const struct sl_node *s, const char *action)
 					   "retry",   "mirror",  "request_headers"};
 
 	if (strcmp(action, "split"))
-		out_of_place(w, s, "sticky", "split");
+		sl_conf_out_of_place(w, s, "sticky", "split");
 	if (strcmp(action, "service") == 0 || strcmp(action, "split") == 0)
 		return;
 	for (unsigned i = 0; i < SL_ARRAY_CNT(keys); i++)
-		out_of_place(w, s, keys[i], "service or split");
+		sl_conf_out_of_place(w, s, keys[i], "service or split");
 }
 
 void

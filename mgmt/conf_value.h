@@ -81,6 +81,17 @@ const char *sl_value_authority(const char *text);
 /* "shop.example", "*.shop.example", "shop.*", "*", "[2001:db8::1]": enum sl_host_kind and the name as in the object. */
 const char *sl_value_hostname(const char *text, uint8_t *ret_kind, char ret_name[256]);
 
+/* ---- names of TLS (conf_tls_value.c) ---- */
+
+/* A host name as clients ask for it (RFC 6066, 3): no address, no port; in lower case.  servers: or "*." and one. */
+const char *sl_value_server(const char *text, char ret_name[SL_HOST_MAX]);
+const char *sl_value_servers(const char *text, char ret_name[SL_HOST_MAX]);
+/* A name that a certificate has: a host name, to lower case, or a URI, with or without "*" as its end; SPIFFE ids are well-formed
+ * (SPIFFE-ID, 2). */
+const char *sl_value_san(const char *text, char ret_san[SL_HOST_MAX]);
+/* A protocol of RFC 7301, visible. */
+const char *sl_value_alpn(const char *text, char ret_protocol[SL_ALPN_MAX]);
+
 /* sl_value_quote makes text printable within quotes ("we\x01b"), cut to fit; returns buf. */
 const char *sl_value_quote(const char *text, char *buf, size_t size);
 

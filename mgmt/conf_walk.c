@@ -131,7 +131,7 @@ setting_type_text(const struct sl_node *s)
 static bool
 is_texts(const struct key *k)
 {
-	return k->type == ADDRS || k->type == PREFIXES || k->type == HOSTS || k->type == WORDS;
+	return k->type >= ADDRS && k->type <= WORDS;
 }
 
 static void
@@ -292,6 +292,10 @@ parse_text(const struct key *k, const char *text, void *field)
 		return sl_value_path(text, field);
 	case HOST:
 		return sl_value_host(text, field);
+	case SERVER:
+		return sl_value_server(text, field);
+	case SERVERS:
+		return sl_value_servers(text, field);
 	case CODES:
 		return sl_value_codes(text, (struct sl_health_conf *)((char *)field - k->off));
 	case WORD:
@@ -322,6 +326,9 @@ parse_text(const struct key *k, const char *text, void *field)
 	case ADDRS:
 	case PREFIXES:
 	case HOSTS:
+	case NAMES:
+	case SANS:
+	case ALPNS:
 	case INTS:
 		break;
 	}
@@ -371,8 +378,8 @@ room_for(struct walk *w, const struct sl_node *s, const struct key *k, void *bas
 
 	if (n > k->hi) {
 		sl_walk_tell(w, s,
-			     k->hi <= 64 && k->type == LIST ? "leave some out"
-			     : k->type == LIST              ? "split the table between gateways"
+			     (k->hi <= 64 && k->type == LIST) || k->type >= NAMES ? "leave some out"
+			     : k->type == LIST ? "split the table between gateways"
 			     : k->type == ADDRS
 				     ? "one carries tens of thousands of flows to each endpoint"
 				     : "give shorter prefixes",
@@ -401,16 +408,25 @@ string_of(const struct sl_node *s)
 static const char *
 take_element(const struct key *k, const char *text, int line, void *elem)
 {
-	if (k->type == ADDRS)
+	struct sl_conf_hostname *h = elem;
+	struct sl_img_prefix *p = elem;
+
+	switch ((enum type)k->type) {
+	case ADDRS:
 		return sl_value_addr(text, elem);
-	if (k->type == HOSTS) {
-		struct sl_conf_hostname *h = elem;
+	case HOSTS:
 		h->line = line;
 		return sl_value_hostname(text, &h->kind, h->name);
+	case NAMES:
+		return sl_value_name(text, elem);
+	case SANS:
+		return sl_value_san(text, elem);
+	case ALPNS:
+		return sl_value_alpn(text, elem);
+	default: /* PREFIXES */
+		p->plen = UINT32_MAX;
+		return sl_value_trusted(text, &p->prefix, &p->plen);
 	}
-	struct sl_img_prefix *p = elem;
-	p->plen = UINT32_MAX;
-	return sl_value_trusted(text, &p->prefix, &p->plen);
 }
 
 static void
@@ -419,6 +435,7 @@ tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 	const char *what = k->type == ADDRS   ? "give an address within quotes"
 			   : k->type == HOSTS ? "give a host name within quotes"
 			   : k->type == WORDS ? "give a word within quotes"
+			   : k->type >= NAMES ? "give a name within quotes"
 					      : "give an address or a prefix within quotes";
 	sl_walk_tell(w, e, what, "is %s, must be a string", setting_type_text(e));
 }
@@ -557,8 +574,7 @@ take(struct walk *w, const struct sl_node *s, const struct key *k, void *base)
 		return;
 	}
 	tell_type(w, s, k);
-	if (k->type == SUB || k->type == LIST || k->type == ADDRS || k->type == PREFIXES ||
-	    k->type == HOSTS)
+	if (k->type == SUB || k->type == LIST || (is_texts(k) && k->type != WORDS))
 		w->shape_bad = true;
 }
 
@@ -651,6 +667,11 @@ init_element(enum group g, void *base, int line)
 		((struct sl_conf_listener *)base)->line = line;
 	} else if (g == HTTP) {
 		((struct sl_conf_http *)base)->given = true;
+	} else if (g == LTLS || g == STLS) {
+		((struct sl_conf_tls *)base)->line = line;
+		((struct sl_conf_tls *)base)->given = true;
+	} else if (g == SNI) {
+		((struct sl_conf_sni *)base)->line = line;
 	} else if (g == TABLE) {
 		((struct sl_conf_table *)base)->line = line;
 	} else if (g == VHOST) {

@@ -127,3 +127,67 @@ sl_prefix_format(const struct sl_addr *prefix, unsigned plen, char buf[SL_PREFIX
 	}
 	return buf;
 }
+
+/* ---- TLS ---- */
+
+#define WORD(id, text) [SL_TLS_CLIENT_##id] = text,
+static const char *const client_words[] = {SL_TLS_CLIENTS(WORD)};
+#undef WORD
+#define WORD(id, text) [SL_XFCC_##id] = text,
+static const char *const xfcc_words[] = {SL_XFCCS(WORD)};
+#undef WORD
+
+const char *
+sl_tls_client_name(unsigned client)
+{
+	return client < SL_ARRAY_CNT(client_words) ? client_words[client] : "unknown";
+}
+
+const char *
+sl_xfcc_name(unsigned xfcc)
+{
+	return xfcc < SL_ARRAY_CNT(xfcc_words) ? xfcc_words[xfcc] : "unknown";
+}
+
+const char *
+sl_tls_version_name(unsigned version)
+{
+	return version == SL_TLS_1_2 ? "1.2" : version == SL_TLS_1_3 ? "1.3" : "unknown";
+}
+
+/* Words of the bits that are set; all of them fit. */
+struct bit_word {
+	unsigned bit;
+	const char *word;
+};
+
+static const char *
+format_set(unsigned set, const struct bit_word *words, unsigned cnt, char *buf)
+{
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (unsigned i = 0; i < cnt; i++)
+		if (set & words[i].bit && n < SL_TLS_SET_STRLEN)
+			n += (size_t)snprintf(buf + n, SL_TLS_SET_STRLEN - n, "%s%s", n ? " " : "",
+					      words[i].word);
+	return buf;
+}
+
+const char *
+sl_tls_suites_format(unsigned suites, char buf[SL_TLS_SET_STRLEN])
+{
+#define WORD(id, text) {SL_TLS_SUITE_##id, text},
+	static const struct bit_word words[] = {SL_TLS_SUITE_WORDS(WORD)};
+#undef WORD
+	return format_set(suites, words, SL_ARRAY_CNT(words), buf);
+}
+
+const char *
+sl_tls_groups_format(unsigned groups, char buf[SL_TLS_SET_STRLEN])
+{
+#define WORD(id, text) {SL_TLS_GROUP_##id, text},
+	static const struct bit_word words[] = {SL_TLS_GROUP_WORDS(WORD)};
+#undef WORD
+	return format_set(groups, words, SL_ARRAY_CNT(words), buf);
+}

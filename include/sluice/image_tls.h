@@ -107,4 +107,31 @@ struct sl_img_sni {
 };
 static_assert(sizeof(struct sl_img_sni) == 264, "");
 
+/* The words that files, answers and dumps have for the numbers: X(NAME, word). */
+#define SL_TLS_CLIENTS(X)                                                                          \
+	X(NONE, "none")                                                                            \
+	X(OPTIONAL, "optional")                                                                    \
+	X(REQUIRED, "required")
+#define SL_XFCCS(X)                                                                                \
+	X(SANITIZE, "sanitize")                                                                    \
+	X(SET, "set")                                                                              \
+	X(APPEND, "append")                                                                        \
+	X(FORWARD, "forward")
+#define SL_TLS_SUITE_WORDS(X)                                                                      \
+	X(AES128, "aes128-gcm")                                                                    \
+	X(AES256, "aes256-gcm")                                                                    \
+	X(CHACHA, "chacha20-poly1305")
+#define SL_TLS_GROUP_WORDS(X)                                                                      \
+	X(X25519, "x25519")                                                                        \
+	X(P256, "p-256")
+
+/* The word, or "unknown". */
+const char *sl_tls_client_name(unsigned client);
+const char *sl_xfcc_name(unsigned xfcc);
+const char *sl_tls_version_name(unsigned version); /* "1.2" */
+/* sl_tls_suites_format, sl_tls_groups_format write the words of a set, with blanks between; return buf. */
+#define SL_TLS_SET_STRLEN 64
+const char *sl_tls_suites_format(unsigned suites, char buf[SL_TLS_SET_STRLEN]);
+const char *sl_tls_groups_format(unsigned groups, char buf[SL_TLS_SET_STRLEN]);
+
 #endif
