@@ -5,16 +5,13 @@
 #include <stdatomic.h>
 
 /* ---- references ----
- * Whoever has one may make another, so a reference is added relaxed.  Dropping is a release, and the last one an acquire: what
+ * Whoever has one may make another, so a reference is added relaxed.  Dropping is a release, and the last one an acquire, too: what
  * others did with it is done before it is freed. */
 
 static bool
 last(_Atomic uint32_t *refs)
 {
-	if (atomic_fetch_sub_explicit(refs, 1, memory_order_release) != 1)
-		return false;
-	atomic_thread_fence(memory_order_acquire);
-	return true;
+	return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
 }
 
 struct sl_pair *
