@@ -438,7 +438,6 @@ int
 sl_handshakers_create(const struct sl_handshakers_conf *conf, struct sl_handshakers **ret,
 		      char ret_text[SL_HANDSHAKERS_TEXT])
 {
-	static const struct sl_handshaker_ops ours = {sl_hs_create, sl_hs_step, sl_hs_destroy};
 	struct sl_handshakers *h = lines(sizeof(*h));
 	int err = 0;
 
@@ -446,7 +445,7 @@ sl_handshakers_create(const struct sl_handshakers_conf *conf, struct sl_handshak
 		err = -ENOMEM;
 	snprintf(ret_text, SL_HANDSHAKERS_TEXT, "there is no memory for queues of handshakes");
 	if (!err) {
-		h->ops = conf->ops ? *conf->ops : ours;
+		h->ops = *conf->ops;
 		look_at_clock(h);
 		err = make_engines(h) ? 0 : -EIO;
 		snprintf(ret_text, SL_HANDSHAKERS_TEXT,

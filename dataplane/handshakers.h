@@ -19,7 +19,7 @@
 #define SL_HANDSHAKERS_MAX 16 /* threads */
 #define SL_HANDSHAKERS_TEXT 256
 
-/* What makes steps: handshake.h, or what a test puts in its place.  hs is aligned to 16. */
+/* What makes steps: sl_hs_create, _step, _destroy (handshake.h), or what a test puts in its place.  hs is aligned to 16. */
 struct sl_handshaker_ops {
 	struct sl_hs_engine *(*create)(const struct sl_hs_conf *conf);
 	void (*step)(struct sl_hs_engine *e, struct sl_hs_job *job);
@@ -36,7 +36,7 @@ struct sl_handshakers_conf {
 	const int *cpus;  /* [cpu_cnt]: threads are pinned to them in turn */
 	const void *set;  /* cpu_set_t, or NULL: as main.  Both are looked at by create alone */
 	struct sl_hs_conf hs;
-	const struct sl_handshaker_ops *ops; /* NULL: handshake.h */
+	const struct sl_handshaker_ops *ops;
 };
 
 struct sl_handshakers;
