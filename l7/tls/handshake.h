@@ -24,7 +24,9 @@
 enum sl_hs_op {
 	SL_HS_SERVER, /* begin: slot, incarnation of a listener; in: the first bytes (may be none) */
 	SL_HS_CLIENT, /* begin: of a service; no bytes */
-	SL_HS_FEED, /* more bytes; also none, after more_out.  After DONE with keep: whole records that came since, as they came */
+	/* more bytes; also none, after more_out.  After DONE with keep: records of the session, all from its first on, as they came and in order; answered DONE with keep
+	 * again, and tickets; or FAILED: there is no more to be had of hs, the session goes on */
+	SL_HS_FEED,
 	SL_HS_END, /* the connection is over, or nothing more will be fed: hs is freed; nothing is answered but the job */
 };
 
@@ -64,7 +66,7 @@ struct sl_hs_done {
 	uint8_t keep; /* client: hs stays: feed it the records that come until tickets is answered, then END */
 	char alpn[SL_ALPN_MAX]; /* "": none agreed */
 	struct sl_hs_secret read, write;
-	void *ssl; /* SSL *, the worker's from now on (tls_ossl.h); NULL but in a fallback */
+	void *ssl; /* SSL *, the worker's from now on (ossl.h), to be freed before the engine is destroyed; NULL but in a fallback */
 	uint16_t peer_len; /* bytes of peer[]; 0: nothing is known */
 	uint16_t zero[3];
 };
@@ -86,12 +88,13 @@ struct sl_hs_job {
 	char host[SL_HOST_MAX]; /* CLIENT: server name with auto_sni; "": the service's */
 	/* answered */
 	uint8_t state; /* enum sl_hs_state */
-	uint8_t more_out; /* out[] was too small: FEED with nothing for the rest, before anything else */
-	uint8_t tickets; /* after DONE with keep: how many sessions were kept from what was fed */
-	uint8_t alert;   /* FAILED: the alert sent or received; 0: none */
-	uint32_t fail;   /* FAILED: enum sl_tls_counter, FAIL_* */
+	uint8_t more_out; /* MORE: out[] was too small: FEED with nothing for the rest, before anything else */
+	uint8_t tickets; /* how many sessions were kept from what was fed: 1.2: at DONE; 1.3: after DONE with keep */
+	uint8_t alert; /* FAILED: the alert sent or received; 0: none */
+	uint32_t fail; /* FAILED: enum sl_tls_counter, FAIL_* */
 	uint32_t
-		in_used; /* bytes of in[] that belong to the handshake (the rest comes after it: records of the session) */
+		in_used; /* bytes of in[] that belong to the handshake (the rest comes after it: records of the session); told with more_out already when DONE
+			    comes behind what is to be sent */
 	uint32_t out_len;
 	struct sl_hs_done done;
 	uint8_t peer[SL_PEER_MAX]; /* struct sl_tls_peer */
@@ -114,7 +117,7 @@ struct sl_hs_engine;
 struct sl_hs_engine *sl_hs_create(const struct sl_hs_conf *conf);
 void sl_hs_destroy(struct sl_hs_engine *e); /* handshakes under way are freed, too */
 
-/* sl_hs_step does what the job asks.  Everything answered is set; in_used = in_len but for DONE. */
+/* sl_hs_step does what the job asks.  Everything answered is set; in_used = in_len but for DONE.  job.hs is NULL once hs is gone. */
 void sl_hs_step(struct sl_hs_engine *e, struct sl_hs_job *job);
 
 /* Strings of a peer, in place: "" where it has none. */
