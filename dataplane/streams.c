@@ -9,6 +9,7 @@
  * endpoints' because the stack chose the port for it.
  */
 #include "dataplane/worker_priv.h"
+#include "l7/tls/hello.h"
 
 #define ETH_LEN 14
 #define TIMEWAIT_MS 60000
@@ -94,9 +95,10 @@ foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	p->verdict = SL_VERDICT_CONSUMED;
 	if (p->listener == SL_VIEW_NONE || (p->tcp_flags & (SL_TCP_SYN | SL_TCP_ACK)) != SL_TCP_SYN)
 		return; /* a RST is the answer */
-	p->service = sl_view_service(view, p->listener);
-	if (p->service == SL_VIEW_NONE) /* each request gets its own */
+	if (view->listeners[p->listener].mode !=
+	    SL_MODE_TCP) /* each request, or name, gets its own */
 		return;
+	p->service = sl_view_service(view, p->listener);
 	const struct sl_service *svc = &view->services[p->service];
 	uint32_t cursor = w->cursors[svc->slot];
 	struct sl_choice c = choose(w, view, svc, &p->tuple, &cursor);
@@ -304,25 +306,56 @@ env_send(void *ctx, const struct sl_addr *dst, void *buf, uint8_t *l3, unsigned 
 
 /* ---- listeners and endpoints, for stack and relay ---- */
 
-static bool
-rule_of(const struct sl_view *view, uint32_t listener, struct sl_relay_rule *ret)
+/* service: index, or SL_VIEW_NONE: its name says it. */
+static void
+rule_make(const struct sl_view *view, const struct sl_img_listener *l, uint32_t service,
+	  struct sl_relay_rule *ret)
 {
-	if (listener == SL_VIEW_NONE || view->listeners[listener].mode != SL_MODE_TCP)
-		return false;
-	const struct sl_img_listener *l = &view->listeners[listener];
-	const struct sl_service *s = &view->services[view->listener_service[listener]];
+	const struct sl_service *s = service == SL_VIEW_NONE ? NULL : &view->services[service];
+
 	*ret = (struct sl_relay_rule){
 		.listener_slot = l->slot,
-		.service_slot = s->slot,
+		.service_slot = s ? s->slot : SL_RELAY_BY_NAME,
 		.listener_incarnation = (uint16_t)l->incarnation,
-		.service_incarnation = (uint16_t)s->incarnation,
+		.service_incarnation = s ? (uint16_t)s->incarnation : 0,
 		.listener_max = l->max_connections,
 		.proxy_in = l->proxy_in,
 		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
 		.trust_cnt = l->trust_cnt,
-		.tcp = &s->img->tcp,
+		.tcp = s ? &s->img->tcp : NULL,
 	};
+}
+
+static bool
+rule_of(const struct sl_view *view, uint32_t listener, struct sl_relay_rule *ret)
+{
+	if (listener == SL_VIEW_NONE)
+		return false;
+	const struct sl_img_listener *l = &view->listeners[listener];
+	if (l->mode != SL_MODE_TCP && l->mode != SL_MODE_PASSTHROUGH)
+		return false;
+	uint32_t service = l->mode == SL_MODE_TCP ? view->listener_service[listener] : SL_VIEW_NONE;
+	rule_make(view, l, service, ret);
 	return true;
+}
+
+static enum sl_relay_named
+env_named(void *ctx, const struct sl_tuple *t, const char *host, struct sl_relay_rule *ret)
+{
+	const struct sl_view *view = ((struct sl_worker *)ctx)->streams.view;
+	uint32_t cnt,
+		i = view ? sl_view_listener(view, &t->dst, t->dport, SL_IPPROTO_TCP) : SL_VIEW_NONE;
+
+	if (i == SL_VIEW_NONE || view->listeners[i].mode != SL_MODE_PASSTHROUGH)
+		return SL_RELAY_GONE;
+	const struct sl_img_sni *names = sl_view_sni(view, i, &cnt);
+	uint32_t at = *host ? sl_hello_pick(names, cnt, host) : UINT32_MAX;
+	uint32_t service =
+		at == UINT32_MAX ? sl_view_service(view, i) : sl_view_sni_service(&names[at]);
+	if (service == SL_VIEW_NONE)
+		return SL_RELAY_NOBODY;
+	rule_make(view, &view->listeners[i], service, ret);
+	return at == UINT32_MAX ? SL_RELAY_OWN : SL_RELAY_NAMED;
 }
 
 static bool
@@ -502,7 +535,8 @@ env_lives(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation, uint
 	if (place == 0)
 		return false;
 	const struct sl_img_listener *l = &view->listeners[place - 1];
-	if (l->mode != SL_MODE_TCP || l->incarnation != listener_incarnation)
+	if ((l->mode != SL_MODE_TCP && l->mode != SL_MODE_PASSTHROUGH) ||
+	    l->incarnation != listener_incarnation)
 		return false;
 	if (endpoint_slot >= view->hop_cnt || view->hops[endpoint_slot].incarnation != incarnation)
 		return false;
@@ -607,8 +641,9 @@ sl_streams_start(struct sl_worker *w)
 		.tcp = w->tcp,
 		.limits = c->limits,
 		.env = {w, env_rule, env_pick, sl_streams_began, sl_streams_ended, env_moved,
-			env_lives},
+			env_lives, env_named},
 		.stats = s,
+		.tls_stats = &w->stats->tls,
 	};
 	w->streams.relay = sl_relay_init(relay_mem, &relay);
 	s->stream_capacity = c->streams;

@@ -2,6 +2,7 @@
  *
  *   state       client      upstream     what is waited for
  *   ALONE       reads       –            the PROXY header, or its time-out; no wait without one
+ *               reads       –            where its server name says the service: the ClientHello, or its time-out
  *   CONNECTING  waits       SYN sent     opened, or closed: another endpoint
  *   COUPLED     both ways                bytes, room, ends; the sweep asks `lives`
  *
@@ -15,11 +16,13 @@
 #include "l7/relay.h"
 
 #include "l7/proxy_protocol.h"
+#include "l7/relay_hello.h"
 #include "l7/shared_count.h"
 
-#define HEADER_MS 3000        /* as the PROXY specification advises: covers one lost SYN */
-#define SWEEP_MS 1500         /* every connection is asked `lives` once in this time, */
-#define SWEEP_MAX 512         /* at most so many in a turn */
+#define HEADER_MS 3000 /* as the PROXY specification advises: covers one lost SYN */
+#define HELLO_MS 10000 /* from the connection, or its PROXY header, to the end of the ClientHello */
+#define SWEEP_MS 1500  /* every connection is asked `lives` once in this time, */
+#define SWEEP_MAX 512  /* at most so many in a turn */
 #define MOVED_MIN 65536       /* payload told at once; less is told by the sweep and at the end */
 #define ROOM_MIN 16384        /* of room that a writer out of room waits for */
 #define TIMER_MAX_MS 86400000 /* at which a longer idle time is looked at in between */
@@ -29,6 +32,7 @@ enum relay_state { STATE_FREE, STATE_ALONE, STATE_CONNECTING, STATE_COUPLED };
 enum {                     /* relay_conn.flags */
        TO_SHUT = 1 << 0,   /* the client's FIN was passed on */
        FROM_SHUT = 1 << 1, /* the endpoint's */
+       HELLO = 1 << 6,     /* the ClientHello is, or was, waited for */
 };
 
 struct relay_conn {
@@ -48,6 +52,7 @@ struct relay_conn {
 	uint16_t service_incarnation;
 	union {
 		uint32_t avoid[SL_RELAY_TRIES]; /* ALONE, CONNECTING */
+		uint32_t need;                  /* HELLO: as sl_relay_hello_read has it */
 		struct {                        /* COUPLED: payload not told yet */
 			uint32_t to, from;
 		};
@@ -77,16 +82,32 @@ count(struct sl_relay *r, unsigned code)
 /* ---- limits ---- */
 
 static bool
+service_take(struct sl_relay *r, const struct sl_relay_rule *rule)
+{
+	return rule->service_slot == SL_RELAY_BY_NAME ||
+	       sl_shared_count_take(&r->conf.limits->service[rule->service_slot],
+				    rule->tcp->max_connections);
+}
+
+static bool
 limits_take(struct sl_relay *r, const struct sl_relay_rule *rule)
 {
 	struct sl_relay_limits *l = r->conf.limits;
 
 	if (!sl_shared_count_take(&l->listener[rule->listener_slot], rule->listener_max))
 		return false;
-	if (sl_shared_count_take(&l->service[rule->service_slot], rule->tcp->max_connections))
+	if (service_take(r, rule))
 		return true;
 	sl_shared_count_give(&l->listener[rule->listener_slot]);
 	return false;
+}
+
+static void
+limits_give(struct sl_relay *r, uint32_t listener_slot, uint32_t service_slot)
+{
+	sl_shared_count_give(&r->conf.limits->listener[listener_slot]);
+	if (service_slot != SL_RELAY_BY_NAME)
+		sl_shared_count_give(&r->conf.limits->service[service_slot]);
 }
 
 /* ---- places ---- */
@@ -142,14 +163,11 @@ tell_ended(struct relay_conn *c, bool failed)
 static void
 conn_end(struct relay_conn *c)
 {
-	struct sl_relay_limits *l = c->relay->conf.limits;
-
 	if (c->state == STATE_COUPLED)
 		tell_moved(c);
 	if (c->state != STATE_ALONE)
 		tell_ended(c, false);
-	sl_shared_count_give(&l->listener[c->listener_slot]);
-	sl_shared_count_give(&l->service[c->service_slot]);
+	limits_give(c->relay, c->listener_slot, c->service_slot);
 	conn_put(c);
 }
 
@@ -395,6 +413,104 @@ upstream_opened(struct sl_stream *s)
 	pump_from(c);
 }
 
+/* ---- the ClientHello that says the service ---- */
+
+/* Whose it is, as far as that is known. */
+static void
+conn_serve(struct relay_conn *c, const struct sl_relay_rule *rule)
+{
+	c->service_slot = rule->service_slot;
+	if (rule->service_slot == SL_RELAY_BY_NAME)
+		return;
+	c->service_incarnation = rule->service_incarnation;
+	c->connect_ms = rule->tcp->connect_ms;
+	c->idle_ms = rule->tcp->idle_ms;
+	c->keepalive_s = rule->tcp->keepalive_s;
+	c->cc = rule->tcp->cc;
+	c->proxy_out = rule->tcp->proxy_out;
+	c->retries = SL_MIN(rule->tcp->retries, SL_RELAY_TRIES - 1);
+}
+
+static void
+count_pass(struct relay_conn *c, unsigned code)
+{
+	c->relay->conf.tls_stats->count[code]++;
+}
+
+/* What the accepted stream was to be, had the service been known then. */
+static void
+client_tune(struct relay_conn *c)
+{
+	sl_stream_set_cc(c->client, c->cc);
+	sl_stream_set_keepalive(c->client, c->keepalive_s, (uint8_t)SL_MIN(c->keepalive_s / 4, 75),
+				5);
+}
+
+static void
+hello_nobody(struct relay_conn *c)
+{
+	count_pass(c, SL_TLS_CNT_PASS_NOBODY);
+	sl_relay_hello_unknown(c->client);
+	conn_end(c);
+}
+
+/* The table may be another one than when the client connected. */
+static void
+hello_named(struct relay_conn *c, const char *host)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct sl_relay_rule rule;
+	enum sl_relay_named named =
+		env->named(env->ctx, &sl_stream_row(c->client)->tuple, host, &rule);
+
+	if (named == SL_RELAY_GONE ||
+	    (named != SL_RELAY_NOBODY && (rule.listener_slot != c->listener_slot ||
+					  rule.listener_incarnation != c->listener_incarnation))) {
+		conn_abort(c, SL_END_ADMIN);
+	} else if (named == SL_RELAY_NOBODY) {
+		hello_nobody(c);
+	} else if (!service_take(c->relay, &rule)) {
+		count(c->relay, SL_TCP_RELAY_LIMIT);
+		conn_abort(c, SL_END_ABORTED);
+	} else {
+		count_pass(c, named == SL_RELAY_NAMED ? SL_TLS_CNT_PASS_NAME
+						      : SL_TLS_CNT_PASS_DEFAULT);
+		conn_serve(c, &rule);
+		client_tune(c);
+		connect_any(c);
+	}
+}
+
+static void
+hello_refuse(struct relay_conn *c)
+{
+	count_pass(c, SL_TLS_CNT_PASS_BAD);
+	conn_abort(c, SL_END_ABORTED);
+}
+
+static void
+hello_readable(struct relay_conn *c)
+{
+	char host[SL_HOST_MAX];
+	int n = sl_relay_hello_read(c->client, c->header_len, &c->need, host);
+
+	if (n == SL_BAD ||
+	    (n == SL_PARTIAL && sl_stream_row(c->client)->state == SL_STREAM_CLOSE_WAIT))
+		hello_refuse(c);
+	else if (n > 0)
+		hello_named(c, host);
+}
+
+/* Behind a PROXY header it may be there already. */
+static void
+hello_await(struct relay_conn *c)
+{
+	c->flags |= HELLO;
+	c->need = 0;
+	sl_stream_set_timer(c->client, HELLO_MS);
+	hello_readable(c);
+}
+
 /* ---- the client's side, until it is coupled ---- */
 
 static void
@@ -416,7 +532,10 @@ header_readable(struct relay_conn *c)
 		header_refuse(c, SL_TCP_PROXY_BAD);
 	} else if (n > 0) {
 		c->header_len = (uint16_t)n;
-		connect_any(c);
+		if (c->service_slot == SL_RELAY_BY_NAME)
+			hello_await(c);
+		else
+			connect_any(c);
 	}
 }
 
@@ -425,16 +544,9 @@ conn_set(struct relay_conn *c, struct sl_stream *client, const struct sl_relay_r
 {
 	c->client = client;
 	c->state = STATE_ALONE;
-	c->connect_ms = rule->tcp->connect_ms;
-	c->idle_ms = rule->tcp->idle_ms;
-	c->keepalive_s = rule->tcp->keepalive_s;
-	c->cc = rule->tcp->cc;
-	c->proxy_out = rule->tcp->proxy_out;
-	c->retries = SL_MIN(rule->tcp->retries, SL_RELAY_TRIES - 1);
 	c->listener_slot = rule->listener_slot;
 	c->listener_incarnation = rule->listener_incarnation;
-	c->service_slot = rule->service_slot;
-	c->service_incarnation = rule->service_incarnation;
+	conn_serve(c, rule);
 }
 
 /* A place and numbers for a new connection, or NULL with why. */
@@ -451,8 +563,7 @@ conn_admit(struct sl_relay *r, struct sl_stream *s, const struct sl_relay_rule *
 	}
 	c = conn_new(r);
 	if (!c) {
-		sl_shared_count_give(&r->conf.limits->listener[rule->listener_slot]);
-		sl_shared_count_give(&r->conf.limits->service[rule->service_slot]);
+		limits_give(r, rule->listener_slot, rule->service_slot);
 		*ret_why = SL_END_NO_MEMORY;
 		return NULL;
 	}
@@ -477,7 +588,9 @@ client_opened(struct sl_stream *s)
 	}
 	count(r, SL_TCP_RELAY_OPENED);
 	sl_stream_attach(s, &client_ops, c);
-	if (!rule.proxy_in)
+	if (!rule.proxy_in && rule.service_slot == SL_RELAY_BY_NAME)
+		hello_await(c);
+	else if (!rule.proxy_in)
 		connect_any(c);
 	else if (sl_prefixes_hold(rule.trust, rule.trust_cnt, &tuple->src))
 		sl_stream_set_timer(s, HEADER_MS); /* the header itself shows as readable */
@@ -494,6 +607,8 @@ client_readable(struct sl_stream *s)
 
 	if (sl_likely(c->state == STATE_COUPLED))
 		pump_to(c);
+	else if (c->state == STATE_ALONE && c->flags & HELLO)
+		hello_readable(c);
 	else if (c->state == STATE_ALONE)
 		header_readable(c);
 }
@@ -523,6 +638,8 @@ timer(struct sl_stream *s)
 
 	if (c->state == STATE_COUPLED)
 		idle_timer(c);
+	else if (c->state == STATE_ALONE && c->flags & HELLO)
+		hello_refuse(c);
 	else if (c->state == STATE_ALONE) /* CONNECTING: the header came in time */
 		header_refuse(c, SL_TCP_PROXY_TIMEOUT);
 }
@@ -612,10 +729,8 @@ sl_relay_fini(struct sl_relay *r)
 {
 	for (uint32_t i = 0; i < r->used; i++) {
 		struct relay_conn *c = &r->conns[i];
-		if (c->state == STATE_FREE)
-			continue;
-		sl_shared_count_give(&r->conf.limits->listener[c->listener_slot]);
-		sl_shared_count_give(&r->conf.limits->service[c->service_slot]);
+		if (c->state != STATE_FREE)
+			limits_give(r, c->listener_slot, c->service_slot);
 	}
 	r->used = 0;
 	r->free = 0;
@@ -627,7 +742,8 @@ sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, struct sl_t
 	struct sl_relay_limits *l = r->conf.limits;
 
 	if (sl_shared_count_full(&l->listener[rule->listener_slot], rule->listener_max) ||
-	    sl_shared_count_full(&l->service[rule->service_slot], rule->tcp->max_connections) ||
+	    (rule->tcp &&
+	     sl_shared_count_full(&l->service[rule->service_slot], rule->tcp->max_connections)) ||
 	    (!r->free && r->used == r->conf.capacity))
 		return SL_ADMIT_REFUSE;
 	*ret = (struct sl_tcp_accept){
@@ -635,8 +751,8 @@ sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, struct sl_t
 		.user = r,
 		.listener_slot = rule->listener_slot,
 		.service_slot = rule->service_slot,
-		.keepalive_s = rule->tcp->keepalive_s,
-		.cc = rule->tcp->cc,
+		.keepalive_s = rule->tcp ? rule->tcp->keepalive_s : 0,
+		.cc = rule->tcp ? rule->tcp->cc : SL_CC_CUBIC,
 		.nodelay = 1,
 	};
 	return SL_ADMIT_YES;

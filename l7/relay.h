@@ -1,8 +1,11 @@
-/* relay — mode = "tcp": a client's stream coupled with a stream to an endpoint.
+/* relay — mode = "tcp" and "tls-passthrough": a client's stream coupled with a stream to an endpoint.
  *
  *   accepted ─┬─ proxy_in: header read, judged ─┬─ TLS handshake ─▶ endpoint picked ─▶ connecting ─┬─▶ coupled: both ways ─▶ over
  *             └─────────────────────────────────┘                          ▲      (TLS handshake) │
  *                                                                          └── another one, retries ┘ failed
+ *
+ * tls-passthrough: instead of a handshake the ClientHello is waited for and read, not consumed: its server name says the service, and
+ * its bytes go to the endpoint like all others (relay_hello.h).
  *
  * Back-pressure: what one side does not take stays in the other's receive queue and closes its window.  Half-close is
  * passed on; a reset ends both, and so does an end that TLS did not announce (sl_stream_cut).  While connecting, the client's bytes wait.
@@ -22,7 +25,10 @@ struct sl_relay_limits {
 	_Atomic uint32_t service[SL_MAX_SERVICES];
 };
 
-/* What a listener of mode TCP says; pointers into the view of this turn. */
+/* Service slot of a rule of mode PASSTHROUGH, before the server name is known. */
+#define SL_RELAY_BY_NAME UINT32_MAX
+
+/* What a listener of mode TCP or PASSTHROUGH says; pointers into the view of this turn. */
 struct sl_relay_rule {
 	uint32_t listener_slot, service_slot;
 	uint16_t listener_incarnation, service_incarnation;
@@ -31,7 +37,14 @@ struct sl_relay_rule {
 	const struct sl_img_prefix *trust; /* [trust_cnt] */
 	uint32_t trust_cnt;
 	const struct sl_img_tls_listener *tls; /* NULL: plaintext */
-	const struct sl_img_tcp *tcp;
+	const struct sl_img_tcp *tcp;          /* of the service; NULL: by name */
+};
+
+enum sl_relay_named {
+	SL_RELAY_GONE,   /* the listener is none of mode PASSTHROUGH any more */
+	SL_RELAY_NOBODY, /* the name is none of the listener's, which has no service of its own */
+	SL_RELAY_OWN,    /* likewise, and it is that service */
+	SL_RELAY_NAMED,
 };
 
 struct sl_relay_pick {
@@ -66,6 +79,10 @@ struct sl_relay_env {
 	 * disabled (draining and unhealthy ones keep what they have). */
 	bool (*lives)(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation,
 		      uint32_t endpoint_slot, uint16_t incarnation);
+	/* named: the rule for a server name ("": none), with its service, of the listener that a connection came to; with OWN and NAMED
+	 * *ret is written.  May be NULL where no rule is by name. */
+	enum sl_relay_named (*named)(void *ctx, const struct sl_tuple *tuple, const char *host,
+				     struct sl_relay_rule *ret);
 };
 
 struct sl_relay_conf {
@@ -75,6 +92,7 @@ struct sl_relay_conf {
 	struct sl_relay_limits *limits;
 	struct sl_relay_env env;
 	struct sl_stats_tcp *stats;
+	struct sl_stats_tls *tls_stats; /* may be NULL where no rule is by name */
 };
 
 struct sl_relay;

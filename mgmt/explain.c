@@ -306,6 +306,21 @@ ends_sentences(json_t *list, const struct sl_ctl_explained *e, const struct sl_c
 			       "connections there come from the gateway's own address on the way");
 }
 
+static void
+taken_sentences(json_t *list, const struct sl_conf_listener *l)
+{
+	if (l->mode == SL_MODE_HTTP)
+		sl_explain_say(list, "listener %s takes it for route table %s", l->name, l->routes);
+	else if (l->mode != SL_MODE_PASSTHROUGH)
+		sl_explain_say(list, "listener %s takes it for service %s", l->name, l->service);
+	else
+		sl_explain_say(list,
+			       "listener %s takes it; the server name that the client asks for "
+			       "says the service, and who asks for none of its names %s%s",
+			       l->name, l->service[0] ? "goes to service " : "is refused",
+			       l->service);
+}
+
 static json_t *
 sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 	  const struct sl_conf_service *s, const struct sl_oper_endpoint *ep, const struct way *w,
@@ -316,15 +331,15 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 
 	sl_explain_say(list, "bucket %u belongs to worker %u, which runs generation %llu",
 		       e->bucket, e->worker, (unsigned long long)e->generation);
-	if (l && l->mode == SL_MODE_HTTP)
-		sl_explain_say(list, "listener %s takes it for route table %s", l->name, l->routes);
-	else if (l)
-		sl_explain_say(list, "listener %s takes it for service %s", l->name, l->service);
+	if (l)
+		taken_sentences(list, l);
 	if (l && l->mode == SL_MODE_HTTP)
 		sl_explain_say(
 			list,
 			"the connection ends at the gateway; each request on it finds its own "
 			"route: explain --http");
+	else if (!s && l && l->mode == SL_MODE_PASSTHROUGH)
+		sl_explain_say(list, "the connection ends at the gateway, TLS does not");
 	else if (w->ends || (l && l->mode == SL_MODE_TCP))
 		ends_sentences(list, e, l, s, ep);
 	else if (s)

@@ -456,6 +456,19 @@ sl_stream_idle_ms(const struct sl_stream *s)
 }
 
 void
+sl_stream_set_cc(struct sl_stream *s, uint8_t cc)
+{
+	live(s)->row.cc = cc;
+}
+
+void
+sl_stream_set_keepalive(struct sl_stream *s, uint16_t idle_s, uint8_t interval_s, uint8_t cnt)
+{
+	(void)interval_s, (void)cnt;
+	live(s)->seen.keepalive_s = idle_s;
+}
+
+void
 sl_stream_shutdown(struct sl_stream *s)
 {
 	must(!live(s)->seen.shut || s->over);

@@ -54,6 +54,7 @@ struct fake_seen {
 	uint32_t most_out; /* most that was ever unread */
 	uint32_t forwards; /* calls of sl_stream_forward from it */
 	uint32_t listener_slot, service_slot, endpoint_slot, partner;
+	uint32_t keepalive_s; /* as set last */
 };
 struct fake_seen fake_seen(const struct sl_stream *s);
 uint32_t fake_place(const struct sl_stream *s);
