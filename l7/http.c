@@ -721,7 +721,9 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	h->limits = sl_limits_init(at + p.limits, conf->ledger, conf->worker_cnt);
 	const struct sl_upstream_conf up = {
 		.capacity = conf->pool,
+		.seed = conf->seed,
 		.tcp = conf->tcp,
+		.tls = conf->tls,
 		.limits = h->limits,
 		.env = conf->upstream,
 		.ops = &sl_http_up_ops,

@@ -3,11 +3,14 @@
  *   state       client      upstream     what is waited for
  *   ALONE       reads       –            the PROXY header, or its time-out; no wait without one
  *               reads       –            where its server name says the service: the ClientHello, or its time-out
+ *   SECURING    handshake   –            opened a second time, or closed: TLS with the client
  *   CONNECTING  waits       SYN sent     opened, or closed: another endpoint
+ *               waits       handshake    likewise, where endpoints speak TLS
  *   COUPLED     both ways                bytes, room, ends; the sweep asks `lives`
  *
  * The PROXY header stays in the client's receive queue until the endpoint has answered and is read again where it is
- * needed: so the connection need not keep addresses.
+ * needed: so the connection need not keep addresses.  Before a handshake it has to go: what it said is kept beside the
+ * connections then, by place.
  *
  * A side whose peer has closed while bytes still wait for room on the other side is not over yet (stream.h): `closed`
  * with SL_END_OK comes after the last byte was forwarded and the FIN passed on.  What remains then is the other
@@ -27,12 +30,22 @@
 #define ROOM_MIN 16384        /* of room that a writer out of room waits for */
 #define TIMER_MAX_MS 86400000 /* at which a longer idle time is looked at in between */
 
-enum relay_state { STATE_FREE, STATE_ALONE, STATE_CONNECTING, STATE_COUPLED };
+enum relay_state { STATE_FREE, STATE_ALONE, STATE_SECURING, STATE_CONNECTING, STATE_COUPLED };
 
-enum {                     /* relay_conn.flags */
-       TO_SHUT = 1 << 0,   /* the client's FIN was passed on */
-       FROM_SHUT = 1 << 1, /* the endpoint's */
-       HELLO = 1 << 6,     /* the ClientHello is, or was, waited for */
+enum {                       /* relay_conn.flags */
+       TO_SHUT = 1 << 0,     /* the client's FIN was passed on */
+       FROM_SHUT = 1 << 1,   /* the endpoint's */
+       TOLD = 1 << 2,        /* by a PROXY header that was read: sl_relay.told */
+       BY_TLS = 1 << 3,      /* the client's connection */
+       UP_TLS = 1 << 4,      /* with the endpoint, */
+       UP_SECURING = 1 << 5, /* begun */
+       HELLO = 1 << 6,       /* the ClientHello is, or was, waited for */
+};
+
+/* What a PROXY header said. */
+struct told {
+	struct sl_addr src, dst;
+	sl_be16 sport, dport;
 };
 
 struct relay_conn {
@@ -50,6 +63,7 @@ struct relay_conn {
 	uint8_t retries; /* further endpoints that may be tried */
 	uint8_t tried;   /* endpoints in avoid[] */
 	uint16_t service_incarnation;
+	uint32_t handshake_ms; /* with the endpoint */
 	union {
 		uint32_t avoid[SL_RELAY_TRIES]; /* ALONE, CONNECTING */
 		uint32_t need;                  /* HELLO: as sl_relay_hello_read has it */
@@ -68,6 +82,7 @@ struct sl_relay {
 	/* the sweep: next place, of those below sweep_end; when it began */
 	uint32_t sweep, sweep_end, sweep_ms;
 	uint32_t zero;
+	struct told *told; /* [capacity] */
 	struct relay_conn conns[];
 };
 
@@ -165,7 +180,7 @@ conn_end(struct relay_conn *c)
 {
 	if (c->state == STATE_COUPLED)
 		tell_moved(c);
-	if (c->state != STATE_ALONE)
+	if (c->state >= STATE_CONNECTING)
 		tell_ended(c, false);
 	limits_give(c->relay, c->listener_slot, c->service_slot);
 	conn_put(c);
@@ -191,8 +206,9 @@ both_there(const struct relay_conn *c)
 	return c->client && c->upstream;
 }
 
-/* Both ways alike: forwards what there is and what there is room for, then waits for room or passes the FIN on. */
-static inline void
+/* Both ways alike: forwards what there is and what there is room for, then waits for room or passes the FIN on.  false: an end
+ * that is none: nobody may take what came for all of it. */
+static inline bool
 pump(struct sl_stream *from, struct sl_stream *to, uint32_t *moved, uint8_t *flags, uint8_t shut)
 {
 	*moved += sl_stream_forward(from, to, UINT32_MAX);
@@ -200,19 +216,27 @@ pump(struct sl_stream *from, struct sl_stream *to, uint32_t *moved, uint8_t *fla
 	if (sl_unlikely(left)) {
 		sl_stream_wait_room(to, SL_MIN(left, ROOM_MIN));
 	} else if (sl_stream_eof(from) && !(*flags & shut)) {
+		if (sl_unlikely(sl_stream_cut(from)))
+			return false;
 		*flags |= shut;
 		sl_stream_shutdown(to);
 	}
+	return true;
 }
 
-static void
+/* false: the connection is over. */
+static bool
 pump_to(struct relay_conn *c)
 {
 	if (!both_there(c))
-		return;
-	pump(c->client, c->upstream, &c->to, &c->flags, TO_SHUT);
+		return true;
+	if (!pump(c->client, c->upstream, &c->to, &c->flags, TO_SHUT)) {
+		conn_abort(c, SL_END_ABORTED);
+		return false;
+	}
 	if (c->to >= MOVED_MIN)
 		tell_moved(c);
+	return true;
 }
 
 static void
@@ -220,8 +244,9 @@ pump_from(struct relay_conn *c)
 {
 	if (!both_there(c))
 		return;
-	pump(c->upstream, c->client, &c->from, &c->flags, FROM_SHUT);
-	if (c->from >= MOVED_MIN)
+	if (!pump(c->upstream, c->client, &c->from, &c->flags, FROM_SHUT))
+		conn_abort(c, SL_END_ABORTED);
+	else if (c->from >= MOVED_MIN)
 		tell_moved(c);
 }
 
@@ -283,9 +308,15 @@ static struct sl_tuple
 client_tuple(struct relay_conn *c)
 {
 	struct sl_tuple t = sl_stream_row(c->client)->tuple;
+	const struct told *told = &c->relay->told[c - c->relay->conns];
 	struct sl_proxy_header h;
 
-	if (c->header_len && header_read(c->client, &h) > 0 && !h.local) {
+	if (c->flags & TOLD) {
+		t.src = told->src;
+		t.dst = told->dst;
+		t.sport = told->sport;
+		t.dport = told->dport;
+	} else if (c->header_len && header_read(c->client, &h) > 0 && !h.local) {
 		t.src = h.src;
 		t.dst = h.dst;
 		t.sport = h.sport;
@@ -329,6 +360,7 @@ connect_failed(struct relay_conn *c, enum sl_stream_end why)
 	count(c->relay, SL_TCP_RELAY_CONNECT_FAILED);
 	tell_ended(c, true);
 	c->state = STATE_ALONE;
+	c->flags &= (uint8_t) ~(UP_TLS | UP_SECURING);
 	c->avoid[c->tried++] = c->endpoint_slot;
 	return why != SL_END_NO_MEMORY && c->tried <= c->retries;
 }
@@ -368,6 +400,10 @@ connect_any(struct relay_conn *c)
 		c->state = STATE_CONNECTING;
 		c->endpoint_slot = p.endpoint_slot;
 		c->incarnation = p.incarnation;
+		if (p.tls) {
+			c->flags |= UP_TLS;
+			c->handshake_ms = p.tls->handshake_ms;
+		}
 		env->began(env->ctx, p.endpoint_slot, p.incarnation, c->service_slot);
 		c->upstream = connect_to(c, &p, &why);
 		if (c->upstream) {
@@ -389,28 +425,44 @@ header_write(struct relay_conn *c)
 	return sl_stream_write(c->upstream, bytes, n) == n;
 }
 
+/* The handshake follows the PROXY header.  false: there is no room for it. */
+static bool
+upstream_secure(struct relay_conn *c)
+{
+	struct sl_tls *tls = c->relay->conf.tls;
+
+	c->flags |= UP_SECURING;
+	return tls && sl_tls_client(tls, c->upstream, c->service_slot, c->service_incarnation,
+				    c->endpoint_slot, NULL, c->handshake_ms);
+}
+
+/* Told twice, where the endpoint speaks TLS. */
 static void
 upstream_opened(struct sl_stream *s)
 {
 	struct relay_conn *c = sl_stream_user(s);
+	bool first = !(c->flags & UP_SECURING);
 
 	/* a client that is over and not told yet has no bytes any more: nor has it an address to tell */
 	if (sl_stream_readable_bytes(c->client) < c->header_len) {
 		conn_abort(c, SL_END_ABORTED);
 		return;
 	}
-	if (c->proxy_out && !header_write(c)) {
+	if (first &&
+	    ((c->proxy_out && !header_write(c)) || (c->flags & UP_TLS && !upstream_secure(c)))) {
 		conn_abort(c, SL_END_NO_MEMORY);
 		return;
 	}
+	if (first && c->flags & UP_TLS)
+		return;
 	if (c->header_len)
 		sl_stream_consume(c->client, c->header_len);
 	c->state = STATE_COUPLED;
 	c->to = 0;
 	c->from = 0;
 	arm_idle(c, 0);
-	pump_to(c);
-	pump_from(c);
+	if (pump_to(c))
+		pump_from(c);
 }
 
 /* ---- the ClientHello that says the service ---- */
@@ -494,8 +546,7 @@ hello_readable(struct relay_conn *c)
 	char host[SL_HOST_MAX];
 	int n = sl_relay_hello_read(c->client, c->header_len, &c->need, host);
 
-	if (n == SL_BAD ||
-	    (n == SL_PARTIAL && sl_stream_row(c->client)->state == SL_STREAM_CLOSE_WAIT))
+	if (n == SL_BAD || (n == SL_PARTIAL && sl_stream_ending(c->client)))
 		hello_refuse(c);
 	else if (n > 0)
 		hello_named(c, host);
@@ -520,6 +571,46 @@ header_refuse(struct relay_conn *c, unsigned code)
 	conn_abort(c, SL_END_ABORTED);
 }
 
+/* TLS with the client; an endpoint is looked for when it is done. */
+static void
+client_secure(struct relay_conn *c, const struct sl_relay_rule *rule)
+{
+	struct sl_tls *tls = c->relay->conf.tls;
+
+	c->state = STATE_SECURING;
+	if (!tls || !sl_tls_server(tls, c->client, c->listener_slot, c->listener_incarnation,
+				   rule->tls->handshake_ms))
+		conn_abort(c, SL_END_NO_MEMORY);
+}
+
+static void
+client_secured(struct sl_stream *s)
+{
+	connect_any(sl_stream_user(s));
+}
+
+/* The n bytes of the header go, so that the handshake's are the first. */
+static void
+header_take(struct relay_conn *c, const struct sl_proxy_header *h, uint32_t n)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct told *told = &c->relay->told[c - c->relay->conns];
+	struct sl_relay_rule rule;
+
+	if (!env->rule(env->ctx, &sl_stream_row(c->client)->tuple, &rule) || !rule.tls ||
+	    rule.listener_slot != c->listener_slot) {
+		conn_abort(c, SL_END_ADMIN);
+		return;
+	}
+	if (!h->local) {
+		*told = (struct told){h->src, h->dst, h->sport, h->dport};
+		c->flags |= TOLD;
+	}
+	sl_stream_consume(c->client, n);
+	sl_stream_set_timer(c->client, 0);
+	client_secure(c, &rule);
+}
+
 static void
 header_readable(struct relay_conn *c)
 {
@@ -527,9 +618,10 @@ header_readable(struct relay_conn *c)
 	int n = header_read(c->client, &h);
 
 	/* a client that has closed its side sends no more of it */
-	if (n == SL_BAD ||
-	    (n == SL_PARTIAL && sl_stream_row(c->client)->state == SL_STREAM_CLOSE_WAIT)) {
+	if (n == SL_BAD || (n == SL_PARTIAL && sl_stream_ending(c->client))) {
 		header_refuse(c, SL_TCP_PROXY_BAD);
+	} else if (n > 0 && c->flags & BY_TLS) {
+		header_take(c, &h, (uint32_t)n);
 	} else if (n > 0) {
 		c->header_len = (uint16_t)n;
 		if (c->service_slot == SL_RELAY_BY_NAME)
@@ -546,6 +638,7 @@ conn_set(struct relay_conn *c, struct sl_stream *client, const struct sl_relay_r
 	c->state = STATE_ALONE;
 	c->listener_slot = rule->listener_slot;
 	c->listener_incarnation = rule->listener_incarnation;
+	c->flags = rule->tls ? BY_TLS : 0;
 	conn_serve(c, rule);
 }
 
@@ -588,7 +681,9 @@ client_opened(struct sl_stream *s)
 	}
 	count(r, SL_TCP_RELAY_OPENED);
 	sl_stream_attach(s, &client_ops, c);
-	if (!rule.proxy_in && rule.service_slot == SL_RELAY_BY_NAME)
+	if (!rule.proxy_in && rule.tls)
+		client_secure(c, &rule);
+	else if (!rule.proxy_in && rule.service_slot == SL_RELAY_BY_NAME)
 		hello_await(c);
 	else if (!rule.proxy_in)
 		connect_any(c);
@@ -694,6 +789,7 @@ accept_closed(struct sl_stream *s, enum sl_stream_end why)
 
 static const struct sl_stream_ops accept_ops = {.opened = client_opened, .closed = accept_closed};
 static const struct sl_stream_ops client_ops = {
+	.opened = client_secured,
 	.readable = client_readable,
 	.writable = client_writable,
 	.timer = timer,
@@ -712,7 +808,8 @@ static const struct sl_stream_ops upstream_ops = {
 size_t
 sl_relay_bytes(uint32_t capacity)
 {
-	return sizeof(struct sl_relay) + (size_t)capacity * sizeof(struct relay_conn);
+	return sizeof(struct sl_relay) +
+	       capacity * (sizeof(struct relay_conn) + sizeof(struct told));
 }
 
 struct sl_relay *
@@ -720,7 +817,7 @@ sl_relay_init(void *mem, const struct sl_relay_conf *conf)
 {
 	struct sl_relay *r = mem;
 
-	*r = (struct sl_relay){.conf = *conf};
+	*r = (struct sl_relay){.conf = *conf, .told = (void *)&r->conns[conf->capacity]};
 	return r;
 }
 

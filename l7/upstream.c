@@ -2,16 +2,22 @@
  *
  *   state        in lists                             stream's ops    ends by
  *   FREE         free                                 –
- *   CONNECTING   –                                    connecting_ops  closed
+ *   CONNECTING   –                                    connecting_ops  closed; opened twice where TLS is spoken: before and after
+ *                                                                     the handshake
  *   LENT         –                                    conf.stream     put, gone
  *   IDLE         of endpoint, of service, of all      idle_ops        closed, anything said, time, sweep, room for another one
  *
  * Idle lists have the newest first: the endpoint's is lent from its head, the others give up their tail.
  *
+ * What a connection may be used for besides its endpoint is its key: 0 is plaintext, else a hash of what the service says of TLS
+ * and of the server name.
+ *
  * A ticket is CONNECTING (ticket.up names the connection, which names it) or QUEUED at its service, which counts as PENDING.
  * Queues are served by the tick alone: what a user does in one call never calls another user.
  */
 #include "l7/upstream.h"
+
+#include "lb/hash.h"
 
 #define SWEEP_MS 1000         /* every idle connection is looked at once in this time, */
 #define SWEEP_MAX 256         /* at most so many places in a turn */
@@ -36,16 +42,21 @@ struct sl_up {
 	uint32_t service_slot, endpoint_slot;
 	uint32_t conn_requests, conn_idle_ms; /* as the service had them when it was lent last */
 	uint32_t requests;                    /* it was lent for */
-	uint32_t idle_ms;                     /* IDLE: since when */
+	union {
+		uint32_t idle_ms;      /* IDLE: since when */
+		uint32_t handshake_ms; /* CONNECTING */
+	};
+	uint64_t key; /* whom it may be lent to */
 	uint16_t conn_idle_max;
 	uint16_t incarnation;
-	uint8_t state; /* enum up_state */
-	uint8_t zero[3];
+	uint16_t service_incarnation;
+	uint8_t state;    /* enum up_state */
+	uint8_t tls_next; /* CONNECTING: `opened` means that TLS is to begin */
 	struct {
 		uint32_t next, prev; /* place + 1; FREE: next of OF_ALL */
 	} in[LISTS];
 };
-static_assert(sizeof(struct sl_up) <= 80, "memory of an idle connection");
+static_assert(sizeof(struct sl_up) <= 88, "memory of an idle connection");
 
 struct service {
 	struct sl_up_ticket *first, *last; /* the queue */
@@ -56,6 +67,7 @@ struct service {
 	uint32_t tried_ms;        /* when the queue was looked at */
 	uint32_t yielded_ms;      /* when a connection was let go of for other workers */
 	uint32_t zero;
+	uint64_t generation, policy; /* a hash of what it says of TLS, as it was last looked at */
 };
 
 struct sl_upstream {
@@ -212,7 +224,7 @@ static bool
 is_quiet(const struct sl_up *up)
 {
 	return sl_stream_row(up->stream)->state == SL_STREAM_ESTABLISHED &&
-	       sl_stream_readable_bytes(up->stream) == 0;
+	       !sl_stream_ending(up->stream) && sl_stream_readable_bytes(up->stream) == 0;
 }
 
 static void
@@ -242,6 +254,21 @@ holds_back(const struct sl_upstream *u, const struct service *svc)
 	return now_ms(u) - svc->yielded_ms < YIELD_MS;
 }
 
+/* Whether the endpoint has as many idle ones as there may be.  One for another server name makes room. */
+static bool
+too_many(struct sl_up *up)
+{
+	struct sl_upstream *u = up->u;
+
+	if (u->endpoints[up->endpoint_slot].idle_cnt < up->conn_idle_max)
+		return false;
+	struct sl_up *oldest = up_at(u, u->endpoints[up->endpoint_slot].idle.last);
+	if (!oldest || oldest->key == up->key)
+		return true;
+	up_close(oldest);
+	return u->endpoints[up->endpoint_slot].idle_cnt >= up->conn_idle_max;
+}
+
 /* Nobody uses it any more: for the next one, or the end. */
 static void
 up_keep(struct sl_up *up)
@@ -254,8 +281,7 @@ up_keep(struct sl_up *up)
 		return;
 	}
 	bool worn = up->conn_requests && up->requests >= up->conn_requests;
-	bool many = u->endpoints[up->endpoint_slot].idle_cnt >= up->conn_idle_max;
-	if (worn || many || !is_quiet(up) || yields(u, up->service_slot)) {
+	if (worn || !is_quiet(up) || yields(u, up->service_slot) || too_many(up)) {
 		up_close(up);
 		return;
 	}
@@ -305,18 +331,81 @@ idle_closed(struct sl_stream *s, enum sl_stream_end why)
 static const struct sl_stream_ops idle_ops = {
 	.readable = idle_readable, .timer = idle_timer, .closed = idle_closed};
 
+/* ---- keys ---- */
+
+/* What the service says of TLS, looked at once a generation. */
+static uint64_t
+policy_of(struct sl_upstream *u, uint32_t service_slot, const struct sl_up_target *target)
+{
+	struct service *svc = &u->services[service_slot];
+	const struct sl_img_tls_service *tls = target->tls;
+	size_t bytes = sizeof(*tls) + tls->san_cnt * sizeof(struct sl_img_tls_san);
+
+	if (sl_unlikely(!svc->policy || svc->generation != target->generation)) {
+		svc->policy = sl_hash_name(u->conf.seed, (const char *)tls, bytes, 1) | 1;
+		svc->generation = target->generation;
+	}
+	return svc->policy;
+}
+
+/* The host as a server name, in lower case and without the dot that may end it (RFC 6066, 3): its length; 0: it is none, as
+ * addresses are, whose last label is of digits or which hold colons. */
+static uint32_t
+server_name(const uint8_t *host, uint32_t len, char ret[SL_HOST_MAX])
+{
+	bool digits = true;
+
+	if (len && host[len - 1] == '.')
+		len--;
+	if (len == 0 || len >= SL_HOST_MAX - 2)
+		return 0;
+	for (uint32_t i = 0; i < len; i++) {
+		uint8_t c = host[i];
+		bool digit = c >= '0' && c <= '9', upper = c >= 'A' && c <= 'Z';
+		if (c == '.') {
+			if (i == 0 || host[i - 1] == '.')
+				return 0;
+			digits = true;
+		} else {
+			digits &= digit;
+		}
+		if (!digit && !upper && !(c >= 'a' && c <= 'z') && c != '-' && c != '_' && c != '.')
+			return 0;
+		ret[i] = (char)(upper ? c | 0x20 : c);
+	}
+	ret[len] = 0;
+	return digits ? 0 : len;
+}
+
+static uint64_t
+key_of(struct sl_upstream *u, const struct sl_up_ask *ask, const struct sl_up_target *target)
+{
+	char name[SL_HOST_MAX];
+
+	if (sl_likely(!target->tls))
+		return 0;
+	uint64_t key = policy_of(u, ask->service_slot, target);
+	uint32_t len = target->tls->auto_sni ? server_name(ask->host, ask->host_len, name) : 0;
+	return len ? sl_hash_name(u->conf.seed ^ key, name, len, 2) | 1 : key;
+}
+
 /* ---- lending ---- */
 
-/* An idle connection to the target, or NULL. */
+/* An idle connection to the target, or NULL.  What nobody may be lent any more goes. */
 static struct sl_up *
-find_idle(struct sl_upstream *u, const struct sl_up_target *target)
+find_idle(struct sl_upstream *u, const struct sl_up_target *target, uint64_t key)
 {
-	struct sl_up *up;
+	bool many = target->tls && target->tls->auto_sni; /* keys of the endpoint */
+	struct sl_up *up = up_at(u, u->endpoints[target->endpoint_slot].idle.first);
 
-	while ((up = up_at(u, u->endpoints[target->endpoint_slot].idle.first))) {
-		if (sl_likely(up->incarnation == target->incarnation && is_quiet(up)))
+	while (up) {
+		struct sl_up *next = up_at(u, up->in[OF_ENDPOINT].next);
+		bool good = up->incarnation == target->incarnation && is_quiet(up);
+		if (sl_likely(good && up->key == key))
 			return up;
-		up_close(up);
+		if (!good || !many)
+			up_close(up);
+		up = next;
 	}
 	return NULL;
 }
@@ -358,12 +447,51 @@ lend_idle(struct sl_up *up, struct sl_up_ticket *t, const struct sl_up_target *t
 
 /* ---- connecting ---- */
 
+/* No connection for whoever waits for it; the stream is over, or was let go of. */
+static void
+connecting_over(struct sl_up *up, bool failed, enum sl_up_verdict v, enum sl_stream_end why)
+{
+	struct sl_up_ticket *t = up->ticket;
+
+	if (t)
+		tell_load(up, -1);
+	up_end(up, failed);
+	if (!t)
+		return;
+	t->up = NULL;
+	t->state = TICKET_NONE;
+	up->u->conf.ops->failed(t, v, why, t->endpoint_slot);
+}
+
+/* Nothing but a handshake goes over it from now on.  One that nobody waits for is not worth it. */
+static void
+handshake(struct sl_up *up)
+{
+	struct sl_upstream *u = up->u;
+	struct sl_up_ticket *t = up->ticket;
+	char host[SL_HOST_MAX];
+
+	up->tls_next = 0;
+	if (t && u->conf.tls &&
+	    sl_tls_client(u->conf.tls, up->stream, up->service_slot, up->service_incarnation,
+			  up->endpoint_slot,
+			  server_name(t->ask.host, t->ask.host_len, host) ? host : NULL,
+			  up->handshake_ms))
+		return;
+	sl_stream_abort(up->stream, t ? SL_END_NO_MEMORY : SL_END_ABORTED);
+	connecting_over(up, false, SL_UP_NO_MEMORY, SL_END_NO_MEMORY);
+}
+
 static void
 connecting_opened(struct sl_stream *s)
 {
 	struct sl_up *up = sl_stream_user(s);
 	struct sl_up_ticket *t = up->ticket;
 
+	if (up->tls_next) {
+		handshake(up);
+		return;
+	}
 	count(up->u, SL_HTTP_CNT_POOL_NEW);
 	if (!t) {
 		up_keep(up);
@@ -376,17 +504,7 @@ connecting_opened(struct sl_stream *s)
 static void
 connecting_closed(struct sl_stream *s, enum sl_stream_end why)
 {
-	struct sl_up *up = sl_stream_user(s);
-	struct sl_up_ticket *t = up->ticket;
-
-	if (t)
-		tell_load(up, -1);
-	up_end(up, true);
-	if (!t)
-		return;
-	t->up = NULL;
-	t->state = TICKET_NONE;
-	up->u->conf.ops->failed(t, SL_UP_FAILED, why, t->endpoint_slot);
+	connecting_over(sl_stream_user(s), true, SL_UP_FAILED, why);
 }
 
 static const struct sl_stream_ops connecting_ops = {.opened = connecting_opened,
@@ -432,10 +550,11 @@ open_stream(struct sl_up *up, const struct sl_up_target *target, enum sl_stream_
 
 /* WAIT; OVERFLOW: the limit of connections is reached; else what is refused: *ret_why SL_END_OK: before any stream. */
 static enum sl_up_verdict
-connect_for(struct sl_upstream *u, struct sl_up_ticket *t, uint32_t service_slot,
+connect_for(struct sl_upstream *u, struct sl_up_ticket *t, const struct sl_up_ask *ask,
 	    const struct sl_up_target *target, enum sl_stream_end *ret_why)
 {
 	const struct sl_upstream_env *env = &u->conf.env;
+	uint32_t service_slot = ask->service_slot;
 	enum sl_up_verdict v = make_room(u, service_slot, target->tcp->max_connections);
 
 	*ret_why = SL_END_OK;
@@ -447,6 +566,12 @@ connect_for(struct sl_upstream *u, struct sl_up_ticket *t, uint32_t service_slot
 	up->endpoint_slot = t->endpoint_slot = target->endpoint_slot;
 	up->incarnation = t->incarnation = target->incarnation;
 	settings(up, target);
+	up->key = key_of(u, ask, target);
+	up->service_incarnation = ask->service_incarnation;
+	up->tls_next = target->tls != NULL;
+	up->handshake_ms = target->tls ? target->tls->handshake_ms : 0;
+	t->ask.host = target->tls && target->tls->auto_sni ? ask->host : NULL;
+	t->ask.host_len = t->ask.host ? ask->host_len : 0;
 	env->began(env->ctx, up->endpoint_slot, up->incarnation, service_slot);
 	up->stream = open_stream(up, target, ret_why);
 	if (!up->stream) {
@@ -520,7 +645,7 @@ serve_first(struct sl_upstream *u, struct service *svc)
 	enum sl_up_verdict v = env->pick(env->ctx, &t->ask, &target);
 	if (sl_likely(v == SL_UP_READY)) {
 		svc->max_connections = target.tcp->max_connections;
-		struct sl_up *up = find_idle(u, &target);
+		struct sl_up *up = find_idle(u, &target, key_of(u, &t->ask, &target));
 		if (up) {
 			dequeue(u, t);
 			lend_idle(up, t, &target);
@@ -529,7 +654,8 @@ serve_first(struct sl_upstream *u, struct service *svc)
 		}
 		if (holds_back(u, svc))
 			return false;
-		v = connect_for(u, t, t->service_slot, &target, &why);
+		const struct sl_up_ask ask = t->ask;
+		v = connect_for(u, t, &ask, &target, &why);
 		if (v == SL_UP_OVERFLOW || (v == SL_UP_NO_MEMORY && why == SL_END_OK))
 			return false;
 	}
@@ -575,7 +701,7 @@ sl_upstream_ask(struct sl_upstream *u, struct sl_up_ticket *t, const struct sl_u
 		return v;
 	if (sl_unlikely(svc->first)) /* not before those who came before */
 		return enqueue(u, t, ask, &target);
-	up = find_idle(u, &target);
+	up = find_idle(u, &target, key_of(u, ask, &target));
 	if (sl_likely(up)) {
 		lend_idle(up, t, &target);
 		*ret_up = up;
@@ -583,7 +709,7 @@ sl_upstream_ask(struct sl_upstream *u, struct sl_up_ticket *t, const struct sl_u
 	}
 	v = SL_UP_OVERFLOW;
 	if (!holds_back(u, svc))
-		v = connect_for(u, t, ask->service_slot, &target, &why);
+		v = connect_for(u, t, ask, &target, &why);
 	return v == SL_UP_OVERFLOW ? enqueue(u, t, ask, &target) : v;
 }
 

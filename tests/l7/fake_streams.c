@@ -4,6 +4,8 @@
 
 enum { EV_OPENED = 1, EV_TIMER = 2, EV_READ = 4, EV_WRITE = 8, EV_CLOSED = 16 };
 
+enum { TLS_NONE, TLS_HANDSHAKE, TLS_OPEN };
+
 struct sl_stream {
 	struct sl_stream_row row;
 	struct sl_tcp *tcp;
@@ -16,7 +18,10 @@ struct sl_stream {
 	uint32_t active_ms;
 	uint32_t gone_turn; /* its place is not used again in this one */
 	enum sl_stream_end end;
-	bool used, open, fin_in, fin_acked, over;
+	bool used, open, fin_in, fin_acked, over, cut;
+	uint8_t tls;
+	struct sl_tls_info session;
+	struct fake_tls_asked asked;
 	struct sl_stream_target target;
 	struct fake_seen seen;
 };
@@ -26,6 +31,8 @@ struct sl_tcp {
 	uint32_t now_ms;
 	uint32_t turn;
 	enum sl_stream_end fail_next;
+	enum fake_tls_way tls_way;
+	struct sl_tls_info session;
 	struct sl_stream *last;
 	struct sl_stream streams[];
 };
@@ -53,6 +60,7 @@ fake_create(const struct fake_conf *conf)
 	must(t != NULL);
 	t->conf = *conf;
 	t->turn = 1;
+	fake_tls_session(t, NULL);
 	t->now_ms = UINT32_MAX - 5000; /* the clock wraps soon */
 	for (uint32_t i = 0; i < conf->streams; i++) {
 		t->streams[i].in = malloc(conf->rcv_max);
@@ -110,15 +118,24 @@ both_ended(struct sl_stream *s)
 	}
 }
 
+/* What is told now: a handshake is nobody's but the session's. */
+static uint32_t
+told_now(const struct sl_stream *s)
+{
+	return s->tls == TLS_HANDSHAKE ? s->events & ~(uint32_t)(EV_READ | EV_WRITE) : s->events;
+}
+
 static void
 tell(struct sl_stream *s)
 {
 	static const unsigned order[] = {EV_OPENED, EV_TIMER, EV_READ, EV_WRITE};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(order) && !s->seen.let_go; i++) {
-		if (!(s->events & order[i]))
+		if (!(told_now(s) & order[i]))
 			continue;
 		s->events &= ~order[i];
+		if (order[i] == EV_OPENED && s->tls == TLS_HANDSHAKE)
+			s->tls = TLS_OPEN;
 		void (*fn)(struct sl_stream *) = order[i] == EV_OPENED  ? s->ops->opened
 						 : order[i] == EV_TIMER ? s->ops->timer
 						 : order[i] == EV_READ  ? s->ops->readable
@@ -169,7 +186,7 @@ fake_quiet(const struct sl_tcp *t)
 {
 	for (uint32_t i = 0; i < t->conf.streams; i++) {
 		const struct sl_stream *s = &t->streams[i];
-		if (s->used && (s->events || has_room(s) ||
+		if (s->used && (told_now(s) || has_room(s) ||
 				(!s->over && s->fin_in && s->in_len == 0 && s->fin_acked)))
 			return false;
 	}
@@ -245,6 +262,18 @@ fake_peer_fin(struct sl_stream *s)
 	if (!s->used || s->over)
 		return;
 	s->fin_in = true;
+	if (s->tls != TLS_OPEN)
+		s->row.state = SL_STREAM_CLOSE_WAIT;
+	s->events |= EV_READ;
+}
+
+void
+fake_peer_cuts(struct sl_stream *s)
+{
+	if (!s->used || s->over)
+		return;
+	must(s->tls == TLS_OPEN);
+	s->fin_in = s->cut = true;
 	s->row.state = SL_STREAM_CLOSE_WAIT;
 	s->events |= EV_READ;
 }
@@ -377,7 +406,7 @@ sl_stream_connect(struct sl_tcp *t, const struct sl_stream_target *target,
 uint32_t
 sl_stream_readable_bytes(const struct sl_stream *s)
 {
-	return live(s)->in_len;
+	return live(s)->tls == TLS_HANDSHAKE ? 0 : s->in_len;
 }
 
 /* Spans of three bytes at most, so that nobody counts on more. */
@@ -386,7 +415,7 @@ sl_stream_peek(struct sl_stream *s, uint32_t skip, struct sl_span *ret_spans, un
 {
 	unsigned n = 0;
 
-	for (live(s); n < max && skip < s->in_len; n++) {
+	for (live(s); n < max && skip < sl_stream_readable_bytes(s); n++) {
 		ret_spans[n] = (struct sl_span){s->in + skip, SL_MIN(3u, s->in_len - skip)};
 		skip += ret_spans[n].len;
 	}
@@ -396,7 +425,7 @@ sl_stream_peek(struct sl_stream *s, uint32_t skip, struct sl_span *ret_spans, un
 void
 sl_stream_consume(struct sl_stream *s, uint32_t n)
 {
-	must(n <= live(s)->in_len);
+	must(n <= sl_stream_readable_bytes(s));
 	memmove(s->in, s->in + n, s->in_len - n);
 	s->in_len -= n;
 }
@@ -404,13 +433,28 @@ sl_stream_consume(struct sl_stream *s, uint32_t n)
 bool
 sl_stream_eof(const struct sl_stream *s)
 {
-	return live(s)->fin_in && s->in_len == 0 && !(s->over && s->end != SL_END_OK);
+	return live(s)->fin_in && s->in_len == 0 && !(s->over && s->end != SL_END_OK) &&
+	       s->tls != TLS_HANDSHAKE;
+}
+
+bool
+sl_stream_ending(const struct sl_stream *s)
+{
+	return live(s)->fin_in && s->tls != TLS_HANDSHAKE;
+}
+
+bool
+sl_stream_cut(const struct sl_stream *s)
+{
+	return live(s)->cut;
 }
 
 uint32_t
 sl_stream_room(const struct sl_stream *s)
 {
-	return !live(s)->open || s->seen.shut || s->over ? 0 : s->tcp->conf.snd_max - s->out_len;
+	return !live(s)->open || s->seen.shut || s->over || s->tls == TLS_HANDSHAKE
+		       ? 0
+		       : s->tcp->conf.snd_max - s->out_len;
 }
 
 void
@@ -432,7 +476,7 @@ sl_stream_write(struct sl_stream *s, const void *bytes, uint32_t n)
 uint32_t
 sl_stream_forward(struct sl_stream *from, struct sl_stream *to, uint32_t n)
 {
-	n = SL_MIN(n, live(from)->in_len);
+	n = SL_MIN(n, sl_stream_readable_bytes(from));
 	from->seen.forwards++;
 	n = sl_stream_write(live(to), from->in, n);
 	sl_stream_consume(from, n);
@@ -478,7 +522,7 @@ sl_stream_shutdown(struct sl_stream *s)
 void
 sl_stream_close(struct sl_stream *s)
 {
-	if (!live(s)->over && (s->in_len || !s->open)) {
+	if (!live(s)->over && (s->in_len || !s->open || s->tls == TLS_HANDSHAKE)) {
 		sl_stream_abort(s, SL_END_ABORTED);
 		return;
 	}
@@ -504,4 +548,94 @@ uint64_t
 sl_tcp_now_ns(const struct sl_tcp *t)
 {
 	return t->now_ms * 1000000ull;
+}
+
+/* ---- l7/tls/session.h ---- */
+
+struct sl_tls *
+fake_tls(struct sl_tcp *t)
+{
+	return (struct sl_tls *)(void *)t;
+}
+
+void
+fake_tls_way(struct sl_tcp *t, enum fake_tls_way way)
+{
+	t->tls_way = way;
+}
+
+void
+fake_tls_session(struct sl_tcp *t, const struct sl_tls_info *info)
+{
+	static const struct sl_tls_info usual = {
+		.version = SL_TLS_1_3, .suite = SL_SUITE_AES128_GCM, .alpn = ""};
+
+	t->session = info ? *info : usual;
+}
+
+void
+fake_tls_done(struct sl_stream *s)
+{
+	must(live(s)->tls == TLS_HANDSHAKE);
+	s->session = s->tcp->session;
+	s->session.server = s->asked.server;
+	s->events |= EV_OPENED;
+}
+
+struct fake_tls_asked
+fake_tls_asked(const struct sl_stream *s)
+{
+	return s->asked;
+}
+
+static bool
+handshake(struct sl_tls *t, struct sl_stream *s, struct fake_tls_asked asked)
+{
+	must((void *)t == (void *)live(s)->tcp && s->open && s->tls == TLS_NONE && !s->over);
+	must(asked.handshake_ms >= 1);
+	if (s->tcp->tls_way == FAKE_TLS_FULL)
+		return false;
+	asked.in = s->in_len;
+	asked.out = s->out_len;
+	s->asked = asked;
+	s->tls = TLS_HANDSHAKE;
+	if (s->in_len)
+		s->events |= EV_READ;
+	if (s->tcp->tls_way == FAKE_TLS_DONE)
+		fake_tls_done(s);
+	return true;
+}
+
+bool
+sl_tls_server(struct sl_tls *t, struct sl_stream *s, uint32_t listener_slot, uint16_t incarnation,
+	      uint32_t handshake_ms)
+{
+	return handshake(t, s,
+			 (struct fake_tls_asked){.server = true,
+						 .slot = listener_slot,
+						 .endpoint_slot = UINT32_MAX,
+						 .handshake_ms = handshake_ms,
+						 .incarnation = incarnation});
+}
+
+bool
+sl_tls_client(struct sl_tls *t, struct sl_stream *s, uint32_t service_slot, uint16_t incarnation,
+	      uint32_t endpoint_slot, const char *host, uint32_t handshake_ms)
+{
+	struct fake_tls_asked asked = {.client = true,
+				       .slot = service_slot,
+				       .endpoint_slot = endpoint_slot,
+				       .handshake_ms = handshake_ms,
+				       .incarnation = incarnation};
+
+	must(!host || (*host && strlen(host) < sizeof(asked.host)));
+	if (host)
+		strcpy(asked.host, host);
+	return handshake(t, s, asked);
+}
+
+const struct sl_tls_info *
+sl_tls_info(const struct sl_stream *s)
+{
+	return live(s)->tls == TLS_OPEN ? &s->session : NULL;
 }

@@ -7,7 +7,7 @@
 #ifndef SL_TESTS_FAKE_STREAMS_H
 #define SL_TESTS_FAKE_STREAMS_H
 
-#include "dataplane/tcp/tcp.h"
+#include "l7/tls/session.h"
 
 struct fake_conf {
 	uint32_t streams; /* places */
@@ -38,7 +38,9 @@ const struct sl_stream_target *fake_target(const struct sl_stream *s);
 void fake_peer_answers(struct sl_stream *s); /* SYN + ACK */
 /* How many bytes were taken. */
 uint32_t fake_peer_sends(struct sl_stream *s, const void *bytes, uint32_t n);
+/* What ends it in order: a FIN, or with TLS a close_notify alone.  fake_peer_cuts: a FIN that TLS did not announce. */
 void fake_peer_fin(struct sl_stream *s);
+void fake_peer_cuts(struct sl_stream *s);
 void fake_peer_ends(struct sl_stream *s, enum sl_stream_end why); /* RST, time-out … */
 /* Reads up to n bytes that were sent; how many.  What was written before sl_stream_close is there until the place is used again. */
 uint32_t fake_peer_reads(struct sl_stream *s, void *to, uint32_t n);
@@ -60,5 +62,30 @@ struct fake_seen fake_seen(const struct sl_stream *s);
 uint32_t fake_place(const struct sl_stream *s);
 struct sl_stream *fake_stream(struct sl_tcp *t, uint32_t place); /* NULL: free */
 uint32_t fake_live(const struct sl_tcp *t);                      /* streams that are not let go */
+
+/* ---- TLS: l7/tls/session.h, without a byte of it ----
+ *
+ * sl_tls_server and _client take the tcp as their engine.  What the peer sends before the handshake is done waits, and is plaintext
+ * afterwards. */
+
+enum fake_tls_way {
+	FAKE_TLS_DONE, /* in the next turn */
+	FAKE_TLS_HOLD, /* by fake_tls_done, or fake_peer_ends */
+	FAKE_TLS_FULL, /* no room */
+};
+struct sl_tls *fake_tls(struct sl_tcp *t);
+void fake_tls_way(struct sl_tcp *t, enum fake_tls_way way);
+/* What sessions are from now on, those with clients and those with endpoints; NULL: TLS 1.3, nothing known of the peer. */
+void fake_tls_session(struct sl_tcp *t, const struct sl_tls_info *info);
+void fake_tls_done(struct sl_stream *s);
+
+struct fake_tls_asked {
+	bool server, client; /* which was called, if any */
+	uint32_t slot, endpoint_slot, handshake_ms;
+	uint16_t incarnation;
+	char host[SL_HOST_MAX]; /* "": NULL */
+	uint32_t in, out;       /* bytes that waited to be read, that were written before */
+};
+struct fake_tls_asked fake_tls_asked(const struct sl_stream *s);
 
 #endif
