@@ -218,10 +218,13 @@ addr_text(const struct sl_addr *a, char to[SL_ADDR_STRLEN])
 
 #define ROWS (SL_HTTP_HEADERS_MAX + SL_MAX_EDITS + 8)
 
+/* Whether its value goes on that of the line before it: a list of RFC 9110, 5.6.1, or of those who split at commas alone. */
+enum more { MORE_NOT, MORE_LIST, MORE_COMMA };
+
 struct row {
 	struct sl_bytes name, value;
 	uint16_t hash;
-	bool more; /* its value goes on that of the row before it */
+	uint8_t more; /* enum more */
 };
 
 struct set {
@@ -270,7 +273,7 @@ set_append(struct set *s, struct row row)
 {
 	for (uint32_t i = s->cnt; i--;) {
 		if (row_is(&s->row[i], &row)) {
-			row.more = true;
+			row.more = MORE_LIST;
 			set_insert(s, i + 1, row);
 			return;
 		}
@@ -300,6 +303,12 @@ set_edit(struct set *s, const struct sl_edits *edits)
 	}
 }
 
+static inline void
+put_more(struct writer *w, unsigned more)
+{
+	put(w, ", ", more == MORE_COMMA ? 1 : 2);
+}
+
 static void
 set_write(const struct set *s, struct writer *w)
 {
@@ -312,7 +321,7 @@ set_write(const struct set *s, struct writer *w)
 		put_bytes(w, r->value);
 		for (i++, r++; i < s->cnt && r->more; i++, r++) {
 			if (some && r->value.len)
-				PUT(w, ", ");
+				put_more(w, r->more);
 			some |= r->value.len != 0;
 			put_bytes(w, r->value);
 		}
@@ -333,17 +342,17 @@ struct sink {
 
 /* name: with ": " behind it. */
 static inline void
-sink_add(struct sink *k, const char *name, uint32_t name_len, struct sl_bytes value, bool more)
+sink_add(struct sink *k, const char *name, uint32_t name_len, struct sl_bytes value, enum more more)
 {
 	if (sl_unlikely(k->set)) {
 		struct sl_bytes n = {(const uint8_t *)name, name_len - 2};
 		set_insert(k->set, k->set->cnt,
-			   (struct row){n, value, sl_http_name_hash(n.at, n.len), more});
+			   (struct row){n, value, sl_http_name_hash(n.at, n.len), (uint8_t)more});
 		return;
 	}
 	if (more) {
 		if (k->some && value.len)
-			PUT(k->w, ", ");
+			put_more(k->w, more);
 	} else {
 		if (k->open)
 			PUT(k->w, "\r\n");
@@ -430,7 +439,7 @@ lines_add(const struct sl_http_head *in, uint32_t skip, struct set *s)
 				   (struct row){{in->bytes + l->name, l->name_len},
 						{in->bytes + l->value, l->value_len},
 						l->hash,
-						false});
+						MORE_NOT});
 	}
 }
 
@@ -536,6 +545,8 @@ request_skips(const struct sl_http_head *in, const struct sl_head_request *how)
 
 	if (!how->trusted_hops)
 		skip |= BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST);
+	if (how->xfcc != SL_XFCC_FORWARD)
+		skip |= BIT(X_FORWARDED_CLIENT_CERT);
 	if (!sl_request_id_ok(in))
 		skip |= BIT(X_REQUEST_ID);
 	/* HTTP/1.0 knows no 100 (RFC 9110, 10.1.1), and nobody waits for what becomes of a shadow */
@@ -551,7 +562,7 @@ forwarded_add(struct sink *k, const struct sl_http_head *in, const struct sl_hea
 	static const struct sl_bytes http = {(const uint8_t *)"http", 4},
 				     https = {(const uint8_t *)"https", 5};
 	struct sl_bytes authority = authority_of(in);
-	bool more = false;
+	enum more more = MORE_NOT;
 
 	for (unsigned i = how->trusted_hops ? in->first[SL_HTTP_X_FORWARDED_FOR] : UINT8_MAX;
 	     i < in->line_cnt; i++) {
@@ -560,13 +571,33 @@ forwarded_add(struct sink *k, const struct sl_http_head *in, const struct sl_hea
 			continue;
 		ADD(k, "x-forwarded-for", ((struct sl_bytes){in->bytes + l->value, l->value_len}),
 		    more);
-		more = true;
+		more = MORE_LIST;
 	}
 	ADD(k, "x-forwarded-for", client, more);
 	if (!how->trusted_hops || !has(in, SL_HTTP_X_FORWARDED_PROTO))
-		ADD(k, "x-forwarded-proto", how->https ? https : http, false);
+		ADD(k, "x-forwarded-proto", how->https ? https : http, MORE_NOT);
 	if (authority.len && (!how->trusted_hops || !has(in, SL_HTTP_X_FORWARDED_HOST)))
-		ADD(k, "x-forwarded-host", authority, false);
+		ADD(k, "x-forwarded-host", authority, MORE_NOT);
+}
+
+/* The verified certificate's element; APPEND: behind what the client itself was told of others. */
+static void
+cert_add(struct sink *k, const struct sl_http_head *in, const struct sl_head_request *how)
+{
+	enum more more = MORE_NOT;
+	unsigned i = in->line_cnt;
+
+	if (how->xfcc == SL_XFCC_APPEND)
+		i = in->first[SL_HTTP_X_FORWARDED_CLIENT_CERT];
+	for (; i < in->line_cnt; i++) {
+		const struct sl_http_line *l = &in->line[i];
+		if (l->known != SL_HTTP_X_FORWARDED_CLIENT_CERT)
+			continue;
+		ADD(k, "x-forwarded-client-cert",
+		    ((struct sl_bytes){in->bytes + l->value, l->value_len}), more);
+		more = MORE_COMMA;
+	}
+	ADD(k, "x-forwarded-client-cert", how->cert, more);
 }
 
 static void
@@ -612,10 +643,12 @@ sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 	put_host(&w, how->host.len ? how->host : authority_of(in), how->shadow);
 	lines_pass(in, skip, &k);
 	forwarded_add(&k, in, how, addr_text(&how->client, client));
+	if (sl_unlikely(how->cert.len))
+		cert_add(&k, in, how);
 	if (skip & BIT(X_REQUEST_ID))
 		ADD(&k, "x-request-id",
 		    ((struct sl_bytes){(const uint8_t *)how->request_id, SL_REQUEST_ID_LEN}),
-		    false);
+		    MORE_NOT);
 	sink_end(&k, &how->edits);
 	put_framing(&w, in->body, in->length);
 	if (how->upgrade)
@@ -692,9 +725,9 @@ sl_head_write_local(uint8_t *out, uint32_t max, const struct sl_head_local *how)
 
 	put_status(&w, how->status, (struct sl_bytes){0});
 	if (how->location.len)
-		ADD(&k, "Location", how->location, false);
+		ADD(&k, "Location", how->location, MORE_NOT);
 	if (how->body.len && how->content_type.len && !bodiless)
-		ADD(&k, "Content-Type", how->content_type, false);
+		ADD(&k, "Content-Type", how->content_type, MORE_NOT);
 	sink_end(&k, &how->edits);
 	if (!bodiless)
 		put_framing(&w, SL_BODY_LENGTH, how->body.len);

@@ -32,9 +32,11 @@ struct sl_head_request {
 	struct sl_edits edits;
 	struct sl_addr client; /* the client's address: x-forwarded-for gets it */
 	uint8_t https;         /* x-forwarded-proto */
+	uint8_t xfcc; /* enum sl_xfcc, where the client's certificate was verified; else SANITIZE */
 	uint8_t trusted_hops; /* 0: x-forwarded-* of the client are thrown away; else appended to */
 	uint8_t upgrade;      /* 1: Connection: upgrade and Upgrade are passed on */
 	uint8_t shadow;       /* 1: a mirror's: host gets "-shadow" before its port */
+	struct sl_bytes cert; /* what xfcc SET and APPEND write of it (xfcc.h) */
 	char request_id
 		[SL_REQUEST_ID_LEN]; /* UUID text, used when the client's is not to be kept */
 };
@@ -46,6 +48,7 @@ bool sl_request_id_ok(const struct sl_http_head *in);
  * (Content-Length as received, or Transfer-Encoding: chunked), no Connection line unless upgrade.
  * Edits see the lines and the x-… of the gateway, in this order: removing x-forwarded-for keeps the address from the endpoint.
  * x-forwarded-for of a client whose hops are trusted becomes one line that the client's address ends; its -proto and -host pass.
+ * x-forwarded-client-cert passes as how->xfcc says, whatever hops are trusted; APPEND makes one line of it.
  * TE does not pass: it would have to be named by a Connection line (RFC 9110, 10.1.4), and trailers pass without it.  Expect
  * passes, from HTTP/1.1.  A request without any authority (HTTP/1.0) gets how->host, or an empty Host (RFC 9112, 3.2). */
 uint32_t sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,

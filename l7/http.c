@@ -1,6 +1,6 @@
 /* The engine and its client connections.
  *
- *   opened ─▶ PROXY ─▶ IDLE ─▶ HEAD ─▶ BUSY ─▶ IDLE … ─▶ LINGER ─▶ OVER
+ *   opened ─▶ PROXY ─▶ TLS ─▶ IDLE ─▶ HEAD ─▶ BUSY ─▶ IDLE … ─▶ LINGER ─▶ OVER
  *
  * A connection's timer is lazy: it is set anew only when it is meant to fire earlier than it will; when it fires too early
  * it is set again.  So a kept connection costs no timer operation a request.
@@ -8,6 +8,7 @@
 #include "l7/http_priv.h"
 
 #include "l7/proxy_protocol.h"
+#include "l7/xfcc.h"
 
 static const struct sl_stream_ops client_ops;
 
@@ -229,6 +230,17 @@ head_waits(struct http_conn *c, const struct sl_img_http *img, uint32_t len)
 	sl_http_conn_due(c, img->header_ms > gone ? img->header_ms - gone : 1);
 }
 
+/* Whether the connection has the protection that its listener wants by now. */
+static bool
+fits(const struct http_conn *c, const struct sl_http_rule *rule)
+{
+	if (sl_likely(!c->tls && !rule->tls))
+		return true;
+	if (!c->tls || !rule->tls)
+		return false;
+	return rule->tls->client != SL_TLS_CLIENT_REQUIRED || sl_http_peer(c);
+}
+
 /* Reads one head, if there is one; whether it is worth looking for another. */
 static bool
 read_head(struct http_conn *c)
@@ -239,7 +251,7 @@ read_head(struct http_conn *c)
 	uint32_t len;
 
 	if (!h->conf.env.rule(h->conf.env.ctx, &sl_stream_row(c->client)->tuple, &rule) ||
-	    rule.listener_slot != c->listener_slot) {
+	    rule.listener_slot != c->listener_slot || !fits(c, &rule)) {
 		http_count(h, SL_HTTP_CNT_DROPPED_ADMIN);
 		sl_http_conn_end(c, SL_END_ADMIN);
 		return false;
@@ -353,14 +365,92 @@ sl_http_conn_go(struct http_conn *c)
 	c->going = 0;
 	if (!between(c))
 		return;
-	if (sl_stream_row(c->client)->state == SL_STREAM_CLOSE_WAIT &&
-	    sl_stream_readable_bytes(c->client) == c->seen)
+	if (sl_stream_ending(c->client) && sl_stream_readable_bytes(c->client) == c->seen)
 		client_done(c);
 	else if (c->state == CONN_IDLE)
 		sl_http_conn_due(c, c->idle_ms);
 }
 
+/* A request may take as long to begin as a head may take. */
+static void
+wait_first(struct http_conn *c, const struct sl_http_rule *rule)
+{
+	sl_http_conn_due(c, SL_MIN(rule->table->img->http.header_ms, c->idle_ms));
+}
+
+/* ---- TLS ---- */
+
+const struct sl_tls_peer *
+sl_http_peer(const struct http_conn *c)
+{
+	const struct sl_tls_info *info = c->tls ? sl_tls_info(c->client) : NULL;
+
+	return info && info->peer && info->peer->verified ? info->peer : NULL;
+}
+
+struct sl_bytes
+sl_http_identity(const struct http_conn *c)
+{
+	const struct sl_tls_peer *p = sl_http_peer(c);
+
+	if (!p || p->uri_len)
+		return p ? (struct sl_bytes){(const uint8_t *)sl_tls_peer_uri(p), p->uri_len}
+			 : (struct sl_bytes){0};
+	const char *dns = sl_tls_peer_dns(p), *comma = memchr(dns, ',', p->dns_len);
+	uint32_t len = comma ? (uint32_t)(comma - dns) : p->dns_len;
+	return (struct sl_bytes){len ? (const uint8_t *)dns : NULL, len};
+}
+
+static void
+secure(struct http_conn *c, const struct sl_http_rule *rule)
+{
+	struct sl_tls *tls = c->http->conf.tls;
+
+	c->state = CONN_TLS;
+	if (!tls || !sl_tls_server(tls, c->client, c->listener_slot, c->listener_incarnation,
+				   rule->tls->handshake_ms))
+		sl_http_conn_end(c, SL_END_NO_MEMORY);
+}
+
+static void
+client_secured(struct sl_stream *s)
+{
+	struct http_conn *c = sl_stream_user(s);
+	struct sl_http *h = c->http;
+	struct sl_http_rule rule;
+
+	if (!h->conf.env.rule(h->conf.env.ctx, &sl_stream_row(s)->tuple, &rule) ||
+	    rule.listener_slot != c->listener_slot) {
+		http_count(h, SL_HTTP_CNT_DROPPED_ADMIN);
+		sl_http_conn_end(c, SL_END_ADMIN);
+		return;
+	}
+	c->state = CONN_IDLE;
+	wait_first(c, &rule);
+	if (sl_stream_readable_bytes(s))
+		sl_http_conn_go(c);
+}
+
 /* ---- the PROXY header that comes first ---- */
+
+/* What comes behind it: TLS, or a request. */
+static void
+proxy_read(struct http_conn *c)
+{
+	struct sl_http *h = c->http;
+	struct sl_http_rule rule;
+
+	if (!c->tls) {
+		c->state = CONN_IDLE;
+		sl_http_conn_go(c);
+	} else if (h->conf.env.rule(h->conf.env.ctx, &sl_stream_row(c->client)->tuple, &rule) &&
+		   rule.listener_slot == c->listener_slot && rule.tls) {
+		secure(c, &rule);
+	} else {
+		http_count(h, SL_HTTP_CNT_DROPPED_ADMIN);
+		sl_http_conn_end(c, SL_END_ADMIN);
+	}
+}
 
 static void
 proxy_readable(struct http_conn *c)
@@ -371,8 +461,7 @@ proxy_readable(struct http_conn *c)
 
 	const uint8_t *bytes = sl_http_span(c->http, c->client, SL_PROXY_MAX, &len);
 	int n = sl_proxy_parse(bytes, len, &p, &why);
-	if (n == SL_BAD ||
-	    (n == SL_PARTIAL && sl_stream_row(c->client)->state == SL_STREAM_CLOSE_WAIT)) {
+	if (n == SL_BAD || (n == SL_PARTIAL && sl_stream_ending(c->client))) {
 		http_count(c->http, SL_HTTP_CNT_BAD_REQUEST);
 		sl_http_conn_end(c, SL_END_ABORTED);
 		return;
@@ -384,8 +473,7 @@ proxy_readable(struct http_conn *c)
 		c->peer_port = p.sport;
 	}
 	sl_stream_consume(c->client, (uint32_t)n);
-	c->state = CONN_IDLE;
-	sl_http_conn_go(c);
+	proxy_read(c);
 }
 
 /* ---- events of the client's stream ---- */
@@ -414,6 +502,7 @@ conn_admit(struct sl_http *h, struct sl_stream *s, const struct sl_http_rule *ru
 	c->idle_ms = rule->table->img->http.idle_ms;
 	c->peer = t->src;
 	c->peer_port = t->sport;
+	c->tls = rule->tls != NULL;
 	c->state = rule->proxy_in ? CONN_PROXY : CONN_IDLE;
 	return c;
 }
@@ -435,9 +524,10 @@ client_opened(struct sl_stream *s)
 	}
 	http_count(h, SL_HTTP_CNT_CONNECTIONS);
 	sl_stream_attach(s, &client_ops, c);
-	if (!rule.proxy_in) {
-		/* a request may take as long to begin as a head may take */
-		sl_http_conn_due(c, SL_MIN(rule.table->img->http.header_ms, c->idle_ms));
+	if (!rule.proxy_in && rule.tls) {
+		secure(c, &rule);
+	} else if (!rule.proxy_in) {
+		wait_first(c, &rule);
 	} else if (sl_prefixes_hold(rule.trust, rule.trust_cnt, &tuple->src)) {
 		sl_http_conn_due(c, HTTP_PROXY_MS);
 	} else {
@@ -665,6 +755,7 @@ accept_closed(struct sl_stream *s, enum sl_stream_end why)
 
 static const struct sl_stream_ops accept_ops = {.opened = client_opened, .closed = accept_closed};
 static const struct sl_stream_ops client_ops = {
+	.opened = client_secured,
 	.readable = client_readable,
 	.writable = client_writable,
 	.timer = client_timer,
@@ -681,7 +772,7 @@ lines(size_t n)
 
 /* Where everything lies behind the engine itself. */
 struct places {
-	size_t upstream, limits, arena, conns, xchgs, gather, out, path, end;
+	size_t upstream, limits, arena, conns, xchgs, gather, out, path, cert, end;
 };
 
 static struct places
@@ -697,7 +788,8 @@ lay_out(const struct sl_http_conf *conf)
 	p.gather = p.xchgs + lines(conf->exchanges * sizeof(struct http_xchg));
 	p.out = p.gather + lines(HTTP_GATHER);
 	p.path = p.out + lines(HTTP_OUT);
-	p.end = p.path + lines(SL_HTTP_HEAD_MAX);
+	p.cert = p.path + lines(SL_HTTP_HEAD_MAX);
+	p.end = p.cert + lines(SL_XFCC_MAX);
 	return p;
 }
 
@@ -737,6 +829,7 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	h->gather = (void *)(at + p.gather);
 	h->out = (void *)(at + p.out);
 	h->path = (void *)(at + p.path);
+	h->cert = (void *)(at + p.cert);
 	conf->stats->conn_capacity = conf->conns;
 	conf->stats->exchange_capacity = conf->exchanges;
 	conf->stats->pool_capacity = conf->pool;

@@ -335,6 +335,7 @@ is_end_to_end(unsigned id, const uint8_t *name, uint32_t len)
 	case SL_HTTP_X_FORWARDED_FOR:
 	case SL_HTTP_X_FORWARDED_PROTO:
 	case SL_HTTP_X_FORWARDED_HOST:
+	case SL_HTTP_X_FORWARDED_CLIENT_CERT:
 	case SL_HTTP_X_REQUEST_ID:
 	case SL_HTTP_USER_AGENT:
 		return true;

@@ -67,6 +67,7 @@ const char *sl_http_bad_text(enum sl_http_bad why);
 	X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                  \
 	X(X_FORWARDED_HOST, "x-forwarded-host")                                                    \
 	X(X_REQUEST_ID, "x-request-id")                                                            \
+	X(X_FORWARDED_CLIENT_CERT, "x-forwarded-client-cert")                                      \
 	X(USER_AGENT, "user-agent")
 
 enum sl_http_known {

@@ -283,6 +283,7 @@ static const uint16_t known_at[128] = {
 	AT(73, X_FORWARDED_HOST),
 	AT(108, CONNECTION),
 	AT(110, X_REQUEST_ID),
+	AT(121, X_FORWARDED_CLIENT_CERT),
 };
 #undef AT
 
@@ -309,7 +310,7 @@ known_of(__m256i name, uint16_t hash)
 enum sl_http_known
 sl_http_known(const uint8_t *name, size_t len)
 {
-	if (len < 2 || len > 17 || sl_http_token_end(name, 0, (uint32_t)len) != len)
+	if (len < 2 || len > 23 || sl_http_token_end(name, 0, (uint32_t)len) != len)
 		return SL_HTTP_KNOWN_NONE;
 	__m256i low = lower_at(name, len);
 	return (enum sl_http_known)(known_of(low, hash_of(low, len)) & 0xff);

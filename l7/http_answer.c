@@ -366,8 +366,7 @@ static void
 head_waits(struct http_xchg *x, uint32_t len)
 {
 	x->seen = len;
-	if (!sl_stream_eof(x->upstream) &&
-	    sl_stream_row(x->upstream)->state != SL_STREAM_CLOSE_WAIT)
+	if (!sl_stream_eof(x->upstream) && !sl_stream_ending(x->upstream))
 		return;
 	unsigned kind = len                            ? 0
 			: x->retry_on & SL_RETRY_RESET ? SL_RETRY_RESET

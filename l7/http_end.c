@@ -6,7 +6,7 @@
 /* ---- the access log ---- */
 
 struct strings {
-	struct sl_bytes method, host, path, agent, id, referer;
+	struct sl_bytes method, host, path, agent, id, referer, sni, identity;
 };
 
 static struct sl_bytes
@@ -24,15 +24,45 @@ cut(struct sl_bytes b)
 	return b;
 }
 
+static const struct sl_tls_info *
+tls_of(const struct http_conn *c)
+{
+	return sl_unlikely(c->tls) && c->client ? sl_tls_info(c->client) : NULL;
+}
+
+static void
+strings_tls(const struct http_conn *c, struct strings *ret)
+{
+	const struct sl_tls_info *info = tls_of(c);
+
+	if (!info || !info->peer)
+		return;
+	const uint8_t *sni = (const uint8_t *)sl_tls_peer_sni(info->peer);
+	ret->sni = cut((struct sl_bytes){sni, info->peer->sni_len});
+	ret->identity = cut(sl_http_identity(c));
+}
+
+static void
+put_tls(const struct http_conn *c, struct sl_event_access *e)
+{
+	const struct sl_tls_info *info = tls_of(c);
+
+	if (!info)
+		return;
+	e->tls_version = info->version;
+	e->tls_suite = info->suite;
+	e->tls_resumed = info->resumed;
+}
+
 static struct strings
-strings_of(const struct sl_http_head *head)
+strings_of(const struct http_conn *c, const struct sl_http_head *head)
 {
 	static const uint8_t referer[] = "referer";
 	const uint8_t *p = head->bytes;
 	uint32_t path_len = head->path_len + (head->query ? 1u + head->query_len : 0u);
 	unsigned ref = sl_http_find(head, referer, 7, sl_http_name_hash(referer, 7), 0);
 
-	return (struct strings){
+	struct strings s = {
 		.method = cut((struct sl_bytes){p, head->method_len}),
 		.host = cut((struct sl_bytes){p + head->host, head->authority_len}),
 		.path = cut((struct sl_bytes){p + head->path, path_len}),
@@ -40,19 +70,22 @@ strings_of(const struct sl_http_head *head)
 		.id = cut(line_value(head, head->first[SL_HTTP_X_REQUEST_ID])),
 		.referer = cut(line_value(head, ref)),
 	};
+	strings_tls(c, &s);
+	return s;
 }
 
 static uint32_t
 strings_bytes(const struct strings *s)
 {
 	return s->method.len + s->host.len + s->path.len + s->agent.len +
-	       SL_MAX(s->id.len, (uint32_t)SL_REQUEST_ID_LEN) + s->referer.len;
+	       SL_MAX(s->id.len, (uint32_t)SL_REQUEST_ID_LEN) + s->referer.len + s->sni.len +
+	       s->identity.len;
 }
 
 uint32_t
-sl_http_record_bytes(const struct sl_http_head *head)
+sl_http_record_bytes(const struct http_conn *c, const struct sl_http_head *head)
 {
-	struct strings s = strings_of(head);
+	struct strings s = strings_of(c, head);
 
 	return ((uint32_t)sizeof(struct sl_event_access) + strings_bytes(&s) + 7) & ~7u;
 }
@@ -78,10 +111,10 @@ put(uint8_t *to, struct sl_bytes b, uint16_t *ret_len)
 void
 sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to)
 {
-	struct strings s = strings_of(head);
-	struct sl_event_access *e = (void *)to;
 	const struct http_conn *c = x->conn;
-	uint32_t bytes = sl_http_record_bytes(head);
+	struct strings s = strings_of(c, head);
+	struct sl_event_access *e = (void *)to;
+	uint32_t bytes = sl_http_record_bytes(c, head);
 	uint8_t *at = to + sizeof(*e);
 
 	if (!sl_request_id_ok(head))
@@ -97,12 +130,15 @@ sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to
 		.version = x->version,
 		.worker = (uint8_t)x->http->conf.worker,
 	};
+	put_tls(c, e);
 	at = put(at, s.method, &e->method_len);
 	at = put(at, s.host, &e->host_len);
 	at = put(at, s.path, &e->path_len);
 	at = put(at, s.agent, &e->agent_len);
 	at = put(at, s.id, &e->id_len);
 	at = put(at, s.referer, &e->referer_len);
+	at = put(at, s.sni, &e->sni_len);
+	at = put(at, s.identity, &e->identity_len);
 	memset(at, 0, (size_t)(to + bytes - at));
 }
 
@@ -138,6 +174,7 @@ log_it(struct http_xchg *x, uint64_t now_ns)
 	e->endpoint = x->endpoint;
 	e->endpoint_port = x->endpoint_port;
 	e->tries = x->tries;
+	e->upstream_tls = (x->flags & XF_UP_TLS) != 0;
 	void *to = sl_events_put(h->conf.events, h->conf.events_size, e->head.bytes);
 	if (!to) {
 		http_count(h, SL_HTTP_CNT_LOG_LOST);
@@ -180,6 +217,7 @@ sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8
 		.worker = (uint8_t)h->conf.worker,
 		.bad = bad,
 	};
+	put_tls(c, e);
 	sl_events_commit(h->conf.events, sizeof(*e));
 }
 

@@ -44,6 +44,41 @@ forwarded(struct sl_http *h, const struct http_decision *d, const struct sl_http
 	ask->client = client;
 }
 
+/* The line at `at`, with its end; 0: it has none. */
+static uint32_t
+line_len(const uint8_t *at, uint32_t left)
+{
+	const uint8_t *end = memchr(at, '\n', left);
+
+	return end ? (uint32_t)(end - at) + 1 : 0;
+}
+
+/* A line ":identity: name" says who the client's certificate says that he is.  It is no line of the request, which is put to h->gather
+ * without it. */
+static const uint8_t *
+take_identity(struct sl_http *h, const uint8_t *request, uint32_t *len, struct sl_bytes *ret)
+{
+	static const char name[] = "\n:identity:";
+	const uint32_t skip = sizeof(name) - 2;
+	const uint8_t *line = memmem(request, *len, name, sizeof(name) - 1);
+
+	if (!line || *len > HTTP_GATHER)
+		return request;
+	uint32_t off = (uint32_t)(++line - request), n = line_len(line, *len - off);
+	if (n == 0)
+		return request;
+	struct sl_bytes value = {line + skip, n - skip};
+	while (value.len && *value.at == ' ')
+		value = (struct sl_bytes){value.at + 1, value.len - 1};
+	while (value.len && strchr("\r\n ", value.at[value.len - 1]))
+		value.len--;
+	*ret = value;
+	memcpy(h->gather, request, off);
+	memcpy(h->gather + off, line + n, *len - off - n);
+	*len -= n;
+	return h->gather;
+}
+
 void
 sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct sl_tuple *client,
 		const uint8_t *request, uint32_t len, struct sl_ctl_explained_http *ret, char *text,
@@ -53,6 +88,7 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 	const struct sl_http_limits limits = {img->max_head, img->max_headers};
 	uint64_t random[2] = {h->random[0], h->random[1]};
 	enum sl_http_bad why = SL_HTTP_BAD_NONE;
+	struct sl_bytes identity = {0};
 	struct http_decision d;
 
 	ret->generation = rule->generation;
@@ -61,6 +97,12 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 	ret->vhost_slot = ret->route_slot = ret->route = UINT32_MAX;
 	ret->service_slot = ret->endpoint_slot = UINT32_MAX;
 	*ret_ask = (struct sl_up_ask){.service_slot = UINT32_MAX};
+	request = take_identity(h, request, &len, &identity);
+	if (identity.at && (!rule->tls || rule->tls->client == SL_TLS_CLIENT_NONE)) {
+		refused(ret, text, 400, SL_RF_DPE,
+			"no client has an identity: the listener asks for no certificates");
+		return;
+	}
 	int n = sl_http_request(request, len, 0, &limits, &h->head, &why);
 	if (n <= 0) {
 		refused(ret, text, n == SL_BAD ? sl_http_bad_status(why) : 400, SL_RF_DPE,
@@ -68,7 +110,7 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		return;
 	}
 	h->match = (struct sl_match_result){.route = SL_MATCH_NONE};
-	sl_http_decide(h, rule, &h->head, &d);
+	sl_http_decide(h, rule, &h->head, identity, &d);
 	ret->verified = h->match.verified;
 	ret->scanned = h->match.scanned;
 	ret->path_len = SL_MIN(d.path.len, (uint32_t)SL_CTL_REQUEST_MAX / 2);
@@ -89,7 +131,7 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		if (d.route->action == SL_ACTION_REDIRECT)
 			say(ret, text, h->out,
 			    sl_redirect_location(h->out, HTTP_OUT, d.vhost->img, d.route, &h->match,
-						 &h->head, d.path, false));
+						 &h->head, d.path, rule->tls != NULL));
 	}
 	h->random[0] = random[0]; /* a question changes nothing */
 	h->random[1] = random[1];

@@ -167,6 +167,23 @@ try_timed(struct http_xchg *x)
 
 /* ---- asking ---- */
 
+void
+sl_http_named(struct http_xchg *x, bool shadow)
+{
+	static const char host[] = "Host: ", suffix[] = "-shadow";
+	const uint8_t *end = memchr(x->head, '\r', x->head_room), *at = end + 2 + strlen(host);
+	uint32_t n = (uint32_t)((const uint8_t *)memchr(at, '\r', x->head_room) - at), port = n;
+
+	while (port && at[port - 1] >= '0' && at[port - 1] <= '9')
+		port--;
+	if (port && at[port - 1] == ':')
+		n = port - 1;
+	if (shadow && n > strlen(suffix) && at[0] != '[')
+		n -= (uint32_t)strlen(suffix);
+	x->name_off = (uint16_t)(at - x->head);
+	x->name_len = (uint16_t)n;
+}
+
 static void
 refused(struct http_xchg *x, enum sl_up_verdict why)
 {
@@ -203,7 +220,7 @@ begin_try(struct http_xchg *x, struct sl_up *up)
 {
 	struct sl_http *h = x->http;
 
-	x->flags &= ~(unsigned)(XF_WAITS | XF_REUSED);
+	x->flags &= ~(unsigned)(XF_WAITS | XF_REUSED | XF_UP_TLS);
 	x->up = up;
 	x->upstream = sl_up_stream(up);
 	x->endpoint_slot = sl_up_endpoint(up);
@@ -212,6 +229,8 @@ begin_try(struct http_xchg *x, struct sl_up *up)
 	x->endpoint_port = sl_stream_row(x->upstream)->tuple.sport;
 	if (sl_up_reused(up))
 		x->flags |= XF_REUSED;
+	if (sl_unlikely(sl_tls_info(x->upstream) != NULL))
+		x->flags |= XF_UP_TLS;
 	x->state = XCHG_SENT;
 	x->seen = 0;
 	x->head_sent = 0;
@@ -256,6 +275,10 @@ sl_http_ask(struct http_xchg *x)
 		.client = &client,
 	};
 	memcpy(ask.avoid, x->avoid, sizeof(ask.avoid));
+	if (sl_unlikely(x->name_len)) {
+		ask.host = x->head + x->name_off;
+		ask.host_len = x->name_len;
+	}
 	x->tries++;
 	x->flags &= ~(unsigned)XF_TOLD;
 	x->state = XCHG_ASKING;
@@ -367,7 +390,8 @@ sl_http_request_go(struct http_xchg *x)
 
 /* ---- tunnels ---- */
 
-static void
+/* false: an end that TLS did not announce. */
+static bool
 pump(struct sl_stream *from, struct sl_stream *to, uint64_t *moved, uint32_t *flags, uint32_t shut)
 {
 	*moved += sl_stream_forward(from, to, UINT32_MAX);
@@ -375,9 +399,12 @@ pump(struct sl_stream *from, struct sl_stream *to, uint64_t *moved, uint32_t *fl
 	if (left) {
 		sl_stream_wait_room(to, SL_MIN(left, 16384u));
 	} else if (sl_stream_eof(from) && !(*flags & shut)) {
+		if (sl_unlikely(sl_stream_cut(from)))
+			return false;
 		*flags |= shut;
 		sl_stream_shutdown(to);
 	}
+	return true;
 }
 
 void
@@ -385,8 +412,13 @@ sl_http_tunnel_go(struct http_xchg *x)
 {
 	if (x->state != XCHG_TUNNEL || !x->upstream || !x->conn)
 		return;
-	pump(x->conn->client, x->upstream, &x->req.moved, &x->flags, XF_TO_SHUT);
-	pump(x->upstream, x->conn->client, &x->ans.moved, &x->flags, XF_FROM_SHUT);
+	if (!pump(x->conn->client, x->upstream, &x->req.moved, &x->flags, XF_TO_SHUT)) {
+		x->rflags |= SL_RF_DC;
+		sl_http_conn_end(x->conn, SL_END_ABORTED);
+	} else if (!pump(x->upstream, x->conn->client, &x->ans.moved, &x->flags, XF_FROM_SHUT)) {
+		x->rflags |= SL_RF_UC;
+		sl_http_conn_end(x->conn, SL_END_ABORTED);
+	}
 }
 
 /* ---- events of the endpoint's stream ---- */

@@ -64,6 +64,7 @@ send_copy(struct http_conn *c, const struct sl_img_mirror *m, const struct sl_ht
 		return false;
 	}
 	memcpy(x->head, h->out, n);
+	sl_http_named(x, true);
 	body_copy(c->client, consumed, x->head + n, body);
 	x->head_len = n + body;
 	http_count(h, SL_HTTP_CNT_MIRRORED);
@@ -105,7 +106,7 @@ sl_http_mirror_readable(struct http_xchg *x)
 		int n = len ? sl_http_response(bytes, len, 0, x->method, &answer_limits, &h->head,
 					       &why)
 			    : SL_PARTIAL;
-		bool ended = sl_stream_row(x->upstream)->state == SL_STREAM_CLOSE_WAIT;
+		bool ended = sl_stream_ending(x->upstream);
 		if (n == SL_BAD || (n == SL_PARTIAL && ended)) {
 			/* an old connection may have ended before it was used again */
 			if (len || !(x->flags & XF_REUSED))

@@ -92,7 +92,7 @@ pipe_length(struct http_pipe *p, struct sl_stream *from, struct sl_stream *to)
 	return p->left ? stuck(p, from, to) : done(p);
 }
 
-/* ---- until the end of the connection ---- */
+/* ---- until the end of the connection: none, where TLS did not announce it (RFC 9112, 9.8) ---- */
 
 static enum pipe_verdict
 pipe_close_chunked(struct http_pipe *p, struct sl_stream *from, struct sl_stream *to)
@@ -107,6 +107,8 @@ pipe_close_chunked(struct http_pipe *p, struct sl_stream *from, struct sl_stream
 		bool eof = have == 0 && sl_stream_eof(from);
 		if (have == 0 && !eof)
 			return PIPE_MORE;
+		if (eof && sl_unlikely(sl_stream_cut(from)))
+			return PIPE_EARLY;
 		if (sl_stream_room(to) < HTTP_FRAME)
 			return wait_room(to, HTTP_FRAME);
 		if (eof) {
@@ -126,7 +128,7 @@ pipe_close(struct http_pipe *p, struct sl_stream *from, struct sl_stream *to)
 		return pipe_close_chunked(p, from, to);
 	move(p, from, to, UINT32_MAX);
 	enum pipe_verdict v = stuck(p, from, to);
-	return v == PIPE_EARLY ? done(p) : v;
+	return v == PIPE_EARLY && !sl_stream_cut(from) ? done(p) : v;
 }
 
 /* ---- chunked ---- */
@@ -157,7 +159,7 @@ trailers_write(uint8_t *to, const struct sl_http_head *t)
 static enum pipe_verdict
 trailers_wait(struct sl_stream *from)
 {
-	return sl_stream_row(from)->state == SL_STREAM_CLOSE_WAIT ? PIPE_EARLY : PIPE_MORE;
+	return sl_stream_ending(from) ? PIPE_EARLY : PIPE_MORE;
 }
 
 static enum pipe_verdict

@@ -83,6 +83,7 @@ enum pipe_verdict sl_http_pipe(struct sl_http *h, struct http_pipe *p, struct sl
 enum conn_state {
 	CONN_FREE,
 	CONN_PROXY,  /* a PROXY header is awaited */
+	CONN_TLS,    /* a handshake is under way: `opened` or `closed` follows */
 	CONN_IDLE,   /* no byte of a request yet */
 	CONN_HEAD,   /* some of a head */
 	CONN_BUSY,   /* x */
@@ -114,6 +115,7 @@ struct http_conn {
 	uint8_t going;  /* sl_http_conn_go is on the stack */
 	uint8_t ending; /* the listener is gone: after this exchange, no more */
 	uint8_t roomy;  /* there is as much room for the next answer as there will be */
+	uint8_t tls;    /* 1: it is spoken, or about to be */
 };
 
 /* ---- an exchange: a request and its answer ---- */
@@ -146,6 +148,7 @@ enum {                            /* http_xchg.flags */
        XF_HASHED = 1 << 13,
        XF_REUSED = 1 << 14, /* this try's connection had had requests before */
        XF_TOLD = 1 << 15,   /* env.result learned of this try */
+       XF_UP_TLS = 1 << 16, /* this try's connection is TLS */
 };
 
 struct http_xchg {
@@ -180,6 +183,7 @@ struct http_xchg {
 	uint16_t retry_on, service_incarnation;
 	uint16_t retry_codes[SL_RETRY_CODES_MAX];
 	uint32_t backoff_ms, backoff_max_ms;
+	uint16_t name_off, name_len; /* in head: the server name with auto_sni; len 0: none */
 	uint32_t service_slot, endpoint_slot;
 	uint32_t vhost_slot, route_slot, table_slot;
 	uint16_t endpoint_incarnation;
@@ -215,9 +219,10 @@ struct sl_http {
 	/* connections whose next requests wait for a turn to come, in the order in which they came: place + 1 */
 	uint32_t again, again_last; /* again: UINT32_MAX: none */
 	uint64_t random[2];
-	uint8_t *gather;                    /* [HTTP_GATHER] */
-	uint8_t *out;                       /* [HTTP_OUT] */
-	uint8_t *path;                      /* [SL_HTTP_HEAD_MAX]: a path in normal form */
+	uint8_t *gather; /* [HTTP_GATHER] */
+	uint8_t *out;    /* [HTTP_OUT] */
+	uint8_t *path;   /* [SL_HTTP_HEAD_MAX]: a path in normal form */
+	uint8_t *cert;   /* [SL_XFCC_MAX]: of the client whose request is handled */
 	char request_id[SL_REQUEST_ID_LEN]; /* of the request being handled */
 	char address[SL_ADDR_STRLEN + 8];   /* and what stands for its host when it names none */
 	struct sl_http_head head;           /* the one being read */
@@ -254,6 +259,11 @@ bool sl_http_line_came(struct sl_stream *s, uint32_t from);
 const uint8_t *sl_http_span(struct sl_http *h, struct sl_stream *s, uint32_t max,
 			    uint32_t *ret_len);
 
+/* sl_http_peer: who the client is, where TLS verified its certificate; else NULL.  sl_http_identity: its first URI SAN, else its first
+ * DNS SAN; .at NULL: none. */
+const struct sl_tls_peer *sl_http_peer(const struct http_conn *c);
+struct sl_bytes sl_http_identity(const struct http_conn *c);
+
 /* http_request.c: what a head asks for. */
 struct http_decision {
 	const struct sl_vhost *vhost;          /* NULL: none */
@@ -267,7 +277,8 @@ struct http_decision {
 	const char *text;
 };
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
-		    const struct sl_http_head *head, struct http_decision *ret);
+		    const struct sl_http_head *head, struct sl_bytes identity,
+		    struct http_decision *ret);
 /* sl_http_target: the target of a route for this request: by weight, kept by what is sticky. */
 const struct sl_img_target *sl_http_target(struct sl_http *h, const struct http_decision *d,
 					   const struct sl_http_head *head,
@@ -285,6 +296,9 @@ void sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsig
 extern const struct sl_up_ops sl_http_up_ops;
 extern const struct sl_stream_ops sl_http_upstream_ops;
 void sl_http_ask(struct http_xchg *x);
+/* sl_http_named: the head in x->head was made: what endpoints that go by server names are asked by.  host_len: of its host with its
+ * port; shadow: "-shadow" is not part of it. */
+void sl_http_named(struct http_xchg *x, bool shadow);
 /* sl_http_told: what became of the try, once: ok when its answer is whole, or nobody waits for the rest. */
 void sl_http_told(struct http_xchg *x, bool ok);
 /* sl_http_timed: the request is whole: its time-out begins. */
@@ -315,7 +329,7 @@ bool sl_http_client_write(struct http_conn *c, const uint8_t *bytes, uint32_t n)
 /* http_end.c: an exchange is over.  sl_http_xchg_end does not touch the client's connection. */
 void sl_http_xchg_end(struct http_xchg *x);
 void sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to);
-uint32_t sl_http_record_bytes(const struct sl_http_head *head);
+uint32_t sl_http_record_bytes(const struct http_conn *c, const struct sl_http_head *head);
 void sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8_t bad);
 
 /* http_mirror.c: copies of a request, as its route says; before the request's own body is touched. */

@@ -5,6 +5,7 @@
  */
 #include "l7/http_priv.h"
 
+#include "l7/xfcc.h"
 #include "lb/hash.h"
 
 #include <stdio.h>
@@ -63,7 +64,7 @@ path_of(struct sl_http *h, const struct sl_img_http *img, const struct sl_http_h
 
 void
 sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule, const struct sl_http_head *head,
-	       struct http_decision *ret)
+	       struct sl_bytes identity, struct http_decision *ret)
 {
 	const struct sl_table *t = rule->table;
 
@@ -90,6 +91,8 @@ sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule, const struct 
 		.query = ret->query.at,
 		.path_len = ret->path.len,
 		.query_len = ret->query.len,
+		.identity = identity.at,
+		.identity_len = identity.len,
 	};
 	uint32_t route = sl_match_find(ret->vhost->match, &in, rule->scratch, &h->match);
 	if (route == SL_MATCH_NONE) {
@@ -253,7 +256,7 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 		edits_len = edits_bytes(&edits);
 	}
 	if (x->flags & XF_LOG)
-		record = sl_http_record_bytes(head);
+		record = sl_http_record_bytes(x->conn, head);
 	if (at + edits_len + record == 0)
 		return true;
 	if (at + edits_len + record > SL_ARENA_MAX)
@@ -364,7 +367,7 @@ redirect(struct http_xchg *x, const struct http_decision *d, const struct sl_htt
 	/* behind the room that the answer itself is written to */
 	uint8_t *to = h->out + HTTP_OUT / 2;
 	uint32_t n = sl_redirect_location(to, HTTP_OUT / 2, d->vhost->img, d->route, &h->match,
-					  head, d->path, false);
+					  head, d->path, x->conn->tls);
 
 	sl_stream_consume(x->conn->client, consumed);
 	if (n == 0) {
@@ -394,6 +397,19 @@ listener_host(struct http_conn *c)
 	return (struct sl_bytes){(const uint8_t *)to, (uint32_t)n};
 }
 
+/* What endpoints are told of the client's certificate: only what was verified. */
+static void
+client_cert(struct http_conn *c, const struct sl_http_rule *rule, struct sl_head_request *how)
+{
+	const struct sl_tls_peer *peer = sl_http_peer(c);
+
+	if (!peer || !rule->tls || rule->tls->xfcc == SL_XFCC_SANITIZE)
+		return;
+	how->xfcc = rule->tls->xfcc;
+	if (how->xfcc != SL_XFCC_FORWARD)
+		how->cert = (struct sl_bytes){c->http->cert, sl_xfcc_write(c->http->cert, peer)};
+}
+
 /* The head as endpoints get it, in h->out; its length, 0: it does not fit. */
 static uint32_t
 write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct http_decision *d,
@@ -409,9 +425,12 @@ write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct ht
 		.host = str(d->strs, r->host),
 		.edits = edits_of(d, 0),
 		.client = x->conn->peer,
+		.https = x->conn->tls,
 		.trusted_hops = rule->table->img->http.trusted_hops,
 		.upgrade = (x->flags & XF_UPGRADE) != 0,
 	};
+	if (sl_unlikely(x->conn->tls))
+		client_cert(x->conn, rule, ret_how);
 	if (sl_unlikely(r->host.len == 0 && head->authority_len == 0))
 		ret_how->host = listener_host(x->conn);
 	id_new(h);
@@ -466,6 +485,8 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_
 				    n ? SL_HTTP_CNT_NO_MEMORY : SL_HTTP_CNT_HEAD_TOO_LARGE);
 		return;
 	}
+	if (svc && svc->tls_off)
+		sl_http_named(x, false);
 	if (svc && sl_http_hash_on(svc, head, d, &c->peer, &x->hash))
 		x->flags |= XF_HASHED;
 	if (d->route->mirror_cnt)
@@ -505,7 +526,7 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 	struct http_decision d;
 
 	http_count(h, SL_HTTP_CNT_REQUESTS);
-	sl_http_decide(h, rule, head, &d);
+	sl_http_decide(h, rule, head, sl_http_identity(c), &d);
 	struct http_xchg *x = xchg_begin(c, rule, head);
 	if (!x) {
 		sl_stream_consume(c->client, consumed);

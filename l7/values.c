@@ -5,7 +5,13 @@
 #include "l7/path.h"
 
 /* A place is two words: what lies where (top bits) with its offset, and the length. */
-enum { IN_HEAD = 0, IN_JOIN = 1u << 28, IN_QUERY = 2u << 28, IN_MASK = 3u << 28 };
+enum {
+	IN_HEAD = 0,
+	IN_JOIN = 1u << 28,
+	IN_QUERY = 2u << 28,
+	IN_IDENTITY = 3u << 28,
+	IN_MASK = 3u << 28
+};
 
 static void
 place_set(const struct match_find *f, uint32_t key, uint32_t where, uint32_t off, uint32_t len)
@@ -73,6 +79,22 @@ headers_read(struct match_find *f)
 		place_set(f, key, IN_HEAD, l->value, l->value_len);
 		present_add(f, key);
 	}
+}
+
+/* As if it were a header. */
+static void
+identity_read(struct match_find *f)
+{
+	static const uint8_t name[] = ":identity";
+	const uint32_t len = sizeof(name) - 1;
+
+	uint32_t key =
+		sl_values_key(f->m, SL_FIELD_HEADER, sl_http_name_hash(name, len), name, len);
+	if (key == MATCH_NONE)
+		return;
+	mark_set(f, f->m->key_mark + key, MARK_TRUE);
+	place_set(f, key, IN_IDENTITY, 0, f->in->identity_len);
+	present_add(f, key);
 }
 
 static void
@@ -261,6 +283,8 @@ sl_values_read(struct match_find *f, uint8_t field)
 	switch (field) {
 	case SL_FIELD_HEADER:
 		headers_read(f);
+		if (sl_unlikely(f->in->identity != NULL))
+			identity_read(f);
 		break;
 	case SL_FIELD_QUERY:
 		query_read(f);
@@ -295,9 +319,10 @@ sl_values_get(struct match_find *f, uint32_t key, const uint8_t **ret, uint32_t 
 	}
 	const uint32_t *place = &f->word[f->m->places + 2 * key];
 	uint32_t where = place[0] & IN_MASK;
-	*ret = (where == IN_JOIN    ? f->mem->join
-		: where == IN_QUERY ? f->in->query
-				    : f->in->head->bytes) +
+	*ret = (where == IN_JOIN       ? f->mem->join
+		: where == IN_QUERY    ? f->in->query
+		: where == IN_IDENTITY ? f->in->identity
+				       : f->in->head->bytes) +
 	       (place[0] & ~IN_MASK);
 	*ret_len = place[1];
 	return true;

@@ -2,6 +2,7 @@
 #include "mgmt/access_line.h"
 
 #include "l7/http1.h"
+#include "l7/tls/record.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -299,8 +300,9 @@ bad_name(uint8_t bad)
 static bool
 strings_fit(const struct sl_event_access *e, size_t bytes)
 {
-	const uint16_t len[SL_ACCESS_STRS] = {e->method_len, e->host_len, e->path_len,
-					      e->agent_len,  e->id_len,   e->referer_len};
+	const uint16_t len[SL_ACCESS_STRS] = {e->method_len, e->host_len,    e->path_len,
+					      e->agent_len,  e->id_len,      e->referer_len,
+					      e->sni_len,    e->identity_len};
 	size_t sum = sizeof(*e);
 
 	for (unsigned i = 0; i < SL_ACCESS_STRS; i++) {
@@ -342,11 +344,17 @@ put_request(char *p, const struct sl_access_names *n, const struct sl_event_acce
 	return e->version == 11 ? PUT(p, "\"HTTP/1.1\"") : PUT(p, "null");
 }
 
-static char *
-put_way(char *p, const struct sl_access_names *n, const struct sl_event_access *e)
+static bool
+has_endpoint(const struct sl_event_access *e)
 {
 	static const struct sl_addr none;
 
+	return !sl_addr_eq(&e->endpoint, &none);
+}
+
+static char *
+put_way(char *p, const struct sl_access_names *n, const struct sl_event_access *e)
+{
 	p = PUT(p, ",\"vhost\":");
 	p = put_name(p, name_of(n, VHOST, e->vhost_slot, e->generation));
 	p = PUT(p, ",\"route\":");
@@ -356,7 +364,7 @@ put_way(char *p, const struct sl_access_names *n, const struct sl_event_access *
 	p = PUT(p, ",\"endpoint\":");
 	p = put_name(p, name_of(n, ENDPOINT, e->endpoint_slot, e->generation));
 	p = PUT(p, ",\"endpoint_address\":");
-	if (sl_addr_eq(&e->endpoint, &none))
+	if (!has_endpoint(e))
 		return PUT(p, "null,\"endpoint_port\":null");
 	p = put_addr(p, &e->endpoint);
 	p = PUT(p, ",\"endpoint_port\":");
@@ -380,6 +388,44 @@ put_numbers(char *p, const struct sl_event_access *e)
 	p = put_or_null(p, e->last_us, UINT32_MAX);
 	p = PUT(p, ",\"try_us\":");
 	return put_or_null(p, e->try_us, UINT32_MAX);
+}
+
+static const char *
+suite_name(uint8_t version, uint8_t suite)
+{
+	static const char *const names[][2] = {
+		[SL_SUITE_AES128_GCM] = {"TLS_ECDHE_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"},
+		[SL_SUITE_AES256_GCM] = {"TLS_ECDHE_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"},
+		[SL_SUITE_CHACHA20] = {"TLS_ECDHE_CHACHA20_POLY1305_SHA256",
+				       "TLS_CHACHA20_POLY1305_SHA256"},
+	};
+
+	return version && suite < SL_ARRAY_CNT(names) ? names[suite][version == SL_TLS_1_3] : NULL;
+}
+
+static char *
+put_bool(char *p, bool is)
+{
+	return is ? PUT(p, "true") : PUT(p, "false");
+}
+
+static char *
+put_tls(char *p, const struct sl_event_access *e, const uint8_t **strs)
+{
+	p = PUT(p, ",\"tls_version\":");
+	p = put_name(p, e->tls_version == SL_TLS_1_3   ? "TLSv1.3"
+			: e->tls_version == SL_TLS_1_2 ? "TLSv1.2"
+						       : NULL);
+	p = PUT(p, ",\"tls_cipher\":");
+	p = put_name(p, suite_name(e->tls_version, e->tls_suite));
+	p = PUT(p, ",\"tls_resumed\":");
+	p = e->tls_version ? put_bool(p, e->tls_resumed) : PUT(p, "null");
+	p = PUT(p, ",\"sni\":");
+	p = put_str(p, strs, e->sni_len);
+	p = PUT(p, ",\"identity\":");
+	p = put_str(p, strs, e->identity_len);
+	p = PUT(p, ",\"upstream_tls\":");
+	return has_endpoint(e) ? put_bool(p, e->upstream_tls) : PUT(p, "null");
 }
 
 size_t
@@ -409,6 +455,7 @@ sl_access_line(const struct sl_access_names *n, struct sl_access_clock *clock,
 	p = put_str(p, &strs, e->id_len);
 	p = PUT(p, ",\"referer\":");
 	p = put_str(p, &strs, e->referer_len);
+	p = put_tls(p, e, &strs);
 	p = PUT(p, ",\"generation\":");
 	p = put_or_null(p, e->generation, 0);
 	p = PUT(p, ",\"worker\":");

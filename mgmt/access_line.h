@@ -4,10 +4,13 @@
  *    "method":"GET","host":"shop.example","path":"/api/x?y=1","protocol":"HTTP/1.1","status":200,"flags":"-","reason":null,
  *    "vhost":"shop","route":"canary","service":"web","endpoint":"web-1","endpoint_address":"198.51.100.11","endpoint_port":80,
  *    "upstream_status":200,"tries":1,"bytes_in":0,"bytes_out":512,"first_us":830,"last_us":901,"try_us":700,
- *    "user_agent":"curl/8","request_id":"…","referer":null,"generation":7,"worker":0}
+ *    "user_agent":"curl/8","request_id":"…","referer":null,"tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256",
+ *    "tls_resumed":false,"sni":"shop.example","identity":"spiffe://td/ns/a/sa/b","upstream_tls":true,"generation":7,"worker":0}
  *
  * What there is none of is null.  Durations are in µs, bytes are those of bodies.  flags are Envoy's, "UF,URX" or "-"; reason
- * says why a request was refused as HTTP (enum sl_http_bad).  Text of clients: what is well-formed UTF-8 stays, control
+ * says why a request was refused as HTTP (enum sl_http_bad).  tls_* are of the client's connection, null in plaintext; tls_cipher is null, too,
+ * where OpenSSL keeps the records; sni is the server name that the client asked for, identity of its verified certificate;
+ * upstream_tls: of the last try, null when no endpoint was sent anything.  Text of clients: what is well-formed UTF-8 stays, control
  * characters and single bytes of anything else become \u00XX; so a line is always one line, and always JSON.
  * Names: a slot means whom it meant in the record's generation, 0: whom it means now (a request that was refused as HTTP is of
  *        none).  Of each slot the last two owners are known.
@@ -19,7 +22,7 @@
 #include "mgmt/compile.h"
 #include "sluice/events.h"
 
-#define SL_ACCESS_STRS 6
+#define SL_ACCESS_STRS 8
 /* of any record, aligned to 8 */
 #define SL_ACCESS_RECORD_MAX (sizeof(struct sl_event_access) + SL_ACCESS_STRS * SL_ACCESS_STR_MAX)
 /* of any line, its end included: each byte of a string can take six */

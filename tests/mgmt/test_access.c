@@ -1,5 +1,6 @@
 /* The access log: records as lines, names by generation, and the way of lines into a file that rotates, is moved away, or
  * cannot be written. */
+#include "l7/tls/record.h"
 #include "mgmt/access_line.h"
 #include "mgmt/access_log.h"
 #include "tests/mgmt/fixture.h"
@@ -18,7 +19,7 @@
 /* ---- records ---- */
 
 struct strs {
-	const char *method, *host, *path, *agent, *id, *referer;
+	const char *method, *host, *path, *agent, *id, *referer, *sni, *identity;
 };
 
 static uint16_t
@@ -47,6 +48,8 @@ make(void *buf, const struct sl_event_access *e, const struct strs *s)
 	r->agent_len = put_str(&p, s->agent);
 	r->id_len = put_str(&p, s->id);
 	r->referer_len = put_str(&p, s->referer);
+	r->sni_len = put_str(&p, s->sni);
+	r->identity_len = put_str(&p, s->identity);
 	uint32_t bytes = (uint32_t)((p - (uint8_t *)buf + 7) & ~7);
 	r->head = (struct sl_event){bytes, SL_EVENT_ACCESS, 0};
 	return bytes;
@@ -126,10 +129,14 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 	e.tries = 2;
 	e.worker = 3;
 	e.bad = 1;
+	e.tls_version = SL_TLS_1_3;
+	e.tls_suite = SL_SUITE_AES128_GCM;
+	e.tls_resumed = 1;
+	e.upstream_tls = 1;
 	CU_ASSERT_STRING_EQUAL(
 		as_line(n, &e,
 			&(struct strs){"GET", "shop.example", "/api/x?y=1", "curl/8", "id-1",
-				       "http://r/"}),
+				       "http://r/", "shop.example", "spiffe://td/ns/a/sa/b"}),
 		"{\"time\":\"2026-11-21T18:28:19.123456Z\",\"client\":\"192.0.2.77\",\"client_"
 		"port\":"
 		"4711,"
@@ -143,7 +150,10 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 		"\"upstream_status\":200,\"tries\":2,\"bytes_in\":5,\"bytes_out\":1099511627776,"
 		"\"first_us\":830,\"last_us\":901,\"try_us\":700,\"user_agent\":\"curl/8\","
 		"\"request_id\":\"id-1\",\"referer\":\"http://r/"
-		"\",\"generation\":7,\"worker\":3}\n");
+		"\",\"tls_version\":\"TLSv1.3\",\"tls_cipher\":\"TLS_AES_128_GCM_SHA256\","
+		"\"tls_resumed\":true,\"sni\":\"shop.example\",\"identity\":\"spiffe://td/ns/a/sa/"
+		"b\","
+		"\"upstream_tls\":true,\"generation\":7,\"worker\":3}\n");
 	e = nothing;
 	CU_ASSERT_STRING_EQUAL(
 		as_line(n, &e, &(struct strs){0}),
@@ -155,8 +165,43 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 		"\"route\":null,\"service\":null,\"endpoint\":null,\"endpoint_address\":null,"
 		"\"endpoint_port\":null,\"upstream_status\":null,\"tries\":0,\"bytes_in\":0,"
 		"\"bytes_out\":0,\"first_us\":null,\"last_us\":null,\"try_us\":null,"
-		"\"user_agent\":null,\"request_id\":null,\"referer\":null,\"generation\":null,"
-		"\"worker\":0}\n");
+		"\"user_agent\":null,\"request_id\":null,\"referer\":null,\"tls_version\":null,"
+		"\"tls_cipher\":null,\"tls_resumed\":null,\"sni\":null,\"identity\":null,"
+		"\"upstream_tls\":null,\"generation\":null,\"worker\":0}\n");
+	sl_access_names_destroy(n);
+}
+
+static void
+each_suite_of_each_version_has_its_name_and_no_other_has_one(void)
+{
+	static const struct {
+		uint8_t version, suite;
+		const char *version_text, *suite_text, *why;
+	} rows[] = {
+		{SL_TLS_1_3, SL_SUITE_AES256_GCM, "TLSv1.3", "TLS_AES_256_GCM_SHA384", ""},
+		{SL_TLS_1_3, SL_SUITE_CHACHA20, "TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256", ""},
+		{SL_TLS_1_2, SL_SUITE_AES128_GCM, "TLSv1.2", "TLS_ECDHE_AES_128_GCM_SHA256", ""},
+		{SL_TLS_1_2, SL_SUITE_AES256_GCM, "TLSv1.2", "TLS_ECDHE_AES_256_GCM_SHA384", ""},
+		{SL_TLS_1_2, SL_SUITE_CHACHA20, "TLSv1.2", "TLS_ECDHE_CHACHA20_POLY1305_SHA256",
+		 ""},
+		{SL_TLS_1_2, SL_SUITE_NONE, "TLSv1.2", NULL, "OpenSSL keeps the records"},
+		{0, SL_SUITE_AES128_GCM, NULL, NULL, "plaintext has no suite"},
+		{99, 200, NULL, NULL, "whatever the other side writes"},
+	};
+	struct sl_access_names *n = sl_access_names_create();
+
+	for (size_t i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_event_access e = nothing;
+		e.tls_version = rows[i].version;
+		e.tls_suite = rows[i].suite;
+		json_t *j = json_loads(as_line(n, &e, &(struct strs){0}), 0, NULL);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(j);
+		const char *v = json_string_value(json_object_get(j, "tls_version"));
+		const char *s = json_string_value(json_object_get(j, "tls_cipher"));
+		CU_ASSERT(v == rows[i].version_text || strcmp(v, rows[i].version_text) == 0);
+		CU_ASSERT(s == rows[i].suite_text || strcmp(s, rows[i].suite_text) == 0);
+		json_decref(j);
+	}
 	sl_access_names_destroy(n);
 }
 
@@ -213,7 +258,7 @@ the_longest_record_fits_a_line_and_is_read_to_its_last_byte_only(void)
 	memset(much, 0xff, SL_ACCESS_STR_MAX);
 	for (unsigned len = 0; len <= SL_ACCESS_STR_MAX; len += len < 32 ? 1 : 31) {
 		const char *s = much + SL_ACCESS_STR_MAX - len;
-		uint32_t bytes = make(record, &nothing, &(struct strs){s, s, s, s, s, s});
+		uint32_t bytes = make(record, &nothing, &(struct strs){s, s, s, s, s, s, s, s});
 		uint8_t *at = guard_buf(bytes);
 		memcpy(at, record, bytes);
 		size_t got = sl_access_line(n, &clock, (void *)at, bytes, line);
@@ -239,7 +284,8 @@ what_is_no_record_makes_no_line(void)
 		{offsetof(struct sl_event, bytes), 8, 4, "another length"},
 		{offsetof(struct sl_event_access, path_len), 17, 2, "a string behind the end"},
 		{offsetof(struct sl_event_access, path_len), 65535, 2, "a string past its limit"},
-		{offsetof(struct sl_event_access, referer_len), 1025, 2, "likewise, the last"},
+		{offsetof(struct sl_event_access, referer_len), 1025, 2, "likewise"},
+		{offsetof(struct sl_event_access, identity_len), 1025, 2, "likewise, the last"},
 	};
 	struct sl_access_names *n = sl_access_names_create();
 	struct sl_access_clock clock = {0};
@@ -762,6 +808,7 @@ the_daemon_writes_requests_of_its_dataplane_with_the_names_of_its_table(void)
 }
 
 SL_SUITE("access", SL_TEST(a_request_is_one_line_with_the_names_of_its_table),
+	 SL_TEST(each_suite_of_each_version_has_its_name_and_no_other_has_one),
 	 SL_TEST(any_bytes_of_a_client_make_one_line_of_json),
 	 SL_TEST(the_longest_record_fits_a_line_and_is_read_to_its_last_byte_only),
 	 SL_TEST(what_is_no_record_makes_no_line),
