@@ -110,12 +110,26 @@ static const struct sl_test_http_route routes[] = {
 	{.name = "idle", PREFIX("/idle"), TO(to_a), .stream_idle_ms = 300},
 	{.name = "all", TO(to_a), .retries = 1, .retry_on = SL_RETRY_CONNECT | SL_RETRY_REUSED},
 };
+
+#define ID(op, ...)                                                                                \
+	.conds = SL_TEST_CONDS(SL_TEST_PATH(SEGMENTS, "/id"),                                      \
+			       SL_TEST_HEADER(op, ":identity", __VA_ARGS__)),                      \
+	.action = SL_ACTION_RESPOND, .code = 200
+
 static const struct sl_test_http_route few[] = {
 	{.name = "only", PREFIX("/only"), TO(to_a)},
+	{.name = "exact", ID(EXACT, "spiffe://td/ns/a/sa/b"), .body = "exact"},
+	{.name = "prefix", ID(PREFIX, "spiffe://td/ns/prod/"), .body = "prefix"},
+	{.name = "suffix", ID(SUFFIX, ".example"), .body = "suffix"},
+	{.name = "contains", ID(CONTAINS, "/canary-"), .body = "contains"},
+	{.name = "regex", ID(REGEX, "spiffe://td/.*/robot-[0-9]+"), .body = "regex"},
+	{.name = "nobody", ID(PRESENT, NULL, .flags = SL_COND_INVERT), .body = "nobody"},
+	{.name = "not-x", ID(EXACT, "spiffe://td/x", .flags = SL_COND_INVERT), .body = "not x"},
+	{.name = "anybody", ID(PRESENT, NULL), .body = "anybody"},
 };
 static const struct sl_test_vhost vhosts[] = {
 	{.name = "any", .routes = routes, .route_cnt = SL_ARRAY_CNT(routes), .first_slot = 100},
-	{.name = "few", .routes = few, .route_cnt = 1, .first_slot = 200},
+	{.name = "few", .routes = few, .route_cnt = SL_ARRAY_CNT(few), .first_slot = 200},
 };
 static const struct sl_test_host hosts[] = {{"h", 0}, {"*.example", 0}, {"few", 1}, {"*", 0}};
 
@@ -200,6 +214,8 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 		.source_cnt = 1,
 		.tcp = &s->service[from / 2].tcp,
 		.http = &s->service[from / 2].http,
+		.tls = s->service_tls[from / 2].is ? &s->service_tls[from / 2].says : NULL,
+		.generation = s->rule.generation,
 	};
 	if (s->ep[found].refuses)
 		fake_connect_fails(s->tcp, SL_END_NO_PORT);
@@ -285,7 +301,7 @@ table_init(struct scene *s, const struct sl_img_http *http, bool any_host)
 						 .slot = 20 + i,
 						 .incarnation = 1};
 	}
-	s->scratch = sl_test_scratch(most, s->image[0].hs);
+	s->scratch = sl_test_scratch(most, s->image[1].hs); /* the other has no database */
 	s->routes = sl_test_routes_build(&t, order);
 	for (unsigned i = 0; i < t.host_cnt; i++)
 		lead[i] = hosts[order[i]].vhost;
@@ -346,6 +362,11 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 		.vhosts = s->vhosts,
 		.scratch = &s->scratch,
 	};
+	if (c->tls) {
+		s->tls = (struct sl_img_tls_listener){.client = SL_TLS_CLIENT_OPTIONAL,
+						      .handshake_ms = 7000};
+		s->rule.tls = &s->tls;
+	}
 	const struct sl_http_conf http = {
 		.conns = c->conns ? c->conns : 32,
 		.exchanges = c->exchanges ? c->exchanges : 32,
@@ -354,6 +375,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 		.seed = 42,
 		.worker_cnt = 1,
 		.tcp = s->tcp,
+		.tls = fake_tls(s->tcp),
 		.listeners = s->listeners,
 		.ledger = s->ledger,
 		.env = {s, env_rule, env_service, env_listens, env_serves, env_result},
@@ -368,6 +390,50 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 	};
 	s->mem = zeroed(sl_http_bytes(&http));
 	s->http = sl_http_init(s->mem, &http);
+}
+
+/* ---- TLS ---- */
+
+static char *
+shown_put(char *at, const char *text, uint16_t *ret_len)
+{
+	size_t n = text ? strlen(text) : 0;
+
+	if (n)
+		memcpy(at, text, n);
+	*ret_len = (uint16_t)n;
+	return at + n;
+}
+
+void
+scene_shows(struct scene *s, const struct scene_peer *p)
+{
+	struct sl_tls_peer *peer = (void *)s->shown;
+	char *at = peer->text;
+
+	memset(peer, 0, sizeof(*peer));
+	memset(peer->hash, 0xab, sizeof(peer->hash));
+	peer->verified = p->verified;
+	at = shown_put(at, p->uri, &peer->uri_len);
+	at = shown_put(at, p->subject, &peer->subject_len);
+	at = shown_put(at, p->dns, &peer->dns_len);
+	at = shown_put(at, p->sni, &peer->sni_len);
+	peer->bytes = (uint16_t)(at - (char *)s->shown);
+	const struct sl_tls_info info = {.version = SL_TLS_1_3,
+					 .suite = SL_SUITE_CHACHA20,
+					 .resumed = 1,
+					 .alpn = "http/1.1",
+					 .peer = peer};
+	fake_tls_session(s->tcp, &info);
+}
+
+void
+scene_secures(struct scene *s, unsigned service)
+{
+	s->service_tls[service - SCENE_A].is = true;
+	s->service_tls[service - SCENE_A].says = (struct sl_img_tls_service){
+		.handshake_ms = 5000, .server_name = "internal.example"};
+	s->service[service - SCENE_A].tls_off = 1; /* where it stands is the image's */
 }
 
 /* ---- turns ---- */

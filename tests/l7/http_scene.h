@@ -61,6 +61,11 @@ struct scene {
 	struct sl_match_scratch scratch;
 	struct sl_http_rule rule;
 	struct sl_img_service service[2];
+	struct sl_img_tls_listener tls; /* the rule's, with scene_conf.tls */
+	struct {
+		struct sl_img_tls_service says; /* of TLS, */
+		bool is;                        /* if it does */
+	} service_tls[2];
 	struct sl_addr source;
 	struct endpoint ep[SCENE_ENDPOINTS];
 	bool no_service, no_listener;
@@ -68,6 +73,7 @@ struct scene {
 	bool asked_hashed;
 	struct peer *peers;
 	unsigned peer_cnt;
+	_Alignas(8) uint8_t shown[SL_PEER_MAX]; /* struct sl_tls_peer */
 	/* the newest record of the access log */
 	struct sl_event_access log;
 	char log_strings[2048];
@@ -82,6 +88,7 @@ struct scene_conf {
 	struct sl_img_http http; /* what is not 0 */
 	bool proxy_in;
 	bool any_host; /* "*" leads where "h" does */
+	bool tls;      /* clients speak it */
 };
 void scene_init(struct scene *s, const struct scene_conf *conf);
 /* scene_end: clients that are there go; afterwards nothing may be left of them. */
@@ -114,6 +121,15 @@ const char *peer_state(const struct peer *p);
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
 #define OK2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define OK2_CLOSE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+/* What handshakes from now on tell of the peer; NULLs: "".  verified: its certificate was. */
+struct scene_peer {
+	const char *uri, *subject, *dns, *sni;
+	bool verified;
+};
+void scene_shows(struct scene *s, const struct scene_peer *p);
+/* A service's endpoints speak TLS from the next connection on. */
+void scene_secures(struct scene *s, unsigned service);
 
 /* An error of the gateway's own, as the client hears it. */
 bool scene_error(struct peer *c, unsigned status, bool close);
