@@ -400,7 +400,7 @@ connect_any(struct relay_conn *c)
 		c->state = STATE_CONNECTING;
 		c->endpoint_slot = p.endpoint_slot;
 		c->incarnation = p.incarnation;
-		if (p.tls) {
+		if (p.tls && !(c->flags & HELLO)) { /* whose bytes are TLS as they are */
 			c->flags |= UP_TLS;
 			c->handshake_ms = p.tls->handshake_ms;
 		}

@@ -5,7 +5,7 @@
  *                                                                          └── another one, retries ┘ failed
  *
  * tls-passthrough: instead of a handshake the ClientHello is waited for and read, not consumed: its server name says the service, and
- * its bytes go to the endpoint like all others (relay_hello.h).
+ * its bytes go to the endpoint like all others (relay_hello.h); what the service says of TLS is not for them.
  *
  * Back-pressure: what one side does not take stays in the other's receive queue and closes its window.  Half-close is
  * passed on; a reset ends both, and so does an end that TLS did not announce (sl_stream_cut).  While connecting, the client's bytes wait.
