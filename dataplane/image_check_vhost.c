@@ -144,6 +144,12 @@ op_in(unsigned op, uint32_t ops)
 	return op < 32 && ops >> op & 1;
 }
 
+static bool
+is_identity(const uint8_t *s, uint32_t len)
+{
+	return len == sizeof(SL_IDENTITY_NAME) - 1 && memcmp(s, SL_IDENTITY_NAME, len) == 0;
+}
+
 /* The name of a header, parameter or cookie, of a condition or a scan; none of the other fields. */
 static void
 check_field_name(const struct sl_look_strings *t, const char *section, uint32_t i, unsigned field,
@@ -154,7 +160,8 @@ check_field_name(const struct sl_look_strings *t, const char *section, uint32_t 
 
 	if (!s || !named)
 		return;
-	if (field == SL_FIELD_HEADER && !sl_look_token(s, name.len, true))
+	if (field == SL_FIELD_HEADER && !sl_look_token(s, name.len, true) &&
+	    !is_identity(s, name.len))
 		sl_look_bad_text(t->c, section, i, "name", s, name.len,
 				 "is not a token in lower case");
 	else if (field == SL_FIELD_COOKIE && !sl_look_token(s, name.len, false))

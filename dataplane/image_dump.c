@@ -104,9 +104,10 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 	for (uint32_t i = 0; i < ls->listener_cnt; i++, l++) {
 		fprintf(f, "  [%u] %s ", i, l->name);
 		dump_vip(l, f);
-		fprintf(f, " %s mode %s ref %u slot %u incarnation %u",
-			l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", sl_mode_name(l->mode), l->ref,
-			l->slot, l->incarnation);
+		fprintf(f, " %s mode %s ref ", l->proto == SL_IPPROTO_TCP ? "tcp" : "udp",
+			sl_mode_name(l->mode));
+		fprintf(f, l->ref == UINT32_MAX ? "none" : "%u", l->ref);
+		fprintf(f, " slot %u incarnation %u", l->slot, l->incarnation);
 		if (l->mode != SL_MODE_L4)
 			fprintf(f, " max_connections %u", l->max_connections);
 		for (uint32_t k = 0; k < l->trust_cnt; k++) {
@@ -114,6 +115,7 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 			dump_prefix(&t[l->trust_first + k].prefix, t[l->trust_first + k].plen, f);
 		}
 		fputc('\n', f);
+		sl_image_dump_tls(ls, l, f);
 	}
 }
 
@@ -208,6 +210,8 @@ dump_service(const uint8_t *bytes, FILE *f)
 		    f);
 	if (s->ring_cnt)
 		dump_ring((const void *)(bytes + s->ring_off), s->ring_cnt, s->endpoint_cnt, f);
+	if (s->tls_off)
+		sl_image_dump_service_tls((const void *)(bytes + s->tls_off), f);
 }
 
 static void

@@ -1,5 +1,5 @@
 /* image_dump — what the files of sl_image_dump (image_check.h) share.  The bytes passed the check.
- * Threads: [main].  Private to image_dump.c and image_dump_http.c. */
+ * Threads: [main].  Private to image_dump*.c. */
 #ifndef SL_DATAPLANE_IMAGE_DUMP_H
 #define SL_DATAPLANE_IMAGE_DUMP_H
 
@@ -9,6 +9,9 @@ void sl_image_dump_id(const struct sl_obj_id *id, FILE *f);
 void sl_image_dump_http_service(const struct sl_img_http_service *h, FILE *f);
 void sl_image_dump_routes(const uint8_t *bytes, FILE *f);
 void sl_image_dump_vhost(const uint8_t *bytes, FILE *f);
+/* What the listener says of TLS, in lines of its own. */
+void sl_image_dump_tls(const struct sl_img_listeners *ls, const struct sl_img_listener *l, FILE *f);
+void sl_image_dump_service_tls(const struct sl_img_tls_service *t, FILE *f);
 void sl_image_dump_shard(const uint8_t *bytes, FILE *f);
 
 #endif

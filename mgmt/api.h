@@ -66,10 +66,11 @@
  * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "table"?, "host"?: NAME (routes, hosts), "route"?: NAME
  *  (routes), "limit"?: 1..1000 (audit only, default 50)}
  *   WHAT "listeners"  → "listeners": [{"name", "address": ADDRESS|PREFIX, "port", "port_last", "ports": "80"|
- *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp"|"http", "service" ("": mode http), "routes": NAME|"" (mode http: its route
- *                         table), "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
+ *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp"|"http"|"tls-passthrough", "service" ("": mode http; tls-passthrough
+ *                         without one), "routes": NAME|"" (mode http: its route table), "tls": LISTENER_TLS|null (plaintext),
+ *                         "server_names": [{"name", "service"}…] (tls-passthrough; else empty), "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
  *        "services"   → "services": [{"name", "forward": "nat"|"dsr"|"fullnat"|"ipip"|"gue"|"proxy", "policy":
- *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "max_endpoints",
+ *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "tls": SERVICE_TLS|null (plaintext), "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
  *                         now), "ports_refused" (new flows refused for want of one)}]
@@ -96,6 +97,11 @@
  *        "audit"      → "audit": [the JSON lines, newest last]
  *   Counters are 0 and "dataplane": false stands in the answer when the dataplane is not connected
  *   (true otherwise; in each of listeners … drops).
+ *   LISTENER_TLS, SERVICE_TLS  as the table file has them: {"min_version", "max_version", "suites": [WORD…], "groups": [WORD…],
+ *              "alpn": [TEXT…]|null (not given), "trust": [NAME…], "handshake_timeout_ms"}; a listener's also {"certificates":
+ *              [NAME…], "client": "none"|"optional"|"required", "client_names": [TEXT…], "tickets": BOOL,
+ *              "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
+ *              "auto_server_name": BOOL, "names": [TEXT…], "certificate": NAME|""}
  *   ENDPOINT  {"service", "name", "address", "port" (0: the listener's), "weight", "slot", "incarnation",
  *              "state": "up"|"down"|"unknown"|"unprobed"|"draining"|"disabled"   the word for people, the
  *                    strongest: disabled, draining, down, unknown, up; unprobed: the service has no health

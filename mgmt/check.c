@@ -468,6 +468,7 @@ check_keys(struct check *k, uint32_t i)
 	if (s->forward != SL_FORWARD_PROXY) {
 		out_of_place(k, i, "tcp", s->tcp.given, "forward \"proxy\"");
 		out_of_place(k, i, "http", s->http.given, "forward \"proxy\"");
+		out_of_place(k, i, "tls", s->tls.given, "forward \"proxy\"");
 		check_policy(k, i);
 	}
 	if (!sl_forward_tunnels(s->forward))
@@ -670,6 +671,7 @@ sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
 		check_services(&k);
 		sl_check_listeners(&k);
 		sl_check_tables(&k);
+		sl_check_tls(&k);
 		err = k.oom ? -ENOMEM : k.bad ? -EINVAL : 0;
 	}
 	sl_conf_links_fini(&k.links);

@@ -255,18 +255,27 @@ check_mode_keys(struct check *k, uint32_t i)
 	}
 	if (l->mode == SL_MODE_L4 && l->max_connections) {
 		at(k, "listeners[%u].max_connections", i);
-		tell(k, l->line, hint, "goes with mode \"tcp\" or \"http\" only");
+		tell(k, l->line, hint,
+		     "goes with mode \"tcp\", \"http\" or \"tls-passthrough\" only");
 	}
 	if (l->mode == SL_MODE_L4 && (l->proxy_in || l->trusted_cnt)) {
 		at(k, "listeners[%u].%s", i, l->proxy_in ? "proxy_protocol" : "trusted");
-		tell(k, l->line, hint, "goes with mode \"tcp\" or \"http\" only");
+		tell(k, l->line, hint,
+		     "goes with mode \"tcp\", \"http\" or \"tls-passthrough\" only");
 	} else {
 		check_trusted(k, i);
 	}
 }
 
-/* Mode tcp and forward proxy go together.  first: of each service its first listener of mode l4 and of mode tcp,
- * counted from 1. */
+/* Connections end at the gateway, and go on to one service. */
+static bool
+ends(const struct sl_conf_listener *l)
+{
+	return l->mode == SL_MODE_TCP || l->mode == SL_MODE_PASSTHROUGH;
+}
+
+/* Modes tcp and tls-passthrough and forward proxy go together.  first: of each service its first listener of mode l4 and of these
+ * modes, counted from 1. */
 static void
 check_mode(struct check *k, uint32_t i, const uint32_t (*first)[2])
 {
@@ -276,7 +285,7 @@ check_mode(struct check *k, uint32_t i, const uint32_t (*first)[2])
 	if (s == UINT32_MAX || !l->mode)
 		return;
 	const struct sl_conf_service *service = &k->c->services[s];
-	bool tcp = l->mode == SL_MODE_TCP;
+	bool tcp = ends(l);
 	if (!service->forward || tcp == (service->forward == SL_FORWARD_PROXY))
 		return;
 	uint32_t other = first[s][!tcp];
@@ -312,7 +321,7 @@ check_modes(struct check *k)
 	for (uint32_t i = c->listener_cnt; i-- > 0;) {
 		uint32_t s = k->links.listener_service[i];
 		if (s != UINT32_MAX && c->listeners[i].mode)
-			first[s][c->listeners[i].mode == SL_MODE_TCP] = i + 1;
+			first[s][ends(&c->listeners[i])] = i + 1;
 		trusted += c->listeners[i].trusted_cnt;
 	}
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {

@@ -1,4 +1,4 @@
-/* check_priv — what check.c, check_listener.c and check_routes.c have in common. */
+/* check_priv — what check.c, check_listener.c, check_routes.c and check_tls.c have in common. */
 #ifndef SL_MGMT_CHECK_PRIV_H
 #define SL_MGMT_CHECK_PRIV_H
 
@@ -29,6 +29,8 @@ struct check {
 void sl_check_listeners(struct check *k);
 /* check_routes.c: route tables, their virtual hosts and routes. */
 void sl_check_tables(struct check *k);
+/* check_tls.c: TLS of listeners and services, server names, and warnings. */
+void sl_check_tls(struct check *k);
 
 /* sl_check_find_service: the index of the service of the name, or UINT32_MAX; order: by name. */
 uint32_t sl_check_find_service(const struct sl_conf *c, const uint32_t *order, const char *name);

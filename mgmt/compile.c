@@ -256,15 +256,20 @@ build_listeners(const struct sl_compiling *k, struct sl_compiled_object *ret)
 	for (uint32_t i = 0; i < c->listener_cnt; i++)
 		trusted += c->listeners[i].trusted_cnt;
 	uint32_t trust_off = sl_object_section(&end, trusted, sizeof(struct sl_img_prefix));
+	struct sl_img_listeners tls = {0};
+	sl_compile_tls_sections(c, &end, &tls);
 	struct sl_img_listeners *obj = sl_object_create(SL_OBJ_LISTENERS, end);
 
 	if (!obj)
 		return -ENOMEM;
+	tls.head = obj->head;
+	*obj = tls;
 	obj->listener_cnt = c->listener_cnt;
 	obj->listener_off = off;
 	obj->trust_cnt = trusted;
 	obj->trust_off = trust_off;
 	struct sl_img_prefix *trust = (void *)((char *)obj + trust_off);
+	struct sl_tls_used tls_used = {0};
 	struct sl_img_listener *l = (void *)((char *)obj + off);
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
 		uint32_t from = k->listener_order[i], service = k->links.listener_service[from];
@@ -275,9 +280,11 @@ build_listeners(const struct sl_compiling *k, struct sl_compiled_object *ret)
 		l[i].plen = (uint8_t)x->plen;
 		l[i].proto = x->proto;
 		describe_mode(x, trust, &used, &l[i]);
+		sl_compile_listener_tls(k, from, obj, &tls_used, &l[i]);
 		l[i].ref = x->mode == SL_MODE_HTTP
 				   ? k->table_ref[sl_compile_table_place(k, x->routes)]
-				   : k->service_ref[k->service_place[service]];
+			   : service == UINT32_MAX ? UINT32_MAX /* mode tls-passthrough */
+						   : k->service_ref[k->service_place[service]];
 		l[i].slot = k->listener_placed[i].slot;
 		l[i].incarnation = k->listener_placed[i].incarnation;
 		memcpy(l[i].name, x->name, SL_NAME_MAX);

@@ -58,6 +58,19 @@ void sl_compile_routes_fini(struct sl_compiling *k);
 /* sl_compile_keep_base notes the base of a scan for the new map. */
 int sl_compile_keep_base(struct sl_compiling *k, const char *scan, const struct sl_shard_key *key);
 
+/* compile_tls.c.  sections: counts and places of the sections of TLS, behind *end.  listener_tls: what the listener (by place in the
+ * file) says of it becomes the next records there. */
+struct sl_tls_used {
+	uint32_t tls, names, sans, snis;
+};
+void sl_compile_tls_sections(const struct sl_conf *c, uint32_t *end, struct sl_img_listeners *ret);
+void sl_compile_listener_tls(const struct sl_compiling *k, uint32_t listener,
+			     struct sl_img_listeners *obj, struct sl_tls_used *u,
+			     struct sl_img_listener *to);
+/* Bytes of the service's part, 0: none; what is written there, zeroed.  streamed: a listener of mode tcp goes to it. */
+uint32_t sl_compile_service_tls_size(const struct sl_conf_service *s);
+void sl_compile_service_tls(const struct sl_conf_service *s, bool streamed, void *bytes);
+
 /* The service at a place in the order of names; its object. */
 const struct sl_conf_service *sl_compile_service_at(const struct sl_compiling *k, uint32_t place);
 int sl_compile_service(const struct sl_compiling *k, uint32_t place,

@@ -99,6 +99,16 @@ sources_of(const struct sl_img_service *s)
 	return (const void *)((const char *)s + s->source_off);
 }
 
+/* tls, tls_size: the new part; 0: none. */
+static bool
+same_tls(const struct sl_img_service *old, const void *tls, uint32_t tls_size)
+{
+	if (!old->tls_off || !tls_size)
+		return !old->tls_off && !tls_size;
+	return old->head.size - old->tls_off == tls_size &&
+	       memcmp((const char *)old + old->tls_off, tls, tls_size) == 0;
+}
+
 static bool
 unchanged(const struct sl_compiling *k, const struct sl_img_service *old,
 	  const struct sl_img_service *img)
@@ -148,8 +158,9 @@ list_nodes(const struct sl_compiling *k, uint32_t n)
 		k->nodes[i] = (struct sl_maglev_node){k->eps[i].name, k->eps[i].weight};
 }
 
-int
-sl_compile_service(const struct sl_compiling *k, uint32_t place, struct sl_compiled_object *ret)
+static int
+build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uint32_t tls_size,
+	      struct sl_compiled_object *ret)
 {
 	struct sl_img_service img, *obj;
 	uint32_t end = sizeof(img), n, maglev_cnt = 0, sched_cnt = 0, ring_cnt = 0;
@@ -160,7 +171,7 @@ sl_compile_service(const struct sl_compiling *k, uint32_t place, struct sl_compi
 	const struct sl_compiled_object *prev =
 		sl_compile_previous(k, SL_OBJ_SERVICE, &k->service_placed[place]);
 	const struct sl_img_service *old = prev ? prev->bytes : NULL;
-	if (old && unchanged(k, old, &img)) {
+	if (old && unchanged(k, old, &img) && same_tls(old, tls, tls_size)) {
 		sl_object_share(prev, ret);
 		return 0;
 	}
@@ -184,6 +195,7 @@ sl_compile_service(const struct sl_compiling *k, uint32_t place, struct sl_compi
 	img.sched_off = sl_object_section(&end, sched_cnt, sizeof(uint16_t));
 	img.ring_cnt = ring_cnt;
 	img.ring_off = sl_object_section(&end, ring_cnt, sizeof(struct sl_img_point));
+	img.tls_off = sl_object_section(&end, tls_size, 1);
 	if (!(obj = sl_object_create(SL_OBJ_SERVICE, end)))
 		return -ENOMEM;
 	img.head = obj->head;
@@ -191,6 +203,8 @@ sl_compile_service(const struct sl_compiling *k, uint32_t place, struct sl_compi
 	memcpy((char *)obj + img.source_off, k->sources,
 	       img.source_cnt * sizeof(*k->sources) * (img.source_cnt > 0));
 	memcpy((char *)obj + img.endpoint_off, k->eps, n * sizeof(*k->eps) * (n > 0));
+	if (tls_size)
+		memcpy((char *)obj + img.tls_off, tls, tls_size);
 	if (sched_cnt)
 		memcpy((char *)obj + img.sched_off, k->sched, sched_cnt * sizeof(uint16_t));
 	uint16_t *table = (void *)((char *)obj + img.maglev_off);
@@ -204,4 +218,28 @@ sl_compile_service(const struct sl_compiling *k, uint32_t place, struct sl_compi
 	if (ring_cnt)
 		sl_ring_build(k->nodes, n, k->c->hash_seed, (void *)((char *)obj + img.ring_off));
 	return sl_object_finish(obj, end, NULL, ret);
+}
+
+/* The service's part of TLS, in memory of its own; NULL: it has none, or there is no memory. */
+static void *
+make_tls(const struct sl_compiling *k, uint32_t place, uint32_t *ret_size)
+{
+	const struct sl_conf_service *s = sl_compile_service_at(k, place);
+	void *tls = NULL;
+
+	*ret_size = sl_compile_service_tls_size(s);
+	if (*ret_size && (tls = calloc(1, *ret_size)))
+		sl_compile_service_tls(s, k->links.streamed[k->links.service_order[place]], tls);
+	return tls;
+}
+
+int
+sl_compile_service(const struct sl_compiling *k, uint32_t place, struct sl_compiled_object *ret)
+{
+	uint32_t tls_size;
+	void *tls = make_tls(k, place, &tls_size);
+	int err = tls_size && !tls ? -ENOMEM : build_service(k, place, tls, tls_size, ret);
+
+	free(tls);
+	return err;
 }

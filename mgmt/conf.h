@@ -368,9 +368,6 @@ struct sl_conf {
 	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt;
 };
 
-/* The name of conditions that are of the peer's identity: no header has it. */
-#define SL_IDENTITY_NAME ":identity"
-
 /* What counts where a key was not given. */
 static inline unsigned
 sl_conf_source_bits4(const struct sl_conf_service *s)

@@ -23,10 +23,10 @@ host_name(const char *text, char ret_name[256])
 	uint8_t kind;
 
 	if (sl_addr_parse(text, &a) == 0 || *text == '[')
-		return "is an address; names are compared";
+		return "is an address, not a name";
 	const char *why = sl_value_hostname(text, &kind, ret_name);
 	if (!why && kind != SL_HOST_EXACT)
-		why = "has a *, which it cannot have";
+		why = "has a * where none may be";
 	if (!why && strlen(ret_name) > 253)
 		why = "is longer than 253 bytes";
 	return why;
@@ -101,7 +101,7 @@ check_spiffe(const char *text)
 
 	while (lower(text[len]) || (text[len] && strchr(".-_", text[len])))
 		len++;
-	if (len == 0)
+	if (len == 0 && (!*text || *text == '/'))
 		return "has no trust domain";
 	if (text[len] == '*')
 		return "has a * in its trust domain, which must be whole";

@@ -302,6 +302,7 @@ service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 	tcp_values(s, v);
 	sl_diff_http_values(&s->http, v);
 	v->minor = false;
+	sl_diff_service_tls(s, v);
 	sl_diff_put(v, "max_endpoints", "%u", s->max_endpoints);
 	sl_diff_put(v, "slow_start", "%u ms", s->slow_start_ms);
 	health_values(&s->health, v);
@@ -341,6 +342,7 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		put_number(v, "max_connections", l->max_connections, 0);
 		sl_diff_put(v, "proxy_protocol", "%s", l->proxy_in ? "required" : "");
 		trusted_value(l, v);
+		sl_diff_listener_tls(l, v);
 	} else if (it->kind == TABLE) {
 		sl_diff_table_values(it->thing, v);
 	} else if (it->kind == VHOST) {

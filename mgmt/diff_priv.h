@@ -4,7 +4,7 @@
 
 #include "mgmt/conf.h"
 
-#define SL_DIFF_VALUES 48
+#define SL_DIFF_VALUES 64
 #define SL_DIFF_LEN 320
 struct sl_diff_values {
 	unsigned cnt;
@@ -36,6 +36,10 @@ void sl_diff_table_values(const struct sl_conf_table *t, struct sl_diff_values *
 void sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v);
 void sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v);
 void sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v);
+
+/* diff_tls.c */
+void sl_diff_listener_tls(const struct sl_conf_listener *l, struct sl_diff_values *v);
+void sl_diff_service_tls(const struct sl_conf_service *s, struct sl_diff_values *v);
 
 /* sl_diff_moved: which of n things left their order: the fewest that could have been moved.  place[i]: where the i-th of
  * the old order stands now, distinct.  Scratch: 2 × n; ret_moved[n]. */

@@ -156,7 +156,7 @@ add_cond(struct sl_diff_text *t, const struct sl_conf_cond *c)
 
 	sl_diff_addf(t, "%s%s", comma(t), c->invert ? "not " : "");
 	sl_diff_add(t, c->name);
-	sl_diff_addf(t, " %s", op[c->op]);
+	sl_diff_addf(t, "%s%s", c->name ? " " : "", op[c->op]);
 	if (c->op == SL_COND_RANGE)
 		sl_diff_addf(t, " %lld-%lld", (long long)c->lo, (long long)c->hi - 1);
 	if (!c->value)
@@ -166,6 +166,12 @@ add_cond(struct sl_diff_text *t, const struct sl_conf_cond *c)
 	sl_diff_addf(t, "\"%s", c->icase ? " in any case" : "");
 }
 
+static bool
+is_identity(const struct sl_conf_cond *c)
+{
+	return c->field == SL_FIELD_HEADER && strcmp(c->name, SL_IDENTITY_NAME) == 0;
+}
+
 static void
 put_conds(const struct sl_conf_hroute *r, enum sl_field field, const char *key,
 	  struct sl_diff_values *v)
@@ -173,9 +179,23 @@ put_conds(const struct sl_conf_hroute *r, enum sl_field field, const char *key,
 	struct sl_diff_text t = {0};
 
 	for (uint32_t i = 0; i < r->cond_cnt; i++)
-		if (r->conds[i].field == field)
+		if (r->conds[i].field == field && !is_identity(&r->conds[i]))
 			add_cond(&t, &r->conds[i]);
 	sl_diff_put_text(v, key, &t);
+}
+
+static void
+put_identity(const struct sl_conf_hroute *r, struct sl_diff_values *v)
+{
+	struct sl_diff_text t = {0};
+
+	for (uint32_t i = 0; i < r->cond_cnt; i++)
+		if (is_identity(&r->conds[i])) {
+			struct sl_conf_cond c = r->conds[i];
+			c.name = NULL;
+			add_cond(&t, &c);
+		}
+	sl_diff_put_text(v, "identity", &t);
 }
 
 static void
@@ -356,6 +376,7 @@ sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v)
 	put_conds(r, SL_FIELD_HEADER, "headers", v);
 	put_conds(r, SL_FIELD_QUERY, "query", v);
 	put_conds(r, SL_FIELD_COOKIE, "cookies", v);
+	put_identity(r, v);
 	target_values(r, v);
 	redirect_value(r, v);
 	respond_value(r, v);

@@ -123,6 +123,8 @@ sl_show_listeners(struct sl_daemon *d)
 		if (sl_slot_find_listener(&t->map, l, &at))
 			continue;
 		json_t *row = listener_row(l);
+		merge(row, json_pack("{s:o, s:o}", "tls", sl_show_listener_tls(l), "server_names",
+				     sl_show_server_names(l)));
 		merge(row, json_pack("{s:i, s:i}", "slot", (int)at.slot, "incarnation",
 				     (int)at.incarnation));
 		merge(row, listener_counters(d, at));
@@ -159,15 +161,16 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 		return NULL;
 	struct sl_stats_service c = sl_counters_service(d->counters, at);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
+		"{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
 		"s:I, s:I, s:I, s:I}",
 		"name", s->name, "forward", sl_forward_name(s->forward), "policy",
-		sl_policy_name(s->policy), "health", health[s->health.type], "max_endpoints",
-		(int)s->max_endpoints, "slow_start_ms", (int)s->slow_start_ms, "slot", (int)at.slot,
-		"incarnation", (int)at.incarnation, "endpoints", n->endpoints, "admitting",
-		n->admitting, "up", n->up, "down", n->down, "draining", n->draining, "disabled",
-		n->disabled, "new_flows", NUM(c.new_flows), "no_endpoint", NUM(c.no_endpoint),
-		"ports_used", NUM(c.ports_used), "ports_refused", NUM(c.ports_out));
+		sl_policy_name(s->policy), "health", health[s->health.type], "tls",
+		sl_show_service_tls(s), "max_endpoints", (int)s->max_endpoints, "slow_start_ms",
+		(int)s->slow_start_ms, "slot", (int)at.slot, "incarnation", (int)at.incarnation,
+		"endpoints", n->endpoints, "admitting", n->admitting, "up", n->up, "down", n->down,
+		"draining", n->draining, "disabled", n->disabled, "new_flows", NUM(c.new_flows),
+		"no_endpoint", NUM(c.no_endpoint), "ports_used", NUM(c.ports_used), "ports_refused",
+		NUM(c.ports_out));
 }
 
 json_t *

@@ -31,4 +31,9 @@ double sl_show_uptime(struct sl_daemon *d);
 
 json_t *sl_show_time(int64_t wall_ms); /* null for 0 */
 
+/* show_conf_tls.c: what the table says of TLS (api.h); null: plaintext. */
+json_t *sl_show_listener_tls(const struct sl_conf_listener *l);
+json_t *sl_show_server_names(const struct sl_conf_listener *l);
+json_t *sl_show_service_tls(const struct sl_conf_service *s);
+
 #endif

@@ -114,6 +114,10 @@ enum {
 	SL_COND_ICASE = 1 << 1, /* letters A–Z and a–z are alike; value is lower case */
 };
 
+/* The HEADER of this name is none that a client can send: it is the identity in the client's certificate, where one was verified
+ * (its first URI SAN, else its first DNS SAN); else there is no such header. */
+#define SL_IDENTITY_NAME ":identity"
+
 struct sl_img_cond {
 	uint8_t field; /* enum sl_field */
 	uint8_t op;    /* enum sl_cond_op */

@@ -27,6 +27,7 @@ static const struct show {
 	  {"MODE", "mode"},
 	  {"SERVICE", "service"},
 	  {"ROUTES", "routes"},
+	  {"TLS", "tls"},
 	  {">PACKETS", "packets"},
 	  {">BYTES", "bytes"},
 	  {">NEW FLOWS", "new_flows"},
@@ -36,6 +37,7 @@ static const struct show {
 	  {"FORWARD", "forward"},
 	  {"POLICY", "policy"},
 	  {"HEALTH", "health"},
+	  {"TLS", "tls"},
 	  {">ENDPOINTS", "endpoints"},
 	  {">ADMITTING", "admitting"},
 	  {">UP", "up"},
@@ -152,12 +154,38 @@ list_cell(struct ctl_table *t, const json_t *list)
 	ctl_table_cell(t, "%s", text);
 }
 
+/* "shop, wild; client required", "5 server names"; of a service "verified", with its certificate where it shows one. */
+static void
+tls_cell(struct ctl_table *t, const json_t *o, const json_t *tls)
+{
+	const json_t *certs = json_object_get(tls, "certificates");
+	size_t n = 0, names = json_array_size(json_object_get(o, "server_names")), i;
+	const char *client = ctl_str(tls, "client"), *own = ctl_str(tls, "certificate");
+	char text[256] = "";
+	json_t *v;
+
+	json_array_foreach(certs, i, v) if (n < sizeof(text)) n += (size_t)snprintf(
+		text + n, sizeof(text) - n, "%s%s", i ? ", " : "", json_string_value(v));
+	if (names)
+		ctl_table_cell(t, "%zu server name%s", names, names == 1 ? "" : "s");
+	else if (!json_is_object(tls))
+		ctl_table_cell(t, "-");
+	else if (certs)
+		ctl_table_cell(t, "%s%s%s", text, strcmp(client, "none") ? "; client " : "",
+			       strcmp(client, "none") ? client : "");
+	else
+		ctl_table_cell(t, "%s%s%s", ctl_bool(tls, "verify") ? "verified" : "not verified",
+			       *own ? "; as " : "", own);
+}
+
 static void
 cell(struct ctl_table *t, const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
 
-	if (strcmp(key, "fraction") == 0 && !ctl_bool(o, "admits"))
+	if (strcmp(key, "tls") == 0)
+		tls_cell(t, o, v);
+	else if (strcmp(key, "fraction") == 0 && !ctl_bool(o, "admits"))
 		ctl_table_cell(t, "0"); /* drained, disabled, down: nothing, whatever its share */
 	else if (json_is_integer(v) && (!strcmp(key, "first_us") || !strcmp(key, "last_us")))
 		us_cell(t, json_integer_value(v));
