@@ -89,7 +89,7 @@ enum sl_record_verdict {
 	SL_RECORD_OK,
 	SL_RECORD_BAD_HEADER, /* type or version of no record: unexpected_message, decode_error */
 	SL_RECORD_BAD_LENGTH, /* record_overflow: over the limit, or plaintext over SL_RECORD_MAX (padding counts); or too short for a tag */
-	SL_RECORD_BAD_MAC,    /* bad_record_mac; what was decrypted is overwritten with zeros */
+	SL_RECORD_BAD_MAC, /* bad_record_mac; its bytes are zeros now, nothing of it was shown to anybody */
 	SL_RECORD_BAD_INNER, /* unexpected_message: nothing but zeros, an inner type of no record, empty but no data */
 	SL_RECORD_BAD_SEQ, /* the sequence number is used up */
 };

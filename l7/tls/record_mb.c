@@ -3,23 +3,23 @@
  *   1.3          │ 23 03 03 len │ content … type (zeros) │ tag 16 │   nonce: iv ^ seq               AAD: the header
  *   1.2 GCM      │ type 03 03 len │ seq 8 │ content …    │ tag 16 │   nonce: iv[4], the 8 bytes     AAD: seq, type, version,
  *   1.2 ChaCha20 │ type 03 03 len │ content …            │ tag 16 │   nonce: iv ^ seq                    length of content
- *                                   └─────── body ───────┘
+ *                └──── prefix ────┘└────── body ────────┘
  *
- * A body in one piece is one call of the library.  A body in several: GCM goes on from piece to piece (init, update …, finalize), one
- * call for each piece of the out side; a call costs about what copying 4 KB does, so what does not lie in one piece on the in side is
- * gathered where it is going to, and encrypted there.  ChaCha20 (whose calls cost ten times that) and short bodies are put together in
- * the engine's own buffer instead.
+ * A body in one piece is one call of the library.  A long one in several goes through GCM from piece to piece (init, update …,
+ * finalize), straight from where it lies on one side to where it is wanted on the other.  A short one is put together first, in its
+ * place or in the engine: that costs less than more calls.  ChaCha20 always is: its calls cost hundreds of ns.
  */
 #include "l7/tls/record.h"
 
 #include "l7/tls/mb.h"
 
+#include <immintrin.h>
 #include <openssl/crypto.h>
 
 #define TAG 16
 #define EXPLICIT 8 /* 1.2 GCM: bytes of the nonce in the record */
-/* Bytes of a body, inner type included, up to which a copy is cheaper than another call. */
-#define SHORT 2048
+/* Bytes of a record up to which a copy is cheaper than the calls for pieces. */
+#define SHORT 512
 /* 1.3: content, type and padding (RFC 8446, 5.4). */
 #define INNER_MAX (SL_RECORD_MAX + 1)
 /* How many slots the clock's hand passes at most. */
@@ -46,8 +46,8 @@ struct job {
 	const struct gcm *gcm; /* NULL: ChaCha20 */
 	const struct gcm_key_data *expanded;
 	const uint8_t *key; /* ChaCha20 */
-	uint8_t nonce[16];
-	uint8_t aad[16];
+	__m128i nonce;      /* 12 bytes; both are stored whole, as they are loaded */
+	__m128i aad;
 	uint32_t aad_len;
 	uint32_t way; /* SEAL, OPEN */
 	struct gcm_context_data ctx;
@@ -64,7 +64,7 @@ struct sl_record_engine {
 	uint64_t expanded;
 	size_t bytes;
 	SL_ALIGNED struct job job;
-	SL_ALIGNED uint8_t body[INNER_MAX + SL_RECORD_EXPANSION_12];
+	SL_ALIGNED uint8_t record[SL_RECORD_WIRE_MAX]; /* where one is put together */
 };
 
 /* ---- the engine ---- */
@@ -222,39 +222,48 @@ expanded(struct sl_record_engine *e, struct sl_record_dir *d, const struct gcm *
 /* ---- pieces ---- */
 
 struct cursor {
-	const struct sl_span *at, *end;
-	uint32_t off; /* in *at */
+	uint8_t *data; /* left bytes in one piece: neighbours in memory are one piece */
+	uint32_t left;
+	const struct sl_span *next, *end;
 };
 
-/* How many bytes lie in one piece from here on, at most max; neighbours in memory are one piece.  0: there are no more. */
+static struct cursor
+at(const struct sl_span *spans, unsigned cnt)
+{
+	return (struct cursor){NULL, 0, spans, spans + cnt};
+}
+
+/* How many bytes lie in one piece from here on, at most max.  0: there are no more. */
 static uint32_t
 run(struct cursor *c, uint32_t max, uint8_t **ret)
 {
-	while (c->at < c->end && c->off == c->at->len) {
-		c->at++;
-		c->off = 0;
+	while (c->next < c->end && (!c->left || c->next->data == c->data + c->left)) {
+		if (!c->left)
+			c->data = c->next->data;
+		c->left += c->next->len;
+		c->next++;
 	}
-	SL_ASSERT(c->at < c->end || !max);
-	if (c->at == c->end)
-		return 0;
-	*ret = c->at->data + c->off;
-	uint32_t n = c->at->len - c->off;
-	for (const struct sl_span *s = c->at + 1;
-	     n < max && s < c->end && (s->data == *ret + n || !s->len); s++)
-		n += s->len;
-	return SL_MIN(n, max);
+	*ret = c->data;
+	return SL_MIN(c->left, max);
 }
 
+/* n: not more than run said. */
 static void
 skip(struct cursor *c, uint32_t n)
 {
-	for (; c->at < c->end; c->at++, c->off = 0) {
-		uint32_t here = SL_MIN(n, c->at->len - c->off);
-		c->off += here;
-		n -= here;
-		if (!n)
-			return;
+	c->data += n;
+	c->left -= n;
+}
+
+/* memcpy is by `rep movs` here, which takes four times as long when one of both is not aligned. */
+static void
+copy(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+	for (; n >= 32; to += 32, from += 32, n -= 32) {
+		memcpy(to, from, 32);
+		__asm__("" ::: "memory"); /* or the compiler makes a call of it */
 	}
+	memcpy(to, from, n);
 }
 
 static void
@@ -263,7 +272,7 @@ put(struct cursor *c, const uint8_t *from, uint32_t n)
 	uint8_t *p;
 
 	for (uint32_t k; n && (k = run(c, n, &p)) != 0; from += k, n -= k) {
-		memcpy(p, from, k);
+		copy(p, from, k);
 		skip(c, k);
 	}
 }
@@ -274,7 +283,7 @@ get(struct cursor *c, uint8_t *to, uint32_t n)
 	uint8_t *p;
 
 	for (uint32_t k; n && (k = run(c, n, &p)) != 0; to += k, n -= k) {
-		memcpy(to, p, k);
+		copy(to, p, k);
 		skip(c, k);
 	}
 }
@@ -293,15 +302,41 @@ zero(struct cursor *c, uint32_t n)
 /* ---- the cipher ---- */
 
 static bool
+is_gcm(const struct sl_record_dir *d)
+{
+	return d->suite != SL_SUITE_CHACHA20;
+}
+
+static bool
 explicit_nonce(const struct sl_record_dir *d)
 {
-	return d->version == SL_TLS_1_2 && d->suite != SL_SUITE_CHACHA20;
+	return d->version == SL_TLS_1_2 && is_gcm(d);
 }
 
 static uint32_t
 prefix_len(const struct sl_record_dir *d)
 {
 	return SL_RECORD_HEADER + (explicit_nonce(d) ? EXPLICIT : 0);
+}
+
+/* iv ^ seq, or of 1.2 GCM iv and what the record says. */
+static __m128i
+nonce_of(const struct sl_record_dir *d, const uint8_t *prefix, uint64_t seq)
+{
+	uint64_t low = sl_load32(d->iv), high = sl_load64(d->iv + 4);
+
+	high = explicit_nonce(d) ? sl_load64(prefix + SL_RECORD_HEADER) : high ^ seq;
+	return _mm_set_epi64x((long long)(high >> 32), (long long)(low | high << 32));
+}
+
+static __m128i
+aad_of(const struct sl_record_dir *d, const uint8_t *prefix, uint64_t seq, uint32_t body)
+{
+	uint64_t head = sl_load32(prefix), content = sl_to_be16(body);
+
+	if (d->version == SL_TLS_1_3)
+		return _mm_set_epi64x(0, (long long)(head | (uint64_t)prefix[4] << 32));
+	return _mm_set_epi64x((long long)((head & 0xffffff) | content << 24), (long long)seq);
 }
 
 /* prefix: header and explicit nonce; body: bytes between them and the tag. */
@@ -313,23 +348,12 @@ start(struct sl_record_engine *e, struct sl_record_dir *d, uint32_t way, const u
 	uint64_t seq = __builtin_bswap64(d->seq);
 
 	j->way = way;
-	j->gcm = d->suite == SL_SUITE_CHACHA20 ? NULL : &e->gcm[d->suite == SL_SUITE_AES256_GCM];
+	j->gcm = is_gcm(d) ? &e->gcm[d->suite == SL_SUITE_AES256_GCM] : NULL;
 	j->expanded = j->gcm ? expanded(e, d, j->gcm) : NULL;
 	j->key = d->key;
-	memcpy(j->nonce, d->iv, 12);
-	if (explicit_nonce(d))
-		memcpy(j->nonce + 4, prefix + SL_RECORD_HEADER, EXPLICIT);
-	else
-		sl_store64(j->nonce + 4, sl_load64(j->nonce + 4) ^ seq);
-	if (d->version == SL_TLS_1_3) {
-		j->aad_len = SL_RECORD_HEADER;
-		memcpy(j->aad, prefix, SL_RECORD_HEADER);
-	} else {
-		j->aad_len = 13;
-		sl_store64(j->aad, seq);
-		memcpy(j->aad + 8, prefix, 3);
-		sl_store16(j->aad + 11, sl_to_be16(body));
-	}
+	j->nonce = nonce_of(d, prefix, seq);
+	j->aad = aad_of(d, prefix, seq, body);
+	j->aad_len = d->version == SL_TLS_1_3 ? SL_RECORD_HEADER : 13;
 	return j;
 }
 
@@ -345,9 +369,9 @@ chacha(IMB_MGR *m, const struct job *j, uint8_t *dst, const uint8_t *src, uint32
 	job->chain_order = j->way == SEAL ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
 	job->enc_keys = j->key;
 	job->key_len_in_bytes = 32;
-	job->iv = j->nonce;
+	job->iv = (const uint8_t *)&j->nonce;
 	job->iv_len_in_bytes = 12;
-	job->u.CHACHA20_POLY1305.aad = j->aad;
+	job->u.CHACHA20_POLY1305.aad = &j->aad;
 	job->u.CHACHA20_POLY1305.aad_len_in_bytes = j->aad_len;
 	job->src = src;
 	job->dst = dst;
@@ -365,8 +389,8 @@ whole(struct sl_record_engine *e, struct job *j, uint8_t *dst, const uint8_t *sr
 {
 	if (!j->gcm)
 		return chacha(e->mgr, j, dst, src, n, tag);
-	j->gcm->whole[j->way](j->expanded, &j->ctx, dst, src, n, j->nonce, j->aad, j->aad_len, tag,
-			      TAG);
+	j->gcm->whole[j->way](j->expanded, &j->ctx, dst, src, n, (const uint8_t *)&j->nonce,
+			      (const uint8_t *)&j->aad, j->aad_len, tag, TAG);
 	return true;
 }
 
@@ -374,7 +398,8 @@ whole(struct sl_record_engine *e, struct job *j, uint8_t *dst, const uint8_t *sr
 static void
 begin(struct job *j)
 {
-	j->gcm->init(j->expanded, &j->ctx, j->nonce, j->aad, j->aad_len);
+	j->gcm->init(j->expanded, &j->ctx, (const uint8_t *)&j->nonce, (const uint8_t *)&j->aad,
+		     j->aad_len);
 }
 
 static void
@@ -384,7 +409,7 @@ update(struct job *j, uint8_t *dst, const uint8_t *src, uint32_t n)
 }
 
 static void
-finish(struct job *j, uint8_t *tag)
+finish(struct job *j, uint8_t tag[TAG])
 {
 	j->gcm->finalize[j->way](j->expanded, &j->ctx, tag, TAG);
 }
@@ -397,81 +422,70 @@ sl_record_overhead(const struct sl_record_dir *d)
 	return prefix_len(d) + TAG + (d->version == SL_TLS_1_3);
 }
 
-/* What is left to be sealed: content from the caller's pieces, then the inner type of 1.3. */
+/* What is to be sealed. */
 struct plain {
 	struct cursor from;
-	uint32_t content;
-	uint32_t inner; /* 0, 1 */
+	uint32_t n; /* bytes of content */
+	bool inner; /* the type is behind it */
 	uint8_t type;
 };
 
-/* Where the next n bytes lie: in the caller's piece, or gathered in dst. */
-static const uint8_t *
-source(struct plain *p, uint8_t *dst, uint32_t n)
+static void
+put_prefix(const struct sl_record_dir *d, const struct plain *p, uint8_t *to)
 {
-	uint32_t content = SL_MIN(n, p->content);
-	uint8_t *from = dst;
+	uint32_t len = p->n + sl_record_overhead(d) - SL_RECORD_HEADER;
 
-	if (content == n && run(&p->from, n, &from) == n) {
-		skip(&p->from, n);
-	} else {
-		get(&p->from, dst, content);
-		if (content < n)
-			dst[content] = p->type;
-		from = dst;
-	}
-	p->content -= content;
-	return from;
+	sl_store32(to, (p->inner ? SL_RECORD_DATA : p->type) | 0x030300u | (len >> 8) << 24);
+	to[4] = (uint8_t)len;
+	if (explicit_nonce(d))
+		sl_store64(to + SL_RECORD_HEADER, __builtin_bswap64(d->seq));
 }
 
-/* GCM, long, or out is in pieces: one call for each of them, but for an inner type behind content that needs no gathering otherwise. */
-static void
-seal_pieces(struct job *j, struct plain *p, struct cursor *to, uint32_t n, uint8_t *tag)
+/* In one call to `to`, where there is room for all of the record. */
+static bool
+seal_whole(struct sl_record_engine *e, struct sl_record_dir *d, struct plain *p, uint8_t *to)
 {
-	uint8_t *dst, *from;
+	uint8_t *body = to + prefix_len(d), *from = body;
+	uint32_t n = p->n + p->inner;
 
-	begin(j);
-	for (uint32_t k; n && (k = run(to, n, &dst)) != 0; n -= k) {
-		if (k > SHORT && k > p->content && run(&p->from, p->content, &from) == p->content)
-			k = p->content;
-		update(j, dst, source(p, dst, k), k);
+	put_prefix(d, p, to);
+	if (p->inner || !n || run(&p->from, n, &from) != n) {
+		get(&p->from, body, p->n);
+		if (p->inner)
+			body[p->n] = p->type;
+		from = body;
+	}
+	if (sl_likely(whole(e, start(e, d, SEAL, to, n), body, from, n, body + n)))
+		return true;
+	memset(body, 0, n); /* plaintext may lie there */
+	return false;
+}
+
+/* GCM, from piece to piece. */
+static void
+seal_pieces(struct sl_record_engine *e, struct sl_record_dir *d, struct plain *p, struct cursor *to)
+{
+	uint8_t prefix[SL_RECORD_HEADER + EXPLICIT], tag[TAG], *dst, *src;
+	struct job *j;
+
+	put_prefix(d, p, prefix);
+	put(to, prefix, prefix_len(d));
+	begin(j = start(e, d, SEAL, prefix, p->n + p->inner));
+	for (uint32_t left = p->n, k; left; left -= k) {
+		k = run(to, left, &dst);
+		k = run(&p->from, k, &src);
+		if (!k)
+			break; /* the caller promised more */
+		update(j, dst, src, k);
 		skip(to, k);
+		skip(&p->from, k);
+	}
+	if (p->inner && run(to, 1, &dst)) {
+		update(j, dst, &p->type, 1);
+		skip(to, 1);
 	}
 	finish(j, tag);
-}
-
-/* Whether the content is to go straight from one piece to one piece. */
-static bool
-goes_straight(struct plain *p)
-{
-	uint8_t *from;
-
-	return p->content > SHORT && run(&p->from, p->content, &from) == p->content;
-}
-
-static bool
-seal_body(struct sl_record_engine *e, struct job *j, struct plain *p, struct cursor *to,
-	  uint8_t tag[TAG])
-{
-	uint32_t n = p->content + p->inner;
-	uint8_t *dst = e->body;
-	bool one = run(to, n, &dst) == n;
-
-	if (j->gcm && (one ? p->inner && goes_straight(p) : n > SHORT)) {
-		seal_pieces(j, p, to, n, tag);
-		return true;
-	}
-	if (!one)
-		dst = e->body;
-	if (!whole(e, j, dst, source(p, dst, n), n, tag)) {
-		memset(dst, 0, n); /* plaintext may lie there */
-		return false;
-	}
-	if (one)
-		skip(to, n);
-	else
-		put(to, dst, n);
-	return true;
+	put(to, tag, TAG);
 }
 
 bool
@@ -479,22 +493,24 @@ sl_record_seal(struct sl_record_engine *e, struct sl_record_dir *d, uint8_t type
 	       const struct sl_span *in, unsigned in_cnt, uint32_t n, const struct sl_span *out,
 	       unsigned out_cnt)
 {
-	struct plain p = {{in, in + in_cnt, 0}, n, d->version == SL_TLS_1_3, type};
-	struct cursor to = {out, out + out_cnt, 0};
-	uint32_t bytes = n + sl_record_overhead(d) - SL_RECORD_HEADER;
-	uint8_t prefix[SL_RECORD_HEADER + EXPLICIT], tag[TAG];
+	struct plain p = {at(in, in_cnt), n, d->version == SL_TLS_1_3, type};
+	struct cursor to = at(out, out_cnt);
+	uint32_t bytes = n + sl_record_overhead(d);
+	uint8_t *dst, *src;
 
 	SL_ASSERT(n <= SL_RECORD_MAX);
-	if (sl_unlikely(d->seq == UINT64_MAX))
+	if (sl_unlikely(d->seq == UINT64_MAX || n > SL_RECORD_MAX))
 		return false;
-	prefix[0] = p.inner ? SL_RECORD_DATA : type;
-	sl_store16(prefix + 1, sl_to_be16(0x0303));
-	sl_store16(prefix + 3, sl_to_be16(bytes));
-	sl_store64(prefix + SL_RECORD_HEADER, __builtin_bswap64(d->seq));
-	put(&to, prefix, prefix_len(d));
-	if (!seal_body(e, start(e, d, SEAL, prefix, n), &p, &to, tag))
-		return false;
-	put(&to, tag, TAG);
+	bool flat = run(&to, bytes, &dst) == bytes;
+	bool straight = flat && !p.inner && run(&p.from, n, &src) == n;
+	if (is_gcm(d) && bytes > SHORT && !straight) {
+		seal_pieces(e, d, &p, &to);
+	} else {
+		if (!seal_whole(e, d, &p, flat ? dst : e->record))
+			return false;
+		if (!flat)
+			put(&to, e->record, bytes);
+	}
 	d->seq++;
 	return true;
 }
@@ -527,6 +543,27 @@ sl_record_head(const struct sl_record_dir *d, const uint8_t bytes[SL_RECORD_HEAD
 	return SL_RECORD_OK;
 }
 
+/* Whether a record with this header, of so many bytes, is worth decrypting. */
+static enum sl_record_verdict
+check(const struct sl_record_dir *d, const uint8_t *header, uint32_t bytes, uint8_t *ret_type)
+{
+	bool is_new = d->version == SL_TLS_1_3;
+	struct sl_record_head head;
+	enum sl_record_verdict v = sl_record_head(d, header, &head);
+
+	if (v != SL_RECORD_OK)
+		return v;
+	if (is_new && head.type == SL_RECORD_CCS)
+		return SL_RECORD_BAD_HEADER;
+	if (head.bytes != bytes ||
+	    bytes - prefix_len(d) - TAG > (is_new ? INNER_MAX : SL_RECORD_MAX))
+		return SL_RECORD_BAD_LENGTH;
+	if (d->seq == UINT64_MAX)
+		return SL_RECORD_BAD_SEQ;
+	*ret_type = head.type;
+	return SL_RECORD_OK;
+}
+
 /* Constant time. */
 static bool
 same_tag(const uint8_t a[TAG], const uint8_t b[TAG])
@@ -537,47 +574,46 @@ same_tag(const uint8_t a[TAG], const uint8_t b[TAG])
 	return diff == 0;
 }
 
-/* In place, piece by piece; the tag stands behind. */
+/* A record in one piece, in place. */
 static bool
-open_pieces(struct job *j, struct cursor *c, uint32_t n)
+open_whole(struct sl_record_engine *e, struct sl_record_dir *d, uint8_t *record, uint32_t bytes)
 {
-	uint8_t *p, tag[TAG], want[TAG];
+	uint8_t *body = record + prefix_len(d), *tag = record + bytes - TAG, want[TAG];
+	uint32_t n = (uint32_t)(tag - body);
 
-	begin(j);
-	for (uint32_t k; n && (k = run(c, n, &p)) != 0; n -= k) {
+	return whole(e, start(e, d, OPEN, record, n), body, body, n, want) && same_tag(tag, want);
+}
+
+/* GCM, in place, piece by piece; c: at the header. */
+static bool
+open_pieces(struct sl_record_engine *e, struct sl_record_dir *d, struct cursor c, uint32_t bytes)
+{
+	uint8_t prefix[SL_RECORD_HEADER + EXPLICIT], *p, tag[TAG], want[TAG];
+	uint32_t n = bytes - prefix_len(d) - TAG;
+	struct job *j;
+
+	get(&c, prefix, prefix_len(d));
+	begin(j = start(e, d, OPEN, prefix, n));
+	for (uint32_t k; n && (k = run(&c, n, &p)) != 0; n -= k) {
 		update(j, p, p, k);
-		skip(c, k);
+		skip(&c, k);
 	}
 	finish(j, want);
-	get(c, tag, TAG);
+	get(&c, tag, TAG);
 	return same_tag(tag, want);
 }
 
-/* Decrypts n bytes from c on, and compares the tag behind them.  false: they are zeros now. */
+/* ChaCha20, or short: put together in the engine, and put back when it is what was sealed. */
 static bool
-open_body(struct sl_record_engine *e, struct job *j, struct cursor c, uint32_t n)
+open_copy(struct sl_record_engine *e, struct sl_record_dir *d, struct cursor c, uint32_t bytes)
 {
-	struct cursor body = c;
-	uint8_t *p = e->body, tag[TAG], want[TAG];
-	bool one = run(&c, n, &p) == n, ok;
+	struct cursor back = c;
 
-	if (!one && j->gcm && n > SHORT) {
-		ok = open_pieces(j, &c, n);
-	} else {
-		if (one)
-			skip(&c, n);
-		else
-			get(&c, p = e->body, n);
-		get(&c, tag, TAG);
-		ok = whole(e, j, p, p, n, want) && same_tag(tag, want);
-		if (ok && !one) {
-			c = body;
-			put(&c, p, n);
-		}
-	}
-	if (!ok)
-		zero(&body, n);
-	return ok;
+	get(&c, e->record, bytes);
+	if (!open_whole(e, d, e->record, bytes))
+		return false;
+	put(&back, e->record, bytes);
+	return true;
 }
 
 /* The last byte of content, type and padding, [off, end), that is not 0: its number plus 1; 0: there is none.  Padding is 16 KB when
@@ -617,30 +653,27 @@ enum sl_record_verdict
 sl_record_open(struct sl_record_engine *e, struct sl_record_dir *d, const struct sl_span *spans,
 	       unsigned cnt, uint32_t bytes, struct sl_record_opened *ret)
 {
-	struct cursor c = {spans, spans + cnt, 0};
-	struct sl_record_head head;
-	uint8_t prefix[SL_RECORD_HEADER + EXPLICIT], type;
+	struct cursor c = at(spans, cnt);
+	uint8_t header[SL_RECORD_HEADER], type, *p;
 	uint32_t off = prefix_len(d), end = bytes - TAG;
-	bool is_new = d->version == SL_TLS_1_3;
 
 	if (sl_unlikely(bytes < SL_RECORD_HEADER))
 		return SL_RECORD_BAD_LENGTH;
-	get(&c, prefix, SL_RECORD_HEADER);
-	enum sl_record_verdict v = sl_record_head(d, prefix, &head);
+	get(&c, header, SL_RECORD_HEADER);
+	enum sl_record_verdict v = check(d, header, bytes, &type);
 	if (sl_unlikely(v != SL_RECORD_OK))
 		return v;
-	if (sl_unlikely(is_new && head.type == SL_RECORD_CCS))
-		return SL_RECORD_BAD_HEADER;
-	if (sl_unlikely(head.bytes != bytes || end - off > (is_new ? INNER_MAX : SL_RECORD_MAX)))
-		return SL_RECORD_BAD_LENGTH;
-	if (sl_unlikely(d->seq == UINT64_MAX))
-		return SL_RECORD_BAD_SEQ;
-	get(&c, prefix + SL_RECORD_HEADER, off - SL_RECORD_HEADER);
-	if (!open_body(e, start(e, d, OPEN, prefix, end - off), c, end - off))
+	c = at(spans, cnt);
+	bool ok = run(&c, bytes, &p) == bytes  ? open_whole(e, d, p, bytes)
+		  : is_gcm(d) && bytes > SHORT ? open_pieces(e, d, c, bytes)
+					       : open_copy(e, d, c, bytes);
+	if (sl_unlikely(!ok)) {
+		zero(&c, bytes);
 		return SL_RECORD_BAD_MAC;
+	}
 	d->seq++;
-	if (!is_new)
-		return opened(head.type, off, end - off, ret);
+	if (d->version != SL_TLS_1_3)
+		return opened(type, off, end - off, ret);
 	end = last_not_zero(spans, cnt, bytes, off, end, &type);
 	if (!end || !is_type(type) || type == SL_RECORD_CCS)
 		return SL_RECORD_BAD_INNER;
