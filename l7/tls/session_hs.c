@@ -13,6 +13,7 @@ sl_session_pend(struct session *s, uint32_t due_ms)
 {
 	struct sl_tls *t = s->tls;
 
+	s->state_flags |= SF_PENDING;
 	s->due_ms = due_ms;
 	s->prev = 0;
 	s->next = t->pending;
@@ -28,12 +29,13 @@ sl_session_unpend(struct session *s)
 {
 	struct sl_tls *t = s->tls;
 
-	if (s->due_ms == 0 && s->next == 0 && s->prev == 0 && t->pending != session_place(s) + 1)
+	if (!session_has(s, SF_PENDING))
 		return;
+	s->state_flags &= ~(uint32_t)SF_PENDING;
 	if (s->next)
 		t->sessions[s->next - 1].prev = s->prev;
 	*(s->prev ? &t->sessions[s->prev - 1].next : &t->pending) = s->next;
-	s->next = s->prev = s->due_ms = 0;
+	s->next = s->prev = 0;
 	t->pending_cnt--;
 	t->conf.stats->handshakes = t->pending_cnt;
 }
@@ -341,8 +343,7 @@ sl_session_hs_release(struct session *s)
 {
 	struct sl_tls *t = s->tls;
 
-	if (s->state == SESSION_HANDSHAKE || session_has(s, SF_KEEP))
-		sl_session_unpend(s);
+	sl_session_unpend(s);
 	wait_no_more(s);
 	if (s->job) {
 		/* a connection that ended before its answer was sent */

@@ -49,6 +49,7 @@ enum { /* session.flags */
        SF_BEGUN = 1 << 12,      /* the first job was submitted */
        SF_KEEP = 1 << 13,       /* records are shown to OpenSSL, for tickets */
        SF_MORE_OUT = 1 << 14,   /* the answer had more than a job holds */
+       SF_PENDING = 1 << 16,    /* in the list of deadlines */
        SF_TOLD_END = 1 << 15,   /* the user knows of ENDED */
 };
 
