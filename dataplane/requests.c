@@ -67,6 +67,7 @@ sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t liste
 		.listener_max = l->max_connections,
 		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
 		.trust_cnt = l->trust_cnt,
+		.tls = sl_view_tls(view, listener),
 		.table = &view->tables[view->listener_service[listener]],
 		.vhosts = view->vhosts,
 		.scratch = &view->scratch[w->conf.id],
@@ -213,6 +214,8 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 			.endpoint_slot = e->slot,
 			.tcp = &svc->img->tcp,
 			.http = &svc->img->http,
+			.tls = sl_view_service_tls(view, (uint32_t)(svc - view->services)),
+			.generation = view->generation,
 		};
 		ret->sources = sl_view_source(view, &view->hops[e->slot], &ret->source_cnt);
 		if (ret->sources)
@@ -327,6 +330,7 @@ sl_requests_start(struct sl_worker *w)
 	conf.worker = id;
 	conf.worker_cnt = w->conf.worker_cnt;
 	conf.tcp = w->tcp;
+	conf.tls = w->tls;
 	conf.listeners = w->conf.tcp.limits;
 	conf.ledger = c->ledger;
 	conf.env =

@@ -322,6 +322,7 @@ rule_make(const struct sl_view *view, const struct sl_img_listener *l, uint32_t 
 		.proxy_in = l->proxy_in,
 		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
 		.trust_cnt = l->trust_cnt,
+		.tls = l->tls ? &view->tls[l->tls - 1] : NULL,
 		.tcp = s ? &s->img->tcp : NULL,
 	};
 }
@@ -487,6 +488,7 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 		.port = e->port_be ? e->port_be : client->dport,
 		.incarnation = (uint16_t)e->incarnation,
 		.endpoint_slot = e->slot,
+		.tls = sl_view_service_tls(view, place - 1),
 	};
 	ret->sources = sl_view_source(view, &view->hops[e->slot], &ret->source_cnt);
 	return true;
@@ -555,8 +557,10 @@ sl_streams_begin(struct sl_worker *w, const struct sl_view *view)
 unsigned
 sl_streams_run(struct sl_worker *w)
 {
+	unsigned more = w->tls && sl_tls_tick(w->tls);
+
 	sl_relay_tick(w->streams.relay);
-	unsigned more = w->requests && sl_requests_tick(w);
+	more += w->requests && sl_requests_tick(w);
 	return more + sl_tcp_run(w->tcp);
 }
 
@@ -610,6 +614,27 @@ sl_worker_tcp_bytes(const struct sl_worker_tcp *tcp)
 	return stack ? lines(stack) + sl_relay_bytes(tcp->streams / 2) : 0;
 }
 
+/* Without it (sessions 0; main has seen to it that the CPU does) listeners with TLS take nobody. */
+static void
+start_tls(struct sl_worker *w)
+{
+	const struct sl_worker_tls *c = &w->conf.tls;
+	const struct sl_tls_conf conf = {
+		.sessions = c->sessions,
+		.handshakes = c->handshakes,
+		.jobs = c->jobs,
+		.keys = c->keys,
+		.peer_kb = c->peer_kb,
+		.tcp = w->tcp,
+		.steps = c->steps,
+		.now_s = c->now_s,
+		.stats = &w->stats->tls,
+	};
+	const char *why;
+
+	w->tls = c->sessions ? sl_tls_init(c->mem, &conf, &why) : NULL;
+}
+
 void
 sl_streams_start(struct sl_worker *w)
 {
@@ -636,9 +661,11 @@ sl_streams_start(struct sl_worker *w)
 	conf.streams = c->places;
 	conf.context = relay_mem; /* where sl_relay_init makes it */
 	w->tcp = sl_tcp_init(c->mem, &conf);
+	start_tls(w);
 	const struct sl_relay_conf relay = {
 		.capacity = c->streams / 2,
 		.tcp = w->tcp,
+		.tls = w->tls,
 		.limits = c->limits,
 		.env = {w, env_rule, env_pick, sl_streams_began, sl_streams_ended, env_moved,
 			env_lives, env_named},
@@ -662,5 +689,7 @@ sl_streams_end(struct sl_worker *w)
 	sl_relay_fini(w->streams.relay);
 	if (w->requests)
 		sl_requests_end(w);
+	if (w->tls)
+		sl_tls_fini(w->tls);
 	sl_tcp_fini(w->tcp);
 }

@@ -112,6 +112,7 @@ struct sl_worker {
 	bool table_moved;             /* an entry came or went since the burst was looked up */
 	uint32_t pair_cnt;            /* fullnat flows in the table */
 	struct sl_tcp *tcp;           /* NULL: no TCP ends here */
+	struct sl_tls *tls;           /* NULL: no TLS */
 	struct sl_requests *requests; /* NULL: no HTTP does */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
