@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#define SL_HEADROOM 128
 #define BUFFERS 8192
 #define STREAMS 64
 #define QUANTUM_NS 60000
