@@ -451,6 +451,8 @@ free_stream(const struct sl_stream *s)
 {
 	if (s->rq_head || s->sq_head || s->ooo)
 		return "a stream that is over holds bytes";
+	if (s->flags & SL_F_HELD)
+		return s->flags & SL_F_FILTER ? NULL : "a stream is held by nobody";
 	if (sl_timer_is_set(&s->timer))
 		return "a stream that is over has a timer";
 	if ((s->flags & SL_F_DEAD) && !(s->flags & (SL_F_READY | SL_F_DIRTY)))

@@ -40,7 +40,11 @@ sl_filter_remove(struct sl_filter *f)
 	static const struct sl_stream_ops none = {.closed = nobody};
 	struct sl_stream *s = f->stream;
 
-	s->flags &= ~(uint32_t)SL_F_FILTER;
+	if (s->flags & SL_F_HELD) {
+		sl_tcp_disarm(s, SL_T_USER);
+		sl_wheel_stop(&s->tcp->wheel, &s->timer);
+	}
+	s->flags &= ~(uint32_t)(SL_F_FILTER | SL_F_HELD);
 	s->ops = &none;
 	s->user = NULL;
 }
@@ -48,7 +52,11 @@ sl_filter_remove(struct sl_filter *f)
 void
 sl_filter_hold(struct sl_filter *f)
 {
-	f->stream->flags &= ~(uint32_t)SL_F_LET_GO;
+	struct sl_stream *s = f->stream;
+
+	s->flags = (s->flags & ~(uint32_t)SL_F_LET_GO) | SL_F_HELD;
+	if (s->due[SL_T_USER])
+		sl_wheel_set(&s->tcp->wheel, &s->timer, s->due[SL_T_USER]);
 }
 
 void

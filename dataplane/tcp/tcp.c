@@ -222,8 +222,10 @@ sl_tcp_end(struct sl_tcp *t, struct sl_stream *s, enum sl_stream_end why)
 	__atomic_store_n(&s->row.state, SL_STREAM_FREE, __ATOMIC_RELEASE);
 	if (!(s->flags & SL_F_UNLISTED))
 		sl_table_remove(t, sl_tcp_place(t, s));
+	uint32_t user_due = s->flags & SL_F_FILTER ? s->due[SL_T_USER] : 0; /* for sl_filter_hold */
 	sl_wheel_stop(&t->wheel, &s->timer);
 	memset(s->due, 0, sizeof(s->due));
+	s->due[SL_T_USER] = user_due;
 	sl_sendq_clear(t, s);
 	if (s->rq_head)
 		s->flags &= ~(uint32_t)SL_F_FIN_IN; /* what is lost unread has no good end */
@@ -386,7 +388,7 @@ timer(void *ctx, struct sl_timer *entry)
 		persist_timer(t, s);
 	if (!(s->flags & SL_F_DEAD) && due(t, s, SL_T_XMIT))
 		transmit_timer(t, s);
-	if (!(s->flags & SL_F_DEAD))
+	if ((s->flags & (SL_F_DEAD | SL_F_HELD)) != SL_F_DEAD)
 		settle_timer(t, s);
 }
 

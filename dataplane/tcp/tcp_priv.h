@@ -201,6 +201,7 @@ enum {                        /* sl_stream.flags */
        SL_F_DEAD = 1 << 22, /* not in the table any more; place is freed when `closed` was called */
        SL_F_UNLISTED = 1 << 23, /* not in the table: TIME-WAIT took its place */
        SL_F_FILTER = 1 << 24,   /* user is a struct sl_filter, ops its events */
+       SL_F_HELD = 1 << 25, /* over, its place kept by its filter; only the user's timer goes on */
 };
 
 struct sl_ooo { /* out of order: made when there is something, from the pool of segments */
