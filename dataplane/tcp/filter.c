@@ -40,7 +40,7 @@ sl_filter_remove(struct sl_filter *f)
 	static const struct sl_stream_ops none = {.closed = nobody};
 	struct sl_stream *s = f->stream;
 
-	if (s->flags & SL_F_HELD) {
+	if (s->flags & SL_F_DEAD) {
 		sl_tcp_disarm(s, SL_T_USER);
 		sl_wheel_stop(&s->tcp->wheel, &s->timer);
 	}

@@ -408,7 +408,7 @@ void
 sl_stream_set_timer(struct sl_stream *s, uint32_t ms)
 {
 	s->flags &= ~(uint32_t)SL_F_EV_TIMER; /* one whose time has come, and was not told yet */
-	if (ms == 0 || (s->flags & (SL_F_DEAD | SL_F_HELD)) == SL_F_DEAD)
+	if (ms == 0 || (s->flags & (SL_F_DEAD | SL_F_FILTER)) == SL_F_DEAD)
 		sl_tcp_disarm(s, SL_T_USER);
 	else
 		sl_tcp_arm(stack_of(s), s, SL_T_USER, ms * 1000ull);

@@ -388,7 +388,7 @@ timer(void *ctx, struct sl_timer *entry)
 		persist_timer(t, s);
 	if (!(s->flags & SL_F_DEAD) && due(t, s, SL_T_XMIT))
 		transmit_timer(t, s);
-	if ((s->flags & (SL_F_DEAD | SL_F_HELD)) != SL_F_DEAD)
+	if ((s->flags & (SL_F_DEAD | SL_F_FILTER)) != SL_F_DEAD)
 		settle_timer(t, s);
 }
 

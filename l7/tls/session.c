@@ -278,7 +278,8 @@ raw_writable(struct sl_stream *stream)
 		s->state_flags &= ~(uint32_t)SF_BLOCKED;
 		sl_filter_dirty(&s->filter);
 	}
-	if (s->state != SESSION_OPEN || session_has(s, SF_OVER) || s->want == 0)
+	/* what waits for room itself goes first */
+	if (s->state != SESSION_OPEN || session_has(s, SF_OVER) || s->want == 0 || s->out_bytes > 0)
 		return;
 	s->want = 0;
 	if (s->filter.user_ops->writable)
@@ -439,16 +440,23 @@ op_room(const struct sl_filter *f)
 	return may_write(s) ? sl_session_room(s) : 0;
 }
 
+/* Below what was written and not sealed nobody can tell how much room there will be: then it is asked behind the flush. */
+static void
+ask_room(struct session *s)
+{
+	if (s->want && s->out_bytes == 0)
+		sl_raw_wait_room(s->filter.stream, s->want + s->want / 32 + TLS_ROOM);
+}
+
 static void
 op_wait_room(struct sl_filter *f, uint32_t n)
 {
 	struct session *s = session_of(f);
 
 	s->want = may_write(s) ? n : 0;
-	if (s->want)
-		sl_raw_wait_room(f->stream, n + n / 32 + TLS_ROOM + s->out_bytes);
-	else if (!session_has(s, SF_BLOCKED))
+	if (s->want == 0 && !session_has(s, SF_BLOCKED))
 		sl_raw_wait_room(f->stream, 0);
+	ask_room(s);
 }
 
 static void
@@ -533,6 +541,7 @@ op_flush(struct sl_filter *f)
 	if (s->state == SESSION_HANDSHAKE || session_has(s, SF_OVER | SF_RAW_OVER))
 		return;
 	sl_session_flush(s);
+	ask_room(s);
 	if (!session_has(s, SF_SHUT_SENT))
 		return;
 	if (s->state == SESSION_CLOSING)

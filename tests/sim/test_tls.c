@@ -3,7 +3,7 @@
 
 #include "tests/sim/tls_pair.h"
 
-#define SEEDS 150
+#define SEEDS 2000
 #define LIMIT_NS (600 * TCP_S)
 
 /* One end of a connection: writes `total` bytes by chance, reads what comes by chance, says when it has no more. */
