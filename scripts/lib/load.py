@@ -1,10 +1,12 @@
 """load.py — a client that counts: requests, failures, who answered.
 
   load.py --seconds 3 --threads 4 http://10.77.9.10 http://[fd77:9::10] dns://10.77.9.53
+  load.py --ca root.pem --name shop.example --cert client https://10.77.9.40
 
 Each thread takes the targets in turn.  http: a new connection per request, or with --keepalive one connection
 for the whole time, on which every answer must come from the same endpoint, unless --spread says that each may come from
-another one.  -H: a header more.  dns: who.test, A.
+another one.  -H: a header more.  https: the certificate must be good for --name and of --ca; --cert FILE: FILE.pem and FILE.key
+are ours; "certificates" of the object counts connections by the serial numbers that were shown.  dns: who.test, A.
 A refused or reset connection is tried again for up to --retry seconds (as a browser or curl --retry does) and
 counted as retried; what still fails is failed.  SIGTERM ends the run early.  Prints one JSON object; progress on stderr with --progress.
 """
@@ -15,29 +17,41 @@ import os
 import random
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
 import time
 import urllib.parse
 
+PORTS = {"http": 80, "https": 443, "dns": 53}
 args = None
 lock = threading.Lock()
 total = collections.Counter()
 by = collections.defaultdict(collections.Counter)
 errors = collections.Counter()
+certificates = collections.Counter()
+tls = None
 
 
-def connect(host, port, kind):
+def connect(host, port, kind, scheme="http"):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     s = socket.socket(family, kind)
     s.settimeout(args.timeout)
-    s.connect((host, port))
-    return s
+    try:
+        s.connect((host, port))
+        if scheme == "https":
+            s = tls.wrap_socket(s, server_hostname=args.name)
+            with lock:
+                certificates[s.getpeercert()["serialNumber"]] += 1
+        return s
+    except Exception:
+        s.close()
+        raise
 
 
 def get(s, host, path="/"):
-    name = f"[{host}]" if ":" in host else host
+    name = args.name or (f"[{host}]" if ":" in host else host)
     more = "".join(f"{h}\r\n" for h in args.header)
     if not any(h.lower().startswith("host:") for h in args.header):
         more += f"Host: {name}\r\n"
@@ -60,12 +74,12 @@ def get(s, host, path="/"):
     return body.decode().strip()
 
 
-def http(host, port, path):
-    with connect(host, port, socket.SOCK_STREAM) as s:
+def http(scheme, host, port, path):
+    with connect(host, port, socket.SOCK_STREAM, scheme) as s:
         return get(s, host, path)
 
 
-def dns(host, port, _path):
+def dns(_scheme, host, port, _path):
     ident = random.randrange(65536)
     query = struct.pack(">6H", ident, 0x0100, 1, 0, 0, 0) + b"\3who\4test\0" + struct.pack(">2H", 1, 1)
     with connect(host, port, socket.SOCK_DGRAM) as s:
@@ -89,7 +103,7 @@ def attempt(kind, host, port, path):
     retries = 0
     while True:
         try:
-            return (http if kind == "http" else dns)(host, port, path), retries
+            return (dns if kind == "dns" else http)(kind, host, port, path), retries
         except (ConnectionError, socket.timeout, OSError):
             if time.monotonic() >= until:
                 raise
@@ -113,8 +127,7 @@ def worker(urls, stop, start):
         for url in urls[start:] + urls[:start]:
             u = urllib.parse.urlparse(url)
             try:
-                who, retries = attempt(u.scheme, u.hostname, u.port or {"http": 80, "dns": 53}[u.scheme],
-                                       u.path)
+                who, retries = attempt(u.scheme, u.hostname, u.port or PORTS[u.scheme], u.path)
                 note(url, who, retries)
             except Exception as e:  # every failure is counted with its text
                 note(url, None, error=f"{type(e).__name__}: {e}")
@@ -128,7 +141,7 @@ def keeper(url, stop):
     """One connection for the whole time; every answer from the same endpoint, or not."""
     u = urllib.parse.urlparse(url)
     try:
-        with connect(u.hostname, u.port or 80, socket.SOCK_STREAM) as s:
+        with connect(u.hostname, u.port or PORTS[u.scheme], socket.SOCK_STREAM, u.scheme) as s:
             first = None
             while not stop.is_set():
                 who = get(s, u.hostname, u.path)
@@ -139,8 +152,15 @@ def keeper(url, stop):
         note(url, None, error=f"{type(e).__name__}: {e}")
 
 
+def tls_context():
+    c = ssl.create_default_context(cafile=args.ca)
+    if args.cert:
+        c.load_cert_chain(args.cert + ".pem", args.cert + ".key")
+    return c
+
+
 def main():
-    global args
+    global args, tls
     p = argparse.ArgumentParser()
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--requests", type=int, default=0, help="stop after so many")
@@ -148,6 +168,9 @@ def main():
     p.add_argument("--keepalive", action="store_true")
     p.add_argument("--spread", action="store_true", help="answers on a kept connection may come from several endpoints")
     p.add_argument("-H", dest="header", action="append", default=[], help="'name: value'")
+    p.add_argument("--ca", help="https: PEM file of those whose certificates are good")
+    p.add_argument("--name", help="https: name of the server; also the Host of requests")
+    p.add_argument("--cert", help="https: our certificate is FILE.pem, its key FILE.key")
     p.add_argument("--pause", type=float, default=0)
     p.add_argument("--timeout", type=float, default=5)
     p.add_argument("--retry", type=float, default=0)
@@ -155,6 +178,7 @@ def main():
     p.add_argument("--ready", help="a file to make when the first answer is there")
     p.add_argument("targets", nargs="+")
     args = p.parse_args()
+    tls = tls_context() if any(t.startswith("https:") for t in args.targets) else None
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())  # ends early and in order
     if args.keepalive:
@@ -180,7 +204,7 @@ def main():
     if args.progress:
         print("\r" + " " * 50 + "\r", end="", file=sys.stderr)
     print(json.dumps({"requests": total["requests"], "failed": total["failed"], "retried": total["retried"],
-                      "by": by, "errors": errors}))
+                      "by": by, "errors": errors, "certificates": certificates}))
 
 
 main()

@@ -212,7 +212,8 @@ decap_up() {
 	wait_for 10 "decap in e$1" grep -q ready "$NET_DIR/decap$1.log"
 }
 
-# gateway_up: the dataplane and the daemon, in gw.  WORKERS=1, POWER=adaptive, DRIVER=auto unless set.
+# gateway_up: the dataplane and the daemon, in gw.  WORKERS=1, POWER=adaptive, DRIVER=auto unless set.  BOOT_KEYS: more of the
+# dataplane's boot file.
 gateway_up() {
 	local w workers=""
 	for w in $(seq "${WORKERS:-1}"); do workers="$workers${workers:+, }$(((w - 1) % $(nproc)))"; done
@@ -226,6 +227,7 @@ gateway_up() {
 		power = "${POWER:-adaptive}";
 		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; },
 		          { name = "back"; device = "back0"; driver = "${DRIVER:-auto}"; } );
+		${BOOT_KEYS:-}
 	END
 	cat >"$NET_DIR/sluiced.conf" <<-END
 		api_socket = "$NET_DIR/sluiced.sock";
