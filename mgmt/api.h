@@ -19,11 +19,12 @@
  *   CODE      malformed    frame or JSON (then closed)
  *             invalid      unknown verb, unknown/missing key, wrong type or range
  *             denied       the role does not suffice; the text names the role needed and the uid seen
- *             config       the table has problems:     + "problems": [PROBLEM…], "more": N
+ *             config       the table, or the certificate, has problems:     + "problems": [PROBLEM…], "more": N
  *             not_found    no such service, endpoint or generation
  *             refused      the dataplane refused:      + "reasons": [STRING…], "generation": N (refused),
  *                                                        "active": N (still active; 0 none)
  *             unavailable  the dataplane is not connected (explain, stats), or went away in between
+ *             exists, in_use   (cert) there is one of that name; a table uses it: + "used_by": [USER…]
  *             busy         too many clients, or another push is under way for too long
  *             timeout      the dataplane did not answer within 10 s (explain) or 60 s (push, rollback)
  *             internal     disk or memory; text says what
@@ -200,6 +201,31 @@
  *     "applied": BOOL (the dataplane is connected and has the new state word),
  *     "note": STRING|null ("web has no other endpoint that takes new flows" …)
  *   Kept over restarts, by service and endpoint name; written to the audit log.
+ *
+ * viewer for list and show, admin for the others ──────────────────────────────────────────────────────
+ *
+ * {"verb":"cert", "op": "add"|"replace"|"remove"|"list"|"show"|"check", "name"?: NAME (not with list, check),
+ *  "cert"?: PEM and "key"?: PEM, or "ca"?: PEM (add, replace, check: a pair, or a bundle of CAs), "comment"?}
+ *   Names are of pairs and bundles together.  What add and replace are given is checked (cert_check.h), sent to the dataplane and
+ *   kept: all of it, or nothing.  No answer holds a byte of a key.
+ *   list → "certificates": [CERTIFICATE…]      show → "certificate": CERTIFICATE + "chain": [{"subject", "issuer", "serial": HEX,
+ *     "fingerprint": HEX (SHA-256), "key", "not_before": TIME, "not_after": TIME}…]   of a pair: its own first
+ *   check → "certificate": as show, without "name", "added", "damaged", "used_by"
+ *   add, replace, remove → "certificate": CERTIFICATE (not remove), "sent": BOOL (the dataplane has it; else it is not connected),
+ *     "note": STRING|null
+ *   add, replace, check: + "warnings", "warnings_more" as with check.  error config (PROBLEM's path: "cert", "key", "ca"), exists,
+ *     not_found, in_use, busy (another change of that name), refused (by the dataplane), unavailable, timeout: nothing was changed
+ *   CERTIFICATE {"name", "kind": "pair"|"bundle", "names": ["DNS:…"|"URI:…"|"IP:…"…] (pair), "subject", "issuer", "key": "EC P-256",
+ *     "fingerprint" (of the first), "usage": ["server", "client"] (pair), "certificates": N, "not_before", "not_after": TIME
+ *     (pair: the first of its chain; bundle: the next of its CAs), "days_left": N (below 0: so many days ago), "state": "ok"|
+ *     "soon" (within 30 days)|"expired"|"early", "added": TIME, "damaged": BOOL (its file is), "used_by": [USER…]}
+ *   USER      {"kind": "listener"|"service", "name"}           of the active and the pending table
+ *
+ * {"verb":"tickets", "op": "show"|"rotate"|"install"|"own", "keys"?: HEX (install: 1–8 keys of 80 bytes, the first seals),
+ *  "comment"?}
+ *   → "tickets": {"mode": "own"|"installed", "keys": [{"name": HEX (stands in every ticket), "since": TIME, "encrypts": BOOL}…],
+ *     "since": TIME, "next": TIME|null (when own keys are rotated), "rotate_s": N}; but for show: + "sent", "note" as with cert
+ *   error refused (rotate: keys were installed; install: not keys; the dataplane), busy, unavailable, timeout.
  *
  * admin ─────────────────────────────────────────────────────────────────────────────────────────────
  *

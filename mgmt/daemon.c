@@ -2,7 +2,9 @@
  * reverse, with the loop run in between so that handles can close. */
 #include "mgmt/daemon.h"
 
+#include "mgmt/cert_use.h"
 #include "mgmt/disk.h"
+#include "mgmt/secrets.h"
 #include "mgmt/verbs.h"
 #include "mgmt/walk.h"
 
@@ -218,6 +220,15 @@ on_offering(void *ctx, const struct sl_table *t)
 	sl_access_log_learn(d->access, t->number, &t->map);
 }
 
+static int
+on_admit(void *ctx, const struct sl_table *t, struct sl_diag *diag)
+{
+	struct sl_daemon *d = ctx;
+
+	return sl_cert_admit(sl_secrets_certs(d->secrets), t->conf, t->file, false,
+			     sl_daemon_wall_ms() / 1000, diag);
+}
+
 static const char *
 on_events(void *ctx, int fd, uint64_t bytes)
 {
@@ -292,6 +303,7 @@ on_up(void *ctx, const struct sl_publish_link *l)
 	sl_counters_attach(d->counters, l->stats, l->stats_bytes, l->boot_id);
 	if (t)
 		sl_counters_prepare(d->counters, t->conf, &t->map);
+	sl_secrets_up(d->secrets); /* before anything is offered that may name them */
 	sl_tables_up(d->tables, l);
 	end_absence(d);
 }
@@ -478,12 +490,13 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.compile_program = d->conf->compile_program,
 		.compile_ms = d->conf->compile_ms,
 		.offering = on_offering,
+		.admit = on_admit,
 		.activated = on_activated,
 		.say = on_say,
 		.ctx = d,
 	};
-	struct sl_publish_events ev = {on_up,    on_down,   on_verdict, on_trouble,
-				       on_taken, on_events, on_say,     d};
+	struct sl_publish_events ev = {on_up,     on_down, on_verdict,    on_trouble, on_taken,
+				       on_events, on_say,  sl_secrets_fd, d};
 	int err = sl_tables_create(&tc, &d->notes, &d->tables);
 
 	if (err) {
@@ -530,6 +543,12 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	err = sl_walk_queue_create(loop, &d->walk_queue);
 	if (err)
 		return err;
+	err = sl_secrets_create(d, &d->notes, &d->secrets);
+	if (err) {
+		sl_diag_add(diag, conf->state_dir, 0, "state_dir", NULL,
+			    "its certificates or ticket keys cannot be used: %s", strerror(-err));
+		return err;
+	}
 	err = open_tables(d, diag);
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
@@ -558,6 +577,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 		uv_run(d->loop, UV_RUN_ONCE);
 	sl_walk_queue_destroy(d->walk_queue);
 	sl_publish_destroy(d->publish);
+	sl_secrets_destroy(d->secrets);
 	sl_tables_destroy(d->tables);
 	sl_prober_destroy(d->prober);
 	if (d->ramp)

@@ -91,7 +91,7 @@ unknown(struct parse *p, const config_setting_t *s, const char *prefix,
 static const char *
 key_at(unsigned i)
 {
-	static const char *const groups[] = {"access_log", "roles"};
+	static const char *const groups[] = {"access_log", "core_dumps", "roles", "tickets"};
 	unsigned k = i - SL_ARRAY_CNT(rows);
 
 	if (i < SL_ARRAY_CNT(rows))
@@ -268,6 +268,49 @@ read_access_log(struct parse *p, const config_setting_t *s)
 	}
 }
 
+static const char *
+tickets_key_at(unsigned i)
+{
+	return i ? NULL : "rotate";
+}
+
+/* "90m" → ms; 0: not such a text. */
+static uint64_t
+duration(const char *text)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ms;
+	} units[] = {{"s", 1000}, {"m", 60000}, {"h", 3600000}};
+	char *end = NULL;
+	unsigned long n = text && *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+
+	for (unsigned i = 0; n > 0 && n < 1000000 && i < SL_ARRAY_CNT(units); i++)
+		if (strcmp(end, units[i].unit) == 0)
+			return n * units[i].ms;
+	return 0;
+}
+
+static void
+read_tickets(struct parse *p, const config_setting_t *s)
+{
+	if (!config_setting_is_group(s)) {
+		COMPLAIN(p, s, "tickets", "tickets = { rotate = \"12h\"; };", "not a group");
+		return;
+	}
+	for (unsigned i = 0; i < (unsigned)config_setting_length(s); i++) {
+		const config_setting_t *e = config_setting_get_elem(s, i);
+		uint64_t ms = duration(config_setting_get_string(e));
+		if (strcmp(config_setting_name(e), "rotate"))
+			unknown(p, e, "tickets.", tickets_key_at);
+		else if (ms < 60000 || ms > 168ull * 3600000)
+			COMPLAIN(p, e, "tickets.rotate", "for example \"12h\"",
+				 "not a time from \"1m\" to \"168h\"");
+		else
+			p->conf->ticket_rotate_ms = (uint32_t)ms;
+	}
+}
+
 static void
 read_all(struct parse *p, const config_setting_t *root)
 {
@@ -283,8 +326,14 @@ read_all(struct parse *p, const config_setting_t *root)
 			read_access_log(p, s);
 		else if (strcmp(name, "roles") == 0)
 			read_roles(p, s);
-		else
+		else if (strcmp(name, "tickets") == 0)
+			read_tickets(p, s);
+		else if (strcmp(name, "core_dumps"))
 			unknown(p, s, "", key_at);
+		else if (config_setting_type(s) != CONFIG_TYPE_BOOL)
+			COMPLAIN(p, s, "core_dumps", NULL, "neither true nor false");
+		else
+			p->conf->core_dumps = config_setting_get_bool(s);
 	}
 }
 
@@ -327,6 +376,7 @@ sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_d
 		strcpy((char *)ret_conf + rows[i].off, rows[i].text);
 	ret_conf->access_log.rotate_mb = 100;
 	ret_conf->access_log.keep = 5;
+	ret_conf->ticket_rotate_ms = 12 * 3600000;
 	if (!readable(&p, text, len))
 		return -EINVAL;
 	char *copy = strndup(text, len);

@@ -8,6 +8,8 @@
  *   metrics          = "127.0.0.1:9900";              # or "[::1]:9900", "unix:/path", "" : none
  *   access_log = { file = "/var/log/sluice/access.log";   # of requests, JSON lines; no group, or file = "": none
  *                  rotate_mb = 100; keep = 5; };           # 0: never rotated; old files
+ *   tickets = { rotate = "12h"; };                    # of the gateway's own ticket keys: 1m to 168h
+ *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
  *
  * Every key may be absent (the values above are the defaults; roles empty).  All problems are
@@ -32,6 +34,8 @@ struct sl_daemon_conf {
 	uint32_t compile_ms; /* not in the file: sl_shards_conf.deadline_ms, 0 for its default */
 	char metrics[128];   /* checked: "", "unix:/…", or a loopback address and a port */
 	struct sl_access_log_conf access_log;
+	uint32_t ticket_rotate_ms; /* 0: never; not from the file */
+	bool core_dumps;
 	struct sl_roles roles;
 };
 

@@ -309,13 +309,14 @@ make_target(const struct sl_probe_target *in, struct plan *plan)
 }
 
 static unsigned
-descriptors_in_use(void)
+descriptors_in_use(const struct sl_prober *p)
 {
 	DIR *d = opendir("/proc/self/fd");
 	unsigned n = 0;
 
 	if (!d)
-		return FD_RESERVE;
+		return p->st.open +
+		       FD_RESERVE; /* a process that others may not look into cannot either */
 	while (readdir(d))
 		n++;
 	closedir(d);
@@ -327,7 +328,7 @@ static void
 raise_limit(struct sl_prober *p, struct sl_diag *diag)
 {
 	uint32_t wish = SL_MIN(p->st.targets, (uint32_t)SL_PROBE_OPEN_MAX);
-	uint64_t others = descriptors_in_use() - p->st.open + FD_RESERVE;
+	uint64_t others = descriptors_in_use(p) - p->st.open + FD_RESERVE;
 	struct rlimit lim, more;
 
 	if (getrlimit(RLIMIT_NOFILE, &lim))

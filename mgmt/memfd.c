@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int
-sl_memfd_sealed(const char *name, const void *bytes, size_t size)
+static int
+make(const char *name, const void *bytes, size_t size, int seals)
 {
 	const char *at = bytes;
 	size_t left = size;
@@ -24,10 +24,21 @@ sl_memfd_sealed(const char *name, const void *bytes, size_t size)
 		at += n;
 		left -= (size_t)n;
 	}
-	if (left == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+	if (left == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0)
 		return fd;
 	int err = errno ? errno : EIO;
 	close(fd);
 	return -err;
+}
+
+int
+sl_memfd_sealed(const char *name, const void *bytes, size_t size)
+{
+	return make(name, bytes, size, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+
+int
+sl_memfd_secret(const void *bytes, size_t size)
+{
+	return make("sluice-secret", bytes, size, F_SEAL_SHRINK | F_SEAL_GROW);
 }

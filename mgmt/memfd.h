@@ -9,4 +9,7 @@
  * descriptor (close-on-exec) or −errno. */
 int sl_memfd_sealed(const char *name, const void *bytes, size_t size);
 
+/* sl_memfd_secret likewise, sealed against resizing alone: who takes the bytes can zero them (ctl.h, SECRET). */
+int sl_memfd_secret(const void *bytes, size_t size);
+
 #endif

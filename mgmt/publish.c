@@ -29,7 +29,8 @@ enum phase { OFF, WAIT, UP };
 
 struct out { /* one queued message */
 	struct out *next;
-	int fd; /* -1: none; closed after sending */
+	int fd;     /* -1: none; closed after sending */
+	bool later; /* a SECRET whose descriptor is asked for when its turn comes */
 	size_t bytes;
 	_Alignas(8) uint8_t msg[];
 };
@@ -39,6 +40,17 @@ struct question {
 	uint64_t deadline;
 	sl_publish_explain_fn *fn; /* of EXPLAIN, or */
 	sl_publish_http_fn *http;  /* of EXPLAIN_HTTP */
+	void *ctx;
+};
+
+/* A SECRET or FORGET that is not answered yet. */
+struct wait {
+	struct wait *next;
+	uint32_t seq;
+	uint64_t deadline; /* UINT64_MAX: not sent yet */
+	uint32_t kind;
+	char name[SL_NAME_MAX];
+	sl_publish_secret_fn *fn;
 	void *ctx;
 };
 
@@ -66,6 +78,7 @@ struct sl_publish {
 	uint32_t objects_sent;
 	uint64_t bytes_sent;
 	struct question questions[SL_PUBLISH_EXPLAINS];
+	struct wait *waits, **wait_tail; /* in order of seq */
 	struct {
 		uint32_t seq; /* 0: none is under way */
 		uint64_t deadline;
@@ -195,6 +208,50 @@ answer_questions(struct sl_publish *p, int err, uint64_t due)
 }
 
 static void
+answer_wait(struct wait *w, int err, int error, const char *text)
+{
+	if (w->fn)
+		w->fn(w->ctx, w->kind, w->name, err, error, text);
+	free(w);
+}
+
+/* The one of that seq, taken out; NULL: given up. */
+static struct wait *
+take_wait(struct sl_publish *p, uint32_t seq)
+{
+	for (struct wait **at = &p->waits; *at; at = &(*at)->next) {
+		struct wait *w = *at;
+		if (w->seq != seq)
+			continue;
+		*at = w->next;
+		if (!*at)
+			p->wait_tail = at;
+		return w;
+	}
+	return NULL;
+}
+
+/* All that are due; callbacks may add others. */
+static void
+answer_waits(struct sl_publish *p, int err, uint64_t due)
+{
+	struct wait *all = p->waits, *next;
+
+	p->waits = NULL;
+	p->wait_tail = &p->waits;
+	for (struct wait *w = all; w; w = next) {
+		next = w->next;
+		w->next = NULL;
+		if (due != UINT64_MAX && w->deadline > due) {
+			*p->wait_tail = w;
+			p->wait_tail = &w->next;
+		} else {
+			answer_wait(w, err, 0, NULL);
+		}
+	}
+}
+
+static void
 answer_upgrade(struct sl_publish *p, int err, int error, const char *text)
 {
 	sl_publish_upgrade_fn *fn = p->upgrade.fn;
@@ -232,6 +289,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 		p->ev.down(p->ev.ctx, copy);
 	answer_questions(p, -EPIPE, UINT64_MAX);
 	answer_upgrade(p, -EPIPE, 0, NULL);
+	answer_waits(p, -EPIPE, UINT64_MAX);
 	unmap(p);
 	if (was_up)
 		snprintf(p->trouble, sizeof(p->trouble), "%s", copy);
@@ -260,7 +318,7 @@ send_now(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 }
 
 static int
-queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
+queue_out(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later)
 {
 	struct out *o = calloc(1, sizeof(*o) + bytes);
 	if (!o) {
@@ -271,6 +329,7 @@ queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 	memcpy(o->msg, msg, bytes);
 	o->bytes = bytes;
 	o->fd = fd;
+	o->later = later;
 	*p->tail = o;
 	p->tail = &o->next;
 	update_poll(p);
@@ -278,11 +337,36 @@ queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 }
 
 static int
+queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
+{
+	return queue_out(p, msg, bytes, fd, false);
+}
+
+/* The turn of a secret has come.  False: it is there no more. */
+static bool
+fetch_secret(struct sl_publish *p, struct out *o)
+{
+	struct sl_ctl_secret *m = (void *)o->msg;
+
+	if (o->fd < 0)
+		o->fd = p->ev.secret(p->ev.ctx, m->kind, m->name, &m->bytes);
+	for (struct wait *w = p->waits; w && o->fd >= 0; w = w->next)
+		if (w->seq == m->head.seq) {
+			w->deadline = uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
+			break;
+		}
+	if (o->fd < 0)
+		free(take_wait(p, m->head.seq));
+	return o->fd >= 0;
+}
+
+static int
 flush_queue(struct sl_publish *p)
 {
 	while (p->head) {
 		struct out *o = p->head;
-		int ret = send_now(p, o->msg, o->bytes, o->fd);
+		bool send = !o->later || fetch_secret(p, o);
+		int ret = send ? send_now(p, o->msg, o->bytes, o->fd) : 1;
 		if (ret <= 0)
 			return ret;
 		p->head = o->next;
@@ -388,6 +472,7 @@ on_timer(uv_timer_t *t)
 	answer_questions(p, -ETIMEDOUT, now);
 	if (p->upgrade.seq && now >= p->upgrade.deadline)
 		answer_upgrade(p, -ETIMEDOUT, 0, NULL);
+	answer_waits(p, -ETIMEDOUT, now);
 	if (p->phase == UP && p->flows.parks > 0 && now >= p->flows.lived_at)
 		p->flows.parks = 0;
 	if (p->phase == OFF && now >= p->deadline)
@@ -550,6 +635,17 @@ take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m)
 	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
 	if (m->head.seq == p->upgrade.seq)
 		answer_upgrade(p, 0, (int)SL_MIN(m->error, (uint32_t)INT32_MAX), text);
+}
+
+static void
+take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m)
+{
+	char text[SL_CTL_TEXT_MAX + 1];
+	struct wait *w = take_wait(p, m->head.seq);
+
+	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
+	if (w)
+		answer_wait(w, 0, (int)SL_MIN(m->error, (uint32_t)INT32_MAX), text);
 }
 
 /* NULL, or what is wrong; the descriptors stay the caller's. */
@@ -727,8 +823,11 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 	case SL_CTL_EXPLAINED:
 	case SL_CTL_EXPLAINED_HTTP:
 		return take_explained(p, msg);
+	case SL_CTL_SECRET_ACK:
+		take_secret_ack(p, msg);
+		return NULL;
 	default:
-		return NULL; /* SECRET_ACK: nothing was asked */
+		return NULL;
 	}
 }
 
@@ -802,6 +901,7 @@ sl_publish_create(uv_loop_t *loop, const char *path, const struct sl_publish_eve
 	p->ev = *ev;
 	p->sock = p->flows.fd = p->streams.fd = -1;
 	p->tail = &p->head;
+	p->wait_tail = &p->waits;
 	p->timer = timer;
 	uv_timer_init(loop, timer);
 	timer->data = p;
@@ -821,6 +921,8 @@ sl_publish_destroy(struct sl_publish *p)
 	drop_flows(p);
 	drop_streams(p);
 	unmap(p);
+	while (p->waits)
+		free(take_wait(p, p->waits->seq));
 	uv_timer_stop(p->timer);
 	uv_close((uv_handle_t *)p->timer, on_handle_closed);
 	free(p);
@@ -937,4 +1039,83 @@ sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
 	p->upgrade.fn = fn;
 	p->upgrade.ctx = ctx;
 	return 0;
+}
+
+/* ---- secrets ---- */
+
+static int
+note_wait(struct sl_publish *p, uint32_t seq, uint32_t kind, const char *name, bool later,
+	  sl_publish_secret_fn *fn, void *ctx)
+{
+	struct wait *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct wait){.seq = seq, .kind = kind, .fn = fn, .ctx = ctx};
+	w->deadline = later ? UINT64_MAX : uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
+	snprintf(w->name, sizeof(w->name), "%s", name);
+	*p->wait_tail = w;
+	p->wait_tail = &w->next;
+	return 0;
+}
+
+static uint32_t
+next_seq(struct sl_publish *p)
+{
+	return ++p->seq ? p->seq : ++p->seq;
+}
+
+static int
+send_secret(struct sl_publish *p, struct sl_ctl_secret *m, const char *name, int fd, bool later,
+	    sl_publish_secret_fn *fn, void *ctx)
+{
+	sl_ctl_init(&m->head, SL_CTL_SECRET, sizeof(*m), next_seq(p));
+	snprintf(m->name, sizeof(m->name), "%s", name);
+	int err = note_wait(p, m->head.seq, m->kind, name, later, fn, ctx);
+	if (err && fd >= 0)
+		close(fd);
+	if (!err)
+		err = queue_out(p, m, sizeof(*m), fd, later);
+	if (err)
+		free(take_wait(p, m->head.seq));
+	return err;
+}
+
+int
+sl_publish_secret(struct sl_publish *p, uint32_t kind, const char *name, int fd, uint32_t bytes,
+		  sl_publish_secret_fn *fn, void *ctx)
+{
+	struct sl_ctl_secret m = {.kind = kind, .bytes = bytes};
+
+	if (p->phase == UP)
+		return send_secret(p, &m, name, fd, false, fn, ctx);
+	close(fd);
+	return -ENOTCONN;
+}
+
+int
+sl_publish_secret_later(struct sl_publish *p, uint32_t kind, const char *name,
+			sl_publish_secret_fn *fn, void *ctx)
+{
+	struct sl_ctl_secret m = {.kind = kind};
+
+	return p->phase == UP ? send_secret(p, &m, name, -1, true, fn, ctx) : -ENOTCONN;
+}
+
+int
+sl_publish_forget(struct sl_publish *p, uint32_t kind, const char *name, sl_publish_secret_fn *fn,
+		  void *ctx)
+{
+	struct sl_ctl_forget m = {.kind = kind};
+
+	if (p->phase != UP)
+		return -ENOTCONN;
+	sl_ctl_init(&m.head, SL_CTL_FORGET, sizeof(m), next_seq(p));
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	int err = note_wait(p, m.head.seq, kind, name, false, fn, ctx);
+	if (!err)
+		err = queue(p, &m, sizeof(m), -1);
+	if (err)
+		free(take_wait(p, m.head.seq));
+	return err;
 }

@@ -11,6 +11,8 @@
  *          what they die of.
  * Streams: the descriptor of STREAMS is held while the link is up; streams end with their dataplane.
  * Events:  the descriptor of EVENTS is passed on; once a connection.
+ * Secrets: in order with offers, each answered; those that wait for the socket are asked for when it takes them, so that neither
+ *          their bytes nor their descriptors pile up here.
  * Trust:   the peer must run as root or as our own uid; segments are checked (size, seals against
  *          shrinking, heads) before they are used; refs of WANT are checked against the offer.  A peer that
  *          breaks the protocol is disconnected.
@@ -34,6 +36,7 @@
 #define SL_PUBLISH_PARKS 3
 #define SL_PUBLISH_LIVED_MS 10000
 #define SL_PUBLISH_REASONS 256
+#define SL_PUBLISH_SECRET_MS 30000             /* the dataplane may be at a large offer */
 #define SL_PUBLISH_GENERATION_MAX (1ull << 62) /* believed of a dataplane: ours go on from there */
 
 struct sl_publish;
@@ -83,6 +86,8 @@ struct sl_publish_events {
 	const char *(*events)(void *ctx, int fd, uint64_t bytes);
 	/* one line for the log */
 	void (*say)(void *ctx, const char *line);
+	/* the memfd of a secret that sl_publish_secret_later was told of, for the link to close; -errno: there is none (any more) */
+	int (*secret)(void *ctx, uint32_t kind, const char *name, uint32_t *ret_bytes);
 	void *ctx;
 };
 
@@ -123,5 +128,17 @@ int sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, 
  * errno and what is wrong, or err -ETIMEDOUT, -EPIPE.  0, -ENOTCONN, -EBUSY: one is under way. */
 typedef void sl_publish_upgrade_fn(void *ctx, int err, int error, const char *text);
 int sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx);
+
+/* Secrets (secrets.h).  fn, which may be NULL, gets the answer: error 0, or an errno and the dataplane's sentence; or err -ETIMEDOUT,
+ * -EPIPE: nobody knows whether it was taken.  0, -ENOTCONN, -ENOMEM: then fn is not called.  fd (of sl_memfd_secret) is taken over
+ * in any case. */
+typedef void sl_publish_secret_fn(void *ctx, uint32_t kind, const char *name, int err, int error,
+				  const char *text);
+int sl_publish_secret(struct sl_publish *p, uint32_t kind, const char *name, int fd, uint32_t bytes,
+		      sl_publish_secret_fn *fn, void *ctx);
+int sl_publish_secret_later(struct sl_publish *p, uint32_t kind, const char *name,
+			    sl_publish_secret_fn *fn, void *ctx);
+int sl_publish_forget(struct sl_publish *p, uint32_t kind, const char *name,
+		      sl_publish_secret_fn *fn, void *ctx);
 
 #endif

@@ -5,6 +5,8 @@
  * A read never asks for more than the frame needs, so that nothing of the next request has to be carried over. */
 #include "mgmt/server.h"
 
+#include "mgmt/wipe.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -67,7 +69,7 @@ release_buf(struct sl_call *c)
 {
 	if (c->server)
 		c->server->held -= c->room;
-	free(c->buf);
+	sl_wipe_free(c->buf); /* there may have been a key in it */
 	c->buf = NULL;
 	c->have = c->room = 0;
 	c->need = sizeof(struct sl_api_head);
@@ -80,7 +82,7 @@ free_if_done(struct sl_call *c)
 		return;
 	json_decref(c->body);
 	free(c->text);
-	free(c->buf);
+	sl_wipe_free(c->buf);
 	free(c);
 }
 
@@ -217,6 +219,10 @@ take_body(struct sl_call *c)
 	c->body = json_loadb(text, c->need - sizeof(struct sl_api_head), JSON_REJECT_DUPLICATES,
 			     &err);
 	if (!c->body) {
+		char *near =
+			strstr(err.text, " near "); /* words of the request: they may be a key's */
+		if (near)
+			*near = 0;
 		refuse(c, sl_call_error(NULL, "malformed", NULL, "not JSON: %s at byte %d",
 					err.text, err.position));
 		return;
@@ -269,7 +275,7 @@ on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 		size_t room = c->room ? SL_MIN(c->room * 2, c->need) : FIRST_ROOM;
 		if (c->server->held + room - c->room > c->server->lim.budget)
 			return;
-		uint8_t *more = realloc(c->buf, room);
+		uint8_t *more = sl_wipe_realloc(c->buf, room);
 		if (!more)
 			return;
 		c->server->held += room - c->room;

@@ -1,6 +1,8 @@
 /* Rows of the active table, each with its state (operstate) and counters (counters). */
 #include "mgmt/show.h"
 
+#include "mgmt/secrets.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -233,6 +235,12 @@ show_generations(struct sl_daemon *d)
 
 /* ---- status ---- */
 
+static void
+add_note(void *ctx, const char *text)
+{
+	json_array_append_new(ctx, json_string(text));
+}
+
 static json_t *
 status_daemon(struct sl_daemon *d)
 {
@@ -243,6 +251,7 @@ status_daemon(struct sl_daemon *d)
 		sl_diag_format(&d->notes.items[i], line, sizeof(line));
 		json_array_append_new(notes, json_string(line));
 	}
+	sl_secrets_notes(d->secrets, sl_daemon_wall_ms(), add_note, notes);
 	return json_pack("{s:i, s:s, s:o, s:s, s:s, s:s, s:o}", "pid", (int)getpid(), "version",
 			 SL_VERSION, "started", sl_show_time(d->started_ms), "state_dir",
 			 d->conf->state_dir, "api_socket", d->conf->api_socket, "metrics",

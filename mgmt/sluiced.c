@@ -4,6 +4,7 @@
 #include "mgmt/daemon.h"
 
 #include "mgmt/disk.h"
+#include "mgmt/wipe.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,6 +12,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -97,6 +100,18 @@ on_hangup(uv_signal_t *s, int signum)
 	sl_access_log_reopen(d->access);
 }
 
+/* Keys are in this process for moments; nobody shall find them in a core, or look on. */
+static void
+keep_to_ourselves(const struct sl_daemon_conf *conf)
+{
+	struct rlimit none = {0, 0};
+
+	if (conf->core_dumps)
+		return;
+	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		sl_daemon_say("core dumps cannot be turned off: %s", strerror(errno));
+}
+
 static int
 serve(const struct sl_daemon_conf *conf)
 {
@@ -106,6 +121,7 @@ serve(const struct sl_daemon_conf *conf)
 	struct sl_diag diag = {0};
 
 	signal(SIGPIPE, SIG_IGN);
+	keep_to_ourselves(conf);
 	uv_loop_init(&loop);
 	int err = sl_daemon_create(&loop, conf, &diag, &d);
 	if (err) {
@@ -152,6 +168,8 @@ main(int argc, char **argv)
 	const char *file = NULL;
 	bool check = false;
 	int opt;
+
+	sl_wipe_install();
 
 	while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		if (opt == 'c') {

@@ -459,6 +459,22 @@ job(uv_work_t *w)
 		p->outcome = SL_PUSH_PENDING;
 }
 
+/* It names what there is not, and never becomes `next`. */
+static void
+turn_away(struct sl_tables *t, struct sl_table *tab, uint64_t previous)
+{
+	const struct sl_diag *diag = &t->pushes->diag;
+
+	t->count_refused++;
+	mark(t, tab, SL_GENERATION_REFUSED, diag->cnt ? diag->items[0].text : "");
+	audit(t, t->pushes, tab, "config", NULL);
+	finish(t, SL_PUSH_CONFIG, NULL, previous, NULL, NULL);
+	sl_table_destroy(tab);
+	if (t->next || (t->active && t->running != t->active->number))
+		offer_current(t); /* a dataplane that came meanwhile */
+	run_next(t);
+}
+
 static void
 job_done(uv_work_t *w, int status)
 {
@@ -478,6 +494,10 @@ job_done(uv_work_t *w, int status)
 	}
 	p->table = NULL;
 	t->last = SL_MAX(t->last, tab->number);
+	if (t->c.admit && t->c.admit(t->c.ctx, tab, &p->diag)) {
+		turn_away(t, tab, previous);
+		return;
+	}
 	replace_next(t, tab);
 	if (t->linked && offer(t, tab) == 0)
 		return; /* the verdict goes on */

@@ -85,6 +85,8 @@ struct sl_tables_conf {
 	uint32_t compile_ms;         /* sl_shards_conf.deadline_ms */
 	/* before a table is offered, under its number */
 	void (*offering)(void *ctx, const struct sl_table *t);
+	/* once a pushed table has been compiled: may it be offered?  0, or errors in diag; NULL: each may */
+	int (*admit)(void *ctx, const struct sl_table *t, struct sl_diag *diag);
 	/* after `active` changed; not for the one that sl_tables_create loads */
 	void (*activated)(void *ctx);
 	/* one line for the log */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mgmt/api.h"
+#include "mgmt/wipe.h"
 
 static void
 say(const char *text, const char *hint)
@@ -225,7 +226,7 @@ ctl_ask(struct ctl *c, json_t *request, int *ret_exit)
 				 "sluiced closed the connection without an answer");
 		close(s);
 	}
-	free(text);
+	sl_wipe_free(text); /* a key may be in it */
 	return answer;
 }
 

@@ -47,6 +47,9 @@ enum ctl_opt {
 	CTL_OPT_FROM,
 	CTL_OPT_INTERVAL,
 	CTL_OPT_ONCE,
+	CTL_OPT_CERT,
+	CTL_OPT_KEY,
+	CTL_OPT_CA,
 	CTL_OPT_CNT
 };
 
@@ -157,6 +160,8 @@ int ctl_weight(struct ctl *c);
 int ctl_explain(struct ctl *c);
 int ctl_explain_http(struct ctl *c); /* explain --http */
 int ctl_upgrade(struct ctl *c);
+int ctl_cert(struct ctl *c);
+int ctl_tickets(struct ctl *c);
 int ctl_completion(struct ctl *c);
 int ctl_help(struct ctl *c);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mgmt/api.h"
+#include "mgmt/wipe.h"
 
 const struct ctl_verb ctl_verbs[] = {
 	{"check", "FILE", 1, 1, "none", "say everything that is wrong with a table file",
@@ -39,6 +40,12 @@ const struct ctl_verb ctl_verbs[] = {
 	 "what the gateway would do with a packet, by its own code ([v6]:PORT); or with a request: "
 	 "explain --http 'GET /PATH'",
 	 ctl_explain},
+	{"cert", "OP [NAME]", 1, 2, "viewer",
+	 "certificates: add, replace (NAME --cert FILE --key FILE, or --ca FILE), remove NAME, "
+	 "check (admin); list, show NAME",
+	 ctl_cert},
+	{"tickets", "OP [FILE]", 1, 2, "viewer",
+	 "keys of session tickets: show; rotate, install FILE, own (admin)", ctl_tickets},
 	{"upgrade", "", 0, 0, "admin",
 	 "the dataplane becomes the program file it was started from, and keeps its flows",
 	 ctl_upgrade},
@@ -85,6 +92,9 @@ static const struct option options[] = {
 	{"header", required_argument, NULL, 'H'},
 	{"interval", required_argument, NULL, OPT + CTL_OPT_INTERVAL},
 	{"once", no_argument, NULL, OPT + CTL_OPT_ONCE},
+	{"cert", required_argument, NULL, OPT + CTL_OPT_CERT},
+	{"key", required_argument, NULL, OPT + CTL_OPT_KEY},
+	{"ca", required_argument, NULL, OPT + CTL_OPT_CA},
 	{NULL, 0, NULL, 0},
 };
 
@@ -124,6 +134,10 @@ static const char *const option_help[] = {
 	"top",
 	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",
 	"    --once               two looks as plain text; with --json as JSON",
+	"cert add, cert replace, cert check",
+	"    --cert FILE          the certificate, then its chain, in PEM",
+	"    --key FILE           its key in PEM, not encrypted (-: standard input)",
+	"    --ca FILE            a bundle of CAs, to verify peers with",
 	"",
 	"-h, --help           this text, or that of a verb",
 	"    --version        of this program",
@@ -206,13 +220,14 @@ static const char completion_head[] =
 	"--flags | --port | --client | --vip | --proto | --service | "
 	"--listener | \\\n"
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
-	"\t\t--retrans | --queue | --sort) ((i++)) ;;\n"
+	"\t\t--retrans | --queue | --sort | --cert | --key | --ca) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
 	"\tdone\n"
 	"\tcase $prev in\n"
-	"\t-s | --socket) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	"\t-s | --socket | --cert | --key | --ca) COMPREPLY=($(compgen -f -- \"$cur\")); return "
+	";;\n"
 	"\t-m | --comment | -H | --header | --http | --from | --host | --route | --port | --client "
 	"| --vip | --worker | --idle-over | --limit | "
 	"--interval | --address | --retrans | --queue) "
@@ -240,6 +255,12 @@ static const char completion_tail[] =
 	"\t1:help) words=$verbs ;;\n"
 	"\t1:completion) words=bash ;;\n"
 	"\t1:explain) words='tcp udp' ;;\n"
+	"\t1:cert) words='add replace remove check list show' ;;\n"
+	"\t1:tickets) words='show rotate install own' ;;\n"
+	"\t2:cert) case ${args[1]} in replace | remove | show)\n"
+	"\t\twords=$(\"${COMP_WORDS[0]}\" \"${ask[@]}\" --json cert list 2>/dev/null |\n"
+	"\t\t\tsed -n 's/^      \"name\": \"\\(.*\\)\",*$/\\1/p') ;; esac ;;\n"
+	"\t2:tickets) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
 	"\t1:rollback) words=$(_sluicectl_names generations) ;;\n"
 	"\t1:drain | 1:undrain | 1:disable | 1:enable | 1:weight) words=$(_sluicectl_names "
 	"services) ;;\n"
@@ -283,7 +304,16 @@ take_endpoint(struct ctl *c, int argc, char **argv)
 }
 
 /* Which of the enum ctl_opt go with what. */
-enum { FLOWS = 1, STREAMS = 2, TOP = 4, COUNTS = 8, ROUTES = 16, HOSTS = 32, EXPLAIN = 64 };
+enum {
+	FLOWS = 1,
+	STREAMS = 2,
+	TOP = 4,
+	COUNTS = 8,
+	ROUTES = 16,
+	HOSTS = 32,
+	EXPLAIN = 64,
+	CERT = 128
+};
 static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
 	[CTL_OPT_VIP] = FLOWS,
@@ -311,15 +341,23 @@ static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_FROM] = EXPLAIN,
 	[CTL_OPT_INTERVAL] = TOP,
 	[CTL_OPT_ONCE] = TOP,
+	[CTL_OPT_CERT] = CERT,
+	[CTL_OPT_KEY] = CERT,
+	[CTL_OPT_CA] = CERT,
 };
 
 /* What options go with, in words; bits as above. */
 static const char *
 who(unsigned bits, char *buf, size_t size)
 {
-	static const char *const names[] = {
-		"show flows",  "show streams", "top",           "stats, show tcp, show http",
-		"show routes", "show hosts",   "explain --http"};
+	static const char *const names[] = {"show flows",
+					    "show streams",
+					    "top",
+					    "stats, show tcp, show http",
+					    "show routes",
+					    "show hosts",
+					    "explain --http",
+					    "cert add, replace, check"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -346,6 +384,8 @@ what_is_asked(const struct ctl *c)
 		return TOP;
 	if (!strcmp(verb, "stats"))
 		return COUNTS;
+	if (!strcmp(verb, "cert"))
+		return CERT;
 	if (!strcmp(verb, "explain") && c->opt[CTL_OPT_HTTP])
 		return EXPLAIN;
 	for (size_t i = 0; !strcmp(verb, "show") && i < sizeof(shows) / sizeof(shows[0]); i++)
@@ -437,6 +477,7 @@ main(int argc, char **argv)
 {
 	struct ctl c = {.socket = getenv("SLUICE_SOCKET"), .json = wants_json(argc, argv)};
 
+	sl_wipe_install();
 	if (!c.socket)
 		c.socket = SL_API_SOCKET;
 	if (parse_options(&c, argc, argv) != CTL_OK)

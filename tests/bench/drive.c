@@ -457,8 +457,8 @@ main(int argc, char **argv)
 {
 	static struct drive drive;
 	struct drive *d = &drive;
-	struct sl_publish_events ev = {on_up,    on_down, on_verdict, on_trouble,
-				       on_taken, NULL,    on_trouble, d};
+	struct sl_publish_events ev = {on_up, on_down,    on_verdict, on_trouble, on_taken,
+				       NULL,  on_trouble, NULL,       d};
 
 	if (argc != 2) {
 		fprintf(stderr, "bench_drive SOCKET\n");

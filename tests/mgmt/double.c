@@ -131,6 +131,7 @@ take_offer(struct double_dp *d, const struct sl_ctl_offer *m, int fd)
 	struct sl_obj_id id;
 
 	d->offers++;
+	d->secrets_at_offer = d->secrets;
 	d->drained_at_offer = 0;
 	for (uint32_t i = 0; i < SL_MAX_ENDPOINTS; i++)
 		d->drained_at_offer += sl_state_flags(d->state->slot[i].admin) == SL_ST_DRAIN;
@@ -263,6 +264,86 @@ take_upgrade(struct double_dp *d, uint32_t seq)
 	double_send(d, u, u->head.size);
 }
 
+static struct double_secret *
+find_secret(struct double_dp *d, uint32_t kind, const char *name)
+{
+	for (unsigned i = 0; i < d->keep_cnt; i++)
+		if (d->keeps[i].kind == kind && strcmp(d->keeps[i].name, name) == 0)
+			return &d->keeps[i];
+	return NULL;
+}
+
+const struct double_secret *
+double_secret(const struct double_dp *d, const char *name)
+{
+	for (unsigned i = 0; i < d->keep_cnt; i++)
+		if (strcmp(d->keeps[i].name, name) == 0)
+			return &d->keeps[i];
+	return NULL;
+}
+
+static void
+ack_secret(struct double_dp *d, uint32_t seq, int error)
+{
+	_Alignas(8) uint8_t buf[sizeof(struct sl_ctl_secret_ack) + 64];
+	struct sl_ctl_secret_ack *a = (void *)buf;
+
+	if (d->secret_silent)
+		return;
+	*a = (struct sl_ctl_secret_ack){.error = (uint32_t)error};
+	if (error) {
+		a->text_len = (uint32_t)snprintf((char *)(a + 1), 64, "the double says no");
+	}
+	sl_ctl_init(&a->head, SL_CTL_SECRET_ACK, sizeof(*a) + a->text_len, seq);
+	double_send(d, a, a->head.size);
+}
+
+/* As the real one has to: sealed against resizing alone, laid out well, zeroed behind. */
+static void
+take_secret(struct double_dp *d, const struct sl_ctl_secret *m, int fd)
+{
+	static struct sl_secret_part parts[SL_SECRET_PARTS];
+	static _Alignas(8) uint8_t bytes[65536], zero[65536];
+	struct double_secret *s = find_secret(d, m->kind, m->name);
+	const char *why;
+	struct stat st;
+
+	d->secrets++;
+	if (fstat(fd, &st) || st.st_size != m->bytes || m->bytes > sizeof(bytes) ||
+	    fcntl(fd, F_GET_SEALS) != (F_SEAL_SHRINK | F_SEAL_GROW) ||
+	    pread(fd, bytes, m->bytes, 0) != m->bytes ||
+	    pwrite(fd, zero, m->bytes, 0) != m->bytes) {
+		d->bad++;
+		return;
+	}
+	int n = sl_secret_parts(bytes, m->bytes, m->kind, parts, &why);
+	if (n < 0)
+		d->bad++;
+	int error = d->no_tls ? ENOTSUP : n < 0 ? EINVAL : d->secret_error;
+	if (!error && !s && d->keep_cnt < DOUBLE_SECRETS)
+		s = &d->keeps[d->keep_cnt++];
+	if (!error && s) {
+		s->kind = m->kind;
+		s->parts = (uint32_t)n;
+		memcpy(s->name, m->name, sizeof(s->name));
+		EVP_Digest(bytes, m->bytes, s->sum.b, NULL, EVP_sha256(), NULL);
+		memcpy(d->last, bytes, m->bytes);
+		d->last_bytes = m->bytes;
+	}
+	ack_secret(d, m->head.seq, error);
+}
+
+static void
+take_forget(struct double_dp *d, const struct sl_ctl_forget *m)
+{
+	struct double_secret *s = find_secret(d, m->kind, m->name);
+
+	d->forgets++;
+	if (s && !d->secret_error)
+		*s = d->keeps[--d->keep_cnt];
+	ack_secret(d, m->head.seq, d->secret_error ? d->secret_error : s ? 0 : ENOENT);
+}
+
 static void
 take_explain_http(struct double_dp *d, const struct sl_ctl_explain_http *m)
 {
@@ -302,6 +383,14 @@ take(struct double_dp *d, const void *msg, int fd)
 		take_object(d, msg, fd);
 	} else if (h->type == SL_CTL_PARKED) {
 		take_parked(d, msg, fd);
+	} else if (h->type == SL_CTL_SECRET && d->leave_on_secret &&
+		   ((const struct sl_ctl_secret *)msg)->kind != SL_SECRET_TICKETS) {
+		d->leave_on_secret = false;
+		close_poll(&d->peer, &d->peer_fd);
+	} else if (h->type == SL_CTL_SECRET) {
+		take_secret(d, msg, fd);
+	} else if (h->type == SL_CTL_FORGET) {
+		take_forget(d, msg);
 	} else if (h->type == SL_CTL_UPGRADE) {
 		take_upgrade(d, h->seq);
 	} else if (h->type == SL_CTL_EXPLAIN_HTTP && !d->no_explain && !d->mixed_up) {

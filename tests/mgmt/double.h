@@ -7,6 +7,7 @@
 #define SL_TESTS_MGMT_DOUBLE_H
 
 #include "sluice/ctl.h"
+#include "sluice/secrets.h"
 #include "sluice/state.h"
 #include "sluice/stats.h"
 
@@ -14,6 +15,7 @@
 
 #define DOUBLE_OBJECTS 64
 #define DOUBLE_REFS 32
+#define DOUBLE_SECRETS 512
 
 struct double_dp {
 	uv_loop_t *loop;
@@ -47,6 +49,10 @@ struct double_dp {
 		explained_http;            /* answer to EXPLAIN_HTTP, head and lengths apart */
 	const char *http_text, *http_path; /* of it; NULL: "" */
 	bool mixed_up;                     /* answer EXPLAIN_HTTP with EXPLAINED */
+	int secret_error;                  /* answer to SECRET and FORGET: errno */
+	bool secret_silent;                /* no answer to them */
+	bool leave_on_secret;              /* close when the next pair or bundle comes */
+	bool no_tls;                       /* answer SECRET with ENOTSUP */
 	/* what it saw */
 	unsigned hellos, offers, objects, bad; /* bad: objects that fail a check */
 	struct sl_ctl_explain asked;
@@ -57,6 +63,16 @@ struct double_dp {
 	struct sl_ctl_parked parked; /* the last */
 	uint8_t parked_first;        /* byte of its region */
 	unsigned drained_at_offer;   /* words that said so when the last offer came */
+	unsigned secrets, forgets, secrets_at_offer;
+	struct double_secret {
+		uint32_t kind;
+		char name[SL_NAME_MAX];
+		struct sl_obj_id sum; /* of its bytes */
+		uint32_t parts;
+	} keeps[DOUBLE_SECRETS]; /* what it holds now */
+	unsigned keep_cnt;
+	uint8_t last[65536]; /* the last secret */
+	uint32_t last_bytes;
 	/* the open offer */
 	uint64_t offered;
 	struct sl_obj_id offered_root;
@@ -72,6 +88,8 @@ void double_start(struct double_dp *d, uv_loop_t *loop, const char *path, uint64
 void double_stop(struct double_dp *d);
 /* Makes a region of a page whose bytes are `fill`, and says KEEP. */
 void double_keep(struct double_dp *d, uint64_t region, uint8_t fill);
+/* The secret of that name that it holds, or NULL. */
+const struct double_secret *double_secret(const struct double_dp *d, const char *name);
 /* Sends any bytes on the connection. */
 void double_send(struct double_dp *d, const void *msg, size_t bytes);
 

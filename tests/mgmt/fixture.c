@@ -41,6 +41,7 @@ fixture_open(struct fixture *f)
 	snprintf(f->conf.api_socket, sizeof(f->conf.api_socket), "%s/api", f->dir);
 	snprintf(f->conf.dataplane_socket, sizeof(f->conf.dataplane_socket), "%s/dp", f->dir);
 	snprintf(f->conf.state_dir, sizeof(f->conf.state_dir), "%s/state", f->dir);
+	f->conf.ticket_rotate_ms = 12 * 3600000;
 	snprintf(f->conf.audit_log, sizeof(f->conf.audit_log), "%s/audit", f->dir);
 	fixture_daemon_start(f);
 }

@@ -306,6 +306,10 @@ a_role_allows_its_verbs_and_no_more(void)
 	static const char show[] = "{\"verb\":\"status\"}",
 			  drain[] =
 				  "{\"verb\":\"drain\",\"service\":\"web\",\"endpoint\":\"web-1\"}",
+			  certs[] = "{\"verb\":\"cert\",\"op\":\"list\"}",
+			  tickets[] = "{\"verb\":\"tickets\",\"op\":\"show\"}",
+			  away[] = "{\"verb\":\"cert\",\"op\":\"remove\",\"name\":\"x\"}",
+			  rotate[] = "{\"verb\":\"tickets\",\"op\":\"rotate\"}",
 			  flows[] = "{\"verb\":\"flows\"}", back[] = "{\"verb\":\"rollback\"}";
 	static const struct {
 		uid_t uid;
@@ -322,6 +326,12 @@ a_role_allows_its_verbs_and_no_more(void)
 		{60002, flows, 0, "for an operator it is (but nothing is there)"},
 		{60002, back, 2, "operator pushes nothing"},
 		{60003, back, 1, "admin"},
+		{60001, certs, 1, "what certificates there are is no secret"},
+		{60001, tickets, 1, "nor the names of ticket keys"},
+		{60001, away, 2, "viewer"},
+		{60002, away, 2, "operator changes no certificates"},
+		{60002, rotate, 2, "nor ticket keys"},
+		{60003, away, 0, "an admin does (but it is not there)"},
 		{60004, show, 3, "nobody"},
 	};
 
