@@ -582,6 +582,18 @@ fake_tls_done(struct sl_stream *s)
 	s->events |= EV_OPENED;
 }
 
+bool
+fake_tls_waits(const struct sl_stream *s)
+{
+	return s->used && s->tls == TLS_HANDSHAKE && !(s->events & (EV_OPENED | EV_CLOSED));
+}
+
+bool
+fake_tls_open(const struct sl_stream *s)
+{
+	return s->used && s->tls == TLS_OPEN;
+}
+
 struct fake_tls_asked
 fake_tls_asked(const struct sl_stream *s)
 {
@@ -591,7 +603,7 @@ fake_tls_asked(const struct sl_stream *s)
 static bool
 handshake(struct sl_tls *t, struct sl_stream *s, struct fake_tls_asked asked)
 {
-	must((void *)t == (void *)live(s)->tcp && s->open && s->tls == TLS_NONE && !s->over);
+	must((void *)t == (void *)live(s)->tcp && s->open && s->tls == TLS_NONE);
 	must(asked.handshake_ms >= 1);
 	if (s->tcp->tls_way == FAKE_TLS_FULL)
 		return false;
@@ -601,7 +613,7 @@ handshake(struct sl_tls *t, struct sl_stream *s, struct fake_tls_asked asked)
 	s->tls = TLS_HANDSHAKE;
 	if (s->in_len)
 		s->events |= EV_READ;
-	if (s->tcp->tls_way == FAKE_TLS_DONE)
+	if (s->tcp->tls_way == FAKE_TLS_DONE && !s->over) /* else `closed` is all that follows */
 		fake_tls_done(s);
 	return true;
 }

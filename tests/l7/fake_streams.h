@@ -78,6 +78,9 @@ void fake_tls_way(struct sl_tcp *t, enum fake_tls_way way);
 /* What sessions are from now on, those with clients and those with endpoints; NULL: TLS 1.3, nothing known of the peer. */
 void fake_tls_session(struct sl_tcp *t, const struct sl_tls_info *info);
 void fake_tls_done(struct sl_stream *s);
+/* fake_tls_waits: a handshake is under way that fake_tls_done may end.  fake_tls_open: it is done. */
+bool fake_tls_waits(const struct sl_stream *s);
+bool fake_tls_open(const struct sl_stream *s);
 
 struct fake_tls_asked {
 	bool server, client; /* which was called, if any */

@@ -147,6 +147,11 @@ header_value(const struct sl_model_request *r, const char *name, char *ret)
 	bool found = false;
 
 	*ret = '\0';
+	if (strcmp(name, ":identity") == 0) {
+		if (r->in.identity)
+			strcpy(ret, r->identity);
+		return r->in.identity != NULL;
+	}
 	for (unsigned i = 0; i < h->line_cnt; i++) {
 		const struct sl_http_line *l = &h->line[i];
 		if (l->name_len != n || strncasecmp((const char *)h->bytes + l->name, name, n) != 0)
@@ -265,7 +270,7 @@ sl_model_pick(struct sl_model_source *s, uint32_t n)
 #define PICK(s, list) (list)[sl_model_pick(s, SL_ARRAY_CNT(list))]
 
 static const char *const segment[] = {"a", "b", "ab", "A", "aa", "", "segment-of-some-length"};
-static const char *const headers[] = {"x-a", "x-b", "x-long-name"};
+static const char *const headers[] = {"x-a", "x-b", "x-long-name", ":identity"};
 static const char *const names[] = {"a", "b", "sid"};
 static const char *const values[] = {"a",  "b",  "ab", "AB",   "aba",      "1",
 				     "10", "-5", "",   "a, b", "b, a, ab", "canary-7"};
@@ -539,6 +544,11 @@ sl_model_request(struct sl_model_source *s, struct sl_model_request *ret)
 	}
 	strcpy(ret->text + n, "\r\n");
 	sl_model_request_parse(ret);
+	if (sl_model_pick(s, 3) == 0)
+		return;
+	snprintf(ret->identity, sizeof(ret->identity), "%s", PICK(s, values));
+	ret->in.identity = (const uint8_t *)ret->identity;
+	ret->in.identity_len = (uint32_t)strlen(ret->identity);
 }
 
 /* ---- both ---- */

@@ -11,6 +11,7 @@
 struct sl_model_request {
 	char text[2048]; /* whole head */
 	char path[256], query[256];
+	char identity[40];
 	struct sl_http_head head;
 	struct sl_match_input in;
 };

@@ -103,6 +103,8 @@ struct request_row {
 	const char *why, *in, *out, *edits, *host, *path;
 	int hops, upgrade, shadow, https;
 	const char *client;
+	int xfcc;
+	const char *cert;
 };
 
 static const struct request_row request_rows[] = {
@@ -177,6 +179,41 @@ static const struct request_row request_rows[] = {
 	 "GET / HTTP/1.1\r\nHost: h\r\nx-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: "
 	 "https\r\nx-forwarded-host: h\r\nx-request-id: " ID "\r\n\r\n",
 	 .https = 1},
+	{.why = "a client's certificate is its own to tell",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\nb: c\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: h\r\nb: c\r\n" TAIL "\r\n",
+	 .hops = 0},
+	{.why = "nor is it a trusted hop's",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\nx-forwarded-proto: "
+	 "http\r\nx-forwarded-host: h\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: h\r\nx-forwarded-proto: http\r\nx-forwarded-host: "
+	 "h\r\nx-forwarded-for: 192.0.2.7\r\nx-request-id: " ID "\r\n\r\n",
+	 .hops = 1},
+	{.why = "it is set",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: h\r\n" XFF "x-forwarded-host: h\r\nx-forwarded-client-cert: "
+	 "e;f\r\nx-request-id: " ID "\r\n\r\n",
+	 .xfcc = SL_XFCC_SET,
+	 .cert = "e;f"},
+	{.why = "it is appended",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\nb: c\r\n"
+	 "x-forwarded-client-cert:\r\nX-Forwarded-Client-Cert: d\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: h\r\nb: c\r\n" XFF
+	 "x-forwarded-host: h\r\nx-forwarded-client-cert: "
+	 "a,d,e;f\r\nx-request-id: " ID "\r\n\r\n",
+	 .xfcc = SL_XFCC_APPEND,
+	 .cert = "e;f"},
+	{.why = "and edited",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: h\r\n" XFF "x-forwarded-host: h\r\nx-forwarded-client-cert: "
+	 "a,e;f, g\r\nx-request-id: " ID "\r\n\r\n",
+	 .xfcc = SL_XFCC_APPEND,
+	 .cert = "e;f",
+	 .edits = "~x-forwarded-client-cert: g"},
+	{.why = "it passes",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Client-Cert: a\r\n" TAIL "\r\n",
+	 .xfcc = SL_XFCC_FORWARD},
 	{.why = "a request id is kept",
 	 "GET / HTTP/1.1\r\nHost: h\r\nX-Request-ID: a!~1\r\n\r\n",
 	 "GET / HTTP/1.1\r\nHost: h\r\nX-Request-ID: a!~1\r\n" XFF "x-forwarded-host: h\r\n\r\n"},
@@ -299,6 +336,8 @@ requests_go_out_as_written(void)
 			.trusted_hops = (uint8_t)r->hops,
 			.upgrade = (uint8_t)r->upgrade,
 			.shadow = (uint8_t)r->shadow,
+			.xfcc = (uint8_t)r->xfcc,
+			.cert = bytes(r->cert),
 		};
 		if (head.query)
 			how.query = (struct sl_bytes){in + head.query, head.query_len};

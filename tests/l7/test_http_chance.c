@@ -523,11 +523,43 @@ up_step(struct world *w, unsigned i)
 	if (w->up[i].answered && w->up[i].out.sent == w->up[i].out.len) {
 		if (w->up[i].rst)
 			fake_peer_ends(p->s, SL_END_RESET);
+		else if (w->up[i].fin && fake_tls_open(p->s) && chance(2))
+			fake_peer_cuts(p->s);
 		else if (w->up[i].fin)
 			fake_peer_fin(p->s);
 	}
 	if (chance(2000) == 0)
 		fake_peer_ends(p->s, SL_END_TIMEOUT);
+}
+
+/* Handshakes are done, or fail, or take their time. */
+static void
+tls_step(struct world *w)
+{
+	for (uint32_t i = 0; i < 64; i++) {
+		struct sl_stream *s = fake_stream(w->s.tcp, i);
+		if (!s || !fake_tls_waits(s) || chance(2))
+			continue;
+		if (chance(20) == 0)
+			fake_peer_ends(s, SL_END_TLS);
+		else
+			fake_tls_done(s);
+	}
+	if (chance(200) == 0)
+		fake_tls_way(w->s.tcp, FAKE_TLS_FULL);
+	else if (chance(10) == 0)
+		fake_tls_way(w->s.tcp, chance(2) ? FAKE_TLS_HOLD : FAKE_TLS_DONE);
+	if (chance(500) == 0) { /* pushes */
+		unsigned svc = chance(2);
+		if (w->s.service_tls[svc].is)
+			w->s.service_tls[svc].is = false;
+		else
+			scene_secures(&w->s, SCENE_A + svc);
+		w->s.service_tls[svc].says.auto_sni = chance(2);
+		w->s.rule.generation++;
+	}
+	if (chance(1500) == 0)
+		w->s.rule.tls = w->s.rule.tls ? NULL : &w->s.tls;
 }
 
 static void
@@ -565,7 +597,7 @@ operator_step(struct world *w)
 }
 
 static struct world *
-world_new(uint32_t snd_max)
+world_new(uint32_t snd_max, bool tls)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
@@ -573,6 +605,7 @@ world_new(uint32_t snd_max)
 		   &(struct scene_conf){
 			   .exchanges = 12,
 			   .snd_max = snd_max,
+			   .tls = tls,
 			   .head_bytes = 1 << 20,
 			   .http = {.stream_idle_ms = 2000, .header_ms = 3000, .idle_ms = 5000},
 		   });
@@ -603,7 +636,7 @@ whatever_happens_everybody_hears_his_own(void)
 	for (unsigned i = only ? (unsigned)atoi(only) : 1; i <= (only ? (unsigned)atoi(only) : 40u);
 	     i++) {
 		struct world *w =
-			world_new(i % 3 ? 0 : 4096); /* room for all, or hardly for a head */
+			world_new(i % 3 ? 0 : 4096, i % 2); /* room for all, or hardly for a head */
 		unsigned failures = CU_get_number_of_failures();
 		seed = i * 0x9e3779b97f4a7c15ull;
 		for (unsigned step = 0; step < 6000; step++) {
@@ -614,6 +647,8 @@ whatever_happens_everybody_hears_his_own(void)
 					up_step(w, u);
 			if (chance(100) == 0)
 				operator_step(w);
+			if (i % 2)
+				tls_step(w);
 			scene_turn(&w->s, chance(4) ? 0 : chance(chance(50) ? 10 : 400));
 		}
 		whole += w->whole;

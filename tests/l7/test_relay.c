@@ -26,6 +26,9 @@ struct scene {
 	struct sl_relay_rule rule;
 	struct sl_img_tcp settings;
 	struct sl_img_prefix trust[2];
+	struct sl_img_tls_listener tls;         /* of rule.tls, */
+	struct sl_img_tls_service endpoint_tls; /* and of endpoints, */
+	bool by_tls;                            /* if they speak it */
 	struct endpoint ep[ENDPOINTS];
 	struct sl_addr source;
 	bool listener_gone;
@@ -69,7 +72,8 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 			.incarnation = INCARNATION,
 			.endpoint_slot = i,
 			.sources = &s->source,
-			.source_cnt = 1};
+			.source_cnt = 1,
+			.tls = s->by_tls ? &s->endpoint_tls : NULL};
 		return true;
 	}
 	return false;
@@ -129,6 +133,8 @@ scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 	s->settings = (struct sl_img_tcp){
 		.connect_ms = 1000, .idle_ms = 60000, .keepalive_s = 7, .cc = 1};
 	s->source = sl_addr_from_v4((uint8_t[]){10, 9, 9, 9});
+	s->tls.handshake_ms = 7000;
+	s->endpoint_tls.handshake_ms = 5000;
 	s->trust[0] = (struct sl_img_prefix){.prefix = sl_addr_from_v4((uint8_t[]){192, 0, 2, 0}),
 					     .plen = 120};
 	s->trust[1] = (struct sl_img_prefix){.prefix = {{0x20, 1, 0xd, 0xb8}}, .plen = 32};
@@ -142,6 +148,7 @@ scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 	const struct sl_relay_conf conf = {
 		.capacity = capacity,
 		.tcp = s->tcp,
+		.tls = fake_tls(s->tcp),
 		.limits = s->limits,
 		.env = {s, env_rule, env_pick, env_began, env_ended, env_moved, env_lives},
 		.stats = &s->stats};
@@ -1178,6 +1185,203 @@ payload_is_told_in_batches(void)
 	CU_ASSERT_EQUAL(s.moved_calls, 3);
 }
 
+/* ---- TLS ---- */
+
+static void
+an_endpoint_is_looked_for_when_the_clients_handshake_is_done(void)
+{
+	struct scene *s = scene_of(4);
+
+	s->rule.tls = &s->tls;
+	fake_tls_way(s->tcp, FAKE_TLS_HOLD);
+	struct sl_stream *c = client(s);
+	settle(s);
+	struct fake_tls_asked asked = fake_tls_asked(c);
+	CU_ASSERT_TRUE(asked.server && asked.slot == LISTENER && asked.incarnation == 9 &&
+		       asked.handshake_ms == 7000);
+	sends(c, "early");
+	turn(s, 100000); /* it is the session who bounds the time */
+	CU_ASSERT_TRUE(s->picks == 0 && s->limits->listener[LISTENER] == 1);
+	fake_tls_done(c);
+	settle(s);
+	CU_ASSERT_EQUAL(s->picks, 1);
+	fake_peer_answers(fake_connected(s->tcp));
+	settle(s);
+	CU_ASSERT_FALSE(fake_tls_asked(fake_connected(s->tcp)).client);
+	reads_text(fake_connected(s->tcp), "early");
+	sends(fake_connected(s->tcp), "answer");
+	settle(s);
+	reads_text(c, "answer");
+	scene_fini(s);
+}
+
+static void
+a_client_without_a_handshake_is_nobodys(void)
+{
+	struct scene *s = scene_of(4);
+
+	s->rule.tls = &s->tls;
+	fake_tls_way(s->tcp, FAKE_TLS_HOLD);
+	struct sl_stream *c = client(s);
+	settle(s);
+	fake_peer_ends(c, SL_END_TLS);
+	settle(s);
+	CU_ASSERT_TRUE(s->picks == 0 && s->limits->listener[LISTENER] == 0);
+	fake_tls_way(s->tcp, FAKE_TLS_FULL);
+	c = client(s);
+	settle(s);
+	CU_ASSERT_TRUE(aborted(c) && fake_seen(c).why == SL_END_NO_MEMORY);
+	CU_ASSERT_TRUE(s->picks == 0 && s->limits->service[SERVICE] == 0);
+	scene_fini(s);
+}
+
+/* Into a header, out of a header, by TLS on neither, one or both sides: headers are plaintext and first. */
+static void
+headers_come_before_handshakes_on_both_sides(void)
+{
+	for (unsigned way = 0; way < 12; way++) {
+		struct scene *s = scene_of(4);
+		unsigned in = way / 4;
+		s->rule.tls = way & 1 ? &s->tls : NULL;
+		s->by_tls = way & 2;
+		s->rule.proxy_in = true;
+		s->settings.proxy_out = SL_PROXY_V1;
+		s->settings.retries = 1;
+		fake_tls_way(s->tcp, FAKE_TLS_HOLD);
+		struct sl_stream *c = client(s);
+		settle(s);
+		CU_ASSERT_FALSE(fake_tls_asked(c).server);
+		fake_peer_sends(c, headers[in].bytes, headers[in].n);
+		fake_peer_sends(c, "rest", 4);
+		settle(s);
+		if (way & 1) {
+			CU_ASSERT_TRUE(fake_tls_asked(c).server && fake_tls_asked(c).in == 4);
+			turn(s, 4000); /* longer than a header may take */
+			CU_ASSERT_FALSE_FATAL(aborted(c));
+			CU_ASSERT_EQUAL(s->picks, 0);
+			fake_tls_done(c);
+			settle(s);
+		}
+		/* another endpoint is chosen by the same address */
+		fake_peer_ends(fake_connected(s->tcp), SL_END_REFUSED);
+		settle(s);
+		struct sl_addr src = headers[in].local
+					     ? sl_addr_from_v4(v4_client)
+					     : sl_addr_from_v4((uint8_t[]){203, 0, 113, 9});
+		CU_ASSERT_EQUAL_FATAL(s->picks, 2);
+		CU_ASSERT_TRUE(sl_addr_eq(&s->picked_for.src, &src));
+		CU_ASSERT_EQUAL(s->picked_for.dport, sl_to_be16(443));
+		struct sl_stream *up = fake_connected(s->tcp);
+		fake_peer_answers(up);
+		settle(s);
+		const char *line = headers[in].local
+					   ? "PROXY TCP4 192.0.2.33 198.51.100.1 50000 443\r\n"
+					   : V1_IN;
+		if (way & 2) {
+			struct fake_tls_asked asked = fake_tls_asked(up);
+			CU_ASSERT_TRUE(asked.client && asked.slot == SERVICE &&
+				       asked.incarnation == 8 && asked.endpoint_slot == 1 &&
+				       asked.handshake_ms == 5000 && !asked.host[0]);
+			CU_ASSERT_EQUAL(asked.out, strlen(line));
+			reads_text(up, line);
+			fake_tls_done(up);
+			settle(s);
+			reads_text(up, "rest");
+		} else {
+			char all[128];
+			snprintf(all, sizeof(all), "%srest", line);
+			reads_text(up, all);
+		}
+		scene_fini(s);
+	}
+}
+
+static void
+an_endpoint_whose_handshake_fails_is_passed_by(void)
+{
+	struct scene *s = scene_of(4);
+
+	s->by_tls = true;
+	s->settings.retries = 1;
+	fake_tls_way(s->tcp, FAKE_TLS_HOLD);
+	struct sl_stream *c = client(s);
+	sends(c, "hello");
+	settle(s);
+	fake_peer_answers(fake_connected(s->tcp));
+	settle(s);
+	fake_peer_ends(fake_connected(s->tcp), SL_END_TLS);
+	settle(s);
+	CU_ASSERT_TRUE(s->ep[0].failed == 1 && s->picks == 2);
+	s->by_tls = false; /* asked anew: as the table is by now */
+	fake_peer_answers(fake_connected(s->tcp));
+	settle(s);
+	CU_ASSERT_TRUE(fake_tls_asked(fake_connected(s->tcp)).client);
+	fake_tls_done(fake_connected(s->tcp));
+	settle(s);
+	reads_text(fake_connected(s->tcp), "hello");
+	/* no room here: nothing goes out in plaintext */
+	s->by_tls = true;
+	fake_tls_way(s->tcp, FAKE_TLS_FULL);
+	c = client(s);
+	sends(c, "hello");
+	settle(s);
+	struct sl_stream *up = fake_connected(s->tcp);
+	fake_peer_answers(up);
+	settle(s);
+	CU_ASSERT_TRUE(aborted(c) && aborted(up) && fake_seen(up).unread == 0);
+	scene_fini(s);
+}
+
+static void
+a_listener_that_goes_between_header_and_handshake_resets_the_client(void)
+{
+	for (unsigned how = 0; how < 2; how++) {
+		struct scene *s = scene_of(4);
+		s->rule.tls = &s->tls;
+		s->rule.proxy_in = true;
+		struct sl_stream *c = client(s);
+		settle(s);
+		if (how)
+			s->rule.tls = NULL;
+		else
+			s->listener_gone = true;
+		fake_peer_sends(c, V1_IN, sizeof(V1_IN) - 1);
+		settle(s);
+		CU_ASSERT_TRUE(aborted(c) && s->picks == 0);
+		scene_fini(s);
+	}
+}
+
+static void
+an_announced_end_is_passed_on_and_a_cut_is_a_reset(void)
+{
+	for (unsigned way = 0; way < 4; way++) {
+		bool by_client = way & 1, cut = way & 2;
+		struct scene *s = scene_of(4);
+		s->rule.tls = &s->tls;
+		s->by_tls = true;
+		struct pair p = coupled(s);
+		struct sl_stream *from = by_client ? p.client : p.upstream,
+				 *to = by_client ? p.upstream : p.client;
+		sends(from, "last");
+		settle(s);
+		reads_text(to, "last");
+		if (cut)
+			fake_peer_cuts(from);
+		else
+			fake_peer_fin(from);
+		settle(s);
+		CU_ASSERT_EQUAL(aborted(to), cut);
+		CU_ASSERT_EQUAL(fake_seen(to).shut, !cut);
+		if (!cut) { /* the other way goes on */
+			sends(to, "answer");
+			settle(s);
+			reads_text(from, "answer");
+		}
+		scene_fini(s);
+	}
+}
+
 /* ---- everything at once ---- */
 
 static uint32_t
@@ -1194,6 +1398,13 @@ random_event(struct scene *s, struct sl_stream *one, uint64_t *x)
 						  SL_END_NO_MEMORY};
 	uint8_t bytes[300];
 
+	if (fake_tls_waits(one)) {
+		if (dice(x, 20) == 0)
+			fake_peer_ends(one, dice(x, 2) ? SL_END_TLS : SL_END_RESET);
+		else if (dice(x, 2))
+			fake_tls_done(one);
+		return;
+	}
 	switch (dice(x, 12)) {
 	case 0:
 		if (sl_stream_row(one)->state == SL_STREAM_SYN_SENT)
@@ -1204,7 +1415,9 @@ random_event(struct scene *s, struct sl_stream *one, uint64_t *x)
 			fake_peer_ends(one, ends[dice(x, 2)]);
 		break;
 	case 2:
-		if (sl_stream_row(one)->state == SL_STREAM_ESTABLISHED)
+		if (fake_tls_open(one) && dice(x, 2))
+			fake_peer_cuts(one);
+		else if (sl_stream_row(one)->state == SL_STREAM_ESTABLISHED)
 			fake_peer_fin(one);
 		break;
 	case 3:
@@ -1242,6 +1455,11 @@ nothing_is_left_over_whatever_happens(void)
 			s.rule.proxy_in = dice(&x, 4) == 0;
 			s.settings.proxy_out = (uint8_t)dice(&x, 3);
 			s.settings.retries = (uint8_t)dice(&x, 8);
+			s.rule.tls = dice(&x, 3) == 0 ? &s.tls : NULL;
+			s.by_tls = dice(&x, 3) == 0;
+			fake_tls_way(s.tcp, dice(&x, 3)   ? FAKE_TLS_HOLD
+					    : dice(&x, 5) ? FAKE_TLS_DONE
+							  : FAKE_TLS_FULL);
 			if (dice(&x, 8) == 0)
 				client_from(&s, sl_addr_from_v4(v4_client), dice(&x, 65536));
 			for (uint32_t at = 0; at < fake.streams; at++) {
@@ -1299,4 +1517,11 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(a_long_idle_time_is_kept_and_none_is_none),
 	 SL_TEST(connections_of_a_disabled_endpoint_end_within_two_seconds),
 	 SL_TEST(a_sweep_takes_little_of_a_turn_however_long_the_last_one_took),
-	 SL_TEST(payload_is_told_in_batches), SL_TEST(nothing_is_left_over_whatever_happens))
+	 SL_TEST(payload_is_told_in_batches),
+	 SL_TEST(an_endpoint_is_looked_for_when_the_clients_handshake_is_done),
+	 SL_TEST(a_client_without_a_handshake_is_nobodys),
+	 SL_TEST(headers_come_before_handshakes_on_both_sides),
+	 SL_TEST(an_endpoint_whose_handshake_fails_is_passed_by),
+	 SL_TEST(a_listener_that_goes_between_header_and_handshake_resets_the_client),
+	 SL_TEST(an_announced_end_is_passed_on_and_a_cut_is_a_reset),
+	 SL_TEST(nothing_is_left_over_whatever_happens))

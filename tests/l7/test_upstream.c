@@ -37,6 +37,12 @@ struct scene {
 	bool gone[SERVICES]; /* the service */
 	struct sl_img_tcp tcp[SERVICES];
 	struct sl_img_http_service http[SERVICES];
+	struct {
+		struct sl_img_tls_service says;
+		struct sl_img_tls_san sans[2]; /* behind it, as in the image */
+		bool is;
+	} tls[SERVICES];
+	uint64_t generation;
 	struct sl_addr source;
 	uint32_t picks, asked; /* lives */
 	uint32_t turn;         /* by chance, not by hash */
@@ -56,6 +62,7 @@ struct user {
 	enum sl_stream_end end;
 	uint32_t endpoint;
 	unsigned service;
+	const char *host; /* of the request; NULL: none */
 };
 
 /* ---- what upstream calls ---- */
@@ -91,6 +98,8 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 		.source_cnt = 1,
 		.tcp = &s->tcp[svc],
 		.http = &s->http[svc],
+		.tls = s->tls[svc].is ? &s->tls[svc].says : NULL,
+		.generation = s->generation,
 	};
 	return SL_UP_READY;
 }
@@ -212,6 +221,7 @@ scene_init(struct scene *s, uint32_t capacity, uint32_t streams)
 	memset(s->ledger, 0, sizeof(*s->ledger));
 	s->source = sl_addr_from_v4((uint8_t[]){10, 9, 9, 9});
 	for (unsigned i = 0; i < SERVICES; i++) {
+		s->tls[i].says.handshake_ms = 4321;
 		s->tcp[i] = (struct sl_img_tcp){
 			.connect_ms = 1234, .keepalive_s = 7, .cc = 1, .max_connections = 0};
 		s->http[i] = (struct sl_img_http_service){
@@ -226,7 +236,9 @@ scene_init(struct scene *s, uint32_t capacity, uint32_t streams)
 		p->limits = sl_limits_init(malloc(sl_limits_bytes()), s->ledger, WORKERS);
 		const struct sl_upstream_conf conf = {
 			.capacity = capacity,
+			.seed = 99,
 			.tcp = p->tcp,
+			.tls = fake_tls(p->tcp),
 			.limits = p->limits,
 			.env = {p, env_pick, env_lives, env_began, env_ended, env_load},
 			.ops = &up_ops,
@@ -312,7 +324,9 @@ ask_of(struct user *x, struct pool *p, unsigned service, int hash, uint32_t avoi
 				.service_incarnation = 8,
 				.hashed = hash >= 0,
 				.hash = hash >= 0 ? (uint64_t)hash : 0,
-				.client = &client};
+				.client = &client,
+				.host = (const uint8_t *)x->host,
+				.host_len = x->host ? (uint32_t)strlen(x->host) : 0};
 
 	if (avoid != UINT32_MAX)
 		ask.avoid[ask.avoid_cnt++] = avoid;
@@ -322,7 +336,7 @@ ask_of(struct user *x, struct pool *p, unsigned service, int hash, uint32_t avoi
 	p->s->in_call = true;
 	enum sl_up_verdict v = sl_upstream_ask(p->u, &x->t, &ask, &x->up);
 	p->s->in_call = false;
-	memset(&ask, 0xa5, sizeof(ask)); /* nothing of it is kept by pointer */
+	memset(&ask, 0xa5, sizeof(ask)); /* nothing of it is kept by pointer but the host */
 	memset(&client, 0xa5, sizeof(client));
 	x->state = v == SL_UP_READY ? LENT : v == SL_UP_WAIT ? WAITS : IDLE;
 	return v;
@@ -1122,6 +1136,176 @@ the_end_of_the_gateway_leaves_nothing(void)
 	scene_fini(s);
 }
 
+/* ---- TLS ---- */
+
+static void
+secure(struct scene *s, unsigned service)
+{
+	s->tls[service].is = true;
+	s->generation++;
+}
+
+static void
+a_connection_is_lent_when_its_handshake_is_done(void)
+{
+	struct scene *s = scene_of(8);
+	struct user a = {.host = "x.example"};
+
+	secure(s, 0);
+	fake_tls_way(s->pool[0].tcp, FAKE_TLS_HOLD);
+	CU_ASSERT_EQUAL(ask(s, &a, 2), SL_UP_WAIT);
+	struct sl_stream *st = fake_connected(s->pool[0].tcp);
+	CU_ASSERT_FALSE(fake_tls_asked(st).client);
+	fake_peer_answers(st);
+	turn(s, 0);
+	struct fake_tls_asked asked = fake_tls_asked(st);
+	CU_ASSERT_TRUE(asked.client && asked.slot == SERVICE_SLOT && asked.incarnation == 8 &&
+		       asked.endpoint_slot == ENDPOINT_SLOT + 2 && asked.handshake_ms == 4321);
+	CU_ASSERT_STRING_EQUAL(asked.host, ""); /* the service's own name */
+	fake_peer_sends(st, "x", 1);
+	pass(s, 10000);
+	CU_ASSERT_TRUE(a.state == WAITS && a.heard == 0 && counted(s, SL_HTTP_CNT_POOL_NEW) == 0);
+	fake_tls_done(st);
+	turn(s, 0);
+	CU_ASSERT_TRUE(a.state == LENT && a.heard == 1 && counted(s, SL_HTTP_CNT_POOL_NEW) == 1);
+	put(&a, false);
+	scene_fini(s);
+}
+
+static void
+a_handshake_that_fails_is_a_connection_that_failed(void)
+{
+	struct scene *s = scene_of(8);
+	struct user a = {0};
+
+	secure(s, 0);
+	fake_tls_way(s->pool[0].tcp, FAKE_TLS_HOLD);
+	CU_ASSERT_EQUAL(ask(s, &a, 2), SL_UP_WAIT);
+	struct sl_stream *st = fake_connected(s->pool[0].tcp);
+	fake_peer_answers(st);
+	turn(s, 0);
+	fake_peer_ends(st, SL_END_TLS);
+	turn(s, 0);
+	CU_ASSERT_TRUE(a.failed == 1 && a.why == SL_UP_FAILED && a.end == SL_END_TLS &&
+		       a.endpoint == ENDPOINT_SLOT + 2 && s->ep[2].failed == 1);
+	/* no room is nobody's fault, and no reason to speak plaintext */
+	fake_tls_way(s->pool[0].tcp, FAKE_TLS_FULL);
+	CU_ASSERT_EQUAL(ask(s, &a, 2), SL_UP_WAIT);
+	st = fake_connected(s->pool[0].tcp);
+	fake_peer_answers(st);
+	turn(s, 0);
+	CU_ASSERT_TRUE(a.failed == 2 && a.why == SL_UP_NO_MEMORY && s->ep[2].failed == 1);
+	CU_ASSERT_TRUE(fake_seen(st).aborted);
+	scene_fini(s);
+}
+
+static void
+who_cancels_leaves_a_handshake_to_the_pool_and_ends_one_that_has_not_begun(void)
+{
+	for (unsigned begun = 0; begun < 2; begun++) {
+		struct scene *s = scene_of(8);
+		struct user a = {0}, b = {0};
+		secure(s, 0);
+		fake_tls_way(s->pool[0].tcp, FAKE_TLS_HOLD);
+		CU_ASSERT_EQUAL(ask(s, &a, 0), SL_UP_WAIT);
+		struct sl_stream *st = fake_connected(s->pool[0].tcp);
+		if (!begun)
+			cancel(&a);
+		fake_peer_answers(st);
+		turn(s, 0);
+		CU_ASSERT_EQUAL(fake_seen(st).let_go, !begun);
+		if (begun) {
+			cancel(&a);
+			fake_tls_done(st);
+			turn(s, 0);
+			CU_ASSERT_EQUAL(ask(s, &b, 0), SL_UP_READY);
+			CU_ASSERT_PTR_EQUAL(sl_up_stream(b.up), st);
+			put(&b, true);
+		}
+		scene_fini(s);
+	}
+}
+
+/* A connection for x that was put back. */
+static struct sl_stream *
+kept_for(struct scene *s, struct user *x)
+{
+	struct sl_stream *st;
+
+	if (ask(s, x, 0) == SL_UP_WAIT) {
+		fake_peer_answers(fake_connected(s->pool[0].tcp));
+		turn(s, 0);
+		turn(s, 0);
+	}
+	CU_ASSERT_EQUAL_FATAL(x->state, LENT);
+	st = sl_up_stream(x->up);
+	put(x, true);
+	turn(s, 0);
+	return st;
+}
+
+static void
+idle_connections_of_other_names_make_room_and_stay_else(void)
+{
+	struct scene *s = scene_of(8);
+	struct user x = {.host = "x.example"}, y = {.host = "y.example"}, none = {0};
+
+	secure(s, 0);
+	s->tls[0].says.auto_sni = 1;
+	s->http[0].conn_idle_max = 2;
+	struct sl_stream *sx = kept_for(s, &x), *sy = kept_for(s, &y);
+	CU_ASSERT_TRUE(sx != sy && kept_for(s, &x) == sx && kept_for(s, &y) == sy);
+	struct sl_stream *sn = kept_for(s, &none);
+	CU_ASSERT_TRUE(sn != sx && sn != sy && fake_seen(sx).let_go && !fake_seen(sy).let_go);
+	CU_ASSERT_EQUAL(s->pool[0].stats.pool_idle, 2);
+	CU_ASSERT_TRUE(kept_for(s, &none) == sn && kept_for(s, &y) == sy);
+	scene_fini(s);
+}
+
+static void
+what_a_service_says_of_tls_parts_old_connections_from_new(void)
+{
+	struct scene *s = scene_of(8);
+	struct user a = {0};
+	struct sl_stream *plain = kept_for(s, &a);
+
+	secure(s, 0);
+	s->tls[0].says.san_cnt = 2;
+	struct sl_stream *first = kept_for(s, &a);
+	CU_ASSERT_TRUE(first != plain && fake_seen(plain).let_go);
+	s->generation++; /* a push that changes nothing here */
+	CU_ASSERT_PTR_EQUAL(kept_for(s, &a), first);
+	strcpy(s->tls[0].sans[1].san, "spiffe://td/other");
+	CU_ASSERT_PTR_EQUAL(kept_for(s, &a), first); /* a generation does not change */
+	s->generation++;
+	struct sl_stream *second = kept_for(s, &a);
+	CU_ASSERT_TRUE(second != first && fake_seen(first).let_go);
+	s->tls[0].is = false;
+	s->generation++;
+	CU_ASSERT_TRUE(kept_for(s, &a) != second && fake_seen(second).let_go);
+	scene_fini(s);
+}
+
+static void
+an_end_that_tls_announces_ends_an_idle_connection(void)
+{
+	for (unsigned cut = 0; cut < 2; cut++) {
+		struct scene *s = scene_of(8);
+		struct user a = {0};
+		secure(s, 0);
+		struct sl_stream *st = kept_for(s, &a);
+		if (cut)
+			fake_peer_cuts(st);
+		else
+			fake_peer_fin(st);
+		/* also before it was told */
+		CU_ASSERT_EQUAL(ask(s, &a, 0), SL_UP_WAIT);
+		CU_ASSERT_TRUE(fake_seen(st).let_go);
+		cancel(&a);
+		scene_fini(s);
+	}
+}
+
 /* ---- by chance ---- */
 
 enum { USERS = 24, STEPS = 400, SEEDS = 1500 };
@@ -1170,6 +1354,11 @@ check_lent(struct play *y, struct user *x, bool at_once)
 		*k = (struct known){0};
 	CU_ASSERT_FALSE(k->lent);
 	CU_ASSERT_EQUAL(k->requests > 0, sl_up_reused(x->up));
+	/* its server name is that of who asked, and there is TLS where there is to be */
+	struct fake_tls_asked asked = fake_tls_asked(st);
+	bool named = y->s.tls[x->service].says.auto_sni && x->host;
+	CU_ASSERT_EQUAL(asked.client, y->s.tls[x->service].is);
+	CU_ASSERT_STRING_EQUAL(asked.host, asked.client && named ? x->host : "");
 	k->lent = true;
 	k->requests++;
 	CU_ASSERT_TRUE(max == 0 || k->requests <= max);
@@ -1227,8 +1416,11 @@ check_all(struct play *y)
 static void
 play_ask(struct play *y, struct user *x)
 {
+	static const char *const hosts[] = {NULL, "a", "b.example", "c.example"};
 	struct pool *p = &y->s.pool[rnd(WORKERS)];
 	unsigned ready = x->ready;
+
+	x->host = hosts[rnd(4)];
 
 	enum sl_up_verdict v = ask_of(x, p, rnd(SERVICES), rnd(2) ? (int)rnd(PER_SERVICE) : -1,
 				      rnd(4) ? UINT32_MAX : ENDPOINT_SLOT + rnd(ENDPOINTS));
@@ -1256,7 +1448,9 @@ play_peer(struct play *y)
 
 	if (!st || fake_seen(st).let_go)
 		return;
-	if (sl_stream_row(st)->state == SL_STREAM_SYN_SENT)
+	if (fake_tls_waits(st))
+		rnd(8) ? fake_tls_done(st) : fake_peer_ends(st, SL_END_TLS);
+	else if (sl_stream_row(st)->state == SL_STREAM_SYN_SENT)
 		rnd(4) ? fake_peer_answers(st) : fake_peer_ends(st, SL_END_REFUSED);
 	else if (rnd(3) == 0)
 		say(st, BYTES + rnd(3));
@@ -1339,6 +1533,8 @@ play_out(struct play *y)
 				struct sl_stream *st = fake_stream(y->s.pool[w].tcp, i);
 				if (st && sl_stream_row(st)->state == SL_STREAM_SYN_SENT)
 					fake_peer_answers(st);
+				if (st && fake_tls_waits(st))
+					fake_tls_done(st);
 			}
 		play_turn(y, 10);
 		for (unsigned i = 0; i < USERS; i++) {
@@ -1365,7 +1561,11 @@ play_seed(uint64_t seed)
 		y.s.http[i].conn_requests = rnd(4);
 		y.s.http[i].conn_idle_ms = 1 + rnd(3000);
 		y.s.http[i].conn_idle_max = rnd(5);
+		y.s.tls[i].is = rnd(2);
+		y.s.tls[i].says.auto_sni = (uint8_t)rnd(2);
 	}
+	for (unsigned w = 0; w < WORKERS; w++)
+		fake_tls_way(y.s.pool[w].tcp, rnd(2) ? FAKE_TLS_DONE : FAKE_TLS_HOLD);
 	for (unsigned n = 0; n < STEPS; n++) {
 		struct user *x = &y.users[rnd(USERS)];
 		switch (rnd(8)) {
@@ -1434,5 +1634,12 @@ SL_SUITE("upstream", SL_TEST(a_connection_is_kept_and_lent_again),
 	 SL_TEST(a_connection_that_nobody_waits_for_any_more_goes_to_the_pool),
 	 SL_TEST(who_leaves_the_line_leaves_it_whole),
 	 SL_TEST(a_worker_gives_idle_connections_up_for_the_requests_of_another),
-	 SL_TEST(no_worker_starves_another), SL_TEST(the_end_of_the_gateway_leaves_nothing),
+	 SL_TEST(no_worker_starves_another),
+	 SL_TEST(a_connection_is_lent_when_its_handshake_is_done),
+	 SL_TEST(a_handshake_that_fails_is_a_connection_that_failed),
+	 SL_TEST(who_cancels_leaves_a_handshake_to_the_pool_and_ends_one_that_has_not_begun),
+	 SL_TEST(idle_connections_of_other_names_make_room_and_stay_else),
+	 SL_TEST(what_a_service_says_of_tls_parts_old_connections_from_new),
+	 SL_TEST(an_end_that_tls_announces_ends_an_idle_connection),
+	 SL_TEST(the_end_of_the_gateway_leaves_nothing),
 	 SL_TEST(whatever_happens_counts_agree_and_nobody_waits_for_ever))
