@@ -182,9 +182,13 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c, E
 		memcpy(name, b->tickets[0].name, sizeof(b->tickets[0].name));
 		return ticket_use(hs, &b->tickets[0], iv, c, m, 1) ? 1 : -1;
 	}
-	for (uint32_t i = 0; i < b->ticket_cnt; i++)
-		if (!memcmp(name, b->tickets[i].name, sizeof(b->tickets[i].name)))
-			return !ticket_use(hs, &b->tickets[i], iv, c, m, 0) ? -1 : i ? 2 : 1;
+	for (uint32_t i = 0; i < b->ticket_cnt; i++) {
+		if (memcmp(name, b->tickets[i].name, sizeof(b->tickets[i].name)))
+			continue;
+		/* clients use a ticket of 1.3 once: each resumption gives the next */
+		bool renew = i || SSL_version(ssl) == TLS1_3_VERSION;
+		return !ticket_use(hs, &b->tickets[i], iv, c, m, 0) ? -1 : renew ? 2 : 1;
+	}
 	return 0;
 }
 
