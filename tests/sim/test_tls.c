@@ -12,6 +12,8 @@ struct end {
 	struct sl_stream *s;
 	struct sl_tls *tls;
 	uint64_t seed, peer_seed, total, sent, got;
+	bool mute, deaf, ignores,
+		plain; /* says nothing, reads nothing, reads anything, without TLS */
 	bool server, opened, secured, wrong, closed, eof, shut, slow, cut;
 	unsigned updates;
 	enum sl_stream_end why;
@@ -23,6 +25,8 @@ feed(struct end *e)
 	struct tcp_dice *d = &e->p->dice;
 	uint8_t bytes[20000];
 
+	if (e->mute)
+		return;
 	while (e->sent < e->total) {
 		uint32_t room = sl_stream_room(e->s);
 		uint64_t some = dice_range(d, 1, dice_chance(d, 0.2) ? 20000 : 900);
@@ -90,7 +94,7 @@ drink(struct end *e)
 {
 	struct tcp_dice *d = &e->p->dice;
 
-	while (sl_stream_readable_bytes(e->s) > 0) {
+	while (sl_stream_readable_bytes(e->s) > 0 && !e->deaf) {
 		if (e->slow && dice_chance(d, 0.2)) {
 			sl_stream_set_timer(e->s, (uint32_t)dice_range(d, 1, 50));
 			return;
@@ -115,7 +119,7 @@ end_opened(struct sl_stream *s)
 	}
 	e->opened = true;
 	e->s = s;
-	if (!sl_tls_client(e->tls, s, 1, 1, 1, "name", 60000))
+	if (!e->plain && !sl_tls_client(e->tls, s, 1, 1, 1, "name", 60000))
 		e->wrong = true;
 }
 
@@ -266,5 +270,200 @@ a_handshake_that_fails_closes_both(void)
 	CU_ASSERT_PTR_NULL(pair_fini(&s.p));
 }
 
+/* Both ends open, nothing to be sent. */
+static void
+scene_open(struct scene *s, uint64_t seed)
+{
+	struct link_conf link = {.mtu = 1500, .delay_ns = TCP_MS};
+
+	scene_init(s, seed, &link, UINT64_MAX, UINT64_MAX);
+	s->client.mute = s->server.mute = true;
+	for (unsigned i = 0; i < 1000 && !(s->client.secured && s->server.secured); i++) {
+		pair_begin(&s->p, s->p.w.now_ns + TCP_MS);
+		pair_end(&s->p);
+	}
+	CU_ASSERT_FATAL(s->client.secured && s->server.secured);
+}
+
+static void
+turns(struct scene *s, unsigned n)
+{
+	while (n-- > 0) {
+		pair_begin(&s->p, s->p.w.now_ns + TCP_MS);
+		pair_end(&s->p);
+	}
+}
+
+static void
+scene_close(struct scene *s)
+{
+	if (!s->client.closed)
+		sl_stream_abort(s->client.s, SL_END_ABORTED);
+	turns(s, 100);
+	if (!s->server.closed)
+		sl_stream_abort(s->server.s, SL_END_ABORTED);
+	turns(s, 3000);
+	CU_ASSERT_PTR_NULL(pair_fini(&s->p));
+}
+
+static uint64_t
+counted(const struct scene *s, unsigned side, unsigned code)
+{
+	return s->p.side[side].tls_stats.count[code];
+}
+
+static void
+key_updates_for_ever_end_the_session(void)
+{
+	struct scene s;
+
+	scene_open(&s, 11);
+	for (unsigned i = 0; i < 200 && !s.server.closed; i++) {
+		struct session *c = session_of(sl_filter_of(s.client.s));
+		if (s.client.closed)
+			break;
+		c->state_flags |= SF_UPDATE_OWED;
+		sl_filter_dirty(&c->filter);
+		turns(&s, 1);
+	}
+	turns(&s, 50);
+	CU_ASSERT(s.server.closed);
+	CU_ASSERT_EQUAL(s.server.why, SL_END_TLS);
+	CU_ASSERT_EQUAL(counted(&s, PAIR_SERVER, SL_TLS_CNT_FLOOD), 1);
+	CU_ASSERT(counted(&s, PAIR_SERVER, SL_TLS_CNT_KEY_UPDATE_IN) <= TLS_FLOOD + 1);
+	scene_close(&s);
+}
+
+static void
+what_is_no_record_ends_the_session_with_an_alert(void)
+{
+	static const struct {
+		uint8_t bytes[40];
+		uint8_t len;
+		unsigned code;
+	} rows[] = {
+		{{23, 3, 3, 0, 30, 1, 2, 3}, 35, SL_TLS_CNT_BAD_RECORD},
+		{{22, 3, 3, 0, 30, 1, 2, 3}, 35, SL_TLS_CNT_BAD_LENGTH},
+		{{20, 3, 3, 0, 1, 1}, 6, SL_TLS_CNT_BAD_LENGTH},
+		{{23, 3, 3, 0, 3, 1, 2, 3}, 8, SL_TLS_CNT_BAD_LENGTH},
+		{{23, 3, 3, 0xff, 0xff, 1, 2, 3}, 8, SL_TLS_CNT_BAD_LENGTH},
+		{{'G', 'E', 'T', ' ', '/'}, 5, SL_TLS_CNT_BAD_LENGTH},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct scene s;
+		scene_open(&s, 20 + i);
+		sl_raw_write(s.client.s, rows[i].bytes, rows[i].len);
+		turns(&s, 100);
+		CU_ASSERT(s.server.closed && s.client.closed);
+		CU_ASSERT_EQUAL(s.server.why, SL_END_TLS);
+		CU_ASSERT_EQUAL(counted(&s, PAIR_SERVER, rows[i].code), 1);
+		CU_ASSERT_EQUAL(counted(&s, PAIR_CLIENT, SL_TLS_CNT_ALERT_IN), 1);
+		scene_close(&s);
+	}
+}
+
+static void
+an_end_that_was_not_announced_is_a_cut(void)
+{
+	struct scene s;
+
+	scene_open(&s, 31);
+	sl_raw_shutdown(s.client.s);
+	turns(&s, 50);
+	CU_ASSERT(s.server.eof && !s.server.closed);
+	CU_ASSERT(sl_stream_cut(s.server.s));
+	CU_ASSERT_EQUAL(counted(&s, PAIR_SERVER, SL_TLS_CNT_CUT), 1);
+	scene_close(&s);
+}
+
+static void
+half_closed_the_other_way_goes_on(void)
+{
+	struct scene s;
+
+	scene_open(&s, 32);
+	sl_stream_shutdown(s.client.s);
+	turns(&s, 50);
+	CU_ASSERT(s.server.eof && !s.server.closed && !sl_stream_cut(s.server.s));
+	CU_ASSERT_EQUAL(sl_stream_write(s.server.s, "late", 4), 4);
+	turns(&s, 50);
+	CU_ASSERT_EQUAL(s.client.got, 4);
+	sl_stream_shutdown(s.server.s);
+	turns(&s, 100);
+	CU_ASSERT(s.server.closed && s.client.closed);
+	CU_ASSERT_EQUAL(s.client.why, SL_END_OK);
+	CU_ASSERT_EQUAL(s.server.why, SL_END_OK);
+	scene_close(&s);
+}
+
+static void
+what_nobody_reads_closes_the_window(void)
+{
+	uint8_t bytes[4096] = {0};
+	struct scene s;
+
+	scene_open(&s, 33);
+	s.server.deaf = true;
+	uint64_t sent = 0;
+	for (unsigned i = 0; i < 3000; i++) {
+		sent += sl_stream_write(s.client.s, bytes, sizeof(bytes));
+		turns(&s, 1);
+	}
+	CU_ASSERT(sl_stream_readable_bytes(s.server.s) >= TLS_UNREAD_MAX);
+	CU_ASSERT(sl_stream_readable_bytes(s.server.s) <= TLS_UNREAD_MAX + SL_RECORD_MAX);
+	CU_ASSERT(sent < 2u << 20);
+	s.server.deaf = false;
+	drink(&s.server);
+	turns(&s, 3000);
+	CU_ASSERT_EQUAL(s.server.got, sent);
+	scene_close(&s);
+}
+
+static void
+a_peer_that_says_nothing_is_not_waited_for_longer_than_told(void)
+{
+	struct link_conf link = {.mtu = 1500, .delay_ns = TCP_MS};
+	struct scene s;
+
+	scene_init(&s, 34, &link, 0, 0);
+	s.client.plain = true;
+	turns(&s, 59000);
+	CU_ASSERT_FALSE(s.server.closed);
+	turns(&s, 1500);
+	CU_ASSERT(s.server.closed);
+	CU_ASSERT_EQUAL(s.server.why, SL_END_TLS);
+	CU_ASSERT_EQUAL(counted(&s, PAIR_SERVER, SL_TLS_CNT_FAIL_TIMEOUT), 1);
+	scene_close(&s);
+}
+
+static void
+small_records_come_first_then_large_ones(void)
+{
+	uint8_t bytes[8192] = {0};
+	struct scene s;
+
+	scene_open(&s, 36);
+	uint64_t before = counted(&s, PAIR_CLIENT, SL_TLS_CNT_RECORDS_OUT);
+	for (unsigned i = 0; i < 4; i++) {
+		sl_stream_write(s.client.s, bytes, sizeof(bytes));
+		turns(&s, 20);
+	}
+	uint64_t first = counted(&s, PAIR_CLIENT, SL_TLS_CNT_RECORDS_OUT) - before;
+	CU_ASSERT(first > 16); /* of one segment each */
+	before += first;
+	for (unsigned i = 0; i < 4; i++) {
+		sl_stream_write(s.client.s, bytes, sizeof(bytes));
+		turns(&s, 20);
+	}
+	CU_ASSERT_EQUAL(counted(&s, PAIR_CLIENT, SL_TLS_CNT_RECORDS_OUT) - before, 4);
+	scene_close(&s);
+}
+
 SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
-	 SL_TEST(a_handshake_that_fails_closes_both))
+	 SL_TEST(a_handshake_that_fails_closes_both), SL_TEST(key_updates_for_ever_end_the_session),
+	 SL_TEST(what_is_no_record_ends_the_session_with_an_alert),
+	 SL_TEST(an_end_that_was_not_announced_is_a_cut),
+	 SL_TEST(half_closed_the_other_way_goes_on), SL_TEST(what_nobody_reads_closes_the_window),
+	 SL_TEST(a_peer_that_says_nothing_is_not_waited_for_longer_than_told),
+	 SL_TEST(small_records_come_first_then_large_ones))
