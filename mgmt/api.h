@@ -84,6 +84,7 @@
  *        "tcp"        → "tcp": [{"kind": "gauge"|"event", "name", "text", "count", "most": N|null (gauges: what there is
  *                         room for)}]   the gateway's own TCP: gauges, then every event since the dataplane's boot
  *        "http"       → "http": [likewise of mode http]
+ *        "tls"        → "tls": [likewise of TLS]
  *        "hosts"      → "hosts": [{"table", "host", "match": ["shop.example", "*.example", "shop.*", "*"…], "routes": N, "slot",
  *                         "incarnation", "requests", "no_route"}]
  *        "routes"     → "routes": [{"table", "host", "route", "action": "service"|"split"|"redirect"|"respond", "services":
@@ -119,7 +120,7 @@
  *     "ticks_per_s": N (of busy_ticks, total_ticks), "uptime_s": X (of the workers), "pids": {"daemon", "dataplane"},
  *     "total": {COUNTERS of sl_stats_worker}, "workers": [as show workers + "turn_ns": HIST,
  *     "burst_pkts": HIST], "ports": [as show], "drops": [as show],
- *     "tcp": [as show], "http": [as show], "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "routes",
+ *     "tcp": [as show], "http": [as show], "tls": [as show], "listeners": [{"name", "address", "port", "port_last", "ports", "protocol", "mode", "service", "routes",
  *                    "packets", "bytes", "new_flows", "refused"}],
  *     "services": [{"name", "new_flows", "no_endpoint", "ports_used", "ports_refused"}],
  *     "endpoints": [{"service", "name", "state", "packets", "bytes", "reply_packets", "reply_bytes", "new_flows",

@@ -453,6 +453,26 @@ snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_
 }
 
 static int
+snapshot_certs(struct sl_daemon *d, struct sl_metrics_snapshot *s)
+{
+	unsigned cnt;
+	struct sl_cert_entry *const *e = sl_certs_list(sl_secrets_certs(d->secrets), &cnt);
+	struct sl_metrics_cert *out = realloc(d->m_certs, (cnt + 1) * sizeof(*out));
+	int64_t now_s = sl_daemon_wall_ms() / 1000;
+
+	if (!out)
+		return -ENOMEM;
+	d->m_certs = out;
+	for (unsigned i = 0; i < cnt; i++)
+		out[i] = (struct sl_metrics_cert){
+			e[i]->name, sl_secrets_kind(e[i]->info.kind),
+			(uint64_t)SL_MAX(sl_cert_not_after(&e[i]->info, now_s), (int64_t)0)};
+	s->certs = out;
+	s->cert_cnt = cnt;
+	return 0;
+}
+
+static int
 on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 {
 	struct sl_daemon *d = ctx;
@@ -467,7 +487,8 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	s->probes = &d->m_probes;
 	sl_access_log_stats(d->access, &d->m_access);
 	s->access = d->conf->access_log.file[0] ? &d->m_access : NULL;
-	return t ? snapshot_table(d, t, s) : 0;
+	int err = snapshot_certs(d, s);
+	return err || !t ? err : snapshot_table(d, t, s);
 }
 
 /* ---- life ---- */
@@ -593,6 +614,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	free(d->m_endpoints);
 	free(d->m_vhosts);
 	free(d->m_routes);
+	free(d->m_certs);
 	if (d->lock >= 0)
 		close(d->lock);
 }

@@ -520,6 +520,8 @@ put_segment(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metr
 		rc = put_services(o, g, s);
 	if (!rc)
 		rc = sl_metrics_requests(o, g, s);
+	if (!rc)
+		sl_metrics_tls(o, g);
 	return rc;
 }
 
@@ -532,6 +534,7 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 	if (!slots_in_range(s) || (s->stats && sl_expo_open(s->stats, s->stats_bytes, &g)))
 		return -EINVAL;
 	put_head(&o, s);
+	sl_metrics_certs(&o, s);
 	int rc = s->stats ? put_segment(&o, &g, s) : 0;
 	if (!rc)
 		rc = put_endpoints(&o, s->stats ? &g : NULL, s);

@@ -67,6 +67,12 @@ struct sl_metrics_route {
 	const struct sl_stats_route *base; /* or NULL: 0 */
 };
 
+struct sl_metrics_cert {
+	const char *name;
+	const char *kind; /* "pair", "bundle" */
+	uint64_t not_after_s;
+};
+
 struct sl_metrics_snapshot {
 	const char *version;     /* of the daemon, for sluice_build_info */
 	bool connected;          /* to a dataplane */
@@ -83,7 +89,8 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_endpoint *endpoints; /* [endpoint_cnt], (service, name) distinct */
 	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
 	const struct sl_metrics_route *routes; /* [route_cnt], (table, vhost, name) distinct */
-	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt;
+	const struct sl_metrics_cert *certs;   /* [cert_cnt], names distinct */
+	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt;
 };
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */
@@ -109,6 +116,12 @@ struct sl_metrics_snapshot {
 	X(pooled, pool_capacity, "pooled", "connections to endpoints")                             \
 	X(pool_idle, pool_capacity, "pool_idle", "of these, waiting for a request")                \
 	X(head_bytes, head_capacity, "head_bytes", "bytes of memory that heads take")
+
+/* Gauges of struct sl_stats_tls. */
+#define SL_METRICS_TLS_GAUGES(X)                                                                   \
+	X(sessions, session_capacity, "sessions", "connections with TLS")                          \
+	X(handshakes, handshake_capacity, "handshakes", "of these, not done with the handshake")   \
+	X(peer_bytes, peer_capacity, "peer_bytes", "bytes of memory for what is known of peers")
 
 /* Sums over all workers, for baselines.  stats, bytes: a mapped segment.  0, or -EINVAL (no valid
  * segment, slot out of range). */

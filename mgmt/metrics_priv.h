@@ -1,4 +1,4 @@
-/* metrics_priv — between metrics.c and metrics_requests.c. */
+/* metrics_priv — between metrics.c and its parts. */
 #ifndef SL_MGMT_METRICS_PRIV_H
 #define SL_MGMT_METRICS_PRIV_H
 
@@ -8,5 +8,9 @@
 /* sl_metrics_requests: what is counted of HTTP.  0 or -ENOMEM. */
 int sl_metrics_requests(struct sl_expo *o, const struct sl_expo_seg *g,
 			const struct sl_metrics_snapshot *s);
+
+/* metrics_tls.c */
+void sl_metrics_tls(struct sl_expo *o, const struct sl_expo_seg *g);
+void sl_metrics_certs(struct sl_expo *o, const struct sl_metrics_snapshot *s);
 
 #endif

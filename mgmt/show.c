@@ -360,6 +360,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_tcp(d);
 	if (strcmp(what, "http") == 0)
 		return sl_show_http(d);
+	if (strcmp(what, "tls") == 0)
+		return sl_show_tls(d);
 	if (strcmp(what, "routes") == 0)
 		return sl_show_routes(d, sl_verb_text(r, "table"), sl_verb_text(r, "host"),
 				      sl_verb_text(r, "route"));
@@ -421,7 +423,7 @@ sl_verb_show(const struct sl_verb_run *r)
 	if (!error && !(rows = rows_of(r, what)))
 		error = sl_call_error(r->verb, "invalid",
 				      "status, listeners, services, endpoints, hosts, routes, "
-				      "workers, ports, drops, tcp, http, generations, audit",
+				      "workers, ports, drops, tcp, http, tls, generations, audit",
 				      "what: \"%s\" cannot be shown", what);
 	if (error) {
 		sl_call_answer(r->call, error);
@@ -527,6 +529,7 @@ sl_verb_stats(const struct sl_verb_run *r)
 	json_object_set_new(a, "drops", sl_show_drops(d));
 	json_object_set_new(a, "tcp", sl_show_tcp(d));
 	json_object_set_new(a, "http", sl_show_http(d));
+	json_object_set_new(a, "tls", sl_show_tls(d));
 	json_object_set_new(a, "listeners", stats_listeners(d, t));
 	json_object_set_new(a, "services", stats_services(d, t));
 	json_object_set_new(a, "endpoints", stats_endpoints(d));

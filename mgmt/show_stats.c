@@ -319,3 +319,33 @@ sl_show_http(struct sl_daemon *d)
 						      0));
 	return list;
 }
+
+json_t *
+sl_show_tls(struct sl_daemon *d)
+{
+	static const struct {
+		const char *name, *text;
+		size_t now, most;
+	} rows[] = {
+#define X(f, m, name, text)                                                                        \
+	{name, text, offsetof(struct sl_stats_worker, tls.f),                                      \
+	 offsetof(struct sl_stats_worker, tls.m)},
+		SL_METRICS_TLS_GAUGES(X)
+#undef X
+	};
+	json_t *list = json_array();
+	struct region r = {0};
+
+	if (!open_region(d, &r))
+		r.workers = 0;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
+		json_array_append_new(
+			list, count_row(&r, rows[i].name, rows[i].text, rows[i].now, rows[i].most));
+	for (unsigned e = 0; e < SL_TLS_CNT_CNT; e++)
+		json_array_append_new(list,
+				      count_row(&r, sl_tls_counter_name(e), sl_tls_counter_text(e),
+						offsetof(struct sl_stats_worker, tls.count) +
+							e * sizeof(uint64_t),
+						0));
+	return list;
+}

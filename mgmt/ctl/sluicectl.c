@@ -20,7 +20,8 @@ const struct ctl_verb ctl_verbs[] = {
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
-	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, flows "
+	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, tls, "
+	 "flows "
 	 "and "
 	 "streams (operator), generations or audit",
 	 ctl_show},
@@ -129,7 +130,7 @@ static const char *const option_help[] = {
 	"    --pairs              clients' streams, each with the endpoint's behind it",
 	"show hosts, show routes: only those of these names",
 	"    --table T  --host H  --route R (routes)",
-	"show tcp, show http, stats",
+	"show tcp, show http, show tls, stats",
 	"    --all                events that never happened, too",
 	"top",
 	"    --interval TIME      between two looks, 100ms to 60s (default 1s)",
@@ -353,7 +354,7 @@ who(unsigned bits, char *buf, size_t size)
 	static const char *const names[] = {"show flows",
 					    "show streams",
 					    "top",
-					    "stats, show tcp, show http",
+					    "stats, show tcp, show http, show tls",
 					    "show routes",
 					    "show hosts",
 					    "explain --http",
@@ -376,8 +377,8 @@ what_is_asked(const struct ctl *c)
 		const char *what;
 		unsigned is;
 	} shows[] = {
-		{"flows", FLOWS}, {"streams", STREAMS}, {"tcp", COUNTS},
-		{"http", COUNTS}, {"routes", ROUTES},   {"hosts", HOSTS},
+		{"flows", FLOWS}, {"streams", STREAMS}, {"tcp", COUNTS},  {"http", COUNTS},
+		{"tls", COUNTS},  {"routes", ROUTES},   {"hosts", HOSTS},
 	};
 
 	if (!strcmp(verb, "top"))

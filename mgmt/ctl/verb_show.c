@@ -94,6 +94,7 @@ static const struct show {
 	  {"", "text"}}},
 	{"tcp", {{"TCP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"http", {{"HTTP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
+	{"tls", {{"TLS", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"hosts",
 	 {{"TABLE", "table"},
 	  {"HOST", "host"},
@@ -250,9 +251,10 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {
-	"status", "listeners", "services", "endpoints", "hosts", "routes",      "workers", "ports",
-	"drops",  "flows",     "streams",  "tcp",       "http",  "generations", "audit",   NULL};
+const char *const ctl_show_what[] = {"status",  "listeners", "services", "endpoints", "hosts",
+				     "routes",  "workers",   "ports",    "drops",     "flows",
+				     "streams", "tcp",       "http",     "tls",       "generations",
+				     "audit",   NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -388,7 +390,7 @@ ctl_stats(struct ctl *c)
 	for (size_t s = 0; s < sizeof(shows) / sizeof(shows[0]); s++) {
 		const char *what = shows[s].what;
 		if (strcmp(what, "drops") && strcmp(what, "ports") && strcmp(what, "tcp") &&
-		    strcmp(what, "http"))
+		    strcmp(what, "http") && strcmp(what, "tls"))
 			continue;
 		print_show(c, &shows[s], json_object_get(a, what));
 		printf("\n");

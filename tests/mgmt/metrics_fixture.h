@@ -19,6 +19,7 @@ struct fixture {
 	struct sl_metrics_endpoint endpoint[3];
 	struct sl_metrics_vhost vhost[2];
 	struct sl_metrics_route route[2];
+	struct sl_metrics_cert cert[2];
 	struct sl_prober_stats probes;
 	struct sl_access_stats access;
 	struct sl_metrics_snapshot snap;
@@ -68,6 +69,11 @@ fixture_fill_worker(void *mem, unsigned w)
 	s->http.conn_capacity = 32768;
 	s->http.pool_idle = 320 + w;
 	s->http.pool_capacity = 4096;
+	s->tls.count[SL_TLS_CNT_SERVER_DONE] = 600 + w;
+	s->tls.sessions = 330 + w;
+	s->tls.session_capacity = 65536;
+	sl_hist_add(&s->tls.handshake_us, 100);
+	sl_hist_add(&s->tls.wait_us, 300);
 	sl_hist_add(&s->http.first_us, 63);
 	sl_hist_add(&s->http.first_us, 64);
 	sl_hist_add(&s->http.last_us, 2000000);
@@ -151,6 +157,8 @@ fixture_up(struct fixture *f)
 		.table = "edge", .vhost = "shop", .name = "canary", .slot = 9};
 	f->route[1] = (struct sl_metrics_route){
 		.table = "edge", .vhost = "shop", .name = "never", .slot = 10};
+	f->cert[0] = (struct sl_metrics_cert){"gate", "pair", 1800000000};
+	f->cert[1] = (struct sl_metrics_cert){"mesh", "bundle", 1900000000};
 	f->access = (struct sl_access_stats){.lines = 71,
 					     .bytes = 72,
 					     .dropped = 73,
@@ -169,6 +177,8 @@ fixture_up(struct fixture *f)
 					       .stats_bytes = f->bytes,
 					       .probes = &f->probes,
 					       .access = &f->access,
+					       .certs = f->cert,
+					       .cert_cnt = 2,
 					       .vhosts = f->vhost,
 					       .vhost_cnt = 2,
 					       .routes = f->route,

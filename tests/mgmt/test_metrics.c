@@ -95,6 +95,19 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"sluice_access_log_malformed_total 74",
 		"sluice_access_log_rotations_total 75",
 		"sluice_access_log_lost_total{worker=\"1\"} 77",
+		"# TYPE sluice_certificate_not_after_seconds gauge",
+		"sluice_certificate_not_after_seconds{name=\"gate\",kind=\"pair\"} 1800000000",
+		"sluice_certificate_not_after_seconds{name=\"mesh\",kind=\"bundle\"} 1900000000",
+		"# TYPE sluice_tls_events_total counter",
+		"sluice_tls_events_total{event=\"server_done\"} 1201",
+		"# HELP sluice_worker_tls_sessions Connections with TLS.",
+		"sluice_worker_tls_sessions{worker=\"1\"} 331",
+		"sluice_worker_tls_sessions_capacity{worker=\"0\"} 65536",
+		"# TYPE sluice_worker_tls_handshake_seconds histogram",
+		"sluice_worker_tls_handshake_seconds_bucket{worker=\"0\",le=\"6.4e-05\"} 0",
+		"sluice_worker_tls_handshake_seconds_bucket{worker=\"0\",le=\"0.000256\"} 1",
+		"sluice_worker_tls_wait_seconds_bucket{worker=\"1\",le=\"0.000256\"} 0",
+		"sluice_worker_tls_wait_seconds_bucket{worker=\"1\",le=\"0.001024\"} 1",
 		"# TYPE sluice_http_events_total counter",
 		"sluice_http_events_total{event=\"retry\"} 1001",
 		"# HELP sluice_worker_http_connections Client connections of mode http.",
@@ -238,6 +251,38 @@ every_event_of_http_has_a_series(void)
 			 sl_http_counter_name(e), 1000 + e);
 		CU_ASSERT(has(line));
 	}
+	fixture_down(&f);
+}
+
+static void
+every_event_of_tls_has_a_series(void)
+{
+	char line[128];
+
+	fixture_up(&f);
+	for (unsigned e = 0; e < SL_TLS_CNT_CNT; e++) {
+		sl_stats_worker(f.mem, 0)->tls.count[e] = 1000;
+		sl_stats_worker(f.mem, 1)->tls.count[e] = e;
+	}
+	render();
+	for (unsigned e = 0; e < SL_TLS_CNT_CNT; e++) {
+		snprintf(line, sizeof(line), "sluice_tls_events_total{event=\"%s\"} %u",
+			 sl_tls_counter_name(e), 1000 + e);
+		CU_ASSERT(has(line));
+	}
+	fixture_down(&f);
+}
+
+static void
+until_when_certificates_are_good_is_told_without_a_dataplane(void)
+{
+	fixture_up(&f);
+	f.snap.stats = NULL;
+	f.snap.connected = false;
+	render();
+	CU_ASSERT(has(
+		"sluice_certificate_not_after_seconds{name=\"gate\",kind=\"pair\"} 1800000000"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_tls_events_total"));
 	fixture_down(&f);
 }
 
@@ -760,7 +805,8 @@ port_in_use_is_said(void)
 
 SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
 	 SL_TEST(every_drop_reason_but_none_has_a_series), SL_TEST(every_event_of_tcp_has_a_series),
-	 SL_TEST(every_event_of_http_has_a_series),
+	 SL_TEST(every_event_of_http_has_a_series), SL_TEST(every_event_of_tls_has_a_series),
+	 SL_TEST(until_when_certificates_are_good_is_told_without_a_dataplane),
 	 SL_TEST(routes_and_hosts_begin_at_their_baseline_and_are_not_there_before),
 	 SL_TEST(names_of_full_length_fit),
 	 SL_TEST(every_family_has_help_and_type_once_and_before_its_samples),
