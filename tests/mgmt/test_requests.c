@@ -18,7 +18,13 @@ static const char table[] =
 	"  { name = \"six\"; address = \"2001:db8::10\"; port = 8080; protocol = \"tcp\";\n"
 	"    mode = \"http\"; routes = \"other\"; },\n"
 	"  { name = \"plain\"; address = \"203.0.113.11\"; port = 81; protocol = \"tcp\";\n"
-	"    mode = \"tcp\"; service = \"web2\"; } );\n"
+	"    mode = \"tcp\"; service = \"web2\"; },\n"
+	"  { name = \"named\"; address = \"203.0.113.11\"; port = 443; protocol = \"tcp\";\n"
+	"    mode = \"tls-passthrough\"; service = \"web2\"; },\n"
+	"  { name = \"strict\"; address = \"203.0.113.11\"; port = 444; protocol = \"tcp\";\n"
+	"    mode = \"tls-passthrough\"; server_names = ( { name = \"a.example\"; service = "
+	"\"web\"; } "
+	"); } );\n"
 	"route_tables = (\n"
 	"  { name = \"edge\"; hosts = (\n"
 	"    { name = \"shop\"; match = ( \"shop.example\", \"*.shop.example\", \"shop.*\" ); "
@@ -483,6 +489,35 @@ a_packet_for_a_listener_of_mode_http_ends_at_the_gateway(void)
 	fixture_close(&f);
 }
 
+static void
+of_a_listener_that_passes_tls_through_the_server_name_decides(void)
+{
+	static const char *const says_of[] = {
+		"listener named takes it; the server name that the client asks for says the "
+		"service, and who asks for none of its names goes to service web2",
+		"listener strict takes it; the server name that the client asks for says the "
+		"service, and who asks for none of its names is refused"};
+	struct sl_placed at;
+
+	open_all();
+	for (unsigned i = 0; i < SL_ARRAY_CNT(says_of); i++) {
+		sl_slot_find_listener(&active()->map, &active()->conf->listeners[3 + i], &at);
+		f.dp.explained = (struct sl_ctl_explained){.generation = 1,
+							   .verdict = 3,
+							   .listener_slot = at.slot,
+							   .service_slot = UINT32_MAX,
+							   .endpoint_slot = UINT32_MAX,
+							   .port_out = UINT32_MAX};
+		json_t *a = ask("{\"verb\":\"explain\",\"protocol\":\"tcp\",\"src\":\"192.0.2.77\","
+				"\"sport\":1,\"dst\":\"203.0.113.11\",\"dport\":443}");
+		CU_ASSERT_TRUE(json_is_true(json_object_get(a, "ends_here")));
+		CU_ASSERT(says(a, "sentences", says_of[i]));
+		CU_ASSERT(says(a, "sentences", "the connection ends at the gateway, TLS does not"));
+		json_decref(a);
+	}
+	fixture_close(&f);
+}
+
 SL_SUITE("requests", SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what_was_counted),
 	 SL_TEST(names_narrow_what_is_shown), SL_TEST(hosts_are_shown_with_their_patterns),
 	 SL_TEST(what_is_counted_of_http_is_shown_with_sentences),
@@ -491,4 +526,5 @@ SL_SUITE("requests", SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what
 	 SL_TEST(questions_that_are_none_are_refused),
 	 SL_TEST(an_answer_names_the_route_what_held_and_where_the_request_would_go),
 	 SL_TEST(an_answer_of_the_gateway_itself_says_why),
-	 SL_TEST(a_packet_for_a_listener_of_mode_http_ends_at_the_gateway))
+	 SL_TEST(a_packet_for_a_listener_of_mode_http_ends_at_the_gateway),
+	 SL_TEST(of_a_listener_that_passes_tls_through_the_server_name_decides))
