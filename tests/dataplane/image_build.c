@@ -264,74 +264,103 @@ sni_cmp(const void *a, const void *b)
 	return memcmp(a, b, SL_HOST_MAX);
 }
 
-/* The sections of TLS begin at *end; with write false only their size counts. */
+/* Counts and places of the sections of TLS, behind *end, which moves there. */
+static void
+place_tls(const struct sl_test_conf *c, uint32_t cnt, struct sl_img_listeners *n, size_t *end)
+{
+	for (uint32_t i = 0; i < cnt; i++) {
+		const struct sl_test_listener *from = &c->listeners[i];
+		n->sni_cnt += sni_count(from);
+		if (!from->tls)
+			continue;
+		n->tls_cnt++;
+		n->tls_name_cnt += LISTED(from->tls->certs) + LISTED(from->tls->trust);
+		n->tls_san_cnt += LISTED(from->tls->sans);
+	}
+	size_t at = *end;
+	n->tls_off = n->tls_cnt ? (uint32_t)at : 0;
+	at += n->tls_cnt * sizeof(struct sl_img_tls_listener);
+	n->tls_name_off = n->tls_name_cnt ? (uint32_t)at : 0;
+	at += n->tls_name_cnt * sizeof(struct sl_img_tls_name);
+	n->tls_san_off = n->tls_san_cnt ? (uint32_t)at : 0;
+	at += n->tls_san_cnt * sizeof(struct sl_img_tls_san);
+	n->sni_off = n->sni_cnt ? (uint32_t)at : 0;
+	*end = at + n->sni_cnt * sizeof(struct sl_img_sni);
+}
+
+/* Where the next records go. */
+struct tls_fill {
+	struct sl_img_tls_listener *tls;
+	struct sl_img_tls_name *names;
+	struct sl_img_tls_san *sans;
+	struct sl_img_sni *snis;
+	uint32_t tls_cnt, name_cnt, san_cnt, sni_cnt;
+};
+
+static uint32_t
+fill_names(struct tls_fill *f, const char *const *list, uint32_t cnt)
+{
+	uint32_t first = cnt ? f->name_cnt : 0;
+
+	for (uint32_t i = 0; i < cnt; i++)
+		set_name(f->names[f->name_cnt++].name, list[i], "", 0);
+	return first;
+}
+
+static void
+fill_listener_tls(struct tls_fill *f, const struct sl_test_tls *from)
+{
+	struct sl_img_tls_listener *t = &f->tls[f->tls_cnt++];
+
+	*t = from->img;
+	t->min_version = t->min_version ? t->min_version : SL_TLS_1_2;
+	t->max_version = t->max_version ? t->max_version : SL_TLS_1_3;
+	t->suites = t->suites ? t->suites : SL_TLS_SUITES_ALL;
+	t->groups = t->groups ? t->groups : SL_TLS_GROUPS_ALL;
+	t->handshake_ms = t->handshake_ms ? t->handshake_ms : 10000;
+	while (t->alpn_cnt < SL_TLS_ALPNS && t->alpn[t->alpn_cnt].protocol[0])
+		t->alpn_cnt++;
+	t->cert_cnt = LISTED(from->certs);
+	t->cert_first = fill_names(f, from->certs, t->cert_cnt);
+	t->trust_cnt = LISTED(from->trust);
+	t->trust_first = fill_names(f, from->trust, t->trust_cnt);
+	t->san_cnt = LISTED(from->sans);
+	t->san_first = t->san_cnt ? f->san_cnt : 0;
+	for (uint32_t k = 0; k < t->san_cnt; k++)
+		snprintf(f->sans[f->san_cnt++].san, SL_HOST_MAX, "%s", from->sans[k]);
+}
+
+/* After the sort, as fill_trust. */
 static void
 fill_tls(const struct sl_test_conf *c, const struct ordered *order, uint32_t services,
-	 struct sl_img_listeners *ls, size_t *end, bool write)
+	 struct sl_img_listeners *ls)
 {
 	struct sl_img_listener *l = (void *)(ls + 1);
-	struct sl_img_listeners n = {0};
+	char *bytes = (char *)ls;
+	struct tls_fill f = {(void *)(bytes + ls->tls_off),
+			     (void *)(bytes + ls->tls_name_off),
+			     (void *)(bytes + ls->tls_san_off),
+			     (void *)(bytes + ls->sni_off),
+			     0,
+			     0,
+			     0,
+			     0};
 
 	for (uint32_t i = 0; i < ls->listener_cnt; i++) {
-		const struct sl_test_listener *from = &c->listeners[i];
-		n.sni_cnt += sni_count(from);
-		if (!from->tls)
-			continue;
-		n.tls_cnt++;
-		n.tls_name_cnt += LISTED(from->tls->certs) + LISTED(from->tls->trust);
-		n.tls_san_cnt += LISTED(from->tls->sans);
-	}
-	n.tls_off = (uint32_t)*end;
-	n.tls_name_off = n.tls_off + n.tls_cnt * (uint32_t)sizeof(struct sl_img_tls_listener);
-	n.tls_san_off = n.tls_name_off + n.tls_name_cnt * (uint32_t)sizeof(struct sl_img_tls_name);
-	n.sni_off = n.tls_san_off + n.tls_san_cnt * (uint32_t)sizeof(struct sl_img_tls_san);
-	*end = n.sni_off + n.sni_cnt * sizeof(struct sl_img_sni);
-	if (!write)
-		return;
-	struct sl_img_tls_listener *t = (void *)((char *)ls + n.tls_off);
-	struct sl_img_tls_name *name = (void *)((char *)ls + n.tls_name_off);
-	struct sl_img_tls_san *san = (void *)((char *)ls + n.tls_san_off);
-	struct sl_img_sni *sni = (void *)((char *)ls + n.sni_off);
-	for (uint32_t i = 0; i < ls->listener_cnt; i++) {
 		const struct sl_test_listener *from = &c->listeners[l[i].slot];
+		struct sl_img_sni *sni = f.snis + f.sni_cnt;
 		l[i].sni_cnt = sni_count(from);
-		l[i].sni_first = l[i].sni_cnt ? ls->sni_cnt : 0;
+		l[i].sni_first = l[i].sni_cnt ? f.sni_cnt : 0;
 		for (uint32_t k = 0; k < l[i].sni_cnt; k++) {
-			snprintf(sni[ls->sni_cnt + k].name, SL_HOST_MAX, "%s", from->snis[k].name);
-			sni[ls->sni_cnt + k].ref =
-				service_ref(order, services, from->snis[k].service);
+			snprintf(sni[k].name, SL_HOST_MAX, "%s", from->snis[k].name);
+			sni[k].ref = service_ref(order, services, from->snis[k].service);
 		}
-		qsort(sni + ls->sni_cnt, l[i].sni_cnt, sizeof(*sni), sni_cmp);
-		ls->sni_cnt += l[i].sni_cnt;
-		if (!from->tls)
-			continue;
-		*t = from->tls->img;
-		t->min_version = t->min_version ? t->min_version : SL_TLS_1_2;
-		t->max_version = t->max_version ? t->max_version : SL_TLS_1_3;
-		t->suites = t->suites ? t->suites : SL_TLS_SUITES_ALL;
-		t->groups = t->groups ? t->groups : SL_TLS_GROUPS_ALL;
-		t->handshake_ms = t->handshake_ms ? t->handshake_ms : 10000;
-		while (t->alpn_cnt < SL_TLS_ALPNS && t->alpn[t->alpn_cnt].protocol[0])
-			t->alpn_cnt++;
-		t->cert_cnt = LISTED(from->tls->certs);
-		t->cert_first = t->cert_cnt ? ls->tls_name_cnt : 0;
-		for (uint32_t k = 0; k < t->cert_cnt; k++)
-			set_name(name[ls->tls_name_cnt++].name, from->tls->certs[k], "", 0);
-		t->trust_cnt = LISTED(from->tls->trust);
-		t->trust_first = t->trust_cnt ? ls->tls_name_cnt : 0;
-		for (uint32_t k = 0; k < t->trust_cnt; k++)
-			set_name(name[ls->tls_name_cnt++].name, from->tls->trust[k], "", 0);
-		t->san_cnt = LISTED(from->tls->sans);
-		t->san_first = t->san_cnt ? ls->tls_san_cnt : 0;
-		for (uint32_t k = 0; k < t->san_cnt; k++)
-			snprintf(san[ls->tls_san_cnt++].san, SL_HOST_MAX, "%s", from->tls->sans[k]);
-		l[i].tls = ++ls->tls_cnt;
-		t++;
+		qsort(sni, l[i].sni_cnt, sizeof(*sni), sni_cmp);
+		f.sni_cnt += l[i].sni_cnt;
+		if (from->tls)
+			fill_listener_tls(&f, from->tls);
+		l[i].tls = from->tls ? f.tls_cnt : 0;
 	}
-	ls->tls_off = n.tls_cnt ? n.tls_off : 0;
-	ls->tls_name_off = n.tls_name_cnt ? n.tls_name_off : 0;
-	ls->tls_san_off = n.tls_san_cnt ? n.tls_san_off : 0;
-	ls->sni_off = n.sni_cnt ? n.sni_off : 0;
 }
 
 static void
@@ -340,12 +369,14 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 {
 	uint32_t cnt = COUNT(c->listeners, c->listener_cnt, addr);
 	size_t trust = sizeof(struct sl_img_listeners) + cnt * sizeof(struct sl_img_listener);
-	size_t tls = trust + trusted_cnt(c, cnt) * sizeof(struct sl_img_prefix), end = tls;
-	struct sl_img_listeners sizing = {.listener_cnt = cnt};
-	fill_tls(c, order, services, &sizing, &end, false);
+	size_t end = trust + trusted_cnt(c, cnt) * sizeof(struct sl_img_prefix);
+	struct sl_img_listeners places = {0};
+	place_tls(c, cnt, &places, &end);
 	struct sl_img_listeners *ls = object_new(o, SL_OBJ_LISTENERS, end);
 	struct sl_img_listener *l = (void *)(ls + 1);
 
+	places.head = ls->head;
+	*ls = places;
 	ls->listener_cnt = cnt;
 	ls->listener_off = cnt ? sizeof(*ls) : 0;
 	for (uint32_t i = 0; i < cnt; i++) {
@@ -365,7 +396,7 @@ build_listeners(const struct sl_test_conf *c, const struct ordered *order, uint3
 	}
 	qsort(l, cnt, sizeof(*l), listener_cmp);
 	fill_trust(c, ls, (uint32_t)trust);
-	fill_tls(c, order, services, ls, &tls, true);
+	fill_tls(c, order, services, ls);
 }
 
 static int

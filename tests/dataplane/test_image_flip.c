@@ -4,6 +4,7 @@
 #include "tests/suite.h"
 
 #include "tests/dataplane/http_conf.h"
+#include "tests/dataplane/tls_conf.h"
 
 static const struct sl_test_endpoint web_eps[] = {
 	{.addr = "10.0.0.11:80"},
@@ -162,5 +163,21 @@ a_changed_byte_of_http_is_refused_or_harmless(void)
 	printf("\n    ");
 }
 
+static void
+a_changed_byte_of_tls_is_refused_or_harmless(void)
+{
+	static const int which[] = {1, TLS_DB, TLS_WEB};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(which); i++) {
+		struct outcome o = {0};
+		flip_all(&tls_conf, which[i], &o);
+		printf("\n    object %d: %u refused, %u walked", which[i], o.refused, o.walked);
+		CU_ASSERT(o.refused > 0);
+		CU_ASSERT(o.walked > 0);
+	}
+	printf("\n    ");
+}
+
 SL_SUITE("image_flip", SL_TEST(a_changed_byte_is_refused_or_harmless),
-	 SL_TEST(a_changed_byte_of_http_is_refused_or_harmless))
+	 SL_TEST(a_changed_byte_of_http_is_refused_or_harmless),
+	 SL_TEST(a_changed_byte_of_tls_is_refused_or_harmless))

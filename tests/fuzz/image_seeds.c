@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/dataplane/http_conf.h"
+#include "tests/dataplane/tls_conf.h"
 
 static const struct sl_test_endpoint v4[] = {
 	{.addr = "10.0.0.11:80"}, {.addr = "10.9.0.12"}, {.addr = "10.0.0.13:80", .weight = 4}};
@@ -136,6 +137,7 @@ main(int argc, char **argv)
 	seed(argv[1], "three-services", &large, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "connections", &tcp, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "requests", &http, SIZE_MAX, SIZE_MAX);
+	seed(argv[1], "tls", &tls_conf, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "cut-in-head", &small, SIZE_MAX, 9);
 	seed(argv[1], "cut-in-refs", &small, SIZE_MAX, 130);
 	seed(argv[1], "root-only", &small, SIZE_MAX, sizeof(struct sl_img_root) + 3 * 48);
