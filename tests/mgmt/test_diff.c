@@ -28,11 +28,10 @@ conf_of(const char *text)
 	return c;
 }
 
-/* "change kind name: text" of each change, a line each. */
+/* "change kind name: text" of each change, a line each; both are freed. */
 static char *
-diff_text(const char *old, const char *now)
+text_of(struct sl_conf *a, struct sl_conf *b)
 {
-	struct sl_conf *a = conf_of(old), *b = conf_of(now);
 	json_t *list = sl_diff(a, b), *d;
 	char *out = NULL;
 	size_t len, i;
@@ -48,6 +47,12 @@ diff_text(const char *old, const char *now)
 	sl_conf_free(a);
 	sl_conf_free(b);
 	return out;
+}
+
+static char *
+diff_text(const char *old, const char *now)
+{
+	return text_of(conf_of(old), conf_of(now));
 }
 
 static void
@@ -237,6 +242,85 @@ the_fewest_are_said_to_have_moved(void)
 	}
 }
 
+/* Listeners and services with tls; the text is all but the head. */
+#define TLS(keys) "tls = { trust = ( \"m\" ); server_name = \"a\"; " keys " };"
+#define LISTENER(mode, keys)                                                                       \
+	"listeners = ( { name = \"l\"; address = \"203.0.113.1\"; port = 443; protocol = "         \
+	"\"tcp\"; "                                                                                \
+	"mode = \"" mode "\"; " keys " } );"
+#define CERTS(list, keys)                                                                          \
+	LISTENER("tcp", "service = \"a\"; tls = { certificates = ( " list " ); " keys " };")
+#define NAMES(list) LISTENER("tls-passthrough", "server_names = ( " list " );")
+#define TO(name, service) "{ name = \"" name "\"; service = \"" service "\"; }"
+
+static void
+tls_differs_in_the_words_of_the_file(void)
+{
+	static const struct {
+		const char *old_extra, *extra; /* keys of service b */
+		const char *old, *now, *wants, *reason;
+	} rows[] = {
+		{TLS(""), TLS(""), CERTS("\"x\"", ""), CERTS("\"x\"", ""), "", "nothing"},
+		{"", TLS(""), "", "",
+		 "changed service b: tls (none) → verified, tls.trust (none) → m, tls.server_name "
+		 "(none) → a\n",
+		 "a service's endpoints are spoken to by TLS"},
+		{TLS(""), "tls = { verify = false; };", "", "",
+		 "changed service b: tls verified → not verified, tls.trust m → (none), "
+		 "tls.server_name a → (none)\n",
+		 "nobody is verified"},
+		{TLS("names = ( \"a\", \"b\" ); certificate = \"c\";"),
+		 TLS("names = ( \"b\", \"a\" ); certificate = \"d\"; min_version = \"1.3\";"), "",
+		 "", "changed service b: tls.certificate c → d, tls.min_version 1.2 → 1.3\n",
+		 "the order of names means nothing"},
+		{TLS(""), TLS("alpn = ( ); handshake_timeout = \"1s\"; groups = ( \"p-256\" );"),
+		 "", "",
+		 "changed service b: tls.groups x25519 p-256 → p-256, tls.alpn (none) → nothing, "
+		 "tls.handshake_timeout 5000 ms → 1000 ms\n",
+		 "settings"},
+		{"", "", "", CERTS("\"x\", \"y\"", "client = \"optional\"; trust = ( \"m\" );"),
+		 "added listener l: address 203.0.113.1, port 443, protocol tcp, mode tcp, service "
+		 "a, "
+		 "tls.certificates x, y, tls.trust m\n",
+		 "what is usual is not told"},
+		{"", "", CERTS("\"x\", \"y\"", ""), CERTS("\"y\", \"x\"", "tickets = false;"),
+		 "changed listener l: tls.certificates x, y → y, x, tls.tickets true → false\n",
+		 "the first certificate is the default"},
+		{"", "", CERTS("\"x\"", ""),
+		 CERTS("\"x\"",
+		       "client = \"required\"; trust = ( \"m\" ); client_names = ( \"n\" );"),
+		 "changed listener l: tls.trust (none) → m, tls.client_names (none) → n, "
+		 "tls.client none → "
+		 "required\n",
+		 "clients show certificates"},
+		{"", "", LISTENER("tcp", "service = \"a\";"), CERTS("\"x\"", ""),
+		 "changed listener l: tls.certificates (none) → x\n", "TLS ends here now"},
+		{"", "", NAMES(TO("x.a", "a") "," TO("*.b", "b")),
+		 NAMES(TO("*.b", "a") "," TO("x.a", "a")),
+		 "changed listener l: server_names *.b to b, x.a to a → *.b to a, x.a to a\n",
+		 "the order of server names means nothing"},
+		{"", "", ONE(ROUTE("x", "service = \"a\";")),
+		 ONE(ROUTE("x", "service = \"a\"; identity = { prefix = \"spiffe://td/\"; invert = "
+				"true; };")),
+		 "changed http_route t/h/x: identity (none) → not prefix \"spiffe://td/\"\n",
+		 "who asks"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		extra = rows[i].old_extra;
+		struct sl_conf *a = conf_of(rows[i].old);
+		extra = rows[i].extra;
+		struct sl_conf *b = conf_of(rows[i].now);
+		char *got = text_of(a, b);
+		extra = "";
+		if (strcmp(got, rows[i].wants))
+			printf("\n  %s:\n%s", rows[i].reason, got);
+		CU_ASSERT_STRING_EQUAL(got, rows[i].wants);
+		free(got);
+	}
+}
+
 SL_SUITE("diff", SL_TEST(route_tables_differ_in_the_words_of_their_file),
 	 SL_TEST(settings_of_requests_differ_key_by_key),
-	 SL_TEST(a_change_behind_what_fits_is_a_change), SL_TEST(the_fewest_are_said_to_have_moved))
+	 SL_TEST(a_change_behind_what_fits_is_a_change), SL_TEST(the_fewest_are_said_to_have_moved),
+	 SL_TEST(tls_differs_in_the_words_of_the_file))

@@ -219,8 +219,8 @@ field_of(const void *bytes, size_t at)
 }
 
 struct generation {
-	struct sl_object root, objs[8];
-	enum sl_obj_kind kinds[8];
+	struct sl_object root, objs[12];
+	enum sl_obj_kind kinds[12];
 	struct sl_obj_id root_id;
 	unsigned cnt;
 };
@@ -319,7 +319,7 @@ static void
 a_changed_table_is_refused_or_carries_packets(void)
 {
 	struct rig_conf c = {.workers = 2, .flows = 4096, .seed = 77};
-	static const char *const names[] = {"edge", "minimal", "ports", "http"};
+	static const char *const names[] = {"edge", "minimal", "ports", "http", "tls"};
 
 	now = 1000000000;
 	rig = rig_create(&c, judge, NULL);
