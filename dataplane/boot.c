@@ -16,7 +16,7 @@
 
 #define FILE_MAX_BYTES (1 << 20)
 
-enum type { STRING, INTEGER, CHOICE, NAME, MAC, HEXKEY, CPUS, GROUP, PORTS };
+enum type { STRING, INTEGER, CHOICE, BOOL, NAME, MAC, HEXKEY, CPUS, TLS_CPUS, GROUP, PORTS };
 
 struct ctx {
 	const char *file;
@@ -67,6 +67,19 @@ static const struct key http_keys[] = {
 };
 static struct group http_group = {http_keys, SL_ARRAY_CNT(http_keys)};
 
+static const struct key tls_keys[] = {
+	{"sessions", INTEGER, false, 0, 1 << 20, NULL, TOP(tls_sessions), NULL},
+	{"handshakes", INTEGER, false, 1, 65536, NULL, TOP(tls_handshakes), NULL},
+	{"threads", INTEGER, false, 0, SL_BOOT_MAX_TLS_THREADS, NULL, TOP(tls_threads), NULL},
+	{"cpus", TLS_CPUS, false, 1, SL_BOOT_MAX_TLS_THREADS, NULL, 0, NULL},
+	{"budget_us", INTEGER, false, 10, 100000, NULL, TOP(tls_budget_us), NULL},
+	{"memory_mb", INTEGER, false, 16, 65536, NULL, TOP(tls_memory_mb), NULL},
+	{"records", CHOICE, false, 0, 0, "ipsec-mb|openssl", TOP(tls_records), NULL},
+	{"core_dumps", BOOL, false, 0, 0, NULL, TOP(tls_core_dumps), NULL},
+	{"key_log", STRING, false, 1, 255, NULL, TOP(tls_key_log), NULL},
+};
+static struct group tls_group = {tls_keys, SL_ARRAY_CNT(tls_keys)};
+
 static const struct key port_keys[] = {
 	{"name", NAME, true, 0, 0, NULL, PORT(name), NULL},
 	{"device", STRING, true, 1, 63, NULL, PORT(device), NULL},
@@ -90,6 +103,7 @@ static const struct key top_keys[] = {
 	{"flows", INTEGER, false, 1024, 1 << 27, NULL, TOP(flows), NULL},
 	{"tcp", GROUP, false, 0, 0, NULL, 0, &tcp_group},
 	{"http", GROUP, false, 0, 0, NULL, 0, &http_group},
+	{"tls", GROUP, false, 0, 0, NULL, 0, &tls_group},
 	{"events_kb", INTEGER, false, 0, 1 << 18, NULL, TOP(events_kb), NULL},
 	{"power", CHOICE, false, 0, 0, "poll|adaptive", TOP(power), NULL},
 	{"rss_key", HEXKEY, false, 0, 0, NULL, 0, NULL},
@@ -292,6 +306,15 @@ read_choice(struct ctx *c, const config_setting_t *s, const char *path, const st
 }
 
 static void
+read_bool(struct ctx *c, const config_setting_t *s, const char *path, bool *to)
+{
+	if (config_setting_type(s) == CONFIG_TYPE_BOOL)
+		*to = config_setting_get_bool(s);
+	else
+		bad(c, s, path, NULL, "must be true or false, not %s", type_name(s));
+}
+
+static void
 read_name(struct ctx *c, const config_setting_t *s, const char *path, char to[SL_NAME_MAX])
 {
 	char name[SL_NAME_MAX] = "";
@@ -381,24 +404,37 @@ members(struct ctx *c, const config_setting_t *s, const char *path, const struct
 	return -1;
 }
 
-static void
-read_cpus(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k)
+/* An array of CPUs; how many there are, 0 when it is none. */
+static unsigned
+cpu_array(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k,
+	  const char *what, int *to)
 {
 	int type = config_setting_type(s);
+	char hint[64];
 
 	if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST) {
-		bad(c, s, path, "workers = [ 1, 2 ];", "must be an array of CPU numbers, not %s",
-		    type_name(s));
-		return;
+		snprintf(hint, sizeof(hint), "%s = [ 1, 2 ];", k->name);
+		bad(c, s, path, hint, "must be an array of CPU numbers, not %s", type_name(s));
+		return 0;
 	}
-	int n = members(c, s, path, k, "workers");
+	int n = members(c, s, path, k, what);
 	for (int i = 0; i < n; i++) {
 		char at[224];
 		snprintf(at, sizeof(at), "%s[%d]", path, i);
-		integer(c, config_setting_get_elem(s, (unsigned)i), at, 0, 1023,
-			&c->boot->workers[i]);
+		integer(c, config_setting_get_elem(s, (unsigned)i), at, 0, 1023, &to[i]);
 	}
-	c->boot->worker_cnt = n > 0 ? (unsigned)n : 0;
+	return n > 0 ? (unsigned)n : 0;
+}
+
+static void
+read_cpus(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k)
+{
+	unsigned n = cpu_array(c, s, path, k, "workers", c->boot->workers);
+	int type = config_setting_type(s);
+
+	if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
+		return;
+	c->boot->worker_cnt = n;
 	c->boot->workers_line = (int)config_setting_source_line(s);
 }
 
@@ -437,6 +473,9 @@ read_value(struct ctx *c, const config_setting_t *s, const char *path, const str
 	case CHOICE:
 		read_choice(c, s, path, k, to);
 		break;
+	case BOOL:
+		read_bool(c, s, path, to);
+		break;
 	case NAME:
 		read_name(c, s, path, to);
 		break;
@@ -448,6 +487,9 @@ read_value(struct ctx *c, const config_setting_t *s, const char *path, const str
 		break;
 	case CPUS:
 		read_cpus(c, s, path, k);
+		break;
+	case TLS_CPUS:
+		c->boot->tls_cpu_cnt = cpu_array(c, s, path, k, "CPUs", c->boot->tls_cpus);
 		break;
 	case GROUP:
 		read_group(c, s, path, k->group, into);
@@ -575,6 +617,29 @@ check_port(struct ctx *c, unsigned idx)
 }
 
 static void
+check_tls(struct ctx *c, const config_t *conf)
+{
+	const struct sl_boot *b = c->boot;
+	const config_setting_t *s;
+
+	if ((s = config_lookup(conf, "tls")))
+		c->boot->tls_line = (int)config_setting_source_line(s);
+	if ((s = config_lookup(conf, "tls.sessions")) && b->tls_sessions > 0 &&
+	    b->tls_sessions < SL_BOOT_MIN_STREAMS)
+		bad(c, s, "tls.sessions", "0: no TLS", "%d is out of range: 0, or %d to %d",
+		    b->tls_sessions, SL_BOOT_MIN_STREAMS, 1 << 20);
+	if (!(s = config_lookup(conf, "tls.key_log")) || !b->tls_key_log[0])
+		return;
+#ifdef NDEBUG
+	bad(c, s, "tls.key_log", "leave it out, or build with --buildtype=debug",
+	    "secrets of sessions are written by debug builds alone, and this is none");
+#else
+	if (b->tls_key_log[0] != '/')
+		bad(c, s, "tls.key_log", NULL, "\"%s\" is not an absolute path", b->tls_key_log);
+#endif
+}
+
+static void
 read_all(struct ctx *c, const config_t *conf)
 {
 	const config_setting_t *s;
@@ -594,6 +659,7 @@ read_all(struct ctx *c, const config_t *conf)
 		bad(c, s, "events_kb", "0: no access log",
 		    "%d is neither 0 nor a power of two from %d to %d", c->boot->events_kb,
 		    SL_BOOT_MIN_EVENTS_KB, 1 << 18);
+	check_tls(c, conf);
 	for (unsigned i = 0; i < c->boot->port_cnt; i++)
 		check_port(c, i);
 	if (c->boot->control[0] != '/')
@@ -619,6 +685,11 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.http_requests = 16384,
 		.http_pool = 16384,
 		.http_head_mb = 16,
+		.tls_sessions = 65536,
+		.tls_handshakes = 2048,
+		.tls_threads = 1,
+		.tls_budget_us = 500,
+		.tls_memory_mb = 256,
 		.tcp_timewait = 65536,
 		.tcp_memory_mb = 64,
 		.tcp_receive_max = 1 << 20,

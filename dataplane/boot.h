@@ -24,6 +24,17 @@
  *       requests = 16384;                      # under way at a time.  0: no HTTP
  *       pool = 16384;                          # connections to endpoints
  *       head_mb = 16; };                       # for the heads of requests under way
+ *     tls = {                                  # TLS that ends in the gateway
+ *       sessions = 65536;                      # of each worker.  0: no TLS, and a table that has some is refused
+ *       handshakes = 2048;                     # of each worker, under way at a time
+ *       threads = 1;                           # that make the steps of handshakes, beside the workers, at most 16.  0: the workers do
+ *       cpus = [ 3 ];                          # of these threads, in turn; left out: any without a worker, or else main's
+ *       budget_us = 500;                       # threads = 0: for handshakes in a turn of a worker
+ *       memory_mb = 256;                       # for OpenSSL: certificates, keys, handshakes; locked
+ *       records = "ipsec-mb";                  # ipsec-mb | openssl: who seals and opens; openssl: to compare, or on CPUs that lack
+ *                                              # what the other one needs
+ *       core_dumps = false;                    # true: this process may be dumped and traced; keys are left out as far as can be
+ *       key_log = "/tmp/keys.log"; };          # secrets of all sessions, for Wireshark: debug builds alone, elsewhere an error
  *     events_kb = 4096;                        # of each worker, for access-log records on their way to sluiced: a power
  *                                              # of two from 4 to 262144.  0: none, and no access log
  *     power = "poll";                          # poll | adaptive
@@ -43,6 +54,7 @@
 #define SL_BOOT_KEY_BYTES 40
 #define SL_BOOT_MIN_STREAMS 16
 #define SL_BOOT_MIN_EVENTS_KB 4
+#define SL_BOOT_MAX_TLS_THREADS 16
 
 enum sl_boot_hugepages { SL_HUGE_AUTO, SL_HUGE_REQUIRE, SL_HUGE_NEVER };
 enum sl_boot_power { SL_POWER_POLL, SL_POWER_ADAPTIVE };
@@ -54,6 +66,7 @@ enum sl_boot_driver {
 	SL_DRIVER_PCI
 };
 enum sl_boot_rss { SL_RSS_AUTO, SL_RSS_ASSUME };
+enum sl_boot_records { SL_RECORDS_IPSEC_MB, SL_RECORDS_OPENSSL };
 
 struct sl_boot_port {
 	char name[SL_NAME_MAX];
@@ -84,13 +97,20 @@ struct sl_boot {
 	int http_requests; /* 0: no HTTP */
 	int http_pool, http_head_mb;
 	int tcp_timewait, tcp_memory_mb, tcp_receive_max, tcp_send_max;
-	int events_kb; /* 0: no events */
-	int power;     /* enum sl_boot_power */
+	int tls_sessions; /* 0: no TLS */
+	int tls_handshakes, tls_threads, tls_budget_us, tls_memory_mb;
+	int tls_cpus[SL_BOOT_MAX_TLS_THREADS];
+	unsigned tls_cpu_cnt; /* 0: choose */
+	int tls_records;      /* enum sl_boot_records */
+	bool tls_core_dumps;
+	char tls_key_log[256]; /* "": none */
+	int events_kb;         /* 0: no events */
+	int power;             /* enum sl_boot_power */
 	bool has_rss_key;
 	uint8_t rss_key[SL_BOOT_KEY_BYTES];
 	struct sl_boot_port ports[SL_BOOT_MAX_PORTS];
 	unsigned port_cnt;
-	int workers_line, main_line, memory_line;
+	int workers_line, main_line, memory_line, tls_line; /* tls_line 0: not in the file */
 };
 
 /* sl_boot_load reads a file.  0, or -errno (-EINVAL: contents) with every problem in diag; *ret_boot is then

@@ -38,6 +38,16 @@ least_file_has_the_documented_defaults(void)
 	CU_ASSERT_EQUAL(b.tcp_memory_mb, 64);
 	CU_ASSERT_EQUAL(b.tcp_receive_max, 1048576);
 	CU_ASSERT_EQUAL(b.tcp_send_max, 1048576);
+	CU_ASSERT_EQUAL(b.tls_sessions, 65536);
+	CU_ASSERT_EQUAL(b.tls_handshakes, 2048);
+	CU_ASSERT_EQUAL(b.tls_threads, 1);
+	CU_ASSERT_EQUAL(b.tls_cpu_cnt, 0);
+	CU_ASSERT_EQUAL(b.tls_budget_us, 500);
+	CU_ASSERT_EQUAL(b.tls_memory_mb, 256);
+	CU_ASSERT_EQUAL(b.tls_records, SL_RECORDS_IPSEC_MB);
+	CU_ASSERT_FALSE(b.tls_core_dumps);
+	CU_ASSERT_STRING_EQUAL(b.tls_key_log, "");
+	CU_ASSERT_EQUAL(b.tls_line, 0);
 	CU_ASSERT_EQUAL(b.events_kb, 4096);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_POLL);
 	CU_ASSERT_FALSE(b.has_rss_key);
@@ -59,6 +69,8 @@ every_key_arrives(void)
 		"memory = { hugepages = \"never\"; size_mb = 128; };\n"
 		"buffers = 4096; mbuf_data = 9216; flows = 0x1000; power = \"adaptive\";\n"
 		"events_kb = 8;"
+		"tls = { sessions = 32; handshakes = 5; threads = 2; cpus = [ 6, 0 ]; budget_us = "
+		"77; memory_mb = 99; records = \"openssl\"; core_dumps = true; };"
 		"http = { requests = 500; pool = 600; head_mb = 7; }; "
 		"tcp = { streams = 1000; timewait = 2000; memory_mb = 3; receive_max = 4096; "
 		"send_max = 5000; };\n"
@@ -88,6 +100,15 @@ every_key_arrives(void)
 	CU_ASSERT_EQUAL(b.tcp_memory_mb, 3);
 	CU_ASSERT_EQUAL(b.tcp_receive_max, 4096);
 	CU_ASSERT_EQUAL(b.tcp_send_max, 5000);
+	CU_ASSERT_EQUAL(b.tls_sessions, 32);
+	CU_ASSERT_EQUAL(b.tls_handshakes, 5);
+	CU_ASSERT_EQUAL(b.tls_threads, 2);
+	CU_ASSERT_TRUE(b.tls_cpu_cnt == 2 && b.tls_cpus[0] == 6 && b.tls_cpus[1] == 0);
+	CU_ASSERT_EQUAL(b.tls_budget_us, 77);
+	CU_ASSERT_EQUAL(b.tls_memory_mb, 99);
+	CU_ASSERT_EQUAL(b.tls_records, SL_RECORDS_OPENSSL);
+	CU_ASSERT_TRUE(b.tls_core_dumps);
+	CU_ASSERT_EQUAL(b.tls_line, 5);
 	CU_ASSERT_EQUAL(b.events_kb, 8);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_ADAPTIVE);
 	CU_ASSERT_TRUE(b.has_rss_key);
@@ -109,8 +130,8 @@ static const struct {
 	{"workres = [ 1 ];\n" LEAST, "boot.conf:1: workres: unknown key (did you mean workers?)"},
 	{"zzzzzzzzzz = 1;\n" LEAST,
 	 "boot.conf:1: zzzzzzzzzz: unknown key (keys here: control, daemon_user, workers, "
-	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, http, events_kb, power, rss_key, "
-	 "ports)"},
+	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, http, tls, events_kb, power, "
+	 "rss_key, ports)"},
 	{"workers = [ 1, \"x\" ];\n" PORTS, "boot.conf:1: mismatched element type in array"},
 	{PORTS, "boot.conf: workers: is missing"},
 	{"workers = [ 1 ];\n", "boot.conf: ports: is missing"},
@@ -147,6 +168,35 @@ static const struct {
 	 "boot.conf:3: http.pool: 15 is out of range: 16 to 4194304"},
 	{LEAST "tcp = { stream = 16; };",
 	 "boot.conf:3: tcp.stream: unknown key (did you mean streams?)"},
+	{LEAST "tls = { sessions = 15; };",
+	 "boot.conf:3: tls.sessions: 15 is out of range: 0, or 16 to 1048576 (0: no TLS)"},
+	{LEAST "tls = { threads = 17; };", "boot.conf:3: tls.threads: 17 is out of range: 0 to 16"},
+	{LEAST "tls = { handshakes = 0; };",
+	 "boot.conf:3: tls.handshakes: 0 is out of range: 1 to 65536"},
+	{LEAST "tls = { cpus = 1; };",
+	 "boot.conf:3: tls.cpus: must be an array of CPU numbers, not an integer (cpus = [ 1, "
+	 "2 ];)"},
+	{LEAST "tls = { cpus = [ ]; };", "boot.conf:3: tls.cpus: has 0 CPUs: 1 to 16 are allowed"},
+	{LEAST "tls = { cpus = [ 1024 ]; };",
+	 "boot.conf:3: tls.cpus[0]: 1024 is out of range: 0 to 1023"},
+	{LEAST "tls = { budget_us = 9; };",
+	 "boot.conf:3: tls.budget_us: 9 is out of range: 10 to 100000"},
+	{LEAST "tls = { memory_mb = 15; };",
+	 "boot.conf:3: tls.memory_mb: 15 is out of range: 16 to 65536"},
+	{LEAST "tls = { records = \"gnutls\"; };",
+	 "boot.conf:3: tls.records: \"gnutls\" is none of ipsec-mb|openssl"},
+	{LEAST "tls = { core_dumps = 1; };",
+	 "boot.conf:3: tls.core_dumps: must be true or false, not an integer"},
+	{LEAST "tls = { core_dump = true; };",
+	 "boot.conf:3: tls.core_dump: unknown key (did you mean core_dumps?)"},
+#ifdef NDEBUG
+	{LEAST "tls = { key_log = \"/tmp/keys\"; };",
+	 "boot.conf:3: tls.key_log: secrets of sessions are written by debug builds alone, and "
+	 "this is none (leave it out, or build with --buildtype=debug)"},
+#else
+	{LEAST "tls = { key_log = \"keys\"; };",
+	 "boot.conf:3: tls.key_log: \"keys\" is not an absolute path"},
+#endif
 	{LEAST "events_kb = 6;",
 	 "boot.conf:3: events_kb: 6 is neither 0 nor a power of two from 4 to "
 	 "262144 (0: no access log)"},
