@@ -31,8 +31,7 @@
  *       cpus = [ 3 ];                          # of these threads, in turn; left out: any without a worker, or else main's
  *       budget_us = 500;                       # threads = 0: for handshakes in a turn of a worker
  *       memory_mb = 256;                       # for OpenSSL: certificates, keys, handshakes; locked
- *       records = "ipsec-mb";                  # ipsec-mb | openssl: who seals and opens; openssl: to compare, or on CPUs that lack
- *                                              # what the other one needs
+ *       records = "ipsec-mb";                  # ipsec-mb | openssl: who seals and opens; openssl: slow, to compare
  *       core_dumps = false;                    # true: this process may be dumped and traced; keys are left out as far as can be
  *       key_log = "/tmp/keys.log"; };          # secrets of all sessions, for Wireshark: debug builds alone, elsewhere an error
  *     events_kb = 4096;                        # of each worker, for access-log records on their way to sluiced: a power

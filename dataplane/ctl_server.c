@@ -6,6 +6,7 @@
 #include "dataplane/ctl_server.h"
 
 #include "dataplane/secret.h"
+#include "sluice/secrets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -427,26 +428,60 @@ on_hello(struct sl_ctl_server *s, const struct sl_ctl_hello *m)
 }
 
 static void
-on_secret(struct sl_ctl_server *s, const struct sl_ctl_secret *m, int fd)
+ack_secret(struct sl_ctl_server *s, uint32_t seq, const char *name, int err, const char *why)
 {
 	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_secret_ack) + SL_CTL_TEXT_MAX];
 	struct sl_ctl_secret_ack *ack = (void *)room;
+	char text[SL_NAME_MAX + SL_CTL_WHY + 16];
+
+	*ack = (struct sl_ctl_secret_ack){.error = (uint32_t)-err};
+	if (err) {
+		snprintf(text, sizeof(text), "secret \"%s\": %s", name, why);
+		ack->text_len = clean_text(text, room + sizeof(*ack));
+		say(s, "control: %s", text);
+	}
+	sl_ctl_init(&ack->head, SL_CTL_SECRET_ACK, sizeof(*ack) + ack->text_len, seq);
+	put(s, ack, ack->head.size);
+}
+
+static bool
+kind_known(uint32_t kind, char ret_text[SL_CTL_WHY])
+{
+	if (kind >= SL_SECRET_PAIR && kind <= SL_SECRET_TICKETS)
+		return true;
+	snprintf(ret_text, SL_CTL_WHY, "kind %u is not known to this release", kind);
+	return false;
+}
+
+static void
+on_secret(struct sl_ctl_server *s, const struct sl_ctl_secret *m, int fd)
+{
 	struct sl_secret secret = {0};
-	char text[256];
-	const char *why;
+	char text[SL_CTL_WHY];
+	const char *why = "";
 	int err = sl_secret_take(fd, m->bytes, &secret, &why);
 
 	close(fd);
 	if (err)
-		snprintf(text, sizeof(text), "secret \"%s\": %s", m->name, why);
+		snprintf(text, sizeof(text), "%s", why);
+	else if (!kind_known(m->kind, text))
+		err = -ENOTSUP;
 	else
-		snprintf(text, sizeof(text), "secret \"%s\": kind %u is not known to this release",
-			 m->name, m->kind);
+		err = s->conf.ops.secret(s->conf.ops.ctx, m->kind, m->name, secret.bytes,
+					 secret.size, text);
 	sl_secret_destroy(&secret);
-	*ack = (struct sl_ctl_secret_ack){.error = err ? (uint32_t)-err : ENOTSUP};
-	ack->text_len = clean_text(text, room + sizeof(*ack));
-	sl_ctl_init(&ack->head, SL_CTL_SECRET_ACK, sizeof(*ack) + ack->text_len, m->head.seq);
-	put(s, ack, ack->head.size);
+	ack_secret(s, m->head.seq, m->name, err, text);
+}
+
+static void
+on_forget(struct sl_ctl_server *s, const struct sl_ctl_forget *m)
+{
+	char text[SL_CTL_WHY];
+	int err = -ENOTSUP;
+
+	if (kind_known(m->kind, text))
+		err = s->conf.ops.forget(s->conf.ops.ctx, m->kind, m->name, text);
+	ack_secret(s, m->head.seq, m->name, err, text);
 }
 
 static void
@@ -519,6 +554,9 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 		break;
 	case SL_CTL_SECRET:
 		on_secret(s, msg, fds[0]);
+		break;
+	case SL_CTL_FORGET:
+		on_forget(s, msg);
 		break;
 	case SL_CTL_PARKED:
 		on_parked(s, msg, fds[0]);

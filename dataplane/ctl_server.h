@@ -20,6 +20,7 @@
 
 #define SL_CTL_QUEUE_MAX (4u << 20)
 #define SL_CTL_PER_TURN 64 /* messages taken in one turn */
+#define SL_CTL_WHY 256     /* bytes of a sentence */
 
 /* What the server asks of the dataplane.  Each may call the sl_ctl_server_… answers below at once or later.
  * Descriptors are the callee's to close. */
@@ -42,6 +43,11 @@ struct sl_ctl_ops {
 	void (*parked)(void *ctx, uint64_t bytes, uint64_t region, int fd);
 	/* answered by sl_ctl_server_upgraded */
 	void (*upgrade)(void *ctx, uint32_t seq);
+	/* a secret of a known kind (secrets.h), in locked memory that is cleansed after the call; and one to be forgotten.  0, or
+	 * -errno with a sentence */
+	int (*secret)(void *ctx, uint32_t kind, const char *name, const void *bytes, size_t n,
+		      char ret_text[SL_CTL_WHY]);
+	int (*forget)(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY]);
 	/* one line for the log */
 	void (*log)(void *ctx, const char *line);
 	void *ctx;

@@ -13,6 +13,7 @@
 #include "dataplane/passive.h"
 #include "dataplane/port.h"
 #include "dataplane/takeover.h"
+#include "dataplane/tls_main.h"
 #include "dataplane/upgrade.h"
 
 struct sl_publish;
@@ -36,6 +37,7 @@ struct sl_gateway {
 	int events_fd;
 	struct sl_relay_limits *relay_limits;
 	struct sl_passive passive;
+	struct sl_tls_main tls;
 	struct sl_rss rss;
 	struct sl_port_set ports;
 	struct sl_lcore_shared shared;

@@ -113,6 +113,29 @@ check_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *note
 			    host->main_cpu);
 }
 
+static void
+check_tls_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *notes)
+{
+	char path[64], hint[300], list[256];
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		CPU_ZERO(&set);
+	cpu_list(&set, list, sizeof(list));
+	snprintf(hint, sizeof(hint), "usable here: %s", list);
+	for (unsigned i = 0; b->tls_sessions && i < b->tls_cpu_cnt; i++) {
+		snprintf(path, sizeof(path), "tls.cpus[%u]", i);
+		if (b->tls_cpus[i] >= CPU_SETSIZE || !CPU_ISSET(b->tls_cpus[i], &set))
+			sl_diag_add(errors, b->file, b->tls_line, path, hint,
+				    "CPU %d does not exist or may not be used", b->tls_cpus[i]);
+		else if (is_worker(b, b->tls_cpus[i]))
+			sl_diag_add(notes, b->file, b->tls_line, path,
+				    "give handshake threads CPUs of their own",
+				    "CPU %d also runs a worker: handshakes will delay packets",
+				    b->tls_cpus[i]);
+	}
+}
+
 /* ---- memory ---- */
 
 /* One number from a file of /sys, or -1. */
@@ -225,6 +248,7 @@ sl_host_check(const struct sl_boot *boot, struct sl_diag *errors, struct sl_diag
 	unsigned before = errors->cnt + errors->more;
 
 	check_cpus(boot, errors, notes, &host);
+	check_tls_cpus(boot, errors, notes);
 	check_memory(boot, errors, notes, &host);
 	check_devices(boot, errors);
 	if (errors->cnt + errors->more > before)

@@ -122,6 +122,17 @@ static struct instant started;
 
 /* ---- machine ---- */
 
+/* Before anything uses OpenSSL. */
+static int
+vault_up(struct sl_gateway *g)
+{
+	struct sl_diag notes = {0};
+	int err = sl_tls_main_vault(&g->tls, &g->boot, &g->diag, &notes);
+
+	say_diag(&notes, "note: ");
+	return err;
+}
+
 static int
 machine_up(struct sl_gateway *g)
 {
@@ -363,6 +374,25 @@ ctl_upgrade(void *ctx, uint32_t seq)
 	sl_ctl_server_upgraded(g->server, seq, -err, text);
 }
 
+static int
+ctl_secret(void *ctx, uint32_t kind, const char *name, const void *bytes, size_t n,
+	   char ret_text[SL_CTL_WHY])
+{
+	struct sl_gateway *g = ctx;
+
+	static_assert(SL_TLS_TEXT <= SL_CTL_WHY, "");
+	return sl_tls_main_secret(&g->tls, sl_publish_view(g->publish), kind, name, bytes, n,
+				  ret_text);
+}
+
+static int
+ctl_forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY])
+{
+	struct sl_gateway *g = ctx;
+
+	return sl_tls_main_forget(&g->tls, sl_publish_view(g->publish), kind, name, ret_text);
+}
+
 static void
 ctl_log(void *ctx, const char *line)
 {
@@ -396,7 +426,7 @@ control_up(struct sl_gateway *g)
 		.streams_fd = g->streams_fd,
 		.events_fd = g->events_fd,
 		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_explain_http,
-			ctl_flows, ctl_parked, ctl_upgrade, ctl_log, g},
+			ctl_flows, ctl_parked, ctl_upgrade, ctl_secret, ctl_forget, ctl_log, g},
 	};
 	return sl_ctl_server_create(&conf, &g->diag, &g->server);
 }
@@ -485,6 +515,27 @@ static void
 ports_down(struct sl_gateway *g)
 {
 	sl_port_close(&g->ports);
+}
+
+/* ---- TLS ---- */
+
+/* Handshake threads run where no worker does, if they can; the EAL has pinned this one. */
+static int
+tls_up(struct sl_gateway *g)
+{
+	cpu_set_t set = cpus_given;
+
+	for (unsigned i = 0; i < g->boot.worker_cnt; i++)
+		CPU_CLR((size_t)g->boot.workers[i], &set);
+	if (CPU_COUNT(&set) == 0)
+		CPU_SET((size_t)g->host.main_cpu, &set);
+	return sl_tls_main_up(&g->tls, &g->boot, &set, rte_get_tsc_hz(), &g->diag);
+}
+
+static void
+tls_down(struct sl_gateway *g)
+{
+	sl_tls_main_down(&g->tls);
 }
 
 /* ---- workers ---- */
@@ -590,7 +641,8 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 		c->events_size = (uint32_t)g->boot.events_kb << 10;
 	}
 	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
-	if (make_tcp(g, c) || sl_passive_worker(&g->passive, &g->boot, g->host.huge, c))
+	if (make_tcp(g, c) || sl_tls_main_worker(&g->tls, &g->boot, id, &c->tls, &g->diag) ||
+	    sl_passive_worker(&g->passive, &g->boot, g->host.huge, c))
 		return -ENOMEM;
 	l->shared = &g->shared;
 	l->id = id;
@@ -663,6 +715,7 @@ workers_up(struct sl_gateway *g)
 		return err;
 	}
 	sl_publish_attach(g->publish, g->server);
+	sl_publish_before(g->publish, sl_tls_main_ready, &g->tls);
 	return 0;
 }
 
@@ -692,6 +745,7 @@ threads_down(struct sl_gateway *g)
 {
 	atomic_store_explicit(&g->shared.stop, true, memory_order_relaxed);
 	rte_eal_mp_wait_lcore();
+	sl_tls_main_stop(&g->tls);
 }
 
 static int
@@ -788,6 +842,7 @@ loop(struct sl_gateway *g)
 			return false;
 		sl_ctl_server_turn(g->server);
 		sl_takeover_tell(g);
+		sl_tls_main_turn(&g->tls);
 		if (upgrade_turn(g))
 			return true;
 		uint64_t now_ns = sl_clock_now(&g->shared.clock);
@@ -805,11 +860,13 @@ loop(struct sl_gateway *g)
 
 static const struct step steps[] = {
 	{"signals", signals_up, NULL},
+	{"locked memory", vault_up, NULL},
 	{"machine", machine_up, NULL},
 	{"segments", segments_up, segments_down},
 	{"control socket", control_up, control_down},
 	{"DPDK", eal_up, eal_down},
 	{"ports", ports_up, ports_down},
+	{"TLS", tls_up, tls_down},
 	{"workers", workers_up, workers_down},
 	{"threads", threads_up, threads_down},
 	{"flows", flows_up, NULL},
@@ -925,8 +982,10 @@ arguments(int argc, char **argv, const char **ret_file, bool *ret_check)
 static int
 check_only(struct sl_gateway *g)
 {
-	int err = machine_up(g);
+	int err = vault_up(g);
 
+	if (!err)
+		err = machine_up(g);
 	say_diag(&g->diag, "");
 	if (!err)
 		sl_gateway_say("%s: nothing wrong", g->boot.file);

@@ -22,6 +22,8 @@ struct sl_publish {
 	struct sl_lcore_shared *shared;
 	struct sl_ctl_server *server;
 	void (*log)(const char *line);
+	int (*ready)(void *ctx, const struct sl_view *view, struct sl_diag *diag); /* or NULL */
+	void *ready_ctx;
 	uint64_t times[3]; /* check, build, swap of the open offer; ns */
 	struct {
 		struct sl_view *view; /* NULL: none under way */
@@ -153,6 +155,8 @@ complete(struct sl_publish *p)
 	struct sl_view *view = NULL;
 	int err = sl_store_offer_complete(p->store, &diag, &view);
 
+	if (!err && p->ready && (err = p->ready(p->ready_ctx, view, &diag)))
+		(void)sl_store_release(p->store, view); /* nobody has seen it */
 	p->times[1] = now(p) - start;
 	if (err)
 		refused(p, generation, &diag, err);
@@ -328,6 +332,15 @@ void
 sl_publish_attach(struct sl_publish *p, struct sl_ctl_server *server)
 {
 	p->server = server;
+}
+
+void
+sl_publish_before(struct sl_publish *p,
+		  int (*ready)(void *ctx, const struct sl_view *view, struct sl_diag *diag),
+		  void *ctx)
+{
+	p->ready = ready;
+	p->ready_ctx = ctx;
 }
 
 void

@@ -27,6 +27,12 @@ void sl_publish_destroy(struct sl_publish *p);
 /* Where answers go; NULL before the server is there. */
 void sl_publish_attach(struct sl_publish *p, struct sl_ctl_server *server);
 
+/* sl_publish_before: ready is asked before a generation is published, and refuses it by another answer than 0: -errno with every
+ * reason in diag. */
+void sl_publish_before(struct sl_publish *p,
+		       int (*ready)(void *ctx, const struct sl_view *view, struct sl_diag *diag),
+		       void *ctx);
+
 /* What the control server calls (struct sl_ctl_ops). */
 void sl_publish_active(void *publish, uint64_t *ret_generation, struct sl_obj_id *ret_root);
 void sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root, int fd);

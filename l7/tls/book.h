@@ -129,7 +129,7 @@ struct sl_keyring *sl_keyring_create(void);
 void sl_keyring_destroy(struct sl_keyring *k);
 /* sl_keyring_put takes in a secret (secrets.h layout; the caller cleanses his bytes): certificates parse, the key belongs to the first,
  * the chain's signatures hold.  Another of the same name and kind is replaced.  0, or -errno with a sentence in ret_text; what is
- * held stays then.  The stack below is cleansed.  name: terminated.
+ * held stays then, and when the bytes are the same.  The stack below is cleansed.  name: terminated.
  * sl_keyring_drop: -ENOENT.  TICKETS: back to own ones.
  * sl_keyring_pair, _trust: the keyring's, until it is replaced or dropped; NULL: none. */
 #define SL_KEYRING_TEXT 256

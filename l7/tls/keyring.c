@@ -519,6 +519,18 @@ put_tickets(struct sl_keyring *k, struct look *l, const char *name)
 	return 0;
 }
 
+/* Whether that is what is held. */
+static bool
+same(const struct sl_keyring *k, uint32_t kind, const char *name, const uint8_t hash[32])
+{
+	const struct entry *e = find(k, kind, name);
+	const uint8_t *of = !e                       ? NULL
+			    : kind == SL_SECRET_PAIR ? ((const struct sl_pair *)e->what)->hash
+						     : ((const struct sl_trust *)e->what)->hash;
+
+	return of && memcmp(of, hash, 32) == 0;
+}
+
 static __attribute__((noinline)) int
 put(struct sl_keyring *k, uint32_t kind, const char *name, const void *secret, size_t bytes,
     char ret_text[SL_KEYRING_TEXT])
@@ -537,7 +549,7 @@ put(struct sl_keyring *k, uint32_t kind, const char *name, const void *secret, s
 	int err = make_room(k, &l, kind, name);
 	if (!err && EVP_Digest(secret, bytes, hash, NULL, EVP_sha256(), NULL) != 1)
 		err = no_memory(&l);
-	if (!err)
+	if (!err && !same(k, kind, name, hash))
 		err = kind == SL_SECRET_PAIR ? put_pair(k, &l, name, hash)
 					     : put_trust(k, &l, name, hash);
 	look_end(&l);

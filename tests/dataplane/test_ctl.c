@@ -2,6 +2,7 @@
  * connect).  Every wrong message must end in BYE with a text, and must not reach the publisher. */
 #include "dataplane/ctl_server.h"
 #include "dataplane/secret.h"
+#include "sluice/secrets.h"
 #include "tests/suite.h"
 
 #include <errno.h>
@@ -23,8 +24,12 @@ struct fake {
 	int flows;   /* what KEEP carries; 0: none */
 	int streams; /* what STREAMS carries; 0: TCP is off */
 	int events;  /* what EVENTS carries; 0: there are none */
-	int answer;  /* of explain */
-	void *refs;  /* go away with the offer; NULL: none */
+	int answer;  /* of explain, secret and forget */
+	unsigned secrets, forgets;
+	uint32_t kind; /* of the last one, */
+	char name[SL_NAME_MAX];
+	bool right; /* and whether its bytes were as sent */
+	void *refs; /* go away with the offer; NULL: none */
 	char log[4096];
 };
 
@@ -130,6 +135,34 @@ fake_upgrade(void *ctx, uint32_t seq)
 	CU_ASSERT_EQUAL(seq, 9);
 }
 
+#define SECRET_BYTES "0123456789abcdef0123456789abcdef"
+
+static int
+fake_secret(void *ctx, uint32_t kind, const char *name, const void *bytes, size_t n,
+	    char ret_text[SL_CTL_WHY])
+{
+	struct fake *f = ctx;
+
+	f->secrets++;
+	f->kind = kind;
+	strcpy(f->name, name);
+	f->right = n == 32 && memcmp(bytes, SECRET_BYTES, 32) == 0 && (uintptr_t)bytes % 4 == 0;
+	snprintf(ret_text, SL_CTL_WHY, "the key is not right");
+	return f->answer;
+}
+
+static int
+fake_forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY])
+{
+	struct fake *f = ctx;
+
+	f->forgets++;
+	f->kind = kind;
+	strcpy(f->name, name);
+	snprintf(ret_text, SL_CTL_WHY, "listener \"web\" uses it");
+	return f->answer;
+}
+
 static void
 fake_log(void *ctx, const char *line)
 {
@@ -157,7 +190,8 @@ fake_conf(struct fake *f, const char *path)
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
 		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain,
-			fake_explain_http, fake_flows, fake_parked, fake_upgrade, fake_log, f},
+			fake_explain_http, fake_flows, fake_parked, fake_upgrade, fake_secret,
+			fake_forget, fake_log, f},
 	};
 }
 
@@ -758,6 +792,7 @@ struct wrong {
 		struct sl_ctl_object object;
 		struct sl_ctl_explain explain;
 		struct sl_ctl_secret secret;
+		struct sl_ctl_forget forget;
 		struct sl_ctl_verdict verdict;
 		struct sl_ctl_bye bye;
 		struct sl_ctl_parked parked;
@@ -775,6 +810,7 @@ struct wrong {
 #define OBJECT WHOLE(SL_CTL_OBJECT, object)
 #define EXPLAIN WHOLE(SL_CTL_EXPLAIN, explain)
 #define SECRET WHOLE(SL_CTL_SECRET, secret)
+#define FORGET WHOLE(SL_CTL_FORGET, forget)
 #define HTTP(more) HEAD(SL_CTL_EXPLAIN_HTTP, sizeof(struct sl_ctl_explain_http) + (more))
 #define HTTP_BYTES sizeof(struct sl_ctl_explain_http)
 #define TCP                                                                                        \
@@ -793,7 +829,7 @@ static struct wrong wrongs[] = {
 	 false,
 	 {.head = {SL_CTL_MAGIC, SL_CTL_VERSION + 1, SL_CTL_HELLO, 24, 0}}},
 	{"unknown", 16, 0, false, {.head = HEAD(0, 16)}},
-	{"unknown", 16, 0, false, {.head = HEAD(22, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(23, 16)}},
 	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_STREAMS, 24)}},
 	{"unknown", 16, 0, false, {.head = HEAD(65535, 16)}},
 	{"only the other", 88, 0, false, {.verdict.head = WHOLE(SL_CTL_VERDICT, verdict)}},
@@ -812,6 +848,10 @@ static struct wrong wrongs[] = {
 	{"protocol", sizeof(struct sl_ctl_explain), 0, false, {.explain.head = EXPLAIN}},
 	{"secret's size", sizeof(struct sl_ctl_secret), 1, false, {.secret = {SECRET, 1, 0, "a"}}},
 	{"secret's name", sizeof(struct sl_ctl_secret), 1, false, {.secret = {SECRET, 1, 1, "-"}}},
+	{"secret's name", sizeof(struct sl_ctl_forget), 0, false, {.forget = {FORGET, 1, 0, "-"}}},
+	{"must be 0", sizeof(struct sl_ctl_forget), 0, false, {.forget = {FORGET, 1, 1, "a"}}},
+	{"descriptors", sizeof(struct sl_ctl_forget), 1, false, {.forget = {FORGET, 1, 0, "a"}}},
+	{"must be HELLO", sizeof(struct sl_ctl_forget), 0, true, {.forget = {FORGET, 1, 0, "a"}}},
 	{"text_len", HTTP_BYTES, 0, false, {.http = {HTTP(0), TCP, 0, 0}}},
 	{"text_len", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, 5, 0}}},
 	{"text_len", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, UINT32_MAX, 0}}},
@@ -885,7 +925,9 @@ every_wrong_message_is_answered_with_bye_and_leaks_nothing(void)
 			CU_FAIL("BYE has another text");
 		}
 		CU_ASSERT_EQUAL(recv(sock, answer, sizeof(answer), 0), 0);
-		CU_ASSERT_EQUAL(f.offers + f.objects + f.explains + f.parks + f.upgrades, 0);
+		CU_ASSERT_EQUAL(f.offers + f.objects + f.explains + f.parks + f.upgrades +
+					f.secrets + f.forgets,
+				0);
 		CU_ASSERT_EQUAL(f.drops, wrongs[i].no_hello ? 0 : 1);
 		close(sock);
 		sl_ctl_server_destroy(f.server);
@@ -896,27 +938,38 @@ every_wrong_message_is_answered_with_bye_and_leaks_nothing(void)
 /* ---- secrets ---- */
 
 static void
-a_secret_is_zeroed_and_refused_as_not_supported(void)
+a_secret_is_handed_on_zeroed_and_answered(void)
 {
 	static const struct {
 		unsigned seals;
-		size_t bytes;
+		size_t bytes; /* as the message says; the file has 32 */
+		uint32_t kind;
+		int answer; /* of who takes it */
 		uint32_t error;
 		const char *text;
+		unsigned secrets; /* handed on */
 		bool zeroed;
 	} rows[] = {
-		{F_SEAL_SHRINK | F_SEAL_GROW, 32, ENOTSUP, "not known", true},
-		{0, 32, EINVAL, "resizing", true},
-		{F_SEAL_SHRINK | F_SEAL_GROW, 31, EINVAL, "as long", true},
-		{F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 32, EINVAL, "zeroed", false},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, SL_SECRET_PAIR, 0, 0, "", 1, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, SL_SECRET_TRUST, 0, 0, "", 1, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, SL_SECRET_TICKETS, 0, 0, "", 1, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, SL_SECRET_PAIR, -EINVAL, EINVAL,
+		 "secret \"shop\": the key is not right", 1, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, 4, 0, ENOTSUP, "kind 4 is not known", 0, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 32, 0, 0, ENOTSUP, "kind 0 is not known", 0, true},
+		{0, 32, SL_SECRET_PAIR, 0, EINVAL, "resizing", 0, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW, 31, SL_SECRET_PAIR, 0, EINVAL, "as long", 0, true},
+		{F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 32, SL_SECRET_PAIR, 0, EINVAL,
+		 "zeroed", 0, false},
 	};
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
-		struct fake f = {0};
+		struct fake f = {.answer = rows[i].answer};
 		int sock = attach(&f), fd = memfd(32, 0);
-		struct sl_ctl_secret m = {.kind = 1, .bytes = (uint32_t)rows[i].bytes, .name = "k"};
+		struct sl_ctl_secret m = {
+			.kind = rows[i].kind, .bytes = (uint32_t)rows[i].bytes, .name = "shop"};
 		char back[32];
 
-		CU_ASSERT_EQUAL(pwrite(fd, "0123456789abcdef0123456789abcdef", 32, 0), 32);
+		CU_ASSERT_EQUAL(pwrite(fd, SECRET_BYTES, 32, 0), 32);
 		CU_ASSERT_EQUAL(fcntl(fd, F_ADD_SEALS, rows[i].seals), 0);
 		hello(&f, sock);
 		CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
@@ -927,12 +980,55 @@ a_secret_is_zeroed_and_refused_as_not_supported(void)
 		CU_ASSERT_PTR_NOT_NULL_FATAL(a);
 		CU_ASSERT_EQUAL(a->head.seq, 5);
 		CU_ASSERT_EQUAL(a->error, rows[i].error);
+		CU_ASSERT_EQUAL(a->text_len == 0, rows[i].error == 0);
 		CU_ASSERT_PTR_NOT_NULL(
-			memmem(a + 1, a->text_len, rows[i].text, strlen(rows[i].text)));
+			memmem(a + 1, a->text_len + 1, rows[i].text, strlen(rows[i].text)));
+		CU_ASSERT_EQUAL(f.secrets, rows[i].secrets);
+		CU_ASSERT_TRUE(f.secrets == 0 ||
+			       (f.right && f.kind == rows[i].kind && strcmp(f.name, "shop") == 0));
+		CU_ASSERT_PTR_NULL(strstr(f.log, "0123456789"));
 		CU_ASSERT_EQUAL(pread(fd, back, 32, 0), 32);
 		CU_ASSERT_EQUAL(memcmp(back, (char[32]){0}, 32) == 0, rows[i].zeroed);
 		CU_ASSERT_NOT_EQUAL(sl_ctl_server_peer(f.server), 0);
 		close(fd);
+		close(sock);
+		sl_ctl_server_destroy(f.server);
+	}
+}
+
+static void
+what_is_to_be_forgotten_is_handed_on_and_answered(void)
+{
+	static const struct {
+		uint32_t kind;
+		int answer;
+		uint32_t error;
+		const char *text;
+		unsigned forgets;
+	} rows[] = {
+		{SL_SECRET_PAIR, 0, 0, "", 1},
+		{SL_SECRET_TRUST, -EBUSY, EBUSY, "secret \"shop\": listener \"web\" uses it", 1},
+		{9, 0, ENOTSUP, "kind 9 is not known", 0},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct fake f = {.answer = rows[i].answer};
+		int sock = attach(&f);
+		struct sl_ctl_forget m = {.kind = rows[i].kind, .name = "shop"};
+
+		hello(&f, sock);
+		CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+		sl_ctl_init(&m.head, SL_CTL_FORGET, sizeof(m), 6);
+		CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+		sl_ctl_server_turn(f.server);
+		struct sl_ctl_secret_ack *a = expect(sock, SL_CTL_SECRET_ACK);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+		CU_ASSERT_EQUAL(a->head.seq, 6);
+		CU_ASSERT_EQUAL(a->error, rows[i].error);
+		CU_ASSERT_PTR_NOT_NULL(
+			memmem(a + 1, a->text_len + 1, rows[i].text, strlen(rows[i].text)));
+		CU_ASSERT_EQUAL(f.forgets, rows[i].forgets);
+		CU_ASSERT_TRUE(f.forgets == 0 ||
+			       (f.kind == rows[i].kind && strcmp(f.name, "shop") == 0));
 		close(sock);
 		sl_ctl_server_destroy(f.server);
 	}
@@ -1135,7 +1231,8 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(parked_out_of_its_turn_ends_the_connection),
 	 SL_TEST(an_upgrade_is_answered_before_the_goodbye),
 	 SL_TEST(every_wrong_message_is_answered_with_bye_and_leaks_nothing),
-	 SL_TEST(a_secret_is_zeroed_and_refused_as_not_supported),
+	 SL_TEST(a_secret_is_handed_on_zeroed_and_answered),
+	 SL_TEST(what_is_to_be_forgotten_is_handed_on_and_answered),
 	 SL_TEST(a_taken_secret_is_in_locked_memory),
 	 SL_TEST(a_second_daemon_gets_bye_and_the_first_goes_on),
 	 SL_TEST(a_silent_connection_does_not_lock_others_out), SL_TEST(a_foreign_uid_is_refused),
