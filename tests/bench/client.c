@@ -4,16 +4,19 @@
  *
  * MODE   crc: connect, request, answer, close, again, CONNS at a time.  up, down: CONNS connections with bulk.  hold: CONNS
  *        connections that have had one answer and stay.  http: requests by turns on CONNS connections that stay.
- *        http-crc, http-hold: crc and hold with HTTP.
+ *        http-crc, http-hold: crc and hold with HTTP.  https, https-crc, https-hold, https-again, tls-down: with TLS 1.3,
+ *        TLS_AES_128_GCM_SHA256, nobody verified; again is crc, resuming one session.  TLS=1.2 in the environment: by TLS 1.2.
  * SOURCE is the first of COUNT addresses of our own that connections come from in turn.
  * Standard input: "go RATE" (connections, of http requests, begun a second, 0: as fast as they end), "conns CONNS", "stop" (no new
  * ones; bulk ends), "ask PATH HOST X-ENV" (the request from now on, with another number in
  * place of each ###### every time), "mark" (latencies from now on), "sample": each is answered with a
- * JSON object on a line: what ended well, what failed, bytes, connections open, those of them that wait for something, microseconds
+ * JSON object on a line: what ended well, what failed, sessions resumed, bytes, connections open, those of them that wait for something, microseconds
  * that half and 99 % took.  A latency begins when the rate says that the request is due, sent or not.  The end of input ends it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,7 +40,7 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-enum state { CONNECTING = 1, ASKED, BULK, HELD, IDLE };
+enum state { CONNECTING = 1, SHAKING, ASKED, BULK, HELD, IDLE };
 
 /* A latency's place in the histogram: its highest bit, and STEP_BITS more. */
 #define STEP_BITS 5
@@ -55,7 +58,10 @@ static struct {
 	bool going;
 	double rate, begun_at; /* since `go`: begun connections follow the rate */
 	uint64_t begun;
-	uint64_t done, failed, bytes;
+	uint64_t done, failed, resumed, bytes;
+	SSL_CTX *tls; /* NULL: none */
+	bool again;
+	SSL_SESSION *session;         /* to resume; NULL: none yet */
 	uint64_t latency[64 * STEPS]; /* since mark */
 	struct
 	{ /* of mode http: connections with nothing to do, in the order in which they became so */
@@ -66,6 +72,7 @@ static struct {
 	char line[256];
 	size_t len;
 	struct {
+		SSL *ssl;
 		uint8_t state;
 		uint8_t got;  /* bytes of the answer, of HTTP of its body */
 		uint8_t head; /* of HTTP: 0: nothing came; else 1 and how much of CRLFCRLF */
@@ -174,7 +181,90 @@ over(int fd, bool well)
 	cl.held -= cl.fd[fd].state == HELD;
 	cl.fd[fd].state = 0;
 	cl.open--;
+	if (cl.fd[fd].ssl)
+		SSL_shutdown(cl.fd[fd].ssl); /* quiet: or its session would not be resumed again */
+	SSL_free(cl.fd[fd].ssl);
+	cl.fd[fd].ssl = NULL;
 	close(fd);
+}
+
+/* ---- with TLS or without ---- */
+
+/* As what SSL_get_error says of it: 0: the end; -1 with errno. */
+static ssize_t
+tls_rc(SSL *ssl, int rc)
+{
+	int e = SSL_get_error(ssl, rc);
+
+	errno = e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? EAGAIN
+		: e == SSL_ERROR_SYSCALL && errno                     ? errno
+								      : EPROTO;
+	return e == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static ssize_t
+get(int fd, void *b, size_t n)
+{
+	if (!cl.tls)
+		return read(fd, b, n);
+	ERR_clear_error();
+	int rc = SSL_read(cl.fd[fd].ssl, b, (int)n);
+	return rc > 0 ? rc : tls_rc(cl.fd[fd].ssl, rc);
+}
+
+static ssize_t
+put(int fd, const void *b, size_t n)
+{
+	if (!cl.tls)
+		return write(fd, b, n);
+	ERR_clear_error();
+	int rc = SSL_write(cl.fd[fd].ssl, b, (int)n);
+	return rc > 0 ? rc : tls_rc(cl.fd[fd].ssl, rc);
+}
+
+static int
+new_session(SSL *ssl, SSL_SESSION *s)
+{
+	(void)ssl;
+	if (!cl.again || cl.session)
+		return 0;
+	cl.session = s;
+	return 1;
+}
+
+static bool
+tls_init(void)
+{
+	const char *version = getenv("TLS");
+	int v = version && !strcmp(version, "1.2") ? TLS1_2_VERSION : TLS1_3_VERSION;
+
+	cl.tls = SSL_CTX_new(TLS_client_method());
+	if (!cl.tls || !SSL_CTX_set_min_proto_version(cl.tls, v) ||
+	    !SSL_CTX_set_max_proto_version(cl.tls, v) ||
+	    !SSL_CTX_set_ciphersuites(cl.tls, "TLS_AES_128_GCM_SHA256") ||
+	    !SSL_CTX_set_cipher_list(cl.tls, "ECDHE+AESGCM"))
+		return false;
+	SSL_CTX_set_mode(cl.tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(cl.tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_session_cache_mode(cl.tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(cl.tls, new_session);
+	return true;
+}
+
+static bool
+tls_begin(int fd)
+{
+	SSL *ssl = SSL_new(cl.tls);
+
+	cl.fd[fd].ssl = ssl;
+	if (!ssl || !SSL_set_fd(ssl, fd) || !SSL_set_tlsext_host_name(ssl, "shop.example"))
+		return false;
+	if (cl.session)
+		SSL_set_session(ssl, cl.session);
+	SSL_set_quiet_shutdown(ssl, 1);
+	SSL_set_connect_state(ssl);
+	return true;
 }
 
 static bool
@@ -234,7 +324,7 @@ ask(int fd)
 {
 	renumber();
 	cl.fd[fd].state = ASKED;
-	if (write(fd, cl.request, cl.request_len) == (ssize_t)cl.request_len)
+	if (put(fd, cl.request, cl.request_len) == (ssize_t)cl.request_len)
 		return true;
 	over(fd, false);
 	return false;
@@ -254,17 +344,8 @@ ask_due(double now)
 }
 
 static void
-connected(int fd)
+ready(int fd)
 {
-	int err = 0;
-	socklen_t n = sizeof(err);
-
-	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n);
-	if (err) {
-		errno = err;
-		over(fd, false);
-		return;
-	}
 	if (cl.mode == 'k')
 		idle_put(fd);
 	else if (!ask(fd))
@@ -272,6 +353,40 @@ connected(int fd)
 	if (cl.mode == 'u' || cl.mode == 'd')
 		cl.fd[fd].state = BULK;
 	watch(fd, cl.mode == 'u' ? EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
+}
+
+static void
+shake(int fd)
+{
+	SSL *ssl = cl.fd[fd].ssl;
+
+	ERR_clear_error();
+	int rc = SSL_do_handshake(ssl);
+	if (rc == 1) {
+		cl.resumed += SSL_session_reused(ssl) == 1;
+		ready(fd);
+	} else if (tls_rc(ssl, rc) == 0 || errno != EAGAIN) {
+		over(fd, false);
+	}
+}
+
+static void
+connected(int fd)
+{
+	int err = 0;
+	socklen_t n = sizeof(err);
+
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n);
+	if (err || (cl.tls && !tls_begin(fd))) {
+		errno = err ? err : ENOMEM;
+		over(fd, false);
+	} else if (cl.tls) {
+		cl.fd[fd].state = SHAKING;
+		watch(fd, EPOLLIN, EPOLL_CTL_MOD);
+		shake(fd);
+	} else {
+		ready(fd);
+	}
 }
 
 /* False: not the answer that was to come. */
@@ -306,7 +421,7 @@ static void
 answered(int fd)
 {
 	char buf[4096];
-	ssize_t n = read(fd, buf, sizeof(buf));
+	ssize_t n = get(fd, buf, sizeof(buf));
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -332,17 +447,42 @@ answered(int fd)
 	}
 }
 
+/* Records as long as there are any, but others shall come to theirs. */
+static ssize_t
+bulk_tls(int fd)
+{
+	static char buf[32768];
+	ssize_t n, sum = 0;
+
+	while ((n = get(fd, buf, sizeof(buf))) > 0 && (sum += n) < BULK_BYTES)
+		;
+	return sum ? sum : n;
+}
+
 static void
 bulk(int fd)
 {
 	off_t from = 0;
-	ssize_t n = cl.mode == 'u' ? sendfile(fd, cl.bulk, &from, BULK_BYTES)
-				   : recv(fd, NULL, BULK_BYTES, MSG_TRUNC);
+	ssize_t n = cl.tls           ? bulk_tls(fd)
+		    : cl.mode == 'u' ? sendfile(fd, cl.bulk, &from, BULK_BYTES)
+				     : recv(fd, NULL, BULK_BYTES, MSG_TRUNC);
 
 	if (n > 0)
 		cl.bytes += (uint64_t)n;
 	else if (n == 0 || errno != EAGAIN)
 		over(fd, false);
+}
+
+/* What comes when nothing is to come: of TLS a ticket, perhaps; else the end. */
+static void
+unasked(int fd)
+{
+	char b;
+
+	if (cl.tls && get(fd, &b, 1) < 0 && errno == EAGAIN)
+		return;
+	errno = ECONNRESET;
+	over(fd, false);
 }
 
 static void
@@ -352,16 +492,18 @@ event(int fd)
 	case CONNECTING:
 		connected(fd);
 		return;
+	case SHAKING:
+		shake(fd);
+		return;
 	case ASKED:
 		answered(fd);
 		return;
 	case BULK:
 		bulk(fd);
 		return;
-	case HELD: /* nothing more is to come: it has ended */
+	case HELD:
 	case IDLE:
-		errno = ECONNRESET;
-		over(fd, false);
+		unasked(fd);
 		return;
 	}
 }
@@ -401,9 +543,10 @@ tell(void)
 {
 	bool bulk = cl.mode == 'u' || cl.mode == 'd';
 
-	printf("{\"done\": %lu, \"failed\": %lu, \"bytes\": %lu, \"open\": %u, \"held\": %u, "
+	printf("{\"done\": %lu, \"failed\": %lu, \"resumed\": %lu, \"bytes\": %lu, \"open\": %u, "
+	       "\"held\": %u, "
 	       "\"busy\": %u, \"p50\": %.1f, \"p99\": %.1f, \"why\": \"%s\"}\n",
-	       cl.done, cl.failed, cl.bytes, cl.open, cl.held,
+	       cl.done, cl.failed, cl.resumed, cl.bytes, cl.open, cl.held,
 	       bulk ? cl.open : cl.open - cl.held - cl.idle.cnt, quantile(0.5), quantile(0.99),
 	       cl.why);
 	fflush(stdout);
@@ -493,15 +636,21 @@ arguments(int argc, char **argv)
 	static const struct {
 		const char *word;
 		char mode;
-		bool http;
-	} modes[] = {{"crc", 'c', false},     {"up", 'u', false},  {"down", 'd', false},
-		     {"hold", 'i', false},    {"http", 'k', true}, {"http-crc", 'c', true},
-		     {"http-hold", 'i', true}};
+		bool http, tls, again;
+	} modes[] = {{"crc", 'c', 0, 0, 0},         {"up", 'u', 0, 0, 0},
+		     {"down", 'd', 0, 0, 0},        {"hold", 'i', 0, 0, 0},
+		     {"http", 'k', 1, 0, 0},        {"http-crc", 'c', 1, 0, 0},
+		     {"http-hold", 'i', 1, 0, 0},   {"https", 'k', 1, 1, 0},
+		     {"https-crc", 'c', 1, 1, 0},   {"https-hold", 'i', 1, 1, 0},
+		     {"https-again", 'c', 1, 1, 1}, {"tls-down", 'd', 0, 1, 0}};
 
 	for (unsigned i = 0; argc == 7 && i < SL_ARRAY_CNT(modes); i++)
 		if (!strcmp(argv[1], modes[i].word)) {
 			cl.mode = modes[i].mode;
 			cl.http = modes[i].http;
+			cl.again = modes[i].again;
+			if (modes[i].tls && !tls_init())
+				return false;
 		}
 	if (!cl.mode)
 		return false;
@@ -520,8 +669,8 @@ main(int argc, char **argv)
 
 	if (!arguments(argc, argv)) {
 		fprintf(stderr,
-			"bench_client crc|up|down|hold|http|http-crc|http-hold ADDRESS PORT "
-			"SOURCE COUNT CONNS\n");
+			"bench_client crc|up|down|hold|http|http-crc|http-hold|https|https-crc|"
+			"https-hold|https-again|tls-down ADDRESS PORT SOURCE COUNT CONNS\n");
 		return 2;
 	}
 	getrlimit(RLIMIT_NOFILE, &files);

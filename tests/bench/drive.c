@@ -3,12 +3,15 @@
  *   bench_drive SOCKET          answers one JSON object per line; commands on standard input:
  *     load FILE                 parse, compile, offer; answered when the dataplane has judged
  *     swap FILE_A FILE_B N      load A and B in turn, N pushes, as fast as verdicts come
- *     sample                    counters of all workers now
+ *     pair NAME CERT KEY        PEM files checked, made a secret, sent; answered when the dataplane has it
+ *     sample                    counters of all workers now, and of TLS
  *     quit
  *
  * It uses the daemon's own link, parser and compilers (sluice-compile is program SLUICE_COMPILE), so push times are those of the
  * product without the CLI's socket and the disk.  When the dataplane goes and another comes it says so ("down", "up") and gives it back the flow region, as
  * the daemon does; the table has to be loaded again, and keeps its slots. */
+#include "mgmt/cert_check.h"
+#include "mgmt/memfd.h"
 #include "mgmt/publish.h"
 #include "mgmt/shards.h"
 #include "sluice/stats.h"
@@ -345,9 +348,51 @@ begin(struct drive *d, const char *a, const char *b, unsigned n)
 }
 
 static void
+on_secret(void *ctx, uint32_t kind, const char *name, int err, int error, const char *text)
+{
+	json_t *o = json_object();
+
+	(void)ctx;
+	(void)kind;
+	if (err || error) {
+		fail(name, err ? strerror(-err) : text, NULL);
+		json_decref(o);
+		return;
+	}
+	json_object_set_new(o, "event", json_string("secret"));
+	json_object_set_new(o, "name", json_string(name));
+	answer(o);
+}
+
+static void
+pair(struct drive *d, const char *name, const char *cert_file, const char *key_file)
+{
+	char *cert = slurp(cert_file), *key = slurp(key_file);
+	struct sl_cert_made made = {0};
+	struct sl_diag diag = {0};
+	int rc = -ENOENT, fd;
+
+	if (cert && key)
+		rc = sl_cert_check_pair(cert, strlen(cert), key, strlen(key), time(NULL), &diag,
+					&made);
+	if (!rc) {
+		fd = sl_memfd_secret(made.secret, made.bytes);
+		rc = fd < 0 ? fd
+			    : sl_publish_secret(d->link, SL_SECRET_PAIR, name, fd,
+						(uint32_t)made.bytes, on_secret, d);
+		sl_cert_made_fini(&made);
+	}
+	if (rc)
+		fail(name, strerror(-rc), &diag);
+	sl_diag_fini(&diag);
+	free(cert);
+	free(key);
+}
+
+static void
 command(struct drive *d, char *line)
 {
-	char a[4096], b[4096];
+	char a[4096], b[4096], name[64];
 	unsigned n;
 
 	if (!strcmp(line, "sample"))
@@ -356,6 +401,8 @@ command(struct drive *d, char *line)
 		uv_stop(&d->loop);
 	else if (sscanf(line, "load %4095s", a) == 1)
 		begin(d, a, NULL, 1);
+	else if (sscanf(line, "pair %63s %4095s %4095s", name, a, b) == 3)
+		pair(d, name, a, b);
 	else if (sscanf(line, "swap %4095s %4095s %u", a, b, &n) == 3 && n > 0 && n < 1000000)
 		begin(d, a, b, n);
 	else
