@@ -89,7 +89,7 @@ put(json_t *o, const char *key, uint64_t v)
 static json_t *
 one_worker(const struct sl_stats_worker *w)
 {
-	json_t *o = json_object(), *drops = json_object();
+	json_t *o = json_object(), *drops = json_object(), *tls = json_object();
 
 	put(o, "rx", w->rx_packets);
 	put(o, "tx", w->tx_packets);
@@ -114,7 +114,10 @@ one_worker(const struct sl_stats_worker *w)
 	for (unsigned i = 0; i < SL_DROP_CNT; i++)
 		if (w->drop[i])
 			put(drops, sl_drop_name(i), w->drop[i]);
+	for (unsigned i = 0; i < SL_TLS_CNT_CNT; i++)
+		put(tls, sl_tls_counter_name(i), w->tls.count[i]);
 	json_object_set_new(o, "drop", drops);
+	json_object_set_new(o, "tls", tls);
 	return o;
 }
 
