@@ -12,8 +12,7 @@ struct end {
 	struct sl_stream *s;
 	struct sl_tls *tls;
 	uint64_t seed, peer_seed, total, sent, got;
-	bool mute, deaf, ignores,
-		plain; /* says nothing, reads nothing, reads anything, without TLS */
+	bool mute, deaf, plain; /* says nothing, reads nothing, without TLS */
 	bool server, opened, secured, wrong, closed, eof, shut, slow, cut;
 	unsigned updates;
 	enum sl_stream_end why;
