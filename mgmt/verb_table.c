@@ -1,6 +1,8 @@
 /* check and diff parse in the thread pool and answer from the loop; push and rollback go to tables.h and answer
  * when it calls back. */
+#include "mgmt/cert_use.h"
 #include "mgmt/diff.h"
+#include "mgmt/secrets.h"
 #include "mgmt/verbs.h"
 
 #include <errno.h>
@@ -110,6 +112,10 @@ parse_done(uv_work_t *w, int status)
 	json_t *a;
 
 	p->r.d->jobs--;
+	if (!status && !p->err) /* a push would be refused */
+		sl_cert_admit(sl_secrets_certs(p->r.d->secrets), p->conf,
+			      sl_verb_text(&p->r, "file"), true, sl_daemon_wall_ms() / 1000,
+			      &p->diag);
 	if (status || p->err == -ENOMEM) {
 		a = sl_call_error(p->r.verb, "internal", NULL, "out of memory");
 	} else if (p->err) {

@@ -566,6 +566,29 @@ a_table_that_names_what_there_is_not_is_refused_before_the_offer(void)
 	teardown();
 }
 
+/* Who looks beforehand is told, and not refused: the certificate may still come. */
+static void
+diff_warns_of_what_there_is_not(void)
+{
+	static const char text[] =
+		"gateway = { name = \"edge\"; }; services = ( { name = \"web\"; forward = "
+		"\"proxy\"; } );"
+		"listeners = ( { name = \"l\"; address = \"203.0.113.10\"; port = 443; protocol = "
+		"\"tcp\";"
+		" mode = \"tcp\"; service = \"web\"; tls = { certificates = ( \"shop\" ); }; } );";
+
+	setup();
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "diff", "file", "t.conf", "text", text));
+	CU_ASSERT(answer_ok(a));
+	json_t *w = json_object_get(a, "warnings");
+	CU_ASSERT(json_array_size(w) == 1);
+	CU_ASSERT_STRING_EQUAL(answer_text(json_array_get(w, 0), "text"),
+			       "there is no certificate \"shop\"");
+	json_decref(a);
+	teardown();
+}
+
 static void
 without_a_dataplane_such_a_table_is_refused_too(void)
 {
@@ -896,6 +919,7 @@ SL_SUITE("certs", SL_TEST(certificates_survive_a_restart),
 	 SL_TEST(a_dataplane_without_tls_is_said_once),
 	 SL_TEST(more_secrets_than_descriptors_arrive),
 	 SL_TEST(a_table_that_names_what_there_is_not_is_refused_before_the_offer),
+	 SL_TEST(diff_warns_of_what_there_is_not),
 	 SL_TEST(without_a_dataplane_such_a_table_is_refused_too),
 	 SL_TEST(what_a_table_uses_cannot_be_removed),
 	 SL_TEST(own_ticket_keys_rotate_and_the_last_three_stay),
