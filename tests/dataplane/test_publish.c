@@ -58,6 +58,23 @@ no_upgrade(void *ctx, uint32_t seq)
 }
 
 static int
+no_secret(void *ctx, uint32_t kind, const char *name, const void *bytes, size_t n,
+	  char ret_text[SL_CTL_WHY])
+{
+	(void)ctx, (void)kind, (void)name, (void)bytes, (void)n;
+	ret_text[0] = 0;
+	return -ENOTSUP;
+}
+
+static int
+no_forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY])
+{
+	(void)ctx, (void)kind, (void)name;
+	ret_text[0] = 0;
+	return -ENOTSUP;
+}
+
+static int
 no_explain_http(void *ctx, const struct sl_ctl_explain_http *ask, const uint8_t *text,
 		const char **ret_why)
 {
@@ -101,8 +118,8 @@ rig_up(void)
 		.state_fd = 0,
 		.stats_fd = 0,
 		.ops = {sl_publish_active, sl_publish_offer, sl_publish_object, sl_publish_drop,
-			no_explain, no_explain_http, no_flows, no_parked, no_upgrade, ctx_log,
-			r->publish},
+			no_explain, no_explain_http, no_flows, no_parked, no_upgrade, no_secret,
+			no_forget, ctx_log, r->publish},
 	};
 	if (sl_ctl_server_create(&sc, NULL, &r->server) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
@@ -413,6 +430,54 @@ every_refusal_has_a_reason_and_leaves_the_active_one(void)
 	rig_down(r);
 }
 
+struct ready {
+	struct rig *r;
+	unsigned asked;
+	uint64_t generation; /* that is not ready; 0: all are */
+	bool seen;           /* by workers, when it was asked */
+};
+
+static int
+ready(void *ctx, const struct sl_view *view, struct sl_diag *diag)
+{
+	struct ready *y = ctx;
+
+	y->asked++;
+	y->seen = atomic_load(&y->r->shared.view) == view;
+	if (view->generation != y->generation)
+		return 0;
+	sl_diag_add(diag, NULL, 0, NULL, NULL, "certificate \"a\" is not here");
+	sl_diag_add(diag, NULL, 0, NULL, NULL, "certificate \"b\" is not here");
+	return -EINVAL;
+}
+
+static void
+a_generation_that_is_not_ready_is_refused_with_every_reason_unseen_by_workers(void)
+{
+	struct rig *r = rig_up();
+	struct ready y = {.r = r, .generation = 2};
+
+	sl_publish_before(r->publish, ready, &y);
+	first_push(r);
+	CU_ASSERT_EQUAL(y.asked, 1);
+	push(r, 1, 2);
+	CU_ASSERT_EQUAL(y.asked, 2);
+	CU_ASSERT_FALSE(y.seen);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct sl_ctl_reason *reason = next(r, SL_CTL_REASON);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(reason);
+		CU_ASSERT_EQUAL(
+			memcmp(reason + 1, i ? "certificate \"b\"" : "certificate \"a\"", 15), 0);
+	}
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
+	CU_ASSERT_EQUAL(((struct sl_ctl_verdict *)buf)->live, 1);
+	CU_ASSERT_EQUAL(worker_turn(r)->generation, 1);
+	CU_ASSERT_EQUAL(push(r, 1, 3), 1); /* what was refused is not held */
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 3, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
 static void
 an_open_offer_goes_with_the_daemon(void)
 {
@@ -445,4 +510,5 @@ SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
 	 SL_TEST(an_offer_does_not_wait_for_a_worker_that_is_stuck),
 	 SL_TEST(an_offer_of_a_peer_that_went_meanwhile_is_not_opened),
 	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),
+	 SL_TEST(a_generation_that_is_not_ready_is_refused_with_every_reason_unseen_by_workers),
 	 SL_TEST(an_open_offer_goes_with_the_daemon))

@@ -6,6 +6,7 @@
  * is lost.  The bytes are also given to sl_ctl_check as they are, from memory of exactly their size. */
 #include "dataplane/ctl_server.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,29 @@ upgrade(void *ctx, uint32_t seq)
 	sl_ctl_server_upgraded(server, seq, (int)(seq & 1), "");
 }
 
+static int
+secret(void *ctx, uint32_t kind, const char *name, const void *bytes, size_t n,
+       char ret_text[SL_CTL_WHY])
+{
+	uint8_t sum = 0;
+
+	(void)ctx;
+	for (size_t i = 0; i < n; i++)
+		sum ^= ((const uint8_t *)bytes)[i];
+	MUST(kind >= 1 && kind <= 3 && strlen(name) < SL_NAME_MAX);
+	snprintf(ret_text, SL_CTL_WHY, "%u", sum);
+	return n & 1 ? -EINVAL : 0;
+}
+
+static int
+forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY])
+{
+	(void)ctx;
+	MUST(kind >= 1 && kind <= 3 && strlen(name) < SL_NAME_MAX);
+	snprintf(ret_text, SL_CTL_WHY, "%s", name);
+	return name[0] & 1 ? -ENOENT : 0;
+}
+
 static void
 no_log(void *ctx, const char *line)
 {
@@ -194,7 +218,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
 		.ops = {active, offer, object, drop, explain, explain_http, flows, parked, upgrade,
-			no_log, NULL},
+			secret, forget, no_log, NULL},
 	};
 	int pair[2], before = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
