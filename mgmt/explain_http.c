@@ -264,9 +264,13 @@ condition(const struct sl_conf_cond *c)
 
 	if (!buf)
 		return json_null();
+	bool identity = c->name && strcmp(c->name, SL_IDENTITY_NAME) == 0;
+	const char *name = c->name && !identity ? c->name : "";
 	size_t n = (size_t)snprintf(buf, size, "%s%s%s %s",
-				    c->field < SL_ARRAY_CNT(field) ? field[c->field] : "?",
-				    c->name ? " " : "", c->name ? c->name : "", operator_text(c));
+				    identity                         ? "the client's identity"
+				    : c->field < SL_ARRAY_CNT(field) ? field[c->field]
+								     : "?",
+				    *name ? " " : "", name, operator_text(c));
 	if (c->op == SL_COND_IN) {
 		n += (size_t)snprintf(buf + n, size - n, " ");
 		n += methods_text(c->lo, buf + n, size - n);

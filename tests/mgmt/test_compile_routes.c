@@ -577,6 +577,42 @@ ten_of_ten_thousand_routes_compile_in_little_time(void)
 	sl_shards_destroy(s);
 }
 
+/* No header has the name, but scans, their keys on disk and the checks take it for one. */
+static void
+identities_by_pattern_are_scanned_like_headers(void)
+{
+	struct sl_conf *c =
+		conf_of(HEAD "route_tables = ( { name = \"edge\"; hosts = ( { name = \"shop\"; "
+			     "match = ( \"*\" ); "
+			     "routes = ( { name = \"a\"; service = \"web\"; identity = { regex = "
+			     "\"spiffe://td/ns/[a-z]+/.*\"; }; }, { name = \"b\"; service = "
+			     "\"web\"; identity = { "
+			     "contains = \"/prod/\"; }; } ); } ); } );\n");
+	struct sl_shards *s = shards_open();
+	struct pushed p = push_with(c, NULL, s);
+	const struct sl_img_vhost *v = vhost(p.out, "shop");
+	struct sl_slot_map loaded;
+	struct sl_diag diag = {0};
+	char *text;
+	size_t len;
+
+	CU_ASSERT(checks_pass(p.out));
+	CU_ASSERT(view_stands(p.out));
+	CU_ASSERT_EQUAL_FATAL(v->scan_cnt, 1);
+	CU_ASSERT_EQUAL(scans(v)[0].field, SL_FIELD_HEADER);
+	CU_ASSERT_EQUAL(scans(v)[0].name.len, strlen(SL_IDENTITY_NAME));
+	CU_ASSERT_EQUAL_FATAL(sl_slot_map_save(&p.map, &text, &len), 0);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_map_load(text, len, &diag, &loaded), 0);
+	CU_ASSERT_EQUAL_FATAL(loaded.base_cnt, 1);
+	CU_ASSERT_STRING_EQUAL(loaded.bases[0].scan, "edge/shop/header/%3Aidentity");
+	sl_slot_map_fini(&loaded);
+	sl_diag_fini(&diag);
+	free(text);
+	pushed_fini(&p);
+	sl_conf_free(c);
+	sl_shards_destroy(s);
+}
+
 SL_SUITE("compile_routes", SL_TEST(every_key_reaches_the_objects),
 	 SL_TEST(conditions_and_texts_stand_once),
 	 SL_TEST(the_order_of_tables_hosts_and_names_means_nothing),
@@ -588,4 +624,5 @@ SL_SUITE("compile_routes", SL_TEST(every_key_reaches_the_objects),
 	 SL_TEST(other_shards_give_the_same_bytes),
 	 SL_TEST(hosts_with_the_same_patterns_share_a_database),
 	 SL_TEST(every_bad_regex_names_its_route), SL_TEST(without_shards_a_regex_is_refused),
-	 SL_TEST(ten_of_ten_thousand_routes_compile_in_little_time))
+	 SL_TEST(ten_of_ten_thousand_routes_compile_in_little_time),
+	 SL_TEST(identities_by_pattern_are_scanned_like_headers))
