@@ -148,6 +148,7 @@
  *
  * {"verb":"explain_http", "request": "GET /api/x" (or with HTTP/1.0, HTTP/1.1 behind), "host"?: STRING, "headers"?: "name:
  *  value" lines, "listener"?: NAME (default: the first of mode http), "from"?: ADDRESS or ADDRESS:PORT (of the client)}
+ *   A line ":identity: NAME" says what the client's verified certificate would (no request can have it).
  *   Without a Host one of the listener's first virtual host is taken, and told.  The worker that would have the connection
  *   runs its own code on its own tables, and sends and counts nothing.
  *   → "generation", "worker", "status": N|null (the gateway's own answer; null: the request would be sent on), "flags":

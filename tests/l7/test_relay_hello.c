@@ -57,6 +57,9 @@ env_named(void *ctx, const struct sl_tuple *tuple, const char *host, struct sl_r
 	return at == UINT32_MAX ? SL_RELAY_OWN : SL_RELAY_NAMED;
 }
 
+/* What services say of TLS is not for bytes that are TLS as they are: there is no engine for it here. */
+static const struct sl_img_tls_service service_tls = {.handshake_ms = 1000};
+
 static bool
 env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 	 uint16_t service_incarnation, const uint32_t *avoid, unsigned avoid_cnt,
@@ -76,7 +79,8 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 			.incarnation = INCARNATION,
 			.endpoint_slot = slot,
 			.sources = &s->source,
-			.source_cnt = 1};
+			.source_cnt = 1,
+			.tls = &service_tls};
 		return true;
 	}
 	return false;
