@@ -237,7 +237,8 @@ at(const struct sl_span *spans, unsigned cnt)
 static uint32_t
 run(struct cursor *c, uint32_t max, uint8_t **ret)
 {
-	while (c->next < c->end && (!c->left || c->next->data == c->data + c->left)) {
+	while (c->left < max && c->next < c->end &&
+	       (!c->left || c->next->data == c->data + c->left)) {
 		if (!c->left)
 			c->data = c->next->data;
 		c->left += c->next->len;
