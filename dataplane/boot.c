@@ -616,12 +616,23 @@ check_port(struct ctx *c, unsigned idx)
 			    "device \"%s\" is not the name of a DPDK virtual device", p->device);
 }
 
+/* What certificates and all handshakes together need: OpenSSL holds some 57 KB for one that waits for its client. */
+static int
+tls_memory(const struct sl_boot *b)
+{
+	long mb = 64 + (long)b->worker_cnt * b->tls_handshakes / 16;
+
+	return (int)SL_MIN(mb, 65536);
+}
+
 static void
 check_tls(struct ctx *c, const config_t *conf)
 {
 	const struct sl_boot *b = c->boot;
 	const config_setting_t *s;
 
+	if (!config_lookup(conf, "tls.memory_mb"))
+		c->boot->tls_memory_mb = tls_memory(b);
 	if ((s = config_lookup(conf, "tls")))
 		c->boot->tls_line = (int)config_setting_source_line(s);
 	if ((s = config_lookup(conf, "tls.sessions")) && b->tls_sessions > 0 &&
@@ -689,7 +700,6 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.tls_handshakes = 2048,
 		.tls_threads = 1,
 		.tls_budget_us = 500,
-		.tls_memory_mb = 256,
 		.tcp_timewait = 65536,
 		.tcp_memory_mb = 64,
 		.tcp_receive_max = 1 << 20,

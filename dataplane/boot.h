@@ -30,7 +30,8 @@
  *       threads = 1;                           # that make the steps of handshakes, beside the workers, at most 16.  0: the workers do
  *       cpus = [ 3 ];                          # of these threads, in turn; left out: any without a worker, or else main's
  *       budget_us = 500;                       # threads = 0: for handshakes in a turn of a worker
- *       memory_mb = 256;                       # for OpenSSL: certificates, keys, handshakes; locked
+ *       memory_mb = 192;                       # at most, for OpenSSL: certificates, keys, handshakes; locked.  Left out: 64, and
+ *                                              # 64 KB for each handshake of each worker
  *       records = "ipsec-mb";                  # ipsec-mb | openssl: who seals and opens; openssl: slow, to compare
  *       core_dumps = false;                    # true: this process may be dumped and traced; keys are left out as far as can be
  *       key_log = "/tmp/keys.log"; };          # secrets of all sessions, for Wireshark: debug builds alone, elsewhere an error

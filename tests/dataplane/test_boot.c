@@ -43,7 +43,7 @@ least_file_has_the_documented_defaults(void)
 	CU_ASSERT_EQUAL(b.tls_threads, 1);
 	CU_ASSERT_EQUAL(b.tls_cpu_cnt, 0);
 	CU_ASSERT_EQUAL(b.tls_budget_us, 500);
-	CU_ASSERT_EQUAL(b.tls_memory_mb, 256);
+	CU_ASSERT_EQUAL(b.tls_memory_mb, 192);
 	CU_ASSERT_EQUAL(b.tls_records, SL_RECORDS_IPSEC_MB);
 	CU_ASSERT_FALSE(b.tls_core_dumps);
 	CU_ASSERT_STRING_EQUAL(b.tls_key_log, "");
@@ -275,6 +275,25 @@ every_mistake_has_its_message(void)
 }
 
 static void
+memory_for_tls_follows_workers_and_handshakes_where_it_is_left_out(void)
+{
+	static const struct {
+		const char *text;
+		int mb;
+	} rows[] = {
+		{"workers = [ 1, 2, 3 ];\n" PORTS, 64 + 3 * 128},
+		{LEAST "tls = { handshakes = 16; };", 65},
+		{LEAST "tls = { handshakes = 65536; memory_mb = 16; };", 16},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_boot b = {0};
+		CU_ASSERT_EQUAL_FATAL(parse(rows[i].text, NULL, &b), 0);
+		CU_ASSERT_EQUAL(b.tls_memory_mb, rows[i].mb);
+		sl_boot_fini(&b);
+	}
+}
+
+static void
 no_streams_turn_tcp_off(void)
 {
 	struct sl_diag diag = {0};
@@ -314,6 +333,7 @@ what_is_not_a_text_file_is_refused(void)
 }
 
 SL_SUITE("boot", SL_TEST(least_file_has_the_documented_defaults), SL_TEST(every_key_arrives),
-	 SL_TEST(every_mistake_has_its_message), SL_TEST(no_streams_turn_tcp_off),
-	 SL_TEST(all_mistakes_of_a_file_are_told_at_once),
+	 SL_TEST(every_mistake_has_its_message),
+	 SL_TEST(memory_for_tls_follows_workers_and_handshakes_where_it_is_left_out),
+	 SL_TEST(no_streams_turn_tcp_off), SL_TEST(all_mistakes_of_a_file_are_told_at_once),
 	 SL_TEST(what_is_not_a_text_file_is_refused))
