@@ -97,8 +97,13 @@ on_sent(void *ctx, uint32_t kind, const char *name, int err, int error, const ch
 {
 	struct sl_secrets *s = ctx;
 
+	unsigned kept;
+
+	sl_certs_list(s->certs, &kept);
 	if (err == -EPIPE || (!err && !error))
 		return;
+	if (kind == SL_SECRET_TICKETS && error == ENOTSUP && kept == 0)
+		return; /* TLS is off there, and nobody wants it here */
 	if (s->refused++ > 0)
 		return;
 	bool keys = kind == SL_SECRET_TICKETS;
@@ -224,6 +229,8 @@ on_answer(void *ctx, uint32_t kind, const char *name, int err, int error, const 
 		       "the dataplane went away before it answered");
 	} else {
 		char line[SL_CTL_TEXT_MAX + 64];
+		if (c->what != REMOVE && error != ENOTSUP)
+			undo(c); /* it may hold what it could not use */
 		snprintf(line, sizeof(line), "the dataplane refused: %s",
 			 *text ? text : strerror(error));
 		finish(c, "refused", false,

@@ -320,9 +320,10 @@ take_secret(struct double_dp *d, const struct sl_ctl_secret *m, int fd)
 	if (n < 0)
 		d->bad++;
 	int error = d->no_tls ? ENOTSUP : n < 0 ? EINVAL : d->secret_error;
-	if (!error && !s && d->keep_cnt < DOUBLE_SECRETS)
+	bool take = !error || d->secret_held;
+	if (take && !s && d->keep_cnt < DOUBLE_SECRETS)
 		s = &d->keeps[d->keep_cnt++];
-	if (!error && s) {
+	if (take && s) {
 		s->kind = m->kind;
 		s->parts = (uint32_t)n;
 		memcpy(s->name, m->name, sizeof(s->name));

@@ -50,6 +50,7 @@ struct double_dp {
 	const char *http_text, *http_path; /* of it; NULL: "" */
 	bool mixed_up;                     /* answer EXPLAIN_HTTP with EXPLAINED */
 	int secret_error;                  /* answer to SECRET and FORGET: errno */
+	bool secret_held;                  /* with secret_error: keep them all the same */
 	bool secret_silent;                /* no answer to them */
 	bool leave_on_secret;              /* close when the next pair or bundle comes */
 	bool no_tls;                       /* answer SECRET with ENOTSUP */

@@ -383,8 +383,12 @@ what_the_dataplane_refuses_is_not_kept(void)
 	setup();
 	link_up(1);
 	is_ok(pair("add", "shop", one_pem, one_key));
+	struct sl_obj_id first = double_secret(&f.dp, "shop")->sum;
+	f.dp.secret_held = true; /* as when it holds what it cannot use */
 	f.dp.secret_error = ENOSPC;
 	is_error(pair("replace", "shop", two_pem, two_key), "refused", "the double says no");
+	is_error(bundle("add", "later"), "refused", "the double says no");
+	CU_ASSERT(memcmp(&first, &double_secret(&f.dp, "shop")->sum, sizeof(first)) == 0);
 	is_error(pair("add", "other", two_pem, two_key), "refused", "the double says no");
 	is_error(named("remove", "shop"), "refused", "the double says no");
 	CU_ASSERT(has("shop", "CN=one") && !has("other", "CN=two"));
@@ -442,6 +446,22 @@ what_the_disk_refuses_is_taken_back_from_the_dataplane(void)
 	CU_ASSERT(f.dp.secrets == before);
 	rmdir(staged);
 	is_ok(pair("add", "shop", one_pem, one_key));
+	teardown();
+}
+
+/* Nobody who does not use TLS is to be troubled by it. */
+static void
+without_certificates_a_dataplane_without_tls_is_no_matter(void)
+{
+	setup();
+	fixture_dp_start(&f, 1);
+	f.dp.no_tls = true;
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2)); /* what was sent before it is answered */
+	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "status"));
+	CU_ASSERT(f.dp.secrets == 1 &&
+		  json_array_size(json_object_get(json_object_get(a, "daemon"), "notes")) == 0);
+	json_decref(a);
 	teardown();
 }
 
@@ -917,6 +937,7 @@ SL_SUITE("certs", SL_TEST(certificates_survive_a_restart),
 	 SL_TEST(a_dataplane_that_goes_in_between_gets_the_old_one_again),
 	 SL_TEST(what_the_disk_refuses_is_taken_back_from_the_dataplane),
 	 SL_TEST(a_dataplane_without_tls_is_said_once),
+	 SL_TEST(without_certificates_a_dataplane_without_tls_is_no_matter),
 	 SL_TEST(more_secrets_than_descriptors_arrive),
 	 SL_TEST(a_table_that_names_what_there_is_not_is_refused_before_the_offer),
 	 SL_TEST(diff_warns_of_what_there_is_not),
