@@ -332,6 +332,12 @@ got_two(struct fixture *fx)
 	return fx->dp.secrets >= 3;
 }
 
+static bool
+offered(struct fixture *fx)
+{
+	return fx->dp.offers > 0;
+}
+
 static void
 secrets_come_before_the_offer(void)
 {
@@ -340,9 +346,9 @@ secrets_come_before_the_offer(void)
 	is_ok(bundle("add", "mesh"));
 	json_decref(fixture_push(&f, 2));
 	link_up(1);
+	CU_ASSERT(fixture_wait(&f, offered));
+	CU_ASSERT(f.dp.offers == 1 && f.dp.secrets_at_offer == 3);
 	CU_ASSERT(fixture_wait(&f, got_two));
-	json_decref(fixture_push(&f, 3));
-	CU_ASSERT(f.dp.offers >= 1 && f.dp.secrets_at_offer == 3);
 	const struct double_secret *s = double_secret(&f.dp, "shop");
 	CU_ASSERT_FATAL(s != NULL);
 	CU_ASSERT(s->kind == SL_SECRET_PAIR && s->parts == 2);
