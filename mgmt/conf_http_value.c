@@ -130,13 +130,22 @@ sl_value_token(const char *text)
 }
 
 const char *
-sl_value_field(const char *text)
+sl_value_plain(const char *text)
 {
-	size_t len = strlen(text);
-
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
 		if ((*p < ' ' && *p != '\t') || *p == 127)
 			return "has a control character";
+	return NULL;
+}
+
+const char *
+sl_value_field(const char *text)
+{
+	size_t len = strlen(text);
+	const char *why = sl_value_plain(text);
+
+	if (why)
+		return why;
 	if (len && (strchr(" \t", text[0]) || strchr(" \t", text[len - 1])))
 		return "has a blank at its beginning or end";
 	return NULL;

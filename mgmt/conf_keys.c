@@ -8,8 +8,8 @@
 #define SL_RANGE_TOKEN "1 to 255 letters, digits and !#$%&'*+-.^_`|~"
 #define SL_RANGE_SHORT_TOKEN "1 to 63 letters, digits and !#$%&'*+-.^_`|~"
 #define SL_RANGE_FIELD "at most 4096 bytes without control characters, no blank first or last"
-#define SL_RANGE_TEXT "at most 4096 bytes"
-#define SL_RANGE_TEXT1 "1 to 4096 bytes"
+#define SL_RANGE_TEXT "at most 4096 bytes without control characters"
+#define SL_RANGE_TEXT1 "1 to 4096 bytes without control characters"
 #define SL_RANGE_PATH "a path from / on without query, at most 4096 bytes"
 #define SL_RANGE_TEMPLATE                                                                          \
 	"a path whose segments are literal, {name} or, last, {name=**}; at most 16 of these"
@@ -166,6 +166,7 @@ const char *const sl_type_text[] = {
 	[SERVER] = "a string (a host name)",
 	[SERVERS] = "a string (a host name)",
 	[TEXT] = "a string",
+	[PLAIN] = "a string",
 	[TOKEN] = "a string (a name)",
 	[FIELD] = "a string",
 	[RPATH] = "a string (a path)",

@@ -69,6 +69,7 @@ enum type {
 	SERVERS, /* likewise, or "*." and one */
 	/* texts of drafts: a pointer into the tree; lo, hi are bytes */
 	TEXT,
+	PLAIN,
 	TOKEN,
 	FIELD,
 	RPATH,

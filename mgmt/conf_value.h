@@ -57,6 +57,8 @@ const char *sl_value_percent(const char *text, uint32_t *ret_per_million);
 /* "1-10", "-5--1": both ends count; *ret_hi is one more. */
 const char *sl_value_range(const char *text, int64_t *ret_lo, int64_t *ret_hi);
 
+/* No controls but the tab. */
+const char *sl_value_plain(const char *text);
 /* A token and a field value (RFC 9110, 5.6.2, 5.5). */
 const char *sl_value_token(const char *text);
 const char *sl_value_field(const char *text);

@@ -236,6 +236,7 @@ parse_draft(const struct key *k, const char *text, void *field)
 	size_t len = strlen(text);
 	const char *why = (int64_t)len < k->lo   ? "is empty"
 			  : (int64_t)len > k->hi ? "is too long"
+			  : k->type == PLAIN     ? sl_value_plain(text)
 			  : k->type == TOKEN     ? sl_value_token(text)
 			  : k->type == FIELD     ? sl_value_field(text)
 			  : k->type == RPATH     ? sl_value_route_path(text)
@@ -308,6 +309,7 @@ parse_text(const struct key *k, const char *text, void *field)
 	case PERCENT:
 		return parse_percent(k, text, field);
 	case TEXT:
+	case PLAIN:
 	case TOKEN:
 	case FIELD:
 	case RPATH:

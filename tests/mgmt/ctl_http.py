@@ -1,4 +1,4 @@
-"""ctl_http.py SLUICECTL — what sluicectl says of HTTP, before a daemon that answers as this file says.
+"""ctl_http.py SLUICECTL — what sluicectl says of HTTP, and of TLS in the table, before a daemon that answers as this file says.
 
 Of each row: the arguments, what the daemon must be asked, what it answers, and what people read, to the letter.
 """
@@ -19,6 +19,18 @@ def route(name, action, **more):
            "incarnation": 1, "requests": 0, "1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0, "retries": 0,
            "local": 0, "bytes_in": 0, "bytes_out": 0, "first_us": None, "last_us": None, "last": [0] * 20}
     return dict(row, **more)
+
+
+def listener(name, mode, service, tls, *names):
+    return {"name": name, "address": "203.0.113.10", "port": 443, "port_last": 443, "ports": "443", "protocol": "tcp",
+            "mode": mode, "service": service, "routes": "edge" if mode == "http" else "", "tls": tls,
+            "server_names": list(names), "slot": 0, "incarnation": 1, "packets": 1, "bytes": 2, "new_flows": 3, "refused": 4}
+
+
+def service(name, tls):
+    return {"name": name, "forward": "proxy", "policy": "maglev", "health": "none", "tls": tls, "max_endpoints": 1,
+            "slow_start_ms": 0, "slot": 0, "incarnation": 1, "endpoints": 1, "admitting": 1, "up": 0, "down": 0,
+            "draining": 0, "disabled": 0, "new_flows": 0, "no_endpoint": 0, "ports_used": 0, "ports_refused": 0}
 
 
 EXPLAINED = {
@@ -45,6 +57,31 @@ ROWS = [
 TABLE  HOST  ROUTE   ACTION    REQUESTS     2XX  3XX  4XX  5XX  RETRIES  LOCAL   IN    OUT   FIRST    LAST
 edge   shop  canary  split       123456  123000    0    0  456        7      0  999  12.0M   830us    1.2s
 edge   shop  old     redirect         1       0    1    0    0        0      1    0      0  12.3ms  12.3ms
+"""),
+    (["show", "listeners"], {"verb": "show", "what": "listeners"},
+     {"ok": True, "dataplane": True, "listeners": [
+         listener("https", "http", "", {"certificates": ["shop", "wild"], "client": "required"}),
+         listener("dot", "tcp", "dns", {"certificates": ["shop"], "client": "none"}),
+         listener("plain", "tcp", "dns", None),
+         listener("through", "tls-passthrough", "", None, {"name": "a", "service": "x"}, {"name": "b", "service": "y"})]},
+     0,
+     """\
+LISTENER  ADDRESS       PORT  PROTO  MODE             SERVICE  ROUTES  TLS                          PACKETS  BYTES  NEW FLOWS  REFUSED
+https     203.0.113.10   443  tcp    http             -        edge    shop, wild; client required        1      2          3        4
+dot       203.0.113.10   443  tcp    tcp              dns      -       shop                               1      2          3        4
+plain     203.0.113.10   443  tcp    tcp              dns      -       -                                  1      2          3        4
+through   203.0.113.10   443  tcp    tls-passthrough  -        -       2 server names                     1      2          3        4
+"""),
+    (["show", "services"], {"verb": "show", "what": "services"},
+     {"ok": True, "dataplane": True, "services": [
+         service("a", {"verify": True, "certificate": "gw"}), service("b", {"verify": False, "certificate": ""}),
+         service("c", None)]},
+     0,
+     """\
+SERVICE  FORWARD  POLICY  HEALTH  TLS              ENDPOINTS  ADMITTING  UP  DOWN  DRAINING  NEW FLOWS  NO ENDPOINT  PORTS USED  REFUSED
+a        proxy    maglev  none    verified; as gw          1          1   0     0         0          0            0           0        0
+b        proxy    maglev  none    not verified             1          1   0     0         0          0            0           0        0
+c        proxy    maglev  none    -                        1          1   0     0         0          0            0           0        0
 """),
     (["show", "hosts"], {"verb": "show", "what": "hosts"},
      {"ok": True, "dataplane": True, "hosts": [
