@@ -5,8 +5,8 @@
 #   $NET_DIR/pki   NAME.pem (with its chain), NAME.key, of a root and an intermediate (root.pem: whom to trust, also a root with an
 #                  RSA key that issued shop-rsa); `other` is another root
 #
-#   10.77.9.40, fd77:9::40   443 mode http · 8443 the same, client certificates required · 8444 optional · 9443 mode tcp · 9444 mode
-#                            tcp, TLS to endpoints as well · 7443 tls-passthrough
+#   10.77.9.40, fd77:9::40   443 mode http · 8443 the same, client certificates required · 8444 optional · 9443 and 9445 mode tcp to nginx
+#                            and http_peer.py · 9444 mode tcp, TLS to endpoints as well · 7443 tls-passthrough
 set -euo pipefail
 # shellcheck source=tests/net/lib_http.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib_http.sh"
@@ -163,6 +163,9 @@ tls_table() {
 		tls_service stranger 4433 'trust = ( "mesh" ); server_name = "web.internal";' ,
 		tls_service usage 4434 'trust = ( "mesh" ); server_name = "web.internal";' ,
 		tls_service careless 4433 'verify = false;' ,
+		tls_service pass443 443 "" ,
+		tls_service pass8443 8443 "" ,
+		tls_service pass4412 4412 "" ,
 		cat <<-END
 			);
 			route_tables = ( { name = "edge"; ${TABLE_KEYS:-} hosts = ( { name = "all"; match = ( "*" ); routes = ( ${ROUTES:-}
@@ -181,6 +184,8 @@ tls_table() {
 			tls_listener "$vip" 8444 http "certificates = ( $CERTS ); client = \"optional\"; trust = ( \"mesh\" ); ${CLIENT_TLS:-}"
 			echo ,
 			tls_listener "$vip" 9443 tcp "certificates = ( $CERTS );"
+			echo ,
+			tls_listener "$vip" 9445 tcp "certificates = ( $CERTS );"
 			echo ,
 			tls_listener "$vip" 9444 tcp "certificates = ( $CERTS );"
 			echo ,
@@ -209,8 +214,9 @@ tls_service() {
 tls_listener() {
 	local to='routes = "edge";'
 	[ "$3" != tcp ] || to='service = "plain";'
+	[ "$2" != 9445 ] || to='service = "web";'
 	[ "$2" != 9444 ] || to='service = "mutual";'
-	[ "$3" != tls-passthrough ] || to='service = "secure"; server_names = ( { name = "pass.example"; service = "mutual"; }, { name = "*.pass.example"; service = "old"; } );'
+	[ "$3" != tls-passthrough ] || to='service = "pass443"; server_names = ( { name = "pass.example"; service = "pass8443"; }, { name = "*.pass.example"; service = "pass4412"; } );'
 	echo "{ name = \"v${1//[.:]/-}-$2\"; address = \"$1\"; port = $2; protocol = \"tcp\"; mode = \"$3\"; $to"
 	[ "$3" = tls-passthrough ] || echo "  tls = { $4 handshake_timeout = \"${HANDSHAKE_TIMEOUT:-10s}\"; };"
 	echo "}"

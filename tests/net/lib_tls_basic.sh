@@ -156,7 +156,7 @@ grep -q '4000 succeeded, 0 failed, 0 errored' "$NET_DIR/h2load.out" && grep -q '
 
 tcounted key_update_out tp updates "$VIP" 443 60
 tp pieces "$VIP" 443
-tp half "$VIP" 9443
+tp half "$VIP" 9445 /bytes/3000000 3000000
 tcounted cut tp cut "$VIP" 443
 tp sizes "$VIP" 443 /bytes/3000000 3000000
 is "records that grow" "$(tpj 'j["first"] < 1500 and j["most"] > 12000')" True

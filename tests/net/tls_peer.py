@@ -1,7 +1,7 @@
 """tls_peer.py — a TLS 1.3 client that makes its records itself, well or badly: OpenSSL (module ssl) does the handshake, the rest is here.
 
   tls_peer.py updates HOST PORT N       key updates of every kind between N requests, each answered; {"ours": , "theirs": }
-  tls_peer.py half HOST PORT            a request, close_notify; the answer and the other's close_notify must come
+  tls_peer.py half HOST PORT PATH N     a request, close_notify; the answer and the other's close_notify must come
   tls_peer.py cut HOST PORT             a request and an end without close_notify
   tls_peer.py pieces HOST PORT          requests in records of a byte, in segments of a byte, with padding, many in one segment
   tls_peer.py sizes HOST PORT PATH N    N bytes of body; {"first", "most"}: plaintext of the first and of the largest record
@@ -264,13 +264,13 @@ def updates(host, port, n):
     print(json.dumps({"ours": n + n // 3, "theirs": t.updated}))
 
 
-def half(host, port):
+def half(host, port, path, n):
     t = Session(host, port)
-    t.send(DATA, t.request("/bytes/300000", "Connection: close\r\n"))
+    t.send(DATA, t.request(path, "Connection: close\r\n"))
     t.send(ALERT, b"\1\0")
     status, body = t.answer()
     how = t.end()
-    if (status, len(body), how) != (200, 300000, ("closed", 0)):
+    if (status, len(body), how) != (200, int(n), ("closed", 0)):
         sys.exit(f"{status}, {len(body)} bytes, then {how}")
     print(json.dumps({"ok": True}))
 
