@@ -51,8 +51,8 @@ is "an identity in a header of the client's" "$(tget 443 /known -H ":identity: $
 
 # One of it resumes, and is who it was.
 s_resumed() {
-	s_client 8443 "-$1" -cert "$PKI/a.pem" -key "$PKI/a.key" -sess_out "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || fail "a by s_client: $(sc_says)"
-	s_client 8443 "-$1" -cert "$PKI/a.pem" -key "$PKI/a.key" -sess_in "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || fail "a again: $(sc_says)"
+	s_client 8443 "-$1" -cert "$PKI/a.pem" -cert_chain "$PKI/inter.crt" -key "$PKI/a.key" -sess_out "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || fail "a by s_client: $(sc_says)"
+	s_client 8443 "-$1" -cert "$PKI/a.pem" -cert_chain "$PKI/inter.crt" -key "$PKI/a.key" -sess_in "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || fail "a again: $(sc_says)"
 	said "a again, $1" '^Reused'
 	said "a again, $1" '^prod'
 }
@@ -112,9 +112,9 @@ is "sessions that were let in all had a certificate or needed none" "$(tget 8443
 # ---- what changes is for who comes then ----
 
 # A session of before is not resumed where another policy holds.
-s_client 8443 -tls1_3 -cert "$PKI/a.pem" -key "$PKI/a.key" -sess_out "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || fail "a: $(sc_says)"
+s_client 8443 -tls1_3 -cert "$PKI/a.pem" -cert_chain "$PKI/inter.crt" -key "$PKI/a.key" -sess_out "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || fail "a: $(sc_says)"
 CLIENT_TLS='client_names = ( "spiffe://td.test/ns/dev/*" ); forwarded_client_cert = "append";' tls_push
-s_client 8443 -tls1_3 -cert "$PKI/a.pem" -key "$PKI/a.key" -sess_in "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || true
+s_client 8443 -tls1_3 -cert "$PKI/a.pem" -cert_chain "$PKI/inter.crt" -key "$PKI/a.key" -sess_in "$NET_DIR/a.sess" -ign_eof <<<"$(asks shop.example /prod)"$'\n\n' || true
 ! grep -qE '^Reused|^prod' "$NET_DIR/sc.out" || fail "a session of another policy was resumed: $(sc_says)"
 # shellcheck disable=SC2046
 {
