@@ -150,7 +150,7 @@ scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 		.tcp = s->tcp,
 		.tls = fake_tls(s->tcp),
 		.limits = s->limits,
-		.env = {s, env_rule, env_pick, env_began, env_ended, env_moved, env_lives},
+		.env = {s, env_rule, env_pick, env_began, env_ended, env_moved, env_lives, NULL},
 		.stats = &s->stats};
 	s->relay = sl_relay_init(calloc(1, sl_relay_bytes(capacity)), &conf);
 }
