@@ -184,7 +184,7 @@ log_it(struct http_xchg *x, uint64_t now_ns)
 	sl_events_commit(h->conf.events, e->head.bytes);
 }
 
-/* A request that never became one: there is no head to tell of. */
+/* A request that never became one: there is no head to tell of, but who sent it. */
 void
 sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8_t bad)
 {
@@ -193,13 +193,17 @@ sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8
 
 	if (!h->conf.events)
 		return;
-	struct sl_event_access *e = sl_events_put(h->conf.events, h->conf.events_size, sizeof(*e));
+	struct strings s = {0};
+	strings_tls(c, &s);
+	uint32_t bytes = (uint32_t)sizeof(struct sl_event_access) + s.sni.len + s.identity.len;
+	bytes = (bytes + 7) & ~7u;
+	struct sl_event_access *e = sl_events_put(h->conf.events, h->conf.events_size, bytes);
 	if (!e) {
 		http_count(h, SL_HTTP_CNT_LOG_LOST);
 		return;
 	}
 	*e = (struct sl_event_access){
-		.head = {.bytes = sizeof(*e), .type = SL_EVENT_ACCESS},
+		.head = {.bytes = bytes, .type = SL_EVENT_ACCESS},
 		.start_ns = machine_ns(c->head_ns ? c->head_ns : now),
 		.first_us = status ? us_between(c->head_ns, now) : UINT32_MAX,
 		.last_us = us_between(c->head_ns, now),
@@ -218,7 +222,10 @@ sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8
 		.bad = bad,
 	};
 	put_tls(c, e);
-	sl_events_commit(h->conf.events, sizeof(*e));
+	uint8_t *at = put((uint8_t *)(e + 1), s.sni, &e->sni_len);
+	at = put(at, s.identity, &e->identity_len);
+	memset(at, 0, (size_t)((uint8_t *)e + bytes - at));
+	sl_events_commit(h->conf.events, bytes);
 }
 
 /* ---- statistics ---- */

@@ -789,6 +789,7 @@ records_say_by_what_tls_and_who(void)
 	CU_ASSERT(s.log.status == 200 && s.log.identity_len == 21 && s.log.upstream_tls == 0);
 	peer_says(&s, c, "what\r\n\r\n");
 	CU_ASSERT(s.log.status == 400 && s.log.tls_version == SL_TLS_1_3);
+	CU_ASSERT_STRING_EQUAL(s.log_strings, "shop.examplespiffe://td/ns/a/sa/b");
 	/* who is not verified has no identity, but asked for a name */
 	scene_shows(&s, &(struct scene_peer){.uri = "spiffe://td/q", .sni = "n.example"});
 	c = scene_client(&s);
