@@ -129,6 +129,8 @@ sl_session_release(struct session *s)
 		sl_arena_give(t->arena, s->about, s->about_room);
 	if (s->host)
 		sl_arena_give(t->arena, s->host, s->host_room);
+	sl_record_drop(t->records, &s->read);
+	sl_record_drop(t->records, &s->write);
 	sl_filter_remove(&s->filter);
 	OPENSSL_cleanse(s, sizeof(*s));
 	s->generation = generation;
