@@ -83,7 +83,7 @@ said(struct pair *x, const char *text)
 {
 	char buf[64] = "";
 
-	CU_ASSERT_EQUAL(SSL_write(x->p->ssl, text, (int)strlen(text)), strlen(text));
+	CU_ASSERT_EQUAL(SSL_write(x->p->ssl, text, (int)strlen(text)), (int)strlen(text));
 	in(x);
 	CU_ASSERT_EQUAL(sl_ossl_read(x->ssl, buf, sizeof(buf)), (long)strlen(text));
 	CU_ASSERT_STRING_EQUAL(buf, text);
