@@ -261,11 +261,13 @@ hs_server_ctx(SSL_CTX *ctx, const struct sl_book_listener *l)
 bool
 hs_server_begin(struct sl_hs *hs)
 {
-	if (!hs->listener->img.tickets || hs->view->book->ticket_cnt == 0) {
+	bool tickets = hs->listener->img.tickets && hs->view->book->ticket_cnt;
+
+	if (!tickets)
 		SSL_set_options(hs->ssl, SSL_OP_NO_TICKET);
-		if (SSL_set_num_tickets(hs->ssl, 0) != 1)
-			return false;
-	}
+	/* one: a second would cost a tenth of the handshake, and each resumption gives the next */
+	if (SSL_set_num_tickets(hs->ssl, tickets) != 1)
+		return false;
 	SSL_set_accept_state(hs->ssl);
 	return true;
 }

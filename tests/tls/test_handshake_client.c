@@ -81,7 +81,7 @@ sessions_are_kept_and_used_again(void)
 		ends_init(&x, both[i], 64);
 		struct met m = meet(&x);
 		CU_ASSERT(m.done && !m.resumed && m.verified);
-		CU_ASSERT_EQUAL(m.kept, both[i] == SL_TLS_1_3 ? 2 : 1);
+		CU_ASSERT_EQUAL(m.kept, 1);
 		for (unsigned j = 0; j < 4; j++) {
 			m = meet(&x);
 			CU_ASSERT(m.done && m.resumed && m.verified);
@@ -97,12 +97,12 @@ a_ticket_of_13_is_used_once(void)
 	struct ends x;
 	ends_init(&x, SL_TLS_1_3, 64);
 	struct met m = meet(&x);
-	CU_ASSERT_EQUAL(m.kept, 2);
-	for (unsigned i = 0; i < 3; i++) {
+	CU_ASSERT_EQUAL(m.kept, 1);
+	for (unsigned i = 0; i < 2; i++) {
 		/* what the server gives behind it is not listened to */
 		struct hs_end *c = hs_client(&x.s, x.client, 0), *v = hs_server(&x.s, x.server, 0);
 		hs_talk(c, v);
-		CU_ASSERT_EQUAL(c->job.done.resumed, i < 2);
+		CU_ASSERT_EQUAL(c->job.done.resumed, i == 0);
 		hs_end_free(c);
 		hs_end_free(v);
 	}
@@ -304,7 +304,7 @@ a_kept_handshake_listens_until_it_is_ended(void)
 		c->endpoint = 100 + chunk;
 		hs_talk(c, v);
 		c->chunk = chunk;
-		CU_ASSERT_EQUAL(hs_feed_tickets(c), 2);
+		CU_ASSERT_EQUAL(hs_feed_tickets(c), 1);
 		CU_ASSERT_EQUAL(c->job.state, SL_HS_DONE);
 		CU_ASSERT_EQUAL(c->job.done.keep, 1);
 		CU_ASSERT_EQUAL(c->job.out_len, 0);

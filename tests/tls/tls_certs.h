@@ -33,7 +33,7 @@ struct tls_cert_san {
 	{                                                                                          \
 		s, sizeof(s) - 1                                                                   \
 	}
-#define TLS_SAN_MAX 32
+#define TLS_SAN_MAX 72
 
 struct tls_cert_spec {
 	enum tls_cert_key key;
