@@ -13,6 +13,14 @@ struct layout {
 	size_t sessions, jobs, free_jobs, ends, arena, records, linear, all;
 };
 
+/* Handshakes that are over and not told so: fewer than conf.handshakes when one begins; besides, all that are under way may end before any
+ * is told, and as many that came when those had just timed out, and what jobs bring back. */
+static size_t
+ends_max(const struct sl_tls_conf *c)
+{
+	return 3 * (size_t)c->handshakes + c->jobs;
+}
+
 static struct layout
 lay_out(const struct sl_tls_conf *c)
 {
@@ -26,7 +34,7 @@ lay_out(const struct sl_tls_conf *c)
 	l.free_jobs = at;
 	at += lines(c->jobs * sizeof(struct sl_hs_job *));
 	l.ends = at;
-	at += lines(((size_t)c->handshakes + c->jobs) * sizeof(struct sl_hs *));
+	at += lines(ends_max(c) * sizeof(struct sl_hs *));
 	l.arena = at;
 	at += lines(sl_arena_bytes((size_t)c->peer_kb * 1024));
 	l.records = at;
@@ -577,7 +585,9 @@ static struct session *
 begin(struct sl_tls *t, struct sl_stream *stream, uint32_t slot, uint16_t incarnation,
       uint32_t handshake_ms)
 {
-	bool room = t->pending_cnt + t->end_cnt < t->conf.handshakes;
+	if (t->pending_cnt >= t->conf.handshakes)
+		sl_session_hs_yield(t);
+	bool room = t->pending_cnt < t->conf.handshakes && t->end_cnt < t->conf.handshakes;
 	struct session *s = room ? session_new(t) : NULL;
 
 	if (!s) {

@@ -17,8 +17,7 @@ sl_session_pend(struct session *s, uint32_t due_ms)
 	s->due_ms = due_ms;
 	s->prev = 0;
 	s->next = t->pending;
-	if (t->pending)
-		t->sessions[t->pending - 1].prev = session_place(s) + 1;
+	*(t->pending ? &t->sessions[t->pending - 1].prev : &t->pending_last) = session_place(s) + 1;
 	t->pending = session_place(s) + 1;
 	t->pending_cnt++;
 	t->conf.stats->handshakes = t->pending_cnt;
@@ -32,8 +31,7 @@ sl_session_unpend(struct session *s)
 	if (!session_has(s, SF_PENDING))
 		return;
 	s->state_flags &= ~(uint32_t)SF_PENDING;
-	if (s->next)
-		t->sessions[s->next - 1].prev = s->prev;
+	*(s->next ? &t->sessions[s->next - 1].prev : &t->pending_last) = s->prev;
 	*(s->prev ? &t->sessions[s->prev - 1].next : &t->pending) = s->next;
 	s->next = s->prev = 0;
 	t->pending_cnt--;
@@ -454,6 +452,37 @@ look(struct session *s, uint32_t now_ms, uint32_t *budget)
 		tls_count(t, SL_TLS_CNT_FAIL_TIMEOUT);
 		sl_session_unpend(s);
 		sl_session_end(s, SL_END_TLS);
+	}
+}
+
+/* A peer that has said nothing for a while, or not all of what it has to say, is waited for only while there is room for others. */
+static bool
+only_waits(const struct session *s)
+{
+	uint64_t age_ns = sl_tcp_now_ns(s->tls->conf.tcp) - s->began_ns;
+
+	return s->state == SESSION_HANDSHAKE && !s->job &&
+	       !session_has(s, SF_OVER | SF_JOB_OUT | SF_JOB_WAITS) &&
+	       sl_raw_readable_bytes(s->filter.stream) == 0 && age_ns >= TLS_YIELD_MS * 1000000ull;
+}
+
+void
+sl_session_hs_yield(struct sl_tls *t)
+{
+	uint32_t at = t->pending_last;
+
+	for (unsigned n = 0; at && n < TLS_YIELD_LOOKS; n++) {
+		struct session *s = &t->sessions[at - 1];
+		at = s->prev;
+		if (session_has(s, SF_KEEP)) {
+			sl_session_ticket_end(s);
+			return;
+		}
+		if (only_waits(s)) {
+			sl_session_hs_release(s);
+			fail(s, SL_TLS_CNT_FAIL_OVERLOAD);
+			return;
+		}
 	}
 }
 

@@ -28,6 +28,8 @@
 #define TLS_CLOSE_MS 60000   /* how long what was written may take to go out behind its user */
 #define TLS_RECORD_SMALL 16  /* records of one segment before they grow, */
 #define TLS_IDLE_MS 1000     /* and after so long a pause again */
+#define TLS_YIELD_MS 1000    /* how long a silent peer is waited for when others want its place */
+#define TLS_YIELD_LOOKS 8    /* for one, at the oldest */
 #define TLS_SCAN_MS 100      /* between two looks at deadlines */
 #define TLS_POLL 64          /* jobs taken back in a turn */
 
@@ -100,14 +102,15 @@ struct sl_tls {
 	struct session *sessions;
 	struct sl_hs_job *jobs;
 	struct sl_hs_job **free_jobs; /* [conf.jobs] */
-	struct sl_hs **ends;          /* [conf.handshakes + conf.jobs]: to be told END */
+	struct sl_hs **ends;          /* to be told END */
 	struct sl_arena *arena;
 	struct sl_record_engine *records;
 	struct sl_keys *keys;
 	uint8_t *linear; /* [SL_RECORD_WIRE_MAX] */
 	uint32_t free_cnt, end_cnt;
 	uint32_t session_free, session_linked, session_used;
-	uint32_t pending, pending_cnt; /* list: place + 1 */
+	uint32_t pending, pending_cnt; /* list, the newest first: place + 1 */
+	uint32_t pending_last;
 	uint32_t scan, scan_ms;
 	uint32_t waits; /* how many have JOB_WAITS */
 	uint64_t expanded;
@@ -158,6 +161,8 @@ void sl_session_ticket_drop(struct session *s,
 			    struct sl_hs_job *job); /* it is none: nothing more is shown */
 void sl_session_ticket_end(struct session *s);
 bool sl_session_hs_tick(struct sl_tls *t);
+/* the list of deadlines is full: one of the oldest goes, if it only waits for its peer */
+void sl_session_hs_yield(struct sl_tls *t);
 
 /* session_in.c: opens what there is.  Whether the user has something new. */
 bool sl_session_in(struct session *s);

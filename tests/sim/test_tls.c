@@ -436,6 +436,98 @@ a_peer_that_says_nothing_is_not_waited_for_longer_than_told(void)
 	scene_close(&s);
 }
 
+/* ---- more than there is room for ---- */
+
+#define CROWD 32 /* as many handshakes as may be under way (tls_pair.c) */
+
+struct crowd {
+	struct tls_pair p;
+	struct end client[CROWD + 2], server[CROWD + 2];
+	unsigned came;
+};
+
+static void
+one_of_many_accepted(void *ctx, struct sl_stream *s)
+{
+	struct crowd *c = ctx;
+	struct end *e = &c->server[c->came++];
+
+	accepted(e, s);
+	if (!e->wrong)
+		return;
+	e->closed = true;
+	sl_stream_abort(s, SL_END_ABORTED);
+}
+
+static struct end *
+comes(struct crowd *c, unsigned i, bool plain)
+{
+	struct end both = {.p = &c->p, .total = UINT64_MAX, .mute = true};
+
+	c->server[i] = c->client[i] = both;
+	c->server[i].tls = c->p.side[PAIR_SERVER].tls;
+	c->client[i].tls = c->p.side[PAIR_CLIENT].tls;
+	c->client[i].plain = plain;
+	c->client[i].s = pair_connect(&c->p, &end_ops, &c->client[i]);
+	return &c->client[i];
+}
+
+static void
+pass(struct crowd *c, unsigned ms)
+{
+	while (ms-- > 0) {
+		pair_begin(&c->p, c->p.w.now_ns + TCP_MS);
+		pair_end(&c->p);
+	}
+}
+
+/* said: what they say, which is not enough. */
+static void
+crowd_is_kept_out(unsigned said)
+{
+	static const uint8_t hello[8];
+	struct link_conf link = {.mtu = 1500, .delay_ns = TCP_MS};
+	static struct crowd c;
+
+	memset(&c, 0, sizeof(c));
+	pair_init(&c.p, 77, &link);
+	c.p.accepted = one_of_many_accepted;
+	c.p.ctx = &c;
+	const struct sl_stats_tls *stats = &c.p.side[PAIR_SERVER].tls_stats;
+	for (unsigned i = 0; i < CROWD; i++)
+		comes(&c, i, true);
+	pass(&c, 100);
+	for (unsigned i = 0; i < CROWD && said; i++)
+		sl_stream_write(c.client[i].s, hello, said);
+	pass(&c, 800);
+	CU_ASSERT_EQUAL(stats->handshakes, CROWD);
+	/* the others are not slow yet */
+	comes(&c, CROWD, false);
+	pass(&c, 50);
+	CU_ASSERT(c.server[CROWD].wrong && c.client[CROWD].closed);
+	CU_ASSERT_EQUAL(stats->count[SL_TLS_CNT_FAIL_OVERLOAD], 1);
+	pass(&c, 200);
+	struct end *late = comes(&c, CROWD + 1, false);
+	pass(&c, 100);
+	CU_ASSERT(late->secured && c.server[CROWD + 1].secured);
+	CU_ASSERT(c.server[0].closed && c.server[0].why == SL_END_TLS);
+	CU_ASSERT_FALSE(c.server[1].closed);
+	CU_ASSERT_EQUAL(stats->handshakes, CROWD - 1);
+	CU_ASSERT_EQUAL(stats->count[SL_TLS_CNT_FAIL_OVERLOAD], 2);
+	for (unsigned i = 0; i < CROWD + 2; i++)
+		if (!c.client[i].closed)
+			sl_stream_abort(c.client[i].s, SL_END_ABORTED);
+	pass(&c, 3000);
+	CU_ASSERT_PTR_NULL(pair_fini(&c.p));
+}
+
+static void
+silent_peers_give_way_to_others_when_there_is_no_room(void)
+{
+	crowd_is_kept_out(0);
+	crowd_is_kept_out(5);
+}
+
 static void
 small_records_come_first_then_large_ones(void)
 {
@@ -465,4 +557,5 @@ SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(an_end_that_was_not_announced_is_a_cut),
 	 SL_TEST(half_closed_the_other_way_goes_on), SL_TEST(what_nobody_reads_closes_the_window),
 	 SL_TEST(a_peer_that_says_nothing_is_not_waited_for_longer_than_told),
+	 SL_TEST(silent_peers_give_way_to_others_when_there_is_no_room),
 	 SL_TEST(small_records_come_first_then_large_ones))
