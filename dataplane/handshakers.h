@@ -53,7 +53,7 @@ void sl_handshakers_destroy(struct sl_handshakers *h);
 /* What the worker submits to (struct sl_tls_conf: steps, now_s); before it runs. */
 struct sl_tls_steps sl_handshakers_worker(struct sl_handshakers *h, unsigned worker);
 
-/* sl_handshakers_now says what time it is, in seconds of the epoch: about ten times a second.  Threads at work say it, too.
+/* sl_handshakers_now says what time it is, in seconds of the epoch: at least twice a second.  Threads at work say it, too.
  * sl_handshakers_now_s: ctx of a worker's steps. */
 void sl_handshakers_now(struct sl_handshakers *h, int64_t now_s);
 int64_t sl_handshakers_now_s(void *steps_ctx);

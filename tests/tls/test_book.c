@@ -4,7 +4,40 @@
 #include "tests/tls/tls_certs.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdatomic.h>
+
+/* ---- memory that can run short ---- */
+
+static unsigned allocations, fail_at; /* fail_at 0: never */
+
+static void *
+counted_malloc(size_t n, const char *file, int line)
+{
+	(void)file, (void)line;
+	return fail_at && ++allocations >= fail_at ? NULL : malloc(n);
+}
+
+static void *
+counted_realloc(void *p, size_t n, const char *file, int line)
+{
+	(void)file, (void)line;
+	return realloc(p, n);
+}
+
+static void
+counted_free(void *p, const char *file, int line)
+{
+	(void)file, (void)line;
+	free(p);
+}
+
+static __attribute__((constructor)) void
+count_allocations(void)
+{
+	if (CRYPTO_set_mem_functions(counted_malloc, counted_realloc, counted_free) != 1)
+		abort();
+}
 
 /* ---- a keyring by names ---- */
 
@@ -295,6 +328,36 @@ every_name_that_is_missing_is_told_with_who_needs_it(void)
 	sl_keyring_destroy(k);
 }
 
+static void
+a_book_that_memory_is_short_for_is_not_made_and_leaves_nothing_behind(void)
+{
+	struct sl_keyring *k = sl_keyring_create();
+	struct listener l = {0};
+	struct service v = {0};
+	struct sl_book *b = NULL;
+
+	put_pair(k, "a", TLS_CERT_EC, "a.example", NULL);
+	put_trust(k, "mesh");
+	strcpy(l.sans[0].san, "spiffe://td/a");
+	l.tls.san_cnt = v.tls.san_cnt = 1;
+	const struct sl_book_source s[] = {listener(&l, 0, NAMES("a"), NAMES("mesh")),
+					   service(&v, 1, "a", "mesh")};
+	for (fail_at = 1; !b && fail_at < 100; fail_at++) {
+		struct sl_diag diag = {0};
+		allocations = 0;
+		b = sl_book_build(k, s, 2, 1, &diag);
+		CU_ASSERT_EQUAL(diag.cnt, b ? 0 : 1);
+		CU_ASSERT_TRUE(b || strstr(diag.items[0].text, "no memory"));
+		CU_ASSERT_EQUAL(sl_keyring_pair(k, "a")->refs, b ? 3 : 1);
+		CU_ASSERT_EQUAL(sl_keyring_trust(k, "mesh")->refs, b ? 3 : 1);
+		sl_diag_fini(&diag);
+	}
+	CU_ASSERT_TRUE(fail_at > 8 && b);
+	fail_at = 0;
+	sl_book_put(b);
+	sl_keyring_destroy(k);
+}
+
 /* ---- policies ---- */
 
 struct policies {
@@ -501,6 +564,7 @@ SL_SUITE("book", SL_TEST(the_exact_name_wins_then_the_wildcard_then_the_default)
 	 SL_TEST(a_certificate_without_names_serves_who_asks_for_none_of_the_others),
 	 SL_TEST(listeners_and_services_are_found_by_slot_and_incarnation),
 	 SL_TEST(every_name_that_is_missing_is_told_with_who_needs_it),
+	 SL_TEST(a_book_that_memory_is_short_for_is_not_made_and_leaves_nothing_behind),
 	 SL_TEST(a_policy_changes_with_what_a_resumed_session_would_evade_and_not_otherwise),
 	 SL_TEST(tickets_are_by_own_keys_until_others_are_put_in),
 	 SL_TEST(a_book_keeps_what_was_replaced_and_dropped_behind_it),
