@@ -11,67 +11,13 @@ set -euo pipefail
 # shellcheck source=tests/net/lib_http.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib_http.sh"
 
-PKI=$NET_DIR/pki
+# shellcheck source=scripts/lib/pki.sh
+. "$top/scripts/lib/pki.sh"
+
 VIP=10.77.9.40
 VIPS_TLS="10.77.9.40 fd77:9::40"
 TLS_ENDPOINTS="1 2"
 WEB_ID=spiffe://td.test/ns/prod/sa/web
-
-# ---- certificates ----
-
-# ca_up: root, rsa (a root of its own), intermediate, other.
-ca_up() {
-	local ca
-	mkdir -p "$PKI"
-	for ca in root inter other rsa; do
-		mkdir -p "$PKI/$ca.db"
-		: >"$PKI/$ca.db/index"
-		cat >>"$PKI/ca.cnf" <<-END
-			[$ca]
-			database = $PKI/$ca.db/index
-			new_certs_dir = $PKI/$ca.db
-			certificate = $PKI/$ca.crt
-			private_key = $PKI/$ca.key
-			rand_serial = yes
-			default_md = sha256
-			policy = any
-			unique_subject = no
-			[any]
-			commonName = supplied
-		END
-		if [ $ca = rsa ]; then rsa_key; else ec_key; fi >"$PKI/$ca.key"
-	done
-	for ca in root other rsa; do
-		openssl req -x509 -new -key "$PKI/$ca.key" -subj "/CN=$ca of $NET" -days 3650 -out "$PKI/$ca.crt" \
-			-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
-		cp "$PKI/$ca.crt" "$PKI/$ca.pem"
-	done
-	cat "$PKI/rsa.crt" >>"$PKI/root.pem"
-	KEEP_KEY=1 cert inter root 'basicConstraints = critical, CA:TRUE, pathlen:0' 'keyUsage = critical, keyCertSign, cRLSign'
-	mv "$PKI/inter.pem" "$PKI/inter.crt"
-}
-
-ec_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null; }
-rsa_key() { openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null; }
-# at OFFSET: that far from now ("-1 hour"), as openssl ca wants it.
-at() { date -u -d "$1" +%Y%m%d%H%M%SZ; }
-
-# cert NAME ISSUER EXTENSION…: NAME.key and NAME.pem (its chain behind it, without the root).  RSA=1: an RSA key.  FROM, TO: validity.  KEEP_KEY=1: the
-# key is there.
-cert() {
-	local name=$1 issuer=$2 make=ec_key
-	shift 2
-	[ -z "${RSA:-}" ] || make=rsa_key
-	[ -n "${KEEP_KEY:-}" ] || $make >"$PKI/$name.key"
-	printf '%s\n' "$@" >"$PKI/$name.ext"
-	openssl req -new -key "$PKI/$name.key" -subj "/CN=$name" -out "$PKI/$name.csr"
-	openssl ca -batch -notext -config "$PKI/ca.cnf" -name "$issuer" -extfile "$PKI/$name.ext" -in "$PKI/$name.csr" -out "$PKI/$name.pem" \
-		-startdate "$(at "${FROM:--1 day}")" -enddate "$(at "${TO:-+200 days}")" 2>"$PKI/$name.log" || fail "certificate $name: $(cat "$PKI/$name.log")"
-	if [ "$issuer" = inter ]; then cat "$PKI/inter.crt" >>"$PKI/$name.pem"; fi
-}
-SERVER='extendedKeyUsage = serverAuth'
-CLIENT='extendedKeyUsage = clientAuth'
-san() { echo "subjectAltName = $1"; }
 
 # pki_up: all that the tests share.
 pki_up() {
