@@ -335,7 +335,7 @@ sl_cert_usage(X509 *x)
 static const char *
 dns_wrong(const uint8_t *s, size_t len)
 {
-	size_t label = 0, labels = 1;
+	size_t label = 0;
 
 	if (len > 2 && s[0] == '*' && s[1] == '.') {
 		s += 2;
@@ -352,7 +352,6 @@ dns_wrong(const uint8_t *s, size_t len)
 		if (!word && c != '.')
 			return "is no host name";
 		label = c == '.' ? 0 : label + 1;
-		labels += c == '.';
 		if ((c == '.' && (i == 0 || s[i - 1] == '.')) || label > 63)
 			return "has an empty label, or one longer than 63 bytes";
 	}

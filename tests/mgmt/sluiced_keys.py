@@ -50,11 +50,12 @@ def memory_of(pid):
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
         for line in maps:
             m = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line)
-            if "w" not in m[3]:
+            size = int(m[2], 16) - int(m[1], 16)
+            if "w" not in m[3] or size > 1 << 30:  # a sanitizer's shadow
                 continue
             mem.seek(int(m[1], 16))
             try:
-                yield line.strip(), mem.read(int(m[2], 16) - int(m[1], 16))
+                yield line.strip(), mem.read(size)
             except OSError:
                 pass
 

@@ -191,7 +191,7 @@ static void
 flip(const char *path, off_t at)
 {
 	int fd = open(path, O_RDWR);
-	uint8_t b;
+	uint8_t b = 0;
 
 	CU_ASSERT_FATAL(fd >= 0 && pread(fd, &b, 1, at) == 1);
 	b ^= 0x40;
