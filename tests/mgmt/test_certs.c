@@ -720,6 +720,58 @@ time_rotates_own_keys_and_no_installed_ones(void)
 	teardown();
 }
 
+static bool
+rotated(struct fixture *fx)
+{
+	struct sl_tickets_row row[SL_TICKET_KEYS];
+
+	return sl_tickets_rows(sl_secrets_tickets(fx->daemon.secrets), row) == 2;
+}
+
+static void
+time_rotates_them_beside_a_dataplane_without_tls(void)
+{
+	setup();
+	fixture_dp_start(&f, 1);
+	f.dp.no_tls = true;
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	sl_secrets_tick(f.daemon.secrets, sl_daemon_wall_ms() + 13 * 3600000);
+	CU_ASSERT(fixture_wait(&f, rotated));
+	teardown();
+}
+
+static bool
+two_secrets(struct fixture *fx)
+{
+	return fx->dp.secrets >= 2;
+}
+
+/* Nobody hears the answer any more, and nothing is half done. */
+static void
+a_daemon_that_ends_in_between_keeps_the_old_one(void)
+{
+	setup();
+	link_up(1);
+	is_ok(bundle("add", "mesh"));
+	json_t *ask = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verb", "cert", "op", "add", "name",
+				"shop", "cert", one_pem, "key", one_key);
+	char *text = json_dumps(ask, JSON_COMPACT);
+	struct sl_api_head h = {SL_API_MAGIC, SL_API_VERSION, 0, (uint32_t)strlen(text)};
+	int sock = fixture_connect(&f);
+	f.dp.secret_silent = true;
+	f.dp.secrets = 1;
+	CU_ASSERT(write(sock, &h, sizeof(h)) == sizeof(h) && write(sock, text, h.len) == h.len);
+	CU_ASSERT(fixture_wait(&f, two_secrets));
+	is_error(pair("add", "shop", one_pem, one_key), "busy", "under way");
+	fixture_daemon_stop(&f);
+	close(sock);
+	json_decref(ask);
+	free(text);
+	fixture_daemon_start(&f);
+	CU_ASSERT(has("mesh", "CN=mesh-ca") && !has("shop", "CN=one"));
+	teardown();
+}
+
 static void
 wrong_ticket_keys_are_refused(void)
 {
@@ -951,6 +1003,8 @@ SL_SUITE("certs", SL_TEST(certificates_survive_a_restart),
 	 SL_TEST(what_a_table_uses_cannot_be_removed),
 	 SL_TEST(own_ticket_keys_rotate_and_the_last_three_stay),
 	 SL_TEST(time_rotates_own_keys_and_no_installed_ones),
+	 SL_TEST(time_rotates_them_beside_a_dataplane_without_tls),
+	 SL_TEST(a_daemon_that_ends_in_between_keeps_the_old_one),
 	 SL_TEST(wrong_ticket_keys_are_refused), SL_TEST(damaged_ticket_keys_are_made_anew),
 	 SL_TEST(what_expires_is_told),
 	 SL_TEST(no_byte_of_a_key_stands_in_answers_logs_or_the_audit_log))
