@@ -110,6 +110,30 @@ a_ticket_of_13_is_used_once(void)
 }
 
 static void
+two_at_a_time_do_not_use_the_same_ticket(void)
+{
+	struct ends x;
+	ends_init(&x, SL_TLS_1_3, 64);
+	CU_ASSERT_EQUAL(meet(&x).kept, 1);
+	struct hs_end *c[2], *v[2];
+	for (unsigned i = 0; i < 2; i++) {
+		c[i] = hs_client(&x.s, x.client, 0);
+		v[i] = hs_server(&x.s, x.server, 0);
+		hs_go(c[i], &v[i]->in);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		hs_talk(c[i], v[i]);
+		CU_ASSERT_EQUAL(c[i]->job.state, SL_HS_DONE);
+		CU_ASSERT_EQUAL(c[i]->job.done.resumed, i == 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		hs_end_free(c[i]);
+		hs_end_free(v[i]);
+	}
+	ends_fini(&x);
+}
+
+static void
 sessions_are_of_one_service_endpoint_and_server_name(void)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -325,7 +349,7 @@ a_kept_handshake_listens_until_it_is_ended(void)
 }
 
 SL_SUITE("handshake_client", SL_TEST(sessions_are_kept_and_used_again),
-	 SL_TEST(a_ticket_of_13_is_used_once),
+	 SL_TEST(a_ticket_of_13_is_used_once), SL_TEST(two_at_a_time_do_not_use_the_same_ticket),
 	 SL_TEST(sessions_are_of_one_service_endpoint_and_server_name),
 	 SL_TEST(a_changed_policy_ends_sessions),
 	 SL_TEST(an_endpoint_that_expired_since_is_not_resumed),

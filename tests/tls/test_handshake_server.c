@@ -131,6 +131,35 @@ a_malformed_extension_is_refused(void)
 	names_fini(&n);
 }
 
+/* The client's first share is of a group that the listener has not. */
+static void
+a_second_hello_asks_for_the_same_name(void)
+{
+	for (unsigned other = 0; other < 2; other++) {
+		struct names n;
+		names_init(&n);
+		n.s.listener[0].img.groups = SL_TLS_GROUP_P256;
+		hs_publish(&n.s);
+		struct hs_plain *p = hs_plain_client("a.wild.example");
+		struct hs_end *v = hs_server(&n.s, n.e, 0);
+		SSL_set1_groups_list(p->ssl, "X25519:P-256");
+		hs_plain_go(p, &v->in);
+		hs_go(v, &p->in);
+		CU_ASSERT_EQUAL(v->job.state, SL_HS_MORE);
+		hs_plain_go(p, &v->in);
+		uint8_t *name = memmem(v->in.data, v->in.len, "a.wild.example", 14);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(name);
+		name[0] = other ? 'b' : 'A';
+		hs_go(v, &p->in);
+		CU_ASSERT_EQUAL(v->job.state, other ? SL_HS_FAILED : SL_HS_MORE);
+		if (other)
+			CU_ASSERT_EQUAL(v->job.alert, SSL_AD_ILLEGAL_PARAMETER);
+		hs_end_free(v);
+		hs_plain_free(p);
+		names_fini(&n);
+	}
+}
+
 static void
 of_two_kinds_of_key_the_client_gets_what_it_can_verify(void)
 {
@@ -512,6 +541,7 @@ a_changed_ticket_is_no_ticket(void)
 SL_SUITE("handshake_server", SL_TEST(the_certificate_goes_by_exact_name_then_wildcard_then_default),
 	 SL_TEST(case_and_a_dot_at_the_end_make_no_difference),
 	 SL_TEST(names_that_are_none_are_refused), SL_TEST(a_malformed_extension_is_refused),
+	 SL_TEST(a_second_hello_asks_for_the_same_name),
 	 SL_TEST(of_two_kinds_of_key_the_client_gets_what_it_can_verify),
 	 SL_TEST(a_certificate_that_was_replaced_is_shown_at_once), SL_TEST(alpn_is_ours_first),
 	 SL_TEST(a_ticket_is_for_its_listener_and_server_name),
