@@ -8,6 +8,7 @@
 #include "tests/tls/tls_certs.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -339,6 +340,102 @@ workers_get_memory_a_clock_and_somebody_who_handshakes(void)
 	}
 }
 
+struct client {
+	pthread_t thread;
+	struct rig *r;
+	unsigned worker, done, failed;
+};
+
+static bool
+step(const struct sl_tls_steps *s, struct sl_hs_job *job)
+{
+	time_t until = time(NULL) + 20;
+
+	if (!s->submit(s->ctx, job))
+		return false;
+	while (!s->poll(s->ctx))
+		if (time(NULL) >= until)
+			return false;
+		else
+			sched_yield();
+	return true;
+}
+
+/* One handshake from ClientHello to DONE. */
+static bool
+handshake(const struct sl_tls_steps *s, const struct sl_img_listener *l, SSL_CTX *ctx,
+	  struct sl_hs_job *job)
+{
+	SSL *ssl = SSL_new(ctx);
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+
+	SSL_set_bio(ssl, in, out);
+	SSL_set_connect_state(ssl);
+	job->hs = NULL;
+	job->op = SL_HS_SERVER;
+	job->state = SL_HS_MORE;
+	job->slot = l->slot;
+	job->incarnation = (uint16_t)l->incarnation;
+	job->now_s = time(NULL);
+	for (unsigned i = 0; i < 10 && job->state == SL_HS_MORE; i++) {
+		(void)SSL_do_handshake(ssl);
+		int n = BIO_read(out, job->in, SL_HS_IN);
+		job->in_len = n > 0 ? (uint32_t)n : 0;
+		if (!step(s, job))
+			break;
+		if (job->out_len)
+			BIO_write(in, job->out, (int)job->out_len);
+		job->op = SL_HS_FEED;
+	}
+	SSL_free(ssl);
+	return job->state == SL_HS_DONE;
+}
+
+static void *
+run_client(void *arg)
+{
+	struct client *c = arg;
+	struct sl_tls_steps s = sl_handshakers_worker(c->r->m.handshakers, c->worker);
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	struct sl_hs_job *job = calloc(1, sizeof(*job));
+
+	for (unsigned i = 0; ctx && job && i < 60; i++)
+		if (handshake(&s, tls_listener(c->r->tls), ctx, job))
+			c->done++;
+		else
+			c->failed++;
+	free(job);
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+static void
+certificates_are_replaced_while_workers_handshake(void)
+{
+	struct rig r;
+	struct client c[2];
+
+	rig_up(&r, 64, 2);
+	put_all(&r);
+	CU_ASSERT_EQUAL_FATAL(sl_tls_main_ready(&r.m, r.tls, NULL), 0);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(c); i++) {
+		c[i] = (struct client){.r = &r, .worker = i};
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&c[i].thread, NULL, run_client, &c[i]), 0);
+	}
+	for (unsigned i = 0; i < 60; i++) {
+		CU_ASSERT_EQUAL(put(&r, r.tls, SL_SECRET_PAIR, i % 2 ? "shop" : "wild"), 0);
+		CU_ASSERT_EQUAL(sl_tls_main_ready(&r.m, r.tls, NULL), 0);
+		sl_tls_main_turn(&r.m);
+	}
+	for (unsigned i = 0; i < SL_ARRAY_CNT(c); i++) {
+		pthread_join(c[i].thread, NULL);
+		CU_ASSERT_EQUAL(c[i].done, 60);
+		CU_ASSERT_EQUAL(c[i].failed, 0);
+	}
+	CU_ASSERT_EQUAL(r.m.board.version, 121);
+	rig_down(&r);
+}
+
 /* ---- the process; each in a child: what it changes stays changed ---- */
 
 struct outcome {
@@ -435,6 +532,7 @@ static const CU_TestInfo tests[] = {
 	SL_TEST(a_secret_that_is_in_use_and_changed_is_used_at_once),
 	SL_TEST(what_the_active_table_names_is_not_forgotten),
 	SL_TEST(workers_get_memory_a_clock_and_somebody_who_handshakes),
+	SL_TEST(certificates_are_replaced_while_workers_handshake),
 	CU_TEST_INFO_NULL,
 };
 
