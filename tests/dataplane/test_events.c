@@ -89,7 +89,8 @@ a_region_that_is_not_sound_is_not_walked(void)
 		const char *why;
 	} rows[] = {
 		{offsetof(struct sl_events_head, magic), 4, 1, "another magic"},
-		{offsetof(struct sl_events_head, version), 4, 2, "another version"},
+		{offsetof(struct sl_events_head, version), 4, SL_EVENTS_VERSION + 1,
+		 "another version"},
 		{offsetof(struct sl_events_head, worker_cnt), 4, 3, "a worker more"},
 		{offsetof(struct sl_events_head, worker_cnt), 4, 0, "no worker"},
 		{offsetof(struct sl_events_head, size), 4, 8192, "a larger ring"},
