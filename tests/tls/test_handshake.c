@@ -2,6 +2,8 @@
 #include "tests/suite.h"
 #include "tests/tls/hs_scene.h"
 
+#include <pthread.h>
+
 static bool
 same_secret(const struct sl_hs_secret *a, const struct sl_hs_secret *b)
 {
@@ -580,6 +582,53 @@ an_engine_frees_handshakes_under_way(void)
 	hs_fini(&s);
 }
 
+struct busy {
+	pthread_t thread;
+	struct hs_scene *s;
+	unsigned done;
+};
+
+static void *
+be_busy(void *arg)
+{
+	struct busy *b = arg;
+	struct sl_hs_engine *e = hs_engine(b->s);
+	for (unsigned i = 0; i < 60; i++) {
+		struct hs_end *c = hs_client(b->s, e, 0), *v = hs_server(b->s, e, 0);
+		hs_talk(c, v);
+		b->done += c->job.state == SL_HS_DONE && v->job.state == SL_HS_DONE;
+		hs_feed_tickets(c);
+		hs_end_free(c);
+		hs_end_free(v);
+	}
+	sl_hs_destroy(e);
+	return NULL;
+}
+
+static void
+engines_of_several_threads_share_a_board_that_changes(void)
+{
+	struct busy busy[3];
+	struct hs_scene s;
+	hs_init(&s);
+	hs_publish(&s);
+	for (unsigned i = 0; i < 3; i++) {
+		busy[i] = (struct busy){.s = &s};
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&busy[i].thread, NULL, be_busy, &busy[i]), 0);
+	}
+	for (unsigned i = 0; i < 40; i++) {
+		struct tls_cert *c = tls_cert_leaf(s.ca, TLS_CERT_EC, "web.example");
+		hs_pair(&s, "web_ec", c);
+		hs_publish(&s);
+		tls_cert_free(c);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		pthread_join(busy[i].thread, NULL);
+		CU_ASSERT_EQUAL(busy[i].done, 60);
+	}
+	hs_fini(&s);
+}
+
 #ifndef NDEBUG
 static void
 count_line(void *ctx, const char *line)
@@ -623,4 +672,6 @@ SL_SUITE("handshake", SL_TEST(versions_suites_and_groups_agree_with_rsa_and_ec),
 	 SL_TEST(a_peer_says_at_most_64_kib), SL_TEST(no_common_version_suite_or_group_is_told),
 	 SL_TEST(a_peers_alert_is_told), SL_TEST(what_the_board_lacks_is_refused),
 	 SL_TEST(a_handshake_ends_with_the_book_it_began_with),
-	 SL_TEST(an_engine_frees_handshakes_under_way), SL_TEST(key_log_is_for_debug_builds))
+	 SL_TEST(an_engine_frees_handshakes_under_way),
+	 SL_TEST(engines_of_several_threads_share_a_board_that_changes),
+	 SL_TEST(key_log_is_for_debug_builds))
