@@ -270,8 +270,8 @@ class Ours(kit.Dataplane):
     net, address, most = 79, "10.79.9.10:80", 1 << 30  # most: connections it can hold here
     had = 1  # share of its core in the last slice
 
-    def __init__(self, bench, streams, table):
-        """table: its text behind NETWORK, @ENDPOINTS@ for the list of them."""
+    def __init__(self, bench, streams, table, boot_keys="", pairs=None):
+        """table: its text behind NETWORK, @ENDPOINTS@ for the list of them.  pairs: {name: (certificate, key)}, PEM files."""
         work, self.at = bench.work, bench.proxy_cpu
         tag = f"dp{len(os.listdir(work.path))}"
         self.control = work.file(tag + ".sock")
@@ -282,6 +282,7 @@ memory = {{ hugepages = "require"; size_mb = {HUGE_MB}; }};
 buffers = 65536;
 flows = 65536;
 tcp = {{ streams = {streams}; }};
+{boot_keys}
 ports = ( {{ name = "front"; device = "front"; }}, {{ name = "back"; device = "back"; }} );
 """)
         exe = os.path.join(kit.BUILD, "dataplane", "sluice-dataplane")
@@ -295,6 +296,8 @@ ports = ( {{ name = "front"; device = "front"; }}, {{ name = "back"; device = "b
         self.drive = subprocess.Popen([program("bench_drive"), self.control], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                       env=os.environ | {"SLUICE_COMPILE": os.path.join(kit.BUILD, "mgmt", "sluice-compile")})
         self.up = self.answer()
+        for name, (cert, key) in (pairs or {}).items():
+            self.ask(f"pair {name} {cert} {key}")
         self.load_text(bench, table)
 
     def load_text(self, bench, table):
