@@ -26,6 +26,7 @@ PORTS = 4  # of the endpoint
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # of a process
 HUGE_MB = 512
 ALONE = 0.95  # share of its core that our worker has when nothing else runs there
+BULK = ("up", "down", "tls-down")  # modes of bench_client that count bytes
 QUICK_S = 140  # --quick begins nothing new after that
 NETWORK = """gateway = { name = "bench"; };
 network = { addresses = ( { port = "front"; address = "10.79.1.1/24"; }, { port = "back"; address = "10.79.2.1/24"; } );
@@ -141,7 +142,7 @@ class Client(End):
             time.sleep(0.02)
 
     def count(self, sample):
-        return sample["bytes" if self.mode in ("up", "down") else "done"]
+        return sample["bytes" if self.mode in BULK else "done"]
 
     def tail(self):
         return ""
@@ -419,7 +420,7 @@ class Bench:
             yield out
             for n, c in out.items():
                 s = c.ask("sample")
-                if s["failed"] and mode not in ("up", "down"):
+                if s["failed"] and mode not in BULK:
                     self.say(f"{n}: {s['failed']} of {s['failed'] + s['done']} failed: {s['why']}")
         finally:
             for c in out.values():
