@@ -62,8 +62,9 @@ sl_filter_hold(struct sl_filter *f)
 void
 sl_filter_unhold(struct sl_stream *s)
 {
-	/* events come to nobody, and give the place back */
-	sl_tcp_event(s->tcp, s, SL_F_EV_READ);
+	/* the last event comes to nobody, and gives the place back */
+	s->flags &= ~(uint32_t)SL_F_LET_GO;
+	sl_tcp_event(s->tcp, s, SL_F_EV_CLOSED);
 }
 
 void

@@ -356,12 +356,13 @@ op_peek(struct sl_filter *f, uint32_t skip, struct sl_span *spans, unsigned max)
 	return n;
 }
 
-/* Records that were left, because too much was unread. */
+/* Records that were left, because too much was unread; an end that was not told for the same reason. */
 static void
 read_on(struct session *s)
 {
 	if (session_has(s, SF_RAW_OVER | SF_SAID_END) ||
-	    sl_raw_readable_bytes(s->filter.stream) > 0)
+	    sl_raw_readable_bytes(s->filter.stream) > 0 ||
+	    (!session_has(s, SF_ENDED) && sl_raw_ending(s->filter.stream)))
 		sl_filter_wake(&s->filter, false);
 }
 
@@ -463,6 +464,8 @@ op_wait_room(struct sl_filter *f, uint32_t n)
 {
 	struct session *s = session_of(f);
 
+	if (s->state == SESSION_HANDSHAKE)
+		return; /* the raw stream's room is what the handshake's answer waits for */
 	s->want = may_write(s) ? n : 0;
 	if (s->want == 0 && !session_has(s, SF_BLOCKED))
 		sl_raw_wait_room(f->stream, 0);

@@ -551,6 +551,139 @@ small_records_come_first_then_large_ones(void)
 	scene_close(&s);
 }
 
+/* What was sent is there to be read, the connection is over. */
+static void
+a_session_that_is_over_but_for_its_reader_may_be_let_go_of_at_any_moment(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct scene s;
+		scene_open(&s, 41);
+		s.client.deaf = true;
+		CU_ASSERT_EQUAL(sl_stream_write(s.server.s, "late", 4), 4);
+		sl_stream_shutdown(s.server.s);
+		turns(&s, 50);
+		sl_stream_shutdown(s.client.s);
+		turns(&s, 3000);
+		CU_ASSERT_FALSE(s.client.closed);
+		CU_ASSERT_EQUAL(sl_stream_readable_bytes(s.client.s), 4);
+		pair_begin(&s.p, s.p.w.now_ns + TCP_MS);
+		if (i == 0)
+			sl_stream_abort(s.client.s, SL_END_ABORTED);
+		else
+			sl_stream_close(s.client.s);
+		s.client.closed = true;
+		pair_end(&s.p);
+		scene_close(&s);
+	}
+}
+
+static void
+an_end_behind_as_much_as_may_be_unread_is_told_when_it_is_read(void)
+{
+	uint8_t bytes[4096] = {0};
+	struct scene s;
+
+	scene_open(&s, 42);
+	s.server.deaf = true;
+	for (unsigned i = 0; i < TLS_UNREAD_MAX / sizeof(bytes); i++) {
+		CU_ASSERT_EQUAL(sl_stream_write(s.client.s, bytes, sizeof(bytes)), sizeof(bytes));
+		turns(&s, 20);
+	}
+	CU_ASSERT_EQUAL(sl_stream_readable_bytes(s.server.s), TLS_UNREAD_MAX);
+	sl_raw_shutdown(s.client.s);
+	turns(&s, 50);
+	CU_ASSERT_FALSE(s.server.eof);
+	s.server.deaf = false;
+	drink(&s.server);
+	turns(&s, 50);
+	CU_ASSERT(s.server.eof && sl_stream_cut(s.server.s));
+	scene_close(&s);
+}
+
+/* Takes all memory for what is written; returns it. */
+static struct sl_chunk *
+blocks_take(struct sl_tcp *t)
+{
+	struct sl_chunk *all = NULL, *c;
+	uint32_t room;
+
+	while ((c = sl_chunk_new(t, &room))) {
+		sl_chunk_set_next(c, all);
+		all = c;
+	}
+	return all;
+}
+
+static void
+blocks_give(struct sl_tcp *t, struct sl_chunk *all)
+{
+	while (all) {
+		struct sl_chunk *c = all;
+		all = sl_chunk_next(c);
+		sl_chunk_free(t, c);
+	}
+}
+
+static void
+who_waits_for_room_too_early_does_not_stop_the_handshake(void)
+{
+	struct link_conf link = {.mtu = 1500, .delay_ns = TCP_MS};
+	struct scene s;
+
+	scene_init(&s, 43, &link, 1000, 1000);
+	struct pair_side *side = &s.p.side[PAIR_SERVER];
+	s.p.lazy = 1000000;
+	for (unsigned i = 0; i < 500 && side->steps.cnt == 0; i++) {
+		s.p.lazy = s.p.side[PAIR_CLIENT].steps.cnt ? 1 : 1000000;
+		turns(&s, 1);
+	}
+	CU_ASSERT_FATAL(side->steps.cnt == 1);
+	struct sl_chunk *all = blocks_take(side->tcp);
+	s.p.lazy = 1;
+	turns(&s, 5);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session_of(sl_filter_of(s.server.s))->job);
+	sl_stream_wait_room(s.server.s, 100);
+	turns(&s, 20);
+	blocks_give(side->tcp, all);
+	turns(&s, 500);
+	CU_ASSERT(s.server.secured && s.client.secured);
+	scene_close(&s);
+}
+
+/* One record as large as may be, in segments of `each` bytes. */
+static void
+send_splinters(struct scene *s, uint32_t each)
+{
+	static uint8_t bytes[SL_RECORD_MAX], wire[SL_RECORD_WIRE_MAX];
+	struct session *c = session_of(sl_filter_of(s->client.s));
+	struct sl_span in = {bytes, sizeof(bytes)}, out = {wire, sizeof(wire)};
+	uint32_t n = SL_RECORD_MAX + sl_record_overhead(&c->write), at = 0;
+
+	bytes_fill(s->client.seed, 0, bytes, sizeof(bytes));
+	CU_ASSERT_FATAL(sl_record_seal(s->client.tls->records, &c->write, SL_RECORD_DATA, &in, 1,
+				       sizeof(bytes), &out, 1));
+	for (unsigned i = 0; i < 200000 && at < n; i++) {
+		at += sl_raw_write(s->client.s, wire + at, SL_MIN(each, n - at));
+		turns(s, 1);
+	}
+	turns(s, 1000);
+}
+
+static void
+a_record_of_splinters_is_opened(void)
+{
+	static const uint32_t rows[] = {1, 7, 50, 100, 300, 700};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct scene s;
+		scene_open(&s, 45);
+		send_splinters(&s, rows[i]);
+		CU_ASSERT_EQUAL(s.server.got, SL_RECORD_MAX);
+		CU_ASSERT(!s.server.closed && !s.server.wrong);
+		scene_close(&s);
+	}
+}
+
 SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(a_handshake_that_fails_closes_both), SL_TEST(key_updates_for_ever_end_the_session),
 	 SL_TEST(what_is_no_record_ends_the_session_with_an_alert),
@@ -558,4 +691,8 @@ SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(half_closed_the_other_way_goes_on), SL_TEST(what_nobody_reads_closes_the_window),
 	 SL_TEST(a_peer_that_says_nothing_is_not_waited_for_longer_than_told),
 	 SL_TEST(silent_peers_give_way_to_others_when_there_is_no_room),
-	 SL_TEST(small_records_come_first_then_large_ones))
+	 SL_TEST(small_records_come_first_then_large_ones),
+	 SL_TEST(a_session_that_is_over_but_for_its_reader_may_be_let_go_of_at_any_moment),
+	 SL_TEST(an_end_behind_as_much_as_may_be_unread_is_told_when_it_is_read),
+	 SL_TEST(who_waits_for_room_too_early_does_not_stop_the_handshake),
+	 SL_TEST(a_record_of_splinters_is_opened))
