@@ -444,13 +444,13 @@ look(struct session *s, uint32_t now_ms, uint32_t *budget)
 		wait_no_more(s);
 		sl_filter_wake(&s->filter, false);
 	}
-	if ((int32_t)(now_ms - s->due_ms) < 0)
+	if ((int32_t)(now_ms - s->due_ms) < 0 || session_has(s, SF_OVER))
 		return;
 	if (session_has(s, SF_KEEP)) {
 		sl_session_ticket_end(s);
 	} else {
+		/* it counts as under way until it is released: its hs has no place in ends[] before */
 		tls_count(t, SL_TLS_CNT_FAIL_TIMEOUT);
-		sl_session_unpend(s);
 		sl_session_end(s, SL_END_TLS);
 	}
 }
