@@ -73,7 +73,7 @@ struct sl_book_listener {
 	struct sl_sni
 		fallback; /* of the default certificate; another of the list that has one of its names and the other kind of key beside */
 	uint8_t policy
-		[32]; /* SHA-256 of (slot, incarnation, client policy, trust hashes, sans, versions): part of the session-id context */
+		[32]; /* SHA-256 of (name, client policy, trust hashes, sans, versions), the same on gateways of the same table: part of the session-id context */
 };
 
 struct sl_book_service {

@@ -99,15 +99,17 @@ sum_end(struct sum *s, uint8_t ret[32])
 	return s->ok;
 }
 
+/* By name, not by slot: gateways that share ticket keys number their listeners each for itself. */
 static bool
-listener_policy(struct sl_book_listener *l)
+listener_policy(struct sl_book_listener *l, const char name[SL_NAME_MAX])
 {
-	const uint32_t fixed[] = {l->slot,    l->incarnation,     l->img.client,     l->trust_cnt,
-				  l->san_cnt, l->img.min_version, l->img.max_version};
+	const uint32_t fixed[] = {l->img.client, l->trust_cnt, l->san_cnt, l->img.min_version,
+				  l->img.max_version};
 	struct sum s;
 
 	sum_begin(&s);
 	sum_add(&s, "listener", 8);
+	sum_add(&s, name, SL_NAME_MAX);
 	sum_add(&s, fixed, sizeof(fixed));
 	for (uint32_t i = 0; i < l->trust_cnt; i++)
 		sum_add(&s, l->trust[i]->hash, sizeof(l->trust[i]->hash));
@@ -264,7 +266,7 @@ make_listener(struct sl_keyring *k, const struct sl_book_source *s, struct sl_bo
 	for (; l->trust_cnt < t->trust_cnt; l->trust_cnt++)
 		l->trust[l->trust_cnt] = sl_trust_hold(
 			sl_keyring_trust(k, s->names[t->trust_first + l->trust_cnt].name));
-	return make_sni(l) && listener_policy(l);
+	return make_sni(l) && listener_policy(l, s->listener->name);
 }
 
 static bool

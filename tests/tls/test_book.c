@@ -99,7 +99,8 @@ listener(struct listener *l, uint32_t slot, const char *const *certs, const char
 {
 	uint32_t n = 2; /* names of others come before */
 
-	snprintf(l->l.name, sizeof(l->l.name), "listener-%u", slot);
+	if (!l->l.name[0])
+		snprintf(l->l.name, sizeof(l->l.name), "listener-%u", slot);
 	if (!l->tls.min_version)
 		l->tls.min_version = SL_TLS_1_2;
 	l->tls.max_version = SL_TLS_1_3;
@@ -411,8 +412,10 @@ a_policy_changes_with_what_a_resumed_session_would_evade_and_not_otherwise(void)
 	expect(&p, 1, 1, false, false);
 	put_pair(p.k, "a", TLS_CERT_EC, "a.example", NULL); /* renewed: tickets live on */
 	expect(&p, 1, 1, false, false);
-	expect(&p, 2, 1, true, true);
-	expect(&p, 2, 2, true, true);
+	expect(&p, 2, 1, false, true); /* other gateways number otherwise */
+	expect(&p, 2, 2, false, true);
+	strcpy(p.l.l.name, "another");
+	expect(&p, 2, 2, true, false);
 	p.l.tls.client = SL_TLS_CLIENT_REQUIRED;
 	expect(&p, 2, 2, true, false);
 	p.l.tls.min_version = SL_TLS_1_3;
