@@ -4,6 +4,7 @@
 #include "tests/sim/tls_pair.h"
 
 #define SEEDS 2000
+#define THRONGS 300
 #define LIMIT_NS (600 * TCP_S)
 
 /* One end of a connection: writes `total` bytes by chance, reads what comes by chance, says when it has no more. */
@@ -13,6 +14,7 @@ struct end {
 	struct sl_tls *tls;
 	uint64_t seed, peer_seed, total, sent, got;
 	bool mute, deaf, plain; /* says nothing, reads nothing, without TLS */
+	bool fickle;            /* ends it at some moment, or has no room for it */
 	bool server, opened, secured, wrong, closed, eof, shut, slow, cut;
 	unsigned updates;
 	enum sl_stream_end why;
@@ -104,10 +106,39 @@ drink(struct end *e)
 		e->eof = true;
 }
 
+/* Whether it has just ended it, one way or the other. */
+static bool
+leaves(struct end *e, double chance)
+{
+	struct tcp_dice *d = &e->p->dice;
+
+	if (!e->fickle || !dice_chance(d, chance))
+		return false;
+	e->closed = true;
+	if (dice_chance(d, 0.5))
+		sl_stream_abort(e->s, SL_END_ABORTED);
+	else
+		sl_stream_close(e->s);
+	return true;
+}
+
+/* No room for another handshake. */
+static void
+refused(struct end *e)
+{
+	if (e->fickle)
+		sl_stream_abort(e->s, SL_END_ABORTED);
+	e->wrong = !e->fickle;
+	e->closed = e->fickle;
+}
+
 static void
 end_opened(struct sl_stream *s)
 {
 	struct end *e = sl_stream_user(s);
+
+	if (e->opened && leaves(e, 0.05))
+		return;
 
 	if (e->opened) {
 		e->secured = true;
@@ -118,20 +149,27 @@ end_opened(struct sl_stream *s)
 	}
 	e->opened = true;
 	e->s = s;
+	sl_stream_set_keepalive(s, 10, 1, 5);
 	if (!e->plain && !sl_tls_client(e->tls, s, 1, 1, 1, "name", 60000))
-		e->wrong = true;
+		refused(e);
 }
 
 static void
 end_readable(struct sl_stream *s)
 {
-	drink(sl_stream_user(s));
+	struct end *e = sl_stream_user(s);
+
+	if (!leaves(e, 0.005))
+		drink(e);
 }
 
 static void
 end_writable(struct sl_stream *s)
 {
-	feed(sl_stream_user(s));
+	struct end *e = sl_stream_user(s);
+
+	if (!leaves(e, 0.005))
+		feed(e);
 }
 
 static void
@@ -139,7 +177,7 @@ end_timer(struct sl_stream *s)
 {
 	struct end *e = sl_stream_user(s);
 
-	if (!e->secured)
+	if (!e->secured || leaves(e, 0.005))
 		return;
 	drink(e);
 	feed(e);
@@ -166,8 +204,9 @@ accepted(void *ctx, struct sl_stream *s)
 	e->s = s;
 	e->opened = true;
 	sl_stream_attach(s, &end_ops, e);
+	sl_stream_set_keepalive(s, 10, 1, 5);
 	if (!sl_tls_server(e->tls, s, 1, 1, 60000))
-		e->wrong = true;
+		refused(e);
 }
 
 struct scene {
@@ -684,6 +723,128 @@ a_record_of_splinters_is_opened(void)
 	}
 }
 
+/* Several connections at a time, short of memory and of handshake threads now and then, whose ends leave when they like. */
+#define THRONG 6
+
+struct throng {
+	struct tls_pair p;
+	struct end ends[2 * THRONG]; /* clients, then servers in the order they came */
+	unsigned accepted;
+	struct sl_chunk *taken[PAIR_SIDES];
+};
+
+static void
+throng_accepted(void *ctx, struct sl_stream *s)
+{
+	struct throng *c = ctx;
+
+	CU_ASSERT_FATAL(c->accepted < THRONG);
+	accepted(&c->ends[THRONG + c->accepted++], s);
+}
+
+static void
+throng_init(struct throng *c, uint64_t seed, const struct link_conf *link, struct tcp_dice *d)
+{
+	memset(c, 0, sizeof(*c));
+	pair_init(&c->p, seed, link);
+	c->p.accepted = throng_accepted;
+	c->p.ctx = c;
+	c->p.keep = dice_chance(d, 0.5);
+	c->p.version = dice_chance(d, 0.3) ? SL_TLS_1_2 : SL_TLS_1_3;
+	c->p.lazy = 1 + (unsigned)dice_below(d, 20);
+	for (unsigned i = 0; i < PAIR_SIDES; i++)
+		c->p.side[i].tls->conf.handshakes = 1 + (uint32_t)dice_below(d, 8);
+	for (unsigned i = 0; i < 2 * THRONG; i++) {
+		bool server = i >= THRONG;
+		c->ends[i] = (struct end){.p = &c->p,
+					  .tls = c->p.side[server].tls,
+					  .seed = seed * 2 + server,
+					  .peer_seed = seed * 2 + !server,
+					  .total = dice_below(d, 300000),
+					  .server = server,
+					  .slow = dice_chance(d, 0.3),
+					  .updates = (unsigned)dice_below(d, 5),
+					  .fickle = true};
+		if (!server)
+			c->ends[i].s = pair_connect(&c->p, &end_ops, &c->ends[i]);
+	}
+}
+
+/* Memory goes and comes back, threads take nothing for a while, one leaves. */
+static void
+throng_trouble(struct throng *c)
+{
+	struct tcp_dice *d = &c->p.dice;
+	unsigned i = (unsigned)dice_below(d, PAIR_SIDES);
+	struct pair_side *side = &c->p.side[i];
+	struct end *e = &c->ends[dice_below(d, 2 * THRONG)];
+
+	if (c->taken[i] ? dice_chance(d, 0.05) : dice_chance(d, 0.003)) {
+		struct sl_chunk *all = c->taken[i];
+		c->taken[i] = all ? NULL : blocks_take(side->tcp);
+		blocks_give(side->tcp, all);
+	}
+	if (dice_chance(d, 0.05))
+		side->steps.limit = (unsigned)dice_below(d, 5);
+	if (e->opened && !e->closed)
+		leaves(e, 0.001);
+}
+
+static bool
+throng_gone(const struct throng *c)
+{
+	for (unsigned i = 0; i < THRONG + c->accepted; i++)
+		if (!c->ends[i].closed)
+			return false;
+	return true;
+}
+
+static void
+throng_run(struct throng *c)
+{
+	uint64_t until = c->p.w.now_ns + LIMIT_NS;
+
+	while (c->p.w.now_ns < until && !throng_gone(c)) {
+		pair_begin(&c->p, c->p.w.now_ns + 5 * TCP_MS);
+		throng_trouble(c);
+		pair_end(&c->p);
+	}
+	for (unsigned i = 0; i < PAIR_SIDES; i++) {
+		blocks_give(c->p.side[i].tcp, c->taken[i]);
+		c->p.side[i].steps.limit = 4;
+	}
+	until = c->p.w.now_ns + 200 * TCP_S;
+	while (c->p.w.now_ns < until) {
+		pair_begin(&c->p, c->p.w.now_ns + 100 * TCP_MS);
+		pair_end(&c->p);
+	}
+}
+
+static void
+sessions_end_at_any_moment_and_nothing_is_left(void)
+{
+	for (uint64_t seed = 1; seed <= THRONGS; seed++) {
+		struct tcp_dice d = {seed};
+		struct link_conf link = {.mtu = 1500, .delay_ns = dice_range(&d, 1, 20) * TCP_MS};
+		struct throng c;
+		if (dice_chance(&d, 0.5))
+			link.loss = 0.03, link.reorder = 0.05, link.dup = 0.02,
+			link.reorder_ns = 10 * TCP_MS;
+		throng_init(&c, seed, &link, &d);
+		throng_run(&c);
+		bool ok = throng_gone(&c);
+		for (unsigned i = 0; i < 2 * THRONG; i++)
+			ok = ok && !c.ends[i].wrong;
+		const char *why = pair_fini(&c.p);
+		if (!ok || why)
+			printf("seed %lu: all gone %d, %s\n", seed, throng_gone(&c),
+			       why ? why : "something was wrong");
+		CU_ASSERT(ok && !why);
+		if (!ok || why)
+			return;
+	}
+}
+
 SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(a_handshake_that_fails_closes_both), SL_TEST(key_updates_for_ever_end_the_session),
 	 SL_TEST(what_is_no_record_ends_the_session_with_an_alert),
@@ -695,4 +856,5 @@ SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(a_session_that_is_over_but_for_its_reader_may_be_let_go_of_at_any_moment),
 	 SL_TEST(an_end_behind_as_much_as_may_be_unread_is_told_when_it_is_read),
 	 SL_TEST(who_waits_for_room_too_early_does_not_stop_the_handshake),
-	 SL_TEST(a_record_of_splinters_is_opened))
+	 SL_TEST(a_record_of_splinters_is_opened),
+	 SL_TEST(sessions_end_at_any_moment_and_nothing_is_left))
