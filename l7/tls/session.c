@@ -376,6 +376,7 @@ pop(struct session *s)
 		s->in_last = NULL;
 	sl_chunk_set_next(c, NULL);
 	s->in_bytes -= c->len;
+	s->in_cnt--;
 	return c;
 }
 
@@ -409,6 +410,7 @@ op_take(struct sl_filter *f, uint32_t max)
 		struct sl_chunk *rest = sl_chunk_split(s->tls->conf.tcp, c, max);
 		if (!rest)
 			return NULL;
+		s->in_cnt++;
 		if (s->in_last == c)
 			s->in_last = rest;
 	}

@@ -134,6 +134,7 @@ data(struct session *s, struct pieces *p, uint32_t len)
 		s->in_first = p->first;
 	s->in_last = p->last;
 	s->in_bytes += len;
+	s->in_cnt += p->cnt;
 	s->tls->conf.stats->count[SL_TLS_CNT_BYTES_IN] += len;
 	*p = (struct pieces){0};
 }
@@ -388,23 +389,29 @@ ossl_in(struct session *s)
 		sl_session_fail(s, 0, SL_TLS_CNT_BAD_RECORD);
 }
 
+/* What nobody reads bounds what is opened. */
+static bool
+may_open(const struct session *s)
+{
+	return s->in_bytes < TLS_UNREAD_MAX && s->in_cnt < TLS_UNREAD_PIECES;
+}
+
 bool
 sl_session_in(struct session *s)
 {
 	struct sl_stream *stream = s->filter.stream;
 	uint32_t before = s->in_bytes, bytes;
 
-	if (s->ssl && !session_has(s, SF_ENDED | SF_OVER) && s->in_bytes < TLS_UNREAD_MAX)
+	if (s->ssl && !session_has(s, SF_ENDED | SF_OVER) && may_open(s))
 		ossl_in(s);
-	while (!s->ssl && s->in_bytes < TLS_UNREAD_MAX && !session_has(s, SF_ENDED | SF_OVER) &&
+	while (!s->ssl && may_open(s) && !session_has(s, SF_ENDED | SF_OVER) &&
 	       (bytes = next_record(s)) > 0)
 		record(s, bytes);
 	if (session_has(s, SF_OVER))
 		return false;
 	if (session_has(s, SF_SAID_END)) /* RFC 8446, 6.1: what comes behind it is not looked at */
 		sl_session_drain(stream);
-	else if (s->in_bytes < TLS_UNREAD_MAX && sl_raw_ending(stream) &&
-		 !session_has(s, SF_ENDED)) {
+	else if (may_open(s) && sl_raw_ending(stream) && !session_has(s, SF_ENDED)) {
 		/* half a record, or the end without a word */
 		tls_count(s->tls, SL_TLS_CNT_CUT);
 		s->state_flags |= SF_ENDED;

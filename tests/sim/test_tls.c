@@ -723,6 +723,30 @@ a_record_of_splinters_is_opened(void)
 	}
 }
 
+static void
+records_of_one_byte_that_nobody_reads_hold_little_memory(void)
+{
+	struct sl_tcp_usage u;
+	uint64_t sent = 0;
+	struct scene s;
+
+	scene_open(&s, 46);
+	s.server.deaf = true;
+	for (unsigned i = 0; i < 9000; i++) {
+		sent += sl_stream_write(s.client.s, "", 1);
+		turns(&s, 1);
+	}
+	sl_tcp_usage(s.p.side[PAIR_SERVER].tcp, &u);
+	CU_ASSERT(u.segs < 6000);
+	s.server.deaf = false;
+	for (unsigned i = 0; i < 200; i++) {
+		drink(&s.server);
+		turns(&s, 20);
+	}
+	CU_ASSERT_EQUAL(s.server.got, sent);
+	scene_close(&s);
+}
+
 /* Several connections at a time, short of memory and of handshake threads now and then, whose ends leave when they like. */
 #define THRONG 6
 
@@ -857,4 +881,5 @@ SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(an_end_behind_as_much_as_may_be_unread_is_told_when_it_is_read),
 	 SL_TEST(who_waits_for_room_too_early_does_not_stop_the_handshake),
 	 SL_TEST(a_record_of_splinters_is_opened),
+	 SL_TEST(records_of_one_byte_that_nobody_reads_hold_little_memory),
 	 SL_TEST(sessions_end_at_any_moment_and_nothing_is_left))
