@@ -20,19 +20,19 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#define TLS_UNREAD_MAX 65536   /* bytes of plaintext before records are left where they are */
-#define TLS_UNREAD_PIECES 1024 /* and pieces of it: each costs memory, however short */
-#define TLS_SPANS 256          /* pieces of a record; more are put together */
-#define TLS_ROOM 64            /* bytes of room that records take beside 1/32 */
-#define TLS_FLOOD 32           /* key updates, empty records or such, between two bytes of data */
-#define TLS_TICKET_MS 2000     /* how long an endpoint's ticket is waited for */
-#define TLS_CLOSE_MS 60000     /* how long what was written may take to go out behind its user */
-#define TLS_RECORD_SMALL 16    /* records of one segment before they grow, */
-#define TLS_IDLE_MS 1000       /* and after so long a pause again */
-#define TLS_YIELD_MS 1000      /* how long a silent peer is waited for when others want its place */
-#define TLS_YIELD_LOOKS 8      /* for one, at the oldest */
-#define TLS_SCAN_MS 100        /* between two looks at deadlines */
-#define TLS_POLL 64            /* jobs taken back in a turn */
+#define TLS_UNREAD_MAX 65536  /* bytes of plaintext before records are left where they are */
+#define TLS_UNREAD_PIECES 256 /* and pieces of it: each may hold a block, however short it is */
+#define TLS_SPANS 256         /* pieces of a record; more are put together */
+#define TLS_ROOM 64           /* bytes of room that records take beside 1/32 */
+#define TLS_FLOOD 32          /* key updates, empty records or such, between two bytes of data */
+#define TLS_TICKET_MS 2000    /* how long an endpoint's ticket is waited for */
+#define TLS_CLOSE_MS 60000    /* how long what was written may take to go out behind its user */
+#define TLS_RECORD_SMALL 16   /* records of one segment before they grow, */
+#define TLS_IDLE_MS 1000      /* and after so long a pause again */
+#define TLS_YIELD_MS 1000     /* how long a silent peer is waited for when others want its place */
+#define TLS_YIELD_LOOKS 8     /* for one, at the oldest */
+#define TLS_SCAN_MS 100       /* between two looks at deadlines */
+#define TLS_POLL 64           /* jobs taken back in a turn */
 
 enum session_state { SESSION_FREE, SESSION_HANDSHAKE, SESSION_OPEN, SESSION_CLOSING };
 
