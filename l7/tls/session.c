@@ -457,8 +457,10 @@ op_room(const struct sl_filter *f)
 static void
 ask_room(struct session *s)
 {
-	if (s->want && s->out_bytes == 0)
-		sl_raw_wait_room(s->filter.stream, s->want + s->want / 32 + TLS_ROOM);
+	uint32_t n = s->want + TLS_ROOM;
+
+	if (s->want && s->out_bytes == 0) /* so much that sl_session_room makes `want` of it */
+		sl_raw_wait_room(s->filter.stream, n + n / 31 + 1);
 }
 
 static void
@@ -471,7 +473,8 @@ op_wait_room(struct sl_filter *f, uint32_t n)
 	s->want = may_write(s) ? n : 0;
 	if (s->want == 0 && !session_has(s, SF_BLOCKED))
 		sl_raw_wait_room(f->stream, 0);
-	ask_room(s);
+	if (s->want) /* asked at the end of the turn: who insists on more than he is told of is told again in the next */
+		sl_filter_dirty(f);
 }
 
 static void

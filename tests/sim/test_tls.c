@@ -14,6 +14,8 @@ struct end {
 	struct sl_tls *tls;
 	uint64_t seed, peer_seed, total, sent, got;
 	bool mute, deaf, plain; /* says nothing, reads nothing, without TLS */
+	uint32_t insists;       /* on so much room */
+	unsigned told;          /* of room, so often */
 	bool fickle;            /* ends it at some moment, or has no room for it */
 	bool server, opened, secured, wrong, closed, eof, shut, slow, cut;
 	unsigned updates;
@@ -168,7 +170,9 @@ end_writable(struct sl_stream *s)
 {
 	struct end *e = sl_stream_user(s);
 
-	if (!leaves(e, 0.005))
+	if (e->insists && sl_stream_room(s) < e->insists && ++e->told < 1000)
+		sl_stream_wait_room(s, e->insists);
+	else if (!leaves(e, 0.005))
 		feed(e);
 }
 
@@ -747,6 +751,28 @@ records_of_one_byte_that_nobody_reads_hold_little_memory(void)
 	scene_close(&s);
 }
 
+static void
+who_insists_on_room_is_told_once_a_turn_at_most(void)
+{
+	static uint8_t bytes[1 << 18];
+
+	for (uint32_t want = 1; want <= 8192; want = want < 4 ? want + 1 : want * 8) {
+		for (uint32_t more = 0; more < 40; more += 3) {
+			struct scene s;
+			scene_open(&s, 47);
+			uint32_t left = want + want / 32 + 55 + more;
+			s.client.insists = want;
+			pair_begin(&s.p, s.p.w.now_ns + TCP_MS);
+			sl_raw_write(s.client.s, bytes, sl_raw_room(s.client.s) - left);
+			sl_stream_wait_room(s.client.s, want);
+			pair_end(&s.p);
+			CU_ASSERT(s.client.told <= 2);
+			s.client.insists = 0;
+			scene_close(&s);
+		}
+	}
+}
+
 /* Several connections at a time, short of memory and of handshake threads now and then, whose ends leave when they like. */
 #define THRONG 6
 
@@ -881,5 +907,6 @@ SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(an_end_behind_as_much_as_may_be_unread_is_told_when_it_is_read),
 	 SL_TEST(who_waits_for_room_too_early_does_not_stop_the_handshake),
 	 SL_TEST(a_record_of_splinters_is_opened),
+	 SL_TEST(who_insists_on_room_is_told_once_a_turn_at_most),
 	 SL_TEST(records_of_one_byte_that_nobody_reads_hold_little_memory),
 	 SL_TEST(sessions_end_at_any_moment_and_nothing_is_left))
