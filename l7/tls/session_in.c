@@ -155,6 +155,19 @@ alert(struct session *s, const uint8_t *bytes, uint32_t len)
 	}
 }
 
+/* A byte of data behind each of them would make them no flood otherwise, and they cost a hundred times what data does. */
+static bool
+updates_too_often(struct session *s)
+{
+	uint32_t now_ms = sl_tcp_now_ms(s->tls->conf.tcp);
+
+	if (now_ms - s->update_ms >= 1000) {
+		s->update_ms = now_ms;
+		s->update_cnt = 0;
+	}
+	return ++s->update_cnt > TLS_UPDATES;
+}
+
 /* RFC 8446, 4.6.3: the sender of it uses his next keys from the next record on. */
 static void
 key_update(struct session *s, uint8_t request, bool last_of_record)
@@ -164,6 +177,10 @@ key_update(struct session *s, uint8_t request, bool last_of_record)
 
 	if (request > 1 || !last_of_record) {
 		sl_session_fail(s, request > 1 ? 47 : UNEXPECTED_MESSAGE, SL_TLS_CNT_BAD_MESSAGE);
+		return;
+	}
+	if (updates_too_often(s)) {
+		sl_session_fail(s, UNEXPECTED_MESSAGE, SL_TLS_CNT_FLOOD);
 		return;
 	}
 	if (!sl_keys_next(t->keys, s->suite, s->read_secret) ||

@@ -25,6 +25,7 @@
 #define TLS_SPANS 256         /* pieces of a record; more are put together */
 #define TLS_ROOM 64           /* bytes of room that records take beside 1/32 */
 #define TLS_FLOOD 32          /* key updates, empty records or such, between two bytes of data */
+#define TLS_UPDATES 32        /* key updates in a second, whatever else comes */
 #define TLS_TICKET_MS 2000    /* how long an endpoint's ticket is waited for */
 #define TLS_CLOSE_MS 60000    /* how long what was written may take to go out behind its user */
 #define TLS_RECORD_SMALL 16   /* records of one segment before they grow, */
@@ -77,6 +78,8 @@ struct session {
 	uint8_t suite, hash_len;
 	uint32_t message_left; /* and what is still to come of it */
 	uint32_t out_ms;       /* when something was sealed last */
+	uint32_t update_ms;    /* when the second of update_cnt began */
+	uint32_t update_cnt;   /* key updates of the peer in it */
 	struct sl_record_dir read, write;
 	uint8_t read_secret[SL_SECRET_LEN_MAX], write_secret[SL_SECRET_LEN_MAX];
 	struct sl_tls_info info;

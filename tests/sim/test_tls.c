@@ -377,6 +377,25 @@ key_updates_for_ever_end_the_session(void)
 }
 
 static void
+key_updates_with_data_between_are_bounded_by_time(void)
+{
+	struct scene s;
+
+	scene_open(&s, 12);
+	for (unsigned i = 0; i < 400 && !s.server.closed && !s.client.closed; i++) {
+		struct session *c = session_of(sl_filter_of(s.client.s));
+		c->state_flags |= SF_UPDATE_OWED;
+		sl_stream_write(s.client.s, "x", 1);
+		turns(&s, i < 20 ? 100 : 1); /* ten a second are borne */
+		CU_ASSERT(i >= 20 || !s.server.closed);
+	}
+	turns(&s, 50);
+	CU_ASSERT(s.server.closed);
+	CU_ASSERT_EQUAL(counted(&s, PAIR_SERVER, SL_TLS_CNT_FLOOD), 1);
+	scene_close(&s);
+}
+
+static void
 what_is_no_record_ends_the_session_with_an_alert(void)
 {
 	static const struct {
@@ -897,6 +916,7 @@ sessions_end_at_any_moment_and_nothing_is_left(void)
 
 SL_SUITE("sim/tls", SL_TEST(whole_transfers_arrive_by_chance),
 	 SL_TEST(a_handshake_that_fails_closes_both), SL_TEST(key_updates_for_ever_end_the_session),
+	 SL_TEST(key_updates_with_data_between_are_bounded_by_time),
 	 SL_TEST(what_is_no_record_ends_the_session_with_an_alert),
 	 SL_TEST(an_end_that_was_not_announced_is_a_cut),
 	 SL_TEST(half_closed_the_other_way_goes_on), SL_TEST(what_nobody_reads_closes_the_window),
