@@ -25,7 +25,7 @@
 #define TLS_SPANS 256         /* pieces of a record; more are put together */
 #define TLS_ROOM 64           /* bytes of room that records take beside 1/32 */
 #define TLS_FLOOD 32          /* key updates, empty records or such, between two bytes of data */
-#define TLS_UPDATES 32        /* key updates in a second, whatever else comes */
+#define TLS_UPDATES 100       /* key updates in a second, whatever else comes */
 #define TLS_TICKET_MS 2000    /* how long an endpoint's ticket is waited for */
 #define TLS_CLOSE_MS 60000    /* how long what was written may take to go out behind its user */
 #define TLS_RECORD_SMALL 16   /* records of one segment before they grow, */

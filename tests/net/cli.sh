@@ -64,7 +64,7 @@ says 2 "--vip goes with show flows only" show drops --vip 1.2.3.4
 says 2 "--vip goes with show flows only" show streams --vip 1.2.3.4
 says 2 "--sort goes with show streams only" show flows --sort rtt
 says 2 "--state goes with show flows and show streams only" show drops --state x
-says 2 "--all goes with stats, show tcp, show http only" show drops --all
+says 2 "--all goes with stats, show tcp, show http, show tls only" show drops --all
 says 2 "is no number from 0 to 4294967295" show streams --queue 4294967296
 says 2 "is no number from 0 to 10000" show streams --limit ten
 says 2 "takes options only" show streams web4
