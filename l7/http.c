@@ -865,8 +865,22 @@ sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule, struct sl_tcp_
 	return SL_ADMIT_YES;
 }
 
+/* Whether an exchange's endpoint was disabled or removed a sweep ago, too: what was under way then had time to come to its end. */
+static bool
+is_doomed(struct http_xchg *x)
+{
+	const struct sl_http_env *env = &x->http->conf.env;
+	bool was = x->flags & XF_DOOMED;
+
+	x->flags &= ~(uint32_t)XF_DOOMED;
+	if (!x->up || env->serves(env->ctx, x->endpoint_slot, x->endpoint_incarnation))
+		return false;
+	x->flags |= XF_DOOMED;
+	return was;
+}
+
 /* What the operator took away ends: idle connections at once, others when their exchange is over; exchanges with an endpoint that
- * was disabled or removed are cut. */
+ * was disabled or removed are cut when they are still under way a sweep later. */
 static void
 sweep_one(struct http_conn *c)
 {
@@ -875,7 +889,7 @@ sweep_one(struct http_conn *c)
 
 	if (c->state == CONN_FREE || c->state == CONN_OVER || c->state == CONN_LINGER)
 		return;
-	if (x && x->up && !env->serves(env->ctx, x->endpoint_slot, x->endpoint_incarnation)) {
+	if (x && is_doomed(x)) {
 		http_count(c->http, SL_HTTP_CNT_DROPPED_ADMIN);
 		if (x->state == XCHG_SENT)
 			sl_http_try_failed(x, SL_RETRY_RESET, 503, SL_RF_LR,

@@ -31,7 +31,7 @@
 #define HTTP_HEADS_MAX 16    /* requests that one connection has read and answered here in a turn */
 #define HTTP_INTERIMS_MAX 32 /* answers 1xx to one request; more are nonsense */
 #define HTTP_LINGER_MS 2000  /* how long what a client still says is read over, after our FIN */
-#define HTTP_SWEEP_MS 1500   /* every connection is asked `listens` once in this time, */
+#define HTTP_SWEEP_MS 1000   /* every connection is asked `listens` once in this time, */
 #define HTTP_SWEEP_MAX 512   /* at most so many in a turn */
 #define HTTP_ROOM 4096       /* of room that a writer out of room waits for */
 #define HTTP_HEAD_GROWS 256  /* bytes by which an answer's head grows at most, edits aside */
@@ -148,6 +148,7 @@ enum {                            /* http_xchg.flags */
        XF_HASHED = 1 << 13,
        XF_REUSED = 1 << 14, /* this try's connection had had requests before */
        XF_TOLD = 1 << 15,   /* env.result learned of this try */
+       XF_DOOMED = 1 << 16, /* the last sweep found its endpoint disabled or removed */
        XF_UP_TLS = 1 << 16, /* this try's connection is TLS */
 };
 
