@@ -7,7 +7,7 @@ export WORKERS=2 DRIVER=${DRIVER:-af_packet} LARGE=100000
 # shellcheck source=tests/net/lib_tls.sh
 . "$(dirname "$0")/lib_tls.sh"
 
-export HANDSHAKE_TIMEOUT=2s TABLE_KEYS='idle_timeout = "5s";'
+export HANDSHAKE_TIMEOUT=4s TABLE_KEYS='idle_timeout = "5s";'
 MANY=${MANY:-300} FEW=3
 hostile=$top/tests/net/tls_hostile.py
 rss() { awk '/^RssAnon/ { print $2 }' "/proc/$(pid_of dataplane)/status"; }
