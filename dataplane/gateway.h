@@ -54,6 +54,9 @@ struct sl_gateway {
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };
 
+/* n bytes of chance from the kernel: 0 or -EIO. */
+int sl_gateway_random(void *to, size_t n);
+
 /* One plain line on stderr, "sluice-dataplane: " before it. */
 void sl_gateway_log(const char *line);
 void sl_gateway_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
