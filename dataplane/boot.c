@@ -89,6 +89,9 @@ static const struct key port_keys[] = {
 	{"mtu", INTEGER, false, 576, 9216, NULL, PORT(mtu), NULL},
 	{"queues", INTEGER, false, 1, SL_BOOT_MAX_WORKERS, NULL, PORT(queues), NULL},
 	{"rss", CHOICE, false, 0, 0, "auto|assume", PORT(rss), NULL},
+	{"vlan", INTEGER, false, 1, 4094, NULL, PORT(vlan), NULL},
+	{"kernel", STRING, false, 1, 15, NULL, PORT(kernel), NULL},
+	{"kernel_pps", INTEGER, false, 100, 10000000, NULL, PORT(kernel_pps), NULL},
 };
 static struct group port_group = {port_keys, SL_ARRAY_CNT(port_keys)};
 
@@ -106,6 +109,9 @@ static const struct key top_keys[] = {
 	{"tls", GROUP, false, 0, 0, NULL, 0, &tls_group},
 	{"events_kb", INTEGER, false, 0, 1 << 18, NULL, TOP(events_kb), NULL},
 	{"power", CHOICE, false, 0, 0, "poll|adaptive", TOP(power), NULL},
+	{"privileges", CHOICE, false, 0, 0, "drop|keep", TOP(privileges), NULL},
+	{"user", STRING, false, 1, 63, NULL, TOP(user), NULL},
+	{"stop_wait_ms", INTEGER, false, 0, 60000, NULL, TOP(stop_wait_ms), NULL},
 	{"rss_key", HEXKEY, false, 0, 0, NULL, 0, NULL},
 	{"ports", PORTS, true, 1, SL_BOOT_MAX_PORTS, NULL, 0, &port_group},
 };
@@ -429,13 +435,18 @@ cpu_array(struct ctx *c, const config_setting_t *s, const char *path, const stru
 static void
 read_cpus(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k)
 {
-	unsigned n = cpu_array(c, s, path, k, "workers", c->boot->workers);
 	int type = config_setting_type(s);
 
+	c->boot->workers_line = (int)config_setting_source_line(s);
+	if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64) {
+		integer(c, s, path, k->min, k->max, &c->boot->worker_ask);
+		c->boot->worker_cnt = (unsigned)c->boot->worker_ask;
+		return;
+	}
+	unsigned n = cpu_array(c, s, path, k, "workers", c->boot->workers);
 	if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
 		return;
 	c->boot->worker_cnt = n;
-	c->boot->workers_line = (int)config_setting_source_line(s);
 }
 
 static void
@@ -452,6 +463,7 @@ read_ports(struct ctx *c, const config_setting_t *s, const char *path, const str
 		const config_setting_t *p = config_setting_get_elem(s, (unsigned)i);
 		snprintf(at, sizeof(at), "%s[%d]", path, i);
 		c->boot->ports[i].line = (int)config_setting_source_line(p);
+		c->boot->ports[i].kernel_pps = 20000;
 		read_group(c, p, at, k->group, &c->boot->ports[i]);
 	}
 	c->boot->port_cnt = n > 0 ? (unsigned)n : 0;
@@ -598,10 +610,19 @@ check_port(struct ctx *c, unsigned idx)
 		if (p->name[0] && strcmp(p->name, b->ports[i].name) == 0)
 			sl_diag_add(c->diag, c->file, p->line, path, NULL,
 				    "name \"%s\" is taken by ports[%u]", p->name, i);
-		if (p->device[0] && strcmp(p->device, b->ports[i].device) == 0)
-			sl_diag_add(c->diag, c->file, p->line, path, NULL,
+		if (p->device[0] && strcmp(p->device, b->ports[i].device) == 0 &&
+		    !(p->vlan && b->ports[i].vlan && p->vlan != b->ports[i].vlan))
+			sl_diag_add(c->diag, c->file, p->line, path,
+				    "ports of one device each have a vlan of their own",
 				    "device \"%s\" is taken by ports[%u]", p->device, i);
+		if (p->kernel[0] && strcmp(p->kernel, b->ports[i].kernel) == 0)
+			sl_diag_add(c->diag, c->file, p->line, path, NULL,
+				    "kernel interface \"%s\" is taken by ports[%u]", p->kernel, i);
 	}
+	if (p->kernel[0] && (strcmp(p->kernel, p->device) == 0 || strpbrk(p->kernel, "/ :%")))
+		sl_diag_add(c->diag, c->file, p->line, path,
+			    "a name for a new interface: letters, digits, . _ -",
+			    "kernel interface \"%s\" cannot be made", p->kernel);
 	if (p->mtu + 18 > b->mbuf_data)
 		sl_diag_add(c->diag, c->file, p->line, path, "raise mbuf_data or lower mtu",
 			    "mtu %d needs buffers of %d bytes, mbuf_data is %d", p->mtu,
@@ -692,6 +713,7 @@ sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *di
 		.mbuf_data = 2048,
 		.flows = 1 << 20,
 		.events_kb = 4096,
+		.stop_wait_ms = 3000,
 		.tcp_streams = 65536,
 		.http_requests = 16384,
 		.http_pool = 16384,

@@ -7,7 +7,8 @@
  *
  *     control = "/run/sluice/dataplane.sock";
  *     daemon_user = "root";                    # besides root and our own user
- *     workers = [ 1, 2 ];                      # CPU of each worker
+ *     workers = [ 1, 2 ];                      # CPU of each worker.  Or their number (workers = 2;): isolated CPUs of the ports'
+ *                                              # NUMA node first, then others of it; not main_cpu, no two of one core
  *     main_cpu = 0;                            # left out: the first CPU without a worker, or else the first
  *     memory = { hugepages = "auto"; size_mb = 512; };   # auto | require | never
  *     buffers = 16384;                         # packet buffers
@@ -38,10 +39,17 @@
  *     events_kb = 4096;                        # of each worker, for access-log records on their way to sluiced: a power
  *                                              # of two from 4 to 262144.  0: none, and no access log
  *     power = "poll";                          # poll | adaptive
+ *     privileges = "drop";                     # drop: no capabilities once the ports are up, and a filter of system calls.  keep: those
+ *                                              # it was started with, so that `sluicectl upgrade` can run another program in its place
+ *     user = "";                               # with drop: becomes this user then; left out: stays who it is
+ *     stop_wait_ms = 3000;                     # at SIGTERM, and before an upgrade: for sluiced to withdraw the VIPs; 0: none
  *     rss_key = "…80 hex digits…";             # tests only; left out: random at each boot
  *     ports = (
  *       { name = "front"; device = "veth0"; driver = "auto"; # auto | af_xdp | af_packet | vdev | pci
- *         mac = "02:00:00:00:00:01"; mtu = 1500; args = ""; queues = 1; rss = "auto"; } );   # auto | assume
+ *         mac = "02:00:00:00:00:01"; mtu = 1500; args = ""; queues = 1; rss = "auto";   # auto | assume
+ *         vlan = 100;                          # 802.1Q: frames of this port carry it; ports of one device each have their own
+ *         kernel = "front0";                   # interface that the kernel gets for what is not ours; left out: none
+ *         kernel_pps = 20000; } );             # packets a second towards it, of all workers together
  */
 #ifndef SL_DATAPLANE_BOOT_H
 #define SL_DATAPLANE_BOOT_H
@@ -65,6 +73,7 @@ enum sl_boot_driver {
 	SL_DRIVER_VDEV,
 	SL_DRIVER_PCI
 };
+enum sl_boot_privileges { SL_PRIVILEGES_DROP, SL_PRIVILEGES_KEEP };
 enum sl_boot_rss { SL_RSS_AUTO, SL_RSS_ASSUME };
 enum sl_boot_records { SL_RECORDS_IPSEC_MB, SL_RECORDS_OPENSSL };
 
@@ -76,6 +85,9 @@ struct sl_boot_port {
 	int rss;         /* enum sl_boot_rss */
 	int mtu;         /* of the IP packet; 0: the device's */
 	int queues;      /* receive queues to ask for; 0: one per worker with RSS, else 1 */
+	int vlan;        /* 1 to 4094; 0: untagged */
+	char kernel[16]; /* interface of the exception path (exception.h); "": none */
+	int kernel_pps;
 	bool has_mac;
 	uint8_t mac[6];
 	int line;
@@ -87,8 +99,9 @@ struct sl_boot {
 	char daemon_user[64];
 	int workers[SL_BOOT_MAX_WORKERS]; /* CPU numbers; the same may stand twice */
 	unsigned worker_cnt;
-	int main_cpu;  /* -1: choose */
-	int hugepages; /* enum sl_boot_hugepages */
+	int worker_ask; /* how many to choose CPUs for (host.h); 0: workers[] says which */
+	int main_cpu;   /* -1: choose */
+	int hugepages;  /* enum sl_boot_hugepages */
 	int size_mb;
 	int buffers;
 	int mbuf_data;
@@ -106,6 +119,9 @@ struct sl_boot {
 	char tls_key_log[256]; /* "": none */
 	int events_kb;         /* 0: no events */
 	int power;             /* enum sl_boot_power */
+	int privileges;        /* enum sl_boot_privileges */
+	char user[64];         /* "": as it was started */
+	int stop_wait_ms;
 	bool has_rss_key;
 	uint8_t rss_key[SL_BOOT_KEY_BYTES];
 	struct sl_boot_port ports[SL_BOOT_MAX_PORTS];

@@ -14,7 +14,8 @@ typedef const char *body_fn(const void *msg, size_t bytes);
 
 static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
 	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded,
-	check_streams, check_events, check_explain_http, check_explained_http, check_forget;
+	check_streams, check_events, check_explain_http, check_explained_http, check_forget,
+	check_ports, check_port, check_stopping;
 
 static const struct row {
 	uint16_t from;
@@ -34,6 +35,10 @@ static const struct row {
 	[SL_CTL_EXPLAINED] = {DATAPLANE, 0, sizeof(struct sl_ctl_explained), false, NULL},
 	[SL_CTL_SECRET] = {DAEMON, 1, sizeof(struct sl_ctl_secret), false, check_secret},
 	[SL_CTL_FORGET] = {DAEMON, 0, sizeof(struct sl_ctl_forget), false, check_forget},
+	[SL_CTL_PORTS] = {DAEMON, 0, sizeof(struct sl_ctl_ports), false, check_ports},
+	[SL_CTL_PORT] = {DATAPLANE, 0, sizeof(struct sl_ctl_port), true, check_port},
+	[SL_CTL_STOPPING] = {DATAPLANE, 0, sizeof(struct sl_ctl_stopping), false, check_stopping},
+	[SL_CTL_STOP] = {DAEMON, 0, sizeof(struct sl_ctl_stop), false, NULL},
 	[SL_CTL_SECRET_ACK] = {DATAPLANE, 0, sizeof(struct sl_ctl_secret_ack), true,
 			       check_secret_ack},
 	[SL_CTL_BYE] = {DAEMON | DATAPLANE, 0, sizeof(struct sl_ctl_bye), true, check_bye},
@@ -129,6 +134,55 @@ check_welcome(const void *msg, size_t bytes)
 	if (m->zero)
 		return "field that must be 0 is not";
 	return m->flows <= 1 ? NULL : "flows is neither 0 nor 1";
+}
+
+static const char *
+check_ports(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_ports *m = msg;
+	return m->zero ? "field that must be 0 is not" : NULL;
+}
+
+/* Texts in fixed places: terminated, printable ASCII. */
+static bool
+word_ok(const char *s, size_t size)
+{
+	size_t n = strnlen(s, size);
+
+	for (size_t i = 0; i < n; i++)
+		if (s[i] < 0x20 || s[i] > 0x7e)
+			return false;
+	return n < size;
+}
+
+static const char *
+check_port(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_port *m = msg;
+
+	if (m->xstat_cnt > SL_CTL_XSTATS ||
+	    bytes != sizeof(*m) + m->xstat_cnt * sizeof(m->xstat[0]))
+		return "xstat_cnt out of range or not what the message holds";
+	if (m->zero || m->first > 1 || m->last > 1 || m->link > SL_LINK_GONE ||
+	    m->spread > SL_SPREAD_HANDOFF || m->vlan > 4094)
+		return "field of a port out of range";
+	if (!word_ok(m->name, sizeof(m->name)) || !word_ok(m->driver, sizeof(m->driver)) ||
+	    !word_ok(m->device, sizeof(m->device)) || !word_ok(m->kernel, sizeof(m->kernel)))
+		return "text of a port is not printable";
+	for (uint32_t i = 0; i < m->xstat_cnt; i++)
+		if (!m->xstat[i].name[0] || !word_ok(m->xstat[i].name, sizeof(m->xstat[i].name)))
+			return "name of a statistic is not printable";
+	return NULL;
+}
+
+static const char *
+check_stopping(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_stopping *m = msg;
+	bool known = m->why == SL_STOPPING_STOP || m->why == SL_STOPPING_UPGRADE;
+	return known ? NULL : "reason of a stop that is none";
 }
 
 static const char *

@@ -38,6 +38,9 @@
  * UPGRADE: the dataplane looks whether the program file it was started from would run here and has the same
  * table versions, answers UPGRADED (error, or 0 with a text), and becomes that program; the daemon sees the
  * connection end and connects again.  The message names no file: who may replace the program decides.
+ * PORTS asks about ports; each is answered by PORTs with its seq, one port after the other, the last message flagged.
+ * STOPPING: the dataplane was told to stop, or to upgrade, and goes on for wait_ms at most; the daemon withdraws what it
+ * announces and says STOP.  A daemon that has nothing to withdraw answers at once.
  * Both segments of WELCOME are memfds sealed with F_SEAL_SHRINK | F_SEAL_GROW: their size cannot change under
  * the reader.
  */
@@ -48,7 +51,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 5
+#define SL_CTL_VERSION 6
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -76,6 +79,10 @@ enum sl_ctl_type {
 	SL_CTL_EXPLAIN_HTTP = 20,
 	SL_CTL_EXPLAINED_HTTP = 21,
 	SL_CTL_FORGET = 22,
+	SL_CTL_PORTS = 23,
+	SL_CTL_PORT = 24,
+	SL_CTL_STOPPING = 25,
+	SL_CTL_STOP = 26,
 };
 
 struct sl_ctl_head {
@@ -275,6 +282,73 @@ struct sl_ctl_secret_ack { /* + text when error is not 0 */
 	struct sl_ctl_head head;
 	uint32_t error; /* 0 or errno */
 	uint32_t text_len;
+};
+
+struct sl_ctl_ports {
+	struct sl_ctl_head head;
+	uint32_t port; /* index, or UINT32_MAX: all */
+	uint32_t zero;
+};
+
+/* What a port can do, and what of it is used. */
+enum {
+	SL_NIC_RX_IP_CSUM = 1 << 0,
+	SL_NIC_RX_L4_CSUM = 1 << 1,
+	SL_NIC_RX_VLAN_STRIP = 1 << 2,
+	SL_NIC_RX_SCATTER = 1 << 3,
+	SL_NIC_RX_RSS_HASH = 1 << 4,
+	SL_NIC_TX_IP_CSUM = 1 << 5,
+	SL_NIC_TX_TCP_CSUM = 1 << 6,
+	SL_NIC_TX_UDP_CSUM = 1 << 7,
+	SL_NIC_TX_TSO = 1 << 8,
+	SL_NIC_TX_VLAN_INSERT = 1 << 9,
+	SL_NIC_TX_MULTI_SEGS = 1 << 10,
+	SL_NIC_TX_FAST_FREE = 1 << 11,
+};
+enum { SL_LINK_DOWN = 0, SL_LINK_UP = 1, SL_LINK_GONE = 2 };
+enum { SL_SPREAD_NONE = 0, SL_SPREAD_RSS = 1, SL_SPREAD_ASSUMED = 2, SL_SPREAD_HANDOFF = 3 };
+
+struct sl_ctl_xstat {
+	char name[64];
+	uint64_t value;
+};
+
+#define SL_CTL_XSTATS 96 /* of one message */
+struct sl_ctl_port {
+	struct sl_ctl_head head;
+	uint32_t port;  /* index */
+	uint32_t first; /* 1: the first message of this port; the others repeat all but xstat */
+	uint32_t last;  /* 1: the last message of the answer */
+	uint32_t link;  /* SL_LINK_* */
+	char name[SL_NAME_MAX];
+	char driver[32];
+	char device[64];
+	char kernel[16]; /* "": no exception path */
+	uint8_t mac[6];
+	uint16_t mtu;
+	uint32_t speed_mbps; /* 0: not known */
+	uint32_t full_duplex;
+	int32_t numa; /* -1: none */
+	uint32_t rx_queues, tx_queues;
+	uint32_t spread;    /* SL_SPREAD_* */
+	uint32_t vlan;      /* 0: untagged */
+	uint32_t can, uses; /* SL_NIC_* */
+	uint64_t link_changes;
+	uint64_t missed, no_buffer, tx_errors; /* of the device, since it was opened */
+	uint32_t xstat_cnt; /* [0, SL_CTL_XSTATS]: the message carries exactly so many */
+	uint32_t zero;
+	struct sl_ctl_xstat xstat[]; /* the device's own names */
+};
+
+enum { SL_STOPPING_STOP = 1, SL_STOPPING_UPGRADE = 2 };
+struct sl_ctl_stopping {
+	struct sl_ctl_head head;
+	uint32_t wait_ms;
+	uint32_t why; /* SL_STOPPING_* */
+};
+
+struct sl_ctl_stop {
+	struct sl_ctl_head head;
 };
 
 struct sl_ctl_bye { /* + text */

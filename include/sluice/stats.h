@@ -22,7 +22,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 5
+#define SL_STATS_VERSION 6
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -193,7 +193,10 @@ struct sl_stats_port {
 	uint64_t tx_packets;
 	uint64_t tx_bytes;
 	uint64_t tx_full; /* packets the port's queue refused */
-	uint64_t zero[3];
+	/* exception path (dataplane/exception.h) */
+	uint64_t to_kernel;
+	uint64_t from_kernel;
+	uint64_t kernel_limited; /* towards the kernel: over the rate, or its ring was full */
 };
 
 struct sl_stats_listener {

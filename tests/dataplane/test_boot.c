@@ -131,13 +131,14 @@ static const struct {
 	{"zzzzzzzzzz = 1;\n" LEAST,
 	 "boot.conf:1: zzzzzzzzzz: unknown key (keys here: control, daemon_user, workers, "
 	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, http, tls, events_kb, power, "
-	 "rss_key, ports)"},
+	 "privileges, user, stop_wait_ms, rss_key, ports)"},
 	{"workers = [ 1, \"x\" ];\n" PORTS, "boot.conf:1: mismatched element type in array"},
 	{PORTS, "boot.conf: workers: is missing"},
 	{"workers = [ 1 ];\n", "boot.conf: ports: is missing"},
-	{"workers = 1;\n" PORTS,
-	 "boot.conf:1: workers: must be an array of CPU numbers, not an integer (workers = [ 1, "
+	{"workers = \"1\";\n" PORTS,
+	 "boot.conf:1: workers: must be an array of CPU numbers, not a string (workers = [ 1, "
 	 "2 ];)"},
+	{"workers = 65;\n" PORTS, "boot.conf:1: workers: 65 is out of range: 1 to 64"},
 	{"workers = [ ];\n" PORTS, "boot.conf:1: workers: has 0 workers: 1 to 64 are allowed"},
 	{"workers = [ \"a\" ];\n" PORTS,
 	 "boot.conf:1: workers[0]: must be an integer, not a string"},
@@ -247,7 +248,23 @@ static const struct {
 	 "boot.conf:3: ports[1]: name \"a\" is taken by ports[0]"},
 	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; },\n{ name = \"b\"; device = "
 	 "\"x\"; } );",
-	 "boot.conf:3: ports[1]: device \"x\" is taken by ports[0]"},
+	 "boot.conf:3: ports[1]: device \"x\" is taken by ports[0] (ports of one device each have "
+	 "a "
+	 "vlan of their own)"},
+	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; vlan = 7; },\n{ name = "
+	 "\"b\"; device = \"x\"; vlan = 7; } );",
+	 "boot.conf:3: ports[1]: device \"x\" is taken by ports[0] (ports of one device each have "
+	 "a "
+	 "vlan of their own)"},
+	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; kernel = \"k0\"; },\n{ name "
+	 "= "
+	 "\"b\"; device = \"y\"; kernel = \"k0\"; } );",
+	 "boot.conf:3: ports[1]: kernel interface \"k0\" is taken by ports[0]"},
+	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; kernel = \"x\"; } );",
+	 "boot.conf:2: ports[0]: kernel interface \"x\" cannot be made (a name for a new "
+	 "interface: "
+	 "letters, digits, . _ -)"},
+	{LEAST "privileges = \"none\";", "boot.conf:3: privileges: \"none\" is none of drop|keep"},
 	{LEAST "@include \"other.conf\"\n",
 	 "boot.conf:3: @include is not taken in a boot file (write the settings into this file)"},
 	{LEAST "flows = ;", "boot.conf:3: syntax error"},

@@ -793,6 +793,7 @@ struct wrong {
 		struct sl_ctl_explain explain;
 		struct sl_ctl_secret secret;
 		struct sl_ctl_forget forget;
+		struct sl_ctl_ports ports;
 		struct sl_ctl_verdict verdict;
 		struct sl_ctl_bye bye;
 		struct sl_ctl_parked parked;
@@ -829,8 +830,10 @@ static struct wrong wrongs[] = {
 	 false,
 	 {.head = {SL_CTL_MAGIC, SL_CTL_VERSION + 1, SL_CTL_HELLO, 24, 0}}},
 	{"unknown", 16, 0, false, {.head = HEAD(0, 16)}},
-	{"unknown", 16, 0, false, {.head = HEAD(23, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(27, 16)}},
 	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_STREAMS, 24)}},
+	{"only the other", 24, 0, false, {.head = HEAD(SL_CTL_STOPPING, 24)}},
+	{"must be 0", 24, 0, false, {.ports = {WHOLE(SL_CTL_PORTS, ports), 0, 1}}},
 	{"unknown", 16, 0, false, {.head = HEAD(65535, 16)}},
 	{"only the other", 88, 0, false, {.verdict.head = WHOLE(SL_CTL_VERDICT, verdict)}},
 	{"size field", 23, 0, false, {.hello.head = WHOLE(SL_CTL_HELLO, hello)}},
