@@ -3,7 +3,7 @@
  *
  * libconfig 1.5 wraps integers that do not fit 32 bits without a word, so the text is scanned for them first
  * (strings and comments skipped).  It stops at the first syntax error: then that is the only one reported. */
-#include "dataplane/boot.h"
+#include "dataplane/boot_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,6 @@
 
 #define FILE_MAX_BYTES (1 << 20)
 
-enum type { STRING, INTEGER, CHOICE, BOOL, NAME, MAC, HEXKEY, CPUS, TLS_CPUS, GROUP, PORTS };
-
 struct ctx {
 	const char *file;
 	struct sl_diag *diag;
@@ -27,47 +25,32 @@ struct ctx {
 	unsigned wrapped_cnt;
 };
 
-struct key {
-	const char *name;
-	enum type type;
-	bool required;
-	long min, max;       /* INTEGER: the range; STRING: bytes */
-	const char *choices; /* CHOICE: "a|b|c", the index is stored */
-	size_t off;
-	struct group *group;
-};
-
-struct group {
-	const struct key *keys;
-	unsigned cnt;
-};
-
 #define TOP(f) offsetof(struct sl_boot, f)
 #define PORT(f) offsetof(struct sl_boot_port, f)
 
-static const struct key memory_keys[] = {
+static const struct sl_boot_key memory_keys[] = {
 	{"hugepages", CHOICE, false, 0, 0, "auto|require|never", TOP(hugepages), NULL},
 	{"size_mb", INTEGER, false, 64, 1 << 20, NULL, TOP(size_mb), NULL},
 };
-static struct group memory_group = {memory_keys, SL_ARRAY_CNT(memory_keys)};
+static const struct sl_boot_group memory_group = {memory_keys, SL_ARRAY_CNT(memory_keys)};
 
-static const struct key tcp_keys[] = {
+static const struct sl_boot_key tcp_keys[] = {
 	{"streams", INTEGER, false, 0, 1 << 22, NULL, TOP(tcp_streams), NULL},
 	{"timewait", INTEGER, false, 16, 1 << 22, NULL, TOP(tcp_timewait), NULL},
 	{"memory_mb", INTEGER, false, 1, 8192, NULL, TOP(tcp_memory_mb), NULL},
 	{"receive_max", INTEGER, false, 4096, 1 << 24, NULL, TOP(tcp_receive_max), NULL},
 	{"send_max", INTEGER, false, 4096, 1 << 24, NULL, TOP(tcp_send_max), NULL},
 };
-static struct group tcp_group = {tcp_keys, SL_ARRAY_CNT(tcp_keys)};
+static const struct sl_boot_group tcp_group = {tcp_keys, SL_ARRAY_CNT(tcp_keys)};
 
-static const struct key http_keys[] = {
+static const struct sl_boot_key http_keys[] = {
 	{"requests", INTEGER, false, 0, 1 << 22, NULL, TOP(http_requests), NULL},
 	{"pool", INTEGER, false, 16, 1 << 22, NULL, TOP(http_pool), NULL},
 	{"head_mb", INTEGER, false, 1, 8192, NULL, TOP(http_head_mb), NULL},
 };
-static struct group http_group = {http_keys, SL_ARRAY_CNT(http_keys)};
+static const struct sl_boot_group http_group = {http_keys, SL_ARRAY_CNT(http_keys)};
 
-static const struct key tls_keys[] = {
+static const struct sl_boot_key tls_keys[] = {
 	{"sessions", INTEGER, false, 0, 1 << 20, NULL, TOP(tls_sessions), NULL},
 	{"handshakes", INTEGER, false, 1, 65536, NULL, TOP(tls_handshakes), NULL},
 	{"threads", INTEGER, false, 0, SL_BOOT_MAX_TLS_THREADS, NULL, TOP(tls_threads), NULL},
@@ -78,9 +61,9 @@ static const struct key tls_keys[] = {
 	{"core_dumps", BOOL, false, 0, 0, NULL, TOP(tls_core_dumps), NULL},
 	{"key_log", STRING, false, 1, 255, NULL, TOP(tls_key_log), NULL},
 };
-static struct group tls_group = {tls_keys, SL_ARRAY_CNT(tls_keys)};
+static const struct sl_boot_group tls_group = {tls_keys, SL_ARRAY_CNT(tls_keys)};
 
-static const struct key port_keys[] = {
+static const struct sl_boot_key port_keys[] = {
 	{"name", NAME, true, 0, 0, NULL, PORT(name), NULL},
 	{"device", STRING, true, 1, 63, NULL, PORT(device), NULL},
 	{"driver", CHOICE, false, 0, 0, "auto|af_xdp|af_packet|vdev|pci", PORT(driver), NULL},
@@ -93,9 +76,9 @@ static const struct key port_keys[] = {
 	{"kernel", STRING, false, 1, 15, NULL, PORT(kernel), NULL},
 	{"kernel_pps", INTEGER, false, 100, 10000000, NULL, PORT(kernel_pps), NULL},
 };
-static struct group port_group = {port_keys, SL_ARRAY_CNT(port_keys)};
+static const struct sl_boot_group port_group = {port_keys, SL_ARRAY_CNT(port_keys)};
 
-static const struct key top_keys[] = {
+static const struct sl_boot_key top_keys[] = {
 	{"control", STRING, false, 1, 103, NULL, TOP(control), NULL},
 	{"daemon_user", STRING, false, 1, 63, NULL, TOP(daemon_user), NULL},
 	{"workers", CPUS, true, 1, SL_BOOT_MAX_WORKERS, NULL, 0, NULL},
@@ -115,10 +98,10 @@ static const struct key top_keys[] = {
 	{"rss_key", HEXKEY, false, 0, 0, NULL, 0, NULL},
 	{"ports", PORTS, true, 1, SL_BOOT_MAX_PORTS, NULL, 0, &port_group},
 };
-static struct group top_group = {top_keys, SL_ARRAY_CNT(top_keys)};
+const struct sl_boot_group sl_boot_top = {top_keys, SL_ARRAY_CNT(top_keys)};
 
 static void read_group(struct ctx *c, const config_setting_t *s, const char *path,
-		       const struct group *g, void *into);
+		       const struct sl_boot_group *g, void *into);
 
 /* ---- text ---- */
 
@@ -270,7 +253,7 @@ string(struct ctx *c, const config_setting_t *s, const char *path)
 }
 
 static void
-read_string(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k,
+read_string(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k,
 	    char *to)
 {
 	const char *v = string(c, s, path);
@@ -292,7 +275,7 @@ read_string(struct ctx *c, const config_setting_t *s, const char *path, const st
 }
 
 static void
-read_choice(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k,
+read_choice(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k,
 	    int *to)
 {
 	const char *v = string(c, s, path);
@@ -399,7 +382,7 @@ read_rss_key(struct ctx *c, const config_setting_t *s, const char *path)
 
 /* Number of members of an array or list in [min, max], or -1. */
 static int
-members(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k,
+members(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k,
 	const char *what)
 {
 	int n = config_setting_length(s);
@@ -412,7 +395,7 @@ members(struct ctx *c, const config_setting_t *s, const char *path, const struct
 
 /* An array of CPUs; how many there are, 0 when it is none. */
 static unsigned
-cpu_array(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k,
+cpu_array(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k,
 	  const char *what, int *to)
 {
 	int type = config_setting_type(s);
@@ -433,7 +416,7 @@ cpu_array(struct ctx *c, const config_setting_t *s, const char *path, const stru
 }
 
 static void
-read_cpus(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k)
+read_cpus(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k)
 {
 	int type = config_setting_type(s);
 
@@ -450,7 +433,7 @@ read_cpus(struct ctx *c, const config_setting_t *s, const char *path, const stru
 }
 
 static void
-read_ports(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k)
+read_ports(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k)
 {
 	if (config_setting_type(s) != CONFIG_TYPE_LIST) {
 		bad(c, s, path, "ports = ( { name = \"front\"; device = \"eth1\"; } );",
@@ -470,7 +453,7 @@ read_ports(struct ctx *c, const config_setting_t *s, const char *path, const str
 }
 
 static void
-read_value(struct ctx *c, const config_setting_t *s, const char *path, const struct key *k,
+read_value(struct ctx *c, const config_setting_t *s, const char *path, const struct sl_boot_key *k,
 	   void *into)
 {
 	void *to = (char *)into + k->off;
@@ -537,7 +520,8 @@ distance(const char *a, const char *b)
 }
 
 static void
-unknown_key(struct ctx *c, const config_setting_t *s, const char *path, const struct group *g)
+unknown_key(struct ctx *c, const config_setting_t *s, const char *path,
+	    const struct sl_boot_group *g)
 {
 	const char *name = config_setting_name(s), *near = NULL;
 	unsigned best = 4;
@@ -560,8 +544,8 @@ unknown_key(struct ctx *c, const config_setting_t *s, const char *path, const st
 	bad(c, s, path, hint, "unknown key");
 }
 
-static const struct key *
-find_key(const struct group *g, const char *name)
+static const struct sl_boot_key *
+find_key(const struct sl_boot_group *g, const char *name)
 {
 	for (unsigned i = 0; i < g->cnt; i++)
 		if (strcmp(g->keys[i].name, name) == 0)
@@ -570,8 +554,8 @@ find_key(const struct group *g, const char *name)
 }
 
 static void
-read_group(struct ctx *c, const config_setting_t *s, const char *path, const struct group *g,
-	   void *into)
+read_group(struct ctx *c, const config_setting_t *s, const char *path,
+	   const struct sl_boot_group *g, void *into)
 {
 	if (config_setting_type(s) != CONFIG_TYPE_GROUP) {
 		bad(c, s, path, "{ key = value; … }", "must be a group, not %s", type_name(s));
@@ -581,7 +565,7 @@ read_group(struct ctx *c, const config_setting_t *s, const char *path, const str
 	char at[192];
 	for (int i = 0; i < config_setting_length(s); i++) {
 		const config_setting_t *m = config_setting_get_elem(s, (unsigned)i);
-		const struct key *k = find_key(g, config_setting_name(m));
+		const struct sl_boot_key *k = find_key(g, config_setting_name(m));
 		snprintf(at, sizeof(at), "%s%s%s", path, dot, config_setting_name(m));
 		if (k)
 			read_value(c, m, at, k, into);
@@ -676,7 +660,7 @@ read_all(struct ctx *c, const config_t *conf)
 {
 	const config_setting_t *s;
 
-	read_group(c, config_root_setting(conf), "", &top_group, c->boot);
+	read_group(c, config_root_setting(conf), "", &sl_boot_top, c->boot);
 	if ((s = config_lookup(conf, "main_cpu")))
 		c->boot->main_line = (int)config_setting_source_line(s);
 	if ((s = config_lookup(conf, "memory")))

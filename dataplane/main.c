@@ -4,6 +4,7 @@
  * one fails, all of them are printed and the steps before go down in reverse order.  The control
  * socket is taken early, so that a second instance stops before it touches memory or ports; it is served
  * from the loop on. */
+#include "dataplane/boot_show.h"
 #include "dataplane/crew.h"
 #include "dataplane/fdstore.h"
 #include "dataplane/gateway.h"
@@ -631,16 +632,22 @@ run(struct sl_gateway *g)
 	return err ? 1 : 0;
 }
 
-static const char usage[] = "usage: sluice-dataplane [--check] [-c FILE]\n"
-			    "  -c FILE    boot file (" BOOT_FILE ")\n"
-			    "  --check    read the boot file, look at the machine, and say what is "
-			    "wrong; start nothing\n"
-			    "  --version\n"
-			    "  --versions the versions of the formats it shares with others\n";
+static const char usage[] =
+	"usage: sluice-dataplane [--check | --show-boot] [-c FILE]\n"
+	"  -c FILE    boot file (" BOOT_FILE ")\n"
+	"  --check    read the boot file, look at the machine, and say what is "
+	"wrong; start nothing\n"
+	"  --show-boot\n"
+	"             what was read of the boot file, as JSON; does not look at the "
+	"machine\n"
+	"  --version\n"
+	"  --versions the versions of the formats it shares with others\n";
+
+enum ask { RUN, CHECK, SHOW_BOOT };
 
 /* 0, or an exit code + 1 with nothing to run. */
 static int
-arguments(int argc, char **argv, const char **ret_file, bool *ret_check)
+arguments(int argc, char **argv, const char **ret_file, enum ask *ret_ask)
 {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -656,7 +663,9 @@ arguments(int argc, char **argv, const char **ret_file, bool *ret_check)
 			return 1;
 		}
 		if (strcmp(argv[i], "--check") == 0) {
-			*ret_check = true;
+			*ret_ask = CHECK;
+		} else if (strcmp(argv[i], "--show-boot") == 0) {
+			*ret_ask = SHOW_BOOT;
 		} else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
 			*ret_file = argv[++i];
 		} else {
@@ -686,7 +695,7 @@ main(int argc, char **argv)
 {
 	static struct sl_gateway g;
 	const char *file = BOOT_FILE, *missing = sl_host_cpu_missing();
-	bool check = false;
+	enum ask ask = RUN;
 
 	arguments_given = argv;
 	sched_getaffinity(0, sizeof(cpus_given), &cpus_given);
@@ -695,10 +704,10 @@ main(int argc, char **argv)
 	started = instant();
 	g.started_ns = started.ns;
 	g.flows_fd = sl_fdstore_take();
-	int rc = arguments(argc, argv, &file, &check);
+	int rc = arguments(argc, argv, &file, &ask);
 	if (rc)
 		return rc - 1;
-	if (missing) {
+	if (missing && ask != SHOW_BOOT) {
 		sl_gateway_say("this CPU lacks %s: x86-64-v3 with AES-NI is needed (in a virtual "
 			       "machine, pass the host's CPU through)",
 			       missing);
@@ -709,7 +718,10 @@ main(int argc, char **argv)
 		sl_gateway_say("not started: boot file");
 		return 1;
 	}
-	rc = check ? check_only(&g) : run(&g);
+	rc = ask == CHECK                    ? check_only(&g)
+	     : ask == RUN                    ? run(&g)
+	     : sl_boot_show(&g.boot, stdout) ? 1
+					     : 0;
 	sl_boot_fini(&g.boot);
 	return rc;
 }

@@ -1,5 +1,5 @@
 /* The boot file: every mistake is told with line, key and what to do, all of them at once. */
-#include "dataplane/boot.h"
+#include "dataplane/boot_show.h"
 #include "tests/suite.h"
 
 #include <errno.h>
@@ -349,8 +349,67 @@ what_is_not_a_text_file_is_refused(void)
 	sl_diag_fini(&diag);
 }
 
+/* What is shown of a text, to be freed. */
+static char *
+shown(const char *text)
+{
+	struct sl_diag diag = {0};
+	struct sl_boot b = {0};
+	char *out = NULL;
+	size_t len = 0;
+
+	CU_ASSERT_EQUAL_FATAL(parse(text, &diag, &b), 0);
+	FILE *f = open_memstream(&out, &len);
+	CU_ASSERT_EQUAL(sl_boot_show(&b, f), 0);
+	fclose(f);
+	sl_boot_fini(&b);
+	return out;
+}
+
+static void
+show_says_what_was_read_in_the_file_s_words(void)
+{
+	char *s = shown("workers = [ 1, 3 ];\n memory = { hugepages = \"require\"; };\n"
+			"tls = { sessions = 0; cpus = [ 2 ]; };\n privileges = \"keep\";\n"
+			"ports = ( { name = \"front\"; device = \"e\\\"th\\\\\xc3\xbc\xff\"; "
+			"driver = \"pci\"; vlan = 7; mac = \"02:00:00:00:00:0a\"; },\n"
+			"{ name = \"back\"; device = \"eth1\"; } );\n");
+
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"workers\": [1, 3], \"main_cpu\": null, "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "{\"hugepages\": \"require\", \"size_mb\": 512}"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"tls\": {\"sessions\": 0, "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"cpus\": [2], "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"core_dumps\": false, "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"privileges\": \"keep\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"device\": \"e\\\"th\\\\\xc3\xbc\\ufffd\", "
+					 "\"driver\": \"pci\", \"mac\": \"02:00:00:00:00:0a\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"vlan\": 7, "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"mac\": null, \"mtu\": null, \"queues\": null"));
+	free(s);
+	s = shown("workers = 2;\n" PORTS);
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"workers\": 2, "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"rss_key\": false"));
+	free(s);
+}
+
+static void
+show_keeps_secrets(void)
+{
+	char *s = shown("workers = [ 1 ];\n rss_key = "
+			"\"6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a6d5a"
+			"6d5a6d5a\";\n"
+			"ports = ( { name = \"front\"; device = \"net_memif0\"; driver = \"vdev\"; "
+			"args = \"secret=sesame\"; } );\n");
+
+	CU_ASSERT_PTR_NULL(strstr(s, "sesame"));
+	CU_ASSERT_PTR_NULL(strstr(s, "6d5a"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(s, "\"rss_key\": true"));
+	free(s);
+}
+
 SL_SUITE("boot", SL_TEST(least_file_has_the_documented_defaults), SL_TEST(every_key_arrives),
 	 SL_TEST(every_mistake_has_its_message),
 	 SL_TEST(memory_for_tls_follows_workers_and_handshakes_where_it_is_left_out),
 	 SL_TEST(no_streams_turn_tcp_off), SL_TEST(all_mistakes_of_a_file_are_told_at_once),
-	 SL_TEST(what_is_not_a_text_file_is_refused))
+	 SL_TEST(what_is_not_a_text_file_is_refused),
+	 SL_TEST(show_says_what_was_read_in_the_file_s_words), SL_TEST(show_keeps_secrets))
