@@ -1,0 +1,82 @@
+/* Links and losses.  The drivers for kernel interfaces do not follow their links, so the kernel is asked. */
+#include "dataplane/port_priv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <rte_ethdev.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* 1 up, 0 down, -1 gone. */
+static int
+kernel_state(const struct sl_port *p)
+{
+	struct ifreq ifr = {0};
+	int fd, up;
+
+	if (if_nametoindex(p->device) != p->ifindex)
+		return -1;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return p->up;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", p->device);
+	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		up = errno == ENODEV ? -1 : p->up;
+	else
+		up = (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+	close(fd);
+	return up;
+}
+
+static int
+driver_state(const struct sl_port *p)
+{
+	struct rte_eth_link link;
+
+	if (!rte_eth_dev_is_valid_port(p->id))
+		return -1;
+	return rte_eth_link_get_nowait(p->id, &link) ? p->up : link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* What the device lost without a worker seeing it. */
+static void
+watch_losses(const struct sl_port_set *set, struct sl_port *p)
+{
+	struct rte_eth_stats st;
+
+	if (p->quiet > 0)
+		p->quiet--;
+	if (p->quiet > 0 || p->up < 0 || rte_eth_stats_get(p->id, &st))
+		return;
+	uint64_t lost[3] = {st.imissed, st.rx_nombuf, st.oerrors};
+	if (lost[0] > p->lost[0] || lost[1] > p->lost[1] || lost[2] > p->lost[2]) {
+		sl_port_say(set,
+			    "port %s: lost %" PRIu64 " packets before a worker took them, %" PRIu64
+			    " for want of buffers, %" PRIu64 " in sending",
+			    p->name, lost[0] - p->lost[0], lost[1] - p->lost[1],
+			    lost[2] - p->lost[2]);
+		p->quiet = 10;
+	}
+	memcpy(p->lost, lost, sizeof(lost));
+}
+
+void
+sl_port_watch(struct sl_port_set *set)
+{
+	static const char *const text[] = {"interface removed", "link down", "link up"};
+
+	for (unsigned i = 0; i < set->cnt; i++) {
+		struct sl_port *p = &set->port[i];
+		int up = p->ifindex ? kernel_state(p) : driver_state(p);
+		if (up != p->up)
+			sl_port_say(set, "port %s (%s): %s%s", p->name, p->what, text[up + 1],
+				    up == 1  ? ""
+				    : up < 0 ? "; the other ports go on; restart when it is back"
+					     : "; the other ports go on");
+		p->up = up;
+		watch_losses(set, p);
+	}
+}
