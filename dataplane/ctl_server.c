@@ -353,6 +353,15 @@ sl_ctl_server_upgraded(struct sl_ctl_server *s, uint32_t seq, int error, const c
 }
 
 void
+sl_ctl_server_stopping(struct sl_ctl_server *s, uint32_t wait_ms, uint32_t why)
+{
+	struct sl_ctl_stopping m = {.wait_ms = wait_ms, .why = why};
+
+	sl_ctl_init(&m.head, SL_CTL_STOPPING, sizeof(m), 0);
+	put(s, &m, sizeof(m));
+}
+
+void
 sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text)
 {
 	s->goodbye = text;
@@ -563,6 +572,9 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 		break;
 	case SL_CTL_UPGRADE:
 		ops->upgrade(ops->ctx, head->seq);
+		break;
+	case SL_CTL_STOP:
+		ops->stop(ops->ctx);
 		break;
 	default: /* BYE */
 		say(s, "control: sluiced (pid %d) said goodbye", (int)s->peer_pid);

@@ -48,6 +48,8 @@ struct sl_ctl_ops {
 	int (*secret)(void *ctx, uint32_t kind, const char *name, const void *bytes, size_t n,
 		      char ret_text[SL_CTL_WHY]);
 	int (*forget)(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY]);
+	/* STOP: the daemon has withdrawn what it announced */
+	void (*stop)(void *ctx);
 	/* one line for the log */
 	void (*log)(void *ctx, const char *line);
 	void *ctx;
@@ -112,6 +114,8 @@ void sl_ctl_server_upgraded(struct sl_ctl_server *s, uint32_t seq, int error, co
 /* sl_ctl_server_goodbye is what sl_ctl_server_destroy tells the peer, when it is not "the dataplane is stopping"; a
  * static text. */
 void sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text);
+/* STOPPING; why: SL_STOPPING_* */
+void sl_ctl_server_stopping(struct sl_ctl_server *s, uint32_t wait_ms, uint32_t why);
 /* an EXPLAIN or EXPLAIN_HTTP that cannot be answered: REASON with its seq and generation 0 */
 void sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why);
 

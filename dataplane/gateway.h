@@ -8,6 +8,7 @@
 #include "dataplane/boot.h"
 #include "dataplane/ctl_server.h"
 #include "dataplane/explain.h"
+#include "dataplane/farewell.h"
 #include "dataplane/host.h"
 #include "dataplane/lcore.h"
 #include "dataplane/passive.h"
@@ -49,6 +50,7 @@ struct sl_gateway {
 	struct sl_publish *publish;
 	struct sl_takeover takeover;
 	struct sl_upgrade upgrade;
+	struct sl_farewell farewell;
 	int flows_fd; /* a region that waited for this process; -1: none, or taken */
 	int signal_fd;
 	uint64_t started_ns; /* CLOCK_MONOTONIC */

@@ -244,6 +244,11 @@ static void
 ctl_upgrade(void *ctx, uint32_t seq)
 {
 	struct sl_gateway *g = ctx;
+
+	if (g->farewell.open) {
+		sl_ctl_server_upgraded(g->server, seq, EBUSY, "the dataplane is about to end");
+		return;
+	}
 	int err = sl_upgrade_ask(&g->upgrade, seq, monotonic_ns());
 	char text[512];
 
@@ -272,6 +277,12 @@ ctl_forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY]
 	struct sl_gateway *g = ctx;
 
 	return sl_tls_main_forget(&g->tls, sl_publish_view(g->publish), kind, name, ret_text);
+}
+
+static void
+ctl_stop(void *ctx)
+{
+	sl_farewell_release(&((struct sl_gateway *)ctx)->farewell);
 }
 
 static void
@@ -307,7 +318,8 @@ control_up(struct sl_gateway *g)
 		.streams_fd = g->streams_fd,
 		.events_fd = g->events_fd,
 		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_explain_http,
-			ctl_flows, ctl_parked, ctl_upgrade, ctl_secret, ctl_forget, ctl_log, g},
+			ctl_flows, ctl_parked, ctl_upgrade, ctl_secret, ctl_forget, ctl_stop,
+			ctl_log, g},
 	};
 	return sl_ctl_server_create(&conf, &g->diag, &g->server);
 }
@@ -507,6 +519,32 @@ upgrade_turn(struct sl_gateway *g)
 	return !error;
 }
 
+/* Whether the end, of which sluiced is told, is to be waited for. */
+static bool
+farewell(struct sl_gateway *g, uint32_t why)
+{
+	uint32_t wait_ms = (uint32_t)g->boot.stop_wait_ms;
+
+	if (!sl_farewell_begin(&g->farewell, why, sl_ctl_server_peer(g->server), wait_ms,
+			       monotonic_ns()))
+		return false;
+	sl_ctl_server_stopping(g->server, wait_ms, why);
+	if (why == SL_STOPPING_STOP)
+		sl_ctl_server_goodbye(g->server, "the dataplane is stopping");
+	return true;
+}
+
+static bool
+farewell_over(struct sl_gateway *g)
+{
+	const char *how =
+		sl_farewell_over(&g->farewell, sl_ctl_server_peer(g->server), monotonic_ns());
+
+	if (how)
+		sl_gateway_say("farewell: %s", how);
+	return how;
+}
+
 /* Until a signal says stop (false), or to become another program (true). */
 static bool
 loop(struct sl_gateway *g)
@@ -527,14 +565,18 @@ loop(struct sl_gateway *g)
 			wait = 1;
 		if (upgrading && wait > 10)
 			wait = 10; /* a child's end is no event here */
+		if (g->farewell.open && wait > 10)
+			wait = 10;
 		poll(p, n + upgrading, wait);
-		if (stop_asked(g))
+		if (stop_asked(g) && !farewell(g, SL_STOPPING_STOP))
 			return false;
 		sl_ctl_server_turn(g->server);
 		sl_takeover_tell(g);
 		sl_tls_main_turn(&g->tls);
-		if (upgrade_turn(g))
+		if (upgrade_turn(g) && !farewell(g, SL_STOPPING_UPGRADE))
 			return true;
+		if (farewell_over(g))
+			return g->farewell.why == SL_STOPPING_UPGRADE;
 		uint64_t now_ns = sl_clock_now(&g->shared.clock);
 		sl_explain_turn(&g->explain, sl_publish_view(g->publish), now_ns);
 		sl_passive_turn(&g->passive, sl_publish_view(g->publish), now_ns);

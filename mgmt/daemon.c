@@ -517,7 +517,7 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.ctx = d,
 	};
 	struct sl_publish_events ev = {on_up,     on_down, on_verdict,    on_trouble, on_taken,
-				       on_events, on_say,  sl_secrets_fd, d};
+				       on_events, on_say,  sl_secrets_fd, NULL,       d};
 	int err = sl_tables_create(&tc, &d->notes, &d->tables);
 
 	if (err) {

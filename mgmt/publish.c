@@ -638,6 +638,15 @@ take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m)
 }
 
 static void
+take_stopping(struct sl_publish *p, const struct sl_ctl_stopping *m)
+{
+	if (p->ev.stopping)
+		p->ev.stopping(p->ev.ctx, m->wait_ms, m->why);
+	else
+		(void)sl_publish_stop(p);
+}
+
+static void
 take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m)
 {
 	char text[SL_CTL_TEXT_MAX + 1];
@@ -819,6 +828,9 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		return NULL;
 	case SL_CTL_UPGRADED:
 		take_upgraded(p, msg);
+		return NULL;
+	case SL_CTL_STOPPING:
+		take_stopping(p, msg);
 		return NULL;
 	case SL_CTL_EXPLAINED:
 	case SL_CTL_EXPLAINED_HTTP:
@@ -1039,6 +1051,17 @@ sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
 	p->upgrade.fn = fn;
 	p->upgrade.ctx = ctx;
 	return 0;
+}
+
+int
+sl_publish_stop(struct sl_publish *p)
+{
+	struct sl_ctl_stop m;
+
+	if (p->phase != UP)
+		return -ENOTCONN;
+	sl_ctl_init(&m.head, SL_CTL_STOP, sizeof(m), ++p->seq);
+	return queue(p, &m, sizeof(m), -1);
 }
 
 /* ---- secrets ---- */

@@ -88,6 +88,8 @@ struct sl_publish_events {
 	void (*say)(void *ctx, const char *line);
 	/* the memfd of a secret that sl_publish_secret_later was told of, for the link to close; -errno: there is none (any more) */
 	int (*secret)(void *ctx, uint32_t kind, const char *name, uint32_t *ret_bytes);
+	/* the dataplane is about to end (why: SL_STOPPING_*), and waits wait_ms for sl_publish_stop.  NULL: it need not */
+	void (*stopping)(void *ctx, uint32_t wait_ms, uint32_t why);
 	void *ctx;
 };
 
@@ -128,6 +130,9 @@ int sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, 
  * errno and what is wrong, or err -ETIMEDOUT, -EPIPE.  0, -ENOTCONN, -EBUSY: one is under way. */
 typedef void sl_publish_upgrade_fn(void *ctx, int err, int error, const char *text);
 int sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx);
+
+/* sl_publish_stop tells a dataplane that is stopping that it may.  0, -ENOTCONN, -ENOMEM. */
+int sl_publish_stop(struct sl_publish *p);
 
 /* Secrets (secrets.h).  fn, which may be NULL, gets the answer: error 0, or an errno and the dataplane's sentence; or err -ETIMEDOUT,
  * -EPIPE: nobody knows whether it was taken.  0, -ENOTCONN, -ENOMEM: then fn is not called.  fd (of sl_memfd_secret) is taken over

@@ -25,7 +25,7 @@ struct fake {
 	int streams; /* what STREAMS carries; 0: TCP is off */
 	int events;  /* what EVENTS carries; 0: there are none */
 	int answer;  /* of explain, secret and forget */
-	unsigned secrets, forgets;
+	unsigned secrets, forgets, stops;
 	uint32_t kind; /* of the last one, */
 	char name[SL_NAME_MAX];
 	bool right; /* and whether its bytes were as sent */
@@ -164,6 +164,12 @@ fake_forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY
 }
 
 static void
+fake_stop(void *ctx)
+{
+	((struct fake *)ctx)->stops++;
+}
+
+static void
 fake_log(void *ctx, const char *line)
 {
 	struct fake *f = ctx;
@@ -191,7 +197,7 @@ fake_conf(struct fake *f, const char *path)
 		.stats_fd = STDERR_FILENO,
 		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain,
 			fake_explain_http, fake_flows, fake_parked, fake_upgrade, fake_secret,
-			fake_forget, fake_log, f},
+			fake_forget, fake_stop, fake_log, f},
 	};
 }
 
@@ -778,6 +784,28 @@ an_upgrade_is_answered_before_the_goodbye(void)
 	close(sock);
 }
 
+static void
+stopping_is_told_and_stop_is_taken(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	struct sl_ctl_stop m;
+
+	sl_ctl_server_stopping(f.server, 3000, SL_STOPPING_STOP); /* nobody said HELLO: no answer */
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_server_stopping(f.server, 3000, SL_STOPPING_UPGRADE);
+	struct sl_ctl_stopping *s = expect(sock, SL_CTL_STOPPING);
+	CU_ASSERT(s && s->wait_ms == 3000 && s->why == SL_STOPPING_UPGRADE);
+	sl_ctl_init(&m.head, SL_CTL_STOP, sizeof(m), 1);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.stops, 1);
+	CU_ASSERT_NOT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	sl_ctl_server_destroy(f.server);
+	close(sock);
+}
+
 /* ---- wrong messages ---- */
 
 struct wrong {
@@ -1236,7 +1264,7 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(every_wrong_message_is_answered_with_bye_and_leaks_nothing),
 	 SL_TEST(a_secret_is_handed_on_zeroed_and_answered),
 	 SL_TEST(what_is_to_be_forgotten_is_handed_on_and_answered),
-	 SL_TEST(a_taken_secret_is_in_locked_memory),
+	 SL_TEST(a_taken_secret_is_in_locked_memory), SL_TEST(stopping_is_told_and_stop_is_taken),
 	 SL_TEST(a_second_daemon_gets_bye_and_the_first_goes_on),
 	 SL_TEST(a_silent_connection_does_not_lock_others_out), SL_TEST(a_foreign_uid_is_refused),
 	 SL_TEST(a_live_socket_is_left_alone_and_a_stale_one_replaced))

@@ -390,6 +390,8 @@ take(struct double_dp *d, const void *msg, int fd)
 		close_poll(&d->peer, &d->peer_fd);
 	} else if (h->type == SL_CTL_SECRET) {
 		take_secret(d, msg, fd);
+	} else if (h->type == SL_CTL_STOP) {
+		d->stops++;
 	} else if (h->type == SL_CTL_FORGET) {
 		take_forget(d, msg);
 	} else if (h->type == SL_CTL_UPGRADE) {

@@ -59,7 +59,7 @@ struct double_dp {
 	struct sl_ctl_explain asked;
 	struct sl_ctl_explain_http asked_http;
 	char asked_head[SL_CTL_REQUEST_MAX + 1];
-	unsigned parks, upgrades;
+	unsigned parks, upgrades, stops;
 	unsigned offers_at_park;
 	struct sl_ctl_parked parked; /* the last */
 	uint8_t parked_first;        /* byte of its region */

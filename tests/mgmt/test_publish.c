@@ -653,6 +653,25 @@ an_upgrade_is_asked_for_by_admins_and_answered(void)
 	fixture_close(&f);
 }
 
+static bool
+let_go(struct fixture *fx)
+{
+	return fx->dp.stops == 1;
+}
+
+static void
+a_dataplane_that_stops_is_let_go_when_nothing_is_announced(void)
+{
+	struct sl_ctl_stopping m = {.wait_ms = 60000, .why = SL_STOPPING_STOP};
+
+	fixture_open(&f);
+	link_up(1);
+	sl_ctl_init(&m.head, SL_CTL_STOPPING, sizeof(m), 0);
+	double_send(&f.dp, &m, sizeof(m));
+	CU_ASSERT(fixture_wait(&f, let_go));
+	fixture_close(&f);
+}
+
 SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
@@ -677,4 +696,5 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_dataplane_that_has_its_flows_gets_none),
 	 SL_TEST(a_region_that_three_dataplanes_died_of_is_dropped),
 	 SL_TEST(a_keep_that_could_shrink_or_lies_about_its_size_ends_the_link),
-	 SL_TEST(an_upgrade_is_asked_for_by_admins_and_answered))
+	 SL_TEST(an_upgrade_is_asked_for_by_admins_and_answered),
+	 SL_TEST(a_dataplane_that_stops_is_let_go_when_nothing_is_announced))
