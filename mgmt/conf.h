@@ -44,6 +44,8 @@
  *   listeners = ( { name = "web-v4"; address = "203.0.113.10";   # or a prefix: "203.0.113.0/24"
  *                   port = 80;                                   # or "8000-8999", or "any"
  *                   protocol = "tcp" | "udp"; mode = "l4" | "tcp"; service = "web";
+ *                   announce = "never" | "healthy" | "always";   # the address, to routers, by BIRD: healthy: while a service that
+ *                                                                # it leads to has an endpoint that takes new flows
  *                   max_connections = 0;                         # tcp: of clients at a time; 0: no limit
  *                   proxy_protocol = false;                      # tcp: clients must begin with a PROXY header,
  *                   trusted = ( "10.0.0.0/8", … );               # required then: who is believed
@@ -148,6 +150,27 @@
 #include "sluice/image.h"
 
 enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP };
+
+/* When a listener wants its address announced to routers (announce.h); nothing of it goes into objects. */
+#define SL_ANNOUNCES(X)                                                                            \
+	X(NEVER, "never")                                                                          \
+	X(HEALTHY, "healthy")                                                                      \
+	X(ALWAYS, "always")
+enum sl_announce {
+	SL_ANNOUNCE_NONE = 0,
+#define SL_ANNOUNCE_ID(id, text) SL_ANNOUNCE_##id,
+	SL_ANNOUNCES(SL_ANNOUNCE_ID)
+#undef SL_ANNOUNCE_ID
+};
+
+static inline const char *
+sl_announce_name(unsigned a)
+{
+#define SL_ANNOUNCE_TEXT(id, text) [SL_ANNOUNCE_##id] = (text),
+	static const char *const names[] = {"", SL_ANNOUNCES(SL_ANNOUNCE_TEXT)};
+#undef SL_ANNOUNCE_TEXT
+	return a < SL_ARRAY_CNT(names) ? names[a] : "";
+}
 
 /* Names in these structs are padded with 0, as in the objects. */
 
@@ -339,6 +362,7 @@ struct sl_conf_listener {
 	uint32_t trusted_cnt;
 	struct sl_conf_tls tls;
 	struct sl_conf_sni *snis; /* [sni_cnt]: server_names */
+	uint8_t announce;         /* enum sl_announce */
 	uint32_t sni_cnt;
 	int line;
 };

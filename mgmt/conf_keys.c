@@ -115,6 +115,8 @@ static const struct word protocol_words[] = {
 #define MODE_WORD(id, text) {text, SL_MODE_##id},
 #define PROXY_OUT_WORD(id, text) {text, SL_PROXY_##id},
 static const struct word mode_words[] = {SL_LISTENER_MODES(MODE_WORD){NULL, 0}};
+#define ANNOUNCE_WORD(id, text) {text, SL_ANNOUNCE_##id},
+static const struct word announce_words[] = {SL_ANNOUNCES(ANNOUNCE_WORD){NULL, 0}};
 static const struct word proxy_out_words[] = {SL_PROXY_OUTS(PROXY_OUT_WORD){NULL, 0}};
 static const struct word version_words[] = {{"1.2", SL_TLS_1_2}, {"1.3", SL_TLS_1_3}, {NULL, 0}};
 #define CLIENT_WORD(id, text) {text, SL_TLS_CLIENT_##id},

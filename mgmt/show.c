@@ -89,12 +89,13 @@ listener_row(const struct sl_conf_listener *l)
 {
 	char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 
-	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "name", l->name,
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s}", "name", l->name,
 			 "address", sl_prefix_format(&l->addr, l->plen, prefix), "port", l->port,
 			 "port_last", l->port_last, "ports",
 			 sl_ports_format(l->port, l->port_last, ports), "protocol",
 			 l->proto == SL_IPPROTO_TCP ? "tcp" : "udp", "mode", sl_mode_name(l->mode),
-			 "service", l->service, "routes", l->routes);
+			 "service", l->service, "routes", l->routes, "announce",
+			 sl_announce_name(l->announce));
 }
 
 static json_t *

@@ -28,6 +28,7 @@ static const struct show {
 	  {"SERVICE", "service"},
 	  {"ROUTES", "routes"},
 	  {"TLS", "tls"},
+	  {"ANNOUNCE", "announce"},
 	  {">PACKETS", "packets"},
 	  {">BYTES", "bytes"},
 	  {">NEW FLOWS", "new_flows"},
