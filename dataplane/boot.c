@@ -607,6 +607,12 @@ check_port(struct ctx *c, unsigned idx)
 		sl_diag_add(c->diag, c->file, p->line, path,
 			    "a name for a new interface: letters, digits, . _ -",
 			    "kernel interface \"%s\" cannot be made", p->kernel);
+	if (p->kernel[0] && p->driver == SL_DRIVER_AF_PACKET)
+		sl_diag_add(c->diag, c->file, p->line, path,
+			    "leave kernel out, or use driver \"af_xdp\"",
+			    "kernel interface \"%s\": the kernel sees all packets of an AF_PACKET "
+			    "port anyway",
+			    p->kernel);
 	if (p->mtu + 18 > b->mbuf_data)
 		sl_diag_add(c->diag, c->file, p->line, path, "raise mbuf_data or lower mtu",
 			    "mtu %d needs buffers of %d bytes, mbuf_data is %d", p->mtu,

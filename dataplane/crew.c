@@ -114,6 +114,7 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 		c->events = sl_events_worker(g->events, id);
 		c->events_size = (uint32_t)g->boot.events_kb << 10;
 	}
+	sl_exception_worker(g->exception, id, &c->punt);
 	sl_port_io_init(&l->io, &g->ports, id, &c->io, ports);
 	if (make_tcp(g, c) || sl_tls_main_worker(&g->tls, &g->boot, id, &c->tls, &g->diag) ||
 	    sl_passive_worker(&g->passive, &g->boot, g->host.huge, c))

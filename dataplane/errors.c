@@ -143,7 +143,7 @@ pass_on(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	struct sl_hop *hop = sl_l4_choose_again(w, view, p);
 	if (hop)
 		to_endpoint(w, view, p, hop, hop->forward, NULL);
-	else
+	else if (!sl_punt_take(w, view, p))
 		sl_l4_drop(w, p, SL_DROP_ICMP_ERROR);
 }
 
@@ -290,11 +290,15 @@ sl_errors_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p
 		if (why == SL_DROP_ICMP_IGNORED)
 			return false;
 		if (why != SL_DROP_NONE) {
-			sl_l4_drop(w, p, why);
+			/* ICMP_ERROR: about neither TCP nor UDP */
+			if (why != SL_DROP_ICMP_ERROR || !sl_punt_take(w, view, p))
+				sl_l4_drop(w, p, why);
 			return true;
 		}
 	}
 	unsigned owner = owner_of(w, &p->tuple);
+	if (!view && sl_punt_take(w, view, p))
+		return true;
 	if (!view)
 		sl_l4_drop(w, p, SL_DROP_NO_TABLE);
 	else if (owner != w->conf.id)

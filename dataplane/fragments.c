@@ -66,9 +66,13 @@ sl_fragments_triage(struct sl_worker *w, const struct sl_view *view, struct sl_p
 	if (!(p->flags & SL_PKT_OWNED))
 		w->stats->frag_rx++;
 	if (!view) {
-		sl_l4_drop(w, p, SL_DROP_NO_TABLE);
+		if (!sl_punt_take(w, view, p))
+			sl_l4_drop(w, p, SL_DROP_NO_TABLE);
 		return false;
 	}
+	/* the kernel puts together what is its */
+	if (sl_punt_only(w, view, p) && sl_punt_take(w, view, p))
+		return false;
 	if (!(p->flags & SL_PKT_TRACKED)) {
 		unsigned tracker = tracker_of(w, p);
 		if (tracker != w->conf.id) {
@@ -167,7 +171,7 @@ later(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	struct sl_hop *hop = sl_l4_choose_again(w, view, p);
 	if (hop)
 		to_endpoint(w, view, p, hop, hop->forward, NULL);
-	else
+	else if (!sl_punt_take(w, view, p))
 		sl_l4_drop(w, p, SL_DROP_FRAG_NO_FLOW);
 }
 

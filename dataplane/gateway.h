@@ -7,6 +7,7 @@
 
 #include "dataplane/boot.h"
 #include "dataplane/ctl_server.h"
+#include "dataplane/exception.h"
 #include "dataplane/explain.h"
 #include "dataplane/farewell.h"
 #include "dataplane/host.h"
@@ -41,6 +42,7 @@ struct sl_gateway {
 	struct sl_tls_main tls;
 	struct sl_rss rss;
 	struct sl_port_set ports;
+	struct sl_exception *exception; /* NULL: no port has one */
 	struct sl_lcore_shared shared;
 	struct sl_lcore *lcores; /* [worker_cnt] */
 	struct sl_neigh_table *neigh;

@@ -3,6 +3,7 @@
  *   parse ─ own? ─ streams ─ look up (flow table, all at once) ─ classify
  *             │       └ known: to the stack (streams.c)             ├ flow, forward half → its endpoint
  *             └ not ours: to the owner's ring                       ├ flow, reply half   → back to the client
+ *                                                                   ├ nothing of ours, to the kernel's address → punt.c
  *                                                                   ├ no flow, TCP that ends here → streams.c
  *                                                                   ├ listener, no flow  → choose, insert → endpoint
  *                                                                   └ neither            → drop, with the reason
@@ -59,6 +60,22 @@ sl_l4_hand_off(struct sl_worker *w, struct sl_pkt *p, unsigned owner)
 		sl_l4_drop(w, p, SL_DROP_HANDOFF_FULL);
 }
 
+/* What parse refuses because no listener can have it: other EtherTypes, other protocols, fragments of ICMP. */
+SL_COLD static bool
+of_kernel(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, enum sl_drop why)
+{
+	if (why != SL_DROP_ETHERTYPE && why != SL_DROP_PROTOCOL && why != SL_DROP_FRAGMENT)
+		return false;
+	return sl_punt_take(w, view, p);
+}
+
+SL_COLD static void
+not_for_us(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, enum sl_drop why)
+{
+	if (!sl_punt_take(w, view, p))
+		sl_l4_drop(w, p, why);
+}
+
 /* Whether the packet is this worker's to look up; everything else is settled here. */
 static bool
 triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
@@ -66,7 +83,8 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	if (!(p->flags & SL_PKT_OWNED) || sl_pkt_dry(p)) {
 		enum sl_drop why = sl_parse(p);
 		if (sl_unlikely(why != SL_DROP_NONE)) {
-			sl_l4_drop(w, p, why);
+			if (!of_kernel(w, view, p, why))
+				sl_l4_drop(w, p, why);
 			return false;
 		}
 	}
@@ -74,11 +92,11 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	if (sl_likely(kind != 0 && kind < SL_PKT_FRAG)) {
 		/* not even whose it is can be told: the RSS key may change before the first view */
 		if (sl_unlikely(!view)) {
-			sl_l4_drop(w, p, SL_DROP_NO_TABLE);
+			not_for_us(w, view, p, SL_DROP_NO_TABLE);
 			return false;
 		}
 		if (sl_unlikely(!mac_is_ours(w, p))) {
-			sl_l4_drop(w, p, SL_DROP_NOT_OURS);
+			not_for_us(w, view, p, SL_DROP_NOT_OURS);
 			return false;
 		}
 		SL_ASSERT(!(p->flags & SL_PKT_OWNED) || sl_pkt_dry(p) || w->conf.worker_cnt == 1 ||
@@ -103,7 +121,7 @@ triage(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	/* an echo request by a group frame is refused for that (icmp.c) */
 	if ((kind || !(p->flags & SL_PKT_BCAST)) && !mac_is_ours(w, p))
-		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
+		not_for_us(w, view, p, SL_DROP_NOT_OURS);
 	else if (kind)
 		return sl_fragments_triage(w, view, p);
 	else if (!sl_errors_take(w, view, p))
@@ -457,7 +475,9 @@ opens_elsewhere(const struct sl_worker *w, const struct sl_view *view, const str
 static void
 classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
-	/* what ends here may have come as far as it could */
+	/* what ends here, or in the kernel, may have come as far as it could */
+	if (p->flow == SL_FLOW_NONE && p->listener == SL_VIEW_NONE && sl_punt_take(w, view, p))
+		return;
 	if (p->flow == SL_FLOW_NONE && sl_streams_ends_here(w, view, p)) {
 		sl_streams_take(w, view, p);
 		return;

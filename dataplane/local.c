@@ -38,6 +38,14 @@ link_local(const struct sl_addr *a)
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
 }
 
+/* Read here, and the kernel's to read, too. */
+static void
+for_kernel(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
+{
+	if (!sl_punt_take(w, view, p))
+		consumed(w, p);
+}
+
 void
 sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
@@ -46,8 +54,10 @@ sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *
 
 	SL_ASSERT(w->conf.id == 0); /* who writes the table */
 
+	/* ICMP_IGNORED: router advertisements and the like */
 	if (why != SL_DROP_NONE) {
-		sl_l4_drop(w, p, (enum sl_drop)why);
+		if (why != SL_DROP_ICMP_IGNORED || !sl_punt_take(w, view, p))
+			sl_l4_drop(w, p, (enum sl_drop)why);
 		return;
 	}
 	const bool mine = view && sl_view_ours(view, &m.target);
@@ -55,11 +65,11 @@ sl_local_arp_nd(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *
 		if (m.has_mac)
 			sl_neigh_heard(w->conf.neigh, p->port_in, &m.sender, m.mac, m.solicited,
 				       false, w->now_ns);
-		consumed(w, p);
+		for_kernel(w, view, p);
 		return;
 	}
 	if (!mine) {
-		consumed(w, p);
+		for_kernel(w, view, p);
 		return;
 	}
 	bool learn = m.has_mac && !m.dad &&
@@ -87,21 +97,17 @@ sl_local_echo(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 {
 	if (sl_pkt_dry(p))
 		return;
-	if (!view) {
-		sl_l4_drop(w, p, SL_DROP_NO_TABLE);
-		return;
-	}
-	if (!sl_view_ours(view, &p->tuple.dst)) {
-		sl_l4_drop(w, p, SL_DROP_NOT_OURS);
-		return;
-	}
-	enum sl_drop why = sl_icmp_echo(p);
+	enum sl_drop why = SL_DROP_NO_TABLE;
+	if (view)
+		why = sl_view_ours(view, &p->tuple.dst) ? sl_icmp_echo(p) : SL_DROP_NOT_OURS;
 	if (why == SL_DROP_NONE && !sl_local_allowed(w, &w->echo_ns))
 		why = SL_DROP_ICMP_LIMIT;
-	if (why != SL_DROP_NONE)
-		sl_l4_drop(w, p, why);
-	else
+	bool not_ours =
+		why == SL_DROP_NO_TABLE || why == SL_DROP_NOT_OURS || why == SL_DROP_ICMP_IGNORED;
+	if (why == SL_DROP_NONE)
 		reply(w, p, p->len);
+	else if (!not_ours || !sl_punt_take(w, view, p))
+		sl_l4_drop(w, p, why);
 }
 
 /* ---- neighbour table, worker 0 ---- */

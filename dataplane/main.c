@@ -410,11 +410,9 @@ ports_down(struct sl_gateway *g)
 	sl_port_close(&g->ports);
 }
 
-/* ---- TLS ---- */
-
-/* Handshake threads run where no worker does, if they can; the EAL has pinned this one. */
-static int
-tls_up(struct sl_gateway *g)
+/* Where threads of ours run: where no worker does, if they can; the EAL has pinned this one. */
+static cpu_set_t
+beside_workers(const struct sl_gateway *g)
 {
 	cpu_set_t set = cpus_given;
 
@@ -422,6 +420,35 @@ tls_up(struct sl_gateway *g)
 		CPU_CLR((size_t)g->boot.workers[i], &set);
 	if (CPU_COUNT(&set) == 0)
 		CPU_SET((size_t)g->host.main_cpu, &set);
+	return set;
+}
+
+/* ---- the kernel's share ---- */
+
+static int
+exception_up(struct sl_gateway *g)
+{
+	cpu_set_t set = beside_workers(g);
+	const struct sl_exception_conf conf = {
+		.boot = &g->boot, .ports = &g->ports, .set = &set, .log = sl_gateway_log};
+
+	return sl_exception_create(&conf, &g->diag, &g->exception);
+}
+
+static void
+exception_down(struct sl_gateway *g)
+{
+	sl_exception_destroy(g->exception);
+	g->exception = NULL;
+}
+
+/* ---- TLS ---- */
+
+static int
+tls_up(struct sl_gateway *g)
+{
+	cpu_set_t set = beside_workers(g);
+
 	return sl_tls_main_up(&g->tls, &g->boot, &set, rte_get_tsc_hz(), &g->diag);
 }
 
@@ -584,6 +611,7 @@ loop(struct sl_gateway *g)
 			watched = now_ns;
 			sl_clock_follow(&g->shared.clock, monotonic_ns());
 			sl_port_watch(&g->ports);
+			sl_exception_watch(g->exception);
 		}
 	}
 }
@@ -598,6 +626,7 @@ static const struct step steps[] = {
 	{"control socket", control_up, control_down},
 	{"DPDK", eal_up, eal_down},
 	{"ports", ports_up, ports_down},
+	{"exception path", exception_up, exception_down},
 	{"TLS", tls_up, tls_down},
 	{"workers", sl_crew_up, sl_crew_down},
 	{"threads", threads_up, threads_down},

@@ -2,7 +2,7 @@
  *
  *   for each source of packets (ports polled here, then hand-off rings):
  *       take a burst → take messages → l4
- *   send for other workers → waiting packets → sweep flows → neighbours (worker 0) → streams → flush
+ *   send for other workers and for the kernel → waiting packets → sweep flows → neighbours (worker 0) → streams → flush
  *
  * Messages are taken after a burst was received and before it is worked on: a worker that opens a nat flow
  * puts its HALF message into the ring before the packet leaves, so whoever receives the reply finds the message there.
@@ -245,6 +245,8 @@ sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns)
 		done += from_worker(w, view, i);
 	done += take_messages(w, view);
 	done += sl_send_forwarded(w);
+	if (sl_unlikely(w->conf.punt.addrs != NULL))
+		done += sl_punt_turn(w);
 	sl_send_held(w);
 	sl_fragments_tick(w, view);
 	if (sl_likely(view != NULL))

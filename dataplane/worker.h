@@ -15,6 +15,7 @@
 
 #include "dataplane/neigh.h"
 #include "dataplane/path.h"
+#include "dataplane/punt.h"
 #include "dataplane/rss.h"
 #include "dataplane/view.h"
 #include "l7/tls/session.h"
@@ -197,6 +198,7 @@ struct sl_worker_conf {
 	struct sl_http_question *questions;       /* of SL_MSG_EXPLAIN_HTTP, or NULL: none come */
 	struct sl_events_worker *events;          /* where its access log goes, or NULL: nowhere */
 	uint32_t events_size;                     /* of the ring's data */
+	struct sl_punt_conf punt;                 /* the kernel's share of the ports */
 };
 
 struct sl_worker;

@@ -4,7 +4,8 @@
  *                      │ └→ lane.c (most)         └→ fullnat.c (pairs)        └→ tunnel.c (outer header)
  *                      ├→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
  *                      ├→ streams.c (TCP that ends here: the stack, the relay) → requests.c (HTTP on it)
- *                      └→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
+ *                      ├→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
+ *                      └→ punt.c (nothing of ours: the kernel's?)
  * Everything here belongs to one worker; nothing is reached from another thread.
  */
 #ifndef SL_DATAPLANE_WORKER_PRIV_H
@@ -97,6 +98,14 @@ struct sl_streams {
 	uint16_t listener_at[SL_MAX_LISTENERS];
 };
 
+/* The kernel's share (punt.c). */
+struct sl_punt {
+	uint64_t spent_ns[SL_VIEW_MAX_PORTS][SL_PUNT_CLASSES]; /* token buckets */
+	uint64_t since_ns;                                     /* the first turn */
+	unsigned room;                                         /* empty buffers that are out */
+	bool put;                                              /* something in this turn */
+};
+
 struct sl_tx_stage {
 	unsigned cnt;
 	struct sl_txd d[SL_TX_STAGE];
@@ -140,6 +149,7 @@ struct sl_worker {
 	unsigned late_cnt;
 	bool frag_seen; /* this burst has some, or frees some */
 	uint32_t bucket_cnt;
+	struct sl_punt punt;
 	struct sl_worker_port ports[SL_VIEW_MAX_PORTS];
 	uint64_t
 		mac[SL_VIEW_MAX_PORTS]; /* of the port, as a frame's first eight bytes are loaded */

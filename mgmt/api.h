@@ -79,7 +79,8 @@
  *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), "headroom": 0.0–1.0
  *                         (share of turns that found nothing, since boot), COUNTERS of struct sl_stats_worker but
  *                         drop[], histograms and tcp.count[]; gauges of TCP as "tcp_streams", "tcp_streams_max" …}]
- *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full"}]
+ *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full",
+ *                      "to_kernel", "from_kernel", "kernel_limited"}]
  *        "drops"      → "drops": [{"reason", "text", "packets", "must_be_zero": BOOL}]   all reasons but none
  *        "tcp"        → "tcp": [{"kind": "gauge"|"event", "name", "text", "count", "most": N|null (gauges: what there is
  *                         room for)}]   the gateway's own TCP: gauges, then every event since the dataplane's boot
@@ -131,7 +132,7 @@
  * {"verb":"explain", "src": ADDRESS, "dst": ADDRESS, "protocol": "tcp"|"udp"|"icmp", "sport"?: N, "dport"?: N
  *    (both required for tcp and udp, not allowed for icmp),
  *  "flags"?: "syn"|"ack"|"syn,ack"|"fin,ack"|"rst" (tcp only; default "syn"), "port"?: NAME (default: first)}
- *   → "generation", "verdict": "none"|"forward"|"reply"|"consumed"|"held"|"handoff"|"drop",
+ *   → "generation", "verdict": "none"|"forward"|"reply"|"consumed"|"held"|"handoff"|"drop"|"kernel",
  *     "drop": null | {"reason", "text"}, "worker", "bucket",
  *     "why": "none"|"flow"|"reply"|"maglev"|"source"|"round_robin"|"walk"|"least_conn", "why_text": SENTENCE, "tries",
  *     "listener": null | {"name", "address", "port", "port_last", "ports", "protocol", "mode"},

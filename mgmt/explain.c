@@ -16,7 +16,7 @@ struct question {
 };
 
 static const char *const verdict_name[] = {"none", "forward", "reply", "consumed",
-					   "held", "handoff", "drop"};
+					   "held", "handoff", "drop",  "kernel"};
 static const char *const verdict_text[] = {
 	"nothing was decided",
 	"the packet is forwarded",
@@ -25,6 +25,7 @@ static const char *const verdict_text[] = {
 	"the packet waits for its next hop's link-layer address",
 	"the packet is given to the worker that owns it",
 	"the packet is dropped",
+	"the packet goes to the kernel",
 };
 static const char *const why_name[] = {"none",        "flow", "reply",      "maglev", "source",
 				       "round_robin", "walk", "least_conn", "ring",   "random"};

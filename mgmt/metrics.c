@@ -256,6 +256,12 @@ static const struct sl_expo_column port_columns[] = {
 	{"sluice_port_tx_bytes_total", "counter", "Bytes sent.", P(tx_bytes)},
 	{"sluice_port_tx_full_packets_total", "counter", "Packets the port's queue refused.",
 	 P(tx_full)},
+	{"sluice_port_to_kernel_packets_total", "counter", "Packets given to the kernel.",
+	 P(to_kernel)},
+	{"sluice_port_from_kernel_packets_total", "counter", "Packets sent for the kernel.",
+	 P(from_kernel)},
+	{"sluice_port_kernel_limited_packets_total", "counter",
+	 "Packets for the kernel, dropped over the rate.", P(kernel_limited)},
 };
 
 static int

@@ -223,9 +223,9 @@ sl_show_ports(struct sl_daemon *d)
 	if (!open_region(d, &r))
 		return list;
 	for (unsigned p = 0; p < r.ports; p++) {
-		uint64_t sum[5] = {0};
+		uint64_t sum[8] = {0};
 		for (unsigned w = 0; w < r.workers; w++)
-			for (unsigned i = 0; i < 5; i++)
+			for (unsigned i = 0; i < SL_ARRAY_CNT(sum); i++)
 				sum[i] += load(&ports(&r, w)[p], i * sizeof(uint64_t));
 		json_t *o = json_object();
 		json_object_set_new(o, "name", json_string(l->port_name[p]));
@@ -234,6 +234,9 @@ sl_show_ports(struct sl_daemon *d)
 		json_object_set_new(o, "tx_packets", number(sum[2]));
 		json_object_set_new(o, "tx_bytes", number(sum[3]));
 		json_object_set_new(o, "tx_full", number(sum[4]));
+		json_object_set_new(o, "to_kernel", number(sum[5]));
+		json_object_set_new(o, "from_kernel", number(sum[6]));
+		json_object_set_new(o, "kernel_limited", number(sum[7]));
 		json_array_append_new(list, o);
 	}
 	return list;

@@ -19,6 +19,7 @@ enum sl_verdict {
 	SL_VERDICT_HELD,     /* waits for its next hop's address */
 	SL_VERDICT_HANDOFF,  /* given to the worker that owns it */
 	SL_VERDICT_DROP,     /* `drop` says why */
+	SL_VERDICT_KERNEL,   /* to the kernel, by the port's exception path */
 };
 
 /* Why this endpoint (explain). */

@@ -213,7 +213,7 @@ decap_up() {
 }
 
 # gateway_up: the dataplane and the daemon, in gw.  WORKERS=1, POWER=adaptive, DRIVER=auto unless set.  BOOT_KEYS: more of the
-# dataplane's boot file.
+# dataplane's boot file; FRONT_KEYS, BACK_KEYS: of a port.
 gateway_up() {
 	local w workers=""
 	for w in $(seq "${WORKERS:-1}"); do workers="$workers${workers:+, }$(((w - 1) % $(nproc)))"; done
@@ -225,8 +225,8 @@ gateway_up() {
 		buffers = ${BUFFERS:-32768};
 		flows = ${FLOWS:-262144};
 		power = "${POWER:-adaptive}";
-		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; },
-		          { name = "back"; device = "back0"; driver = "${DRIVER:-auto}"; } );
+		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; ${FRONT_KEYS:-} },
+		          { name = "back"; device = "back0"; driver = "${DRIVER:-auto}"; ${BACK_KEYS:-} } );
 		${BOOT_KEYS:-}
 	END
 	cat >"$NET_DIR/sluiced.conf" <<-END
