@@ -220,7 +220,7 @@ check_pci(const struct sl_boot *b, const struct sl_boot_port *p, const char *pat
 	const char *name = strrchr(target, '/') ? strrchr(target, '/') + 1 : "no driver";
 	if (strcmp(name, "vfio-pci") == 0 || strstr(name, "uio") || strncmp(name, "mlx", 3) == 0)
 		return;
-	snprintf(hint, sizeof(hint), "dpdk-devbind.py -b vfio-pci %s", p->device);
+	snprintf(hint, sizeof(hint), "scripts/devbind bind %s", p->device);
 	sl_diag_add(errors, b->file, p->line, path, hint,
 		    "PCI device %s is bound to %s, not to vfio-pci", p->device, name);
 }
