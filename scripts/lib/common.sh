@@ -9,6 +9,7 @@ libhyperscan-dev libipsec-mb-dev libuv1-dev libjansson-dev libmicrohttpd-dev lib
 RUN_PACKAGES="dnsmasq-base openssl python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping iperf3"
 TEST_PACKAGES="gdb gnutls-bin haproxy nghttp2-client openssl prometheus python3-scapy testssl.sh tmux varnish wrk"
 PACKAGE_PACKAGES="dpkg-dev binutils"
+VM_PACKAGES="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod adduser dpdk ipvsadm"
 LINT_PACKAGES="git clang-format-14 clang-14 shellcheck"
 BENCH_PACKAGES="dpdk dpdk-dev python3 iproute2 ethtool procps util-linux haproxy nginx-light libnginx-mod-stream"
 

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Mode dsr, both families, TCP and UDP, through VFIO-bound NICs, to endpoints of the host and of the guest.
+# shellcheck source=tests/vm/lib_mode.sh
+. "$(dirname "$0")/lib_mode.sh"
+mode_claim dsr 11 3
