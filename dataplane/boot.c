@@ -582,6 +582,37 @@ read_group(struct ctx *c, const config_setting_t *s, const char *path,
 
 /* ---- the whole ---- */
 
+unsigned
+sl_boot_lead(const struct sl_boot *boot, unsigned port)
+{
+	for (unsigned i = 0; i < port; i++)
+		if (strcmp(boot->ports[i].device, boot->ports[port].device) == 0)
+			return i;
+	return port;
+}
+
+/* What is the device's is said once. */
+static void
+check_shared(struct ctx *c, unsigned idx, const char *path)
+{
+	unsigned lead = sl_boot_lead(c->boot, idx);
+	const struct sl_boot_port *p = &c->boot->ports[idx], *l = &c->boot->ports[lead];
+
+	if (lead == idx || !p->device[0])
+		return;
+	if ((p->driver && p->driver != l->driver) || p->queues || p->rss || p->args[0])
+		sl_diag_add(
+			c->diag, c->file, p->line, path, "leave it out here",
+			"driver, queues, rss and args of device \"%s\" stand with ports[%u], its "
+			"first port",
+			p->device, lead);
+	if (p->mtu && l->mtu && p->mtu > l->mtu)
+		sl_diag_add(c->diag, c->file, p->line, path, "raise the first one's, or lower this",
+			    "mtu %d is larger than that of ports[%u], the first port of device "
+			    "\"%s\"",
+			    p->mtu, lead, p->device);
+}
+
 static void
 check_port(struct ctx *c, unsigned idx)
 {
@@ -603,6 +634,7 @@ check_port(struct ctx *c, unsigned idx)
 			sl_diag_add(c->diag, c->file, p->line, path, NULL,
 				    "kernel interface \"%s\" is taken by ports[%u]", p->kernel, i);
 	}
+	check_shared(c, idx, path);
 	if (p->kernel[0] && (strcmp(p->kernel, p->device) == 0 || strpbrk(p->kernel, "/ :%")))
 		sl_diag_add(c->diag, c->file, p->line, path,
 			    "a name for a new interface: letters, digits, . _ -",

@@ -47,7 +47,8 @@
  *     ports = (
  *       { name = "front"; device = "veth0"; driver = "auto"; # auto | af_xdp | af_packet | vdev | pci
  *         mac = "02:00:00:00:00:01"; mtu = 1500; args = ""; queues = 1; rss = "auto";   # auto | assume
- *         vlan = 100;                          # 802.1Q: frames of this port carry it; ports of one device each have their own
+ *         vlan = 100;                          # 802.1Q: frames of this port carry it; ports of one device each have their own.
+ *                                              # driver, args, queues and rss of the device stand with its first port
  *         kernel = "front0";                   # interface that the kernel gets for what is not ours; left out: none
  *         kernel_pps = 20000; } );             # packets a second towards it, of all workers together
  */
@@ -137,5 +138,9 @@ int sl_boot_load(const char *file, struct sl_diag *diag, struct sl_boot *ret_boo
 int sl_boot_parse(const char *file, const char *text, size_t len, struct sl_diag *diag,
 		  struct sl_boot *ret_boot);
 void sl_boot_fini(struct sl_boot *boot);
+
+/* sl_boot_lead: of the ports that share a device (each with its vlan) the first, which has the device's driver, queues,
+ * rss and args; of any other port itself. */
+unsigned sl_boot_lead(const struct sl_boot *boot, unsigned port);
 
 #endif

@@ -231,6 +231,8 @@ check_devices(const struct sl_boot *b, struct sl_diag *errors)
 	for (unsigned i = 0; i < b->port_cnt; i++) {
 		const struct sl_boot_port *p = &b->ports[i];
 		char path[64];
+		if (sl_boot_lead(b, i) != i)
+			continue;
 		snprintf(path, sizeof(path), "ports[%u].device", i);
 		if (p->driver == SL_DRIVER_PCI)
 			check_pci(b, p, path, errors);
@@ -298,7 +300,7 @@ sl_host_eal_args(const struct sl_boot *boot, const struct sl_host *host,
 		arg(a, "--no-shconf");
 	}
 	for (unsigned i = 0; i < boot->port_cnt; i++)
-		if (boot->ports[i].driver == SL_DRIVER_PCI) {
+		if (boot->ports[i].driver == SL_DRIVER_PCI && sl_boot_lead(boot, i) == i) {
 			arg(a, "-a");
 			arg(a, "%s%s%s", boot->ports[i].device, boot->ports[i].args[0] ? "," : "",
 			    boot->ports[i].args);

@@ -45,16 +45,42 @@ attempt(struct sl_port_opening *o, sl_port_make_fn *make)
 	return err;
 }
 
+/* A port of a device that is another one's already, by its own tag. */
+static int
+share_port(struct sl_port_opening *o, const struct sl_port *lead)
+{
+	const struct sl_boot_port *c = o->conf;
+
+	o->port = *lead;
+	memcpy(o->port.name, c->name, sizeof(o->port.name));
+	o->port.shared = true;
+	o->port.vlan = (uint16_t)c->vlan;
+	if (c->has_mac)
+		memcpy(o->port.mac, c->mac, 6);
+	if (c->mtu > lead->mtu)
+		return sl_port_failed(o, -EINVAL, "mtu %d is larger than the device's, %u", c->mtu,
+				      lead->mtu);
+	if (c->mtu)
+		o->port.mtu = (uint16_t)c->mtu;
+	snprintf(o->port.what, sizeof(o->port.what), "VLAN %u of %.63s", c->vlan, lead->device);
+	return 0;
+}
+
 static int
 open_port(struct sl_port_opening *o)
 {
 	const struct sl_boot_port *c = o->conf;
+	unsigned lead = sl_boot_lead(o->boot, o->idx);
 
+	if (lead != o->idx)
+		return share_port(o, &o->set->port[lead]);
+	o->port.lead = o->idx;
+	o->port.vlan = (uint16_t)c->vlan;
+	o->port.numa = -1;
 	memcpy(o->port.name, c->name, sizeof(o->port.name));
-	if (c->driver != SL_DRIVER_PCI && c->driver != SL_DRIVER_VDEV) {
-		snprintf(o->port.device, sizeof(o->port.device), "%s", c->device);
+	snprintf(o->port.device, sizeof(o->port.device), "%s", c->device);
+	if (c->driver != SL_DRIVER_PCI && c->driver != SL_DRIVER_VDEV)
 		o->port.ifindex = if_nametoindex(c->device);
-	}
 	o->port.up = 1;
 	switch ((enum sl_boot_driver)c->driver) {
 	case SL_DRIVER_AF_XDP:
@@ -121,6 +147,8 @@ sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const stru
 	for (unsigned i = 0; i < boot->port_cnt; i++) {
 		struct sl_port_opening o = {
 			.set = set, .boot = boot, .conf = &boot->ports[i], .rss = rss, .idx = i};
+		if (err && sl_boot_lead(boot, i) != i)
+			continue; /* its device may be what failed */
 		if (open_port(&o) == 0) {
 			set->port[set->cnt++] = o.port;
 			continue;
@@ -140,6 +168,8 @@ void
 sl_port_close(struct sl_port_set *set)
 {
 	for (unsigned i = 0; i < set->cnt; i++) {
+		if (set->port[i].shared || set->port[i].closed)
+			continue;
 		rte_eth_dev_stop(set->port[i].id);
 		rte_eth_dev_close(set->port[i].id);
 	}
@@ -173,16 +203,18 @@ sl_port_rekey(struct sl_port_set *set, const uint8_t key[SL_RSS_KEY_BYTES])
 		struct sl_port *p = &set->port[i];
 		if (!p->rss || set->worker_cnt == 1)
 			continue;
-		int err = p->hashes ? rekey(p, key) : -ENOTSUP;
+		int err = p->shared   ? failed_ports >> p->lead & 1 ? -ENOTSUP : 0
+			  : p->hashes ? rekey(p, key)
+				      : -ENOTSUP;
 		if (!err)
 			continue;
 		p->rss = p->hashes = false;
 		failed_ports |= 1u << i;
+		if (p->shared)
+			continue;
 		sl_port_say(set,
 			    "note: port %s (%s) does not take the RSS key of the flows (%s): its "
-			    "packets "
-			    "are "
-			    "handed over",
+			    "packets are handed over",
 			    p->name, p->what, rte_strerror(-err));
 	}
 	return failed_ports;

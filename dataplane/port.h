@@ -11,6 +11,12 @@
  * Queues: a port with RSS and a queue for each worker spreads by our key and redirection table, entry i to
  * owner[i mod 128]: what worker i receives is its own.  A port with fewer queues is polled by workers 0…n-1, with one
  * queue by worker (port mod workers); what belongs to others is handed over.  A transmit queue has one owner.
+ *
+ * VLAN: ports of one device share it: the first (lead) has the queues, and is polled; a frame's tag says whose it is.  Tags
+ * are taken out by the device or here, right behind the driver, and put in right before it, so that nothing behind this
+ * file knows of them, nor counts their bytes.  In sending the device does it for packets that nobody else holds and that
+ * are not offered again (worker.h, tx); for the rest four bytes before the frame are written, which are free whenever
+ * its own headers could be: the payload behind them stays as it is, for whoever holds it.
  */
 #ifndef SL_DATAPLANE_PORT_H
 #define SL_DATAPLANE_PORT_H
@@ -32,11 +38,21 @@ struct sl_port {
 	bool hashes;      /* … because the device hashes by our key */
 	uint8_t offload;  /* SL_OFFLOAD_* (tcp/tcp.h) that it does in sending */
 	uint16_t tso_max; /* payload of one packet for TSO; 0: none */
-	char device[64];  /* kernel interface, "" where there is none */
-	unsigned ifindex; /* of it */
-	int up;           /* last seen: 1 up, 0 down, -1 gone */
-	uint64_t lost[3]; /* last told: missed, no buffer, transmit errors */
-	unsigned quiet;   /* calls of watch until losses may be told again */
+	char device[64];  /* kernel interface, virtual device or PCI address */
+	unsigned ifindex; /* of a kernel interface, else 0 */
+	unsigned
+		lead; /* index of the port that has this one's device: itself, or of several ports of it the first */
+	bool shared;   /* the device is another port's */
+	uint16_t vlan; /* VID of its frames, 0: they have no tag */
+	bool insert;   /* the device puts tags into what it sends */
+	char driver[32];
+	int numa;           /* node of the device, -1: none known */
+	uint32_t can, uses; /* SL_NIC_* (sluice/ctl.h) */
+	int up;             /* last seen: 1 up, 0 down, -1 gone */
+	uint64_t changes;   /* of that */
+	uint64_t lost[3];   /* last told: missed, no buffer, transmit errors */
+	unsigned quiet;     /* calls of watch until losses may be told again */
+	bool closed;        /* gone, and nobody uses the device any more */
 };
 
 typedef void sl_port_log_fn(const char *line);
@@ -66,6 +82,9 @@ void sl_port_watch(struct sl_port_set *set);
 struct sl_port_io {
 	struct {
 		uint16_t id, rxq, txq;
+		uint16_t vlan; /* 0: no tags */
+		uint8_t next;  /* port of the same device, + 1; 0: the last */
+		bool insert;
 	} q[SL_BOOT_MAX_PORTS];
 	struct rte_mempool *pool;
 	uint64_t

@@ -13,20 +13,50 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* One question of ethtool: 0 or -errno. */
+static int
+ask_kernel(const char *interface, void *question)
+{
+	struct ifreq ifr = {.ifr_data = question};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", interface);
+	int err = fd < 0 || ioctl(fd, SIOCETHTOOL, &ifr) < 0 ? -errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 /* Receive queues of a kernel interface, at least 1. */
 static unsigned
 kernel_queues(const char *interface)
 {
 	struct ethtool_channels ch = {.cmd = ETHTOOL_GCHANNELS};
-	struct ifreq ifr = {.ifr_data = (void *)&ch};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", interface);
-	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &ifr) < 0)
+	if (ask_kernel(interface, &ch))
 		ch.rx_count = 1;
-	if (fd >= 0)
-		close(fd);
 	return SL_MAX(ch.rx_count + ch.combined_count, 1u);
+}
+
+/* A device that takes tags out tells the kernel, not an XDP program: all of its frames would look alike. */
+static int
+keep_tags(struct sl_port_opening *o)
+{
+	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+
+	if (ask_kernel(o->conf->device, &flags) || !(flags.data & ETH_FLAG_RXVLAN))
+		return 0;
+	flags.cmd = ETHTOOL_SFLAGS;
+	flags.data &= ~(uint32_t)ETH_FLAG_RXVLAN;
+	int err = ask_kernel(o->conf->device, &flags);
+	if (err)
+		return sl_port_failed(o, err,
+				      "it hides the tags of received frames from AF_XDP: ethtool "
+				      "-K %s rxvlan off",
+				      o->conf->device);
+	sl_port_say(o->set, "port %s: VLAN tags are left in what %s receives (rxvlan off)",
+		    o->conf->name, o->conf->device);
+	return 0;
 }
 
 static int
@@ -70,6 +100,8 @@ sl_port_make_af_xdp(struct sl_port_opening *o)
 			"it has %u receive queues and there are %u workers: ethtool -L %s "
 			"combined %u",
 			want, o->set->worker_cnt, o->conf->device, o->set->worker_cnt);
+	if (o->conf->vlan && keep_tags(o))
+		return -EIO;
 	snprintf(name, sizeof(name), "net_af_xdp%u", o->idx);
 	snprintf(args, sizeof(args), "iface=%s,start_queue=0,queue_count=%u", o->conf->device,
 		 want);

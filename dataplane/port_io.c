@@ -2,6 +2,7 @@
 #include "dataplane/port.h"
 
 #include "dataplane/tcp/tcp.h"
+#include "dataplane/vlan.h"
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -10,6 +11,10 @@
 #define ETH_LEN 14
 
 static_assert(RTE_PKTMBUF_HEADROOM >= SL_HEADROOM, "what alloc gives");
+/* A frame of the stack begins, at the earliest, where TCP with all options over IPv6 finds room before the payload of
+ * a segment without options over IPv4. */
+static_assert(SL_HEADROOM + 14 + 20 + 20 >= 14 + 40 + 60 + SL_VLAN_BYTES, "room for its tag");
+static_assert(SL_HEADROOM >= 52 + SL_VLAN_BYTES, "… and for that of the longest tunnel header");
 
 static inline uint16_t
 driver_flags(uint64_t ol)
@@ -42,6 +47,26 @@ moved(struct sl_port_io *io, struct rte_mbuf *m)
 	return to;
 }
 
+/* Takes the tag out of a frame that was received by a trunk; the port it says, or SL_PORT_NONE. */
+static uint16_t
+untag(const struct sl_port_io *io, unsigned port, struct rte_mbuf *m)
+{
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	bool taken = m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED;
+	unsigned vid = taken ? m->vlan_tci & 0xfffu : sl_vlan_of(frame, m->data_len);
+
+	if (vid == SL_VLAN_NONE)
+		return SL_PORT_NONE;
+	if (!taken) {
+		sl_vlan_strip(frame);
+		rte_pktmbuf_adj(m, SL_VLAN_BYTES);
+	}
+	for (unsigned p = port + 1; p; p = io->q[p - 1].next)
+		if (io->q[p - 1].vlan == vid)
+			return (uint16_t)(p - 1);
+	return SL_PORT_NONE;
+}
+
 static unsigned
 rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 {
@@ -65,10 +90,10 @@ rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 				continue;
 		}
 		struct sl_pkt *p = &pkts[out++];
+		p->port_in = sl_unlikely(io->q[port].vlan) ? untag(io, port, m[i]) : (uint16_t)port;
 		p->data = rte_pktmbuf_mtod(m[i], uint8_t *);
 		p->buf = m[i];
 		p->len = m[i]->data_len;
-		p->port_in = (uint16_t)port;
 		p->flags = driver_flags(m[i]->ol_flags);
 		p->csum_ok = (m[i]->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) ==
 			     RTE_MBUF_F_RX_L4_CKSUM_GOOD;
@@ -76,19 +101,18 @@ rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 	return out;
 }
 
-/* A packet of our own TCP: where it begins, and what is left to the device. */
+/* A packet of our own TCP: what is left to the device.  tag: bytes of it that are in the frame. */
 static void
-describe(struct rte_mbuf *m, const struct sl_txd *d)
+describe(struct rte_mbuf *m, const struct sl_txd *d, unsigned tag)
 {
 	bool v4 = d->l4_off != ETH_LEN + 40, tso = d->offload & SL_OFFLOAD_TSO;
 
-	m->data_off = d->at;
 	if (!(d->offload & (SL_OFFLOAD_CSUM | SL_OFFLOAD_TSO)))
 		return;
 	m->tx_offload = 0;
-	m->l2_len = ETH_LEN;
+	m->l2_len = ETH_LEN + tag;
 	m->l3_len = d->l4_off - ETH_LEN;
-	m->l4_len = (rte_pktmbuf_mtod(m, const uint8_t *)[d->l4_off + 12] >> 4) * 4u;
+	m->l4_len = (rte_pktmbuf_mtod(m, const uint8_t *)[d->l4_off + tag + 12] >> 4) * 4u;
 	m->ol_flags = RTE_MBUF_F_TX_TCP_CKSUM | (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
 	if (!tso)
 		return;
@@ -96,12 +120,39 @@ describe(struct rte_mbuf *m, const struct sl_txd *d)
 	m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (v4 ? RTE_MBUF_F_TX_IP_CKSUM : 0);
 }
 
+/* The frame gets its tag: from the device when it can be told in the mbuf alone, else in its bytes.  The bytes it grew
+ * by. */
+static unsigned
+tag(struct rte_mbuf *m, unsigned vid, bool insert)
+{
+	if (insert) {
+		m->vlan_tci = (uint16_t)vid;
+		m->ol_flags |= RTE_MBUF_F_TX_VLAN;
+		return 0;
+	}
+	SL_ASSERT(m->data_off >= SL_VLAN_BYTES);
+	sl_vlan_insert(rte_pktmbuf_mtod(m, uint8_t *), vid);
+	m->data_off -= SL_VLAN_BYTES;
+	m->data_len += SL_VLAN_BYTES;
+	m->pkt_len += SL_VLAN_BYTES;
+	return SL_VLAN_BYTES;
+}
+
+/* What was not taken may be offered again: it is as it was. */
+SL_COLD static void
+untag_refused(struct rte_mbuf *const *m, const struct sl_txd *d, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (d[i].offload & SL_TXD_AT)
+			sl_vlan_strip(rte_pktmbuf_mtod(m[i], uint8_t *));
+}
+
 static unsigned
 tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 {
 	struct sl_port_io *io = ctx;
 	struct rte_mbuf *m[2 * SL_BURST];
-	unsigned sent = 0;
+	unsigned sent = 0, vid = io->q[port].vlan;
 
 	while (sent < n) {
 		unsigned some = SL_MIN(n - sent, (unsigned)SL_ARRAY_CNT(m)), ready = some;
@@ -112,18 +163,22 @@ tx(void *ctx, unsigned port, const struct sl_txd *pkts, unsigned n)
 			m[i]->data_len = d->len;
 			m[i]->pkt_len = d->len;
 			m[i]->ol_flags = 0;
+			m[i]->data_off = d->offload ? d->at : (uint16_t)(m[i]->data_off - d->grown);
+			unsigned grown = sl_unlikely(vid)
+						 ? tag(m[i], vid, io->q[port].insert && !d->offload)
+						 : 0;
 			if (d->offload)
-				describe(m[i], d);
-			else
-				m[i]->data_off = (uint16_t)(m[i]->data_off - d->grown);
+				describe(m[i], d, grown);
 			offload |= d->offload;
 		}
 		/* drivers that need more than the flags ask for this call */
-		if (sl_unlikely(offload & ~SL_TXD_AT))
+		if (sl_unlikely((offload & ~SL_TXD_AT) || io->q[port].insert))
 			ready = rte_eth_tx_prepare(io->q[port].id, io->q[port].txq, m,
 						   (uint16_t)some);
 		unsigned took =
 			rte_eth_tx_burst(io->q[port].id, io->q[port].txq, m, (uint16_t)ready);
+		if (sl_unlikely(vid && took < some))
+			untag_refused(m + took, pkts + sent + took, some - took);
 		sent += took;
 		if (took < some)
 			break;
@@ -193,6 +248,16 @@ queue_owner(const struct sl_port_set *set, unsigned port, unsigned cnt, unsigned
 	return cnt == 1 ? port % set->worker_cnt : q;
 }
 
+/* The next port of the same device, + 1, or 0. */
+static uint8_t
+next_of_device(const struct sl_port_set *set, unsigned port)
+{
+	for (unsigned i = port + 1; i < set->cnt; i++)
+		if (set->port[i].lead == set->port[port].lead)
+			return (uint8_t)(i + 1);
+	return 0;
+}
+
 void
 sl_port_io_init(struct sl_port_io *pio, const struct sl_port_set *set, unsigned worker,
 		struct sl_io *ret_io, struct sl_worker_port *ret_ports)
@@ -210,12 +275,14 @@ sl_port_io_init(struct sl_port_io *pio, const struct sl_port_set *set, unsigned 
 	for (unsigned i = 0; i < set->cnt; i++) {
 		const struct sl_port *p = &set->port[i];
 		unsigned txq = worker % p->tx_cnt;
-		unsigned rx_owner = queue_owner(set, i, p->rx_cnt, worker);
-		unsigned tx_owner = queue_owner(set, i, p->tx_cnt, txq);
-		bool poll = p->rx_cnt == 1 ? rx_owner == worker : worker < p->rx_cnt;
+		unsigned rx_owner = queue_owner(set, p->lead, p->rx_cnt, worker);
+		unsigned tx_owner = queue_owner(set, p->lead, p->tx_cnt, txq);
+		bool poll =
+			p->lead == i && (p->rx_cnt == 1 ? rx_owner == worker : worker < p->rx_cnt);
 		struct sl_worker_port *w = &ret_ports[i];
 		*w = (struct sl_worker_port){.mtu = p->mtu,
 					     .poll = poll,
+					     .trunk = p->vlan != 0,
 					     .rss = p->rss,
 					     .tx_worker = (uint8_t)tx_owner,
 					     .offload = p->offload,
@@ -224,5 +291,8 @@ sl_port_io_init(struct sl_port_io *pio, const struct sl_port_set *set, unsigned 
 		pio->q[i].id = p->id;
 		pio->q[i].rxq = !poll ? NO_QUEUE : (uint16_t)(p->rx_cnt == 1 ? 0 : worker);
 		pio->q[i].txq = tx_owner == worker ? (uint16_t)txq : NO_QUEUE;
+		pio->q[i].vlan = p->vlan;
+		pio->q[i].insert = p->insert;
+		pio->q[i].next = next_of_device(set, i);
 	}
 }

@@ -2,6 +2,7 @@
 #include "dataplane/port_priv.h"
 
 #include "dataplane/tcp/tcp.h"
+#include "sluice/ctl.h"
 
 #include <errno.h>
 #include <rte_errno.h>
@@ -129,15 +130,54 @@ settle_mac(struct sl_port_opening *o)
 	return 0;
 }
 
-/* What transmit queues are to do.  Fast free says that no buffer has another holder: not so with TCP. */
+static uint64_t
+rx_offloads(const struct sl_port_opening *o, uint64_t can)
+{
+	uint64_t want = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
+			RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+
+	return can & (want | (o->port.vlan ? RTE_ETH_RX_OFFLOAD_VLAN_STRIP : 0));
+}
+
+/* What transmit queues are to do.  Fast free says that no buffer has another holder: not so with TCP; and that all are of
+ * one pool. */
 static uint64_t
 tx_offloads(const struct sl_port_opening *o, uint64_t can)
 {
 	const uint64_t sums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+	uint64_t tag = o->port.vlan ? can & RTE_ETH_TX_OFFLOAD_VLAN_INSERT : 0;
 
 	if (o->boot->tcp_streams == 0)
-		return can & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-	return (can & sums) == sums ? can & (sums | RTE_ETH_TX_OFFLOAD_TCP_TSO) : 0;
+		return tag | (can & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);
+	return tag | ((can & sums) == sums ? can & (sums | RTE_ETH_TX_OFFLOAD_TCP_TSO) : 0);
+}
+
+/* In the words of the control protocol. */
+static uint32_t
+nic_bits(uint64_t rx, uint64_t tx)
+{
+	static const struct {
+		uint64_t rx, tx;
+		uint32_t bit;
+	} rows[] = {
+		{RTE_ETH_RX_OFFLOAD_IPV4_CKSUM, 0, SL_NIC_RX_IP_CSUM},
+		{RTE_ETH_RX_OFFLOAD_TCP_CKSUM, 0, SL_NIC_RX_L4_CSUM},
+		{RTE_ETH_RX_OFFLOAD_VLAN_STRIP, 0, SL_NIC_RX_VLAN_STRIP},
+		{RTE_ETH_RX_OFFLOAD_SCATTER, 0, SL_NIC_RX_SCATTER},
+		{0, RTE_ETH_TX_OFFLOAD_IPV4_CKSUM, SL_NIC_TX_IP_CSUM},
+		{0, RTE_ETH_TX_OFFLOAD_TCP_CKSUM, SL_NIC_TX_TCP_CSUM},
+		{0, RTE_ETH_TX_OFFLOAD_UDP_CKSUM, SL_NIC_TX_UDP_CSUM},
+		{0, RTE_ETH_TX_OFFLOAD_TCP_TSO, SL_NIC_TX_TSO},
+		{0, RTE_ETH_TX_OFFLOAD_VLAN_INSERT, SL_NIC_TX_VLAN_INSERT},
+		{0, RTE_ETH_TX_OFFLOAD_MULTI_SEGS, SL_NIC_TX_MULTI_SEGS},
+		{0, RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE, SL_NIC_TX_FAST_FREE},
+	};
+	uint32_t bits = 0;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++)
+		if ((rows[i].rx & rx) || (rows[i].tx & tx))
+			bits |= rows[i].bit;
+	return bits;
 }
 
 static void
@@ -145,12 +185,49 @@ settle_offloads(struct sl_port_opening *o, uint64_t offloads)
 {
 	unsigned room = (unsigned)o->boot->mbuf_data - HEADERS_MAX;
 
+	o->port.insert = offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
 	if (offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
 		o->port.offload |= SL_OFFLOAD_CSUM;
 	if (!(offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) || room <= o->port.mtu)
 		return;
 	o->port.offload |= SL_OFFLOAD_TSO;
 	o->port.tso_max = (uint16_t)room;
+}
+
+/* Some devices take a key without a word and keep their own. */
+static bool
+has_key(const struct sl_port_opening *o)
+{
+	uint8_t key[64] = {0};
+	struct rte_eth_rss_conf conf = {.rss_key = key, .rss_key_len = sizeof(key)};
+
+	return rte_eth_dev_rss_hash_conf_get(o->port.id, &conf) ||
+	       memcmp(key, o->rss->key, SL_RSS_KEY_BYTES) == 0;
+}
+
+/* What is told of it: in the log, and by the control socket. */
+static void
+describe(struct sl_port_opening *o, const struct rte_eth_dev_info *info,
+	 const struct rte_eth_conf *conf)
+{
+	struct sl_port *p = &o->port;
+	char vlan[16] = "";
+
+	p->can = nic_bits(info->rx_offload_capa, info->tx_offload_capa) |
+		 (info->flow_type_rss_offloads && info->reta_size ? SL_NIC_RX_RSS_HASH : 0);
+	p->uses = nic_bits(conf->rxmode.offloads, conf->txmode.offloads) |
+		  (p->hashes ? SL_NIC_RX_RSS_HASH : 0);
+	p->numa = rte_eth_dev_socket_id(p->id);
+	snprintf(p->driver, sizeof(p->driver), "%s", info->driver_name);
+	if (p->vlan)
+		snprintf(vlan, sizeof(vlan), ", VLAN %u", p->vlan);
+	snprintf(p->what, sizeof(p->what), "%.31s on %.63s, %u queue%s%s%s", p->driver, p->device,
+		 p->rx_cnt, p->rx_cnt > 1 ? "s" : "",
+		 o->set->worker_cnt == 1 ? ""
+		 : p->hashes             ? ", RSS"
+		 : p->rss                ? ", RSS assumed"
+					 : ", hand-off",
+		 vlan);
 }
 
 int
@@ -168,9 +245,7 @@ sl_port_start(struct sl_port_opening *o)
 	uint16_t tx =
 		(uint16_t)SL_MAX(SL_MIN((unsigned)info.max_tx_queues, o->set->worker_cnt), 1u);
 	bool rss = can_rss(o, &info, rx);
-	conf.rxmode.offloads = info.rx_offload_capa &
-			       (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
-				RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+	conf.rxmode.offloads = rx_offloads(o, info.rx_offload_capa);
 	conf.txmode.offloads = tx_offloads(o, info.tx_offload_capa);
 	if (rss) {
 		memcpy(key, o->rss->key, SL_RSS_KEY_BYTES);
@@ -199,7 +274,7 @@ sl_port_start(struct sl_port_opening *o)
 	(void)rte_eth_promiscuous_enable(o->port.id);
 	bool ours = rss && spread(o, &info, rx) == 0 && rx == o->set->worker_cnt &&
 		    info.reta_size % SL_RSS_BUCKETS == 0 &&
-		    (info.flow_type_rss_offloads & rss_needed) == rss_needed;
+		    (info.flow_type_rss_offloads & rss_needed) == rss_needed && has_key(o);
 	o->port.rss = ours || o->conf->rss == SL_RSS_ASSUME || o->set->worker_cnt == 1;
 	o->port.hashes = ours;
 	o->port.rx_cnt = rx;
@@ -207,11 +282,6 @@ sl_port_start(struct sl_port_opening *o)
 	if (o->conf->rss == SL_RSS_ASSUME && rx != o->set->worker_cnt)
 		return sl_port_failed(o, -EINVAL, "rss = \"assume\" with %u queues and %u workers",
 				      rx, o->set->worker_cnt);
-	snprintf(o->port.what, sizeof(o->port.what), "%s%s%.48s, %u queue%s%s", info.driver_name,
-		 o->port.device[0] ? " on " : "", o->port.device, rx, rx > 1 ? "s" : "",
-		 o->set->worker_cnt == 1 ? ""
-		 : ours                  ? ", RSS"
-		 : o->port.rss           ? ", RSS assumed"
-					 : ", hand-off");
+	describe(o, &info, &conf);
 	return 0;
 }

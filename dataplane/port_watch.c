@@ -70,13 +70,19 @@ sl_port_watch(struct sl_port_set *set)
 
 	for (unsigned i = 0; i < set->cnt; i++) {
 		struct sl_port *p = &set->port[i];
-		int up = p->ifindex ? kernel_state(p) : driver_state(p);
+		if (p->up < 0)
+			continue; /* what is gone does not come back */
+		int up = p->shared    ? set->port[p->lead].up
+			 : p->ifindex ? kernel_state(p)
+				      : driver_state(p);
+		p->changes += up != p->up;
 		if (up != p->up)
 			sl_port_say(set, "port %s (%s): %s%s", p->name, p->what, text[up + 1],
 				    up == 1  ? ""
 				    : up < 0 ? "; the other ports go on; restart when it is back"
 					     : "; the other ports go on");
 		p->up = up;
-		watch_losses(set, p);
+		if (!p->shared)
+			watch_losses(set, p);
 	}
 }

@@ -156,6 +156,25 @@ take_messages(struct sl_worker *w, const struct sl_view *view)
 	return done;
 }
 
+/* Packets of several ports: counted for theirs; those of none are dropped.  How many are left, in order. */
+static __attribute__((noinline)) unsigned
+sort_trunk(struct sl_worker *w, unsigned trunk, unsigned n)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct sl_pkt *p = &w->pkts[i];
+		unsigned port = p->port_in == SL_PORT_NONE ? trunk : p->port_in;
+		w->port_stats[port].rx_packets++;
+		w->port_stats[port].rx_bytes += p->len;
+		if (p->port_in == SL_PORT_NONE)
+			sl_l4_drop(w, p, SL_DROP_VLAN);
+		else
+			w->pkts[left++] = *p;
+	}
+	return left;
+}
+
 static unsigned
 from_port(struct sl_worker *w, const struct sl_view *view, unsigned port)
 {
@@ -167,10 +186,16 @@ from_port(struct sl_worker *w, const struct sl_view *view, unsigned port)
 		return done;
 	for (unsigned i = 0; i < n; i++)
 		bytes += w->pkts[i].len;
-	w->port_stats[port].rx_packets += n;
-	w->port_stats[port].rx_bytes += bytes;
 	w->stats->rx_packets += n;
 	w->stats->rx_bytes += bytes;
+	if (sl_unlikely(w->ports[port].trunk)) {
+		n = sort_trunk(w, port, n);
+		if (n == 0)
+			return done;
+	} else {
+		w->port_stats[port].rx_packets += n;
+		w->port_stats[port].rx_bytes += bytes;
+	}
 	sl_l4_burst(w, view, w->pkts, n);
 	return done;
 }

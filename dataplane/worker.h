@@ -46,10 +46,13 @@ struct sl_txd {
 };
 #define SL_TXD_AT 0x80
 
+#define SL_PORT_NONE UINT16_MAX
+
 /* What a worker needs of the outside.  Functions are called with the worker's own ctx. */
 struct sl_io {
 	/* rx fills up to max packets: data, buf, len, port_in, flags (driver's bits), csum_ok; nothing else.
-	 * SL_HEADROOM bytes before data are the packet's, too. */
+	 * SL_HEADROOM bytes before data are the packet's, too.  port_in: of a trunk the port that the frame's tag says,
+	 * or SL_PORT_NONE; else `port`. */
 	unsigned (*rx)(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max);
 	/* tx takes packets for one port; those not taken (return value < n: the tail) stay the caller's, who may offer
 	 * those with SL_TXD_AT again: others may have grown in their buffers. */
@@ -72,6 +75,7 @@ struct sl_worker_port {
 	uint8_t mac[6];
 	uint16_t mtu;      /* of the IP packet */
 	bool poll;         /* this worker polls a receive queue of it */
+	bool trunk;        /* what is received on it is told apart by tags */
 	bool rss;          /* what arrives on that queue is already ours: no hash, no hand-off */
 	uint8_t tx_worker; /* who sends: this worker, or another over tx_out[] */
 	uint8_t offload;   /* SL_OFFLOAD_* that the port does in sending */

@@ -14,6 +14,9 @@
 # BAD_LINE=1: the client reaches the gateway over a line that line_up can make bad, and a plain kernel over another one:
 #
 #      cl ─eth0────la─ im ─lb────front0─ gw      cl ─eth2────lc─ im ─ld────eth0─ lx    10.77.5.100 and 10.77.5.1
+# TRUNK=1: in place of front0 and back0 the gateway has one interface, trunk0, with front as VLAN 101 and back as VLAN 102:
+#
+#      cl ─eth0────f0─ tr ─t0────trunk0─ gw         gw0─ sw ─ … ─────b0─ tr
 #
 # Every name starts with $NET, unique per run; net_down removes all.
 
@@ -59,8 +62,12 @@ net_up() {
 	ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv4.ip_forward=0
 	ns sw ip link add br0 type bridge
 	ns sw ip link add br1 type bridge
-	if [ -n "${BAD_LINE:-}" ]; then bad_lines; else link gw front0 cl eth0; fi
-	link gw back0 sw gw0
+	if [ -n "${TRUNK:-}" ]; then
+		trunk_line
+	else
+		if [ -n "${BAD_LINE:-}" ]; then bad_lines; else link gw front0 cl eth0; fi
+		link gw back0 sw gw0
+	fi
 	link cl eth1 sw cl0
 	ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=0
 	link gw mgmt0 sw gw1
@@ -95,6 +102,17 @@ net_up() {
 		ns $n ip rule add from 10.77.9.0/24 lookup 11
 		ns $n ip -6 rule add from fd77:9::/64 lookup 11
 	done
+}
+
+trunk_line() {
+	NET_MORE+=(tr)
+	ip netns add "${NET}tr"
+	ns tr sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+	link gw trunk0 tr t0
+	link tr f0 cl eth0
+	link tr b0 sw gw0
+	run tr trunk "$BUILD/tests/net/trunk" t0 101:f0 102:b0
+	wait_for 5 "the trunk" grep -q ready "$NET_DIR/trunk.log"
 }
 
 bad_lines() {
@@ -215,7 +233,8 @@ decap_up() {
 # gateway_up: the dataplane and the daemon, in gw.  WORKERS=1, POWER=adaptive, DRIVER=auto unless set.  BOOT_KEYS: more of the
 # dataplane's boot file; FRONT_KEYS, BACK_KEYS: of a port.
 gateway_up() {
-	local w workers=""
+	local w workers="" front='device = "front0";' back='device = "back0";'
+	if [ -n "${TRUNK:-}" ]; then front='device = "trunk0"; vlan = 101;' back='device = "trunk0"; vlan = 102;'; fi
 	for w in $(seq "${WORKERS:-1}"); do workers="$workers${workers:+, }$(((w - 1) % $(nproc)))"; done
 	cat >"$NET_DIR/dataplane.conf" <<-END
 		control = "$NET_DIR/dataplane.sock";
@@ -225,8 +244,8 @@ gateway_up() {
 		buffers = ${BUFFERS:-32768};
 		flows = ${FLOWS:-262144};
 		power = "${POWER:-adaptive}";
-		ports = ( { name = "front"; device = "front0"; driver = "${DRIVER:-auto}"; ${FRONT_KEYS:-} },
-		          { name = "back"; device = "back0"; driver = "${DRIVER:-auto}"; ${BACK_KEYS:-} } );
+		ports = ( { name = "front"; $front driver = "${DRIVER:-auto}"; ${FRONT_KEYS:-} },
+		          { name = "back"; $back driver = "${DRIVER:-auto}"; ${BACK_KEYS:-} } );
 		${BOOT_KEYS:-}
 	END
 	cat >"$NET_DIR/sluiced.conf" <<-END

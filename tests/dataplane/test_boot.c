@@ -256,6 +256,17 @@ static const struct {
 	 "boot.conf:3: ports[1]: device \"x\" is taken by ports[0] (ports of one device each have "
 	 "a "
 	 "vlan of their own)"},
+	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; vlan = 7; },\n{ name = "
+	 "\"b\"; device = \"x\"; vlan = 8; queues = 2; } );",
+	 "boot.conf:3: ports[1]: driver, queues, rss and args of device \"x\" stand with ports[0], "
+	 "its "
+	 "first port (leave it out here)"},
+	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; vlan = 7; mtu = 1400; },\n{ "
+	 "name = "
+	 "\"b\"; device = \"x\"; vlan = 8; mtu = 1500; } );",
+	 "boot.conf:3: ports[1]: mtu 1500 is larger than that of ports[0], the first port of "
+	 "device "
+	 "\"x\" (raise the first one's, or lower this)"},
 	{"workers = [ 1 ];\nports = ( { name = \"a\"; device = \"x\"; kernel = \"k0\"; },\n{ name "
 	 "= "
 	 "\"b\"; device = \"y\"; kernel = \"k0\"; } );",
