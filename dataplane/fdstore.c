@@ -127,3 +127,14 @@ sl_fdstore_notify(const char *text)
 {
 	tell(text, -1);
 }
+
+uint64_t
+sl_fdstore_watchdog(void)
+{
+	const char *pid = getenv("WATCHDOG_PID");
+	long us = number(getenv("WATCHDOG_USEC"), 1, INT64_MAX / 1000);
+
+	if (us < 0 || (pid && number(pid, 1, INT32_MAX) != (long)getpid()))
+		return 0;
+	return (uint64_t)us * 1000;
+}

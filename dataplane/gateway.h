@@ -12,11 +12,13 @@
 #include "dataplane/farewell.h"
 #include "dataplane/host.h"
 #include "dataplane/lcore.h"
+#include "dataplane/lockdown.h"
 #include "dataplane/passive.h"
 #include "dataplane/port.h"
 #include "dataplane/takeover.h"
 #include "dataplane/tls_main.h"
 #include "dataplane/upgrade.h"
+#include "dataplane/watchdog.h"
 
 struct sl_publish;
 
@@ -52,6 +54,9 @@ struct sl_gateway {
 	struct sl_publish *publish;
 	struct sl_takeover takeover;
 	struct sl_upgrade upgrade;
+	struct sl_lockdown_conf lockdown; /* what stays */
+	bool locked;                      /* the rest is gone */
+	struct sl_watchdog watchdog;
 	struct sl_farewell farewell;
 	int flows_fd; /* a region that waited for this process; -1: none, or taken */
 	int signal_fd;

@@ -4,7 +4,7 @@
  * seconds in a virtual machine, and the dataplane is to serve within two. */
 #include "dataplane/host.h"
 
-#include "dataplane/upgrade.h"
+#include "dataplane/warden.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -179,7 +179,7 @@ check_memory(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *no
 	     struct sl_host *host)
 {
 	/* a dataplane that asks whether this program can take its place gives back what it has */
-	const char *freed = getenv(SL_UPGRADE_FREED);
+	const char *freed = getenv(SL_WARDEN_FREED);
 	long mb = free_huge_mb() + (freed ? strtol(freed, NULL, 10) : 0);
 	char hint[160];
 

@@ -7,6 +7,7 @@
 #include "dataplane/boot_show.h"
 #include "dataplane/crew.h"
 #include "dataplane/fdstore.h"
+#include "dataplane/filter.h"
 #include "dataplane/gateway.h"
 #include "dataplane/publish.h"
 #include "dataplane/segments.h"
@@ -19,6 +20,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
+#include <rte_log.h>
 #include <rte_rcu_qsbr.h>
 #include <sched.h>
 #include <signal.h>
@@ -125,6 +127,21 @@ static struct instant started;
 
 /* ---- machine ---- */
 
+/* Before there is anything that a child should not have. */
+static int
+warden_up(struct sl_gateway *g)
+{
+	bool keep = g->boot.privileges == SL_PRIVILEGES_KEEP;
+
+	g->lockdown = (struct sl_lockdown_conf){
+		.user = g->boot.user, .file = g->boot.file, .filter = sl_filter_possible()};
+	if (!keep && g->boot.tls_sessions)
+		g->lockdown.keep = sl_lockdown_memory();
+	if (!g->boot.tls_core_dumps)
+		sl_lockdown_dumps();
+	return sl_upgrade_start(&g->upgrade, g->boot.file, keep, g->lockdown.keep);
+}
+
 /* Before anything uses OpenSSL. */
 static int
 vault_up(struct sl_gateway *g)
@@ -144,9 +161,11 @@ machine_up(struct sl_gateway *g)
 	if (getenv(NO_HUGE) && g->boot.hugepages == SL_HUGE_AUTO)
 		g->boot.hugepages = SL_HUGE_NEVER;
 	int err = sl_host_check(&g->boot, &g->diag, &notes, &g->host);
+	int user = sl_lockdown_check(
+		&(struct sl_lockdown_conf){g->boot.user, g->boot.file, 0, true}, &g->diag);
 
 	say_diag(&notes, "note: ");
-	return err;
+	return err ? err : user;
 }
 
 static int
@@ -249,15 +268,10 @@ ctl_upgrade(void *ctx, uint32_t seq)
 		sl_ctl_server_upgraded(g->server, seq, EBUSY, "the dataplane is about to end");
 		return;
 	}
-	int err = sl_upgrade_ask(&g->upgrade, seq, monotonic_ns());
-	char text[512];
-
-	if (!err)
-		return;
-	snprintf(text, sizeof(text), "%s cannot be run: %s",
-		 g->upgrade.path[0] ? g->upgrade.path : "the program",
-		 err == -EBUSY ? "an upgrade is under way" : strerror(-err));
-	sl_ctl_server_upgraded(g->server, seq, -err, text);
+	char text[SL_CTL_TEXT_MAX];
+	int err = sl_upgrade_ask(&g->upgrade, seq, monotonic_ns(), text, sizeof(text));
+	if (err)
+		sl_ctl_server_upgraded(g->server, seq, -err, text);
 }
 
 static int
@@ -335,7 +349,7 @@ control_down(struct sl_gateway *g)
 /* Another process took the hugepages after we had looked, and the EAL cannot be started twice in one process:
  * the program begins anew without them. */
 static void
-again_without_huge(const struct sl_gateway *g)
+again_without_huge(struct sl_gateway *g)
 {
 	sl_gateway_say(
 		"note: hugepages were taken by another process: starting again on normal pages");
@@ -343,6 +357,7 @@ again_without_huge(const struct sl_gateway *g)
 	setenv(NO_HUGE, "1", 1);
 	if (g->flows_fd >= 0)
 		sl_fdstore_leave(g->flows_fd);
+	sl_upgrade_stop(&g->upgrade);
 	execv("/proc/self/exe", arguments_given);
 }
 
@@ -404,9 +419,20 @@ ports_up(struct sl_gateway *g)
 	return err;
 }
 
+/* Without privileges nobody takes an XDP program off: it stays, gives all packets to the kernel, and the next start finds it. */
 static void
 ports_down(struct sl_gateway *g)
 {
+	bool xdp = false;
+
+	for (unsigned i = 0; i < g->ports.cnt; i++)
+		xdp |= strncmp(g->ports.port[i].what, "net_af_xdp", 10) == 0;
+	if (xdp && g->locked) {
+		(void)rte_log_set_level_pattern("pmd.net.af_xdp*", RTE_LOG_CRIT);
+		sl_gateway_say(
+			"note: the XDP programs stay on their interfaces and give all packets "
+			"to the kernel, until the next start or ip link set dev NAME xdp off");
+	}
 	sl_port_close(&g->ports);
 }
 
@@ -456,6 +482,24 @@ static void
 tls_down(struct sl_gateway *g)
 {
 	sl_tls_main_down(&g->tls);
+}
+
+/* All threads are there, all ports are open; memory for flows is made by who will be here for good. */
+static int
+privileges_up(struct sl_gateway *g)
+{
+	char text[SL_LOCKDOWN_TEXT];
+	struct sl_lockdown l;
+
+	if (g->boot.privileges == SL_PRIVILEGES_KEEP)
+		return 0;
+	int err = sl_lockdown_enter(&g->lockdown, &g->diag, &l);
+	if (err)
+		return err;
+	g->locked = true;
+	sl_lockdown_say(&l, g->lockdown.filter, text);
+	sl_gateway_say("privileges: %s", text);
+	return 0;
 }
 
 /* Behind the threads: workers take their tables themselves. */
@@ -509,6 +553,42 @@ say_ready(const struct sl_gateway *g)
 		       g->shared.adaptive ? "adaptive" : "polling",
 		       (unsigned)((monotonic_ns() - g->started_ns) / 1000000));
 	sl_fdstore_notify("READY=1\n");
+}
+
+/* What the filter refused is a fault: of ours, or of who is in here. */
+static void
+refused_turn(void)
+{
+	char name[SL_FILTER_NAME];
+	int number;
+
+	while (sl_filter_refused(&number, name))
+		sl_gateway_say("privileges: system call %s (%d) was refused: the filter does not "
+			       "know it; this is told once",
+			       name, number);
+}
+
+static void
+watchdog_turn(struct sl_gateway *g)
+{
+	unsigned worker;
+	bool before = g->watchdog.stands;
+
+	switch (sl_watchdog_turn(&g->watchdog, g->stats, monotonic_ns(), &worker)) {
+	case SL_WATCHDOG_LIVES:
+		if (before)
+			sl_gateway_say("watchdog: all workers turn again");
+		sl_fdstore_notify("WATCHDOG=1\n");
+		break;
+	case SL_WATCHDOG_STANDS:
+		sl_gateway_say("watchdog: worker %u stands still; the manager is not told that we "
+			       "live until it turns",
+			       worker);
+		break;
+	case SL_WATCHDOG_WAIT:
+	case SL_WATCHDOG_STILL:
+		break;
+	}
 }
 
 /* Whether a signal says stop. */
@@ -572,10 +652,11 @@ farewell_over(struct sl_gateway *g)
 	return how;
 }
 
-/* Until a signal says stop (false), or to become another program (true). */
+/* Until a signal says stop (false), or another program shall go on (true). */
 static bool
 loop(struct sl_gateway *g)
 {
+	int watchdog_ms = sl_watchdog_wait_ms(&g->watchdog);
 	uint64_t watched = 0;
 
 	for (;;) {
@@ -590,8 +671,8 @@ loop(struct sl_gateway *g)
 			wait = SL_PASSIVE_WAIT_MS;
 		if (g->explain.open_cnt)
 			wait = 1;
-		if (upgrading && wait > 10)
-			wait = 10; /* a child's end is no event here */
+		if (watchdog_ms >= 0 && wait > watchdog_ms)
+			wait = watchdog_ms;
 		if (g->farewell.open && wait > 10)
 			wait = 10;
 		poll(p, n + upgrading, wait);
@@ -607,6 +688,8 @@ loop(struct sl_gateway *g)
 		uint64_t now_ns = sl_clock_now(&g->shared.clock);
 		sl_explain_turn(&g->explain, sl_publish_view(g->publish), now_ns);
 		sl_passive_turn(&g->passive, sl_publish_view(g->publish), now_ns);
+		watchdog_turn(g);
+		refused_turn();
 		if (now_ns - watched >= WATCH_NS) {
 			watched = now_ns;
 			sl_clock_follow(&g->shared.clock, monotonic_ns());
@@ -620,6 +703,7 @@ loop(struct sl_gateway *g)
 
 static const struct step steps[] = {
 	{"signals", signals_up, NULL},
+	{"warden", warden_up, NULL},
 	{"locked memory", vault_up, NULL},
 	{"machine", machine_up, NULL},
 	{"segments", sl_segments_up, sl_segments_down},
@@ -630,6 +714,7 @@ static const struct step steps[] = {
 	{"TLS", tls_up, tls_down},
 	{"workers", sl_crew_up, sl_crew_down},
 	{"threads", threads_up, threads_down},
+	{"privileges", privileges_up, NULL},
 	{"flows", flows_up, NULL},
 };
 
@@ -667,7 +752,7 @@ static int
 run(struct sl_gateway *g)
 {
 	unsigned up = 0;
-	bool become = false;
+	bool upgraded = false, become = false;
 	int err = 0;
 
 	static_assert(SL_ARRAY_CNT(steps) <= SL_ARRAY_CNT(step_ms), "");
@@ -686,21 +771,23 @@ run(struct sl_gateway *g)
 	} else {
 		say_ready(g);
 		say_times(g);
-		g->upgrade.boot_file = g->boot.file;
 		g->upgrade.freed_mb = g->host.huge ? g->boot.size_mb : 0;
-		become = loop(g);
+		sl_watchdog_init(&g->watchdog, sl_fdstore_watchdog(), g->boot.worker_cnt);
+		upgraded = loop(g);
+		become = upgraded && g->upgrade.how == SL_UPGRADE_BECOME;
 		sl_fdstore_notify(become ? "RELOADING=1\n" : "STOPPING=1\n");
 	}
 	while (up-- > 0)
 		if (steps[up].down)
 			steps[up].down(g);
-	sl_upgrade_abort(&g->upgrade);
+	refused_turn();
 	if (become)
 		return become_new(g);
+	sl_upgrade_stop(&g->upgrade);
 	sl_region_close(&g->takeover.region); /* who holds it keeps it */
 	if (!err)
 		sl_gateway_say("stopped");
-	return err ? 1 : 0;
+	return err ? 1 : upgraded ? SL_UPGRADE_EXIT : 0;
 }
 
 static const char usage[] =

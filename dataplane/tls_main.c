@@ -8,8 +8,6 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,19 +18,6 @@
 #define ENDPOINT_SESSIONS 4096 /* tickets of endpoints that an engine keeps */
 
 /* ---- boot ---- */
-
-static void
-no_dumps(void)
-{
-	struct rlimit r;
-
-	/* the limit is for kernels that write files, the other for those that call a program; both are lost on exec */
-	if (getrlimit(RLIMIT_CORE, &r) == 0) {
-		r.rlim_cur = 0;
-		(void)setrlimit(RLIMIT_CORE, &r);
-	}
-	(void)prctl(PR_SET_DUMPABLE, 0);
-}
 
 int
 sl_tls_main_vault(struct sl_tls_main *m, struct sl_boot *boot, struct sl_diag *errors,
@@ -47,8 +32,6 @@ sl_tls_main_vault(struct sl_tls_main *m, struct sl_boot *boot, struct sl_diag *e
 		boot->tls_sessions = 0;
 		return 0;
 	}
-	if (!boot->tls_core_dumps)
-		no_dumps();
 	int err = sl_vault_open((uint64_t)boot->tls_memory_mb << 20, text);
 	if (!err)
 		return 0;

@@ -5,7 +5,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # Complete for a bare Debian 12, without recommended packages.  libdpdk-dev brings the drivers of all ports.
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libssl-dev libconfig-dev libcunit1-dev
-libhyperscan-dev libipsec-mb-dev libuv1-dev libjansson-dev libmicrohttpd-dev libncurses-dev"
+libhyperscan-dev libipsec-mb-dev libuv1-dev libjansson-dev libmicrohttpd-dev libncurses-dev libseccomp-dev"
 RUN_PACKAGES="dnsmasq-base openssl python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping iperf3"
 TEST_PACKAGES="gdb gnutls-bin haproxy nghttp2-client openssl prometheus python3-scapy testssl.sh tmux varnish wrk"
 PACKAGE_PACKAGES="dpkg-dev binutils"

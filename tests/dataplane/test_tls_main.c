@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -442,13 +441,11 @@ struct outcome {
 	int err;
 	int sessions;
 	unsigned errors, notes;
-	bool dumpable;
-	uint64_t core;
 	char text[300];
 };
 
 static struct outcome
-vault_in_child(int sessions, bool in_file, bool core_dumps, bool may_lock)
+vault_in_child(int sessions, bool in_file, bool may_lock)
 {
 	struct outcome o = {0};
 	int p[2];
@@ -463,23 +460,17 @@ vault_in_child(int sessions, bool in_file, bool core_dumps, bool may_lock)
 				    .tcp_streams = 100,
 				    .tls_sessions = sessions,
 				    .tls_memory_mb = 16,
-				    .tls_line = in_file ? 7 : 0,
-				    .tls_core_dumps = core_dumps};
+				    .tls_line = in_file ? 7 : 0};
 		struct sl_diag errors = {0}, notes = {0};
-		struct rlimit r;
 		if (!may_lock) {
 			setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){65536, 65536});
 			if (getuid() == 0 && (setgid(65534) || setuid(65534)))
 				_exit(3);
 		}
-		prctl(PR_SET_DUMPABLE, 1);
 		o.err = sl_tls_main_vault(&m, &b, &errors, &notes);
 		o.sessions = b.tls_sessions;
 		o.errors = errors.cnt;
 		o.notes = notes.cnt;
-		o.dumpable = prctl(PR_GET_DUMPABLE) == 1;
-		getrlimit(RLIMIT_CORE, &r);
-		o.core = r.rlim_cur;
 		if (errors.cnt + notes.cnt)
 			sl_diag_format(errors.cnt ? errors.items : notes.items, o.text,
 				       sizeof(o.text));
@@ -494,32 +485,28 @@ vault_in_child(int sessions, bool in_file, bool core_dumps, bool may_lock)
 }
 
 static void
-a_process_with_keys_is_neither_dumped_nor_traced_unless_the_boot_file_says_so(void)
+tls_is_on_as_the_boot_file_says(void)
 {
-	struct outcome o = vault_in_child(100, true, false, true);
+	struct outcome o = vault_in_child(100, true, true);
 
 	if (o.err)
 		return; /* no right to lock here, which another test is about */
 	CU_ASSERT_EQUAL(o.sessions, 100);
-	CU_ASSERT_FALSE(o.dumpable);
-	CU_ASSERT_EQUAL(o.core, 0);
-	o = vault_in_child(100, true, true, true);
-	CU_ASSERT_TRUE(o.dumpable);
-	o = vault_in_child(0, true, false, true);
-	CU_ASSERT_TRUE(o.dumpable); /* no keys */
+	o = vault_in_child(0, true, true);
+	CU_ASSERT_EQUAL(o.sessions, 0);
 	CU_ASSERT_EQUAL(o.errors + o.notes, 0);
 }
 
 static void
 without_the_right_to_lock_tls_is_off_or_the_boot_ends(void)
 {
-	struct outcome o = vault_in_child(100, true, false, false);
+	struct outcome o = vault_in_child(100, true, false);
 
 	CU_ASSERT_EQUAL(o.err, -EPERM);
 	CU_ASSERT_TRUE(o.errors == 1 && o.notes == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(o.text, "boot.conf:7: tls: 16 MB of memory for keys cannot"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(o.text, "RLIMIT_MEMLOCK"));
-	o = vault_in_child(100, false, false, false);
+	o = vault_in_child(100, false, false);
 	CU_ASSERT_EQUAL(o.err, 0);
 	CU_ASSERT_EQUAL(o.sessions, 0);
 	CU_ASSERT_TRUE(o.errors == 0 && o.notes == 1);
@@ -538,7 +525,7 @@ static const CU_TestInfo tests[] = {
 
 /* Before OpenSSL has memory that is not the vault's. */
 static const CU_TestInfo before[] = {
-	SL_TEST(a_process_with_keys_is_neither_dumped_nor_traced_unless_the_boot_file_says_so),
+	SL_TEST(tls_is_on_as_the_boot_file_says),
 	SL_TEST(without_the_right_to_lock_tls_is_off_or_the_boot_ends),
 	CU_TEST_INFO_NULL,
 };

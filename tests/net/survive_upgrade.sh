@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sluicectl upgrade: the dataplane becomes another program file under load and keeps every flow; a file that does not run,
 # fails its check or has other formats is refused, and nothing changes.
-export WORKERS=2 FLOWS=65536
+export WORKERS=2 FLOWS=65536 BOOT_KEYS='privileges = "keep";'
 # shellcheck source=tests/net/lib_survive.sh
 . "$(dirname "$0")/lib_survive.sh"
 

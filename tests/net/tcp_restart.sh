@@ -6,7 +6,7 @@ set -euo pipefail
 # shellcheck source=tests/net/lib_tcp.sh
 . "$(dirname "$0")/lib_tcp.sh"
 
-export WORKERS=2 HUGE=never LISTEN="80 7004"
+export WORKERS=2 HUGE=never LISTEN="80 7004" BOOT_KEYS='privileges = "keep";'
 tcp_up
 served() { ns cl curl -sf --max-time 0.3 -o /dev/null http://10.77.9.20/; }
 connected() { [ "$(ctl_json "j['dataplane']['connected']" status)" = True ]; }

@@ -2,7 +2,7 @@
 # Certificates, bundles and ticket keys replaced while traffic runs: no request fails, and who comes then sees the new ones.  And
 # either process killed: what was added is there again.  2 workers, af_xdp.
 set -euo pipefail
-export WORKERS=2 DRIVER=af_xdp LARGE=1000000
+export WORKERS=2 DRIVER=af_xdp LARGE=1000000 BOOT_KEYS='privileges = "keep";'
 # shellcheck source=tests/net/lib_tls.sh
 . "$(dirname "$0")/lib_tls.sh"
 
