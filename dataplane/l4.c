@@ -18,6 +18,8 @@
 #include "dataplane/lane.h"
 #include "dataplane/parse.h"
 
+enum { VLAN_TAG = 0x8100, SERVICE_TAG = 0x88a8 };
+
 SL_COLD void
 sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why)
 {
@@ -65,6 +67,10 @@ SL_COLD static bool
 of_kernel(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p, enum sl_drop why)
 {
 	if (why != SL_DROP_ETHERTYPE && why != SL_DROP_PROTOCOL && why != SL_DROP_FRAGMENT)
+		return false;
+	/* frames of a VLAN are of no port here, and no untagged interface of the kernel's may see them */
+	uint16_t type = sl_load16(p->data + 12);
+	if (type == sl_to_be16(VLAN_TAG) || type == sl_to_be16(SERVICE_TAG))
 		return false;
 	return sl_punt_take(w, view, p);
 }

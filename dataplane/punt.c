@@ -120,7 +120,7 @@ address_theirs(const struct sl_worker *w, const struct sl_view *view, const stru
 	if (!sl_punt_addrs_has(w->conf.punt.addrs, dst))
 		return false;
 	if (!view)
-		return w->now_ns - w->punt.since_ns >= WAIT_NS;
+		return w->punt.since_ns && w->now_ns - w->punt.since_ns >= WAIT_NS;
 	return !sl_view_vip(view, dst) && !sl_view_ours(view, src);
 }
 

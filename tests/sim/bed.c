@@ -117,6 +117,7 @@ bed_stop(void)
 			printf("    worker %u: %s\n", w, bad);
 		CU_ASSERT_PTR_NULL(bad);
 	}
+	rig_kernel_stop(bed.rig);
 	CU_ASSERT_EQUAL(rig_in_use(bed.rig), 0);
 	rig_destroy(bed.rig);
 	table_release(&bed.view);

@@ -1,5 +1,7 @@
 #include "tests/sim/rig.h"
 
+#include "tests/sim/frames.h"
+
 #include "dataplane/outlier.h"
 #include "dataplane/tcp/tcp.h"
 #include "l7/limits.h"
@@ -49,6 +51,9 @@ struct rig {
 	size_t mem_bytes[4096];
 	unsigned mem_cnt;
 	uint8_t mac[RIG_PORTS][6];
+	struct sl_punt_addrs *kernel_addrs;
+	struct sl_punt_conf kernel[RIG_WORKERS];
+	unsigned woken;
 };
 
 static void *
@@ -384,6 +389,33 @@ make_http(struct rig *r, struct sl_worker_conf *c)
 	}
 }
 
+static void
+wake(void *rig)
+{
+	((struct rig *)rig)->woken++;
+}
+
+/* As dataplane/exception.c lays it out: what comes from the kernel is sent by worker (port mod workers). */
+static void
+make_kernel(struct rig *r, unsigned worker)
+{
+	uint32_t size = r->conf.kernel_ring ? r->conf.kernel_ring : 256;
+	struct sl_punt_conf *c = &r->kernel[worker];
+	const size_t item = sizeof(struct sl_punt_item);
+
+	*c = (struct sl_punt_conf){.addrs = r->kernel_addrs, .wake = wake, .ctx = r};
+	c->pps[0] = r->conf.kernel_pps;
+	for (unsigned i = 0; i < SL_PUNT_CLASSES; i++)
+		c->out[i] = sl_ring_init(take(r, sl_ring_bytes(size, (uint32_t)item)), size,
+					 (uint32_t)item);
+	c->back = sl_ring_init(take(r, sl_ring_bytes(4 * size, sizeof(void *))), 4 * size,
+			       sizeof(void *));
+	if (worker > 0)
+		return;
+	c->empty = sl_ring_init(take(r, sl_ring_bytes(128, (uint32_t)item)), 128, (uint32_t)item);
+	c->in = sl_ring_init(take(r, sl_ring_bytes(128, (uint32_t)item)), 128, (uint32_t)item);
+}
+
 /* Everything that goes with the process: ports, rings, workers, statistics, neighbours. */
 static void
 start(struct rig *r)
@@ -426,6 +458,10 @@ start(struct rig *r)
 		c->states = r->states;
 		c->stats = r->stats;
 		c->seed = conf->seed;
+		if (conf->kernel_pps) {
+			make_kernel(r, i);
+			c->punt = r->kernel[i];
+		}
 		if (conf->streams)
 			make_tcp(r, c);
 		if (conf->exchanges)
@@ -459,6 +495,8 @@ rig_create(const struct rig_conf *conf, rig_sent_fn *sent, void *ctx)
 	for (unsigned p = 0; p < RIG_PORTS; p++)
 		r->mac[p][0] = 2, r->mac[p][5] = (uint8_t)p;
 	r->region = make_region(r);
+	if (conf->kernel_pps)
+		r->kernel_addrs = take(r, sizeof(*r->kernel_addrs));
 	start(r);
 	return r;
 }
@@ -704,6 +742,77 @@ rig_neighbour(struct rig *r, unsigned port, const struct sl_addr *addr, const ui
 	      uint64_t now_ns)
 {
 	sl_neigh_heard(r->neigh, (uint16_t)port, addr, mac, true, true, now_ns);
+}
+
+void
+rig_kernel_has(struct rig *r, const char *const *addrs, unsigned n)
+{
+	struct sl_addr a[SL_PUNT_ADDRS];
+
+	for (unsigned i = 0; i < n; i++)
+		a[i] = frame_addr(addrs[i]);
+	sl_punt_addrs_set(r->kernel_addrs, a, n);
+}
+
+bool
+rig_kernel_take(struct rig *r, enum sl_punt_class class, struct rig_kernel_frame *ret)
+{
+	struct sl_punt_item it;
+
+	for (unsigned w = 0; w < r->conf.workers; w++) {
+		if (sl_ring_take(r->kernel[w].out[class], &it, 1) == 0)
+			continue;
+		*ret = (struct rig_kernel_frame){.worker = w, .port = it.port, .len = it.len};
+		memcpy(ret->bytes, it.data, it.len);
+		if (sl_ring_put(r->kernel[w].back, &it.buf, 1) != 1)
+			abort();
+		return true;
+	}
+	return false;
+}
+
+bool
+rig_kernel_give(struct rig *r, unsigned port, const void *frame, unsigned len)
+{
+	struct sl_punt_item it;
+
+	if (sl_ring_take(r->kernel[0].empty, &it, 1) == 0)
+		return false;
+	memcpy(it.data, frame, len);
+	it.len = (uint16_t)len;
+	it.port = (uint16_t)port;
+	return sl_ring_put(r->kernel[0].in, &it, 1) == 1;
+}
+
+unsigned
+rig_kernel_woken(const struct rig *r)
+{
+	return r->woken;
+}
+
+static void
+drain(struct rig *r, struct sl_ring *ring)
+{
+	struct sl_punt_item it;
+
+	while (ring && sl_ring_take(ring, &it, 1) == 1)
+		frame_put(r, it.buf);
+}
+
+void
+rig_kernel_stop(struct rig *r)
+{
+	void *buf;
+
+	for (unsigned w = 0; r->conf.kernel_pps && w < r->conf.workers; w++) {
+		struct sl_punt_conf *c = &r->kernel[w];
+		for (unsigned i = 0; i < SL_PUNT_CLASSES; i++)
+			drain(r, c->out[i]);
+		drain(r, c->empty);
+		drain(r, c->in);
+		while (sl_ring_take(c->back, &buf, 1) == 1)
+			frame_put(r, buf);
+	}
 }
 
 struct sl_explained

@@ -39,8 +39,10 @@ struct rig_conf {
 	uint32_t pinned;    /* buffers kept with payload in them; 0: none */
 	/* HTTP on it, of each worker: requests under way; 0: off.  As many connections to endpoints, twice as many of clients */
 	uint32_t exchanges;
-	uint32_t events; /* bytes of the ring of access-log records, a power of two; 0: none */
-	uint8_t offload; /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
+	uint32_t events;      /* bytes of the ring of access-log records, a power of two; 0: none */
+	uint8_t offload;      /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
+	uint32_t kernel_pps;  /* of the exception path of port 0; 0: there is none */
+	uint32_t kernel_ring; /* places of each of its rings; 0: 256 */
 };
 
 /* Called for every frame a port sends; the frame is the callee's until it returns (copy what is kept). */
@@ -98,6 +100,19 @@ unsigned rig_in_use(const struct rig *r);
 /* Give the neighbour table an address as if it had answered. */
 void rig_neighbour(struct rig *r, unsigned port, const struct sl_addr *addr, const uint8_t mac[6],
 		   uint64_t now_ns);
+
+/* The kernel's side of port 0, with conf.kernel_pps: the addresses it has; the next frame given to it of a class (its
+ * buffer goes back), false: none; a frame of it, false: no empty buffer was there; how often a worker woke it.
+ * rig_kernel_stop: what is in its rings goes back to the pool; no turns afterwards. */
+struct rig_kernel_frame {
+	unsigned worker, port, len;
+	uint8_t bytes[RIG_FRAME];
+};
+void rig_kernel_has(struct rig *r, const char *const *addrs, unsigned n);
+bool rig_kernel_take(struct rig *r, enum sl_punt_class class, struct rig_kernel_frame *ret);
+bool rig_kernel_give(struct rig *r, unsigned port, const void *frame, unsigned len);
+unsigned rig_kernel_woken(const struct rig *r);
+void rig_kernel_stop(struct rig *r);
 
 /* Run explain on the owning worker (as main would) and return its answer. */
 struct sl_explained rig_explain(struct rig *r, const struct sl_tuple *t, uint8_t tcp_flags,
