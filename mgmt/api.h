@@ -69,7 +69,7 @@
  *   WHAT "listeners"  → "listeners": [{"name", "address": ADDRESS|PREFIX, "port", "port_last", "ports": "80"|
  *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp"|"http"|"tls-passthrough", "service" ("": mode http; tls-passthrough
  *                         without one), "routes": NAME|"" (mode http: its route table), "tls": LISTENER_TLS|null (plaintext),
- *                         "server_names": [{"name", "service"}…] (tls-passthrough; else empty), "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
+ *                         "server_names": [{"name", "service"}…] (tls-passthrough; else empty), "announce": "never"|"healthy"|"always", "slot", "incarnation", "packets", "bytes", "new_flows", "refused"}]
  *        "services"   → "services": [{"name", "forward": "nat"|"dsr"|"fullnat"|"ipip"|"gue"|"proxy", "policy":
  *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "tls": SERVICE_TLS|null (plaintext), "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
@@ -93,6 +93,11 @@
  *                         of the gateway itself), "bytes_in", "bytes_out" (bodies), "first_us", "last_us": N|null (means: first
  *                         byte of the request → first, last byte of the answer), "last": [20 × N] (requests by time to the
  *                         last byte: below 64 µs × 2^i, the last all else)}]   in the order of the file
+ *        "announce"   → "announce": {"on": BOOL (sluiced.conf has the group), "bird_socket", "routes" (the file), "settle_ms", "bird":
+ *                         STRING|null (its greeting; null: not connected), "error": STRING|null, "serving": BOOL,
+ *                         "not_serving": STRING|null, "drained": BOOL (the gateway), "vips": [{"vip": ADDRESS|PREFIX, "policy":
+ *                         "healthy"|"always"|"" (no listener has it any more), "listeners": [NAME…], "state": "announced"|
+ *                         "waiting" (BIRD has not confirmed it)|"withdrawing" (likewise)|"withdrawn", "why"}…]}
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
  *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null}]   newest first;
@@ -204,6 +209,11 @@
  *     "applied": BOOL (the dataplane is connected and has the new state word),
  *     "note": STRING|null ("web has no other endpoint that takes new flows" …)
  *   Kept over restarts, by service and endpoint name; written to the audit log.
+ *
+ * {"verb":"gateway", "op": "drain"|"undrain", "comment"?}        of all VIPs
+ *   → "changed": BOOL, "drained": BOOL, "note": STRING|null        drain is answered when BIRD has withdrawn everything and `settle` is
+ *     over.  error timeout: the gateway is drained, but that could not be had within settle and 10 s; it is tried on.
+ *   Kept over restarts; written to the audit log.
  *
  * viewer for list and show, admin for the others ──────────────────────────────────────────────────────
  *

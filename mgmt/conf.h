@@ -156,7 +156,7 @@ enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP };
 	X(NEVER, "never")                                                                          \
 	X(HEALTHY, "healthy")                                                                      \
 	X(ALWAYS, "always")
-enum sl_announce {
+enum sl_announce_when {
 	SL_ANNOUNCE_NONE = 0,
 #define SL_ANNOUNCE_ID(id, text) SL_ANNOUNCE_##id,
 	SL_ANNOUNCES(SL_ANNOUNCE_ID)
@@ -362,7 +362,7 @@ struct sl_conf_listener {
 	uint32_t trusted_cnt;
 	struct sl_conf_tls tls;
 	struct sl_conf_sni *snis; /* [sni_cnt]: server_names */
-	uint8_t announce;         /* enum sl_announce */
+	uint8_t announce;         /* enum sl_announce_when */
 	uint32_t sni_cnt;
 	int line;
 };

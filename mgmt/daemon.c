@@ -136,6 +136,7 @@ on_probe(void *ctx, const struct sl_probe_event *ev)
 			      up ? "up" : "down", ev->reason);
 	sl_oper_health(d->oper, ev->slot, ev->incarnation, up, ev->reason, uv_now(d->loop),
 		       sl_daemon_wall_ms());
+	sl_announce_look(d->announce);
 	sl_daemon_ramp(d);
 }
 
@@ -247,6 +248,7 @@ on_activated(void *ctx)
 	sl_access_log_learn(d->access, t->number, &t->map);
 	set_targets(d, t);
 	sl_daemon_ramp(d);
+	sl_announce_table(d->announce, t->conf);
 }
 
 static void
@@ -305,6 +307,7 @@ on_up(void *ctx, const struct sl_publish_link *l)
 		sl_counters_prepare(d->counters, t->conf, &t->map);
 	sl_secrets_up(d->secrets); /* before anything is offered that may name them */
 	sl_tables_up(d->tables, l);
+	sl_announce_link(d->announce, l->stats, l->stats_bytes);
 	end_absence(d);
 }
 
@@ -314,6 +317,7 @@ on_trouble(void *ctx, const char *why)
 	struct sl_daemon *d = ctx;
 	snprintf(d->link_error, sizeof(d->link_error), "%s", why);
 	sl_daemon_say("dataplane: %s", why);
+	sl_announce_link(d->announce, NULL, 0);
 }
 
 static void
@@ -337,6 +341,53 @@ on_verdict(void *ctx, const struct sl_publish_verdict *v)
 	struct sl_daemon *d = ctx;
 	sl_tables_verdict(d->tables, v);
 	end_absence(d);
+	sl_announce_look(d->announce);
+}
+
+/* ---- what routers are told ---- */
+
+static void
+on_announce_health(void *ctx, uint8_t *health)
+{
+	struct sl_daemon *d = ctx;
+	uint32_t cnt;
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		uint8_t is =
+			e[i].health == SL_OPER_UNKNOWN ? SL_ANNOUNCE_UNKNOWN : SL_ANNOUNCE_ALIVE;
+		if (sl_oper_admits(d->oper, &e[i]) && is > health[e[i].service_idx])
+			health[e[i].service_idx] = is;
+	}
+}
+
+static uint64_t
+on_announce_generation(void *ctx)
+{
+	const struct sl_publish_link *l = sl_publish_link(((struct sl_daemon *)ctx)->publish);
+
+	return l ? l->generation : 0;
+}
+
+static void
+on_withdrawn(void *ctx, const char *why)
+{
+	struct sl_daemon *d = ctx;
+
+	if (why)
+		sl_daemon_say("dataplane: it ends while VIPs may still be announced: %s", why);
+	if (sl_publish_link(d->publish))
+		(void)sl_publish_stop(d->publish);
+}
+
+static void
+on_stopping(void *ctx, uint32_t wait_ms, uint32_t why)
+{
+	struct sl_daemon *d = ctx;
+
+	sl_daemon_say("dataplane: it is about to %s, and waits up to %u ms",
+		      why == SL_STOPPING_UPGRADE ? "upgrade" : "stop", wait_ms);
+	sl_announce_stopping(d->announce, wait_ms, on_withdrawn, d);
 }
 
 /* ---- metrics ---- */
@@ -487,6 +538,9 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	s->probes = &d->m_probes;
 	sl_access_log_stats(d->access, &d->m_access);
 	s->access = d->conf->access_log.file[0] ? &d->m_access : NULL;
+	s->announce = d->conf->announce.on ? sl_announce_plan_of(d->announce) : NULL;
+	s->bird_up = sl_announce_bird_up(d->announce);
+	s->drained = sl_announce_drained(d->announce);
 	int err = snapshot_certs(d, s);
 	return err || !t ? err : snapshot_table(d, t, s);
 }
@@ -516,8 +570,8 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.say = on_say,
 		.ctx = d,
 	};
-	struct sl_publish_events ev = {on_up,     on_down, on_verdict,    on_trouble, on_taken,
-				       on_events, on_say,  sl_secrets_fd, NULL,       d};
+	struct sl_publish_events ev = {on_up,     on_down, on_verdict,    on_trouble,  on_taken,
+				       on_events, on_say,  sl_secrets_fd, on_stopping, d};
 	int err = sl_tables_create(&tc, &d->notes, &d->tables);
 
 	if (err) {
@@ -570,7 +624,11 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 			    "its certificates or ticket keys cannot be used: %s", strerror(-err));
 		return err;
 	}
-	err = open_tables(d, diag);
+	const struct sl_announce_events ev = {on_announce_health, on_announce_generation, on_say,
+					      d};
+	err = sl_announce_create(loop, &conf->announce, conf->state_dir, &ev, diag, &d->announce);
+	if (!err)
+		err = open_tables(d, diag);
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
 				       &sl_server_limits_default, on_request, d, diag, &d->server);
@@ -597,6 +655,8 @@ sl_daemon_destroy(struct sl_daemon *d)
 	       sl_walk_queue_busy(d->walk_queue) || sl_access_log_busy(d->access))
 		uv_run(d->loop, UV_RUN_ONCE);
 	sl_walk_queue_destroy(d->walk_queue);
+	sl_announce_destroy(d->announce);
+	d->announce = NULL;
 	sl_publish_destroy(d->publish);
 	sl_secrets_destroy(d->secrets);
 	sl_tables_destroy(d->tables);

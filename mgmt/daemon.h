@@ -3,6 +3,7 @@
  *   publish ──up, down, verdict──▶ tables ──activated──▶ prober's targets, baselines
  *   prober ──event──▶ operstate ──words──▶ dataplane       server ──request──▶ verbs ──▶ tables, operstate
  *   publish ──rings──▶ access log ◀──names── tables       metrics ──scrape──▶ snapshot of all
+ *   tables, operstate, publish, verbs ──table, health, link, drain──▶ announce ──▶ BIRD
  *   verbs ──certificates, ticket keys──▶ secrets ──▶ publish   tables ──may it be offered?──▶ secrets
  *
  * Threads: [loop].
@@ -25,6 +26,7 @@ struct sl_daemon {
 	struct sl_audit *audit;
 	struct sl_access_log *access;
 	struct sl_secrets *secrets;
+	struct sl_announce *announce;
 	struct sl_tables *tables;
 	struct sl_publish *publish;
 	struct sl_prober *prober;

@@ -91,7 +91,8 @@ unknown(struct parse *p, const config_setting_t *s, const char *prefix,
 static const char *
 key_at(unsigned i)
 {
-	static const char *const groups[] = {"access_log", "core_dumps", "roles", "tickets"};
+	static const char *const groups[] = {"access_log", "announce", "core_dumps", "roles",
+					     "tickets"};
 	unsigned k = i - SL_ARRAY_CNT(rows);
 
 	if (i < SL_ARRAY_CNT(rows))
@@ -274,6 +275,14 @@ tickets_key_at(unsigned i)
 	return i ? NULL : "rotate";
 }
 
+static const char *
+announce_key_at(unsigned i)
+{
+	static const char *const keys[] = {"bird_socket", "routes", "settle"};
+
+	return i < SL_ARRAY_CNT(keys) ? keys[i] : NULL;
+}
+
 /* "90m" → ms; 0: not such a text. */
 static uint64_t
 duration(const char *text)
@@ -311,6 +320,55 @@ read_tickets(struct parse *p, const config_setting_t *s)
 	}
 }
 
+/* "0s" is a time, too. */
+static void
+read_settle(struct parse *p, const config_setting_t *s)
+{
+	const char *text = config_setting_get_string(s);
+	uint64_t ms = duration(text);
+	char *end = NULL;
+
+	if (ms == 0 && text && *text >= '0' && *text <= '9') {
+		ms = strtoul(text, &end, 10); /* "500ms" */
+		if (strcmp(end, "ms") && (ms != 0 || strcmp(end, "s")))
+			end = NULL;
+	}
+	if ((ms == 0 && !end) || (ms && !end && !duration(text)) || ms > SL_ANNOUNCE_SETTLE_MAX_MS)
+		COMPLAIN(p, s, "announce.settle", "for example \"1s\"",
+			 "not a time from \"0s\" to \"60s\"");
+	else
+		p->conf->announce.settle_ms = (uint32_t)ms;
+}
+
+static void
+read_announce(struct parse *p, const config_setting_t *s)
+{
+	static const struct row rows_of[] = {
+		{"announce.bird_socket", offsetof(struct sl_daemon_conf, announce.bird_socket),
+		 sizeof(((struct sl_announce_conf *)0)->bird_socket), SOCKET, NULL},
+		{"announce.routes", offsetof(struct sl_daemon_conf, announce.routes),
+		 sizeof(((struct sl_announce_conf *)0)->routes), PATH, NULL},
+	};
+
+	if (!config_setting_is_group(s)) {
+		COMPLAIN(p, s, "announce", "announce = { settle = \"1s\"; };", "not a group");
+		return;
+	}
+	p->conf->announce.on = true;
+	for (unsigned i = 0; i < (unsigned)config_setting_length(s); i++) {
+		const config_setting_t *e = config_setting_get_elem(s, i);
+		const char *name = config_setting_name(e);
+		if (strcmp(name, "bird_socket") == 0)
+			read_row(p, &rows_of[0], e);
+		else if (strcmp(name, "routes") == 0)
+			read_row(p, &rows_of[1], e);
+		else if (strcmp(name, "settle") == 0)
+			read_settle(p, e);
+		else
+			unknown(p, e, "announce.", announce_key_at);
+	}
+}
+
 static void
 read_all(struct parse *p, const config_setting_t *root)
 {
@@ -324,6 +382,8 @@ read_all(struct parse *p, const config_setting_t *root)
 			read_row(p, &rows[k], s);
 		else if (strcmp(name, "access_log") == 0)
 			read_access_log(p, s);
+		else if (strcmp(name, "announce") == 0)
+			read_announce(p, s);
 		else if (strcmp(name, "roles") == 0)
 			read_roles(p, s);
 		else if (strcmp(name, "tickets") == 0)
@@ -377,6 +437,9 @@ sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_d
 	ret_conf->access_log.rotate_mb = 100;
 	ret_conf->access_log.keep = 5;
 	ret_conf->ticket_rotate_ms = 12 * 3600000;
+	strcpy(ret_conf->announce.bird_socket, "/run/bird/bird.ctl");
+	strcpy(ret_conf->announce.routes, "/run/sluice/bird.conf");
+	ret_conf->announce.settle_ms = 1000;
 	if (!readable(&p, text, len))
 		return -EINVAL;
 	char *copy = strndup(text, len);

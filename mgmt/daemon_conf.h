@@ -9,6 +9,9 @@
  *   access_log = { file = "/var/log/sluice/access.log";   # of requests, JSON lines; no group, or file = "": none
  *                  rotate_mb = 100; keep = 5; };           # 0: never rotated; old files
  *   tickets = { rotate = "12h"; };                    # of the gateway's own ticket keys: 1m to 168h
+ *   announce = { bird_socket = "/run/bird/bird.ctl";  # VIPs, by BIRD on this node (announce.h); no group: none
+ *                routes = "/run/sluice/bird.conf";    # what bird.conf includes
+ *                settle = "1s"; };                    # before a VIP comes back, and after all were withdrawn: 0s to 60s
  *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
  *
@@ -20,6 +23,7 @@
 #define SL_MGMT_DAEMON_CONF_H
 
 #include "mgmt/access_log.h"
+#include "mgmt/announce.h"
 #include "mgmt/roles.h"
 #include "sluice/diag.h"
 
@@ -35,6 +39,7 @@ struct sl_daemon_conf {
 	char metrics[128];   /* checked: "", "unix:/…", or a loopback address and a port */
 	struct sl_access_log_conf access_log;
 	uint32_t ticket_rotate_ms; /* 0: never; not from the file */
+	struct sl_announce_conf announce;
 	bool core_dumps;
 	struct sl_roles roles;
 };

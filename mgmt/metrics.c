@@ -492,6 +492,25 @@ put_head(struct sl_expo *o, const struct sl_metrics_snapshot *s)
 		put_access(o, s->access);
 }
 
+static void
+put_announce(struct sl_expo *o, const struct sl_metrics_snapshot *s)
+{
+	const char *name = "sluice_vip_announced";
+	char prefix[SL_PREFIX_STRLEN], label[SL_PREFIX_STRLEN + 8];
+
+	sl_expo_single(o, "sluice_bird_connected", "gauge",
+		       "1 while BIRD answers on its control socket.", s->bird_up);
+	sl_expo_single(o, "sluice_gateway_drained", "gauge",
+		       "1 while an operator has drained the gateway.", s->drained);
+	sl_expo_family(o, name, "gauge", "1 while BIRD has been told to announce the VIP.");
+	for (uint32_t i = 0; i < s->announce->cnt; i++) {
+		const struct sl_announce_vip *v = &s->announce->vips[i];
+		snprintf(label, sizeof(label), "vip=\"%s\"",
+			 sl_prefix_format(&v->addr, v->plen, prefix));
+		sl_expo_sample(o, name, label, v->told);
+	}
+}
+
 static bool
 slots_in_range(const struct sl_metrics_snapshot *s)
 {
@@ -541,6 +560,8 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 		return -EINVAL;
 	put_head(&o, s);
 	sl_metrics_certs(&o, s);
+	if (s->announce)
+		put_announce(&o, s);
 	int rc = s->stats ? put_segment(&o, &g, s) : 0;
 	if (!rc)
 		rc = put_endpoints(&o, s->stats ? &g : NULL, s);

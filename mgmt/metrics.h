@@ -17,6 +17,7 @@
 #define SL_MGMT_METRICS_H
 
 #include "mgmt/access_log.h"
+#include "mgmt/announce_plan.h"
 #include "mgmt/conf.h"
 #include "mgmt/health.h"
 #include "sluice/stats.h"
@@ -88,8 +89,11 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_service *services;   /* [service_cnt], names distinct */
 	const struct sl_metrics_endpoint *endpoints; /* [endpoint_cnt], (service, name) distinct */
 	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
-	const struct sl_metrics_route *routes; /* [route_cnt], (table, vhost, name) distinct */
-	const struct sl_metrics_cert *certs;   /* [cert_cnt], names distinct */
+	const struct sl_metrics_route *routes;   /* [route_cnt], (table, vhost, name) distinct */
+	const struct sl_metrics_cert *certs;     /* [cert_cnt], names distinct */
+	const struct sl_announce_plan *announce; /* or NULL: no VIP is announced by the daemon */
+	bool bird_up;                            /* BIRD answers */
+	bool drained;                            /* the gateway is */
 	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt;
 };
 

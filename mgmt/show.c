@@ -340,6 +340,14 @@ status(const struct sl_verb_run *r)
 
 /* ---- the verbs ---- */
 
+static const struct sl_conf *
+active_conf(struct sl_daemon *d)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+
+	return t ? t->conf : NULL;
+}
+
 static json_t *
 rows_of(const struct sl_verb_run *r, const char *what)
 {
@@ -368,6 +376,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 				      sl_verb_text(r, "route"));
 	if (strcmp(what, "hosts") == 0)
 		return sl_show_hosts(d, sl_verb_text(r, "table"), sl_verb_text(r, "host"));
+	if (strcmp(what, "announce") == 0)
+		return sl_announce_show(d->announce, active_conf(d));
 	if (strcmp(what, "generations") == 0)
 		return show_generations(d);
 	if (strcmp(what, "audit") == 0)
@@ -424,7 +434,8 @@ sl_verb_show(const struct sl_verb_run *r)
 	if (!error && !(rows = rows_of(r, what)))
 		error = sl_call_error(r->verb, "invalid",
 				      "status, listeners, services, endpoints, hosts, routes, "
-				      "workers, ports, drops, tcp, http, tls, generations, audit",
+				      "workers, ports, drops, tcp, http, tls, announce, "
+				      "generations, audit",
 				      "what: \"%s\" cannot be shown", what);
 	if (error) {
 		sl_call_answer(r->call, error);

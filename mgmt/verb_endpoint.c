@@ -72,6 +72,7 @@ sl_verb_endpoint(const struct sl_verb_run *r)
 	if (changed || r->d->oper_unsaved)
 		err = sl_daemon_save_oper(r->d, &diag);
 	sl_daemon_ramp(r->d);
+	sl_announce_look(r->d->announce);
 	const struct sl_oper_endpoint *e = sl_oper_find(r->d->oper, service, name);
 	audit(r, e, err ? "unsaved" : "ok", changed);
 	if (err) {

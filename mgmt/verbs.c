@@ -108,6 +108,7 @@ static const struct verb {
 	 SL_ROLE_OPERATOR,
 	 sl_verb_endpoint,
 	 {ENDPOINT_KEYS, {"percent", NUMBER, false, 0, 100}, COMMENT}},
+	{"gateway", SL_ROLE_OPERATOR, sl_verb_gateway, {{"op", TEXT, false, 1, 16}, COMMENT}},
 	{"cert", /* who may look may list and show; the rest is checked there */
 	 SL_ROLE_VIEWER,
 	 sl_verb_cert,

@@ -26,6 +26,7 @@ typedef void sl_verb_fn(const struct sl_verb_run *r);
 sl_verb_fn sl_verb_show, sl_verb_stats;               /* show.c */
 sl_verb_fn sl_verb_upgrade;                           /* verb_upgrade.c */
 sl_verb_fn sl_verb_cert, sl_verb_tickets;             /* verb_cert.c */
+sl_verb_fn sl_verb_gateway;                           /* verb_gateway.c */
 sl_verb_fn sl_verb_explain;                           /* explain.c */
 sl_verb_fn sl_verb_explain_http;                      /* explain_http.c */
 sl_verb_fn sl_verb_flows;                             /* verb_flows.c */

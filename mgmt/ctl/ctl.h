@@ -157,6 +157,8 @@ int ctl_undrain(struct ctl *c);
 int ctl_disable(struct ctl *c);
 int ctl_enable(struct ctl *c);
 int ctl_weight(struct ctl *c);
+int ctl_gateway(struct ctl *c);
+int ctl_announce(struct ctl *c); /* show announce */
 int ctl_explain(struct ctl *c);
 int ctl_explain_http(struct ctl *c); /* explain --http */
 int ctl_upgrade(struct ctl *c);

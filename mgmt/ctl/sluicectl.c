@@ -21,6 +21,7 @@ const struct ctl_verb ctl_verbs[] = {
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
 	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, tls, "
+	 "announce, "
 	 "flows "
 	 "and "
 	 "streams (operator), generations or audit",
@@ -37,6 +38,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{"enable", "SERVICE ENDPOINT", 2, 2, "operator", "end a disable", ctl_enable},
 	{"weight", "SERVICE ENDPOINT PERCENT", 3, 3, "operator",
 	 "take only this share of the endpoint's new flows (0-100)", ctl_weight},
+	{"gateway", "drain|undrain", 1, 1, "operator",
+	 "withdraw every VIP, and keep that over restarts; or end it", ctl_gateway},
 	{"explain", "tcp|udp SRC:PORT DST:PORT", 0, 3, "viewer",
 	 "what the gateway would do with a packet, by its own code ([v6]:PORT); or with a request: "
 	 "explain --http 'GET /PATH'",
@@ -102,7 +105,7 @@ static const struct option options[] = {
 static const char *const option_help[] = {
 	"-s, --socket PATH    sluiced's socket (default $SLUICE_SOCKET, else " SL_API_SOCKET ")",
 	"-j, --json           the answer as JSON",
-	"-m, --comment TEXT   why, for the audit log (push, rollback, drain, …)",
+	"-m, --comment TEXT   why, for the audit log (push, rollback, drain, gateway, …)",
 	"    --flags FLAGS    explain: syn (default), ack, syn,ack, fin,ack or rst",
 	"    --port NAME      explain: the port it comes in by (default: the first)",
 	"explain --http 'METHOD /PATH': what would become of a request",
@@ -258,6 +261,7 @@ static const char completion_tail[] =
 	"\t1:explain) words='tcp udp' ;;\n"
 	"\t1:cert) words='add replace remove check list show' ;;\n"
 	"\t1:tickets) words='show rotate install own' ;;\n"
+	"\t1:gateway) words='drain undrain' ;;\n"
 	"\t2:cert) case ${args[1]} in replace | remove | show)\n"
 	"\t\twords=$(\"${COMP_WORDS[0]}\" \"${ask[@]}\" --json cert list 2>/dev/null |\n"
 	"\t\t\tsed -n 's/^      \"name\": \"\\(.*\\)\",*$/\\1/p') ;; esac ;;\n"

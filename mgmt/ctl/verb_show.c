@@ -255,10 +255,10 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",  "listeners", "services", "endpoints", "hosts",
-				     "routes",  "workers",   "ports",    "drops",     "flows",
-				     "streams", "tcp",       "http",     "tls",       "generations",
-				     "audit",   NULL};
+const char *const ctl_show_what[] = {
+	"status",  "listeners", "services", "endpoints",   "hosts",   "routes",
+	"workers", "ports",     "drops",    "flows",       "streams", "tcp",
+	"http",    "tls",       "announce", "generations", "audit",   NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -285,6 +285,8 @@ ctl_show(struct ctl *c)
 		return ctl_status(c);
 	if (!strcmp(what, "flows"))
 		return ctl_flows(c);
+	if (!strcmp(what, "announce"))
+		return ctl_announce(c);
 	if (!strcmp(what, "streams"))
 		return ctl_streams(c);
 	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
