@@ -255,6 +255,7 @@ gateway_up() {
 		audit_log = "$NET_DIR/audit.log";
 		metrics = "unix:$NET_DIR/metrics.sock";
 		access_log = { file = "$NET_DIR/access.log"; };
+		${DAEMON_KEYS:-}
 	END
 	dataplane_up
 	daemon_up

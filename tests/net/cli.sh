@@ -126,6 +126,13 @@ says 2 "different families" explain tcp 10.77.1.100:5 '[fd77:9::10]:80'
 says 2 "not an address" explain tcp 1.2.3:5 10.77.9.10:80
 says 2 "one of syn" explain tcp 10.77.1.100:5 10.77.9.10:80 --flags psh
 for what in listeners services endpoints workers ports drops tcp generations audit status; do says 0 "" show $what; done
+says 0 "nothing is announced: sluiced.conf has no group announce" show announce
+says 2 "gateway drain, gateway undrain" gateway stop
+says 2 "usage: sluicectl gateway" gateway
+says 0 "drained or not" gateway drain
+says 0 "the gateway is drained" show announce
+says 0 "it was so already" gateway drain
+says 0 "not drained" gateway undrain
 says 0 "web4" show endpoints web4
 says 1 "no service wbe4" show endpoints wbe4
 says 2 "endpoints only" show listeners web4

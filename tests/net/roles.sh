@@ -52,6 +52,11 @@ for verb in drain undrain disable enable; do
 	GID=$group may $GROUP "$verb" web4 e1
 	may_not "no role here" $GROUP "$verb" web4 e1
 done
+for op in drain undrain; do
+	may_not "gateway needs the role operator" $VIEWER gateway $op
+	may $OPERATOR gateway $op
+done
+may $VIEWER show announce
 may_not "flows needs the role operator" $VIEWER show flows
 may_not "flows needs the role operator" $VIEWER show flows --count
 may_not "no role here" $STRANGER show flows
