@@ -35,6 +35,8 @@ ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (c->quiet)
+		return rc;
 	say(text, hint ? hint : "");
 	if (c->json) {
 		json_t *t = json_string(text); /* NULL when what was typed is not UTF-8 */
@@ -145,7 +147,7 @@ dial(const struct ctl *c)
 {
 	char why[1024];
 	const char *hint;
-	struct timeval limit = {.tv_sec = 90};
+	struct timeval limit = {.tv_sec = c->wait_s ? c->wait_s : 90};
 	int s = ctl_dial(c->socket, why, sizeof(why), &hint);
 
 	if (s < 0)

@@ -50,6 +50,9 @@ enum ctl_opt {
 	CTL_OPT_CERT,
 	CTL_OPT_KEY,
 	CTL_OPT_CA,
+	CTL_OPT_BOOT,
+	CTL_OPT_ROOT,
+	CTL_OPT_DATAPLANE,
 	CTL_OPT_CNT
 };
 
@@ -60,6 +63,8 @@ struct ctl {
 	const char *verb;                /* or NULL: none was given, or no such */
 	bool json;                       /* answers as they come */
 	bool help;                       /* --help */
+	bool quiet;                      /* what cannot be had is no error */
+	int wait_s;                      /* for an answer; 0: 90 s */
 	const char *comment;             /* -m, or NULL */
 	const char *flags;               /* --flags (explain) */
 	const char *port;                /* --port (explain, show flows, show streams) */
@@ -162,6 +167,7 @@ int ctl_announce(struct ctl *c); /* show announce */
 int ctl_explain(struct ctl *c);
 int ctl_explain_http(struct ctl *c); /* explain --http */
 int ctl_upgrade(struct ctl *c);
+int ctl_doctor(struct ctl *c);
 int ctl_cert(struct ctl *c);
 int ctl_tickets(struct ctl *c);
 int ctl_completion(struct ctl *c);

@@ -53,6 +53,9 @@ const struct ctl_verb ctl_verbs[] = {
 	{"upgrade", "", 0, 0, "admin",
 	 "the dataplane becomes the program file it was started from, and keeps its flows",
 	 ctl_upgrade},
+	{"doctor", "", 0, 0, "none",
+	 "say what is wrong with this node for a gateway, and how to mend it (exit 1: something)",
+	 ctl_doctor},
 	{"completion", "bash", 1, 1, "none",
 	 "print a completion script: source <(sluicectl completion bash)", ctl_completion},
 	{"help", "[VERB]", 0, 1, "none", "this text", ctl_help},
@@ -99,6 +102,9 @@ static const struct option options[] = {
 	{"cert", required_argument, NULL, OPT + CTL_OPT_CERT},
 	{"key", required_argument, NULL, OPT + CTL_OPT_KEY},
 	{"ca", required_argument, NULL, OPT + CTL_OPT_CA},
+	{"boot", required_argument, NULL, OPT + CTL_OPT_BOOT},
+	{"root", required_argument, NULL, OPT + CTL_OPT_ROOT},
+	{"dataplane", required_argument, NULL, OPT + CTL_OPT_DATAPLANE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -142,6 +148,11 @@ static const char *const option_help[] = {
 	"    --cert FILE          the certificate, then its chain, in PEM",
 	"    --key FILE           its key in PEM, not encrypted (-: standard input)",
 	"    --ca FILE            a bundle of CAs, to verify peers with",
+	"doctor",
+	"-c, --boot FILE          the dataplane's boot file (/etc/sluice/dataplane.conf)",
+	"    --dataplane PROGRAM  that reads it (default: the sluice-dataplane beside this "
+	"program)",
+	"    --root DIR           look at the proc and sys below DIR, not at this machine",
 	"",
 	"-h, --help           this text, or that of a verb",
 	"    --version        of this program",
@@ -224,13 +235,15 @@ static const char completion_head[] =
 	"--flags | --port | --client | --vip | --proto | --service | "
 	"--listener | \\\n"
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
-	"\t\t--retrans | --queue | --sort | --cert | --key | --ca) ((i++)) ;;\n"
+	"\t\t--retrans | --queue | --sort | --cert | --key | --ca | -c | --boot | --root | "
+	"--dataplane) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
 	"\tdone\n"
 	"\tcase $prev in\n"
-	"\t-s | --socket | --cert | --key | --ca) COMPREPLY=($(compgen -f -- \"$cur\")); return "
+	"\t-s | --socket | --cert | --key | --ca | -c | --boot | --root | --dataplane) "
+	"COMPREPLY=($(compgen -f -- \"$cur\")); return "
 	";;\n"
 	"\t-m | --comment | -H | --header | --http | --from | --host | --route | --port | --client "
 	"| --vip | --worker | --idle-over | --limit | "
@@ -317,9 +330,10 @@ enum {
 	ROUTES = 16,
 	HOSTS = 32,
 	EXPLAIN = 64,
-	CERT = 128
+	CERT = 128,
+	DOCTOR = 256
 };
-static const uint8_t goes_with[CTL_OPT_CNT] = {
+static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
 	[CTL_OPT_VIP] = FLOWS,
 	[CTL_OPT_PROTO] = FLOWS,
@@ -349,6 +363,9 @@ static const uint8_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CERT] = CERT,
 	[CTL_OPT_KEY] = CERT,
 	[CTL_OPT_CA] = CERT,
+	[CTL_OPT_BOOT] = DOCTOR,
+	[CTL_OPT_ROOT] = DOCTOR,
+	[CTL_OPT_DATAPLANE] = DOCTOR,
 };
 
 /* What options go with, in words; bits as above. */
@@ -362,7 +379,8 @@ who(unsigned bits, char *buf, size_t size)
 					    "show routes",
 					    "show hosts",
 					    "explain --http",
-					    "cert add, replace, check"};
+					    "cert add, replace, check",
+					    "doctor"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -391,6 +409,8 @@ what_is_asked(const struct ctl *c)
 		return COUNTS;
 	if (!strcmp(verb, "cert"))
 		return CERT;
+	if (!strcmp(verb, "doctor"))
+		return DOCTOR;
 	if (!strcmp(verb, "explain") && c->opt[CTL_OPT_HTTP])
 		return EXPLAIN;
 	for (size_t i = 0; !strcmp(verb, "show") && i < sizeof(shows) / sizeof(shows[0]); i++)
@@ -422,7 +442,7 @@ parse_options(struct ctl *c, int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt_long(argc, argv, "s:jm:hH:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "s:jm:hH:c:", options, NULL)) != -1) {
 		switch (o) {
 		case 's':
 			c->socket = optarg;
@@ -438,6 +458,9 @@ parse_options(struct ctl *c, int argc, char **argv)
 				return ctl_fail(c, CTL_USAGE, NULL, "more than %d headers",
 						CTL_HEADERS);
 			c->header[c->header_cnt++] = optarg;
+			break;
+		case 'c':
+			c->opt[CTL_OPT_BOOT] = optarg;
 			break;
 		case 'f':
 			c->flags = optarg;
