@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
 const char *
 sl_host_cpu_missing(void)
 {
@@ -310,22 +312,39 @@ sl_host_eal_args(const struct sl_boot *boot, const struct sl_host *host,
 		arg(a, "--no-pci");
 }
 
+/* Memory of normal pages.  What is as large as hugepages begins and ends where those do, and no neighbour shares one with it:
+ * so each is made whole by whoever touches it first.  Where two mappings met inside of one, its first touch took small pages,
+ * and the kernel put them together later (khugepaged): a copy under running workers, and memory that grew though nobody used more. */
+static void *
+map_normal(size_t size, size_t room)
+{
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+
+	if (size < HUGE_PAGE / 2)
+		return mmap(NULL, size, prot, flags, -1, 0);
+	uint8_t *m = mmap(NULL, room + HUGE_PAGE, prot, flags, -1, 0);
+	if (m == MAP_FAILED)
+		return m;
+	size_t before = -(uintptr_t)m & (HUGE_PAGE - 1);
+	if (before)
+		munmap(m, before);
+	munmap(m + before + room, HUGE_PAGE - before);
+	madvise(m + before, room, MADV_HUGEPAGE);
+	return m + before;
+}
+
 void *
 sl_host_map(size_t size, bool huge, bool *ret_huge)
 {
-	const size_t huge_page = 2u << 20;
-	size_t room = (size + huge_page - 1) & ~(huge_page - 1);
+	size_t room = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	void *m = MAP_FAILED;
 
-	if (huge && size >= huge_page / 2)
+	if (huge && size >= HUGE_PAGE / 2)
 		m = mmap(NULL, room, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
 	if (ret_huge)
 		*ret_huge = m != MAP_FAILED;
-	if (m == MAP_FAILED) {
-		m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (m != MAP_FAILED)
-			madvise(m, size, MADV_HUGEPAGE);
-	}
+	if (m == MAP_FAILED)
+		m = map_normal(size, room);
 	return m == MAP_FAILED ? NULL : m;
 }
