@@ -83,6 +83,28 @@ notify(const char *text)
 	close(fd);
 }
 
+/* How often the manager wants to hear that we live, in ms; 0: it does not. */
+static uint64_t
+watchdog_ms(void)
+{
+	const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	char *end;
+
+	if (!us || *us < '1' || *us > '9' || (pid && strtol(pid, NULL, 10) != (long)getpid()))
+		return 0;
+	errno = 0;
+	unsigned long long v = strtoull(us, &end, 10);
+	return errno || *end ? 0 : SL_MAX(v / 1000, 4ull);
+}
+
+/* The loop turns. */
+static void
+on_watchdog(uv_timer_t *t)
+{
+	(void)t;
+	notify("WATCHDOG=1");
+}
+
 static void
 on_signal(uv_signal_t *s, int signum)
 {
@@ -117,6 +139,7 @@ serve(const struct sl_daemon_conf *conf)
 {
 	uv_loop_t loop;
 	uv_signal_t term, intr, hangup;
+	uv_timer_t watchdog;
 	struct sl_daemon d;
 	struct sl_diag diag = {0};
 
@@ -143,11 +166,16 @@ serve(const struct sl_daemon_conf *conf)
 			      conf->api_socket, t ? t->number : 0, next ? next->number : 0,
 			      conf->metrics[0] ? conf->metrics : "off");
 		notify("READY=1");
+		uint64_t period_ms = watchdog_ms();
+		uv_timer_init(&loop, &watchdog);
+		if (period_ms)
+			uv_timer_start(&watchdog, on_watchdog, 0, period_ms / 4);
 		uv_run(&loop, UV_RUN_DEFAULT);
 		notify("STOPPING=1");
 		uv_close((uv_handle_t *)&term, NULL);
 		uv_close((uv_handle_t *)&intr, NULL);
 		uv_close((uv_handle_t *)&hangup, NULL);
+		uv_close((uv_handle_t *)&watchdog, NULL);
 	}
 	sl_diag_fini(&diag);
 	sl_daemon_destroy(&d);

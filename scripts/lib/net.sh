@@ -257,6 +257,10 @@ gateway_up() {
 		access_log = { file = "$NET_DIR/access.log"; };
 		${DAEMON_KEYS:-}
 	END
+	if [ -n "${DAEMON_USER:-}" ]; then
+		echo "daemon_user = \"$DAEMON_USER\";" >>"$NET_DIR/dataplane.conf"
+		chmod 1777 "$NET_DIR"
+	fi
 	dataplane_up
 	daemon_up
 }
@@ -267,7 +271,9 @@ dataplane_up() {
 }
 
 daemon_up() {
-	run gw sluiced "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
+	local as=()
+	[ -z "${DAEMON_USER:-}" ] || as=(setpriv "--reuid=$DAEMON_USER" "--regid=$(id -g "$DAEMON_USER")" --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs)
+	run gw sluiced "${as[@]}" "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced.conf"
 	wait_for 30 "sluiced (see $NET_DIR/sluiced.log)" grep -q 'ready:' "$NET_DIR/sluiced.log"
 }
 

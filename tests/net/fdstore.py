@@ -1,20 +1,26 @@
 #!/usr/bin/env python3
-"""Plays the part of systemd that keeps descriptors for a service.  This is not systemd: it knows READY, FDSTORE,
-FDSTOREREMOVE and FDNAME of the notification protocol, and gives what it keeps to the service's next start.
+"""Plays the part of systemd that keeps descriptors for a service and watches it.  This is not systemd: it knows READY, FDSTORE,
+FDSTOREREMOVE, FDNAME and WATCHDOG of the notification protocol, and gives what it keeps to the service's next start.
 
     fdstore.py LOG COMMAND…     starts COMMAND whenever it has ended, until SIGTERM, which it passes on
 
-A line in LOG for each message and each start."""
+WATCHDOG=SECONDS in the environment: a service that has said READY=1 and does not say WATCHDOG=1 for so long gets SIGABRT, and SIGKILL
+a second later.
+A line in LOG for each message, each start and each end."""
 import array
 import os
 import signal
 import socket
 import sys
+import time
 
 log = open(sys.argv[1], "a", buffering=1, encoding="ascii")
 path = sys.argv[1] + ".notify"
 store = []  # (name, fd), in the order they came
 stopping = False
+watchdog = float(os.environ.pop("WATCHDOG", 0))
+until = None  # when the service is to have been heard of
+sent = None  # when SIGABRT was
 sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 sock.bind(path)
 
@@ -29,12 +35,15 @@ def start():
     for i, fd in enumerate(high):
         os.dup2(fd, 3 + i)  # inheritable
     env = dict(os.environ, NOTIFY_SOCKET=path)
+    if watchdog:
+        env.update(WATCHDOG_USEC=str(int(watchdog * 1e6)), WATCHDOG_PID=str(os.getpid()))
     if store:
         env.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(store)), LISTEN_FDNAMES=":".join(n for n, _ in store))
     os.execve(sys.argv[2], sys.argv[2:], env)
 
 
 def message():
+    global until
     text, control, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(16 * 4))
     fds = array.array("i")
     for level, kind, data in control:
@@ -43,6 +52,10 @@ def message():
     words = dict(line.split("=", 1) for line in text.decode().splitlines())
     name = words.get("FDNAME", "stored")
     print("said", " ".join(text.decode().split()), len(fds), file=log)
+    if watchdog and ("READY" in words or "WATCHDOG" in words):
+        until = time.monotonic() + watchdog
+    if "STOPPING" in words:
+        until = None
     if words.get("FDSTOREREMOVE") == "1":
         for n, fd in [s for s in store if s[0] == name]:
             os.close(fd)
@@ -69,10 +82,17 @@ while child:
         continue
     except (socket.timeout, InterruptedError):
         pass
+    if until and time.monotonic() > until:
+        print("silent", child, file=log)
+        os.kill(child, signal.SIGABRT)
+        until, sent = None, time.monotonic()
+    if sent and time.monotonic() > sent + 1:
+        os.kill(child, signal.SIGKILL)
     if stopping:
         os.kill(child, signal.SIGTERM)
-    gone, _ = os.waitpid(child, os.WNOHANG)
+    gone, status = os.waitpid(child, os.WNOHANG)
     if gone:
-        print("ended", file=log)
+        print("ended", os.waitstatus_to_exitcode(status), file=log)
+        until = sent = None
         child = None if stopping else start()
 os.unlink(path)
