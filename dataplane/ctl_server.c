@@ -310,6 +310,13 @@ sl_ctl_server_explained_http(struct sl_ctl_server *s, uint32_t seq,
 }
 
 void
+sl_ctl_server_port(struct sl_ctl_server *s, uint32_t seq, struct sl_ctl_port *m)
+{
+	sl_ctl_init(&m->head, SL_CTL_PORT, sizeof(*m) + m->xstat_cnt * sizeof(m->xstat[0]), seq);
+	put(s, m, m->head.size);
+}
+
+void
 sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why)
 {
 	reason(s, 0, seq, why);
@@ -512,6 +519,15 @@ on_explain_http(struct sl_ctl_server *s, const struct sl_ctl_explain_http *m)
 }
 
 static void
+on_ports(struct sl_ctl_server *s, const struct sl_ctl_ports *m)
+{
+	if (m->port == UINT32_MAX || m->port < s->conf.port_cnt)
+		s->conf.ops.ports(s->conf.ops.ctx, m->head.seq, m->port);
+	else
+		sl_ctl_server_unexplained(s, m->head.seq, "there is no such port");
+}
+
+static void
 on_parked(struct sl_ctl_server *s, const struct sl_ctl_parked *m, int fd)
 {
 	if (s->parked) {
@@ -569,6 +585,9 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 		break;
 	case SL_CTL_PARKED:
 		on_parked(s, msg, fds[0]);
+		break;
+	case SL_CTL_PORTS:
+		on_ports(s, msg);
 		break;
 	case SL_CTL_UPGRADE:
 		ops->upgrade(ops->ctx, head->seq);

@@ -50,6 +50,8 @@ struct sl_ctl_ops {
 	int (*forget)(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY]);
 	/* STOP: the daemon has withdrawn what it announced */
 	void (*stop)(void *ctx);
+	/* about port, or UINT32_MAX: all; answered by sl_ctl_server_port */
+	void (*ports)(void *ctx, uint32_t seq, uint32_t port);
 	/* one line for the log */
 	void (*log)(void *ctx, const char *line);
 	void *ctx;
@@ -116,7 +118,9 @@ void sl_ctl_server_upgraded(struct sl_ctl_server *s, uint32_t seq, int error, co
 void sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text);
 /* STOPPING; why: SL_STOPPING_* */
 void sl_ctl_server_stopping(struct sl_ctl_server *s, uint32_t wait_ms, uint32_t why);
-/* an EXPLAIN or EXPLAIN_HTTP that cannot be answered: REASON with its seq and generation 0 */
+/* m: all but head */
+void sl_ctl_server_port(struct sl_ctl_server *s, uint32_t seq, struct sl_ctl_port *m);
+/* an EXPLAIN, EXPLAIN_HTTP or PORTS that cannot be answered: REASON with its seq and generation 0 */
 void sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why);
 
 #endif

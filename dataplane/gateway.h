@@ -44,6 +44,8 @@ struct sl_gateway {
 	struct sl_tls_main tls;
 	struct sl_rss rss;
 	struct sl_port_set ports;
+	uint64_t unplug_token; /* unplug.h, while unplugging */
+	bool unplugging;
 	struct sl_exception *exception; /* NULL: no port has one */
 	struct sl_lcore_shared shared;
 	struct sl_lcore *lcores; /* [worker_cnt] */

@@ -87,6 +87,10 @@ sl_lcore_run(void *lcore)
 		if (sl_unlikely(atomic_load_explicit(&l->hand.state, memory_order_acquire) ==
 				SL_HAND_ASKED))
 			take_table(l);
+		/* pairs with main's release (unplug.c) */
+		uint32_t unplugged = atomic_load_explicit(&s->unplugged, memory_order_acquire);
+		if (sl_unlikely(unplugged != l->unplugged))
+			sl_worker_unplug(l->worker, l->unplugged = unplugged);
 		/* pairs with the release of main's publication */
 		const struct sl_view *view = atomic_load_explicit(&s->view, memory_order_acquire);
 		unsigned done = sl_worker_turn(l->worker, view, sl_clock_at(&s->clock, before));

@@ -32,6 +32,7 @@ struct sl_lcore_shared {
 		stopped; /* workers that took their last turn: release; read by the others, acquire */
 	unsigned worker_cnt;
 	bool adaptive;
+	_Atomic uint32_t unplugged; /* ports (bit i) that went away: as view */
 	struct rte_rcu_qsbr *qsbr;
 	struct sl_clock clock;
 };
@@ -61,6 +62,7 @@ struct sl_lcore {
 	struct sl_worker *worker;
 	struct sl_stats_worker *stats;
 	unsigned id;
+	uint32_t unplugged; /* what the worker was told of */
 	struct sl_port_io io;
 	struct sl_hand hand;
 };

@@ -11,6 +11,7 @@
 #include "dataplane/gateway.h"
 #include "dataplane/publish.h"
 #include "dataplane/segments.h"
+#include "dataplane/unplug.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -299,6 +300,32 @@ ctl_stop(void *ctx)
 	sl_farewell_release(&((struct sl_gateway *)ctx)->farewell);
 }
 
+struct port_answer {
+	struct sl_ctl_server *server;
+	uint32_t seq;
+};
+
+static void
+put_port(void *ctx, struct sl_ctl_port *m)
+{
+	const struct port_answer *a = ctx;
+
+	sl_ctl_server_port(a->server, a->seq, m);
+}
+
+/* The devices' own statistics only when one port is asked for. */
+static void
+ctl_ports(void *ctx, uint32_t seq, uint32_t port)
+{
+	struct sl_gateway *g = ctx;
+	struct port_answer a = {g->server, seq};
+
+	for (unsigned i = 0; port == UINT32_MAX && i < g->ports.cnt; i++)
+		sl_port_tell(&g->ports, i, false, i + 1 == g->ports.cnt, put_port, &a);
+	if (port < g->ports.cnt)
+		sl_port_tell(&g->ports, port, true, true, put_port, &a);
+}
+
 static void
 ctl_log(void *ctx, const char *line)
 {
@@ -333,7 +360,7 @@ control_up(struct sl_gateway *g)
 		.events_fd = g->events_fd,
 		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_explain_http,
 			ctl_flows, ctl_parked, ctl_upgrade, ctl_secret, ctl_forget, ctl_stop,
-			ctl_log, g},
+			ctl_ports, ctl_log, g},
 	};
 	return sl_ctl_server_create(&conf, &g->diag, &g->server);
 }
@@ -694,6 +721,7 @@ loop(struct sl_gateway *g)
 			watched = now_ns;
 			sl_clock_follow(&g->shared.clock, monotonic_ns());
 			sl_port_watch(&g->ports);
+			sl_unplug_turn(g);
 			sl_exception_watch(g->exception);
 		}
 	}

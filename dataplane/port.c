@@ -54,6 +54,7 @@ share_port(struct sl_port_opening *o, const struct sl_port *lead)
 	o->port = *lead;
 	memcpy(o->port.name, c->name, sizeof(o->port.name));
 	o->port.shared = true;
+	memcpy(o->port.kernel, c->kernel, sizeof(o->port.kernel));
 	o->port.vlan = (uint16_t)c->vlan;
 	if (c->has_mac)
 		memcpy(o->port.mac, c->mac, 6);
@@ -77,6 +78,8 @@ open_port(struct sl_port_opening *o)
 	o->port.lead = o->idx;
 	o->port.vlan = (uint16_t)c->vlan;
 	o->port.numa = -1;
+	o->port.pci = c->driver == SL_DRIVER_PCI;
+	memcpy(o->port.kernel, c->kernel, sizeof(o->port.kernel));
 	memcpy(o->port.name, c->name, sizeof(o->port.name));
 	snprintf(o->port.device, sizeof(o->port.device), "%s", c->device);
 	if (c->driver != SL_DRIVER_PCI && c->driver != SL_DRIVER_VDEV)
@@ -161,12 +164,49 @@ sl_port_open(struct sl_port_set *ret_set, const struct sl_boot *boot, const stru
 	}
 	if (err)
 		sl_port_close(set);
+	else
+		sl_port_watch_start(set);
 	return err;
+}
+
+uint32_t
+sl_port_gone(const struct sl_port_set *set)
+{
+	uint32_t gone = 0;
+
+	for (unsigned i = 0; i < set->cnt; i++)
+		if (set->port[i].up < 0)
+			gone |= 1u << i;
+	return gone;
+}
+
+void
+sl_port_drop(struct sl_port_set *set, uint32_t ports)
+{
+	for (unsigned i = 0; i < set->cnt; i++) {
+		struct sl_port *p = &set->port[i];
+		struct rte_eth_dev_info info;
+		if (!(ports >> i & 1) || p->closed)
+			continue;
+		p->closed = true;
+		if (p->shared)
+			continue;
+		/* what drivers say when half of it is gone is no news */
+		sl_port_hear_keep(true);
+		struct rte_device *dev = rte_eth_dev_info_get(p->id, &info) ? NULL : info.device;
+		rte_eth_dev_stop(p->id);
+		rte_eth_dev_close(p->id);
+		if (dev)
+			rte_dev_remove(dev);
+		sl_port_hear_keep(false);
+		sl_port_say(set, "port %s (%s): closed", p->name, p->what);
+	}
 }
 
 void
 sl_port_close(struct sl_port_set *set)
 {
+	sl_port_watch_stop(set);
 	for (unsigned i = 0; i < set->cnt; i++) {
 		if (set->port[i].shared || set->port[i].closed)
 			continue;

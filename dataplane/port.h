@@ -25,6 +25,8 @@
 #include "dataplane/rss.h"
 #include "dataplane/worker.h"
 
+#include <stdatomic.h>
+
 struct rte_mempool;
 
 struct sl_port {
@@ -42,9 +44,11 @@ struct sl_port {
 	unsigned ifindex; /* of a kernel interface, else 0 */
 	unsigned
 		lead; /* index of the port that has this one's device: itself, or of several ports of it the first */
-	bool shared;   /* the device is another port's */
-	uint16_t vlan; /* VID of its frames, 0: they have no tag */
-	bool insert;   /* the device puts tags into what it sends */
+	bool shared; /* the device is another port's */
+	bool pci;
+	char kernel[16]; /* interface of the exception path, "" where there is none */
+	uint16_t vlan;   /* VID of its frames, 0: they have no tag */
+	bool insert;     /* the device puts tags into what it sends */
 	char driver[32];
 	int numa;           /* node of the device, -1: none known */
 	uint32_t can, uses; /* SL_NIC_* (sluice/ctl.h) */
@@ -63,6 +67,8 @@ struct sl_port_set {
 	unsigned worker_cnt;
 	struct rte_mempool *pool;
 	sl_port_log_fn *log;
+	_Atomic uint32_t
+		removed; /* relaxed: devices that the bus said are to go; set by a thread of the EAL */
 };
 
 /* sl_port_open makes the pool and brings all ports up.  0, or -errno with every port that failed in diag. */
@@ -75,8 +81,21 @@ void sl_port_close(struct sl_port_set *set);
 uint32_t sl_port_rekey(struct sl_port_set *set, const uint8_t key[SL_RSS_KEY_BYTES]);
 
 /* sl_port_watch logs links that went down, came back or were removed, and packets a device lost (at most one line
- * in ten calls); call it about once a second. */
+ * in ten calls); call it about once a second.  Removed is: an interface that is not there (or is another of its name); a PCI
+ * device that the bus asks back, that is not there, or whose configuration reads all ones. */
 void sl_port_watch(struct sl_port_set *set);
+
+/* sl_port_gone gives the ports (bit i) whose device went away, as sl_port_watch saw; sl_port_drop closes their devices
+ * once no worker uses them any more. */
+uint32_t sl_port_gone(const struct sl_port_set *set);
+void sl_port_drop(struct sl_port_set *set, uint32_t ports);
+
+/* sl_port_tell gives what is known of a port as PORT messages (sluice/ctl.h) without their heads: one, or with the device's
+ * own statistics (extended) as many as these need; last: the last of them is flagged.  m is fn's for the call. */
+struct sl_ctl_port;
+typedef void sl_port_tell_fn(void *ctx, struct sl_ctl_port *m);
+void sl_port_tell(const struct sl_port_set *set, unsigned port, bool extended, bool last,
+		  sl_port_tell_fn *fn, void *ctx);
 
 /* A worker's end.  rxq, txq: UINT16_MAX where the worker has none. */
 struct sl_port_io {

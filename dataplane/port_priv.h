@@ -39,6 +39,12 @@ int sl_port_failed(struct sl_port_opening *o, int err, const char *fmt, ...)
 typedef int sl_port_make_fn(struct sl_port_opening *o);
 sl_port_make_fn sl_port_make_af_xdp, sl_port_make_af_packet, sl_port_make_vdev, sl_port_make_pci;
 
+/* ---- port_watch.c ---- */
+
+/* From start to stop a thread of the EAL may set bits of set->removed. */
+void sl_port_watch_start(struct sl_port_set *set);
+void sl_port_watch_stop(struct sl_port_set *set);
+
 /* ---- port_start.c ---- */
 
 /* sl_port_start configures and starts the device of o->port.id and fills in the rest of o->port. */

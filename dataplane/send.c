@@ -59,8 +59,13 @@ insist(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
 static void
 transmit(struct sl_worker *w, unsigned port, const struct sl_txd *d, unsigned n)
 {
-	unsigned sent = w->conf.io.tx(w->conf.io.ctx, port, d, n);
 	uint64_t bytes = 0;
+
+	if (sl_unlikely(w->ports[port].gone)) {
+		drop_tx(w, d, n, SL_DROP_PORT_GONE);
+		return;
+	}
+	unsigned sent = w->conf.io.tx(w->conf.io.ctx, port, d, n);
 
 	if (sl_unlikely(sent < n && w->tcp))
 		sent += insist(w, port, d + sent, n - sent);

@@ -97,6 +97,16 @@ sl_worker_hand_over(struct sl_worker *w, unsigned port)
 }
 
 void
+sl_worker_unplug(struct sl_worker *w, uint32_t ports)
+{
+	for (unsigned i = 0; i < w->conf.port_cnt; i++)
+		if (ports >> i & 1) {
+			w->ports[i].gone = true;
+			w->ports[i].poll = false;
+		}
+}
+
+void
 sl_worker_fini(struct sl_worker *w)
 {
 	for (unsigned i = 0; i < w->held_cnt; i++)

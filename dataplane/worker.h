@@ -75,6 +75,7 @@ struct sl_worker_port {
 	uint8_t mac[6];
 	uint16_t mtu;      /* of the IP packet */
 	bool poll;         /* this worker polls a receive queue of it */
+	bool gone;         /* sl_worker_unplug */
 	bool trunk;        /* what is received on it is told apart by tags */
 	bool rss;          /* what arrives on that queue is already ours: no hash, no hand-off */
 	uint8_t tx_worker; /* who sends: this worker, or another over tx_out[] */
@@ -218,6 +219,10 @@ void sl_worker_adopt(struct sl_worker *w, struct sl_flow_table *flows);
 /* sl_worker_hand_over: what this port receives is not spread by our key any more (struct sl_worker_port, rss).  As
  * sl_worker_adopt: between turns, before the first view. */
 void sl_worker_hand_over(struct sl_worker *w, unsigned port);
+
+/* sl_worker_unplug: ports (bit i) went away, between turns: nothing of struct sl_io is called for them any more, and packets
+ * that should leave by them are dropped (PORT_GONE).  They do not come back. */
+void sl_worker_unplug(struct sl_worker *w, uint32_t ports);
 
 /* One turn.  view NULL: nothing is active yet (packets are dropped: NO_TABLE; ARP waits).  now_ns is monotonic.
  * Returns what was done: packets + messages (0: an empty turn). */

@@ -38,7 +38,8 @@
  * UPGRADE: the dataplane looks whether the program file it was started from would run here and has the same
  * table versions, answers UPGRADED (error, or 0 with a text), and becomes that program; the daemon sees the
  * connection end and connects again.  The message names no file: who may replace the program decides.
- * PORTS asks about ports; each is answered by PORTs with its seq, one port after the other, the last message flagged.
+ * PORTS asks about ports; each is answered by PORTs with its seq, one port after the other, the last message flagged.  Of all
+ * ports without, of one with the device's own statistics.  About a port that is not there: REASON as for EXPLAIN.
  * STOPPING: the dataplane was told to stop, or to upgrade, and goes on for wait_ms at most; the daemon withdraws what it
  * announces and says STOP.  A daemon that has nothing to withdraw answers at once.
  * Both segments of WELCOME are memfds sealed with F_SEAL_SHRINK | F_SEAL_GROW: their size cannot change under

@@ -25,7 +25,8 @@ struct fake {
 	int streams; /* what STREAMS carries; 0: TCP is off */
 	int events;  /* what EVENTS carries; 0: there are none */
 	int answer;  /* of explain, secret and forget */
-	unsigned secrets, forgets, stops;
+	unsigned secrets, forgets, stops, ports;
+	uint32_t port; /* that was asked about last */
 	uint32_t kind; /* of the last one, */
 	char name[SL_NAME_MAX];
 	bool right; /* and whether its bytes were as sent */
@@ -178,6 +179,26 @@ fake_log(void *ctx, const char *line)
 	snprintf(f->log + n, sizeof(f->log) - n, "%s\n", line);
 }
 
+/* Two messages, as of a device with many statistics. */
+static void
+fake_ports(void *ctx, uint32_t seq, uint32_t port)
+{
+	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_port) + sizeof(struct sl_ctl_xstat)] = {0};
+	struct sl_ctl_port *m = (void *)room;
+	struct fake *f = ctx;
+
+	f->ports++;
+	f->port = port;
+	*m = (struct sl_ctl_port){.port = 1, .first = 1, .link = SL_LINK_UP, .xstat_cnt = 1};
+	strcpy(m->name, "front");
+	strcpy(m->xstat[0].name, "rx_good_packets");
+	sl_ctl_server_port(f->server, seq, m);
+	m->first = 0;
+	m->last = 1;
+	m->xstat_cnt = 0;
+	sl_ctl_server_port(f->server, seq, m);
+}
+
 static struct sl_ctl_server_conf
 fake_conf(struct fake *f, const char *path)
 {
@@ -197,7 +218,7 @@ fake_conf(struct fake *f, const char *path)
 		.stats_fd = STDERR_FILENO,
 		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain,
 			fake_explain_http, fake_flows, fake_parked, fake_upgrade, fake_secret,
-			fake_forget, fake_stop, fake_log, f},
+			fake_forget, fake_stop, fake_ports, fake_log, f},
 	};
 }
 
@@ -806,6 +827,35 @@ stopping_is_told_and_stop_is_taken(void)
 	close(sock);
 }
 
+static void
+questions_about_ports_are_answered_port_by_port(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	struct sl_ctl_ports m = {.port = UINT32_MAX};
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_init(&m.head, SL_CTL_PORTS, sizeof(m), 77);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	m.port = 2; /* the last there is */
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT(f.ports == 2 && f.port == 2);
+	for (unsigned i = 0; i < 4; i++) {
+		const struct sl_ctl_port *p = expect(sock, SL_CTL_PORT);
+		CU_ASSERT(p && p->head.seq == 77 && p->last == (i & 1) && p->first == !(i & 1));
+	}
+	m.port = 3;
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	const struct sl_ctl_reason *r = expect(sock, SL_CTL_REASON);
+	CU_ASSERT(r && r->generation == 0 && r->head.seq == 77);
+	CU_ASSERT_EQUAL(f.ports, 2);
+	sl_ctl_server_destroy(f.server);
+	close(sock);
+}
+
 /* ---- wrong messages ---- */
 
 struct wrong {
@@ -1265,6 +1315,7 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(a_secret_is_handed_on_zeroed_and_answered),
 	 SL_TEST(what_is_to_be_forgotten_is_handed_on_and_answered),
 	 SL_TEST(a_taken_secret_is_in_locked_memory), SL_TEST(stopping_is_told_and_stop_is_taken),
+	 SL_TEST(questions_about_ports_are_answered_port_by_port),
 	 SL_TEST(a_second_daemon_gets_bye_and_the_first_goes_on),
 	 SL_TEST(a_silent_connection_does_not_lock_others_out), SL_TEST(a_foreign_uid_is_refused),
 	 SL_TEST(a_live_socket_is_left_alone_and_a_stale_one_replaced))

@@ -146,6 +146,21 @@ forget(void *ctx, uint32_t kind, const char *name, char ret_text[SL_CTL_WHY])
 }
 
 static void
+no_stop(void *ctx)
+{
+	(void)ctx;
+}
+
+static void
+ports(void *ctx, uint32_t seq, uint32_t port)
+{
+	struct sl_ctl_port m = {.first = 1, .last = 1, .name = "front"};
+
+	(void)ctx, (void)port;
+	sl_ctl_server_port(server, seq, &m);
+}
+
+static void
 no_log(void *ctx, const char *line)
 {
 	(void)ctx, (void)line;
@@ -218,7 +233,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
 		.ops = {active, offer, object, drop, explain, explain_http, flows, parked, upgrade,
-			secret, forget, no_log, NULL},
+			secret, forget, no_stop, ports, no_log, NULL},
 	};
 	int pair[2], before = open("/dev/null", O_RDONLY | O_CLOEXEC);
 

@@ -58,6 +58,7 @@ ns cl ip link set eth0 up
 wait_for 5 "link up told" said 'port front .*link up'
 ns gw ip link del back0
 wait_for 5 "removal told" said 'port back .*interface removed'
+wait_for 5 "closed" said 'port back .*: closed'
 kill -0 "$(pid_of dataplane)" || fail "a port vanished and took the dataplane along"
 ns gw "$D" --check -c "$NET_DIR/dataplane.conf" 2>"$NET_DIR/check.log" && fail "--check found nothing wrong"
 grep -q 'ports\[1\].device: there is no interface back0' "$NET_DIR/check.log" || fail "--check: $(cat "$NET_DIR/check.log")"
