@@ -65,7 +65,7 @@
  *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
  *
  * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "table"?, "host"?: NAME (routes, hosts), "route"?: NAME
- *  (routes), "limit"?: 1..1000 (audit only, default 50)}
+ *  (routes), "port"?: NAME and with it "extended"?: BOOL (ports), "limit"?: 1..1000 (audit only, default 50)}
  *   WHAT "listeners"  → "listeners": [{"name", "address": ADDRESS|PREFIX, "port", "port_last", "ports": "80"|
  *                         "8000-8999"|"any", "protocol": "tcp"|"udp", "mode": "l4"|"tcp"|"http"|"tls-passthrough", "service" ("": mode http; tls-passthrough
  *                         without one), "routes": NAME|"" (mode http: its route table), "tls": LISTENER_TLS|null (plaintext),
@@ -80,7 +80,12 @@
  *                         (share of turns that found nothing, since boot), COUNTERS of struct sl_stats_worker but
  *                         drop[], histograms and tcp.count[]; gauges of TCP as "tcp_streams", "tcp_streams_max" …}]
  *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full",
- *                      "to_kernel", "from_kernel", "kernel_limited"}]
+ *                      "to_kernel", "from_kernel", "kernel_limited", and while the dataplane is connected, as it says when it is asked: "driver",
+ *                         "device", "link": "up"|"down"|"gone", "speed_mbps": N|null, "full_duplex": BOOL, "mac", "mtu", "vlan":
+ *                         N|null, "kernel": NAME|null, "numa": N|null, "rx_queues", "tx_queues", "spread": "none" (one worker)|
+ *                         "rss"|"assumed"|"handoff", "can", "uses": [WORD…] (offloads of the device), "link_changes", "missed",
+ *                         "no_buffer", "tx_errors" (what the device lost; of ports of one device the first has them), "xstats":
+ *                         {NAME: N…} (extended: the device's own)}]
  *        "drops"      → "drops": [{"reason", "text", "packets", "must_be_zero": BOOL}]   all reasons but none
  *        "tcp"        → "tcp": [{"kind": "gauge"|"event", "name", "text", "count", "most": N|null (gauges: what there is
  *                         room for)}]   the gateway's own TCP: gauges, then every event since the dataplane's boot

@@ -1,6 +1,7 @@
 /* Order of creation: lock, audit, access log, states, tables (from disk), then what talks to the outside; destruction is the
  * reverse, with the loop run in between so that handles can close. */
 #include "mgmt/daemon.h"
+#include "mgmt/port_facts.h"
 
 #include "mgmt/cert_use.h"
 #include "mgmt/disk.h"
@@ -308,6 +309,7 @@ on_up(void *ctx, const struct sl_publish_link *l)
 	sl_secrets_up(d->secrets); /* before anything is offered that may name them */
 	sl_tables_up(d->tables, l);
 	sl_announce_link(d->announce, l->stats, l->stats_bytes);
+	sl_port_facts_up(d->port_facts, d->publish);
 	end_absence(d);
 }
 
@@ -330,6 +332,7 @@ on_down(void *ctx, const char *why)
 	sl_oper_attach(d->oper, NULL, false);
 	sl_counters_attach(d->counters, NULL, 0, 0);
 	sl_access_log_detach(d->access);
+	sl_port_facts_down(d->port_facts);
 	sl_tables_down(d->tables);
 	if (d->away_since == 0 && sl_tables_active(d->tables))
 		d->away_since = uv_hrtime();
@@ -538,6 +541,7 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	s->probes = &d->m_probes;
 	sl_access_log_stats(d->access, &d->m_access);
 	s->access = d->conf->access_log.file[0] ? &d->m_access : NULL;
+	s->ports = sl_port_facts_get(d->port_facts, &s->port_cnt);
 	s->announce = d->conf->announce.on ? sl_announce_plan_of(d->announce) : NULL;
 	s->bird_up = sl_announce_bird_up(d->announce);
 	s->drained = sl_announce_drained(d->announce);
@@ -615,7 +619,9 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	uv_timer_init(loop, d->ramp);
 	d->ramp->data = d;
 	load_oper(d);
-	err = sl_walk_queue_create(loop, &d->walk_queue);
+	err = sl_port_facts_create(loop, &d->port_facts);
+	if (!err)
+		err = sl_walk_queue_create(loop, &d->walk_queue);
 	if (err)
 		return err;
 	err = sl_secrets_create(d, &d->notes, &d->secrets);
@@ -658,6 +664,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_announce_destroy(d->announce);
 	d->announce = NULL;
 	sl_publish_destroy(d->publish);
+	sl_port_facts_destroy(d->port_facts);
 	sl_secrets_destroy(d->secrets);
 	sl_tables_destroy(d->tables);
 	sl_prober_destroy(d->prober);

@@ -32,6 +32,7 @@ struct sl_daemon {
 	struct sl_prober *prober;
 	struct sl_metrics *metrics;
 	struct sl_server *server;
+	struct sl_port_facts *port_facts;
 	struct sl_walk_queue *walk_queue;
 	uv_timer_t *ramp;  /* runs while an endpoint's slow start is under way */
 	int lock;          /* state_dir/lock */

@@ -282,6 +282,53 @@ put_ports(struct sl_expo *o, const struct sl_expo_seg *g)
 	return rc;
 }
 
+static void
+put_link(struct sl_expo *o, const char *name, const struct sl_metrics_port *p, uint64_t v)
+{
+	struct sl_expo label = {0};
+
+	sl_expo_label(&label, "port", p->name, SL_NAME_MAX);
+	sl_expo_put(&label, "");
+	o->failed |= label.failed;
+	if (!label.failed)
+		sl_expo_sample(o, name, label.p, v);
+	free(label.p);
+}
+
+/* What the dataplane says of its ports; devices begin at 0 when it starts. */
+static void
+put_links(struct sl_expo *o, const struct sl_metrics_snapshot *s)
+{
+	static const struct {
+		const char *name, *type, *help;
+		size_t off;
+	} rows[] = {
+		{"sluice_port_link_changes_total", "counter",
+		 "Times the link went up, down or away.",
+		 offsetof(struct sl_metrics_port, link_changes)},
+		{"sluice_port_missed_packets_total", "counter",
+		 "Packets the device lost before a worker took them.",
+		 offsetof(struct sl_metrics_port, missed)},
+		{"sluice_port_no_buffer_packets_total", "counter",
+		 "Packets the device lost for want of buffers.",
+		 offsetof(struct sl_metrics_port, no_buffer)},
+		{"sluice_port_tx_errors_total", "counter", "Packets the device lost in sending.",
+		 offsetof(struct sl_metrics_port, tx_errors)},
+	};
+
+	if (s->port_cnt)
+		sl_expo_family(o, "sluice_port_up", "gauge",
+			       "1 while the link is up, 0 while it is down or the port is gone.");
+	for (size_t i = 0; i < s->port_cnt; i++)
+		put_link(o, "sluice_port_up", &s->ports[i], s->ports[i].up);
+	for (unsigned f = 0; s->port_cnt && f < SL_ARRAY_CNT(rows); f++) {
+		sl_expo_family(o, rows[f].name, rows[f].type, rows[f].help);
+		for (size_t i = 0; i < s->port_cnt; i++)
+			put_link(o, rows[f].name, &s->ports[i],
+				 *(const uint64_t *)((const char *)&s->ports[i] + rows[f].off));
+	}
+}
+
 #define L(field) offsetof(struct sl_stats_listener, field)
 static const struct sl_expo_column listener_columns[] = {
 	{"sluice_listener_packets_total", "counter", "Packets for the listener.", L(packets)},
@@ -560,6 +607,7 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 		return -EINVAL;
 	put_head(&o, s);
 	sl_metrics_certs(&o, s);
+	put_links(&o, s);
 	if (s->announce)
 		put_announce(&o, s);
 	int rc = s->stats ? put_segment(&o, &g, s) : 0;

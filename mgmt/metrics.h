@@ -68,6 +68,12 @@ struct sl_metrics_route {
 	const struct sl_stats_route *base; /* or NULL: 0 */
 };
 
+struct sl_metrics_port {
+	char name[SL_NAME_MAX];
+	bool up;
+	uint64_t link_changes, missed, no_buffer, tx_errors; /* of ctl.h, PORT */
+};
+
 struct sl_metrics_cert {
 	const char *name;
 	const char *kind; /* "pair", "bundle" */
@@ -91,10 +97,11 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
 	const struct sl_metrics_route *routes;   /* [route_cnt], (table, vhost, name) distinct */
 	const struct sl_metrics_cert *certs;     /* [cert_cnt], names distinct */
+	const struct sl_metrics_port *ports;     /* [port_cnt], names distinct */
 	const struct sl_announce_plan *announce; /* or NULL: no VIP is announced by the daemon */
 	bool bird_up;                            /* BIRD answers */
 	bool drained;                            /* the gateway is */
-	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt;
+	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt, port_cnt;
 };
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */

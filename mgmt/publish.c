@@ -39,7 +39,8 @@ struct question {
 	uint32_t seq; /* 0: free */
 	uint64_t deadline;
 	sl_publish_explain_fn *fn; /* of EXPLAIN, or */
-	sl_publish_http_fn *http;  /* of EXPLAIN_HTTP */
+	sl_publish_http_fn *http;  /* of EXPLAIN_HTTP, or */
+	sl_publish_port_fn *port;  /* of PORTS */
 	void *ctx;
 };
 
@@ -193,6 +194,8 @@ answer_question(struct question *at, int err, const struct sl_ctl_explained *e,
 	at->seq = 0; /* the callback may ask again */
 	if (q.fn)
 		q.fn(q.ctx, err, e, why);
+	else if (q.port)
+		q.port(q.ctx, err, NULL, why);
 	else
 		q.http(q.ctx, err, http, why);
 }
@@ -728,12 +731,31 @@ take_explained(struct sl_publish *p, const struct sl_ctl_head *h)
 	struct question *q = find_question(p, h->seq);
 	bool http = h->type == SL_CTL_EXPLAINED_HTTP;
 
-	if (q && http != (q->http != NULL))
+	if (q && (q->port || http != (q->http != NULL)))
 		return "an answer to another question than was asked";
 	if (q && http)
 		answer_question(q, 0, NULL, (const void *)h, NULL);
 	else if (q)
 		answer_question(q, 0, (const void *)h, NULL, NULL);
+	return NULL;
+}
+
+/* The last of several answers ends the question. */
+static const char *
+take_port(struct sl_publish *p, const struct sl_ctl_port *m)
+{
+	struct question *q = find_question(p, m->head.seq);
+
+	if (m->port >= p->link.port_cnt)
+		return "PORT of a port that there is not";
+	if (!q)
+		return NULL;
+	if (!q->port)
+		return "an answer to another question than was asked";
+	struct question asked = *q;
+	if (m->last)
+		q->seq = 0; /* the callback may ask again */
+	asked.port(asked.ctx, 0, m, NULL);
 	return NULL;
 }
 
@@ -835,6 +857,8 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 	case SL_CTL_EXPLAINED:
 	case SL_CTL_EXPLAINED_HTTP:
 		return take_explained(p, msg);
+	case SL_CTL_PORT:
+		return take_port(p, msg);
 	case SL_CTL_SECRET_ACK:
 		take_secret_ack(p, msg);
 		return NULL;
@@ -1030,6 +1054,14 @@ sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, cons
 	memcpy(m + 1, head, len);
 	return ask(p, SL_CTL_EXPLAIN_HTTP, m, sizeof(*m) + len,
 		   (struct question){.http = fn, .ctx = ctx});
+}
+
+int
+sl_publish_ports(struct sl_publish *p, uint32_t port, sl_publish_port_fn *fn, void *ctx)
+{
+	struct sl_ctl_ports m = {.port = port};
+
+	return ask(p, SL_CTL_PORTS, &m, sizeof(m), (struct question){.port = fn, .ctx = ctx});
 }
 
 int

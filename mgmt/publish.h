@@ -126,6 +126,11 @@ typedef void sl_publish_http_fn(void *ctx, int err, const struct sl_ctl_explaine
 int sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, const char *head,
 			    size_t len, sl_publish_http_fn *fn, void *ctx);
 
+/* sl_publish_ports asks about a port (its index), with its device's own statistics, or about all (UINT32_MAX).  fn gets each
+ * PORT message, the last one flagged, each about a port that link says there is; or once NULL with err, as of explain. */
+typedef void sl_publish_port_fn(void *ctx, int err, const struct sl_ctl_port *m, const char *why);
+int sl_publish_ports(struct sl_publish *p, uint32_t port, sl_publish_port_fn *fn, void *ctx);
+
 /* sl_publish_upgrade asks the dataplane to become the program it was started from.  fn gets error 0 and its text, an
  * errno and what is wrong, or err -ETIMEDOUT, -EPIPE.  0, -ENOTCONN, -EBUSY: one is under way. */
 typedef void sl_publish_upgrade_fn(void *ctx, int err, int error, const char *text);

@@ -361,8 +361,6 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_endpoints(d, sl_verb_text(r, "service"));
 	if (strcmp(what, "workers") == 0)
 		return sl_show_workers(d, false);
-	if (strcmp(what, "ports") == 0)
-		return sl_show_ports(d);
 	if (strcmp(what, "drops") == 0)
 		return sl_show_drops(d);
 	if (strcmp(what, "tcp") == 0)
@@ -397,6 +395,10 @@ misplaced(const struct sl_verb_run *r, const char *what)
 				     "table, host: allowed with routes and hosts only");
 	if (sl_verb_text(r, "route") && !routes)
 		return sl_call_error(r->verb, "invalid", NULL, "route: allowed with routes only");
+	if ((json_object_get(r->body, "port") || json_object_get(r->body, "extended")) &&
+	    strcmp(what, "ports"))
+		return sl_call_error(r->verb, "invalid", NULL,
+				     "port, extended: allowed with ports only");
 	if (json_object_get(r->body, "limit") && strcmp(what, "audit"))
 		return sl_call_error(r->verb, "invalid", NULL, "limit: allowed with audit only");
 	return NULL;
@@ -420,6 +422,10 @@ sl_verb_show(const struct sl_verb_run *r)
 
 	if (!error && (!what || strcmp(what, "status") == 0)) {
 		sl_call_answer(r->call, status(r));
+		return;
+	}
+	if (!error && strcmp(what, "ports") == 0) {
+		sl_verb_ports(r);
 		return;
 	}
 	if (!error && service && !service_known(r->d, service))

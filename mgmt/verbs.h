@@ -24,6 +24,7 @@ typedef void sl_verb_fn(const struct sl_verb_run *r);
 
 /* One file per family of verbs. */
 sl_verb_fn sl_verb_show, sl_verb_stats;               /* show.c */
+sl_verb_fn sl_verb_ports;                             /* verb_ports.c: show ports */
 sl_verb_fn sl_verb_upgrade;                           /* verb_upgrade.c */
 sl_verb_fn sl_verb_cert, sl_verb_tickets;             /* verb_cert.c */
 sl_verb_fn sl_verb_gateway;                           /* verb_gateway.c */

@@ -53,6 +53,7 @@ enum ctl_opt {
 	CTL_OPT_BOOT,
 	CTL_OPT_ROOT,
 	CTL_OPT_DATAPLANE,
+	CTL_OPT_EXTENDED,
 	CTL_OPT_CNT
 };
 
@@ -155,6 +156,7 @@ int ctl_status(struct ctl *c);
 int ctl_show(struct ctl *c);
 int ctl_flows(struct ctl *c);   /* show flows */
 int ctl_streams(struct ctl *c); /* show streams */
+int ctl_ports(struct ctl *c);   /* show ports */
 int ctl_stats(struct ctl *c);
 int ctl_top(struct ctl *c);
 int ctl_drain(struct ctl *c);

@@ -19,7 +19,7 @@ const struct ctl_verb ctl_verbs[] = {
 	{"rollback", "[GENERATION]", 0, 1, "admin",
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
-	{"show", "WHAT [SERVICE]", 1, 2, "viewer",
+	{"show", "WHAT [SERVICE|PORT]", 1, 2, "viewer",
 	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, tls, "
 	 "announce, "
 	 "flows "
@@ -105,6 +105,7 @@ static const struct option options[] = {
 	{"boot", required_argument, NULL, OPT + CTL_OPT_BOOT},
 	{"root", required_argument, NULL, OPT + CTL_OPT_ROOT},
 	{"dataplane", required_argument, NULL, OPT + CTL_OPT_DATAPLANE},
+	{"extended", no_argument, NULL, OPT + CTL_OPT_EXTENDED},
 	{NULL, 0, NULL, 0},
 };
 
@@ -139,6 +140,8 @@ static const char *const option_help[] = {
 	"    --pairs              clients' streams, each with the endpoint's behind it",
 	"show hosts, show routes: only those of these names",
 	"    --table T  --host H  --route R (routes)",
+	"show ports NAME",
+	"    --extended           its device's own statistics, too",
 	"show tcp, show http, show tls, stats",
 	"    --all                events that never happened, too",
 	"top",
@@ -284,7 +287,9 @@ static const char completion_tail[] =
 	"services) ;;\n"
 	"\t2:drain | 2:undrain | 2:disable | 2:enable | 2:weight)\n"
 	"\t\twords=$(_sluicectl_names endpoints \"${args[1]}\") ;;\n"
-	"\t2:show) [ \"${args[1]}\" = endpoints ] && words=$(_sluicectl_names services) ;;\n"
+	"\t2:show)\n"
+	"\t\t[ \"${args[1]}\" = endpoints ] && words=$(_sluicectl_names services)\n"
+	"\t\t[ \"${args[1]}\" = ports ] && words=$(_sluicectl_names ports) ;;\n"
 	"\tesac\n"
 	"\t[[ $cur = -* ]] && words=$options\n"
 	"\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
@@ -331,7 +336,8 @@ enum {
 	HOSTS = 32,
 	EXPLAIN = 64,
 	CERT = 128,
-	DOCTOR = 256
+	DOCTOR = 256,
+	PORTS = 512
 };
 static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
@@ -366,6 +372,7 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_BOOT] = DOCTOR,
 	[CTL_OPT_ROOT] = DOCTOR,
 	[CTL_OPT_DATAPLANE] = DOCTOR,
+	[CTL_OPT_EXTENDED] = PORTS,
 };
 
 /* What options go with, in words; bits as above. */
@@ -380,7 +387,8 @@ who(unsigned bits, char *buf, size_t size)
 					    "show hosts",
 					    "explain --http",
 					    "cert add, replace, check",
-					    "doctor"};
+					    "doctor",
+					    "show ports"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -400,7 +408,7 @@ what_is_asked(const struct ctl *c)
 		unsigned is;
 	} shows[] = {
 		{"flows", FLOWS}, {"streams", STREAMS}, {"tcp", COUNTS},  {"http", COUNTS},
-		{"tls", COUNTS},  {"routes", ROUTES},   {"hosts", HOSTS},
+		{"tls", COUNTS},  {"routes", ROUTES},   {"hosts", HOSTS}, {"ports", PORTS},
 	};
 
 	if (!strcmp(verb, "top"))

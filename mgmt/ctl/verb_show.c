@@ -289,6 +289,8 @@ ctl_show(struct ctl *c)
 		return ctl_announce(c);
 	if (!strcmp(what, "streams"))
 		return ctl_streams(c);
+	if (!strcmp(what, "ports"))
+		return ctl_ports(c);
 	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
 		if (!strcmp(shows[i].what, what))
 			s = &shows[i];

@@ -264,6 +264,47 @@ take_upgrade(struct double_dp *d, uint32_t seq)
 	double_send(d, u, u->head.size);
 }
 
+static void
+send_port(struct double_dp *d, uint32_t seq, uint32_t port, uint32_t first, uint32_t last,
+	  uint32_t xstats)
+{
+	_Alignas(8) uint8_t room[SL_CTL_MSG_MAX] = {0};
+	struct sl_ctl_port *m = (void *)room;
+
+	m->port = port + d->port_past;
+	m->first = first;
+	m->last = last;
+	m->link = SL_LINK_UP;
+	m->numa = -1;
+	m->missed = 5;
+	m->link_changes = 3;
+	m->can = SL_NIC_RX_RSS_HASH | SL_NIC_TX_TSO;
+	m->xstat_cnt = xstats;
+	snprintf(m->name, sizeof(m->name), "%s", port ? "back" : "front");
+	snprintf(m->driver, sizeof(m->driver), "net_double");
+	for (uint32_t i = 0; i < xstats; i++) {
+		snprintf(m->xstat[i].name, sizeof(m->xstat[i].name), "x%u_%u", first, i);
+		m->xstat[i].value = i;
+	}
+	sl_ctl_init(&m->head, SL_CTL_PORT, sizeof(*m) + xstats * sizeof(m->xstat[0]), seq);
+	double_send(d, m, m->head.size);
+}
+
+/* Both ports, or one in two messages. */
+static void
+take_ports(struct double_dp *d, const struct sl_ctl_ports *m)
+{
+	if (d->ports_silent)
+		return;
+	if (m->port != UINT32_MAX) {
+		send_port(d, m->head.seq, m->port, 1, 0, SL_CTL_XSTATS);
+		send_port(d, m->head.seq, m->port, 0, 1, 4);
+		return;
+	}
+	send_port(d, m->head.seq, 0, 1, 0, 0);
+	send_port(d, m->head.seq, 1, 1, 1, 0);
+}
+
 static struct double_secret *
 find_secret(struct double_dp *d, uint32_t kind, const char *name)
 {
@@ -394,6 +435,8 @@ take(struct double_dp *d, const void *msg, int fd)
 		d->stops++;
 	} else if (h->type == SL_CTL_FORGET) {
 		take_forget(d, msg);
+	} else if (h->type == SL_CTL_PORTS) {
+		take_ports(d, msg);
 	} else if (h->type == SL_CTL_UPGRADE) {
 		take_upgrade(d, h->seq);
 	} else if (h->type == SL_CTL_EXPLAIN_HTTP && !d->no_explain && !d->mixed_up) {

@@ -42,8 +42,10 @@ struct double_dp {
 	const char *no_explain;
 	int region_fd; /* what KEEP carries; -1: has no flows */
 	uint64_t region;
-	const char *taken; /* answer to PARKED, TAKEN_PLACE with 5, 6 and 7 flows; NULL: none */
-	int upgraded;      /* answer to UPGRADE: errno; -1: none */
+	const char *taken;  /* answer to PARKED, TAKEN_PLACE with 5, 6 and 7 flows; NULL: none */
+	uint32_t port_past; /* answers to PORTS are about ports so many later than asked */
+	bool ports_silent;  /* no answer to them */
+	int upgraded;       /* answer to UPGRADE: errno; -1: none */
 	struct sl_ctl_explained explained; /* answer to EXPLAIN, head apart */
 	struct sl_ctl_explained_http
 		explained_http;            /* answer to EXPLAIN_HTTP, head and lengths apart */

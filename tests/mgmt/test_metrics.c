@@ -166,6 +166,13 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"sluice_port_rx_packets_total{port=\"front\"} 0",
 		"sluice_port_rx_packets_total{port=\"back\"} 10",
 		"sluice_port_tx_full_packets_total{port=\"back\"} 3",
+		"# TYPE sluice_port_up gauge",
+		"sluice_port_up{port=\"front\"} 1",
+		"sluice_port_up{port=\"back\"} 0",
+		"sluice_port_link_changes_total{port=\"back\"} 7",
+		"sluice_port_missed_packets_total{port=\"back\"} 8",
+		"sluice_port_no_buffer_packets_total{port=\"back\"} 9",
+		"sluice_port_tx_errors_total{port=\"back\"} 10",
 		"sluice_listener_packets_total{listener=\"web-v4\",address=\"203.0.113.10\",port="
 		"\"80\",protocol=\"tcp\",service=\"web\"} 200",
 		"sluice_listener_packets_total{listener=\"dns-v6\",address=\"2001:db8::10\",port="

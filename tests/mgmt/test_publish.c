@@ -386,6 +386,53 @@ a_statistics_head_that_changes_is_not_followed(void)
 }
 
 static void
+ports_are_shown_as_the_dataplane_says(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "ports"));
+	const json_t *o = json_array_get(json_object_get(a, "ports"), 1);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(o, "driver")), "net_double");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(o, "link")), "up");
+	CU_ASSERT(json_is_null(json_object_get(o, "numa")));
+	CU_ASSERT(json_array_size(json_object_get(o, "can")) == 2);
+	CU_ASSERT_PTR_NULL(json_object_get(o, "xstats"));
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s, s:s, s:s, s:b}", "verb", "show", "what", "ports",
+				      "port", "back", "extended", 1));
+	CU_ASSERT(json_array_size(json_object_get(a, "ports")) == 1);
+	o = json_array_get(json_object_get(a, "ports"), 0);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(o, "name")), "back");
+	CU_ASSERT(json_object_size(json_object_get(o, "xstats")) == SL_CTL_XSTATS + 4);
+	json_decref(a);
+	a = fixture_ask(&f,
+			json_pack("{s:s, s:s, s:s}", "verb", "show", "what", "ports", "port", "x"));
+	CU_ASSERT_FALSE(json_is_true(json_object_get(a, "ok")));
+	json_decref(a);
+	a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "show", "what", "drops", "port", "back"));
+	CU_ASSERT_FALSE(json_is_true(json_object_get(a, "ok")));
+	json_decref(a);
+	fixture_close(&f);
+}
+
+/* It is no dataplane of ours, and who waits for the answer is told. */
+static void
+a_port_that_there_is_not_ends_the_connection(void)
+{
+	fixture_open(&f);
+	f.dp.ports_silent = true;
+	link_up(1);
+	f.dp.port_past = 2;
+	f.dp.ports_silent = false;
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "ports"));
+	CU_ASSERT_FALSE(json_is_true(json_object_get(a, "ok")));
+	json_decref(a);
+	CU_ASSERT(strstr(f.daemon.link_error, "PORT of a port") != NULL);
+	fixture_close(&f);
+}
+
+static void
 a_port_whose_name_is_no_name_is_refused(void)
 {
 	fixture_open(&f);
@@ -688,6 +735,8 @@ SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_segment_that_is_no_memfd_is_refused),
 	 SL_TEST(a_statistics_head_that_changes_is_not_followed),
 	 SL_TEST(a_port_whose_name_is_no_name_is_refused),
+	 SL_TEST(ports_are_shown_as_the_dataplane_says),
+	 SL_TEST(a_port_that_there_is_not_ends_the_connection),
 	 SL_TEST(a_generation_after_which_none_can_follow_is_refused),
 	 SL_TEST(a_pending_table_that_is_refused_gives_way_to_the_active_one),
 	 SL_TEST(a_corrupt_generation_is_passed_over_and_named),
