@@ -7,7 +7,8 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libssl-dev libconfig-dev libcunit1-dev
 libhyperscan-dev libipsec-mb-dev libuv1-dev libjansson-dev libmicrohttpd-dev libncurses-dev libseccomp-dev"
 RUN_PACKAGES="dnsmasq-base openssl python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping iperf3"
-TEST_PACKAGES="bird2 gdb gnutls-bin haproxy nghttp2-client openssh-client openssh-server openssl prometheus python3-scapy testssl.sh tmux varnish wrk"
+TEST_PACKAGES="bird2 dpdk gdb gnutls-bin haproxy lintian mandoc nghttp2-client openssh-client openssh-server openssl prometheus python3-scapy
+systemd testssl.sh tmux varnish wrk"
 PACKAGE_PACKAGES="dpkg-dev binutils"
 VM_PACKAGES="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod adduser dpdk ipvsadm"
 LINT_PACKAGES="git clang-format-14 clang-14 shellcheck"
