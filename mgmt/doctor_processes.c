@@ -140,8 +140,8 @@ read_thread(const char *root, int pid, const char *task, struct sl_doctor_proces
 	lower(&p->no_new_privs, status_number(text, "NoNewPrivs", 10, SL_DOCTOR_UNKNOWN));
 	lower(&p->seccomp, status_number(text, "Seccomp", 10, SL_DOCTOR_UNKNOWN));
 	sl_doctor_file_word(name, sizeof(name), root, "/proc/%d/task/%s/comm", pid, task);
-	if (strncmp(name, "lcore-worker", 12) == 0 &&
-	    (may = status_of(text, "Cpus_allowed_list"))) {
+	bool worker = !strncmp(name, "rte-worker", 10) || !strncmp(name, "lcore-worker", 12);
+	if (worker && (may = status_of(text, "Cpus_allowed_list"))) {
 		sl_doctor_cpus_parse(may + strspn(may, " \t"), &cpus);
 		for (unsigned i = 0; i < SL_DOCTOR_CPUS / 64; i++)
 			p->workers.bits[i] |= cpus.bits[i];

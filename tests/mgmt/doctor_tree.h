@@ -58,7 +58,7 @@ static const struct file good[] = {
 	{"proc/100/task/100/status", BARE "Cpus_allowed_list:\t0\n"},
 	{"proc/100/task/101/comm", "lcore-worker-1\n"},
 	{"proc/100/task/101/status", BARE "Cpus_allowed_list:\t2\n"},
-	{"proc/100/task/102/comm", "lcore-worker-2\n"},
+	{"proc/100/task/102/comm", "rte-worker-2\n"},
 	{"proc/100/task/102/status", BARE "Cpus_allowed_list:\t3\n"},
 	{"proc/110/comm", "sluice-dataplan\n"}, /* its own child */
 	{"proc/110/status",

@@ -73,6 +73,9 @@ wait_for 5 "mended" mended
 
 # Broken files and arguments.
 changed() { sed "$1" "$boot" >"$NET_DIR/other.conf"; }
+changed 's/workers = .*/workers = 1;/' # which CPU that is, the running one tells
+doctor 1 -c "$NET_DIR/other.conf"
+finds ok "worker cpus" "CPU 0, of "
 changed 's/flows = /flwos = /; s/power = "adaptive"/power = "sometimes"/'
 doctor 1 -c "$NET_DIR/other.conf"
 finds error "boot file" "other.conf:6: flwos: unknown key (did you mean flows?)"
