@@ -36,9 +36,11 @@ struct kernel_port {
 	char what[40];
 	/* thread */
 	_Atomic uint64_t refused; /* frames that the interface did not take; relaxed: a counter */
+	_Atomic bool gone;        /* somebody removed the interface; relaxed: a mark */
 	/* main */
 	uint64_t told;
 	unsigned quiet;
+	bool told_gone;
 };
 
 struct sl_exception {
@@ -49,6 +51,7 @@ struct sl_exception {
 	bool runs;
 	pthread_t thread;
 	int wake_fd;
+	unsigned first;            /* [thread] port that is read first */
 	_Atomic bool stop;         /* relaxed: wake_fd, written behind it, makes a sleeper see it */
 	_Atomic unsigned left_out; /* addresses; relaxed: a number for the log */
 	unsigned left_out_told;
@@ -138,15 +141,25 @@ read_port(struct sl_exception *x, unsigned port, bool *ret_short)
 	return done;
 }
 
+static bool
+gone(const struct kernel_port *p)
+{
+	return atomic_load_explicit(&p->gone, memory_order_relaxed);
+}
+
+/* Each time another port comes first: ports of one worker share its buffers, and one alone could use them all. */
 static unsigned
 from_kernel(struct sl_exception *x, bool *ret_short)
 {
 	unsigned done = 0;
 
 	*ret_short = false;
-	for (unsigned i = 0; i < x->port_cnt; i++)
-		if (x->port[i].has)
-			done += read_port(x, i, ret_short);
+	x->first = (x->first + 1) % x->port_cnt;
+	for (unsigned i = 0; i < x->port_cnt; i++) {
+		unsigned port = (x->first + i) % x->port_cnt;
+		if (x->port[port].has && !gone(&x->port[port]))
+			done += read_port(x, port, ret_short);
+	}
 	return done;
 }
 
@@ -168,15 +181,22 @@ wait_for_any(struct sl_exception *x, long ns, bool is_short)
 {
 	struct pollfd p[2 + SL_BOOT_MAX_PORTS] = {{x->wake_fd, POLLIN, 0},
 						  {x->kernel.events_fd, POLLIN, 0}};
+	struct kernel_port *of[2 + SL_BOOT_MAX_PORTS];
 	struct timespec ts = {0, ns};
 	unsigned n = 2;
 	uint64_t cnt;
 
-	for (unsigned i = 0; i < x->port_cnt && !is_short; i++)
-		if (x->port[i].has && !x->port[i].kif.vhost)
-			p[n++] = (struct pollfd){x->port[i].kif.fd, POLLIN, 0};
+	for (unsigned i = 0; i < x->port_cnt && !is_short; i++) {
+		if (!x->port[i].has || x->port[i].kif.vhost || gone(&x->port[i]))
+			continue;
+		of[n] = &x->port[i];
+		p[n++] = (struct pollfd){x->port[i].kif.fd, POLLIN, 0};
+	}
 	if (ppoll(p, n, &ts, NULL) <= 0)
 		return;
+	for (unsigned i = 2; i < n; i++)
+		if (p[i].revents & POLLERR) /* for ever: it would be no wait any more */
+			atomic_store_explicit(&of[i]->gone, true, memory_order_relaxed);
 	if (p[0].revents)
 		(void)!read(x->wake_fd, &cnt, sizeof(cnt));
 	if (p[1].revents) {
@@ -456,6 +476,13 @@ watch_port(struct sl_exception *x, unsigned i)
 	struct kernel_port *k = &x->port[i];
 	uint64_t refused = atomic_load_explicit(&k->refused, memory_order_relaxed);
 
+	if (gone(k)) {
+		if (!k->told_gone)
+			say(x, "port %s: %s was removed: restart the dataplane to have it again",
+			    x->conf.ports->port[i].name, k->what);
+		k->told_gone = true;
+		return;
+	}
 	sl_kernel_if_carrier(&k->kif, x->conf.ports->port[i].up == 1);
 	if (k->quiet > 0 && --k->quiet > 0)
 		return;
