@@ -140,10 +140,15 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 		g->neigh = sl_neigh_init(neigh);
 	if (!err)
 		err = sl_passive_up(&g->passive, &g->boot, g->host.huge, g->state->slot);
-	for (unsigned i = 0; i < cnt && !err; i++)
+	for (unsigned i = 0; i < cnt && !err; i++) {
+		sl_host_prefer(g->host.worker_node[i]); /* of who takes from them */
 		err = make_rings(g, confs, i);
-	for (unsigned i = 0; i < cnt && !err; i++)
+	}
+	for (unsigned i = 0; i < cnt && !err; i++) {
+		sl_host_prefer(g->host.worker_node[i]);
 		err = make_worker(g, &confs[i], i);
+	}
+	sl_host_prefer(-1);
 	return err;
 }
 

@@ -4,6 +4,8 @@
  * seconds in a virtual machine, and the dataplane is to serve within two. */
 #include "dataplane/host.h"
 
+#include "dataplane/placement.h"
+
 #include "dataplane/warden.h"
 
 #include <dirent.h>
@@ -14,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <linux/mempolicy.h>
 #include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -37,21 +41,27 @@ sl_host_cpu_missing(void)
 
 /* "0-3,8" */
 static void
-cpu_list(const cpu_set_t *set, char *buf, size_t size)
+cpu_list(const struct sl_machine *m, char *buf, size_t size)
 {
 	size_t n = 0;
 
 	buf[0] = 0;
-	for (int i = 0; i < CPU_SETSIZE && n < size; i++) {
-		if (!CPU_ISSET(i, set))
+	for (unsigned i = 0; i < m->cpu_cnt && n < size; i++) {
+		if (!m->cpu[i].usable)
 			continue;
-		int end = i;
-		while (end + 1 < CPU_SETSIZE && CPU_ISSET(end + 1, set))
+		unsigned end = i;
+		while (end + 1 < m->cpu_cnt && m->cpu[end + 1].usable)
 			end++;
-		n += (size_t)snprintf(buf + n, size - n, end > i ? "%s%d-%d" : "%s%d", n ? "," : "",
+		n += (size_t)snprintf(buf + n, size - n, end > i ? "%s%u-%u" : "%s%u", n ? "," : "",
 				      i, end);
 		i = end;
 	}
+}
+
+static bool
+usable(const struct sl_machine *m, int cpu)
+{
+	return cpu >= 0 && cpu < SL_MACHINE_CPUS && m->cpu[cpu].usable;
 }
 
 static bool
@@ -64,35 +74,105 @@ is_worker(const struct sl_boot *b, int cpu)
 }
 
 static int
-choose_main(const struct sl_boot *b, const cpu_set_t *set)
+choose_main(const struct sl_boot *b, const struct sl_machine *m)
 {
 	int first = -1;
 
-	for (int i = 0; i < CPU_SETSIZE; i++) {
-		if (!CPU_ISSET(i, set))
+	for (unsigned i = 0; i < m->cpu_cnt; i++) {
+		if (!m->cpu[i].usable)
 			continue;
-		if (!is_worker(b, i))
-			return i;
+		if (!is_worker(b, (int)i))
+			return (int)i;
 		if (first < 0)
-			first = i;
+			first = (int)i;
 	}
 	return first;
 }
 
+static int
+port_node(const struct sl_boot *b, unsigned port)
+{
+	const struct sl_boot_port *p = &b->ports[sl_boot_lead(b, port)];
+
+	return p->driver == SL_DRIVER_VDEV
+		       ? -1
+		       : sl_machine_device_node(p->device, p->driver == SL_DRIVER_PCI);
+}
+
+/* workers = N */
 static void
-check_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *notes,
-	   struct sl_host *host)
+place_workers(struct sl_boot *b, const struct sl_machine *m, struct sl_diag *errors,
+	      struct sl_diag *notes)
+{
+	int nodes[SL_BOOT_MAX_PORTS];
+	struct sl_placement p = {
+		.worker_cnt = (unsigned)b->worker_ask,
+		.main_cpu = b->main_cpu,
+		.port_nodes = nodes,
+		.port_cnt = b->port_cnt,
+	};
+	char list[256] = "";
+	size_t at = 0;
+
+	for (unsigned i = 0; i < b->port_cnt; i++)
+		nodes[i] = port_node(b, i);
+	unsigned n = sl_placement_choose(m, &p);
+	if (n < p.worker_cnt) {
+		sl_diag_add(errors, b->file, b->workers_line, "workers",
+			    "ask for fewer, or name CPUs: workers = [ 0, 1 ];",
+			    "%u workers need as many cores beside main's CPU %d: there are %u",
+			    p.worker_cnt, p.main_cpu, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		b->workers[i] = p.workers[i];
+		at += (size_t)snprintf(list + at, at < sizeof(list) ? sizeof(list) - at : 0,
+				       "%s%d%s", i ? ", " : "", p.workers[i],
+				       m->cpu[p.workers[i]].isolated ? " (isolated)" : "");
+		at = SL_MIN(at, sizeof(list));
+	}
+	b->main_cpu = p.main_cpu;
+	sl_diag_add(notes, b->file, b->workers_line, "workers", NULL, "on CPUs %s; main on %d",
+		    list, p.main_cpu);
+}
+
+/* A worker polls every port: what comes from another node crosses between them, packet by packet. */
+static void
+check_nodes(const struct sl_boot *b, const struct sl_machine *m, struct sl_diag *notes,
+	    struct sl_host *host)
+{
+	for (unsigned w = 0; w < b->worker_cnt; w++) {
+		char path[64];
+		host->worker_node[w] = m->node_cnt > 1 ? m->cpu[b->workers[w]].node : -1;
+		snprintf(path, sizeof(path), "workers[%u]", w);
+		for (unsigned i = 0; i < b->port_cnt && m->node_cnt > 1; i++) {
+			int node = port_node(b, i);
+			if (node >= 0 && node != host->worker_node[w])
+				sl_diag_add(notes, b->file, b->workers_line, path,
+					    "workers = N takes CPUs of the ports' node first",
+					    "CPU %d is on NUMA node %d, port %s on node %d",
+					    b->workers[w], host->worker_node[w], b->ports[i].name,
+					    node);
+		}
+	}
+}
+
+static void
+check_cpus(struct sl_boot *b, const struct sl_machine *m, struct sl_diag *errors,
+	   struct sl_diag *notes, struct sl_host *host)
 {
 	char path[64], hint[300], list[256];
-	cpu_set_t set;
+	unsigned before = errors->cnt + errors->more;
 
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		CPU_ZERO(&set);
-	cpu_list(&set, list, sizeof(list));
+	if (b->worker_ask)
+		place_workers(b, m, errors, notes);
+	if (errors->cnt + errors->more > before)
+		return;
+	cpu_list(m, list, sizeof(list));
 	snprintf(hint, sizeof(hint), "usable here: %s", list);
 	for (unsigned i = 0; i < b->worker_cnt; i++) {
 		snprintf(path, sizeof(path), "workers[%u]", i);
-		if (b->workers[i] >= CPU_SETSIZE || !CPU_ISSET(b->workers[i], &set))
+		if (!usable(m, b->workers[i]))
 			sl_diag_add(errors, b->file, b->workers_line, path, hint,
 				    "CPU %d does not exist or may not be used", b->workers[i]);
 		for (unsigned j = 0; j < i; j++)
@@ -104,8 +184,8 @@ check_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *note
 				break;
 			}
 	}
-	host->main_cpu = b->main_cpu >= 0 ? b->main_cpu : choose_main(b, &set);
-	if (host->main_cpu < 0 || host->main_cpu >= CPU_SETSIZE || !CPU_ISSET(host->main_cpu, &set))
+	host->main_cpu = b->main_cpu >= 0 ? b->main_cpu : choose_main(b, m);
+	if (!usable(m, host->main_cpu))
 		sl_diag_add(errors, b->file, b->main_line, "main_cpu", hint,
 			    "CPU %d does not exist or may not be used", host->main_cpu);
 	else if (is_worker(b, host->main_cpu))
@@ -113,21 +193,21 @@ check_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *note
 			    "give the main thread a CPU of its own",
 			    "CPU %d also runs a worker: table changes will delay packets",
 			    host->main_cpu);
+	if (errors->cnt + errors->more == before)
+		check_nodes(b, m, notes, host);
 }
 
 static void
-check_tls_cpus(const struct sl_boot *b, struct sl_diag *errors, struct sl_diag *notes)
+check_tls_cpus(const struct sl_boot *b, const struct sl_machine *m, struct sl_diag *errors,
+	       struct sl_diag *notes)
 {
 	char path[64], hint[300], list[256];
-	cpu_set_t set;
 
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		CPU_ZERO(&set);
-	cpu_list(&set, list, sizeof(list));
+	cpu_list(m, list, sizeof(list));
 	snprintf(hint, sizeof(hint), "usable here: %s", list);
 	for (unsigned i = 0; b->tls_sessions && i < b->tls_cpu_cnt; i++) {
 		snprintf(path, sizeof(path), "tls.cpus[%u]", i);
-		if (b->tls_cpus[i] >= CPU_SETSIZE || !CPU_ISSET(b->tls_cpus[i], &set))
+		if (!usable(m, b->tls_cpus[i]))
 			sl_diag_add(errors, b->file, b->tls_line, path, hint,
 				    "CPU %d does not exist or may not be used", b->tls_cpus[i]);
 		else if (is_worker(b, b->tls_cpus[i]))
@@ -245,14 +325,16 @@ check_devices(const struct sl_boot *b, struct sl_diag *errors)
 }
 
 int
-sl_host_check(const struct sl_boot *boot, struct sl_diag *errors, struct sl_diag *notes,
+sl_host_check(struct sl_boot *boot, struct sl_diag *errors, struct sl_diag *notes,
 	      struct sl_host *ret_host)
 {
 	struct sl_host host = {0};
 	unsigned before = errors->cnt + errors->more;
+	static struct sl_machine machine;
 
-	check_cpus(boot, errors, notes, &host);
-	check_tls_cpus(boot, errors, notes);
+	sl_machine_read(&machine);
+	check_cpus(boot, &machine, errors, notes, &host);
+	check_tls_cpus(boot, &machine, errors, notes);
 	check_memory(boot, errors, notes, &host);
 	check_devices(boot, errors);
 	if (errors->cnt + errors->more > before)
@@ -331,6 +413,18 @@ map_normal(size_t size, size_t room)
 	munmap(m + before + room, HUGE_PAGE - before);
 	madvise(m + before, room, MADV_HUGEPAGE);
 	return m + before;
+}
+
+void
+sl_host_prefer(int node)
+{
+	unsigned long mask[2] = {0};
+
+	if (node >= 0 && node < 128)
+		mask[node / 64] = 1ul << node % 64;
+	/* kernels without NUMA have no such call, and nothing to prefer */
+	(void)syscall(SYS_set_mempolicy, node >= 0 && node < 128 ? MPOL_PREFERRED : MPOL_DEFAULT,
+		      node >= 0 && node < 128 ? mask : NULL, node >= 0 ? 129ul : 0ul);
 }
 
 void *

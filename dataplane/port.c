@@ -1,6 +1,7 @@
 /* Bringing a port up: make the device (virtual ones here, PCI ones were probed by the EAL) → ask what it can
  * do → queues, key, redirection table → start.  `auto` tries AF_XDP as far as starting it and falls back to
  * AF_PACKET, saying why; what DPDK itself had to say is caught and becomes part of the reason. */
+#include "dataplane/machine.h"
 #include "dataplane/port_priv.h"
 
 #include <errno.h>
@@ -104,6 +105,21 @@ open_port(struct sl_port_opening *o)
 	return attempt(o, sl_port_make_af_packet);
 }
 
+/* The NUMA node of the first port that has one, or -1. */
+static int
+nearest_node(const struct sl_boot *boot)
+{
+	for (unsigned i = 0; i < boot->port_cnt; i++) {
+		const struct sl_boot_port *p = &boot->ports[i];
+		bool pci = p->driver == SL_DRIVER_PCI;
+		int node =
+			p->driver == SL_DRIVER_VDEV ? -1 : sl_machine_device_node(p->device, pci);
+		if (node >= 0)
+			return node;
+	}
+	return -1;
+}
+
 /* On normal pages objects are packed across page borders: a pool that leaves gaps is longer than what
  * net_af_xdp registers as its UMEM, and buffers behind its end would be lost to the kernel.  No device
  * with DMA runs on normal pages, so contiguous addresses are not needed. */
@@ -112,9 +128,17 @@ make_pool(const struct sl_boot *boot)
 {
 	unsigned room = (unsigned)boot->mbuf_data + RTE_PKTMBUF_HEADROOM;
 
-	if (rte_eal_has_hugepages())
-		return rte_pktmbuf_pool_create("buffers", (unsigned)boot->buffers, 256, 0,
-					       (uint16_t)room, SOCKET_ID_ANY);
+	if (rte_eal_has_hugepages()) {
+		/* on the ports' node, where it has the pages */
+		int node = nearest_node(boot);
+		struct rte_mempool *mp = NULL;
+		if (node >= 0)
+			mp = rte_pktmbuf_pool_create("buffers", (unsigned)boot->buffers, 256, 0,
+						     (uint16_t)room, node);
+		return mp ? mp
+			  : rte_pktmbuf_pool_create("buffers", (unsigned)boot->buffers, 256, 0,
+						    (uint16_t)room, SOCKET_ID_ANY);
+	}
 	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = (uint16_t)room};
 	struct rte_mempool *mp = rte_mempool_create_empty(
 		"buffers", (unsigned)boot->buffers, sizeof(struct rte_mbuf) + room, 256,

@@ -36,6 +36,21 @@ for driver in af_xdp af_packet auto; do
 	down "$driver"
 done
 
+# a number of workers in place of their CPUs: one of them has one here, more than there are cores have none
+sed 's/workers = .*/workers = 1;/' "$NET_DIR/dataplane.conf" >"$NET_DIR/one.conf"
+ns gw "$D" --check -c "$NET_DIR/one.conf" 2>"$NET_DIR/check.log" || fail "workers = 1: $(cat "$NET_DIR/check.log")"
+grep -qE "note: .*workers: on CPUs [0-9]+( \(isolated\))?; main on [0-9]+" "$NET_DIR/check.log" || fail "workers = 1: $(cat "$NET_DIR/check.log")"
+sed 's/workers = .*/workers = 64;/' "$NET_DIR/dataplane.conf" >"$NET_DIR/many.conf"
+if [ "$(nproc)" -le 64 ]; then
+	! ns gw "$D" --check -c "$NET_DIR/many.conf" 2>"$NET_DIR/check.log" || fail "64 workers on $(nproc) CPUs"
+	grep -q "64 workers need as many cores beside main's" "$NET_DIR/check.log" || fail "64 workers: $(cat "$NET_DIR/check.log")"
+fi
+cp "$NET_DIR/dataplane.conf" "$NET_DIR/kept.conf"
+cp "$NET_DIR/one.conf" "$NET_DIR/dataplane.conf"
+dataplane_up
+down "workers = 1"
+cp "$NET_DIR/kept.conf" "$NET_DIR/dataplane.conf"
+
 # kill -9, and again: the socket file and the XDP program of the dead one are in nobody's way
 boot_file auto
 dataplane_up
