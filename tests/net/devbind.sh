@@ -377,6 +377,13 @@ END
 try 0 status
 [ "$(awk '/^0000/ { print index($0, "0000:") }' "$dir/out" | sort -u)" = 1 ] || fail "status is not aligned"
 awk 'NR == 1 { at = index($0, "USE") } NR > 1 && NR < 10 && substr($0, at - 1, 1) != " " { exit 1 }' "$dir/out" || fail "status is not aligned"
+if [ "$(id -u)" -eq 0 ]; then # everybody may look, root alone may bind
+	cp "$top/scripts/devbind" "$dir/devbind" && chmod 755 "$dir" "$dir/devbind" && chmod 700 "$dir/state"
+	in_host setpriv --reuid 65534 --clear-groups "$dir/devbind" status >"$dir/out" 2>"$dir/err" || fail "status for somebody else than root"
+	told "the gateway's"
+	in_host setpriv --reuid 65534 --clear-groups "$dir/devbind" bind eth2 >"$dir/out" 2>"$dir/err" && fail "bound by somebody else than root"
+	says "run it as root"
+fi
 rm -rf "$sys/bus/pci/devices" # a machine without PCI
 try 0 status
 told "there is no PCI network device"
