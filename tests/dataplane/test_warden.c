@@ -126,7 +126,8 @@ it_ends_with_its_parent_and_ends_what_it_runs(void)
 		struct sl_warden w = started();
 		const struct sl_warden_question q = {1, 0, 0, 60000};
 		(void)sl_warden_ask(&w, &q);
-		while (access(pid_file, F_OK))
+		struct stat st = {0};
+		while (stat(pid_file, &st) || st.st_size == 0)
 			usleep(1000);
 		if (write(p[1], &w.pid, sizeof(w.pid)) < 0)
 			_exit(1);
