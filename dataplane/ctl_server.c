@@ -424,6 +424,7 @@ on_hello(struct sl_ctl_server *s, const struct sl_ctl_hello *m)
 		.port_cnt = c->port_cnt,
 		.state_bytes = c->state_bytes,
 		.stats_bytes = c->stats_bytes,
+		.privileges = c->privileges,
 	};
 	uint64_t none[2];
 	const int fds[2] = {c->state_fd, c->stats_fd};
@@ -820,6 +821,12 @@ sl_ctl_server_create(const struct sl_ctl_server_conf *conf, struct sl_diag *diag
 	}
 	*ret_server = s;
 	return 0;
+}
+
+void
+sl_ctl_server_privileges(struct sl_ctl_server *s, uint32_t privileges)
+{
+	s->conf.privileges = privileges;
 }
 
 void

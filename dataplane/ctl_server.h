@@ -58,8 +58,9 @@ struct sl_ctl_ops {
 };
 
 struct sl_ctl_server_conf {
-	const char *path; /* NULL: no listening socket (tests attach one end of a pair) */
-	uid_t daemon_uid; /* accepted besides root and our own effective uid */
+	const char *path;    /* NULL: no listening socket (tests attach one end of a pair) */
+	uid_t daemon_uid;    /* accepted besides root and our own effective uid */
+	uint32_t privileges; /* as WELCOME says it (ctl.h); see sl_ctl_server_privileges */
 	uint64_t boot_id;
 	uint32_t worker_cnt;
 	uint32_t port_cnt;
@@ -74,6 +75,9 @@ struct sl_ctl_server_conf {
 };
 
 struct sl_ctl_server;
+
+/* sl_ctl_server_privileges: what WELCOME says of them from now on; nobody was welcomed before. */
+void sl_ctl_server_privileges(struct sl_ctl_server *s, uint32_t privileges);
 
 /* sl_ctl_server_create binds and listens.  The socket file of a dead process is replaced; a live one, and
  * anything that is not a socket, is left alone: -EADDRINUSE, -EEXIST or another -errno with the sentence in diag. */

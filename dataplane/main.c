@@ -526,6 +526,9 @@ privileges_up(struct sl_gateway *g)
 	g->locked = true;
 	sl_lockdown_say(&l, g->lockdown.filter, text);
 	sl_gateway_say("privileges: %s", text);
+	sl_ctl_server_privileges(g->server,
+				 SL_CTL_PRIVILEGES_DROPPED | (l.kept ? SL_CTL_PRIVILEGES_LOCK : 0) |
+					 (g->lockdown.filter ? SL_CTL_PRIVILEGES_FILTER : 0));
 	return 0;
 }
 

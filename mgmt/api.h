@@ -40,6 +40,7 @@
  *     "daemon":    {"pid", "version", "started": TIME, "state_dir", "api_socket", "metrics": "127.0.0.1:9900"|"",
  *                   "notes": [STRING…]}                        what was wrong at start (corrupt files …)
  *     "dataplane": {"connected": BOOL, "socket", "pid", "boot_id", "workers", "ports": [NAME…],
+ *                   "privileges": STRING|null,                 what it has kept, for people
  *                   "since": TIME, "error": STRING|null}       not connected: pid 0, workers 0, boot_id null
  *     "generation":{"active": N, "pending": N, "file", "comment", "uid", "committed": TIME}   0: none
  *                   (pending: kept, not yet taken by the dataplane; file, comment, uid, committed are those of

@@ -682,6 +682,7 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	p->link.pid = w->pid;
 	p->link.worker_cnt = w->worker_cnt;
 	p->link.port_cnt = w->port_cnt;
+	p->link.privileges = w->privileges;
 	p->link.boot_id = w->boot_id;
 	p->link.generation = w->generation;
 	p->link.root = w->root;

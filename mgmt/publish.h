@@ -46,6 +46,7 @@ struct sl_publish_link {
 	uint32_t pid;
 	uint32_t worker_cnt;
 	uint32_t port_cnt;
+	uint32_t privileges; /* SL_CTL_PRIVILEGES_* */
 	uint64_t boot_id;
 	uint64_t generation; /* active there at WELCOME, 0: none */
 	struct sl_obj_id root;

@@ -259,21 +259,38 @@ status_daemon(struct sl_daemon *d)
 			 d->conf->metrics, "notes", notes);
 }
 
+/* What the dataplane said when it came. */
+static const char *
+privileges_text(const struct sl_publish_link *l, char ret_text[96])
+{
+	uint32_t p = l ? l->privileges : 0;
+
+	if (!l)
+		return NULL;
+	if (!(p & SL_CTL_PRIVILEGES_DROPPED))
+		return "those it was started with (privileges = \"keep\")";
+	snprintf(ret_text, 96, "%s, filter of system calls %s",
+		 p & SL_CTL_PRIVILEGES_LOCK ? "none kept but to lock memory" : "none kept",
+		 p & SL_CTL_PRIVILEGES_FILTER ? "on" : "off");
+	return ret_text;
+}
+
 static json_t *
 status_dataplane(struct sl_daemon *d)
 {
 	const struct sl_publish_link *l = sl_publish_link(d->publish);
 	json_t *ports = json_array();
-	char boot[20] = "";
+	char boot[20] = "", privileges[96];
 
 	for (unsigned i = 0; l && i < l->port_cnt; i++)
 		json_array_append_new(ports, json_string(l->port_name[i]));
 	if (l)
 		snprintf(boot, sizeof(boot), "%016llx", (unsigned long long)l->boot_id);
-	return json_pack("{s:b, s:s, s:I, s:s?, s:I, s:o, s:o, s:s?}", "connected", l != NULL,
+	return json_pack("{s:b, s:s, s:I, s:s?, s:I, s:o, s:s?, s:o, s:s?}", "connected", l != NULL,
 			 "socket", d->conf->dataplane_socket, "pid", (json_int_t)(l ? l->pid : 0),
 			 "boot_id", l ? boot : NULL, "workers", (json_int_t)(l ? l->worker_cnt : 0),
-			 "ports", ports, "since", sl_show_time(d->link_since_ms), "error",
+			 "ports", ports, "privileges", privileges_text(l, privileges), "since",
+			 sl_show_time(d->link_since_ms), "error",
 			 d->link_error[0] ? d->link_error : NULL);
 }
 

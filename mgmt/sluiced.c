@@ -128,6 +128,7 @@ keep_to_ourselves(const struct sl_daemon_conf *conf)
 {
 	struct rlimit none = {0, 0};
 
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* sluice-compile needs none either */
 	if (conf->core_dumps)
 		return;
 	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))

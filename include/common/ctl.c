@@ -131,8 +131,8 @@ check_welcome(const void *msg, size_t bytes)
 {
 	(void)bytes;
 	const struct sl_ctl_welcome *m = msg;
-	if (m->zero)
-		return "field that must be 0 is not";
+	if (m->privileges & ~SL_CTL_PRIVILEGES_ALL)
+		return "unknown privileges";
 	return m->flows <= 1 ? NULL : "flows is neither 0 nor 1";
 }
 

@@ -100,6 +100,11 @@ struct sl_ctl_hello {
 	uint32_t pid;
 };
 
+#define SL_CTL_PRIVILEGES_DROPPED 1u /* no thread has capabilities, */
+#define SL_CTL_PRIVILEGES_LOCK 2u    /* but the one to lock memory */
+#define SL_CTL_PRIVILEGES_FILTER 4u  /* system calls are filtered */
+#define SL_CTL_PRIVILEGES_ALL 7u
+
 struct sl_ctl_welcome { /* + state fd, stats fd */
 	struct sl_ctl_head head;
 	uint32_t image_version;
@@ -111,8 +116,8 @@ struct sl_ctl_welcome { /* + state fd, stats fd */
 	uint32_t port_cnt;
 	uint64_t state_bytes;
 	uint64_t stats_bytes;
-	uint32_t flows; /* 1: has its flow region, KEEP follows; 0: not yet */
-	uint32_t zero;
+	uint32_t flows;      /* 1: has its flow region, KEEP follows; 0: not yet */
+	uint32_t privileges; /* SL_CTL_PRIVILEGES_*; 0: those it was started with */
 };
 
 struct sl_ctl_keep { /* + fd, read-only */

@@ -336,6 +336,7 @@ ctl_status(struct ctl *c)
 		json_array_foreach(json_object_get(p, "ports"), i, v)
 			printf(" %s", json_string_value(v));
 		printf(", connected since %s\n", ctl_str(p, "since"));
+		printf("privileges  %s\n", ctl_str(p, "privileges"));
 	} else {
 		printf("dataplane   not connected: %s\n", ctl_str(p, "error"));
 	}

@@ -296,9 +296,11 @@ hello_is_answered_with_segments_and_the_active_generation(void)
 	unsigned cnt;
 
 	CU_ASSERT_EQUAL(sl_ctl_server_peer(f.server), 0);
+	sl_ctl_server_privileges(f.server, SL_CTL_PRIVILEGES_DROPPED | SL_CTL_PRIVILEGES_FILTER);
 	hello(&f, sock);
 	CU_ASSERT_EQUAL(sl_ctl_recv(sock, answer, fds, &cnt), sizeof(struct sl_ctl_welcome));
 	struct sl_ctl_welcome *w = (void *)answer;
+	CU_ASSERT_EQUAL(w->privileges, SL_CTL_PRIVILEGES_DROPPED | SL_CTL_PRIVILEGES_FILTER);
 	CU_ASSERT_EQUAL(cnt, 2);
 	for (unsigned i = 0; i < cnt; i++)
 		close(fds[i]);

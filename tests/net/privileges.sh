@@ -64,6 +64,7 @@ every dataplane Bnd $stays
 grep -q "hs-0" "$NET_DIR/dataplane.threads" || fail "no handshake thread was looked at"
 grep -q "privileges: .*, filter of system calls, user root" "$NET_DIR/dataplane.log" || fail "the log does not say what was given up"
 serving dropped
+ctl status | grep -q '^privileges  none kept.*, filter of system calls on$' || fail "status does not say it: $(ctl status)"
 python3 "$look" descriptors "$(pid_of dataplane)" >"$NET_DIR/fds"
 cat "$NET_DIR/fds"
 ! grep -v -E '^[0-9]+ (socket|eventfd|eventpoll|signalfd|timerfd|bpf.*|btf|pipe|/dev/null|memfd (nohuge|sluice-(state|stats|streams|events|flows))|file '"$NET_DIR"'/dataplane.log)$' "$NET_DIR/fds" ||
@@ -139,6 +140,8 @@ again
 python3 "$look" threads "$(pid_of dataplane)" >"$NET_DIR/dataplane.threads"
 every dataplane nnp 0
 every dataplane filter 0
+kept_too() { ctl status | grep -q '^privileges  those it was started with'; }
+wait_for 5 "status to say it" kept_too
 inside 59
 serving "kept, and the same from inside is no end"
 stop dataplane
