@@ -252,6 +252,10 @@ status_daemon(struct sl_daemon *d)
 		sl_diag_format(&d->notes.items[i], line, sizeof(line));
 		json_array_append_new(notes, json_string(line));
 	}
+	if (sl_announce_drained(d->announce))
+		add_note(notes,
+			 "the gateway is drained: no VIP is announced until sluicectl gateway "
+			 "undrain");
 	sl_secrets_notes(d->secrets, sl_daemon_wall_ms(), add_note, notes);
 	return json_pack("{s:i, s:s, s:o, s:s, s:s, s:s, s:o}", "pid", (int)getpid(), "version",
 			 SL_VERSION, "started", sl_show_time(d->started_ms), "state_dir",

@@ -10,6 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib_bgp.sh"
 
 export HUGE=never WORKERS=1
+BOOT_KEYS='privileges = "keep";' # for the upgrade; ecmp.sh has the default
 net_up
 servers_up
 ns cl ip route replace 10.77.9.0/24 via 10.77.1.1 metric 1000
@@ -114,6 +115,7 @@ daemon_up
 wait_for 10 "connected" ctl_json "1 / j['dataplane']['connected']" status
 ctl show announce | grep -q 'serves; drained' || fail "the drain did not outlive sluiced: $(ctl show announce)"
 not_routed cl 10.77.9.10 || fail "a drained gateway announces after a restart"
+ctl status | grep -q 'the gateway is drained' || fail "status does not tell of the drain"
 ctl gateway drain | grep -q 'it was so already' || fail "a second drain"
 ctl gateway undrain | grep -q 'not drained' || fail "gateway undrain"
 wait_for 20 "web4 back" routed cl 10.77.9.10
@@ -148,7 +150,16 @@ ctl gateway undrain >/dev/null
 ctl undrain web4 e1 >/dev/null
 wait_for 20 "web4 back" routed cl 10.77.9.10
 
-# ---- a worker that does not turn, and the dataplane killed: seen through BFD
+# ---- a worker that does not turn: withdrawn here, though nothing can say so over its port
+
+kill -STOP "$(pid_of dataplane)"
+wait_for 5 "withdrawn" sh -c "! grep -q route '$NET_DIR/routes.conf'"
+ctl show announce | grep -q '^gateway .*worker 0 of the dataplane does not turn' || fail "the worker is not told: $(ctl show announce)"
+wait_for 5 "withdrawn by BFD" not_routed cl 10.77.9.10
+kill -CONT "$(pid_of dataplane)"
+wait_for 20 "web4 back" routed cl 10.77.9.10
+
+# ---- the dataplane killed: seen through BFD
 
 wait_for 15 "sessions" established peer gw1_4 gw1_6
 wait_for 15 "BFD sessions" bfd_up peer 2
@@ -161,6 +172,14 @@ dataplane_up
 wait_for 15 "sessions" established peer gw1_4 gw1_6
 wait_for 20 "web4 back" routed cl 10.77.9.10
 
+# ---- an upgrade: withdrawn first, and back with the new program
+
+ctl upgrade >"$NET_DIR/upgrade.out" 2>&1 || fail "upgrade: $(cat "$NET_DIR/upgrade.out")"
+grep -q 'farewell: sluiced has taken back what it announced' "$NET_DIR/dataplane.log" || fail "the upgrade did not wait for the withdrawal"
+grep -q 'it is about to upgrade' "$NET_DIR/sluiced.log" || fail "sluiced was not told of the upgrade"
+wait_for 20 "web4 back" routed cl 10.77.9.10
+wait_for 10 "told" vip_is 10.77.9.10 announced
+
 # ---- SIGTERM: withdrawn first, and no request that began before fails
 
 ns cl python3 "$top/tests/net/bgp_client.py" http://10.77.9.10/ 10.77.9.10 >"$NET_DIR/client.json" 2>"$NET_DIR/client.err" &
@@ -172,7 +191,7 @@ stop dataplane
 took=$(since_ms "$start")
 wait "$client" || fail "client: $(cat "$NET_DIR/client.err")"
 cat "$NET_DIR/client.json"
-grep -q 'sluiced has taken back what it announced' "$NET_DIR/dataplane.log" || fail "the dataplane did not wait"
+[ "$(grep -c 'sluiced has taken back what it announced' "$NET_DIR/dataplane.log")" = 2 ] || fail "the dataplane did not wait"
 [ "$took" -ge 900 ] || fail "the dataplane was gone after $took ms: before settle was over"
 [ "$(json "$NET_DIR/client.json" 'j["moved"] is not None and j["before"] > 20 and j["under_way"] > 0 and j["after"] > 20')" = True ] || fail "the client did not see it"
 [ "$(json "$NET_DIR/client.json" 'j["failed_before"]')" = 0 ] || fail "requests failed that began before the router moved"
