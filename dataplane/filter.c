@@ -14,9 +14,14 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__)
 #define POSSIBLE false
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POSSIBLE false
+#endif
+#endif
+#ifndef POSSIBLE
 #define POSSIBLE true
 #endif
 
@@ -275,18 +280,18 @@ conditional(scmp_filter_ctx f)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(mprotect), 1, no_code);
 	for (unsigned i = 0; i < SL_ARRAY_CNT(families) && !err; i++)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, families[i]));
+				       SCMP_A0(SCMP_CMP_EQ, families[i], 0));
 	/* to ask about interfaces; it sends nothing a packet could not */
 	if (!err)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(socket), 2,
-				       SCMP_A0(SCMP_CMP_EQ, AF_INET),
+				       SCMP_A0(SCMP_CMP_EQ, AF_INET, 0),
 				       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM));
 	for (unsigned i = 0; i < SL_ARRAY_CNT(prctls) && !err; i++)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(prctl), 1,
-				       SCMP_A0(SCMP_CMP_EQ, prctls[i]));
+				       SCMP_A0(SCMP_CMP_EQ, prctls[i], 0));
 	if (!err) /* to itself alone: abort */
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(tgkill), 1,
-				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	if (!err)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(clone), 1,
 				       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,
