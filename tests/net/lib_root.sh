@@ -25,6 +25,7 @@ wait_for() {
 root_trap() {
 	root_pid=""
 	dir=$(mktemp -d)
+	trap 'echo "FAILED: $BASH_COMMAND (line $LINENO)"' ERR
 	trap root_end EXIT
 	trap 'exit 130' INT TERM
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The units, under a systemd of the test's own: first process of a throw-away root with the package in it.  systemd-analyze finds
-# nothing wrong, and no more exposure than told here; nothing runs before it is told to; what runs has the privileges it should;
-# killed however often, it is back with its table; a newer package restarts nothing, sluicectl upgrade does and keeps the flows'
-# region; the dataplane stops before the daemon; removal stops both.
+# nothing wrong, and no more exposure than told here; nothing runs before it is told to; what runs opens its ports and then has the
+# privileges it should; killed however often, it is back with its table; a newer package restarts nothing, sluicectl upgrade does
+# and keeps the flows' region; the dataplane stops before the daemon; removal stops both.
 set -euo pipefail
 # shellcheck source=tests/net/lib_root.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib_root.sh"
@@ -19,6 +19,18 @@ if [ "${1:-}" = inside ]; then
 	cp "$2"/*.deb srv/ # /tmp is systemd's to mount
 	chroot . dpkg --force-unsafe-io -i "/srv/$(basename "$2"/sluice_*.deb)"
 	small_gateway .
+	# Ports that need what the units leave: AF_XDP with an interface for the kernel, AF_PACKET.
+	sed -i '/^ports = /,$d' etc/sluice/dataplane.conf
+	cat >>etc/sluice/dataplane.conf <<-END
+		ports = ( { name = "front"; device = "front0"; driver = "af_xdp"; kernel = "kernel0"; },
+		          { name = "back"; device = "back0"; driver = "af_packet"; } );
+	END
+	for port in front back; do
+		ip link add ${port}0 type veth peer name ${port}1
+		ip link set ${port}0 up
+		ip link set ${port}1 up
+		ethtool -K ${port}0 tx off tso off gso off gro off >/dev/null
+	done
 	rm -f etc/systemd/system/*.wants/*
 	printf '[Unit]\nDescription=nothing but what the test starts\nAllowIsolate=yes\n' >etc/systemd/system/test.target
 	mkdir old
@@ -88,6 +100,12 @@ for u in sluiced sluice-dataplane; do
 done
 in_root su -s /bin/sh nobody -c 'sluicectl status' >"$dir/log" 2>&1 && fail "nobody may look"
 grep -q "no role" "$dir/log" || fail "nobody is told: $(cat "$dir/log")"
+
+ports() {
+	in_root sluicectl show ports >"$dir/log" 2>&1 && grep -q af_xdp "$dir/log" && grep -q af_packet "$dir/log" && grep -q kernel0 "$dir/log"
+}
+wait_for 10 "ports of both drivers and an interface for the kernel" ports
+in_root ip link show kernel0 >/dev/null || more "there is no interface for the kernel"
 
 # Killed more often than systemd's own limit; the table comes back.
 for i in 1 2 3 4 5 6 7; do
