@@ -160,6 +160,12 @@ try 0 bind eth1
 try 0 unbind eth1
 have igb $D:04.0
 undrive $D:04.0 && drive $D:04.0 e1000e
+# Broken off on the way: no driver at all, and what it had is still known.
+try 0 bind eth1
+undrive $D:04.0
+try 0 bind $D:04.0
+try 0 unbind eth1
+have e1000e $D:04.0
 echo "bound, remembered, given back; twice is harmless"
 
 # All or none: what fails on the way.
