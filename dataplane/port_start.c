@@ -1,6 +1,7 @@
 /* A device that was made: ask what it can do → queues, key, offloads → start → redirection table. */
 #include "dataplane/port_priv.h"
 
+#include "dataplane/machine.h"
 #include "dataplane/tcp/tcp.h"
 #include "sluice/ctl.h"
 
@@ -217,7 +218,10 @@ describe(struct sl_port_opening *o, const struct rte_eth_dev_info *info,
 		 (info->flow_type_rss_offloads && info->reta_size ? SL_NIC_RX_RSS_HASH : 0);
 	p->uses = nic_bits(conf->rxmode.offloads, conf->txmode.offloads) |
 		  (p->hashes ? SL_NIC_RX_RSS_HASH : 0);
-	p->numa = rte_eth_dev_socket_id(p->id);
+	/* of what is no PCI device DPDK says node 0, wherever it is */
+	p->numa = p->pci       ? rte_eth_dev_socket_id(p->id)
+		  : p->ifindex ? sl_machine_device_node(p->device, false)
+			       : -1;
 	snprintf(p->driver, sizeof(p->driver), "%s", info->driver_name);
 	if (p->vlan)
 		snprintf(vlan, sizeof(vlan), ", VLAN %u", p->vlan);
