@@ -111,7 +111,7 @@ io_rx(void *ctx, unsigned port, struct sl_pkt *pkts, unsigned max)
 			.data = f->room,
 			.buf = f,
 			.len = (uint16_t)f->len,
-			.port_in = (uint16_t)port,
+			.port_in = f->port_in,
 		};
 	}
 	return n;
@@ -286,6 +286,7 @@ make_ports(struct rig *r, unsigned worker, struct sl_worker_port ports[RIG_PORTS
 		memcpy(ports[p].mac, r->mac[p], 6);
 		ports[p].mtu = r->conf.mtu ? r->conf.mtu : 1500;
 		ports[p].rss = r->conf.rss;
+		ports[p].trunk = r->conf.trunk && p == 0;
 		/* Without RSS each port has one queue each way, at the worker of its number. */
 		ports[p].poll = r->conf.rss || p % r->conf.workers == worker;
 		ports[p].tx_worker = (uint8_t)(r->conf.rss ? worker : p % r->conf.workers);
@@ -602,12 +603,19 @@ nic_queue(const struct rig *r, const uint8_t *f, unsigned len)
 bool
 rig_inject(struct rig *r, unsigned port, const void *frame, unsigned len)
 {
+	return rig_inject_as(r, port, port, frame, len);
+}
+
+bool
+rig_inject_as(struct rig *r, unsigned port, unsigned port_in, const void *frame, unsigned len)
+{
 	struct rig_frame *f = len <= RIG_FRAME ? frame_get(r) : NULL;
 
 	if (!f)
 		return false;
 	memcpy(f->room, frame, len);
 	f->len = len;
+	f->port_in = (uint16_t)port_in;
 	unsigned worker = nic_queue(r, frame, len);
 	if (worker == UINT32_MAX)
 		worker = port % r->conf.workers;

@@ -18,7 +18,8 @@
 struct rig_frame {
 	struct rig_frame *next;
 	uint32_t len;
-	uint32_t in_use; /* holders */
+	uint32_t in_use;  /* holders */
+	uint16_t port_in; /* the port that its tag says */
 	uint8_t head[SL_HEADROOM];
 	uint8_t room[RIG_FRAME];
 };
@@ -43,6 +44,7 @@ struct rig_conf {
 	uint8_t offload;      /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
 	uint32_t kernel_pps;  /* of the exception path of port 0; 0: there is none */
 	uint32_t kernel_ring; /* places of each of its rings; 0: 256 */
+	bool trunk;           /* what is received on port 0 is told apart by tags: rig_inject_as */
 };
 
 /* Called for every frame a port sends; the frame is the callee's until it returns (copy what is kept). */
@@ -63,6 +65,8 @@ void rig_publish(struct rig *r, struct sl_view *view);
 
 /* Put a frame on a port; false: pool or queue full. */
 bool rig_inject(struct rig *r, unsigned port, const void *frame, unsigned len);
+/* … by the device of `port`, with the tag of another port, or with none of ours (SL_PORT_NONE). */
+bool rig_inject_as(struct rig *r, unsigned port, unsigned port_in, const void *frame, unsigned len);
 
 /* One turn of every worker at now_ns; what they did.  rig_turn_one: of one of them.  rig_settle turns until nothing is done (at most 1000 turns). */
 unsigned rig_turn(struct rig *r, uint64_t now_ns);

@@ -774,6 +774,74 @@ explain_changes_nothing(void)
 	stop();
 }
 
+static struct sl_stats_port
+port_counts(unsigned port)
+{
+	struct sl_stats_port sum = {0};
+
+	for (unsigned w = 0; w < 2; w++) {
+		const struct sl_stats_port *p = &sl_stats_ports(rig_stats_segment(rig), w)[port];
+		sum.rx_packets += p->rx_packets;
+		sum.tx_packets += p->tx_packets;
+	}
+	return sum;
+}
+
+static void
+packets_of_a_trunk_are_their_ports(void)
+{
+	struct rig_conf c = {.workers = 2, .flows = 16384, .seed = 7, .trunk = true};
+	uint8_t f[2048];
+
+	now = 1000000000ull;
+	rig = rig_create(&c, note_sent, NULL);
+	table_init(&table);
+	view = table_push(&table, TABLE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(view.view);
+	rig_publish(rig, view.view);
+	neighbours();
+	rig_settle(rig, now);
+	sent_cnt = 0;
+	struct frame_spec s = packet("198.51.100.1", 77, "192.0.2.1", 80, 6, SL_TCP_SYN);
+	memcpy(s.dmac, rig_mac(rig, FRONT), 6);
+	memcpy(s.smac, CLIENT_MAC, 6);
+	unsigned len = frame_make(&s, f);
+	for (unsigned i = 0; i < 10; i++) { /* mixed in one burst */
+		CU_ASSERT_TRUE(rig_inject_as(rig, FRONT, FRONT, f, len));
+		CU_ASSERT_TRUE(rig_inject_as(rig, FRONT, SL_PORT_NONE, f, len));
+		CU_ASSERT_TRUE(rig_inject_as(rig, FRONT, BACK, f, len)); /* its MAC is another */
+	}
+	rig_settle(rig, now);
+	CU_ASSERT_EQUAL(sent_cnt, 10);
+	CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_VLAN), 10);
+	CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_NOT_OURS), 10);
+	CU_ASSERT_EQUAL(port_counts(FRONT).rx_packets, 20);
+	CU_ASSERT_EQUAL(port_counts(BACK).rx_packets, 10);
+	CU_ASSERT_EQUAL(port_counts(BACK).tx_packets, 10);
+	stop();
+}
+
+static void
+a_port_that_goes_takes_its_packets_along(void)
+{
+	for (unsigned rss = 0; rss < 2; rss++) {
+		start(2, rss);
+		struct frame_spec s = packet("198.51.100.1", 77, "192.0.2.2", 80, 6, SL_TCP_SYN);
+		CU_ASSERT_EQUAL(give(&s, FRONT), 1);
+		for (unsigned w = 0; w < 2; w++)
+			sl_worker_unplug(rig_worker(rig, w), 1u << BACK);
+		uint64_t sent_before = port_counts(BACK).tx_packets;
+		CU_ASSERT_EQUAL(give(&s, FRONT), 0);
+		CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_PORT_GONE), 1);
+		CU_ASSERT_EQUAL(port_counts(BACK).tx_packets, sent_before);
+		/* and nothing is received there any more, while the other one goes on */
+		struct frame_spec echo = packet("198.51.100.9", 99, "192.0.2.3", 80, 6, SL_TCP_SYN);
+		CU_ASSERT_EQUAL(give(&echo, FRONT), 0);
+		CU_ASSERT_EQUAL(rig_drops(rig, SL_DROP_NO_ENDPOINT), 1);
+		stop();
+	}
+}
+
 SL_SUITE("l4", SL_TEST(nat_rewrites_both_ways_in_every_shape),
 	 SL_TEST(dsr_changes_macs_and_ttl_alone), SL_TEST(every_shape_gives_the_same_answers),
 	 SL_TEST(what_is_not_forwarded_is_counted_by_reason),
@@ -789,4 +857,6 @@ SL_SUITE("l4", SL_TEST(nat_rewrites_both_ways_in_every_shape),
 	 SL_TEST(unresolved_next_hop_is_asked_for_and_packets_wait),
 	 SL_TEST(next_hop_that_never_answers_is_counted), SL_TEST(larger_than_the_mtu_is_answered),
 	 SL_TEST(without_a_table_packets_are_dropped_as_such),
-	 SL_TEST(explain_says_what_the_real_path_does), SL_TEST(explain_changes_nothing))
+	 SL_TEST(explain_says_what_the_real_path_does), SL_TEST(explain_changes_nothing),
+	 SL_TEST(packets_of_a_trunk_are_their_ports),
+	 SL_TEST(a_port_that_goes_takes_its_packets_along))
