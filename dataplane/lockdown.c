@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_NS 2000000000ull /* for one thread to take the signal */
+#define WAIT_NS 10000000000ull /* for one thread to take the signal */
 #define CAPS 64
 
 enum pass { PASS_BOUNDS, PASS_CAPS };
@@ -245,13 +245,12 @@ sl_lockdown_read(uint64_t keep, bool filter, struct sl_diag *diag, struct sl_loc
 void
 sl_lockdown_say(const struct sl_lockdown *l, bool filter, char ret_text[SL_LOCKDOWN_TEXT])
 {
-	const struct passwd *pw = getpwuid(l->uid);
 	char kept[40] = "no capability kept";
 
 	if (l->kept)
 		snprintf(kept, sizeof(kept), "capabilities kept: %" PRIx64, l->kept);
-	snprintf(ret_text, SL_LOCKDOWN_TEXT, "%s, %s of system calls, user %.32s, %u threads", kept,
-		 filter ? "filter" : "no filter", pw ? pw->pw_name : "without a name", l->threads);
+	snprintf(ret_text, SL_LOCKDOWN_TEXT, "%s, %s of system calls, user %s, %u threads", kept,
+		 filter ? "filter" : "no filter", l->user, l->threads);
 }
 
 /* ---- the process ---- */
@@ -362,9 +361,17 @@ sl_lockdown_enter(const struct sl_lockdown_conf *conf, struct sl_diag *diag,
 			    "they cannot be given up: %s", strerror(-err));
 		return err;
 	}
+	/* while libraries can be loaded that know names */
+	const struct passwd *pw = getpwuid(geteuid());
+	char name[sizeof(ret_lockdown->user)];
+	snprintf(name, sizeof(name), "%s", pw ? pw->pw_name : "without a name");
 	if (dumpable == 1) /* another user id takes it away */
 		(void)prctl(PR_SET_DUMPABLE, 1);
 	if (conf->filter)
 		err = sl_filter_install(diag);
-	return err ? err : sl_lockdown_read(conf->keep, conf->filter, diag, ret_lockdown);
+	if (!err)
+		err = sl_lockdown_read(conf->keep, conf->filter, diag, ret_lockdown);
+	if (!err)
+		memcpy(ret_lockdown->user, name, sizeof(name));
+	return err;
 }

@@ -27,6 +27,7 @@ struct sl_lockdown {
 	uint64_t kept;    /* capabilities that all threads together have */
 	uint64_t bound;   /* of the bounding sets: 0 where we were allowed to empty them */
 	uid_t uid;
+	char user[33]; /* its name, by sl_lockdown_enter */
 };
 
 /* sl_lockdown_say: one line for the log and for people: "none kept, filter of system calls on, user root, 6 threads". */

@@ -123,6 +123,7 @@ the_user_is_another_one_in_every_thread_for_good(void)
 
 	CU_ASSERT_EQUAL(o.err, 0);
 	CU_ASSERT_EQUAL(o.l.uid, 65534);
+	CU_ASSERT_STRING_EQUAL(o.l.user, "nobody");
 	CU_ASSERT_EQUAL(o.l.kept, 1ull << CAP_IPC_LOCK);
 	CU_ASSERT_EQUAL(o.value[0], 65534);
 	CU_ASSERT_EQUAL(o.value[1], 65534);
