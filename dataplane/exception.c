@@ -2,6 +2,7 @@
 
 #include "dataplane/kernel_addrs.h"
 #include "dataplane/kernel_if.h"
+#include "sluice/ctl.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -510,8 +511,10 @@ sl_exception_watch(struct sl_exception *x)
 	x->left_out_told = left_out;
 }
 
-const char *
-sl_exception_what(const struct sl_exception *x, unsigned port)
+int
+sl_exception_by(const struct sl_exception *x, unsigned port)
 {
-	return x && port < x->port_cnt && x->port[port].has ? x->port[port].what : NULL;
+	if (!x || port >= x->port_cnt || !x->port[port].has)
+		return SL_KERNEL_BY_NONE;
+	return x->port[port].kif.vhost ? SL_KERNEL_BY_VHOST : SL_KERNEL_BY_TAP;
 }

@@ -40,7 +40,7 @@ void sl_exception_worker(struct sl_exception *x, unsigned id, struct sl_punt_con
 /* sl_exception_watch, about once a second: interfaces follow their ports' links; says what was lost.  x may be NULL. */
 void sl_exception_watch(struct sl_exception *x);
 
-/* sl_exception_what: "front0 (TAP)" or "front0 (vhost-net)" of a port, NULL where it has none. */
-const char *sl_exception_what(const struct sl_exception *x, unsigned port);
+/* sl_exception_by: what a port's interface is, SL_KERNEL_BY_* (sluice/ctl.h).  x may be NULL. */
+int sl_exception_by(const struct sl_exception *x, unsigned port);
 
 #endif

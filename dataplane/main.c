@@ -485,7 +485,10 @@ exception_up(struct sl_gateway *g)
 	const struct sl_exception_conf conf = {
 		.boot = &g->boot, .ports = &g->ports, .set = &set, .log = sl_gateway_log};
 
-	return sl_exception_create(&conf, &g->diag, &g->exception);
+	int err = sl_exception_create(&conf, &g->diag, &g->exception);
+	for (unsigned i = 0; i < g->ports.cnt; i++)
+		g->ports.port[i].kernel_by = sl_exception_by(g->exception, i);
+	return err;
 }
 
 static void

@@ -46,7 +46,8 @@ struct sl_port {
 		lead; /* index of the port that has this one's device: itself, or of several ports of it the first */
 	bool shared; /* the device is another port's */
 	bool pci;
-	char kernel[16]; /* interface of the exception path, "" where there is none */
+	char kernel[16]; /* interface of the exception path, "" where there is none, */
+	int kernel_by;   /* and what it is: SL_KERNEL_BY_* (sluice/ctl.h) */
 	uint16_t vlan;   /* VID of its frames, 0: they have no tag */
 	bool insert;     /* the device puts tags into what it sends */
 	char driver[32];

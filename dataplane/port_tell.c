@@ -86,7 +86,9 @@ fill(const struct sl_port_set *set, unsigned port, struct sl_ctl_port *m)
 	memcpy(m->name, p->name, sizeof(m->name));
 	memcpy(m->driver, p->driver, sizeof(m->driver));
 	memcpy(m->device, p->device, sizeof(m->device));
-	memcpy(m->kernel, p->kernel, sizeof(m->kernel));
+	if (p->kernel_by)
+		memcpy(m->kernel, p->kernel, sizeof(m->kernel));
+	m->kernel_by = (uint32_t)p->kernel_by;
 	memcpy(m->mac, p->mac, 6);
 	tell_link(p, m);
 	if (p->ifindex && p->up >= 0)

@@ -83,7 +83,7 @@
  *        "ports"      → "ports": [{"name", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "tx_full",
  *                      "to_kernel", "from_kernel", "kernel_limited", and while the dataplane is connected, as it says when it is asked: "driver",
  *                         "device", "link": "up"|"down"|"gone", "speed_mbps": N|null, "full_duplex": BOOL, "mac", "mtu", "vlan":
- *                         N|null, "kernel": NAME|null, "numa": N|null, "rx_queues", "tx_queues", "spread": "none" (one worker)|
+ *                         N|null, "kernel": NAME|null, "kernel_by": "tap"|"vhost-net"|null, "numa": N|null, "rx_queues", "tx_queues", "spread": "none" (one worker)|
  *                         "rss"|"assumed"|"handoff", "can", "uses": [WORD…] (offloads of the device), "link_changes", "missed",
  *                         "no_buffer", "tx_errors" (what the device lost; of ports of one device the first has them), "xstats":
  *                         {NAME: N…} (extended: the device's own)}]

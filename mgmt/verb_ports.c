@@ -74,6 +74,7 @@ static void
 put_facts(json_t *o, const struct sl_ctl_port *m)
 {
 	static const char *const links[] = {"down", "up", "gone"};
+	static const char *const by[] = {"", "tap", "vhost-net"};
 	static const char *const spreads[] = {"none", "rss", "assumed", "handoff"};
 	char mac[18];
 
@@ -88,6 +89,8 @@ put_facts(json_t *o, const struct sl_ctl_port *m)
 	json_object_set_new(o, "mtu", json_integer(m->mtu));
 	json_object_set_new(o, "vlan", m->vlan ? json_integer(m->vlan) : json_null());
 	json_object_set_new(o, "kernel", m->kernel[0] ? json_string(m->kernel) : json_null());
+	json_object_set_new(o, "kernel_by",
+			    m->kernel_by ? json_string(by[m->kernel_by]) : json_null());
 	json_object_set_new(o, "numa", m->numa < 0 ? json_null() : json_integer(m->numa));
 	json_object_set_new(o, "rx_queues", number(m->rx_queues));
 	json_object_set_new(o, "tx_queues", number(m->tx_queues));

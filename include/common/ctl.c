@@ -164,8 +164,9 @@ check_port(const void *msg, size_t bytes)
 	if (m->xstat_cnt > SL_CTL_XSTATS ||
 	    bytes != sizeof(*m) + m->xstat_cnt * sizeof(m->xstat[0]))
 		return "xstat_cnt out of range or not what the message holds";
-	if (m->zero || m->first > 1 || m->last > 1 || m->link > SL_LINK_GONE ||
-	    m->spread > SL_SPREAD_HANDOFF || m->vlan > 4094)
+	if (m->kernel_by > SL_KERNEL_BY_VHOST || !m->kernel_by != !m->kernel[0] || m->first > 1 ||
+	    m->last > 1 || m->link > SL_LINK_GONE || m->spread > SL_SPREAD_HANDOFF ||
+	    m->vlan > 4094)
 		return "field of a port out of range";
 	if (!word_ok(m->name, sizeof(m->name)) || !word_ok(m->driver, sizeof(m->driver)) ||
 	    !word_ok(m->device, sizeof(m->device)) || !word_ok(m->kernel, sizeof(m->kernel)))

@@ -312,6 +312,7 @@ enum {
 	SL_NIC_TX_FAST_FREE = 1 << 11,
 };
 enum { SL_LINK_DOWN = 0, SL_LINK_UP = 1, SL_LINK_GONE = 2 };
+enum { SL_KERNEL_BY_NONE = 0, SL_KERNEL_BY_TAP = 1, SL_KERNEL_BY_VHOST = 2 };
 enum { SL_SPREAD_NONE = 0, SL_SPREAD_RSS = 1, SL_SPREAD_ASSUMED = 2, SL_SPREAD_HANDOFF = 3 };
 
 struct sl_ctl_xstat {
@@ -341,8 +342,8 @@ struct sl_ctl_port {
 	uint32_t can, uses; /* SL_NIC_* */
 	uint64_t link_changes;
 	uint64_t missed, no_buffer, tx_errors; /* of the device, since it was opened */
-	uint32_t xstat_cnt; /* [0, SL_CTL_XSTATS]: the message carries exactly so many */
-	uint32_t zero;
+	uint32_t xstat_cnt;          /* [0, SL_CTL_XSTATS]: the message carries exactly so many */
+	uint32_t kernel_by;          /* SL_KERNEL_BY_*: what kernel is */
 	struct sl_ctl_xstat xstat[]; /* the device's own names */
 };
 

@@ -72,7 +72,9 @@ print_all(const json_t *rows)
 		text_cell(t, o, "driver");
 		text_cell(t, o, "device");
 		number_cell(t, o, "vlan");
-		text_cell(t, o, "kernel");
+		snprintf(text, sizeof(text), "%s (%s)", ctl_str(o, "kernel"),
+			 ctl_str(o, "kernel_by"));
+		ctl_table_cell(t, "%s", *ctl_str(o, "kernel") ? text : "-");
 		number_cell(t, o, "mtu");
 		number_cell(t, o, "numa");
 		ctl_table_cell(t, "%lld/%lld", ctl_int(o, "rx_queues"), ctl_int(o, "tx_queues"));
@@ -95,7 +97,8 @@ print_words(const char *title, const json_t *list)
 static void
 print_one(const json_t *o)
 {
-	static const char *const texts[] = {"name", "driver", "device", "mac", "kernel", "spread"};
+	static const char *const texts[] = {"name",   "driver",    "device", "mac",
+					    "kernel", "kernel_by", "spread"};
 	static const char *const numbers[] = {
 		"mtu",          "vlan",          "numa",      "rx_queues",  "tx_queues",
 		"link_changes", "rx_packets",    "rx_bytes",  "tx_packets", "tx_bytes",

@@ -154,6 +154,8 @@ says() {
 	[ "$(ctl_json "j['verdict']" explain tcp 10.77.1.100:5000 10.77.1.2:22)" = kernel ] || fail "explain: $(cat "$NET_DIR/ctl.json")"
 	[ "$(ctl_json "j['verdict']" explain tcp 10.77.1.100:5000 10.77.9.10:22)" = drop ] || fail "explain of a VIP: $(cat "$NET_DIR/ctl.json")"
 	ctl explain tcp 10.77.1.100:5000 10.77.1.2:22 | grep -q 'the packet goes to the kernel' || fail "explain has no words for it"
+	[ "$(port_of kernel) $(port_of kernel_by)" = "kfront tap" ] || fail "show ports: $(cat "$NET_DIR/ctl.json")"
+	ctl show ports | grep -q 'kfront (tap)' || fail "show ports does not say what the interface is"
 	local to from
 	to=$(port_of to_kernel) from=$(port_of from_kernel)
 	[ "$to" -gt 1000 ] && [ "$from" -gt 1000 ] || fail "to the kernel $to, from it $from"
