@@ -62,6 +62,11 @@ doctor 1 -c "$NET_DIR/packet.conf"
 finds warning offloads "ethtool -K front0 gro off"
 finds warning "kernel's share" "sysctl -w net.ipv4.conf.back0.forwarding=0"
 finds warning links "port back: back0 has no link"
+told() {
+	doctor 1 -c "$NET_DIR/packet.conf"
+	grep -qE "^warning +running ports +port back: no link" "$NET_DIR/doctor.txt"
+}
+wait_for 5 "the dataplane to tell of its link" told
 ns gw ethtool -K front0 gro off
 ns gw sysctl -qw net.ipv4.conf.back0.forwarding=0
 ns sw ip link set gw0 up
