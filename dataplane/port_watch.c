@@ -14,21 +14,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* 1 up, 0 down, -1 gone. */
+/* 1 up, 0 down, -1 gone; what could not be asked is as it was: to be short of descriptors does not remove interfaces. */
 static int
 kernel_state(const struct sl_port *p)
 {
 	struct ifreq ifr = {0};
-	int fd, up;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), up = p->up;
 
-	if (if_nametoindex(p->device) != p->ifindex)
-		return -1;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return p->up;
+		return up;
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%.15s", p->device);
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		up = errno == ENODEV ? -1 : p->up;
+	if (ioctl(fd, SIOCGIFINDEX, &ifr) < 0)
+		up = errno == ENODEV ? -1 : up;
+	else if ((unsigned)ifr.ifr_ifindex != p->ifindex)
+		up = -1;
+	else if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		up = errno == ENODEV ? -1 : up;
 	else
 		up = (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
 	close(fd);
