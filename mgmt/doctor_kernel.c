@@ -189,6 +189,12 @@ sl_doctor_kernel_dataplane(const struct sl_doctor_facts *f, const struct sl_doct
 		return;
 	}
 	check_lockdown(p, b, r);
+	if (p->uid == 0 && b->drops) {
+		sl_doctor_say(r, SL_DOCTOR_NOTE, "pid %d runs as root, without its capabilities",
+			      p->pid);
+		sl_doctor_why(r, "files and kernel settings of root are its own to write");
+		sl_doctor_mend(r, "user = \"…\" in the boot file: a user that owns nothing");
+	}
 	if (f->dataplane_cnt > 1) {
 		sl_doctor_say(r, SL_DOCTOR_NOTE, "%u of them run here, looked at pid %d",
 			      f->dataplane_cnt, p->pid);

@@ -337,6 +337,8 @@ static const struct setup setups[] = {
 	 "none runs here"},
 	{P "100/task/102/status", "CapEff:\t0000000000001000\nNoNewPrivs:\t1\nSeccomp:\t2\n", NULL,
 	 NULL, NULL, "dataplane", SL_DOCTOR_WARNING, "capabilities 1000"},
+	{P "100/status", "PPid:\t1\nUid:\t0\t0\n", NULL, NULL, NULL, "dataplane", SL_DOCTOR_NOTE,
+	 "runs as root, without"},
 	{P "100/task/102/status", "CapEff:\t0000000000004000\nNoNewPrivs:\t1\nSeccomp:\t2\n", NULL,
 	 NULL, NULL, "dataplane", SL_DOCTOR_NOTE, "CAP_IPC_LOCK alone"},
 	{P "100/task/101/status", "CapEff:\t0\nNoNewPrivs:\t0\nSeccomp:\t2\n", NULL, NULL, NULL,
