@@ -74,12 +74,14 @@ good_files() {
 	in_root sluice-pktgen --pcap /tmp/syn.pcap --count 10 -f /usr/share/sluice/pktgen/syn.pkt >/dev/null 2>&1 || fail "sluice-pktgen"
 }
 
+served() { in_root sluicectl status | grep "^generation  1 active" >/dev/null; }
 run_gateway() {
 	chroot "$root" setpriv --reuid sluice --regid sluice --init-groups sluiced -c /etc/sluice/sluiced.conf >"$work/sluiced.log" 2>&1 &
 	sluiced=$!
 	chroot "$root" sluice-dataplane >"$work/dataplane.log" 2>&1 &
 	dataplane=$!
-	wait_for 30 "the dataplane" in_root sluicectl push /etc/sluice/table.conf.example
+	wait_for 30 "the daemon" in_root sluicectl push /etc/sluice/table.conf.example
+	wait_for 60 "the gateway" served # offered as soon as the dataplane is there
 }
 
 inside() {
@@ -101,7 +103,7 @@ inside() {
 	[ -z "$(find "$root/etc/sluice" -name '*.dpkg-*')" ] || fail "left: $(ls "$root/etc/sluice")"
 	grep -q "nothing was restarted" "$work/out" || fail "it does not say that nothing was restarted: $(cat "$work/out")"
 	if ! kill -0 "$sluiced" || ! kill -0 "$dataplane"; then fail "the new version ended what ran"; fi
-	in_root sluicectl status | grep -q "^generation  1 active" || fail "$(in_root sluicectl status)"
+	served || fail "$(in_root sluicectl status; cat "$work/sluiced.log" "$work/dataplane.log")"
 	kill "$dataplane" && wait "$dataplane"
 	kill "$sluiced" && wait "$sluiced"
 	package -r sluice

@@ -46,8 +46,8 @@ in_root() { timeout 60 nsenter -t "$first" --mount --pid --net --ipc --cgroup --
 of() { in_root systemctl show -P "$1" "$2"; }
 is() { [ "$(of "$1" "$2")" = "$3" ]; }
 status_of() { in_root sed -n "s/^$2:[[:blank:]]*//p" "/proc/$(of MainPID "$1")/status"; }
-serves() { in_root sluicectl status | grep -q "^generation  $1 active"; }
-connected() { in_root sluicectl status | grep -q "^dataplane   pid $(of MainPID sluice-dataplane)"; }
+serves() { in_root sluicectl status | grep "^generation  $1 active" >/dev/null; }
+connected() { in_root sluicectl status | grep "^dataplane   pid $(of MainPID sluice-dataplane)" >/dev/null; }
 more() {
 	in_root journalctl --no-pager -o cat -u sluiced -u sluice-dataplane | tail -n 40
 	fail "$*"
@@ -117,7 +117,7 @@ done
 wait_for 30 "the table after kills" connected
 serves 1 || more "the table did not come back"
 is NFileDescriptorStore sluice-dataplane 1 || fail "systemd does not hold the flows"
-in_root sluicectl status | grep -q '^flows .*taken over in place' || more "flows were not taken over: $(in_root sluicectl status)"
+in_root sluicectl status | grep '^flows .*taken over in place' >/dev/null || more "flows were not taken over: $(in_root sluicectl status)"
 before=$(of MainPID sluiced)
 in_root systemctl kill -s KILL sluiced
 daemon_back() { is ActiveState sluiced active && [ "$(of MainPID sluiced)" != "$before" ] && connected; }
@@ -136,13 +136,13 @@ upgraded() { [ "$(of MainPID sluice-dataplane)" != "${before#* }" ] && connected
 wait_for 30 "the new dataplane" upgraded
 [ "$(in_root readlink "/proc/$(of MainPID sluice-dataplane)/exe")" = /usr/sbin/sluice-dataplane ] || fail "the old program runs"
 is Result sluice-dataplane success || fail "an upgrade is a failure: $(of Result sluice-dataplane)"
-in_root sluicectl status | grep -q '^flows .*taken over in place' || more "the upgrade lost the flows: $(in_root sluicectl status)"
+in_root sluicectl status | grep '^flows .*taken over in place' >/dev/null || more "the upgrade lost the flows: $(in_root sluicectl status)"
 
 # Stopped as at a shutdown: the dataplane first, the daemon sees it to its end.
 in_root systemctl isolate test.target || more "isolate"
 wait_for 30 "the end of sluiced" is ActiveState sluiced inactive
 is ActiveState sluice-dataplane inactive || fail "sluiced ended before the dataplane"
-in_root journalctl --no-pager -o cat | grep -E '^Stopped Sluice|^Stopped sluice' | tail -n 2 | head -n 1 | grep -q -i dataplane ||
+in_root journalctl --no-pager -o cat | grep -E '^Stopped Sluice|^Stopped sluice' | tail -n 2 | head -n 1 | grep -i dataplane >/dev/null ||
 	more "the dataplane did not stop first"
 
 # Removed while it runs.
