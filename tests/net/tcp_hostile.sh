@@ -55,13 +55,13 @@ echo "zero windows: ${STALLED:-2000} stalled downloads; $(say good 'j["requests"
 # A SYN flood from everywhere.
 profile syn tcp syn 198.19.255.255 80 80 17407
 good_clients
-# Half-open streams take rows until there are as many as there may be; a second of a slow generator is not enough for that.
+# Half-open streams take rows until there are as many as there may be; a busy machine needs more than one go for that.
 until_cookies() {
-	flood syn 1
+	flood syn 3
 	flooded syn
 	[ "$(tcp_count cookie_sent)" -gt 0 ]
 }
-wait_for 30 "SYN cookies: all half-open streams there may be" until_cookies
+wait_for 60 "SYN cookies: all half-open streams there may be" until_cookies
 before=$(rss)
 for _ in 1 2; do
 	flood syn 3
