@@ -5,6 +5,7 @@
 #   cl: BIRD, kernel routes by BGP ── eth0 ═══ front0, kfront0: BIRD ── gw      (lib_bgp.sh)
 #
 # The client also has a worse route for all VIPs, so that what is under way when one is withdrawn finds the gateway still.
+# Runs alone.
 set -euo pipefail
 # shellcheck source=tests/net/lib_bgp.sh
 . "$(dirname "$0")/lib_bgp.sh"

@@ -7,6 +7,7 @@
 #   └─eth1 10.77.2.100 ───────────────────────┘        replies come straight to eth1
 #
 # rt: BIRD with BGP and BFD to the BIRD of each gateway, over their data ports; kernel multipath by addresses and ports.
+# Runs alone.
 set -euo pipefail
 export FORWARD="dsr ipip gue" LISTEN="tcp:7000"
 # shellcheck source=tests/net/lib_modes.sh
