@@ -96,58 +96,57 @@ vm_net_up() {
 	addr cl eth1 2 100
 	ns cl ip route add 10.77.9.0/24 via 10.77.1.1
 	ns cl ip -6 route add fd77:9::/64 via fd77:1::1
-	for i in $HOST_ENDPOINTS; do endpoint_net "e$i" "$i" | ns "e$i" bash -e; done
+	for i in $HOST_ENDPOINTS; do
+		# shellcheck disable=SC2086
+		ns "e$i" sysctl -qw $ENDPOINT_SYSCTL
+		for n in 4 6; do endpoint_net $n "$i" | ns "e$i" ip -$n -batch -; done
+	done
 }
 
-# endpoint_net NAME I: commands that make the namespace they run in endpoint I: its addresses on eth0, VIPs on lo, the way of
-# what it answers for itself.
+ENDPOINT_SYSCTL="net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.accept_dad=0
+net.ipv6.conf.default.accept_dad=0 net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+
+# endpoint_net FAMILY I: for ip -batch, what makes the namespace it runs in endpoint I: its address on eth0, VIPs on lo, the way of
+# what it answers for itself.  One process for all of it, because processes are slow in the guest.
 endpoint_net() {
 	local vip
-	cat <<-END
-		sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv6.conf.all.accept_dad=0 \
-			net.ipv6.conf.default.accept_dad=0 net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
-		ip link set lo up
-		ip addr add 10.77.2.1$2/24 dev eth0
-		ip -6 addr add fd77:2::1$2/64 dev eth0 nodad
-		ip link set eth0 up
-		ip route add 10.77.1.0/24 via 10.77.2.1
-		ip -6 route add fd77:1::/64 via fd77:2::1
-		ip route add 10.77.1.0/24 via 10.77.2.100 table 11
-		ip -6 route add fd77:1::/64 via fd77:2::100 table 11
-		ip rule add from 10.77.9.0/24 lookup 11
-		ip -6 rule add from fd77:9::/64 lookup 11
-	END
+	printf 'link set %s up\n' lo eth0
+	case $1 in
+	4) printf '%s\n' "addr add 10.77.2.1$2/24 dev eth0" "route add 10.77.1.0/24 via 10.77.2.1" "route add 10.77.1.0/24 via 10.77.2.100 table 11" "rule add from 10.77.9.0/24 lookup 11" ;;
+	6) printf '%s\n' "addr add fd77:2::1$2/64 dev eth0 nodad" "route add fd77:1::/64 via fd77:2::1" "route add fd77:1::/64 via fd77:2::100 table 11" "rule add from fd77:9::/64 lookup 11" ;;
+	esac
 	for vip in $DIRECT_VIPS; do
-		echo "ip addr add 10.77.9.$vip/32 dev lo; ip -6 addr add fd77:9::$vip/128 dev lo nodad"
+		if [ "$1" = 4 ]; then echo "addr add 10.77.9.$vip/32 dev lo"; else echo "addr add fd77:9::$vip/128 dev lo nodad"; fi
 	done
 }
 
 # vm_guest_up: in the guest, a namespace for each of its endpoints on the kernel's NIC, with tunnels that its kernel ends.
 vm_guest_up() {
-	local i
+	local i f starting=()
 	{
 		cat <<-END
 			set -e
-			for m in virtio_net e1000e macvlan ipip sit ip6_tunnel fou fou6; do modprobe \$m; done
+			modprobe -a virtio_net e1000e macvlan ipip sit ip6_tunnel fou fou6 tun
 			for d in /sys/bus/pci/devices/$NIC_KERN/virtio*/net/*; do ip link set \${d##*/} name kern0; done
 			ip link set kern0 up
 		END
 		for i in $GUEST_ENDPOINTS; do
-			echo "ip netns add e$i; ip link add link kern0 name m$i type macvlan mode bridge; ip link set m$i netns e$i name eth0; ip netns exec e$i bash -e <<'OVER'"
-			endpoint_net "e$i" "$i"
-			cat <<-'END'
-				for t in tunl0 sit0 ip6tnl0; do ip link set $t up; done
-				ip -6 tunnel change ip6tnl0 mode any
-				ip fou add port 6080 gue
-				ip -6 fou add port 6080 gue
-				OVER
-			END
+			echo "ip netns add e$i; ip link add link kern0 name m$i type macvlan mode bridge; ip link set m$i netns e$i name eth0"
+			echo "ip netns exec e$i sysctl -qw" $ENDPOINT_SYSCTL
+			for f in 4 6; do
+				echo "ip -$f -n e$i -batch - <<'OVER'"
+				endpoint_net $f "$i"
+				if [ $f = 4 ]; then printf 'link set %s up\n' tunl0 sit0 ip6tnl0; else echo "tunnel change ip6tnl0 mode any"; fi
+				printf 'fou add port 6080 gue\nOVER\n'
+			done
 		done
 	} >"$NET_DIR/endpoints.sh"
 	guest bash "$NET_DIR/endpoints.sh"
 	for i in $GUEST_ENDPOINTS; do
-		guest_run "peer$i" ip netns exec "e$i" python3 "$top/tests/net/peer.py" serve "e$i" 7000
+		guest_run "peer$i" ip netns exec "e$i" python3 "$top/tests/net/peer.py" serve "e$i" 7000 &
+		starting+=($!)
 	done
+	wait "${starting[@]}"
 	for i in $GUEST_ENDPOINTS; do wait_for 30 "peer.py in e$i of the guest" grep -q ready "$NET_DIR/peer$i.log"; done
 }
 
@@ -158,7 +157,7 @@ vm_installed() {
 	[ ! -e "$NET_DIR/installed" ] || return 0
 	# dpkg reads a list of each package's files: one archive is faster over 9p than a thousand files
 	tar -C /var/lib/dpkg --exclude='info/*.md5sums' --exclude='info/*.templates' --exclude='*-old' -cf "$NET_DIR/dpkg.tar" .
-	guest "mount -t tmpfs tmpfs /var/lib/dpkg && tar -C /var/lib/dpkg -xf $NET_DIR/dpkg.tar
+	GUEST_S=240 guest "mount -t tmpfs tmpfs /var/lib/dpkg && tar -C /var/lib/dpkg -xf $NET_DIR/dpkg.tar
 		dpkg --force-unsafe-io -i $NET_DIR/sluice_*.deb" || fail "the package did not install"
 	: >"$NET_DIR/installed"
 }
@@ -167,7 +166,7 @@ vm_installed() {
 vm_bound() {
 	[ ! -e "$NET_DIR/bound" ] || return 0
 	vm_installed
-	guest "modprobe -a vfio_iommu_type1 vfio-pci; $top/scripts/hugepages ${HUGE_MB:-512} && dpdk-devbind.py -b vfio-pci $NIC_FRONT $NIC_BACK $NIC_SPARE" ||
+	GUEST_S=240 guest "sluice-hugepages ${HUGE_MB:-512} && sluice-devbind bind $NIC_FRONT $NIC_BACK $NIC_SPARE" ||
 		fail "hugepages, binding"
 	: >"$NET_DIR/bound"
 }
@@ -186,12 +185,13 @@ gateway() {
 		audit_log = "/var/log/sluice/audit.log";
 		metrics = "";
 	END
-	guest "rm -rf /var/lib/sluice/*"
+	guest "rm -rf /var/lib/sluice/[!d]*"
 	guest_run dataplane sluice-dataplane -c "$NET_DIR/dataplane.conf"
 	guest_run sluiced setpriv --reuid sluice --regid sluice --init-groups sluiced -c "$NET_DIR/sluiced.conf"
 	wait_for 60 "sluice-dataplane (see $NET_DIR/dataplane.log)" grep -qE "ready:|not started" "$NET_DIR/dataplane.log"
+	grep -q 'ready:' "$NET_DIR/dataplane.log" || fail "sluice-dataplane did not start"
 	wait_for 30 "sluiced (see $NET_DIR/sluiced.log)" grep -q 'ready:' "$NET_DIR/sluiced.log"
-	if [ "$1" = standard ]; then certificates; fi
+	if grep -q certificates "$NET_DIR/table.conf"; then certificates; fi
 	ctl push "$NET_DIR/table.conf" || fail "push"
 	echo "$1" >"$NET_DIR/gateway"
 }
@@ -219,10 +219,13 @@ boot_file() {
 	END
 }
 boot_standard() {
-	boot_file "{ name = \"front\"; device = \"$NIC_FRONT\"; driver = \"pci\"; },
+	boot_file "{ name = \"front\"; device = \"$NIC_FRONT\"; driver = \"pci\"; kernel = \"kfront\"; },
 		{ name = \"back\"; device = \"$NIC_BACK\"; driver = \"pci\"; },
 		{ name = \"spare\"; device = \"$NIC_SPARE\"; driver = \"pci\"; }"
 }
+
+boot_vhost() { boot_standard; }
+table_vhost() { table_standard; }
 
 # table_standard: every mode of layer 4 at the VIPs of net.sh, mode tcp at .20, http at .30, https at .40.
 table_standard() {
@@ -247,7 +250,7 @@ table_standard() {
 	echo ,
 	tcp_service tcp6 fd77:2:: "1 2"
 	echo ,
-	PORT=80 tcp_service web 10.77.2. "1 2"
+	PORT=80 SERVICE_KEYS='policy = "round_robin";' tcp_service web 10.77.2. "1 2"
 	cat <<-'END'
 		);
 		route_tables = ( { name = "edge"; hosts = ( { name = "all"; match = ( "*" ); routes = (

@@ -5,7 +5,7 @@
 set -uo pipefail
 # shellcheck source=tests/vm/lib_vm.sh
 . "$(dirname "$0")/lib_vm.sh"
-CLAIMS="boot package bind nat fullnat dsr ipip gue"
+CLAIMS="boot package bind nat fullnat dsr ipip gue tcp http tls rss privileges ipvs kernel vhost vlan unbind"
 
 shell=
 claims=()
@@ -77,12 +77,12 @@ for claim in "${claims[@]}"; do
 	start=$SECONDS
 	step "$claim"
 	rc=0
-	await timeout -k 10 "${CLAIM_S:-120}" bash "$top/tests/vm/claim_$claim.sh" >"$NET_DIR/claim.out" 2>&1 || rc=$?
+	await timeout -k 10 "${CLAIM_S:-300}" bash "$top/tests/vm/claim_$claim.sh" >"$NET_DIR/claim.out" 2>&1 || rc=$?
 	sed "s/^/  $claim: /" "$NET_DIR/claim.out"
 	if [ $rc -eq 0 ]; then
 		row passed "$claim" $((SECONDS - start))
 	else
-		[ $rc -ne 124 ] || echo "  $claim: not done within ${CLAIM_S:-120} s"
+		[ $rc -ne 124 ] || echo "  $claim: not done within ${CLAIM_S:-300} s"
 		logs | sed "s/^/  $claim: /"
 		row failed "$claim" $((SECONDS - start))
 		failed=$((failed + 1))
