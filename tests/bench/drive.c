@@ -508,7 +508,7 @@ main(int argc, char **argv)
 	static struct drive drive;
 	struct drive *d = &drive;
 	struct sl_publish_events ev = {on_up, on_down,    on_verdict, on_trouble, on_taken,
-				       NULL,  on_trouble, NULL,       d};
+				       NULL,  on_trouble, NULL,       NULL,       d};
 
 	if (argc != 2) {
 		fprintf(stderr, "bench_drive SOCKET\n");

@@ -119,7 +119,7 @@ rig_up(void)
 		.stats_fd = 0,
 		.ops = {sl_publish_active, sl_publish_offer, sl_publish_object, sl_publish_drop,
 			no_explain, no_explain_http, no_flows, no_parked, no_upgrade, no_secret,
-			no_forget, ctx_log, r->publish},
+			no_forget, NULL, NULL, ctx_log, r->publish},
 	};
 	if (sl_ctl_server_create(&sc, NULL, &r->server) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
