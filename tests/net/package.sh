@@ -53,6 +53,7 @@ installed() {
 	done < <(in_root dpkg -L sluice | sed 's,^/\.$,/,')
 	in_root getent passwd sluice | grep -qE '^sluice:x:[0-9]{1,3}:[0-9]{1,3}:[^:]*:/nonexistent:/usr/sbin/nologin$' ||
 		fail "user sluice is $(in_root getent passwd sluice)"
+	[ "$(in_root id -nG sluice-dataplane)" = sluice ] || fail "sluice-dataplane is in $(in_root id -nG sluice-dataplane)"
 	[ "$(in_root id -nG sluice)" = "sluice bird" ] || fail "sluice is in $(in_root id -nG sluice)"
 	for f in "/run/sluice root:sluice 1775" "/var/lib/sluice sluice:sluice 700" "/var/log/sluice sluice:sluice 750"; do
 		[ "$(in_root stat -c '%n %U:%G %a' "${f%% *}")" = "$f" ] || fail "not $f"
@@ -121,7 +122,7 @@ inside() {
 	for f in /etc/sluice /var/lib/sluice /var/log/sluice /run/sluice /usr/share/sluice /usr/sbin/sluiced; do
 		[ ! -e "$root$f" ] || fail "purged, $f is there"
 	done
-	if in_root getent passwd sluice || in_root getent group sluice; then fail "purged, the user is there"; fi
+	if in_root getent passwd sluice sluice-dataplane || in_root getent group sluice; then fail "purged, the user is there"; fi
 	in_root dpkg --audit
 }
 

@@ -87,7 +87,9 @@ in_root systemctl start sluice-dataplane || more "sluice-dataplane does not star
 wait_for 30 "sluiced" is ActiveState sluiced active
 wait_for 30 "the daemon sees the dataplane" connected
 in_root sluicectl push /etc/sluice/table.conf.example >"$dir/log" || more "$(cat "$dir/log")"
-[ "$(status_of sluiced Uid | cut -f 1)" = "$(in_root id -u sluice)" ] || fail "sluiced is uid $(status_of sluiced Uid)"
+own_user() { [ "$(status_of "$1" Uid | cut -f 1,2 | xargs)" = "$(in_root id -u "$2") $(in_root id -u "$2")" ]; }
+own_user sluiced sluice || fail "sluiced is uid $(status_of sluiced Uid)"
+own_user sluice-dataplane sluice-dataplane || fail "the dataplane is uid $(status_of sluice-dataplane Uid)"
 for u in sluiced sluice-dataplane; do
 	[ "$(status_of $u NoNewPrivs) $(status_of $u Seccomp)" = "1 2" ] || fail "$u: no filter, or may gain privileges"
 	# LimitMEMLOCK=infinity, where systemd may give that; else locking memory stays a capability
