@@ -153,8 +153,7 @@ static const char *const option_help[] = {
 	"    --ca FILE            a bundle of CAs, to verify peers with",
 	"doctor",
 	"-c, --boot FILE          the dataplane's boot file (/etc/sluice/dataplane.conf)",
-	"    --dataplane PROGRAM  that reads it (default: the sluice-dataplane beside this "
-	"program)",
+	"    --dataplane PROGRAM  that reads it (default: sluice-dataplane beside this one)",
 	"    --root DIR           look at the proc and sys below DIR, not at this machine",
 	"",
 	"-h, --help           this text, or that of a verb",
