@@ -41,6 +41,7 @@ static const int done[] = {
 	CALL(epoll_wait),
 	CALL(epoll_pwait),
 	CALL(epoll_ctl),
+	CALL(epoll_create), /* the interrupt thread of the EAL, whenever a device comes or goes; it panics without */
 	CALL(epoll_create1),
 	CALL(eventfd2),
 	CALL(timerfd_create),
