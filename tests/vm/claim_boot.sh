@@ -11,5 +11,5 @@ groups=$(guest "for n in $NIC_FRONT $NIC_BACK $NIC_SPARE $NIC_KERN; do basename 
 for v in 10.77.2.13 10.77.2.14 fd77:2::13 fd77:2::14; do
 	echo "direct-${v//[.:]/-} tcp $v 7000 --count 2 --up 1000 --down 1000"
 done | peers
-for v in 10.77.2.13 10.77.2.14; do asked "direct-${v//[.:]/-}" 2 1 10.77.2.100; done
-for v in fd77:2::13 fd77:2::14; do asked "direct-${v//[.:]/-}" 2 1 fd77:2::100; done
+for v in 10.77.2.13 10.77.2.14; do asked "direct-${v//[.:]/-}" 2 "e${v: -1}" 10.77.2.100; done
+for v in fd77:2::13 fd77:2::14; do asked "direct-${v//[.:]/-}" 2 "e${v: -1}" fd77:2::100; done

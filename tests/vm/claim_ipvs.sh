@@ -70,8 +70,8 @@ fi
 	done
 } | peers
 for m in nat dsr ipip dsr6; do
-	n=3
-	[ $m != ipip ] || n=2
+	n=e1,e2,e3
+	[ $m != ipip ] || n=e3,e4
 	for t in tcp udp; do
 		case $m in
 		nat) asked "ipvs-$m-$t" 16 $n 10.77.5.100 ;;
@@ -81,5 +81,9 @@ for m in nat dsr ipip dsr6; do
 		if [ $m = dsr6 ]; then asked "ours-$m-$t" 16 $n fd77:1::100; else asked "ours-$m-$t" 16 $n 10.77.1.100; fi
 	done
 done
+for who in ipvs ours; do
+	spread e1,e2,e3 $who-{nat,dsr,dsr6}-{tcp,udp}
+	spread e3,e4 $who-ipip-{tcp,udp}
+done
 guest "ip netns exec lvs ipvsadm -ln --stats" >"$NET_DIR/ipvs.out"
-[ "$(awk '$1 == "->" && $3 > 0 { n++ } END { print n + 0 }' "$NET_DIR/ipvs.out")" -ge 20 ] || fail "IPVS did not serve: $(cat "$NET_DIR/ipvs.out")"
+[ "$(awk '$1 == "->" && $3 > 0 { n++ } END { print n + 0 }' "$NET_DIR/ipvs.out")" -ge 12 ] || fail "IPVS did not serve: $(cat "$NET_DIR/ipvs.out")"

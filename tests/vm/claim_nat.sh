@@ -2,4 +2,4 @@
 # Mode nat, both families, TCP and UDP, through VFIO-bound NICs, to endpoints of the host and of the guest.
 # shellcheck source=tests/vm/lib_mode.sh
 . "$(dirname "$0")/lib_mode.sh"
-mode_claim nat 10 3
+mode_claim nat 10 e1,e2,e3

@@ -14,8 +14,8 @@ read -r rx0 out0 rx1 out1 <<<"$(workers)"
 	echo "rss4 udp 10.77.9.11 7000 --count 60 --timeout 10"
 	echo "rss6 udp fd77:9::11 7000 --count 60 --timeout 10"
 } | peers
-asked rss4 60 3 10.77.1.100
-asked rss6 60 3 fd77:1::100
+asked rss4 60 e1,e2,e3 10.77.1.100
+asked rss6 60 e1,e2,e3 fd77:1::100
 read -r to0 over0 to1 over1 <<<"$(workers)"
 echo "120 flows: worker 0 received $((to0 - rx0)) packets and handed over $((over0 - out0)); worker 1 $((to1 - rx1)) and $((over1 - out1))"
 [ $((to0 - rx0)) -ge 25 ] && [ $((to1 - rx1)) -ge 25 ] || fail "one of the workers got hardly anything"

@@ -12,7 +12,9 @@ done | peers
 for v in 10.77.9.20 10.77.9.21 fd77:9::20 fd77:9::21; do
 	seen=10.77.2.1
 	case $v in 10.77.9.21 | fd77:9::20) seen=fd77:2::1 ;; esac
-	asked "relay-${v//[.:]/-}" 8 2 $seen
-	asked "relay-kept-${v//[.:]/-}" 6 1 $seen
+	asked "relay-${v//[.:]/-}" 8 e1,e2 $seen
+	asked "relay-kept-${v//[.:]/-}" 6 e1,e2 $seen
+	one "relay-kept-${v//[.:]/-}"
 done
+spread e1,e2 relay-10-77-9-20 relay-10-77-9-21 relay-fd77-9--20 relay-fd77-9--21
 no_bad_drops

@@ -73,10 +73,11 @@ for i in 1 2; do wait_for 30 "peer.py in v$i of the guest" grep -q ready "$NET_D
 	echo "vlan-relay tcp 10.77.9.20 7000 --count 6 --up 20000 --down 20000 --timeout 20"
 } | peers
 for t in tcp udp; do
-	asked vlan-$t-10-77-9-10 10 2 10.77.1.100
-	asked vlan-$t-fd77-9--10 10 2 fd77:1::100
+	asked vlan-$t-10-77-9-10 10 v1,v2 10.77.1.100
+	asked vlan-$t-fd77-9--10 10 v1,v2 fd77:1::100
 done
-asked vlan-relay 6 2 10.77.6.1 10.77.7.1
+asked vlan-relay 6 v1,v2 10.77.6.1 10.77.7.1
+spread v1,v2 vlan-tcp-10-77-9-10 vlan-udp-10-77-9-10 vlan-tcp-fd77-9--10 vlan-udp-fd77-9--10 vlan-relay
 for p in v100 v200; do
 	[ "$(ctl_json "[p['rx_packets'] > 10 and p['tx_packets'] > 10 for p in j['ports'] if p['name'] == '$p'][0]" show ports)" = True ] ||
 		fail "port $p: hardly any packets"

@@ -27,11 +27,11 @@ kernel_claim() {
 		10*) set -- 10-77-1-2 10.77.1.100 ;;
 		*) set -- fd77-1--2 fd77:1::100 ;;
 		esac
-		asked "kernel-tcp-$1" 4 1 "$2"
-		asked "kernel-udp-$1" 4 1 "$2"
+		asked "kernel-tcp-$1" 4 kernel "$2"
+		asked "kernel-udp-$1" 4 kernel "$2"
 	done
 	guest "python3 $top/tests/net/peer.py tcp 10.77.1.100 7000 --count 3 --up 5000 --down 5000 --timeout 20" >"$NET_DIR/from-kernel.json"
-	asked from-kernel 3 1 10.77.1.2
+	asked from-kernel 3 cl 10.77.1.2
 	[ "$(json "$NET_DIR/vip-beside.json" 'j["failed"]')" = 0 ] || fail "a VIP beside it: $(cat "$NET_DIR/vip-beside.json")"
 	guest_stop peer_kernel
 	no_bad_drops

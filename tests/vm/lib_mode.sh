@@ -5,7 +5,7 @@
 claim_begin
 gateway standard
 
-# mode_claim MODE VIP ENDPOINTS: none fails, so many endpoints answer, and they see the client, or a source in fullnat.
+# mode_claim MODE VIP ENDPOINTS: none fails, these endpoints answer, and they see the client, or a source in fullnat.
 mode_claim() {
 	local f vip
 	for f in 4 6; do
@@ -24,7 +24,9 @@ mode_claim() {
 		esac
 		asked "tcp-$2-$f" 12 "$3" "${@:4}"
 		asked "udp-$2-$f" 12 "$3" "${@:4}"
-		asked "kept-$2-$f" 6 1 "${@:4}"
+		asked "kept-$2-$f" 6 "$3" "${@:4}"
+		one "kept-$2-$f"
 	done
+	spread "$3" "tcp-$2-4" "tcp-$2-6" "udp-$2-4" "udp-$2-6"
 	no_bad_drops
 }

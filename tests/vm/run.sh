@@ -5,7 +5,7 @@
 set -uo pipefail
 # shellcheck source=tests/vm/lib_vm.sh
 . "$(dirname "$0")/lib_vm.sh"
-CLAIMS="boot package bind nat fullnat dsr ipip gue tcp http tls rss privileges ipvs kernel vhost vlan unbind"
+CLAIMS="boot package bind nat fullnat dsr ipip gue tcp http tls rss privileges ipvs kernel vhost unplug vlan unbind"
 
 shell=
 claims=()
