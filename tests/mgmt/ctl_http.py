@@ -23,7 +23,7 @@ def route(name, action, **more):
 
 def listener(name, mode, service, tls, *names):
     return {"name": name, "address": "203.0.113.10", "port": 443, "port_last": 443, "ports": "443", "protocol": "tcp",
-            "mode": mode, "service": service, "routes": "edge" if mode == "http" else "", "tls": tls,
+            "mode": mode, "service": service, "routes": "edge" if mode == "http" else "", "tls": tls, "announce": "healthy" if mode == "http" else "never",
             "server_names": list(names), "slot": 0, "incarnation": 1, "packets": 1, "bytes": 2, "new_flows": 3, "refused": 4}
 
 
@@ -66,11 +66,11 @@ edge   shop  old     redirect         1       0    1    0    0        0      1  
          listener("through", "tls-passthrough", "", None, {"name": "a", "service": "x"}, {"name": "b", "service": "y"})]},
      0,
      """\
-LISTENER  ADDRESS       PORT  PROTO  MODE             SERVICE  ROUTES  TLS                          PACKETS  BYTES  NEW FLOWS  REFUSED
-https     203.0.113.10   443  tcp    http             -        edge    shop, wild; client required        1      2          3        4
-dot       203.0.113.10   443  tcp    tcp              dns      -       shop                               1      2          3        4
-plain     203.0.113.10   443  tcp    tcp              dns      -       -                                  1      2          3        4
-through   203.0.113.10   443  tcp    tls-passthrough  -        -       2 server names                     1      2          3        4
+LISTENER  ADDRESS       PORT  PROTO  MODE             SERVICE  ROUTES  TLS                          ANNOUNCE  PACKETS  BYTES  NEW FLOWS  REFUSED
+https     203.0.113.10   443  tcp    http             -        edge    shop, wild; client required  healthy         1      2          3        4
+dot       203.0.113.10   443  tcp    tcp              dns      -       shop                         never           1      2          3        4
+plain     203.0.113.10   443  tcp    tcp              dns      -       -                            never           1      2          3        4
+through   203.0.113.10   443  tcp    tls-passthrough  -        -       2 server names               never           1      2          3        4
 """),
     (["show", "services"], {"verb": "show", "what": "services"},
      {"ok": True, "dataplane": True, "services": [
