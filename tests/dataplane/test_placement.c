@@ -63,9 +63,11 @@ made_up_machines_get_what_they_should(void)
 		int at = snprintf(got, sizeof(got), "%d:", p.main_cpu);
 		for (unsigned i = 0; i < n; i++)
 			at += snprintf(got + at, sizeof(got) - (size_t)at, " %d", p.workers[i]);
-		if (strcmp(got, rows[r].want))
-			printf("  row %u \"%s\": %s in place of %s\n", r, rows[r].why, got,
-			       rows[r].want);
+		if (strcmp(got, rows[r].want)) {
+			printf("  row %u \"%s\": ", r, rows[r].why);
+			fputs(got, stdout);
+			printf(" in place of %s\n", rows[r].want);
+		}
 		CU_ASSERT_STRING_EQUAL(got, rows[r].want);
 	}
 }
