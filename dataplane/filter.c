@@ -131,7 +131,9 @@ static const int done[] = {
 	/* sockets: those that are open, the manager's, the kernel's news; which new ones: conditional */
 	CALL(connect),
 	CALL(bind),
+	CALL(accept), /* net_memif and net_virtio_user, whenever their peer comes */
 	CALL(accept4),
+	CALL(listen),
 	CALL(shutdown),
 	CALL(recvmsg),
 	CALL(recvmmsg),
