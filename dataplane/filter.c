@@ -133,7 +133,6 @@ static const int done[] = {
 	CALL(bind),
 	CALL(accept), /* net_memif and net_virtio_user, whenever their peer comes */
 	CALL(accept4),
-	CALL(listen),
 	CALL(shutdown),
 	CALL(recvmsg),
 	CALL(recvmmsg),
