@@ -89,6 +89,8 @@ sl_conf_free(struct sl_conf *c)
 	for (uint32_t i = 0; i < c->service_cnt; i++) {
 		free(c->services[i].endpoints);
 		free(c->services[i].sources);
+		free(c->services[i].discover);
+		free(c->services[i].subsets);
 		sl_conf_tls_fini(&c->services[i].tls);
 	}
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {

@@ -39,7 +39,20 @@
  *                path = "/"; host = ""; expect = "200"; };   # http: list of codes and ranges, "200,300-399"
  *     endpoints = ( { name = "web-1"; address = "198.51.100.11"; port = 80; weight = 1;
  *                     probe = "";             # address[:port] for probes, when it differs (a management network)
- *                   }, … );
+ *                     locality = "eu/a/r7";   # region, zone, rack: where it is
+ *                     priority = 0;           # 0 to 7: the next ones take flows when the lower ones lack health
+ *                     metadata = ( "version=v2", "canary=true" ); }, … );
+ *     discover = ( {                          # endpoints that others know: in this order, behind the ones above
+ *       source = "dns";                       # of sources in sluiced's file, or "registry"
+ *       name = "web.internal";                # what is asked for; the service's name unless given
+ *       record = "address" | "ipv4" | "ipv6" | "srv";            # dns
+ *       port = 80;                            # where the source says none
+ *       port_name = ""; tag = ""; namespace = "";                # kubernetes; consul; kubernetes
+ *       weight = 1; priority = 0;             # where the source says none; added to what it says
+ *       empty = "keep" | "accept"; }, … );    # an answer without endpoints: the last good one stays, or is believed
+ *     subsets = ( { name = "v2"; metadata = ( "version=v2" ); fallback = "none" | "any"; }, … );   # proxy: for routes
+ *     locality_failover = false;              # endpoints of other zones and regions come behind those near the gateway
+ *     panic_threshold = 0;                    # not proxy (there: http): per cent below which health is ignored; 0: never
  *   }, … );
  *   listeners = ( { name = "web-v4"; address = "203.0.113.10";   # or a prefix: "203.0.113.0/24"
  *                   port = 80;                                   # or "8000-8999", or "any"
@@ -79,8 +92,8 @@
  *         headers = ( { name = "x-env"; prefix = "canary-"; invert = false; ignore_case = false; }, … );
  *         query = ( likewise ); cookies = ( likewise );
  *         # exactly one of service, split, redirect, respond
- *         service = "web";
- *         split = ( { service = "web"; weight = 90; }, { service = "web2"; weight = 10; } );
+ *         service = "web"; subset = "v2";      # subset: none: all endpoints
+ *         split = ( { service = "web"; subset = "v1"; weight = 90; }, { service = "web2"; weight = 10; } );
  *         sticky = { cookie = "sid"; };       # of a split; or header = "x-user", source = true
  *         redirect = { code = 301; host = ""; https = true; http = true; port = 0; strip_query = false;
  *                      path = "/new"; prefix = "/new"; template = "/v2/{id}"; };     # at most one of each
@@ -190,6 +203,11 @@ struct sl_health_conf {
 	uint32_t expect_cnt;
 };
 
+/* "region/zone/rack", later parts may be left out; "": not known. */
+#define SL_LOCALITY_MAX 64
+/* "canary=true,version=v2": pairs sorted by key, keys distinct; "": none. */
+#define SL_META_MAX 256
+
 struct sl_conf_endpoint {
 	char name[SL_NAME_MAX];
 	struct sl_addr addr;
@@ -197,6 +215,10 @@ struct sl_conf_endpoint {
 	uint16_t weight;
 	struct sl_addr probe_addr; /* = addr unless given */
 	uint16_t probe_port;       /* 0: health.port, else port */
+	uint8_t priority;          /* [0, SL_MAX_PRIORITY] */
+	uint8_t from; /* 0: of the file; else 1 + index into the service's discover: put there by roster.h */
+	char locality[SL_LOCALITY_MAX];
+	char meta[SL_META_MAX];
 	bool incomplete; /* a key of it was wrong: only seen by sl_conf_check within a parse */
 	int line;
 };
@@ -271,8 +293,9 @@ struct sl_conf_edit {
 
 struct sl_conf_target {
 	char service[SL_NAME_MAX];
-	uint32_t weight;      /* split: [0, 10^6] */
-	uint32_t per_million; /* mirror */
+	char subset[SL_NAME_MAX]; /* "": all endpoints; of mirrors "" */
+	uint32_t weight;          /* split: [0, 10^6] */
+	uint32_t per_million;     /* mirror */
 	int line;
 };
 
@@ -326,6 +349,33 @@ struct sl_conf_table {
 	int line;
 };
 
+#define SL_REGISTRY "registry" /* the source that is always there */
+enum sl_record { SL_RECORD_ADDRESS = 1, SL_RECORD_IPV4, SL_RECORD_IPV6, SL_RECORD_SRV };
+
+/* Part of what a source is asked (source.h); nothing of it goes into objects. */
+struct sl_conf_discover {
+	char source[SL_NAME_MAX];
+	char name[256]; /* "": the service's */
+	char port_name[SL_NAME_MAX], tag[SL_NAME_MAX],
+		space[SL_NAME_MAX]; /* space: namespace; "": none */
+	uint16_t port, weight;      /* port 0: none given */
+	uint8_t record;             /* enum sl_record */
+	uint8_t priority;
+	bool accept_empty;
+	int line;
+};
+
+struct sl_conf_subset {
+	char name[SL_NAME_MAX];
+	char meta[SL_META_MAX]; /* endpoints that have all of these pairs are in it */
+	bool any;               /* fallback: without such an endpoint all are */
+	int line;
+};
+
+#define SL_MAX_DISCOVER 8 /* of a service */
+#define SL_MAX_SUBSETS 64 /* of a service */
+#define SL_MAX_PRIORITY 7
+
 struct sl_conf_service {
 	char name[SL_NAME_MAX];
 	enum sl_forward forward;
@@ -344,6 +394,11 @@ struct sl_conf_service {
 	struct sl_health_conf health;
 	struct sl_conf_endpoint *endpoints; /* [endpoint_cnt], in file order */
 	uint32_t endpoint_cnt;
+	struct sl_conf_discover *discover; /* [discover_cnt], in file order */
+	struct sl_conf_subset *subsets;    /* [subset_cnt], in file order */
+	uint32_t discover_cnt, subset_cnt;
+	bool locality_failover;
+	uint8_t panic_pct; /* not of forward proxy */
 	int line;
 };
 
@@ -383,7 +438,9 @@ struct sl_conf_route {
 
 struct sl_conf {
 	char name[SL_NAME_MAX];
-	uint64_t hash_seed; /* default: a constant of conf_keys.def */
+	char locality
+		[SL_LOCALITY_MAX]; /* of this gateway: not of the file, sluiced's own file has it */
+	uint64_t hash_seed;        /* default: a constant of conf_keys.def */
 	struct sl_conf_address *addresses;
 	struct sl_conf_route *routes;
 	struct sl_conf_service *services;

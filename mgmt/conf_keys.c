@@ -19,6 +19,10 @@
 #define SL_RANGE_IDLE "1ms to 168h, as 1h"
 #define SL_RANGE_LIMIT "0 to 2147483647; 0: no limit"
 #define SL_RANGE_SAN "a host name, or a URI, which may end with *, as spiffe://domain/ns/prod/*"
+#define SL_RANGE_LOCALITY "up to three names with / between, as eu/a/r7"
+#define SL_RANGE_META                                                                              \
+	"pairs, as \"version=v2\", of names and values of letters, digits, '.', '_', '-', '/'"
+#define SL_RANGE_QUESTION "1 to 255 letters, digits, '.', '_', '-', '/'"
 #define SL_MAX_MS 604800000
 #define SL_MAX_TEXT 4096
 
@@ -37,6 +41,8 @@
 #define EJECTION_STRUCT struct sl_conf_http
 #define HEALTH_STRUCT struct sl_health_conf
 #define ENDPOINT_STRUCT struct sl_conf_endpoint
+#define DISCOVER_STRUCT struct sl_conf_discover
+#define SUBSET_STRUCT struct sl_conf_subset
 #define LISTENER_STRUCT struct sl_conf_listener
 #define LTLS_STRUCT struct sl_conf_tls
 #define SNI_STRUCT struct sl_conf_sni
@@ -61,6 +67,8 @@
 #define ROUTE_ELEM struct sl_conf_route
 #define SERVICE_ELEM struct sl_conf_service
 #define ENDPOINT_ELEM struct sl_conf_endpoint
+#define DISCOVER_ELEM struct sl_conf_discover
+#define SUBSET_ELEM struct sl_conf_subset
 #define LISTENER_ELEM struct sl_conf_listener
 #define SNI_ELEM struct sl_conf_sni
 #define TABLE_ELEM struct sl_conf_table
@@ -110,6 +118,13 @@ static const struct word forward_words[] = {SL_FORWARDS(FORWARD_WORD){NULL, 0}};
 static const struct word policy_words[] = {SL_POLICIES(POLICY_WORD){NULL, 0}};
 static const struct word health_words[] = {
 	{"none", SL_HEALTH_NONE}, {"tcp", SL_HEALTH_TCP}, {"http", SL_HEALTH_HTTP}, {NULL, 0}};
+static const struct word record_words[] = {{"address", SL_RECORD_ADDRESS},
+					   {"ipv4", SL_RECORD_IPV4},
+					   {"ipv6", SL_RECORD_IPV6},
+					   {"srv", SL_RECORD_SRV},
+					   {NULL, 0}};
+static const struct word empty_words[] = {{"keep", 0}, {"accept", 1}, {NULL, 0}};
+static const struct word fallback_words[] = {{"none", 0}, {"any", 1}, {NULL, 0}};
 static const struct word protocol_words[] = {
 	{"tcp", SL_IPPROTO_TCP}, {"udp", SL_IPPROTO_UDP}, {NULL, 0}};
 #define MODE_WORD(id, text) {text, SL_MODE_##id},
@@ -167,6 +182,8 @@ const char *const sl_type_text[] = {
 	[BOOL] = "true or false",
 	[SERVER] = "a string (a host name)",
 	[SERVERS] = "a string (a host name)",
+	[LOCALITY] = "a string (a locality)",
+	[QUESTION] = "a string (a name)",
 	[TEXT] = "a string",
 	[PLAIN] = "a string",
 	[TOKEN] = "a string (a name)",
@@ -183,6 +200,7 @@ const char *const sl_type_text[] = {
 	[NAMES] = "a list of strings (names)",
 	[SANS] = "a list of strings (names of peers)",
 	[ALPNS] = "a list of strings (protocols)",
+	[METAS] = "a list of strings (pairs)",
 	[WORDS] = "a list of strings (words)",
 	[INTS] = "a list of integers",
 };
@@ -253,6 +271,14 @@ const struct key sl_keys[] = {
 	 .size = FIELD_SIZE(g##_STRUCT, f),                                                        \
 	 .words = w,                                                                               \
 	 .def = d,                                                                                 \
+	 .help = t2},
+#define SL_METAS(g, k, f, r, t2)                                                                   \
+	{.name = #k,                                                                               \
+	 .group = g,                                                                               \
+	 .type = METAS,                                                                            \
+	 .off = offsetof(g##_STRUCT, f),                                                           \
+	 .size = FIELD_SIZE(g##_STRUCT, f),                                                        \
+	 .range = r,                                                                               \
 	 .help = t2},
 #define SL_INTS(g, k, f, l, h, m, r, t2)                                                           \
 	{.name = #k,                                                                               \

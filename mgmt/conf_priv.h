@@ -25,6 +25,8 @@ enum group {
 	EJECTION,
 	HEALTH,
 	ENDPOINT,
+	DISCOVER,
+	SUBSET,
 	LISTENER,
 	LTLS, /* of listeners */
 	SNI,
@@ -67,6 +69,8 @@ enum type {
 	BOOL,
 	SERVER,  /* a server name to an array of SL_HOST_MAX */
 	SERVERS, /* likewise, or "*." and one */
+	LOCALITY,
+	QUESTION,
 	/* texts of drafts: a pointer into the tree; lo, hi are bytes */
 	TEXT,
 	PLAIN,
@@ -85,6 +89,7 @@ enum type {
 	NAMES,
 	SANS,
 	ALPNS,
+	METAS,
 	WORDS,
 	INTS
 };
@@ -196,7 +201,7 @@ struct route_draft {
 	struct sl_conf_cond *headers, *query, *cookies;
 	uint32_t header_cnt, query_cnt, cookie_cnt;
 	struct sl_conf_cond identity;
-	char service[SL_NAME_MAX];
+	char service[SL_NAME_MAX], subset[SL_NAME_MAX];
 	struct sl_conf_target *split, *mirror;
 	uint32_t split_cnt, mirror_cnt;
 	struct pick_draft sticky;

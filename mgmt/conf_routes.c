@@ -363,6 +363,7 @@ finish_targets(struct walk *w, struct route_draft *d, struct sl_conf_hroute *r)
 	r->targets[0].weight = 1;
 	r->targets[0].line = r->line;
 	memcpy(r->targets[0].service, d->service, SL_NAME_MAX);
+	memcpy(r->targets[0].subset, d->subset, SL_NAME_MAX);
 }
 
 static void
@@ -561,6 +562,8 @@ check_action_keys(struct walk *w, const struct sl_node *s, const char *action)
 
 	if (strcmp(action, "split"))
 		sl_conf_out_of_place(w, s, "sticky", "split");
+	if (strcmp(action, "service"))
+		sl_conf_out_of_place(w, s, "subset", "service");
 	if (strcmp(action, "service") == 0 || strcmp(action, "split") == 0)
 		return;
 	for (unsigned i = 0; i < SL_ARRAY_CNT(keys); i++)

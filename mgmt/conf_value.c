@@ -257,6 +257,130 @@ sl_value_probe(const char *text, struct sl_addr *ret_addr, uint16_t *ret_port)
 	return NULL;
 }
 
+/* ---- where endpoints are, and what they are ---- */
+
+static bool
+is_name_char(char c)
+{
+	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '.' || c == '_' ||
+	       c == '-';
+}
+
+const char *
+sl_value_locality(const char *text, char ret_locality[SL_LOCALITY_MAX])
+{
+	unsigned parts = 1;
+
+	if (strlen(text) >= SL_LOCALITY_MAX)
+		return "is longer than 63 bytes";
+	for (const char *p = text; *p; p++) {
+		bool edge = p == text || p[-1] == '/' || !p[1];
+		if (*p == '/' && edge)
+			return "has an empty part";
+		if (*p != '/' && !is_name_char(*p))
+			return "is not a locality";
+		parts += *p == '/';
+	}
+	if (parts > 3)
+		return "has more than three parts";
+	memset(ret_locality, 0, SL_LOCALITY_MAX);
+	memcpy(ret_locality, text, strlen(text));
+	return NULL;
+}
+
+const char *
+sl_value_question(const char *text, char ret_name[256])
+{
+	if (strlen(text) >= 256)
+		return "is longer than 255 bytes";
+	for (const char *p = text; *p; p++)
+		if (!is_name_char(*p) && *p != '/')
+			return "has a character that it cannot have";
+	memset(ret_name, 0, 256);
+	memcpy(ret_name, text, strlen(text));
+	return NULL;
+}
+
+/* One pair: "key=value", both of the characters of names, the value of slashes, too, and perhaps empty. */
+static const char *
+check_pair(const char *text)
+{
+	const char *p = text;
+
+	while (is_name_char(*p))
+		p++;
+	if (*p != '=')
+		return *p ? "has a character that a key cannot have" : "has no =";
+	if (p == text)
+		return "has no key";
+	for (p++; *p; p++)
+		if (!is_name_char(*p) && *p != '/')
+			return "has a character that a value cannot have";
+	return NULL;
+}
+
+static size_t
+pair_len(const char *pair)
+{
+	return strcspn(pair, ",");
+}
+
+static int
+compare_keys(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "="), m = strcspn(b, "=");
+	int order = memcmp(a, b, SL_MIN(n, m));
+
+	return order ? order : (n > m) - (n < m);
+}
+
+const char *
+sl_value_meta_add(const char *text, char meta[SL_META_MAX])
+{
+	const char *why = check_pair(text);
+	size_t len = strlen(text), was = strnlen(meta, SL_META_MAX);
+	char *at = meta;
+
+	if (why)
+		return why;
+	if (was + len + 2 > SL_META_MAX)
+		return "is more than fits: 255 bytes with all others";
+	while (*at && compare_keys(at, text) < 0) {
+		at += pair_len(at);
+		at += *at == ',';
+	}
+	if (*at && compare_keys(at, text) == 0)
+		return "has a key that stands there already";
+	if (*at) {
+		memmove(at + len + 1, at, was - (size_t)(at - meta) + 1);
+		at[len] = ',';
+	} else if (at > meta) {
+		*at++ = ',';
+		at[len] = 0;
+	} else {
+		at[len] = 0;
+	}
+	memcpy(at, text, len);
+	return NULL;
+}
+
+bool
+sl_value_meta_has(const char meta[SL_META_MAX], const char wanted[SL_META_MAX])
+{
+	const char *m = meta;
+
+	for (const char *w = wanted; *w; w += pair_len(w), w += *w == ',') {
+		size_t n = pair_len(w);
+		while (*m && (pair_len(m) != n || memcmp(m, w, n) != 0)) {
+			m += pair_len(m);
+			m += *m == ',';
+		}
+		if (!*m)
+			return false;
+	}
+	return true;
+}
+
 const char *
 sl_value_hex64(const char *text, uint64_t *ret_value)
 {

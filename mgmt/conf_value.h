@@ -48,6 +48,15 @@ const char *sl_value_host(const char *text, char ret_host[256]);
 /* "200,300-399": expect[] and expect_cnt of h. */
 const char *sl_value_codes(const char *text, struct sl_health_conf *h);
 
+/* Up to three names with slashes between; "" taken. */
+const char *sl_value_locality(const char *text, char ret_locality[SL_LOCALITY_MAX]);
+/* What a source is asked for. */
+const char *sl_value_question(const char *text, char ret_name[256]);
+/* "key=value" into a text of such pairs, where the keys stay sorted and distinct. */
+const char *sl_value_meta_add(const char *text, char meta[SL_META_MAX]);
+/* sl_value_meta_has: whether every pair of wanted is in meta; both as sl_value_meta_add makes them. */
+bool sl_value_meta_has(const char meta[SL_META_MAX], const char wanted[SL_META_MAX]);
+
 /* ---- texts of route tables (conf_http_value.c) ---- */
 
 /* Bytes, or with k, m, g (1024); up to INT64_MAX. */

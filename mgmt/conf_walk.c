@@ -297,6 +297,10 @@ parse_text(const struct key *k, const char *text, void *field)
 		return sl_value_server(text, field);
 	case SERVERS:
 		return sl_value_servers(text, field);
+	case LOCALITY:
+		return sl_value_locality(text, field);
+	case QUESTION:
+		return sl_value_question(text, field);
 	case CODES:
 		return sl_value_codes(text, (struct sl_health_conf *)((char *)field - k->off));
 	case WORD:
@@ -331,6 +335,7 @@ parse_text(const struct key *k, const char *text, void *field)
 	case NAMES:
 	case SANS:
 	case ALPNS:
+	case METAS:
 	case INTS:
 		break;
 	}
@@ -437,6 +442,7 @@ tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 	const char *what = k->type == ADDRS   ? "give an address within quotes"
 			   : k->type == HOSTS ? "give a host name within quotes"
 			   : k->type == WORDS ? "give a word within quotes"
+			   : k->type == METAS ? "give a pair within quotes"
 			   : k->type >= NAMES ? "give a name within quotes"
 					      : "give an address or a prefix within quotes";
 	sl_walk_tell(w, e, what, "is %s, must be a string", setting_type_text(e));
@@ -486,6 +492,24 @@ take_words(struct walk *w, const struct sl_node *s, const struct key *k, void *f
 		sl_walk_pop(w, was);
 	}
 	*(uint32_t *)field = bits;
+}
+
+/* A list of pairs to one text (conf.h, SL_META_MAX). */
+static void
+take_metas(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
+{
+	const struct sl_node *e = s->first;
+
+	for (unsigned i = 0; e; i++, e = e->next) {
+		size_t was = push_index(w, i);
+		const char *text = string_of(e);
+		const char *why = text ? sl_value_meta_add(text, field) : NULL;
+		if (!text)
+			tell_element(w, e, k);
+		else if (why)
+			tell_value(w, e, k, text, why);
+		sl_walk_pop(w, was);
+	}
 }
 
 /* A list of integers to a field of fixed size; 0: unused. */
@@ -553,6 +577,8 @@ take_fitting(struct walk *w, const struct sl_node *s, const struct key *k, void 
 			((uint16_t *)field)[1] = *(uint16_t *)field;
 	} else if (k->type == WORDS) {
 		take_words(w, s, k, field);
+	} else if (k->type == METAS) {
+		take_metas(w, s, k, field);
 	} else if (k->type == INTS) {
 		take_ints(w, s, k, field);
 	} else if (is_texts(k)) {
@@ -576,7 +602,7 @@ take(struct walk *w, const struct sl_node *s, const struct key *k, void *base)
 		return;
 	}
 	tell_type(w, s, k);
-	if (k->type == SUB || k->type == LIST || (is_texts(k) && k->type != WORDS))
+	if (k->type == SUB || k->type == LIST || (is_texts(k) && k->type < METAS))
 		w->shape_bad = true;
 }
 
@@ -665,6 +691,10 @@ init_element(enum group g, void *base, int line)
 		((struct sl_conf_tcp *)base)->given = true;
 	} else if (g == ENDPOINT) {
 		((struct sl_conf_endpoint *)base)->line = line;
+	} else if (g == DISCOVER) {
+		((struct sl_conf_discover *)base)->line = line;
+	} else if (g == SUBSET) {
+		((struct sl_conf_subset *)base)->line = line;
 	} else if (g == LISTENER) {
 		((struct sl_conf_listener *)base)->line = line;
 	} else if (g == HTTP) {

@@ -12,6 +12,17 @@
  *   announce = { bird_socket = "/run/bird/bird.ctl";  # VIPs, by BIRD on this node (announce.h); no group: none
  *                routes = "/run/sluice/bird.conf";    # what bird.conf includes
  *                settle = "1s"; };                    # before a VIP comes back, and after all were withdrawn: 0s to 60s
+ *   locality = "eu/a";                                # where this gateway stands: region, zone, rack
+ *   sources = ( { name = "dns"; type = "dns" | "files" | "etcd" | "consul" | "kubernetes";      # who knows endpoints (source.h)
+ *                 servers = ( "192.0.2.53", "[2001:db8::53]:5353" );       # dns; without: as /etc/resolv.conf says
+ *                 urls = ( "https://192.0.2.1:2379" );                     # etcd, consul, kubernetes: required, tried in order
+ *                 directory = "/etc/sluice/endpoints";                     # files: required
+ *                 prefix = "/sluice/";                                     # etcd
+ *                 datacenter = ""; namespace = "default"; token_file = ""; # consul; kubernetes; both
+ *                 user = ""; password_file = "";                           # etcd
+ *                 ca = ""; certificate = ""; key = "";                     # files for https
+ *                 timeout = "2s"; wait = "5m";                             # of a question; consul: of a blocking query
+ *                 min_ttl = "1s"; max_ttl = "1h"; }, … );                  # dns: bounds of TTLs
  *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
  *
@@ -25,6 +36,7 @@
 #include "mgmt/access_log.h"
 #include "mgmt/announce.h"
 #include "mgmt/roles.h"
+#include "mgmt/source.h"
 #include "sluice/diag.h"
 
 #define SL_DAEMON_PATH_MAX 108 /* of a socket, with the terminating 0 (sockaddr_un) */
@@ -40,6 +52,9 @@ struct sl_daemon_conf {
 	struct sl_access_log_conf access_log;
 	uint32_t ticket_rotate_ms; /* 0: never; not from the file */
 	struct sl_announce_conf announce;
+	char locality[SL_LOCALITY_MAX];
+	struct sl_source_conf *sources; /* [source_cnt] */
+	unsigned source_cnt;
 	bool core_dumps;
 	struct sl_roles roles;
 };
