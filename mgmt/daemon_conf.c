@@ -1,7 +1,8 @@
 /* One row per key says where its text goes and what it must look like; what no row knows is an error with
  * the nearest key by edit distance. */
-#include "mgmt/daemon_conf.h"
+#include "mgmt/daemon_conf_priv.h"
 
+#include "mgmt/conf_value.h"
 #include "sluice/addr.h"
 
 #include <errno.h>
@@ -33,20 +34,6 @@ static const struct row {
 
 static const char *const role_keys[] = {"viewer", "operator", "admin"};
 
-struct parse {
-	const char *file;
-	struct sl_diag *diag;
-	struct sl_daemon_conf *conf;
-	bool bad;
-};
-
-#define COMPLAIN(p, s, path, hint, ...)                                                            \
-	do {                                                                                       \
-		(p)->bad = true;                                                                   \
-		sl_diag_add((p)->diag, (p)->file, (int)config_setting_source_line(s), path, hint,  \
-			    __VA_ARGS__);                                                          \
-	} while (0)
-
 static unsigned
 distance(const char *a, const char *b)
 {
@@ -68,9 +55,9 @@ distance(const char *a, const char *b)
 	return row[m];
 }
 
-static void
-unknown(struct parse *p, const config_setting_t *s, const char *prefix,
-	const char *(*key_at)(unsigned i))
+void
+sl_daemon_conf_unknown(struct parse *p, const config_setting_t *s, const char *prefix,
+		       const char *(*key_at)(unsigned i))
 {
 	const char *name = config_setting_name(s), *best = NULL;
 	unsigned least = UINT32_MAX;
@@ -91,8 +78,8 @@ unknown(struct parse *p, const config_setting_t *s, const char *prefix,
 static const char *
 key_at(unsigned i)
 {
-	static const char *const groups[] = {"access_log", "announce", "core_dumps", "roles",
-					     "tickets"};
+	static const char *const groups[] = {"access_log", "announce", "core_dumps", "locality",
+					     "roles",      "sources",  "tickets"};
 	unsigned k = i - SL_ARRAY_CNT(rows);
 
 	if (i < SL_ARRAY_CNT(rows))
@@ -214,7 +201,7 @@ read_roles(struct parse *p, const config_setting_t *s)
 		while (role_at(role) && strcmp(role_at(role), config_setting_name(e)))
 			role++;
 		if (!role_at(role)) {
-			unknown(p, e, "roles.", role_at);
+			sl_daemon_conf_unknown(p, e, "roles.", role_at);
 			continue;
 		}
 		snprintf(path, sizeof(path), "roles.%s", role_at(role));
@@ -265,7 +252,7 @@ read_access_log(struct parse *p, const config_setting_t *s)
 		else if (strcmp(name, "keep") == 0)
 			read_number(p, "access_log.keep", 1000, e, &c->keep);
 		else
-			unknown(p, e, "access_log.", access_key_at);
+			sl_daemon_conf_unknown(p, e, "access_log.", access_key_at);
 	}
 }
 
@@ -311,7 +298,7 @@ read_tickets(struct parse *p, const config_setting_t *s)
 		const config_setting_t *e = config_setting_get_elem(s, i);
 		uint64_t ms = duration(config_setting_get_string(e));
 		if (strcmp(config_setting_name(e), "rotate"))
-			unknown(p, e, "tickets.", tickets_key_at);
+			sl_daemon_conf_unknown(p, e, "tickets.", tickets_key_at);
 		else if (ms < 60000 || ms > 168ull * 3600000)
 			COMPLAIN(p, e, "tickets.rotate", "for example \"12h\"",
 				 "not a time from \"1m\" to \"168h\"");
@@ -365,8 +352,21 @@ read_announce(struct parse *p, const config_setting_t *s)
 		else if (strcmp(name, "settle") == 0)
 			read_settle(p, e);
 		else
-			unknown(p, e, "announce.", announce_key_at);
+			sl_daemon_conf_unknown(p, e, "announce.", announce_key_at);
 	}
+}
+
+static void
+read_locality(struct parse *p, const config_setting_t *s)
+{
+	const char *text = config_setting_get_string(s);
+	const char *why = text ? sl_value_locality(text, p->conf->locality) : NULL;
+
+	if (!text)
+		COMPLAIN(p, s, "locality", "write it between double quotes", "not a string");
+	else if (why)
+		COMPLAIN(p, s, "locality", "region, zone, rack, as \"eu/a/r7\"", "\"%.80s\" %s",
+			 text, why);
 }
 
 static void
@@ -384,12 +384,16 @@ read_all(struct parse *p, const config_setting_t *root)
 			read_access_log(p, s);
 		else if (strcmp(name, "announce") == 0)
 			read_announce(p, s);
+		else if (strcmp(name, "locality") == 0)
+			read_locality(p, s);
 		else if (strcmp(name, "roles") == 0)
 			read_roles(p, s);
+		else if (strcmp(name, "sources") == 0)
+			sl_daemon_conf_sources(p, s);
 		else if (strcmp(name, "tickets") == 0)
 			read_tickets(p, s);
 		else if (strcmp(name, "core_dumps"))
-			unknown(p, s, "", key_at);
+			sl_daemon_conf_unknown(p, s, "", key_at);
 		else if (config_setting_type(s) != CONFIG_TYPE_BOOL)
 			COMPLAIN(p, s, "core_dumps", NULL, "neither true nor false");
 		else
@@ -463,4 +467,5 @@ void
 sl_daemon_conf_fini(struct sl_daemon_conf *c)
 {
 	sl_roles_fini(&c->roles);
+	free(c->sources);
 }

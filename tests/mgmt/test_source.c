@@ -1,0 +1,156 @@
+/* source — names, pauses, and the list `sources` of sluiced's file. */
+#include "mgmt/source.h"
+
+#include "mgmt/daemon_conf.h"
+#include "tests/suite.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static void
+names_are_names_and_differ_where_texts_do(void)
+{
+	static const char *const texts[] = {
+		"web-1", "web_1",  "web 1",  "web\t1", "-web", "",  "ns/web-1", "a:b", "a;b",
+		".x",    "\xff\1", "x----1", "a/b",    "a?b",  "ä", "web-1-",   "x",   "-",
+	};
+	char name[SL_ARRAY_CNT(texts)][SL_NAME_MAX];
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(texts); i++) {
+		sl_source_name(texts[i], strlen(texts[i]), name[i]);
+		CU_ASSERT(sl_name_ok(name[i]));
+		for (unsigned k = 0; k < i; k++)
+			CU_ASSERT(strcmp(name[i], name[k]) != 0);
+	}
+	CU_ASSERT_STRING_EQUAL(name[0], "web-1");
+	CU_ASSERT_STRING_EQUAL(name[1], "web_1");
+}
+
+static void
+long_names_keep_what_fits_and_a_hash(void)
+{
+	char text[400], a[SL_NAME_MAX], b[SL_NAME_MAX];
+
+	memset(text, 'n', sizeof(text));
+	sl_source_name(text, 63, a);
+	CU_ASSERT(sl_name_ok(a) && strlen(a) == 63 && strspn(a, "n") == 63);
+	sl_source_name(text, 64, a);
+	sl_source_name(text, 65, b);
+	CU_ASSERT(sl_name_ok(a) && sl_name_ok(b) && strcmp(a, b) != 0 && strspn(a, "n") == 50);
+}
+
+static void
+addresses_make_names(void)
+{
+	static const struct {
+		const char *addr, *name;
+		uint16_t port;
+	} row[] = {
+		{"192.0.2.1", "192.0.2.1-80", 80},
+		{"2001:db8::1", "2001-db8--1-8443", 8443},
+		{"::1", "0--1-1", 1},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		char name[SL_NAME_MAX];
+		struct sl_addr a;
+		CU_ASSERT(sl_addr_parse(row[i].addr, &a) == 0);
+		sl_source_name_addr(&a, row[i].port, name);
+		CU_ASSERT_STRING_EQUAL(name, row[i].name);
+		CU_ASSERT(sl_name_ok(name));
+	}
+}
+
+static void
+pauses_grow_to_half_a_minute(void)
+{
+	uint64_t rng = 7;
+
+	for (unsigned n = 1; n < 40; n++) {
+		uint32_t most = n <= 7 ? 250u << (n - 1) : 30000u, ms = sl_source_pause(n, &rng);
+		CU_ASSERT(ms <= most && ms >= most - most / 4);
+	}
+}
+
+static void
+the_list_of_sources_is_checked_whole(void)
+{
+	static const struct {
+		const char *text;
+		unsigned problems;
+		const char *why;
+	} row[] = {
+		{"sources = ( );", 0, "none"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; } ); locality = \"eu/a\";", 0,
+		 "least"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; servers = ( \"192.0.2.1\", "
+		 "\"[::1]:5353\" ); "
+		 "timeout = \"500ms\"; min_ttl = \"1s\"; max_ttl = \"1m\"; } );",
+		 0, "all of dns"},
+		{"sources = ( { name = \"e\"; type = \"etcd\"; urls = ( \"http://127.0.0.1:2379\", "
+		 "\"https://h\" ); "
+		 "prefix = \"/x/\"; user = \"u\"; password_file = \"/p\"; ca = \"/c\"; certificate "
+		 "= \"/d\"; key = "
+		 "\"/k\"; } );",
+		 0, "all of etcd"},
+		{"sources = ( { name = \"c\"; type = \"consul\"; urls = ( \"http://[::1]:8500\" ); "
+		 "datacenter = \"d\"; "
+		 "token_file = \"/t\"; wait = \"1m\"; } );",
+		 0, "all of consul"},
+		{"sources = ( { name = \"k\"; type = \"kubernetes\"; urls = ( \"https://k\" ); "
+		 "namespace = \"n\"; } );",
+		 0, "kubernetes"},
+		{"sources = ( { name = \"f\"; type = \"files\"; directory = \"/d\"; } );", 0,
+		 "files"},
+		{"sources = ( { } );", 2, "name and type"},
+		{"sources = ( { name = \"f\"; type = \"files\"; } );", 1, "no directory"},
+		{"sources = ( { name = \"e\"; type = \"etcd\"; } );", 1, "no urls"},
+		{"sources = ( { name = \"e\"; type = \"etcd\"; urls = ( ); } );", 0,
+		 "said to be none: told when used"},
+		{"sources = ( { name = \"registry\"; type = \"dns\"; } );", 1, "taken"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; }, { name = \"d\"; type = \"dns\"; } "
+		 ");",
+		 1, "twice"},
+		{"sources = ( { name = \"d\"; type = \"dnss\"; } );", 1, "no such type"},
+		{"sources = ( { name = \"d\"; type = \"registry\"; } );", 1, "not of the file"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; urls = ( \"http://x\" ); } );", 1,
+		 "of others"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; servers = ( \"example\", 5, "
+		 "\"192.0.2.1:0\" ); } );",
+		 3, "each"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; timeout = \"1h\"; min_ttl = 5; } );",
+		 2, "times"},
+		{"sources = ( { name = \"d\"; type = \"dns\"; min_ttl = \"2m\"; max_ttl = \"1m\"; "
+		 "} );",
+		 1, "order"},
+		{"sources = ( { name = \"e\"; type = \"etcd\"; urls = ( \"ftp://x\", "
+		 "\"http://u@h\", \"http://h/p\", "
+		 "\"http://\" ); } );",
+		 4, "urls"},
+		{"sources = ( { name = \"e\"; type = \"etcd\"; urls = ( \"http://h\" ); prefix = "
+		 "\"x\"; user = \"u\"; key = "
+		 "\"/k\"; ca = \"c\"; } );",
+		 4, "together"},
+		{"sources = ( { nam = \"e\"; type = \"dns\"; } );", 2, "unknown key"},
+		{"sources = { };", 1, "no list"},
+		{"sources = ( 5 );", 1, "no group"},
+		{"locality = \"a//b\";", 1, "empty part"},
+		{"locality = \"a/b/c/d\";", 1, "four parts"},
+		{"locality = 5;", 1, "no text"},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		struct sl_daemon_conf c;
+		struct sl_diag diag = {0};
+		int err = sl_daemon_conf_parse("f", row[i].text, strlen(row[i].text), &diag, &c);
+		if (diag.cnt != row[i].problems)
+			printf("  %s: %u problems, first %s\n", row[i].text, diag.cnt,
+			       diag.cnt ? diag.items[0].text : "");
+		CU_ASSERT(diag.cnt == row[i].problems);
+		CU_ASSERT(err == (row[i].problems ? -EINVAL : 0));
+		sl_diag_fini(&diag);
+		sl_daemon_conf_fini(&c);
+	}
+}
+
+SL_SUITE("source", SL_TEST(names_are_names_and_differ_where_texts_do),
+	 SL_TEST(long_names_keep_what_fits_and_a_hash), SL_TEST(addresses_make_names),
+	 SL_TEST(pauses_grow_to_half_a_minute), SL_TEST(the_list_of_sources_is_checked_whole))
