@@ -104,8 +104,7 @@ the_list_of_sources_is_checked_whole(void)
 		{"sources = ( { } );", 2, "name and type"},
 		{"sources = ( { name = \"f\"; type = \"files\"; } );", 1, "no directory"},
 		{"sources = ( { name = \"e\"; type = \"etcd\"; } );", 1, "no urls"},
-		{"sources = ( { name = \"e\"; type = \"etcd\"; urls = ( ); } );", 0,
-		 "said to be none: told when used"},
+		{"sources = ( { name = \"e\"; type = \"etcd\"; urls = ( ); } );", 1, "empty"},
 		{"sources = ( { name = \"registry\"; type = \"dns\"; } );", 1, "taken"},
 		{"sources = ( { name = \"d\"; type = \"dns\"; }, { name = \"d\"; type = \"dns\"; } "
 		 ");",
