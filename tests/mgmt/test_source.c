@@ -5,6 +5,7 @@
 #include "tests/suite.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 
 static void
@@ -150,6 +151,62 @@ the_list_of_sources_is_checked_whole(void)
 	}
 }
 
-SL_SUITE("source", SL_TEST(names_are_names_and_differ_where_texts_do),
+static void
+an_endpoint_is_read_whole_or_not_at_all(void)
+{
+	static const struct {
+		const char *json, *why; /* NULL: it is good */
+	} row[] = {
+		{"{\"address\":\"192.0.2.1\"}", NULL},
+		{"{\"address\":\"2001:db8::1\",\"port\":80,\"weight\":0,\"priority\":7,\"percent\":"
+		 "50,"
+		 "\"drain\":true,\"locality\":\"eu/"
+		 "a\",\"metadata\":{\"v\":\"2\",\"canary\":\"true\"},"
+		 "\"name\":\"x\",\"ttl_s\":5}",
+		 NULL},
+		{"[]", "not an object"},
+		{"{}", "address: missing"},
+		{"{\"address\":5}", "address: not a string"},
+		{"{\"address\":\"127.0.0.1\"}", "address: \"127.0.0.1\" is"},
+		{"{\"address\":\"192.0.2.1\",\"port\":0}", "port: 0 is not in 1–65535"},
+		{"{\"address\":\"192.0.2.1\",\"port\":\"80\"}", "port: not a whole number"},
+		{"{\"address\":\"192.0.2.1\",\"weight\":257}", "weight: 257 is not in 0–256"},
+		{"{\"address\":\"192.0.2.1\",\"priority\":-1}", "priority: -1 is not in 0–7"},
+		{"{\"address\":\"192.0.2.1\",\"percent\":101}", "percent: 101 is not in 0–100"},
+		{"{\"address\":\"192.0.2.1\",\"drain\":1}", "drain: neither true nor false"},
+		{"{\"address\":\"192.0.2.1\",\"locality\":\"a//b\"}", "locality: \"a//b\" has"},
+		{"{\"address\":\"192.0.2.1\",\"metadata\":[]}", "metadata: not an object"},
+		{"{\"address\":\"192.0.2.1\",\"metadata\":{\"v\":1}}",
+		 "metadata: the value of \"v\" is not a string"},
+		{"{\"address\":\"192.0.2.1\",\"metadata\":{\"a=b\":\"c\"}}",
+		 "metadata: \"a=b\" is too long"},
+		{"{\"address\":\"192.0.2.1\",\"wieght\":1}",
+		 "unknown key \"wieght\": did you mean \"weight\"?"},
+		{"{\"address\":\"192.0.2.1\",\"\\u0001\":1}", "unknown key \"\\x01\""},
+	};
+	struct sl_source_endpoint e;
+	char buf[256];
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		json_t *j = json_loads(row[i].json, 0, NULL);
+		const char *why = sl_source_endpoint_json(j, &e, buf, sizeof(buf));
+		bool as_said = row[i].why ? why && strncmp(why, row[i].why, strlen(row[i].why)) == 0
+					  : !why;
+		if (!as_said)
+			printf("  %s: %s\n", row[i].json, why ? why : "good");
+		CU_ASSERT(as_said);
+		if (i == 0)
+			CU_ASSERT(e.port == 0 && e.weight == UINT16_MAX && e.percent == 100 &&
+				  !e.drain && !e.down && !e.name[0]);
+		if (i == 1)
+			CU_ASSERT(e.port == 80 && e.weight == 0 && e.priority == 7 &&
+				  e.percent == 50 && e.drain && strcmp(e.locality, "eu/a") == 0 &&
+				  strcmp(e.meta, "canary=true,v=2") == 0);
+		json_decref(j);
+	}
+}
+
+SL_SUITE("source", SL_TEST(an_endpoint_is_read_whole_or_not_at_all),
+	 SL_TEST(names_are_names_and_differ_where_texts_do),
 	 SL_TEST(long_names_keep_what_fits_and_a_hash), SL_TEST(addresses_make_names),
 	 SL_TEST(pauses_grow_to_half_a_minute), SL_TEST(the_list_of_sources_is_checked_whole))
