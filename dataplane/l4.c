@@ -320,12 +320,13 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	}
 	p->service = view->listener_service[p->listener];
 	const struct sl_service *svc = &view->services[p->service];
-	uint32_t dry_cursor = w->cursors[svc->slot];
-	uint32_t *cursor = sl_pkt_dry(p) ? &dry_cursor : &w->cursors[svc->slot];
 
 	p->service_slot = svc->slot;
-	const struct sl_choose_ctx ctx = {
-		.states = w->conf.states, .seed = view->seed, .conns = w->conns, .cursor = cursor};
+	const struct sl_choose_ctx ctx = {.states = w->conf.states,
+					  .seed = view->seed,
+					  .conns = w->conns,
+					  .cursors = w->cursors,
+					  .dry = sl_pkt_dry(p)};
 	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	p->why = c.why;
 	p->tries = c.tries;
@@ -355,9 +356,11 @@ sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pk
 			svc->forward != SL_FORWARD_PROXY;
 	if (!forwards || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
 		return NULL;
-	uint32_t cursor = 0;
-	const struct sl_choose_ctx ctx = {
-		.states = w->conf.states, .seed = view->seed, .conns = w->conns, .cursor = &cursor};
+	const struct sl_choose_ctx ctx = {.states = w->conf.states,
+					  .seed = view->seed,
+					  .conns = w->conns,
+					  .cursors = w->cursors,
+					  .dry = true};
 	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	if (c.endpoint == UINT32_MAX)
 		return NULL;

@@ -194,7 +194,7 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 		.states = w->conf.states,
 		.seed = view->seed,
 		.conns = w->conns,
-		.cursor = &w->cursors[svc->slot],
+		.cursors = w->cursors,
 		.loads = (const uint32_t *const *)w->conf.http.loads,
 		.load_cnt = w->conf.worker_cnt,
 		.panic = panics(w, svc),
@@ -252,7 +252,7 @@ env_load(void *ctx, uint32_t endpoint_slot, int by)
 void
 sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
 {
-	uint32_t cursor, listener;
+	uint32_t listener;
 	struct sl_http_rule rule;
 	struct sl_up_ask ask;
 
@@ -274,12 +274,12 @@ sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_h
 			: service_of(w, ask.service_slot, ask.service_incarnation);
 	if (!svc)
 		return;
-	cursor = w->cursors[svc->slot];
 	const struct sl_choose_ctx choose = {
 		.states = w->conf.states,
 		.seed = view->seed,
 		.conns = w->conns,
-		.cursor = &cursor,
+		.cursors = w->cursors,
+		.dry = true,
 		.loads = (const uint32_t *const *)w->conf.http.loads,
 		.load_cnt = w->conf.worker_cnt,
 		.panic = panics(w, svc),

@@ -80,10 +80,13 @@ sl_streams_ends_here(const struct sl_worker *w, const struct sl_view *view, cons
 
 static struct sl_choice
 choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
-       const struct sl_tuple *tuple, uint32_t *cursor)
+       const struct sl_tuple *tuple, bool dry)
 {
-	const struct sl_choose_ctx ctx = {
-		.states = w->conf.states, .seed = view->seed, .conns = w->conns, .cursor = cursor};
+	const struct sl_choose_ctx ctx = {.states = w->conf.states,
+					  .seed = view->seed,
+					  .conns = w->conns,
+					  .cursors = w->cursors,
+					  .dry = dry};
 
 	return sl_choose(svc, &ctx, tuple);
 }
@@ -100,8 +103,7 @@ foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		return;
 	p->service = sl_view_service(view, p->listener);
 	const struct sl_service *svc = &view->services[p->service];
-	uint32_t cursor = w->cursors[svc->slot];
-	struct sl_choice c = choose(w, view, svc, &p->tuple, &cursor);
+	struct sl_choice c = choose(w, view, svc, &p->tuple, true);
 	p->service_slot = svc->slot;
 	p->why = c.why;
 	p->tries = c.tries;
@@ -446,7 +448,7 @@ pick_endpoint(struct sl_worker *w, const struct sl_view *view, const struct sl_s
 
 	for (unsigned n = 0; n < PICK_DRAWS; n++) {
 		t.zero[0] = (uint8_t)n;
-		struct sl_choice c = choose(w, view, svc, &t, &w->cursors[svc->slot]);
+		struct sl_choice c = choose(w, view, svc, &t, false);
 		if (c.endpoint == UINT32_MAX)
 			return NULL;
 		if (usable(view, &svc->endpoints[c.endpoint], avoid, avoid_cnt))

@@ -5,6 +5,7 @@
  *           own addresses ─▶ locals ◀─ VIPs         listeners ─▶ vip_hash
  *           sources ─▶ locals                 other listeners ─▶ wide (wide.c)
  *           endpoints ─▶ hops[slot] ◀─ fib
+ *           levels of services (view_levels.c)
  *           tables, virtual hosts, databases (view_http.c)
  *
  * Every step is linear or a look-up in something sorted.  Both hashes are open addressing with linear
@@ -415,11 +416,7 @@ build_services(struct sl_view_build *b)
 		b->services[i] = (struct sl_service){
 			.img = s,
 			.endpoints = sl_view_section(s, s->endpoint_cnt, s->endpoint_off),
-			.maglev = sl_view_section(s, s->maglev_cnt, s->maglev_off),
-			.sched = sl_view_section(s, s->sched_cnt, s->sched_off),
 			.endpoint_cnt = s->endpoint_cnt,
-			.maglev_cnt = s->maglev_cnt,
-			.sched_cnt = s->sched_cnt,
 			.slot = ref->slot,
 			.policy = s->policy,
 			.forward = s->forward,
@@ -428,9 +425,8 @@ build_services(struct sl_view_build *b)
 			.source_bits6 = s->source_bits6,
 			.gue_port = s->gue_port_be,
 			.tunnel_plen = (uint8_t)s->tunnel_plen,
+			.panic_pct = s->http.panic_pct,
 			.incarnation = ref->incarnation,
-			.ring = sl_view_section(s, s->ring_cnt, s->ring_off),
-			.ring_cnt = s->ring_cnt,
 			.source_cnt = s->source_cnt,
 			.sources = sl_view_section(s, s->source_cnt, s->source_off),
 			.tunnel = s->tunnel,
@@ -785,29 +781,6 @@ alloc_parts(struct sl_view_build *b)
 		       : -ENOMEM;
 }
 
-/* What policies that draw by weight search. */
-static int
-build_sums(struct sl_view_build *b)
-{
-	uint32_t need = 0;
-
-	for (uint32_t i = 0; i < b->v->service_cnt; i++)
-		need += sl_choose_draws(b->services[i].policy) ? b->services[i].endpoint_cnt : 0;
-	uint32_t *sums = sl_view_mem(need * sizeof(*sums));
-	if (!sums)
-		return -ENOMEM;
-	b->v->weight_sums = sums;
-	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
-		struct sl_service *s = &b->services[i];
-		if (!sl_choose_draws(s->policy))
-			continue;
-		sl_choose_sums(s->endpoints, s->endpoint_cnt, sums);
-		s->weight_sums = sums;
-		sums += s->endpoint_cnt;
-	}
-	return 0;
-}
-
 static int
 build_all(struct sl_view_build *b)
 {
@@ -821,7 +794,7 @@ build_all(struct sl_view_build *b)
 		return err;
 	b->v->fib = b->fib;
 	build_services(b);
-	err = build_sums(b);
+	err = sl_view_levels_build(b);
 	if (err)
 		return err;
 	build_own_addresses(b);
@@ -874,6 +847,8 @@ sl_view_destroy(struct sl_view *v)
 		return;
 	sl_fib_destroy((struct sl_fib *)(uintptr_t)v->fib);
 	free((void *)(uintptr_t)v->services);
+	free(v->levels);
+	free(v->sets);
 	free(v->weight_sums);
 	free((void *)(uintptr_t)v->listener_service);
 	free((void *)(uintptr_t)v->vip_hash);

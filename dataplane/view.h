@@ -86,8 +86,10 @@ struct sl_view {
 	const struct sl_img_tls_name *tls_names;
 	const struct sl_img_tls_san *tls_sans;
 	const struct sl_img_sni *snis;
-	const uint16_t *address_port;  /* address → port index */
-	uint32_t *weight_sums;         /* of services (choose.h) */
+	const uint16_t *address_port; /* address → port index */
+	struct sl_level *levels;      /* of services (choose.h), as the following */
+	struct sl_set *sets;
+	uint32_t *weight_sums;
 	const struct sl_table *tables; /* [table_cnt] */
 	const struct sl_vhost *vhosts; /* [vhost_cnt] */
 	uint32_t table_cnt, vhost_cnt;

@@ -1,5 +1,5 @@
-/* view_priv — a view while it is built: what view.c and view_http.c share.
- * Threads: [main].  Private to these two. */
+/* view_priv — a view while it is built: what view.c, view_levels.c and view_http.c share.
+ * Threads: [main].  Private to these. */
 #ifndef SL_DATAPLANE_VIEW_PRIV_H
 #define SL_DATAPLANE_VIEW_PRIV_H
 
@@ -43,6 +43,10 @@ sl_view_section(const void *object, uint32_t cnt, uint32_t off)
 {
 	return cnt ? (const uint8_t *)object + off : NULL;
 }
+
+/* sl_view_levels_build: sets and levels of the services, which are filled in but for these.  0 (problems may have been added),
+ * -ENOMEM. */
+int sl_view_levels_build(struct sl_view_build *b);
 
 /* sl_view_http_build: tables, virtual hosts, databases, scratch; after the services.  0 (problems may have been added),
  * -ENOMEM. */

@@ -47,7 +47,7 @@ sl_worker_init(void *mem, const struct sl_worker_conf *conf)
 	if (conf->flows)
 		sl_worker_adopt(w, conf->flows);
 	/* Workers start their round-robin schedules apart from each other. */
-	for (unsigned i = 0; i < SL_MAX_SERVICES; i++)
+	for (unsigned i = 0; i < SL_CHOOSE_CURSORS; i++)
 		w->cursors[i] = (uint32_t)((conf->seed + conf->id * 0x9e3779b97f4a7c15ull) >> 33);
 	return w;
 }

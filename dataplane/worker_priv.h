@@ -161,7 +161,7 @@ struct sl_worker {
 	struct sl_held held[SL_HELD_MAX];
 	struct sl_msg later[SL_LATER_MAX];
 	struct sl_streams streams;
-	uint32_t cursors[SL_MAX_SERVICES];
+	uint32_t cursors[SL_CHOOSE_CURSORS];
 	uint32_t conns[SL_MAX_ENDPOINTS]; /* flows this worker has on the slot; forward halves */
 	struct sl_use use[SL_MAX_ENDPOINTS];
 };

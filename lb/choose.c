@@ -14,6 +14,7 @@
 /* What is asked for. */
 struct ask {
 	const struct sl_service *svc;
+	const struct sl_level *level;
 	const struct sl_choose_ctx *ctx;
 	const struct sl_tuple *tuple; /* NULL: a request, and the key is */
 	uint64_t key;
@@ -70,17 +71,25 @@ admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
 	return sl_choose_admits(w, e->incarnation, hash2);
 }
 
+static inline uint32_t
+member(const struct sl_level *level, uint32_t at)
+{
+	return sl_likely(!level->members) ? at : level->members[at];
+}
+
 static struct sl_choice
 walk(const struct ask *q, uint64_t hash)
 {
-	const struct sl_service *svc = q->svc;
-	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
+	const struct sl_level *level = q->level;
+	uint32_t at = sl_hash_reduce(hash, level->member_cnt);
 
-	for (uint32_t i = 0; i < svc->endpoint_cnt; i++) {
+	for (uint32_t i = 0; i < level->member_cnt; i++) {
+		uint32_t m = member(level, at);
+		const struct sl_img_endpoint *e = &q->svc->endpoints[m];
 		/* the smallest draw: only a fraction of 0 refuses it */
-		if (svc->endpoints[at].weight > 0 && admits(q, &svc->endpoints[at], 0))
-			return (struct sl_choice){at, SL_WHY_WALK, SL_CHOOSE_SALTS + 1};
-		if (++at == svc->endpoint_cnt)
+		if (e->weight > 0 && admits(q, e, 0))
+			return (struct sl_choice){m, SL_WHY_WALK, SL_CHOOSE_SALTS + 1};
+		if (++at == level->member_cnt)
 			at = 0;
 	}
 	return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, SL_CHOOSE_SALTS + 1};
@@ -146,23 +155,24 @@ counting(const struct sl_service *svc, const struct sl_addr *client)
 static uint32_t
 least_of(const struct ask *q, uint64_t hash, uint8_t hash2)
 {
-	const struct sl_service *svc = q->svc;
-	bool all = svc->endpoint_cnt <= SL_CHOOSE_ALL;
-	uint32_t cnt = all ? svc->endpoint_cnt : SL_CHOOSE_DRAWS, best = UINT32_MAX;
-	uint32_t at = sl_hash_reduce(hash, svc->endpoint_cnt);
+	const struct sl_level *level = q->level;
+	bool all = level->member_cnt <= SL_CHOOSE_ALL;
+	uint32_t cnt = all ? level->member_cnt : SL_CHOOSE_DRAWS, best = UINT32_MAX;
+	uint32_t at = sl_hash_reduce(hash, level->member_cnt);
 	uint64_t flows = 1, weight = 0; /* of the best: worse than any */
 
 	for (uint32_t i = 0; i < cnt; i++) {
-		const struct sl_img_endpoint *e = &svc->endpoints[at];
+		uint32_t m = member(level, at);
+		const struct sl_img_endpoint *e = &q->svc->endpoints[m];
 		uint64_t mine = (uint64_t)q->ctx->conns[e->slot] + 1;
 		if (mine * weight < flows * e->weight && admits(q, e, hash2)) {
-			best = at;
+			best = m;
 			flows = mine;
 			weight = e->weight;
 		}
 		if (!all)
 			at = sl_hash_reduce(sl_hash_fold(hash ^ (i + 1) * SL_HASH_P1, SL_HASH_P2),
-					    svc->endpoint_cnt);
+					    level->member_cnt);
 		else if (++at == cnt)
 			at = 0;
 	}
@@ -187,39 +197,47 @@ choose_least(const struct ask *q)
 /* ---- draws by weight ---- */
 
 void
-sl_choose_sums(const struct sl_img_endpoint *endpoints, uint32_t cnt, uint32_t *sums)
+sl_choose_sums(const struct sl_img_endpoint *endpoints, const uint16_t *members, uint32_t cnt,
+	       uint32_t *sums)
 {
 	uint32_t sum = 0;
 
 	for (uint32_t i = 0; i < cnt; i++)
-		sums[i] = sum += endpoints[i].weight;
+		sums[i] = sum += endpoints[members ? members[i] : i].weight;
+}
+
+static uint32_t
+weight_at(const struct ask *q, uint32_t at)
+{
+	return q->svc->endpoints[member(q->level, at)].weight;
 }
 
 /* All weights together: at most 2^14 × 2^8. */
 static uint32_t
-weight_of_all(const struct sl_service *svc)
+weight_of_all(const struct ask *q)
 {
+	const struct sl_level *level = q->level;
 	uint32_t sum = 0;
 
-	if (svc->weight_sums)
-		return svc->endpoint_cnt ? svc->weight_sums[svc->endpoint_cnt - 1] : 0;
-	for (uint32_t i = 0; i < svc->endpoint_cnt; i++)
-		sum += svc->endpoints[i].weight;
+	if (level->weight_sums)
+		return level->member_cnt ? level->weight_sums[level->member_cnt - 1] : 0;
+	for (uint32_t i = 0; i < level->member_cnt; i++)
+		sum += weight_at(q, i);
 	return sum;
 }
 
 /* The endpoint in whose share of [0, all) `at` lies, and where its share begins. */
 static uint32_t
-share_at(const struct sl_service *svc, uint32_t at, uint32_t *ret_begin)
+share_at(const struct ask *q, uint32_t at, uint32_t *ret_begin)
 {
-	const uint32_t *sums = svc->weight_sums;
-	uint32_t lo = 0, hi = svc->endpoint_cnt - 1, begin = 0;
+	const uint32_t *sums = q->level->weight_sums;
+	uint32_t lo = 0, hi = q->level->member_cnt - 1, begin = 0;
 
 	if (!sums) {
-		for (; at >= begin + svc->endpoints[lo].weight; lo++)
-			begin += svc->endpoints[lo].weight;
+		for (; at >= begin + weight_at(q, lo); lo++)
+			begin += weight_at(q, lo);
 		*ret_begin = begin;
-		return lo;
+		return member(q->level, lo);
 	}
 	while (lo < hi) { /* the first whose sum is above */
 		uint32_t mid = (lo + hi) / 2;
@@ -228,8 +246,8 @@ share_at(const struct sl_service *svc, uint32_t at, uint32_t *ret_begin)
 		else
 			lo = mid + 1;
 	}
-	*ret_begin = sums[lo] - svc->endpoints[lo].weight;
-	return lo;
+	*ret_begin = sums[lo] - weight_at(q, lo);
+	return member(q->level, lo);
 }
 
 /* Requests under way on a slot, over all workers: their counters are read beside them, relaxed. */
@@ -250,13 +268,13 @@ static uint32_t
 better_of_two(const struct ask *q, uint64_t hash, uint32_t all)
 {
 	const struct sl_service *svc = q->svc;
-	uint32_t begin, none, a = share_at(svc, sl_hash_reduce(hash, all), &begin), b = a;
+	uint32_t begin, none, a = share_at(q, sl_hash_reduce(hash, all), &begin), b = a;
 	const struct sl_img_endpoint *first = &svc->endpoints[a];
 
 	if (all > first->weight) { /* the second from what is left without the first */
 		uint32_t at = sl_hash_reduce(sl_hash_fold(hash ^ SL_HASH_P1, SL_HASH_P2),
 					     all - first->weight);
-		b = share_at(svc, at < begin ? at : at + first->weight, &none);
+		b = share_at(q, at < begin ? at : at + first->weight, &none);
 	}
 	const struct sl_img_endpoint *second = &svc->endpoints[b];
 	bool takes_a = admits(q, first, (uint8_t)hash);
@@ -272,51 +290,57 @@ better_of_two(const struct ask *q, uint64_t hash, uint32_t all)
 /* ---- all policies ---- */
 
 static uint32_t
-next_in_schedule(const struct sl_service *svc, uint32_t *cursor)
+next_in_schedule(const struct ask *q, unsigned salt)
 {
-	/* A push may have shortened the schedule under the cursor. */
-	uint32_t at = *cursor < svc->sched_cnt ? *cursor : 0;
+	const struct sl_level *level = q->level;
+	uint32_t *cursor = &q->ctx->cursors[level->cursor], at = *cursor;
 
-	*cursor = at + 1;
-	return svc->sched[at];
+	/* A push may have shortened the schedule under the cursor; one that levels share counts on. */
+	if (at >= level->sched_cnt && level->cursor < SL_MAX_SERVICES)
+		at = 0;
+	if (q->ctx->dry)
+		at += salt;
+	else
+		*cursor = at + 1;
+	return level->sched[at < level->sched_cnt ? at : at % level->sched_cnt];
 }
 
 static uint32_t
-next_on_ring(const struct sl_service *svc, uint32_t hash)
+next_on_ring(const struct sl_level *level, uint32_t hash)
 {
-	uint32_t lo = 0, hi = svc->ring_cnt;
+	uint32_t lo = 0, hi = level->ring_cnt;
 
 	while (lo < hi) { /* the first not below */
 		uint32_t mid = (lo + hi) / 2;
-		if (svc->ring[mid].hash < hash)
+		if (level->ring[mid].hash < hash)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return svc->ring[lo < svc->ring_cnt ? lo : 0].endpoint;
+	return level->ring[lo < level->ring_cnt ? lo : 0].endpoint;
 }
 
 /* Who is next in turn or by this hash, if it admits; UINT32_MAX. */
 static inline uint32_t
-candidate(const struct ask *q, uint64_t hash, uint32_t size)
+candidate(const struct ask *q, uint64_t hash, uint32_t size, unsigned salt)
 {
 	const struct sl_service *svc = q->svc;
 	uint32_t i, none;
 
 	switch (svc->policy) {
 	case SL_POLICY_ROUND_ROBIN:
-		i = next_in_schedule(svc, q->ctx->cursor);
+		i = next_in_schedule(q, salt);
 		break;
 	case SL_POLICY_RING_HASH:
-		i = next_on_ring(svc, (uint32_t)(hash >> 32));
+		i = next_on_ring(q->level, (uint32_t)(hash >> 32));
 		break;
 	case SL_POLICY_RANDOM:
-		i = share_at(svc, sl_hash_reduce(hash, size), &none);
+		i = share_at(q, sl_hash_reduce(hash, size), &none);
 		break;
 	case SL_POLICY_LEAST_REQUEST:
 		return better_of_two(q, hash, size);
 	default:
-		i = svc->maglev[sl_hash_reduce(hash, size)];
+		i = q->level->maglev[sl_hash_reduce(hash, size)];
 	}
 	return sl_likely(admits(q, &svc->endpoints[i], (uint8_t)hash)) ? i : UINT32_MAX;
 }
@@ -324,24 +348,24 @@ candidate(const struct ask *q, uint64_t hash, uint32_t size)
 /* Why a policy's candidate, and of how many places it is drawn: 0 when nothing has weight, for then the compiler left the
  * table out. */
 static uint8_t
-policy_of(const struct sl_service *svc, uint32_t *ret_size)
+policy_of(const struct ask *q, uint32_t *ret_size)
 {
-	switch (svc->policy) {
+	switch (q->svc->policy) {
 	case SL_POLICY_ROUND_ROBIN:
-		*ret_size = svc->sched_cnt;
+		*ret_size = q->level->sched_cnt;
 		return SL_WHY_ROUND_ROBIN;
 	case SL_POLICY_RING_HASH:
-		*ret_size = svc->ring_cnt;
+		*ret_size = q->level->ring_cnt;
 		return SL_WHY_RING;
 	case SL_POLICY_RANDOM:
-		*ret_size = weight_of_all(svc);
+		*ret_size = weight_of_all(q);
 		return SL_WHY_RANDOM;
 	case SL_POLICY_LEAST_REQUEST:
-		*ret_size = weight_of_all(svc);
+		*ret_size = weight_of_all(q);
 		return SL_WHY_LEAST;
 	default:
-		*ret_size = svc->maglev_cnt;
-		return svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE : SL_WHY_MAGLEV;
+		*ret_size = q->level->maglev_cnt;
+		return q->svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE : SL_WHY_MAGLEV;
 	}
 }
 
@@ -353,12 +377,12 @@ choose(const struct ask *q)
 
 	if (q->svc->policy == SL_POLICY_LEAST_CONN)
 		return choose_least(q);
-	uint8_t why = policy_of(q->svc, &size);
+	uint8_t why = policy_of(q, &size);
 	if (size == 0)
 		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0};
 	for (unsigned salt = 0; salt <= SL_CHOOSE_SALTS; salt++) {
 		hash = hash_of(q, salt);
-		uint32_t i = candidate(q, hash, size);
+		uint32_t i = candidate(q, hash, size, salt);
 		if (sl_likely(i != UINT32_MAX))
 			return (struct sl_choice){i, why, (uint8_t)salt};
 	}
@@ -369,7 +393,7 @@ struct sl_choice
 sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 	  const struct sl_tuple *tuple)
 {
-	struct ask q = {.svc = svc, .ctx = ctx, .tuple = tuple};
+	struct ask q = {.svc = svc, .level = &svc->top, .ctx = ctx, .tuple = tuple};
 
 	if (svc->policy == SL_POLICY_SOURCE_HASH) {
 		q.by_client = true;
@@ -388,6 +412,7 @@ sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 	bool by_hash =
 		hashed && (sl_policy_has_table(svc->policy) || svc->policy == SL_POLICY_RING_HASH);
 	struct ask q = {.svc = svc,
+			.level = &svc->top,
 			.ctx = ctx,
 			.key = by_hash ? hash : ctx->random,
 			.avoid = avoid,

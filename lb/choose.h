@@ -31,29 +31,49 @@
 #define SL_CHOOSE_SALTS 8
 #define SL_CHOOSE_ALL 128
 #define SL_CHOOSE_DRAWS 32
+#define SL_CHOOSE_CURSORS (SL_MAX_SERVICES + 4096)
+
+/* Endpoints that take new flows together: those of one priority in the whole service, or in a subset of it.  Tables hold indices
+ * of endpoints that are members. */
+struct sl_level {
+	const uint16_t *members;         /* [member_cnt] ascending indices; NULL: all endpoints */
+	const uint16_t *maglev;          /* [maglev_cnt] or NULL */
+	const uint16_t *sched;           /* [sched_cnt] or NULL */
+	const struct sl_img_point *ring; /* [ring_cnt] or NULL */
+	/* [member_cnt], weights up to and with each, of policies that draw.  NULL: added up for each choice */
+	const uint32_t *weight_sums;
+	uint32_t member_cnt;
+	uint32_t maglev_cnt;
+	uint32_t sched_cnt;
+	uint32_t ring_cnt;
+	uint32_t cursor; /* ROUND_ROBIN: its place in ctx.cursors */
+};
+
+/* A service's levels in order of priority: of the whole service, or of a subset. */
+struct sl_set {
+	const struct sl_level *levels; /* [level_cnt] */
+	uint32_t level_cnt;            /* [0, SL_MAX_LEVELS]; 0: nobody is in it */
+	uint32_t shares;               /* place of its shares (shares.h); UINT32_MAX: it has none */
+};
 
 /* A service as a worker sees it: pointers into validated, immutable objects. */
 struct sl_service {
 	const struct sl_img_service *img;
 	const struct sl_img_endpoint *endpoints; /* [endpoint_cnt] */
-	const uint16_t *maglev;                  /* [maglev_cnt] or NULL */
-	const uint16_t *sched;                   /* [sched_cnt] or NULL */
-	const struct sl_img_point *ring;         /* [ring_cnt] or NULL */
+	const struct sl_set
+		*sets; /* [set_cnt]: the whole, then the subsets by name.  NULL: plain */
 	uint32_t endpoint_cnt;
-	uint32_t maglev_cnt;
-	uint32_t sched_cnt;
-	uint32_t ring_cnt;
-	uint32_t slot; /* service slot */
+	uint32_t slot;       /* service slot */
+	struct sl_level top; /* the whole service's first level; of a plain one there is no other */
+	uint32_t set_cnt;    /* ≥ 1 */
 	uint8_t policy;
 	uint8_t forward;
 	uint8_t family;
 	uint8_t source_bits4, source_bits6; /* SOURCE_HASH */
 	sl_be16 gue_port;
 	uint8_t tunnel_plen;
-	uint8_t zero;
+	uint8_t panic_pct; /* [0, 100] */
 	uint32_t incarnation;
-	/* [endpoint_cnt], weights up to and with each, of policies that draw.  NULL: added up for each choice */
-	const uint32_t *weight_sums;
 	uint32_t source_cnt;
 	const struct sl_addr *sources; /* FULLNAT: [source_cnt] or NULL */
 	struct sl_addr tunnel;         /* prefix of outer sources, with tunnel_plen */
@@ -70,9 +90,9 @@ struct sl_choose_ctx {
 	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
 	uint64_t seed;                       /* root.hash_seed */
 	const uint32_t
-		*conns; /* [SL_MAX_ENDPOINTS]: flows this worker has on the slot (LEAST_CONN) */
-	uint32_t *
-		cursor; /* this worker's round-robin place of the service, advanced (a copy for explain) */
+		*conns;    /* [SL_MAX_ENDPOINTS]: flows this worker has on the slot (LEAST_CONN) */
+	uint32_t *cursors; /* [SL_CHOOSE_CURSORS]: this worker's round-robin places by level */
+	bool dry;          /* explain: cursors stay where they are */
 	/* of SL_FORWARD_PROXY; may be left 0 else */
 	const uint32_t *const *
 		loads; /* [load_cnt] workers' requests under way by endpoint slot (LEAST_REQUEST): each its own lines,
@@ -99,7 +119,18 @@ sl_choose_draws(uint8_t policy)
 	return policy == SL_POLICY_LEAST_REQUEST || policy == SL_POLICY_RANDOM;
 }
 
-void sl_choose_sums(const struct sl_img_endpoint *endpoints, uint32_t cnt, uint32_t *sums);
+void sl_choose_sums(const struct sl_img_endpoint *endpoints, const uint16_t *members, uint32_t cnt,
+		    uint32_t *sums);
+
+/* sl_choose_cursor: the place of a level's cursor: the first level of a whole service has one of its own; those of subsets and
+ * further levels may meet, and then take turns from one count. */
+static inline uint32_t
+sl_choose_cursor(uint32_t service_slot, uint32_t set, uint32_t level)
+{
+	uint32_t other = (service_slot * SL_MAX_LEVELS + level) * 2654435761u + set * 2246822519u;
+
+	return set == 0 && level == 0 ? service_slot : SL_MAX_SERVICES + (other >> 20);
+}
 
 /* sl_choose_panics: whether fewer than panic_pct per cent of the endpoints with a weight admit anything.  Walks all of them: ask now
  * and then (SL_PANIC_MS), not for each request. */

@@ -55,6 +55,7 @@
 #define SL_MAX_MAGLEV 1638431u /* room for the smallest prime ≥ 100 × SL_MAX_SERVICE_ENDPOINTS */
 #define SL_MAX_SCHED 65536u
 #define SL_MAX_WEIGHT 256
+#define SL_MAX_LEVELS 24  /* of a service, or of a subset: one for each priority and distance */
 #define SL_MAX_TRUST 4096 /* prefixes, over all listeners */
 #define SL_MAX_TABLES 256 /* route tables */
 #define SL_MAX_VHOSTS 16384

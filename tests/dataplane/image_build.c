@@ -858,10 +858,10 @@ walk_places(const struct sl_service *s, const uint16_t *t, uint32_t cnt)
 }
 
 static const char *
-walk_ring(const struct sl_service *s)
+walk_ring(const struct sl_service *s, const struct sl_level *l)
 {
-	for (uint32_t i = 0; i < s->ring_cnt; i++) {
-		const struct sl_img_point *p = &s->ring[i];
+	for (uint32_t i = 0; i < l->ring_cnt; i++) {
+		const struct sl_img_point *p = &l->ring[i];
 		if (p->endpoint >= s->endpoint_cnt || s->endpoints[p->endpoint].weight == 0)
 			return "point of the ring holds no endpoint with weight";
 		if (i && p[-1].hash > p->hash)
@@ -1143,9 +1143,9 @@ sl_test_view_walk(const struct sl_view *v)
 			wrong = walk_endpoint(v, s, k);
 		wrong = wrong ? wrong : walk_modes(v, s);
 		wrong = wrong ? wrong : walk_service_tls(v, i);
-		wrong = wrong ? wrong : walk_places(s, s->maglev, s->maglev_cnt);
-		wrong = wrong ? wrong : walk_places(s, s->sched, s->sched_cnt);
-		wrong = wrong ? wrong : walk_ring(s);
+		wrong = wrong ? wrong : walk_places(s, s->top.maglev, s->top.maglev_cnt);
+		wrong = wrong ? wrong : walk_places(s, s->top.sched, s->top.sched_cnt);
+		wrong = wrong ? wrong : walk_ring(s, &s->top);
 	}
 	for (uint32_t i = 0; !wrong && i < v->address_cnt; i++) {
 		const struct sl_local *l = sl_view_local(v, &v->addresses[i].addr);

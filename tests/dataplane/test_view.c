@@ -167,10 +167,10 @@ services_that_draw_by_weight_have_their_sums(void)
 	conf.listeners = (const struct sl_test_listener[]){{0}};
 	struct sl_view *v = sl_test_view(&conf);
 	const struct sl_service *s = v->services;
-	CU_ASSERT_TRUE(s[0].weight_sums[0] == 3 && s[0].weight_sums[1] == 3 &&
-		       s[0].weight_sums[2] == 259);
-	CU_ASSERT_PTR_NULL(s[1].weight_sums);
-	CU_ASSERT_TRUE(s[2].weight_sums[0] == 0 && s[2].weight_sums[1] == 256);
+	CU_ASSERT_TRUE(s[0].top.weight_sums[0] == 3 && s[0].top.weight_sums[1] == 3 &&
+		       s[0].top.weight_sums[2] == 259);
+	CU_ASSERT_PTR_NULL(s[1].top.weight_sums);
+	CU_ASSERT_TRUE(s[2].top.weight_sums[0] == 0 && s[2].top.weight_sums[1] == 256);
 	sl_test_view_free(v);
 }
 

@@ -135,9 +135,9 @@ slots_incarnations_and_the_ring_are_the_roots(void)
 	CU_ASSERT_EQUAL(v->vhosts[1].slot, 1);
 	CU_ASSERT_EQUAL(v->vhosts[1].incarnation, 65535);
 	CU_ASSERT_STRING_EQUAL(v->vhosts[1].img->name, "plain");
-	CU_ASSERT_EQUAL(v->services[HTTP_CANARY].ring_cnt, 16);
-	CU_ASSERT_PTR_NOT_NULL(v->services[HTTP_CANARY].ring);
-	CU_ASSERT_EQUAL(v->services[HTTP_WEB].ring_cnt, 0);
+	CU_ASSERT_EQUAL(v->services[HTTP_CANARY].top.ring_cnt, 16);
+	CU_ASSERT_PTR_NOT_NULL(v->services[HTTP_CANARY].top.ring);
+	CU_ASSERT_EQUAL(v->services[HTTP_WEB].top.ring_cnt, 0);
 	sl_view_destroy(v);
 	sl_test_image_free(&im);
 }

@@ -11,7 +11,7 @@
 #define CTX(CURSOR)                                                                                \
 	(struct sl_choose_ctx)                                                                     \
 	{                                                                                          \
-		.states = states, .seed = SEED, .conns = conns, .cursor = (CURSOR)                 \
+		.states = states, .seed = SEED, .conns = conns, .cursors = (CURSOR)                \
 	}
 
 enum { CNT = 10, FIRST_SLOT = 100 };
@@ -37,17 +37,22 @@ set_up(uint8_t policy)
 		endpoints[i].weight = 1;
 		nodes[i] = (struct sl_maglev_node){endpoints[i].name, 1};
 	}
-	svc = (struct sl_service){.endpoints = endpoints, .endpoint_cnt = CNT, .policy = policy};
+	svc = (struct sl_service){.endpoints = endpoints,
+				  .endpoint_cnt = CNT,
+				  .top.member_cnt = CNT,
+				  .set_cnt = 1,
+				  .policy = policy};
 	svc.source_bits4 = 32;
 	svc.source_bits6 = 128;
 	if (policy == SL_POLICY_LEAST_CONN)
 		return;
 	if (policy == SL_POLICY_ROUND_ROBIN) {
-		svc.sched = sched;
-		CU_ASSERT_EQUAL_FATAL(sl_maglev_schedule(nodes, CNT, sched, 64, &svc.sched_cnt), 0);
+		svc.top.sched = sched;
+		CU_ASSERT_EQUAL_FATAL(sl_maglev_schedule(nodes, CNT, sched, 64, &svc.top.sched_cnt),
+				      0);
 	} else {
-		svc.maglev = maglev;
-		svc.maglev_cnt = 1009;
+		svc.top.maglev = maglev;
+		svc.top.maglev_cnt = 1009;
 		CU_ASSERT_EQUAL_FATAL(sl_maglev_build(nodes, CNT, SEED, maglev, 1009), 0);
 	}
 }
@@ -266,10 +271,10 @@ nothing_is_chosen_when_nothing_admits(void)
 						    choose(i, 2).endpoint == 2,
 					    true);
 		/* No endpoints, or none with weight: no table. */
-		svc.maglev_cnt = svc.sched_cnt = 0;
+		svc.top.maglev_cnt = svc.top.sched_cnt = 0;
 		if (policies[p] != SL_POLICY_LEAST_CONN) /* which never has one */
 			CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
-		svc.endpoint_cnt = 0;
+		svc.endpoint_cnt = svc.top.member_cnt = 0;
 		CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
 	}
 }
@@ -366,8 +371,11 @@ set_up_many(uint32_t cnt)
 			.slot = FIRST_SLOT + (i * 7 + 3) % cnt, .incarnation = 5, .weight = 1};
 		conns[many[i].slot] = 0;
 	}
-	svc = (struct sl_service){
-		.endpoints = many, .endpoint_cnt = cnt, .policy = SL_POLICY_LEAST_CONN};
+	svc = (struct sl_service){.endpoints = many,
+				  .endpoint_cnt = cnt,
+				  .top.member_cnt = cnt,
+				  .set_cnt = 1,
+				  .policy = SL_POLICY_LEAST_CONN};
 }
 
 static void
@@ -518,9 +526,9 @@ build_ring(uint32_t without)
 	for (unsigned i = 0; i < CNT; i++)
 		nodes[i] = (struct sl_maglev_node){endpoints[i].name,
 						   i == without ? 0 : endpoints[i].weight};
-	svc.ring = ring;
-	svc.ring_cnt = sl_ring_size(nodes, CNT);
-	CU_ASSERT_FATAL(svc.ring_cnt > 0 && svc.ring_cnt <= RING_MAX);
+	svc.top.ring = ring;
+	svc.top.ring_cnt = sl_ring_size(nodes, CNT);
+	CU_ASSERT_FATAL(svc.top.ring_cnt > 0 && svc.top.ring_cnt <= RING_MAX);
 	sl_ring_build(nodes, CNT, SEED, ring);
 }
 
@@ -534,8 +542,8 @@ set_up_requests(uint8_t policy, bool weighted)
 		endpoints[i].weight = (uint16_t)(i % 4 + 1);
 	if (policy == SL_POLICY_RING_HASH)
 		build_ring(CNT);
-	sl_choose_sums(endpoints, CNT, sums);
-	svc.weight_sums = sl_choose_draws(policy) ? sums : NULL;
+	sl_choose_sums(endpoints, NULL, CNT, sums);
+	svc.top.weight_sums = sl_choose_draws(policy) ? sums : NULL;
 }
 
 static struct sl_choice
@@ -546,7 +554,7 @@ request_ctx(bool hashed, uint64_t hash, uint64_t random, bool panic, const uint3
 	const struct sl_choose_ctx ctx = {.states = states,
 					  .seed = SEED,
 					  .conns = conns,
-					  .cursor = &cursor,
+					  .cursors = &cursor,
 					  .loads = loads_of,
 					  .load_cnt = 2,
 					  .panic = panic,
@@ -618,12 +626,12 @@ a_hash_goes_to_the_first_point_not_below_it(void)
 	set_up_requests(SL_POLICY_RING_HASH, true);
 	for (uint64_t i = 0; i < 5000; i++) {
 		uint32_t at = 0;
-		while (at < svc.ring_cnt && ring[at].hash < ring_place(i))
+		while (at < svc.top.ring_cnt && ring[at].hash < ring_place(i))
 			at++;
-		CU_ASSERT_EQUAL(request(true, i, 0).endpoint, ring[at % svc.ring_cnt].endpoint);
+		CU_ASSERT_EQUAL(request(true, i, 0).endpoint, ring[at % svc.top.ring_cnt].endpoint);
 	}
-	svc.ring = ring;
-	svc.ring_cnt = 3;
+	svc.top.ring = ring;
+	svc.top.ring_cnt = 3;
 	for (uint64_t i = 0; i < 100; i++) {
 		uint32_t h = ring_place(i);
 		static const struct {
@@ -686,9 +694,9 @@ random_goes_by_weight_with_and_without_sums(void)
 		set_up_requests(SL_POLICY_RANDOM, true);
 		endpoints[4].weight = 0;
 		endpoints[9].weight = 0;
-		sl_choose_sums(endpoints, CNT, sums);
+		sl_choose_sums(endpoints, NULL, CNT, sums);
 		if (!summed)
-			svc.weight_sums = NULL;
+			svc.top.weight_sums = NULL;
 		for (uint64_t i = 0; i < 20000; i++) { /* 23 − 1 − 2 = 20 */
 			struct sl_choice c = request(false, 0, i);
 			CU_ASSERT_TRUE(c.why == SL_WHY_RANDOM && c.tries == 0);
@@ -713,11 +721,11 @@ sums_change_no_choice(void)
 			endpoints[i].weight = (uint16_t)(rnd(3) ? rnd(257) : 0);
 			loads[rnd(2)][FIRST_SLOT + i] = rnd(9);
 		}
-		sl_choose_sums(endpoints, CNT, sums);
+		sl_choose_sums(endpoints, NULL, CNT, sums);
 		for (uint64_t i = 0; i < 50; i++) {
-			svc.weight_sums = sums;
+			svc.top.weight_sums = sums;
 			struct sl_choice a = request(false, 0, i);
-			svc.weight_sums = NULL;
+			svc.top.weight_sums = NULL;
 			struct sl_choice b = request(false, 0, i);
 			CU_ASSERT_TRUE(a.endpoint == b.endpoint && a.tries == b.tries);
 			CU_ASSERT_TRUE(a.endpoint == UINT32_MAX ||
@@ -733,7 +741,7 @@ least_request_counts_what_all_workers_have_under_way(void)
 	/* of two there is always a choice */
 	for (unsigned i = 2; i < CNT; i++)
 		endpoints[i].weight = 0;
-	sl_choose_sums(endpoints, CNT, sums);
+	sl_choose_sums(endpoints, NULL, CNT, sums);
 	loads[0][FIRST_SLOT] = 3;
 	loads[1][FIRST_SLOT] = 3;
 	loads[0][FIRST_SLOT + 1] = 0;
@@ -747,7 +755,7 @@ least_request_counts_what_all_workers_have_under_way(void)
 	}
 	/* 7 on three times the weight is less than 6 on one */
 	endpoints[1].weight = 3;
-	sl_choose_sums(endpoints, CNT, sums);
+	sl_choose_sums(endpoints, NULL, CNT, sums);
 	for (uint64_t i = 0; i < 1000; i++)
 		CU_ASSERT_EQUAL(request(false, 0, i).endpoint, 1);
 	/* the one that is busier takes what the other does not */
@@ -909,12 +917,12 @@ nobody_is_chosen_where_nobody_has_a_weight(void)
 		set_up_requests(request_policies[r], false);
 		for (unsigned i = 0; i < CNT; i++)
 			endpoints[i].weight = 0;
-		svc.maglev_cnt = svc.sched_cnt = svc.ring_cnt = 0;
-		sl_choose_sums(endpoints, CNT, sums);
+		svc.top.maglev_cnt = svc.top.sched_cnt = svc.top.ring_cnt = 0;
+		sl_choose_sums(endpoints, NULL, CNT, sums);
 		struct sl_choice c = request(true, 1, 2);
 		CU_ASSERT_TRUE(c.endpoint == UINT32_MAX && c.why == SL_WHY_NONE);
 		CU_ASSERT_EQUAL(choose(1, 2).endpoint, UINT32_MAX);
-		svc.endpoint_cnt = 0;
+		svc.endpoint_cnt = svc.top.member_cnt = 0;
 		CU_ASSERT_EQUAL(request(true, 1, 2).endpoint, UINT32_MAX);
 	}
 }
