@@ -121,11 +121,19 @@ void sl_source_name_addr(const struct sl_addr *addr, uint16_t port, char ret_nam
  * advanced. */
 uint32_t sl_source_pause(unsigned n, uint64_t *rng);
 
+struct json_t;
+/* sl_source_json reads a whole text: at most 8 MB, 32 levels deep, no key twice in an object, and no more values than an answer
+ * of SL_MAX_SERVICE_ENDPOINTS has (so that a few MB of "{}" do not become gigabytes).  The caller frees it (json_decref).
+ * NULL: buf says why, as the end of a sentence that begins with the text's name ("is not JSON: line 3, …").  [any]. */
+#define SL_SOURCE_JSON_BYTES (8u << 20)
+#define SL_SOURCE_JSON_DEPTH 32
+struct json_t *sl_source_json(const char *text, size_t len, char *buf, size_t size);
+
 /* sl_source_endpoint_json reads one endpoint of files, etcd and the registry:
  *   { "address": "192.0.2.1", "port": 80, "weight": 1, "priority": 0, "percent": 100, "drain": false,
- *     "locality": "eu/a", "metadata": { "version": "v2" } }        ("name", "ttl_s": the caller's)
- * Unknown keys are told.  NULL, or what is wrong (with its key), ret being undefined. */
-struct json_t;
+ *     "locality": "eu/a", "metadata": { "version": "v2" } }        ("name", "ttl_s": the caller's, looked at by nobody here)
+ * Only the address is required.  An unknown key is an error that names the nearest valid one.  NULL, or what is wrong, with its
+ * key, ret being undefined: "port: 0 is not within 1 to 65535", printable whatever e holds.  [any]. */
 const char *sl_source_endpoint_json(const struct json_t *e, struct sl_source_endpoint *ret,
 				    char *buf, size_t size);
 

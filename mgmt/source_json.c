@@ -1,10 +1,70 @@
-/* One row per key of an endpoint's JSON; a value is read by what reads the same key of a table file. */
+/* One row per key of an endpoint's JSON; a value is read by what reads the same key of a table file.  Texts are looked at
+ * before jansson sees them: it recurses per level, and needs some 250 bytes for each "{}". */
 #include "mgmt/source.h"
 
 #include "mgmt/conf_value.h"
 
 #include <jansson.h>
 #include <stdio.h>
+
+/* ---- texts ---- */
+
+#define MOST_VALUES (1u << 20)
+#define MOST_LISTS (1u << 18) /* and objects */
+
+/* NULL, or why the text is not given to the parser. */
+static const char *
+check_size(const char *text, size_t len)
+{
+	unsigned depth = 0, values = 0, lists = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"') {
+			quoted = !quoted;
+		} else if (quoted) {
+			i += text[i] == '\\';
+		} else if (text[i] == '{' || text[i] == '[') {
+			lists++;
+			depth++;
+		} else if ((text[i] == '}' || text[i] == ']') && depth) {
+			depth--;
+		}
+		values += !quoted && (text[i] == ',' || text[i] == ':');
+		if (depth > SL_SOURCE_JSON_DEPTH)
+			return "is nested more than 32 levels deep";
+	}
+	return values > MOST_VALUES || lists > MOST_LISTS ? "has more values than any answer needs"
+							  : NULL;
+}
+
+struct json_t *
+sl_source_json(const char *text, size_t len, char *buf, size_t size)
+{
+	json_error_t err;
+	const char *why = NULL;
+
+	if (len > SL_SOURCE_JSON_BYTES)
+		why = "is longer than 8 MB";
+	else if (len == 0)
+		why = "is empty";
+	else
+		why = check_size(text, len);
+	if (why) {
+		snprintf(buf, size, "%s", why);
+		return NULL;
+	}
+	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &err);
+	if (!j) {
+		char words[2 * sizeof(err.text)]; /* the parser quotes what it read */
+		sl_value_quote(err.text, words, sizeof(words));
+		snprintf(buf, size, "is not JSON: line %d, column %d: %s", err.line, err.column,
+			 words);
+	}
+	return j;
+}
+
+/* ---- an endpoint ---- */
 
 struct reader {
 	struct sl_source_endpoint *e;
@@ -22,8 +82,8 @@ whole(const struct reader *r, const char *key, const json_t *v, int lo, int hi, 
 	if (!json_is_integer(v))
 		return SAY(r, "%s: not a whole number", key);
 	if (json_integer_value(v) < lo || json_integer_value(v) > hi)
-		return SAY(r, "%s: %lld is not in %d–%d", key, (long long)json_integer_value(v), lo,
-			   hi);
+		return SAY(r, "%s: %lld is not within %d to %d", key,
+			   (long long)json_integer_value(v), lo, hi);
 	*ret = (int)json_integer_value(v);
 	return NULL;
 }
