@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lb/maglev.h"
+#include "mgmt/levels.h"
 
 /* ---- sorting and searching ---- */
 
@@ -165,7 +165,9 @@ endpoints_family(const struct sl_conf_service *s)
 		family = family_of(&s->endpoints[i].addr);
 	for (uint32_t i = 0; i < s->source_cnt && !family; i++)
 		family = family_of(&s->sources[i]);
-	return family ? family : family_of(&s->tunnel);
+	if (!family)
+		family = family_of(&s->tunnel);
+	return family ? family : sl_check_family_asked(s);
 }
 
 int
@@ -422,8 +424,8 @@ check_reach(struct check *k, const struct sl_conf_service *s, uint32_t i, bool l
 
 /* ---- what goes with forward and policy ---- */
 
-static void
-out_of_place(struct check *k, uint32_t i, const char *key, bool given, const char *with)
+void
+sl_check_out_of_place(struct check *k, uint32_t i, const char *key, bool given, const char *with)
 {
 	const struct sl_conf_service *s = &k->c->services[i];
 
@@ -455,27 +457,30 @@ check_keys(struct check *k, uint32_t i)
 	const struct sl_conf_service *s = &k->c->services[i];
 
 	if (s->policy && s->policy != SL_POLICY_MAGLEV && s->policy != SL_POLICY_RING_HASH)
-		out_of_place(k, i, "http.hash", s->http.hash_given,
-			     "policy \"maglev\" or \"ring_hash\"");
+		sl_check_out_of_place(k, i, "http.hash", s->http.hash_given,
+				      "policy \"maglev\" or \"ring_hash\"");
 	if (s->policy && s->policy != SL_POLICY_SOURCE_HASH) {
-		out_of_place(k, i, "source_bits4", s->source_bits4, "policy \"source_hash\"");
-		out_of_place(k, i, "source_bits6", s->source_bits6, "policy \"source_hash\"");
+		sl_check_out_of_place(k, i, "source_bits4", s->source_bits4,
+				      "policy \"source_hash\"");
+		sl_check_out_of_place(k, i, "source_bits6", s->source_bits6,
+				      "policy \"source_hash\"");
 	}
 	if (!s->forward)
 		return;
 	if (!sl_forward_has_sources(s->forward))
-		out_of_place(k, i, "sources", s->source_cnt, "forward \"fullnat\" or \"proxy\"");
+		sl_check_out_of_place(k, i, "sources", s->source_cnt,
+				      "forward \"fullnat\" or \"proxy\"");
 	if (s->forward != SL_FORWARD_PROXY) {
-		out_of_place(k, i, "tcp", s->tcp.given, "forward \"proxy\"");
-		out_of_place(k, i, "http", s->http.given, "forward \"proxy\"");
-		out_of_place(k, i, "tls", s->tls.given, "forward \"proxy\"");
+		sl_check_out_of_place(k, i, "tcp", s->tcp.given, "forward \"proxy\"");
+		sl_check_out_of_place(k, i, "http", s->http.given, "forward \"proxy\"");
+		sl_check_out_of_place(k, i, "tls", s->tls.given, "forward \"proxy\"");
 		check_policy(k, i);
 	}
 	if (!sl_forward_tunnels(s->forward))
-		out_of_place(k, i, "tunnel_source", !unset(&s->tunnel),
-			     "forward \"ipip\" or \"gue\"");
+		sl_check_out_of_place(k, i, "tunnel_source", !unset(&s->tunnel),
+				      "forward \"ipip\" or \"gue\"");
 	if (s->forward != SL_FORWARD_GUE)
-		out_of_place(k, i, "gue_port", s->gue_port, "forward \"gue\"");
+		sl_check_out_of_place(k, i, "gue_port", s->gue_port, "forward \"gue\"");
 }
 
 static void
@@ -588,6 +593,7 @@ check_service(struct check *k, uint32_t i, bool lost)
 	check_http(k, s, i);
 	check_reach(k, s, i, lost);
 	check_health(k, s, i);
+	sl_check_members(k, i);
 }
 
 static void
@@ -602,8 +608,7 @@ check_services(struct check *k)
 	for (uint32_t i = 0; i < c->service_cnt; i++) {
 		check_service(k, i, lost);
 		endpoints += c->services[i].endpoint_cnt;
-		bytes += 2ull * sl_maglev_size(c->services[i].max_endpoints) +
-			 96ull * c->services[i].endpoint_cnt;
+		bytes += sl_level_bytes(c, &c->services[i]);
 	}
 	at(k, "services");
 	if (endpoints > SL_MAX_ENDPOINTS)

@@ -1,4 +1,4 @@
-/* check_priv — what check.c, check_listener.c, check_routes.c and check_tls.c have in common. */
+/* check_priv — what check.c, check_listener.c, check_members.c, check_routes.c and check_tls.c have in common. */
 #ifndef SL_MGMT_CHECK_PRIV_H
 #define SL_MGMT_CHECK_PRIV_H
 
@@ -31,6 +31,17 @@ void sl_check_listeners(struct check *k);
 void sl_check_tables(struct check *k);
 /* check_tls.c: TLS of listeners and services, server names, and warnings. */
 void sl_check_tls(struct check *k);
+
+/* check_members.c: a service's subsets, its questions to sources, panic.  subset_of: that there is a subset of the name, for the key at
+ * k->path.  family_asked: of which family its questions ask for, 0: of any. */
+void sl_check_members(struct check *k, uint32_t service);
+void sl_check_subset_of(struct check *k, const struct sl_conf_service *s, const char *name,
+			int line);
+uint8_t sl_check_family_asked(const struct sl_conf_service *s);
+
+/* sl_check_out_of_place tells a key of the service that is given, but goes `with` something else only. */
+void sl_check_out_of_place(struct check *k, uint32_t service, const char *key, bool given,
+			   const char *with);
 
 /* sl_check_find_service: the index of the service of the name, or UINT32_MAX; order: by name. */
 uint32_t sl_check_find_service(const struct sl_conf *c, const uint32_t *order, const char *name);

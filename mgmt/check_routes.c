@@ -309,12 +309,23 @@ check_target(struct check *k, const struct sl_conf_target *t)
 		     t->service, sl_forward_name(c->services[s].forward));
 }
 
+/* The subset of it, by a key beside that of the service. */
+static void
+check_subset(struct check *k, const struct sl_conf_target *t)
+{
+	uint32_t s = sl_check_find_service(k->c, k->links.service_order, t->service);
+
+	if (t->subset[0] && s != UINT32_MAX && k->c->services[s].forward == SL_FORWARD_PROXY)
+		sl_check_subset_of(k, &k->c->services[s], t->subset, t->line);
+}
+
 /* Few, so each is compared with those before it. */
 static bool
 stands_twice(const struct sl_conf_target *t, uint32_t i)
 {
 	for (uint32_t j = 0; j < i && t[i].service[0]; j++)
-		if (strcmp(t[i].service, t[j].service) == 0)
+		if (strcmp(t[i].service, t[j].service) == 0 &&
+		    strcmp(t[i].subset, t[j].subset) == 0)
 			return true;
 	return false;
 }
@@ -331,6 +342,8 @@ check_split(struct check *k, uint32_t route, const struct sl_conf_hroute *r)
 		if (stands_twice(r->targets, i))
 			tell(k, r->targets[i].line, "add the weights",
 			     "\"%s\" stands twice in the split", r->targets[i].service);
+		at_route(k, route, "split[%u].subset", i);
+		check_subset(k, &r->targets[i]);
 	}
 	at_route(k, route, "split");
 	if (sum == 0 && !r->incomplete)
@@ -344,6 +357,8 @@ check_services(struct check *k, uint32_t route, const struct sl_conf_hroute *r)
 	if (r->action == SL_ACTION_FORWARD && !r->split && r->target_cnt) {
 		at_route(k, route, "service");
 		check_target(k, r->targets);
+		at_route(k, route, "subset");
+		check_subset(k, r->targets);
 	} else if (r->action == SL_ACTION_FORWARD && r->split) {
 		check_split(k, route, r);
 	}

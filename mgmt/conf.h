@@ -203,7 +203,7 @@ struct sl_health_conf {
 	uint32_t expect_cnt;
 };
 
-/* "region/zone/rack", later parts may be left out; "": not known. */
+/* "region/zone/rack", later parts may be left out; "": not known, as is a part "-". */
 #define SL_LOCALITY_MAX 64
 /* "canary=true,version=v2": pairs sorted by key, keys distinct; "": none. */
 #define SL_META_MAX 256
@@ -362,6 +362,7 @@ struct sl_conf_discover {
 	uint8_t record;             /* enum sl_record */
 	uint8_t priority;
 	bool accept_empty;
+	bool incomplete; /* as of an endpoint */
 	int line;
 };
 
@@ -369,12 +370,14 @@ struct sl_conf_subset {
 	char name[SL_NAME_MAX];
 	char meta[SL_META_MAX]; /* endpoints that have all of these pairs are in it */
 	bool any;               /* fallback: without such an endpoint all are */
+	bool incomplete;        /* as of an endpoint */
 	int line;
 };
 
 #define SL_MAX_DISCOVER 8 /* of a service */
 #define SL_MAX_SUBSETS 64 /* of a service */
 #define SL_MAX_PRIORITY 7
+#define SL_CONF_NO_PANIC UINT8_MAX
 
 struct sl_conf_service {
 	char name[SL_NAME_MAX];
@@ -398,7 +401,7 @@ struct sl_conf_service {
 	struct sl_conf_subset *subsets;    /* [subset_cnt], in file order */
 	uint32_t discover_cnt, subset_cnt;
 	bool locality_failover;
-	uint8_t panic_pct; /* not of forward proxy */
+	uint8_t panic_pct; /* not of forward proxy; SL_CONF_NO_PANIC: not given */
 	int line;
 };
 
@@ -468,6 +471,15 @@ sl_conf_gue_port(const struct sl_conf_service *s)
 	return s->forward != SL_FORWARD_GUE ? 0 : s->gue_port ? s->gue_port : SL_GUE_PORT;
 }
 
+/* Per cent of the endpoints: with fewer that are healthy, all are taken.  0: never. */
+static inline uint8_t
+sl_conf_panic_pct(const struct sl_conf_service *s)
+{
+	if (s->forward == SL_FORWARD_PROXY)
+		return (uint8_t)s->http.panic_pct;
+	return s->panic_pct == SL_CONF_NO_PANIC ? 0 : s->panic_pct;
+}
+
 /* sl_conf_parse reads text (len bytes, not necessarily terminated); file names it in messages.
  * 0 with *ret_conf to be freed by sl_conf_free; -EINVAL with every problem in diag (cross references are
  * checked too, check.c, when the syntax allows); -ENOMEM.  `include` directives are refused. */
@@ -498,7 +510,7 @@ void sl_conf_links_fini(struct sl_conf_links *l);
 /* Bytes of all objects of a generation may take this much: max_endpoints decides (Maglev tables). */
 #define SL_CONF_MAX_TABLE_BYTES (1ull << 30)
 
-/* check.c, check_listener.c, check_routes.c, check_tls.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
+/* check.c, check_listener.c, check_members.c, check_routes.c, check_tls.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
  * one prefix and protocol apart by their ports, keys that fit forward and policy, endpoints ≤ max_endpoints, an on-link address for each via, route → service, what goes
  * with a route's path, …  All problems to diag; 0, -EINVAL or -ENOMEM.  Warnings (routes that are never reached, too many
  * that no look-up finds) only to a diag without problems.

@@ -687,6 +687,7 @@ init_element(enum group g, void *base, int line)
 		((struct sl_conf_route *)base)->plen = UINT32_MAX;
 	} else if (g == SERVICE) {
 		((struct sl_conf_service *)base)->line = line;
+		((struct sl_conf_service *)base)->panic_pct = SL_CONF_NO_PANIC;
 	} else if (g == TCP) {
 		((struct sl_conf_tcp *)base)->given = true;
 	} else if (g == ENDPOINT) {
@@ -757,6 +758,10 @@ walk_group(struct walk *w, const struct sl_node *s, enum group g, void *base)
 	}
 	if (g == ENDPOINT)
 		((struct sl_conf_endpoint *)base)->incomplete = w->told != told;
+	else if (g == DISCOVER)
+		((struct sl_conf_discover *)base)->incomplete = w->told != told;
+	else if (g == SUBSET)
+		((struct sl_conf_subset *)base)->incomplete = w->told != told;
 }
 
 static void

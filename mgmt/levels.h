@@ -1,0 +1,32 @@
+/* levels — which endpoints of a service are asked together, and how much room that takes.
+ *
+ * An endpoint's rank is its priority; with locality_failover it is priority × 3 + distance from the gateway.  Ranks in use, in
+ * their order, are the levels 0, 1, … of the service; those in use among a subset's endpoints are the subset's.
+ *
+ * Pure: the same configuration gives the same levels on every gateway of the same locality.
+ */
+#ifndef SL_MGMT_LEVELS_H
+#define SL_MGMT_LEVELS_H
+
+#include "mgmt/conf.h"
+
+#define SL_DISTANCES 3
+#define SL_RANKS ((SL_MAX_PRIORITY + 1) * SL_DISTANCES)
+
+/* sl_level_distance: 0: same region and zone, 1: same region, 2: another one.  What is not known of either ("", a part left out
+ * or "-") is taken to be the same; racks do not count. */
+unsigned sl_level_distance(const char *gateway, const char *endpoint);
+
+/* sl_level_rank: in [0, SL_RANKS). */
+unsigned sl_level_rank(const struct sl_conf *c, const struct sl_conf_service *s,
+		       const struct sl_conf_endpoint *e);
+
+/* sl_level_places: the size of the Maglev table of each of level_cnt levels (of the service, or of a subset).  Up to four have one
+ * that is as large as that of a single level; five to eight have the half, and so on, so that priorities which a source makes
+ * up do not let a service grow. */
+uint32_t sl_level_places(uint32_t max_endpoints, unsigned level_cnt);
+
+/* sl_level_bytes: what a service's endpoints and tables take at most, whatever its sources answer. */
+uint64_t sl_level_bytes(const struct sl_conf *c, const struct sl_conf_service *s);
+
+#endif
