@@ -66,6 +66,7 @@ SL_HOSTS(g,k,f,c,m,r,h) @K g k - NULL
 SL_NAMES(g,k,f,c,m,h) @K g k - NULL
 SL_SANS(g,k,f,c,m,h) @K g k - NULL
 SL_ALPNS(g,k,f,c,m,h) @K g k - NULL
+SL_METAS(g,k,f,r,h) @K g k - NULL
 SL_WORDS(g,k,w,f,d,h) @K g k - NULL
 SL_INTS(g,k,f,lo,hi,m,r,h) @K g k - NULL"""
 
@@ -132,6 +133,9 @@ def boot():
 
 # ---- the daemon's file ----
 
+DAEMON_LISTS = ("mgmt/daemon_conf_sources.c",)
+
+
 def daemon():
     name = "sluiced.conf.5"
     found = items(page("mgmt/man/" + name))
@@ -140,6 +144,8 @@ def daemon():
     for body in re.findall(r"static const char \*const \w+\[\] = \{([^}]*)\}", source):
         keys.update((k, "") for k in re.findall(r'"(\w+)"', body))
     keys.update((k, "") for k in re.findall(r'return i \? NULL : "(\w+)"', source))
+    for path in DAEMON_LISTS:  # groups that have a file of their own
+        keys.update((k, "") for k in re.findall(r'ROW(?:_\w+)?\("(\w+)"', page(path)))
     assert len(keys) > 14, "daemon_conf.c was not understood"
     for key, default in keys.items():
         sections = [s for s, k in found if k == key]
