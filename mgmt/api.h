@@ -117,8 +117,11 @@
  *              "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
  *              "auto_server_name": BOOL, "names": [TEXT…], "certificate": NAME|""}
  *   ENDPOINT  {"service", "name", "address", "port" (0: the listener's), "weight", "slot", "incarnation",
- *              "state": "up"|"down"|"unknown"|"unprobed"|"draining"|"disabled"   the word for people, the
- *                    strongest: disabled, draining, down, unknown, up; unprobed: the service has no health
+ *              "state": "up"|"down"|"unknown"|"unprobed"|"ejected"|"draining"|"disabled"|"maintenance"   the word for people, the
+ *                    strongest: maintenance, disabled, draining, down, ejected, unknown, up; unprobed: the service has no health
+ *              "administrative": "in"|"draining"|"disabled"|"maintenance" (by operators), "passive": "in"|"ejected" (by the
+ *              dataplane), "why_by": "operator"|"source"|"agent"|"probe"|"dataplane"|"slow start"|"" (who says why), "who" (the
+ *              operator), "why": STRING, "since": TIME|null, "maintenance": BOOL,
  *              "health": "up"|"down"|"unknown"|"unprobed", "health_text": STRING (last probe's, may be ""),
  *              "health_since": TIME|null, "drain": BOOL, "disabled": BOOL, "percent": 0–100 (weight verb),
  *              "fraction": 0–255 (in force now: percent × slow start), "ramping": BOOL,
@@ -209,8 +212,9 @@
  *   Read from the dataplane's memory while it works; the numbers of a row are of about the same time.  Waits in one queue
  *   with flows.  error unavailable when the dataplane is not connected or has TCP off, not_found as for flows.
  *
- * {"verb":"drain"|"undrain"|"disable"|"enable", "service", "endpoint", "comment"?}
- * {"verb":"weight", "service", "endpoint", "percent": 0..100, "comment"?}   share of its weight's new flows
+ * {"verb":"drain"|"undrain"|"disable"|"enable", "service", "endpoint", "comment"?, "reason"?}
+ * {"verb":"weight", "service", "endpoint", "percent": 0..100, "comment"?, "reason"?}   share of its weight's new flows
+ * {"verb":"maintenance", "service", "endpoint", "on": BOOL, "comment"?, "reason"?}   no new flows, no probes
  *   → "changed": BOOL (false: it was so already), "endpoint": ENDPOINT,
  *     "applied": BOOL (the dataplane is connected and has the new state word),
  *     "note": STRING|null ("web has no other endpoint that takes new flows" …)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define RAMP_MS 100
+#define WATCH_MS 200
 #define OPER_MAX (64u << 20)
 
 void
@@ -141,6 +142,32 @@ on_probe(void *ctx, const struct sl_probe_event *ev)
 	sl_daemon_ramp(d);
 }
 
+/* What the dataplane itself found: a probe at once says whether it is the endpoint or its answers. */
+static void
+on_passive(void *ctx, const struct sl_oper_endpoint *e)
+{
+	struct sl_daemon *d = ctx;
+
+	if (e->ejected)
+		sl_daemon_say("health: %s/%s is ejected by the dataplane: %u requests in a row "
+			      "failed",
+			      e->service, e->name, e->eject_after);
+	else
+		sl_daemon_say("health: %s/%s is let in again by the dataplane", e->service,
+			      e->name);
+	if (e->ejected)
+		(void)sl_prober_kick(d->prober, e->at.slot, e->at.incarnation);
+	sl_announce_look(d->announce);
+}
+
+static void
+on_watch(uv_timer_t *t)
+{
+	struct sl_daemon *d = t->data;
+
+	sl_oper_watch(d->oper, sl_daemon_wall_ms(), on_passive, d);
+}
+
 /* A service's port 0 means the port the packet came to: probed at the first listener's. */
 static uint16_t
 listener_port(const struct sl_conf *c, const char *service)
@@ -163,7 +190,7 @@ probe_port(const struct sl_conf *c, const struct sl_conf_service *s,
 }
 
 static size_t
-make_targets(const struct sl_table *t, struct sl_probe_target *out)
+make_targets(const struct sl_oper *o, const struct sl_table *t, struct sl_probe_target *out)
 {
 	struct sl_placed at;
 	size_t n = 0;
@@ -175,6 +202,9 @@ make_targets(const struct sl_table *t, struct sl_probe_target *out)
 			uint16_t port = probe_port(t->conf, s, e);
 			if (s->health.type == SL_HEALTH_NONE || port == 0 ||
 			    sl_slot_find_endpoint(&t->map, s, e, &at))
+				continue;
+			const struct sl_oper_endpoint *oe = sl_oper_by_slot(o, at.slot);
+			if (oe && oe->maintenance)
 				continue;
 			out[n++] = (struct sl_probe_target){
 				.service = s->name,
@@ -200,7 +230,8 @@ set_targets(struct sl_daemon *d, const struct sl_table *t)
 	for (uint32_t i = 0; i < t->conf->service_cnt; i++)
 		cnt += t->conf->services[i].endpoint_cnt;
 	struct sl_probe_target *targets = calloc(cnt + 1, sizeof(*targets));
-	int err = targets ? sl_prober_set(d->prober, targets, make_targets(t, targets), &diag)
+	int err = targets ? sl_prober_set(d->prober, targets, make_targets(d->oper, t, targets),
+					  &diag)
 			  : -ENOMEM;
 	free(targets);
 	if (err && diag.cnt == 0)
@@ -210,6 +241,18 @@ set_targets(struct sl_daemon *d, const struct sl_table *t)
 		sl_daemon_say("health: %s", line);
 	}
 	sl_diag_fini(&diag);
+}
+
+void
+sl_daemon_probe(struct sl_daemon *d, const char *service, const char *name)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+	const struct sl_oper_endpoint *e = sl_oper_find(d->oper, service, name);
+
+	if (!t || !e)
+		return;
+	set_targets(d, t);
+	(void)sl_prober_kick(d->prober, e->at.slot, e->at.incarnation);
 }
 
 /* ---- tables and link ---- */
@@ -359,7 +402,8 @@ on_announce_health(void *ctx, uint8_t *health)
 	for (uint32_t i = 0; i < cnt; i++) {
 		uint8_t is =
 			e[i].health == SL_OPER_UNKNOWN ? SL_ANNOUNCE_UNKNOWN : SL_ANNOUNCE_ALIVE;
-		if (sl_oper_admits(d->oper, &e[i]) && is > health[e[i].service_idx])
+		if (sl_oper_admits(d->oper, &e[i]) && !e[i].ejected &&
+		    is > health[e[i].service_idx])
 			health[e[i].service_idx] = is;
 	}
 }
@@ -412,8 +456,8 @@ snapshot_endpoints(struct sl_daemon *d)
 			.addr = e[i].addr,
 			.port = e[i].port,
 			.slot = e[i].at.slot,
-			.healthy = e[i].health != SL_OPER_DOWN,
-			.drain = e[i].drain,
+			.healthy = e[i].health != SL_OPER_DOWN && !e[i].hint_down,
+			.drain = e[i].drain || e[i].maintenance || e[i].hint_drain,
 			.disabled = e[i].disabled,
 			.fraction = sl_state_fraction(sl_oper_word(d->oper, &e[i])),
 			.base = sl_counters_endpoint_base(d->counters, e[i].at),
@@ -614,10 +658,12 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	d->prober = sl_prober_create(loop, (uint64_t)d->started_ms ^ (uint64_t)getpid() << 40,
 				     on_probe, d);
 	d->ramp = calloc(1, sizeof(*d->ramp));
-	if (!d->oper || !d->counters || !d->prober || !d->ramp)
+	d->watch = calloc(1, sizeof(*d->watch));
+	if (!d->oper || !d->counters || !d->prober || !d->ramp || !d->watch)
 		return -ENOMEM;
 	uv_timer_init(loop, d->ramp);
-	d->ramp->data = d;
+	uv_timer_init(loop, d->watch);
+	d->ramp->data = d->watch->data = d;
 	load_oper(d);
 	err = sl_port_facts_create(loop, &d->port_facts);
 	if (!err)
@@ -638,6 +684,8 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
 				       &sl_server_limits_default, on_request, d, diag, &d->server);
+	if (!err)
+		uv_timer_start(d->watch, on_watch, WATCH_MS, WATCH_MS);
 	if (!err && conf->metrics[0])
 		err = sl_metrics_start(loop, conf->metrics, on_scrape, d, diag, &d->metrics);
 	return err;
@@ -668,8 +716,10 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_secrets_destroy(d->secrets);
 	sl_tables_destroy(d->tables);
 	sl_prober_destroy(d->prober);
-	if (d->ramp)
+	if (d->ramp && d->ramp->data)
 		uv_close((uv_handle_t *)d->ramp, on_freed);
+	if (d->watch && d->watch->data)
+		uv_close((uv_handle_t *)d->watch, on_freed);
 	uv_run(d->loop, UV_RUN_DEFAULT);
 	sl_oper_destroy(d->oper);
 	sl_counters_destroy(d->counters);

@@ -716,6 +716,20 @@ sl_prober_find(struct sl_prober *p, uint32_t slot, uint32_t incarnation,
 	return 0;
 }
 
+int
+sl_prober_kick(struct sl_prober *p, uint32_t slot, uint32_t incarnation)
+{
+	struct target *t = slot < SL_MAX_ENDPOINTS ? p->by_slot[slot] : NULL;
+
+	if (!t || t->incarnation != incarnation)
+		return -ENOENT;
+	if (t->open || t->waiting)
+		return 0;
+	schedule(p, t, uv_now(p->loop));
+	arm(p);
+	return 0;
+}
+
 void
 sl_prober_stats(const struct sl_prober *p, struct sl_prober_stats *ret)
 {

@@ -92,6 +92,9 @@ void sl_prober_destroy(struct sl_prober *p);
 int sl_prober_set(struct sl_prober *p, const struct sl_probe_target *targets, size_t cnt,
 		  struct sl_diag *diag);
 
+/* sl_prober_kick starts the next probe of a target now, unless one is under way.  -ENOENT as sl_prober_find. */
+int sl_prober_kick(struct sl_prober *p, uint32_t slot, uint32_t incarnation);
+
 struct sl_probe_status {
 	const char *service;
 	const char *endpoint;

@@ -1,27 +1,18 @@
-/* Three arrays: `kept` (sorted by name: what operators set), `eps` (sorted by name: what is placed, with the
- * kept state copied in), `by_slot` (slot → index into eps + 1).  Every change ends in store(), which makes the
- * word of one endpoint anew from scratch. */
+/* `eps` (sorted by name: what is placed, with what operators and hints say copied in) and `by_slot` (slot → index into eps + 1).
+ * Every change ends in store(), which makes the word of one endpoint anew from scratch. */
 #include "mgmt/operstate.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct kept {
-	char service[SL_NAME_MAX];
-	char name[SL_NAME_MAX];
-	bool drain;
-	bool disabled;
-	uint8_t percent;
-};
-
 struct sl_oper {
-	struct kept *kept; /* [kept_cnt], room for kept_room */
+	struct sl_kept_list kept;
+	struct sl_hints *hints;
 	struct sl_oper_endpoint *eps;
 	struct sl_state_seg *seg; /* not ours */
 	uint64_t now_ms;          /* of the last call that gave one */
-	uint32_t kept_cnt, kept_room, ep_cnt;
+	uint32_t ep_cnt;
 	bool placed;
 	uint32_t by_slot[SL_MAX_ENDPOINTS];
 };
@@ -29,7 +20,13 @@ struct sl_oper {
 struct sl_oper *
 sl_oper_create(void)
 {
-	return calloc(1, sizeof(struct sl_oper));
+	struct sl_oper *o = calloc(1, sizeof(struct sl_oper));
+
+	if (o && !(o->hints = sl_hints_create())) {
+		free(o);
+		return NULL;
+	}
+	return o;
 }
 
 void
@@ -37,178 +34,29 @@ sl_oper_destroy(struct sl_oper *o)
 {
 	if (!o)
 		return;
-	free(o->kept);
+	sl_kept_fini(&o->kept);
+	sl_hints_destroy(o->hints);
 	free(o->eps);
 	free(o);
-}
-
-/* ---- names ---- */
-
-static int
-name_cmp(const char *s1, const char *n1, const char *s2, const char *n2)
-{
-	int d = strcmp(s1, s2);
-	return d ? d : strcmp(n1, n2);
 }
 
 static int
 ep_cmp(const void *a, const void *b)
 {
 	const struct sl_oper_endpoint *x = a, *y = b;
-	return name_cmp(x->service, x->name, y->service, y->name);
+	return sl_kept_name_cmp(x->service, x->name, y->service, y->name);
 }
-
-/* First place in kept whose name is not below. */
-static uint32_t
-kept_place(const struct sl_oper *o, const char *service, const char *name)
-{
-	uint32_t lo = 0, hi = o->kept_cnt;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const struct kept *k = &o->kept[mid];
-		if (name_cmp(k->service, k->name, service, name) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static struct kept *
-kept_find(const struct sl_oper *o, const char *service, const char *name)
-{
-	uint32_t i = kept_place(o, service, name);
-	if (i < o->kept_cnt && name_cmp(o->kept[i].service, o->kept[i].name, service, name) == 0)
-		return &o->kept[i];
-	return NULL;
-}
-
-static int
-kept_insert(struct sl_oper *o, const struct kept *k)
-{
-	if (o->kept_cnt >= SL_OPER_KEPT_MAX)
-		return -ENOSPC;
-	if (o->kept_cnt == o->kept_room) {
-		uint32_t room = o->kept_room ? o->kept_room * 2 : 16;
-		struct kept *more = realloc(o->kept, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		o->kept = more;
-		o->kept_room = room;
-	}
-	uint32_t i = kept_place(o, k->service, k->name);
-	memmove(&o->kept[i + 1], &o->kept[i], (o->kept_cnt - i) * sizeof(*k));
-	o->kept[i] = *k;
-	o->kept_cnt++;
-	return 0;
-}
-
-static void
-kept_remove(struct sl_oper *o, struct kept *k)
-{
-	size_t after = (size_t)(o->kept + o->kept_cnt - (k + 1));
-	memmove(k, k + 1, after * sizeof(*k));
-	o->kept_cnt--;
-}
-
-static int
-kept_set(struct sl_oper *o, const struct sl_oper_endpoint *e)
-{
-	struct kept *k = kept_find(o, e->service, e->name);
-	bool plain = !e->drain && !e->disabled && e->percent == 100;
-
-	if (plain && k)
-		kept_remove(o, k);
-	if (plain)
-		return 0;
-	if (k) {
-		k->drain = e->drain;
-		k->disabled = e->disabled;
-		k->percent = e->percent;
-		return 0;
-	}
-	struct kept fresh = {.drain = e->drain, .disabled = e->disabled, .percent = e->percent};
-	memcpy(fresh.service, e->service, SL_NAME_MAX);
-	memcpy(fresh.name, e->name, SL_NAME_MAX);
-	return kept_insert(o, &fresh);
-}
-
-/* ---- disk ---- */
 
 int
 sl_oper_save(const struct sl_oper *o, char **ret_text, size_t *ret_len)
 {
-	json_t *list = json_array();
-	for (uint32_t i = 0; i < o->kept_cnt; i++) {
-		const struct kept *k = &o->kept[i];
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:b, s:b, s:i}", "service", k->service,
-						"endpoint", k->name, "drain", k->drain, "disabled",
-						k->disabled, "percent", k->percent));
-	}
-	json_t *root = json_pack("{s:i, s:o}", "version", 1, "endpoints", list);
-	char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
-	json_decref(root);
-	if (!text)
-		return -ENOMEM;
-	*ret_text = text;
-	*ret_len = strlen(text);
-	return 0;
-}
-
-static bool
-name_take(char dst[SL_NAME_MAX], const char *src)
-{
-	memset(dst, 0, SL_NAME_MAX);
-	if (strlen(src) >= SL_NAME_MAX)
-		return false;
-	memcpy(dst, src, strlen(src));
-	return sl_name_ok(dst);
-}
-
-static bool
-load_one(struct sl_oper *o, json_t *e)
-{
-	const char *service, *name;
-	int drain, disabled, percent;
-	struct kept k = {0};
-
-	if (json_unpack(e, "{s:s, s:s, s:b, s:b, s:i !}", "service", &service, "endpoint", &name,
-			"drain", &drain, "disabled", &disabled, "percent", &percent) ||
-	    percent < 0 || percent > 100 || !name_take(k.service, service) ||
-	    !name_take(k.name, name) || kept_find(o, service, name))
-		return false;
-	k.drain = drain;
-	k.disabled = disabled;
-	k.percent = (uint8_t)percent;
-	return kept_insert(o, &k) == 0;
+	return sl_kept_save(&o->kept, ret_text, ret_len);
 }
 
 int
 sl_oper_load(struct sl_oper *o, const char *text, size_t len, struct sl_diag *diag)
 {
-	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL), *list = NULL, *e;
-	int version = 0;
-	size_t i;
-	bool ok = root &&
-		  json_unpack(root, "{s:i, s:o !}", "version", &version, "endpoints", &list) == 0 &&
-		  version == 1 && json_is_array(list);
-
-	if (ok) {
-		json_array_foreach(list, i, e)
-		{
-			if (!load_one(o, e)) {
-				ok = false;
-				break;
-			}
-		}
-	}
-	json_decref(root);
-	if (ok)
-		return 0;
-	o->kept_cnt = 0;
-	sl_diag_add(diag, NULL, 0, NULL, NULL, "truncated, or not what sluiced writes");
-	return -EINVAL;
+	return sl_kept_load(&o->kept, text, len, diag);
 }
 
 /* ---- words ---- */
@@ -222,9 +70,9 @@ ramp_over(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 static uint8_t
 fraction_of(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 {
-	double share = e->percent / 100.0;
+	double share = e->percent * e->hint_percent / 10000.0;
 
-	if (e->percent == 0)
+	if (e->percent == 0 || e->hint_percent == 0)
 		return 0;
 	if (!ramp_over(o, e)) {
 		uint64_t past = o->now_ms > e->ramp_from_ms ? o->now_ms - e->ramp_from_ms : 0;
@@ -238,8 +86,10 @@ fraction_of(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 uint64_t
 sl_oper_word(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 {
-	unsigned flags = (e->health == SL_OPER_DOWN ? SL_ST_UNHEALTHY : 0) |
-			 (e->drain ? SL_ST_DRAIN : 0) | (e->disabled ? SL_ST_DISABLED : 0);
+	bool down = e->health == SL_OPER_DOWN || e->hint_down;
+	bool drain = e->maintenance || e->drain || e->hint_drain;
+	unsigned flags = (down ? SL_ST_UNHEALTHY : 0) | (drain ? SL_ST_DRAIN : 0) |
+			 (e->disabled ? SL_ST_DISABLED : 0);
 	return sl_state_make((uint16_t)flags, fraction_of(o, e), e->at.incarnation);
 }
 
@@ -271,6 +121,30 @@ sl_oper_admits(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 
 /* ---- placement ---- */
 
+/* What is kept and said of its name. */
+static void
+recall(const struct sl_oper *o, struct sl_oper_endpoint *e)
+{
+	const struct sl_kept *k = sl_kept_find(&o->kept, e->service, e->name);
+	const struct sl_hint *h = sl_hints_find(o->hints, e->service, e->name);
+	unsigned percent = 100;
+
+	e->maintenance = k && k->maintenance;
+	e->drain = k && k->drain;
+	e->disabled = k && k->disabled;
+	e->percent = k ? k->percent : 100;
+	e->hint_drain = e->hint_down = false;
+	for (unsigned i = 0; h && i < SL_HINT_BYS; i++) {
+		e->hint_drain = e->hint_drain || h[i].drain;
+		e->hint_down = e->hint_down || h[i].down;
+		/* a little is not nothing */
+		percent = h[i].percent == 0 || percent == 0
+				  ? 0
+				  : SL_MAX(percent * h[i].percent / 100, 1u);
+	}
+	e->hint_percent = (uint8_t)percent;
+}
+
 /* (c, m) as a new sorted array, with what operators set; nothing of the present placement. */
 static struct sl_oper_endpoint *
 layout(const struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m,
@@ -300,10 +174,8 @@ layout(const struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_ma
 			e->slow_start_ms = s->slow_start_ms;
 			e->health = s->health.type == SL_HEALTH_NONE ? SL_OPER_UNPROBED
 								     : SL_OPER_UNKNOWN;
-			const struct kept *kept = kept_find(o, e->service, e->name);
-			e->drain = kept && kept->drain;
-			e->disabled = kept && kept->disabled;
-			e->percent = kept ? kept->percent : 100;
+			e->eject_after = (uint16_t)s->http.eject_after;
+			recall(o, e);
 			e->ramp_from_ms = UINT64_MAX;
 			n++;
 		}
@@ -344,6 +216,8 @@ inherit(const struct sl_oper *o, struct sl_oper_endpoint *e)
 
 	if (old && old->at.incarnation == e->at.incarnation) {
 		e->ramp_from_ms = old->ramp_from_ms;
+		e->ejected = old->ejected;
+		e->ejected_wall_ms = old->ejected_wall_ms;
 		if (e->health != SL_OPER_UNPROBED && old->health != SL_OPER_UNPROBED) {
 			e->health = old->health;
 			memcpy(e->health_text, old->health_text, sizeof(e->health_text));
@@ -421,7 +295,7 @@ sl_oper_find(const struct sl_oper *o, const char *service, const char *name)
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 		const struct sl_oper_endpoint *e = &o->eps[mid];
-		int d = name_cmp(e->service, e->name, service, name);
+		int d = sl_kept_name_cmp(e->service, e->name, service, name);
 		if (d == 0)
 			return e;
 		if (d < 0)
@@ -446,33 +320,125 @@ sl_oper_endpoints(const struct sl_oper *o, uint32_t *ret_cnt)
 	return o->eps;
 }
 
+/* Nothing that the endpoint said before counts: it was not probed. */
+static void
+come_back(struct sl_oper *o, struct sl_oper_endpoint *e)
+{
+	begin_ramp(o, e);
+	if (e->health == SL_OPER_UNPROBED)
+		return;
+	e->health = SL_OPER_DOWN;
+	e->health_wall_ms = 0;
+	snprintf(e->health_text, sizeof(e->health_text), "not probed since its maintenance");
+}
+
+static enum sl_kept_what
+what_of(enum sl_oper_verb verb)
+{
+	switch (verb) {
+	case SL_OPER_DRAIN:
+	case SL_OPER_UNDRAIN:
+		return SL_KEPT_DRAIN;
+	case SL_OPER_DISABLE:
+	case SL_OPER_ENABLE:
+		return SL_KEPT_DISABLED;
+	case SL_OPER_WEIGHT:
+		return SL_KEPT_PERCENT;
+	default:
+		return SL_KEPT_MAINTENANCE;
+	}
+}
+
+static void
+apply(struct sl_kept *k, enum sl_oper_verb verb, unsigned value, const struct sl_kept_note *note)
+{
+	enum sl_kept_what what = what_of(verb);
+	bool usual = false;
+
+	if (what == SL_KEPT_DRAIN)
+		usual = !(k->drain = verb == SL_OPER_DRAIN);
+	else if (what == SL_KEPT_DISABLED)
+		usual = !(k->disabled = verb == SL_OPER_DISABLE);
+	else if (what == SL_KEPT_PERCENT)
+		usual = (k->percent = (uint8_t)SL_MIN(value, 100u)) == 100;
+	else
+		usual = !(k->maintenance = verb == SL_OPER_MAINTENANCE);
+	k->note[what] = note && !usual ? *note : (struct sl_kept_note){0};
+}
+
 int
 sl_oper_set(struct sl_oper *o, const char *service, const char *name, enum sl_oper_verb verb,
-	    unsigned value, uint64_t now_ms, bool *ret_changed)
+	    unsigned value, const struct sl_kept_note *note, uint64_t now_ms, bool *ret_changed)
 {
 	struct sl_oper_endpoint *e = (struct sl_oper_endpoint *)sl_oper_find(o, service, name);
 	if (!e)
 		return -ENOENT;
+	const struct sl_kept *was = sl_kept_find(&o->kept, service, name);
+	struct sl_kept k = {.percent = 100};
 	struct sl_oper_endpoint old = *e;
 
-	o->now_ms = now_ms;
-	if (verb == SL_OPER_DRAIN || verb == SL_OPER_UNDRAIN)
-		e->drain = verb == SL_OPER_DRAIN;
-	else if (verb == SL_OPER_WEIGHT)
-		e->percent = (uint8_t)SL_MIN(value, 100u);
-	else
-		e->disabled = verb == SL_OPER_DISABLE;
-	if (old.disabled && !e->disabled)
-		begin_ramp(o, e);
-	int err = kept_set(o, e);
-	if (err) {
-		*e = old;
+	if (was)
+		k = *was;
+	memcpy(k.service, e->service, SL_NAME_MAX);
+	memcpy(k.name, e->name, SL_NAME_MAX);
+	apply(&k, verb, value, note);
+	enum sl_kept_what what = what_of(verb);
+	*ret_changed = k.drain != e->drain || k.disabled != e->disabled ||
+		       k.percent != e->percent || k.maintenance != e->maintenance;
+	if (!*ret_changed && was && !(note && note->why[0]))
+		k.note[what] = was->note[what]; /* who did it stays who did it */
+	int err = sl_kept_put(&o->kept, &k);
+	if (err)
 		return err;
-	}
+	o->now_ms = now_ms;
+	recall(o, e);
+	if (old.maintenance && !e->maintenance)
+		come_back(o, e);
+	else if (old.disabled && !e->disabled)
+		begin_ramp(o, e);
 	store(o, e);
-	*ret_changed =
-		old.drain != e->drain || old.disabled != e->disabled || old.percent != e->percent;
 	return 0;
+}
+
+int
+sl_oper_hint(struct sl_oper *o, enum sl_hint_by by, const char *service, const char *name,
+	     const struct sl_hint *h, uint64_t now_ms, bool *ret_changed)
+{
+	const struct sl_hint *was = sl_hints_find(o->hints, service, name);
+	struct sl_hint next = *h;
+	bool same = was ? was[by].drain == h->drain && was[by].down == h->down &&
+				    was[by].percent == h->percent
+			: sl_hint_none(h);
+
+	if (same && was)
+		next.wall_ms = was[by].wall_ms;
+	if (ret_changed)
+		*ret_changed = !same;
+	int err = sl_hints_put(o->hints, by, service, name, &next);
+	struct sl_oper_endpoint *e = (struct sl_oper_endpoint *)sl_oper_find(o, service, name);
+	if (err || same || !e)
+		return err;
+	o->now_ms = now_ms;
+	bool down = e->hint_down;
+	recall(o, e);
+	if (down && !e->hint_down)
+		begin_ramp(o, e);
+	store(o, e);
+	return 0;
+}
+
+void
+sl_oper_watch(struct sl_oper *o, int64_t wall_ms, sl_oper_watch_fn *fn, void *ctx)
+{
+	for (uint32_t i = 0; o->seg && i < o->ep_cnt; i++) {
+		struct sl_oper_endpoint *e = &o->eps[i];
+		bool ejected = sl_oper_passive(o, e) & SL_ST_EJECTED;
+		if (ejected == e->ejected)
+			continue;
+		e->ejected = ejected;
+		e->ejected_wall_ms = ejected ? wall_ms : 0;
+		fn(ctx, e);
+	}
 }
 
 void
@@ -509,4 +475,112 @@ sl_oper_tick(struct sl_oper *o, uint64_t now_ms)
 		store(o, e);
 	}
 	return ramping;
+}
+
+/* ---- for people ---- */
+
+static const char *const health_word[] = {"unprobed", "unknown", "up", "down"};
+
+static const char *
+admin_word(const struct sl_oper_endpoint *e)
+{
+	return e->maintenance ? "maintenance"
+	       : e->disabled  ? "disabled"
+	       : e->drain     ? "draining"
+			      : "in";
+}
+
+static void
+say(struct sl_oper_account *a, const char *by, int64_t since_ms, const char *why)
+{
+	a->by = by;
+	a->since_ms = since_ms;
+	snprintf(a->why, sizeof(a->why), "%s", why);
+}
+
+static void
+say_operator(const struct sl_oper *o, const struct sl_oper_endpoint *e, enum sl_kept_what what,
+	     struct sl_oper_account *a)
+{
+	const struct sl_kept *k = sl_kept_find(&o->kept, e->service, e->name);
+
+	if (!k)
+		return;
+	say(a, "operator", k->note[what].wall_ms, k->note[what].why);
+	memcpy(a->who, k->note[what].who, sizeof(a->who));
+}
+
+/* The first of those who say it. */
+static void
+say_hint(const struct sl_oper *o, const struct sl_oper_endpoint *e, struct sl_oper_account *a)
+{
+	static const char *const by[] = {"source", "agent"};
+	const struct sl_hint *h = sl_hints_find(o->hints, e->service, e->name);
+
+	for (unsigned i = 0; h && i < SL_HINT_BYS; i++)
+		if ((e->hint_drain && h[i].drain) ||
+		    (!e->hint_drain && e->hint_down && h[i].down) ||
+		    (!e->hint_drain && !e->hint_down && h[i].percent < 100)) {
+			say(a, by[i], h[i].wall_ms, h[i].why);
+			return;
+		}
+}
+
+static void
+say_ejected(const struct sl_oper_endpoint *e, struct sl_oper_account *a)
+{
+	char why[SL_OPER_TEXT_MAX];
+
+	snprintf(why, sizeof(why), "%u requests in a row failed", e->eject_after);
+	say(a, "dataplane", e->ejected_wall_ms, why);
+}
+
+const char *
+sl_oper_state(const struct sl_oper *o, const struct sl_oper_endpoint *e)
+{
+	if (e->maintenance || e->disabled)
+		return admin_word(e);
+	if (e->drain || e->hint_drain)
+		return "draining";
+	if (e->health == SL_OPER_DOWN || e->hint_down)
+		return "down";
+	return sl_oper_passive(o, e) & SL_ST_EJECTED ? "ejected" : health_word[e->health];
+}
+
+void
+sl_oper_account(const struct sl_oper *o, const struct sl_oper_endpoint *e,
+		struct sl_oper_account *ret)
+{
+	uint64_t w = sl_oper_word(o, e);
+	bool ejected = sl_oper_passive(o, e) & SL_ST_EJECTED;
+	bool probe = e->health == SL_OPER_DOWN;
+
+	*ret = (struct sl_oper_account){
+		.admin = admin_word(e),
+		.probe = health_word[e->health],
+		.passive = ejected ? "ejected" : "in",
+		.by = "",
+		.fraction = sl_state_flags(w) ? 0 : sl_state_fraction(w),
+	};
+	ret->state = sl_oper_state(o, e);
+	if (e->maintenance || e->disabled || e->drain)
+		say_operator(o, e,
+			     e->maintenance ? SL_KEPT_MAINTENANCE
+			     : e->disabled  ? SL_KEPT_DISABLED
+					    : SL_KEPT_DRAIN,
+			     ret);
+	else if (e->hint_drain || (e->hint_down && !probe))
+		say_hint(o, e, ret);
+	else if (probe)
+		say(ret, "probe", e->health_wall_ms, e->health_text);
+	else if (ejected)
+		say_ejected(e, ret);
+	else if (e->percent < 100)
+		say_operator(o, e, SL_KEPT_PERCENT, ret);
+	else if (e->hint_percent < 100)
+		say_hint(o, e, ret);
+	else if (!ramp_over(o, e))
+		say(ret, "slow start", e->health_wall_ms, "it comes up to its full share");
+	else if (e->health == SL_OPER_UP)
+		say(ret, "probe", e->health_wall_ms, e->health_text);
 }

@@ -17,12 +17,19 @@ sl_show_time(int64_t wall_ms)
 
 /* ---- endpoints ---- */
 
-static const char *const health_name[] = {"unprobed", "unknown", "up", "down"};
-
-static const char *
-state_of(const struct sl_oper_endpoint *e)
+/* Who says what of it, and why. */
+static void
+put_account(json_t *o, const struct sl_oper_account *a)
 {
-	return e->disabled ? "disabled" : e->drain ? "draining" : health_name[e->health];
+	json_object_set_new(o, "state", json_string(a->state));
+	json_object_set_new(o, "administrative", json_string(a->admin));
+	json_object_set_new(o, "health", json_string(a->probe));
+	json_object_set_new(o, "passive", json_string(a->passive));
+	json_object_set_new(o, "why_by", json_string(a->by));
+	json_object_set_new(o, "who", json_string(a->who));
+	json_t *why = json_string(a->why);
+	json_object_set_new(o, "why", why ? why : json_string(""));
+	json_object_set_new(o, "since", sl_show_time(a->since_ms));
 }
 
 json_t *
@@ -32,12 +39,18 @@ sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 	unsigned fraction = sl_state_fraction(sl_oper_word(d->oper, e));
 	bool ejected = sl_oper_passive(d->oper, e) & SL_ST_EJECTED;
 	char addr[SL_ADDR_STRLEN];
+	struct sl_oper_account account;
 	struct sl_probe_status st;
 	const char *text = e->health_text;
 	json_t *o = json_object();
 
+	sl_oper_account(d->oper, e, &account);
 	if (sl_prober_find(d->prober, e->at.slot, e->at.incarnation, &st) == 0 && st.last_text[0])
 		text = st.last_text;
+	if (!account.by[0] && *text)
+		account.by = "probe"; /* no result yet, but something to say */
+	if (strcmp(account.by, "probe") == 0)
+		snprintf(account.why, sizeof(account.why), "%s", text);
 	json_t *t = json_string(text);
 	json_object_set_new(o, "service", json_string(e->service));
 	json_object_set_new(o, "name", json_string(e->name));
@@ -46,10 +59,10 @@ sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
 	json_object_set_new(o, "weight", json_integer(e->weight));
 	json_object_set_new(o, "slot", json_integer(e->at.slot));
 	json_object_set_new(o, "incarnation", json_integer(e->at.incarnation));
-	json_object_set_new(o, "state", json_string(state_of(e)));
-	json_object_set_new(o, "health", json_string(health_name[e->health]));
+	put_account(o, &account);
 	json_object_set_new(o, "health_text", t ? t : json_string(""));
 	json_object_set_new(o, "health_since", sl_show_time(e->health_wall_ms));
+	json_object_set_new(o, "maintenance", json_boolean(e->maintenance));
 	json_object_set_new(o, "drain", json_boolean(e->drain));
 	json_object_set_new(o, "disabled", json_boolean(e->disabled));
 	json_object_set_new(o, "percent", json_integer(e->percent));
@@ -145,11 +158,11 @@ tally_add(struct sl_daemon *d, const struct sl_oper_endpoint *e, struct tally *t
 {
 	t->endpoints++;
 	t->admitting += sl_oper_admits(d->oper, e);
-	t->up += e->health == SL_OPER_UP;
-	t->down += e->health == SL_OPER_DOWN;
+	t->up += e->health == SL_OPER_UP && !e->hint_down;
+	t->down += e->health == SL_OPER_DOWN || e->hint_down;
 	t->unknown += e->health == SL_OPER_UNKNOWN;
 	t->unprobed += e->health == SL_OPER_UNPROBED;
-	t->draining += e->drain;
+	t->draining += e->drain || e->hint_drain || e->maintenance;
 	t->disabled += e->disabled;
 }
 
@@ -529,11 +542,11 @@ stats_endpoints(struct sl_daemon *d)
 			list,
 			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 				  "service", e[i].service, "name", e[i].name, "state",
-				  state_of(&e[i]), "packets", NUM(s.packets), "bytes", NUM(s.bytes),
-				  "reply_packets", NUM(s.reply_packets), "reply_bytes",
-				  NUM(s.reply_bytes), "new_flows", NUM(s.new_flows), "ended_flows",
-				  NUM(s.ended_flows), "flows", NUM(s.active), "connect_failed",
-				  NUM(s.connect_failed)));
+				  sl_oper_state(d->oper, &e[i]), "packets", NUM(s.packets), "bytes",
+				  NUM(s.bytes), "reply_packets", NUM(s.reply_packets),
+				  "reply_bytes", NUM(s.reply_bytes), "new_flows", NUM(s.new_flows),
+				  "ended_flows", NUM(s.ended_flows), "flows", NUM(s.active),
+				  "connect_failed", NUM(s.connect_failed)));
 	}
 	return list;
 }

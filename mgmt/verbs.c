@@ -19,6 +19,10 @@ struct key {
 	{                                                                                          \
 		"comment", TEXT, true, 0, 1024                                                     \
 	}
+#define REASON                                                                                     \
+	{                                                                                          \
+		"reason", TEXT, true, 0, SL_KEPT_WHY_MAX - 1                                       \
+	}
 #define FILE_TEXT                                                                                  \
 	{"file", TEXT, false, 0, 4096},                                                            \
 	{                                                                                          \
@@ -102,14 +106,18 @@ static const struct verb {
 	  {"count", BOOL, true, 0, 0},
 	  {"pairs", BOOL, true, 0, 0}}},
 	{"diff", SL_ROLE_VIEWER, sl_verb_diff, {FILE_TEXT}},
-	{"drain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
-	{"undrain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
-	{"disable", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
-	{"enable", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT}},
+	{"drain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT, REASON}},
+	{"undrain", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT, REASON}},
+	{"disable", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT, REASON}},
+	{"enable", SL_ROLE_OPERATOR, sl_verb_endpoint, {ENDPOINT_KEYS, COMMENT, REASON}},
 	{"weight",
 	 SL_ROLE_OPERATOR,
 	 sl_verb_endpoint,
-	 {ENDPOINT_KEYS, {"percent", NUMBER, false, 0, 100}, COMMENT}},
+	 {ENDPOINT_KEYS, {"percent", NUMBER, false, 0, 100}, COMMENT, REASON}},
+	{"maintenance",
+	 SL_ROLE_OPERATOR,
+	 sl_verb_endpoint,
+	 {ENDPOINT_KEYS, {"on", BOOL, false, 0, 0}, COMMENT, REASON}},
 	{"gateway", SL_ROLE_OPERATOR, sl_verb_gateway, {{"op", TEXT, false, 1, 16}, COMMENT}},
 	{"cert", /* who may look may list and show; the rest is checked there */
 	 SL_ROLE_VIEWER,

@@ -54,6 +54,7 @@ enum ctl_opt {
 	CTL_OPT_ROOT,
 	CTL_OPT_DATAPLANE,
 	CTL_OPT_EXTENDED,
+	CTL_OPT_REASON,
 	CTL_OPT_CNT
 };
 
@@ -164,6 +165,7 @@ int ctl_undrain(struct ctl *c);
 int ctl_disable(struct ctl *c);
 int ctl_enable(struct ctl *c);
 int ctl_weight(struct ctl *c);
+int ctl_maintenance(struct ctl *c);
 int ctl_gateway(struct ctl *c);
 int ctl_announce(struct ctl *c); /* show announce */
 int ctl_explain(struct ctl *c);

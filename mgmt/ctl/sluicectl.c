@@ -38,6 +38,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{"enable", "SERVICE ENDPOINT", 2, 2, "operator", "end a disable", ctl_enable},
 	{"weight", "SERVICE ENDPOINT PERCENT", 3, 3, "operator",
 	 "take only this share of the endpoint's new flows (0-100)", ctl_weight},
+	{"maintenance", "SERVICE/ENDPOINT on|off", 2, 2, "operator",
+	 "no new flows and no probes; off: back, once a probe finds it up", ctl_maintenance},
 	{"gateway", "drain|undrain", 1, 1, "operator",
 	 "withdraw every VIP, and keep that over restarts; or end it", ctl_gateway},
 	{"explain", "tcp|udp SRC:PORT DST:PORT", 0, 3, "viewer",
@@ -106,6 +108,7 @@ static const struct option options[] = {
 	{"root", required_argument, NULL, OPT + CTL_OPT_ROOT},
 	{"dataplane", required_argument, NULL, OPT + CTL_OPT_DATAPLANE},
 	{"extended", no_argument, NULL, OPT + CTL_OPT_EXTENDED},
+	{"reason", required_argument, NULL, OPT + CTL_OPT_REASON},
 	{NULL, 0, NULL, 0},
 };
 
@@ -113,6 +116,7 @@ static const char *const option_help[] = {
 	"-s, --socket PATH    sluiced's socket (default $SLUICE_SOCKET, else " SL_API_SOCKET ")",
 	"-j, --json           the answer as JSON",
 	"-m, --comment TEXT   why, for the audit log (push, rollback, drain, gateway, …)",
+	"    --reason TEXT    why, shown with the endpoint (drain, disable, weight, maintenance …)",
 	"    --flags FLAGS    explain: syn (default), ack, syn,ack, fin,ack or rst",
 	"    --port NAME      explain: the port it comes in by (default: the first)",
 	"explain --http 'METHOD /PATH': what would become of a request",
@@ -233,7 +237,8 @@ static const char completion_head[] =
 	"\t\tcase ${COMP_WORDS[i]} in\n"
 	"\t\t-s | --socket) ask=(--socket \"${COMP_WORDS[++i]}\") ;;\n"
 	"\t\t--endpoint) ((i += 2)) ;;\n"
-	"\t\t-m | --comment | -H | --header | --http | --from | --table | --host | --route | "
+	"\t\t-m | --comment | --reason | -H | --header | --http | --from | --table | --host | "
+	"--route | "
 	"--flags | --port | --client | --vip | --proto | --service | "
 	"--listener | \\\n"
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
@@ -247,7 +252,8 @@ static const char completion_head[] =
 	"\t-s | --socket | --cert | --key | --ca | -c | --boot | --root | --dataplane) "
 	"COMPREPLY=($(compgen -f -- \"$cur\")); return "
 	";;\n"
-	"\t-m | --comment | -H | --header | --http | --from | --host | --route | --port | --client "
+	"\t-m | --comment | --reason | -H | --header | --http | --from | --host | --route | --port "
+	"| --client "
 	"| --vip | --worker | --idle-over | --limit | "
 	"--interval | --address | --retrans | --queue) "
 	"return ;;\n"
@@ -277,6 +283,7 @@ static const char completion_tail[] =
 	"\t1:cert) words='add replace remove check list show' ;;\n"
 	"\t1:tickets) words='show rotate install own' ;;\n"
 	"\t1:gateway) words='drain undrain' ;;\n"
+	"\t2:maintenance) words='on off' ;;\n"
 	"\t2:cert) case ${args[1]} in replace | remove | show)\n"
 	"\t\twords=$(\"${COMP_WORDS[0]}\" \"${ask[@]}\" --json cert list 2>/dev/null |\n"
 	"\t\t\tsed -n 's/^      \"name\": \"\\(.*\\)\",*$/\\1/p') ;; esac ;;\n"
@@ -336,7 +343,8 @@ enum {
 	EXPLAIN = 64,
 	CERT = 128,
 	DOCTOR = 256,
-	PORTS = 512
+	PORTS = 512,
+	ENDPOINT = 1024
 };
 static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
@@ -372,6 +380,7 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_ROOT] = DOCTOR,
 	[CTL_OPT_DATAPLANE] = DOCTOR,
 	[CTL_OPT_EXTENDED] = PORTS,
+	[CTL_OPT_REASON] = ENDPOINT,
 };
 
 /* What options go with, in words; bits as above. */
@@ -387,7 +396,8 @@ who(unsigned bits, char *buf, size_t size)
 					    "explain --http",
 					    "cert add, replace, check",
 					    "doctor",
-					    "show ports"};
+					    "show ports",
+					    "drain, undrain, disable, enable, weight, maintenance"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -410,6 +420,12 @@ what_is_asked(const struct ctl *c)
 		{"tls", COUNTS},  {"routes", ROUTES},   {"hosts", HOSTS}, {"ports", PORTS},
 	};
 
+	static const char *const of_endpoint[] = {"drain",  "undrain", "disable",
+						  "enable", "weight",  "maintenance"};
+
+	for (size_t i = 0; i < sizeof(of_endpoint) / sizeof(of_endpoint[0]); i++)
+		if (!strcmp(verb, of_endpoint[i]))
+			return ENDPOINT;
 	if (!strcmp(verb, "top"))
 		return TOP;
 	if (!strcmp(verb, "stats"))

@@ -1,21 +1,25 @@
-/* verb_state — drain, undrain, disable, enable, weight: one endpoint's administrative state. */
+/* verb_state — drain, undrain, disable, enable, weight, maintenance: one endpoint's administrative state. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mgmt/ctl/ctl.h"
 
+/* more: further keys of the request, taken over. */
 static int
-change(struct ctl *c, const char *verb, int percent)
+change(struct ctl *c, const char *service, const char *endpoint, json_t *more)
 {
-	json_t *r = json_pack("{s:s,s:s,s:s}", "verb", verb, "service", c->argv[0], "endpoint",
-			      c->argv[1]);
+	json_t *r = json_pack("{s:s,s:s,s:s}", "verb", c->verb, "service", service, "endpoint",
+			      endpoint);
 	int rc;
 
+	if (r)
+		json_object_update(r, more);
+	json_decref(more);
 	if (!r)
 		return ctl_fail(c, CTL_USAGE, NULL, "names are UTF-8");
-	if (percent >= 0)
-		json_object_set_new(r, "percent", json_integer(percent));
-	if (!ctl_put(c, r, "comment", c->comment))
+	if (!ctl_put(c, r, "comment", c->comment) ||
+	    !ctl_put(c, r, "reason", c->opt[CTL_OPT_REASON]))
 		return CTL_USAGE;
 	json_t *a = ctl_call(c, r, &rc);
 	if (!a)
@@ -32,28 +36,35 @@ change(struct ctl *c, const char *verb, int percent)
 	return rc;
 }
 
+/* drain, undrain, disable, enable */
+static int
+plain(struct ctl *c)
+{
+	return change(c, c->argv[0], c->argv[1], NULL);
+}
+
 int
 ctl_drain(struct ctl *c)
 {
-	return change(c, "drain", -1);
+	return plain(c);
 }
 
 int
 ctl_undrain(struct ctl *c)
 {
-	return change(c, "undrain", -1);
+	return plain(c);
 }
 
 int
 ctl_disable(struct ctl *c)
 {
-	return change(c, "disable", -1);
+	return plain(c);
 }
 
 int
 ctl_enable(struct ctl *c)
 {
-	return change(c, "enable", -1);
+	return plain(c);
 }
 
 int
@@ -64,5 +75,20 @@ ctl_weight(struct ctl *c)
 
 	if (end == c->argv[2] || *end || n < 0 || n > 100)
 		return ctl_fail(c, CTL_USAGE, "0 to 100", "'%s' is no percentage", c->argv[2]);
-	return change(c, "weight", (int)n);
+	return change(c, c->argv[0], c->argv[1], json_pack("{s:i}", "percent", (int)n));
+}
+
+int
+ctl_maintenance(struct ctl *c)
+{
+	char *slash = strchr(c->argv[0], '/');
+	bool on = strcmp(c->argv[1], "on") == 0;
+
+	if (!slash)
+		return ctl_fail(c, CTL_USAGE, "as web/web-1", "'%s' is not SERVICE/ENDPOINT",
+				c->argv[0]);
+	if (!on && strcmp(c->argv[1], "off"))
+		return ctl_fail(c, CTL_USAGE, NULL, "'%s' is neither on nor off", c->argv[1]);
+	*slash = 0;
+	return change(c, c->argv[0], slash + 1, json_pack("{s:b}", "on", on));
 }

@@ -428,6 +428,76 @@ a_drain_that_could_not_be_kept_is_kept_when_asked_again(void)
 	fixture_close(&f);
 }
 
+static json_t *
+maintain(const char *name, bool on, const char *reason)
+{
+	return fixture_ask(&f,
+			   json_pack("{s:s, s:s, s:s, s:b, s:s}", "verb", "maintenance", "service",
+				     "web", "endpoint", name, "on", on, "reason", reason));
+}
+
+static void
+maintenance_is_kept_with_its_reason_over_a_restart(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2));
+	json_t *a = maintain("web-1", true, "bad\nline");
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "invalid");
+	json_decref(a);
+	a = maintain("web-1", true, "new disk");
+	CU_ASSERT(answer_ok(a));
+	json_int_t slot = answer_int(json_object_get(a, "endpoint"), "slot");
+	json_decref(a);
+	CU_ASSERT(sl_state_flags(f.dp.state->slot[slot].admin) == SL_ST_DRAIN);
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	fixture_dp_start(&f, 2);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	CU_ASSERT(sl_state_flags(f.dp.state->slot[slot].admin) == SL_ST_DRAIN);
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "endpoints"));
+	json_t *e = json_array_get(json_object_get(a, "endpoints"), 0);
+	CU_ASSERT_STRING_EQUAL(answer_text(e, "state"), "maintenance");
+	CU_ASSERT_STRING_EQUAL(answer_text(e, "why"), "new disk");
+	CU_ASSERT(strlen(answer_text(e, "who")) > 0 && strlen(answer_text(e, "since")) > 0);
+	json_decref(a);
+	a = maintain("web-1", false, "");
+	CU_ASSERT(answer_ok(a));
+	json_decref(a);
+	CU_ASSERT(sl_state_flags(f.dp.state->slot[slot].admin) == 0);
+	fixture_close(&f);
+}
+
+static bool
+web_1_is_ejected(struct fixture *fx)
+{
+	const struct sl_oper_endpoint *e = sl_oper_find(fx->daemon.oper, "web", "web-1");
+
+	return e && e->ejected;
+}
+
+static void
+an_ejection_is_seen_and_told(void)
+{
+	fixture_open(&f);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	json_decref(fixture_push(&f, 2));
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", "web-1");
+	f.dp.state->slot[e->at.slot].passive = sl_state_make(SL_ST_EJECTED, 255, e->at.incarnation);
+	CU_ASSERT(fixture_wait(&f, web_1_is_ejected));
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "endpoints"));
+	json_t *row = json_array_get(json_object_get(a, "endpoints"), 0);
+	CU_ASSERT_STRING_EQUAL(answer_text(row, "state"), "ejected");
+	CU_ASSERT_STRING_EQUAL(answer_text(row, "passive"), "ejected");
+	CU_ASSERT_STRING_EQUAL(answer_text(row, "why_by"), "dataplane");
+	CU_ASSERT(json_is_false(json_object_get(row, "admits")));
+	CU_ASSERT(strlen(answer_text(row, "since")) > 0);
+	json_decref(a);
+	fixture_close(&f);
+}
+
 static void
 explain_gives_names(void)
 {
@@ -692,6 +762,8 @@ SL_SUITE("api", SL_TEST(a_bad_frame_gets_one_answer), SL_TEST(a_request_is_check
 	 SL_TEST(slow_and_idle_clients_are_closed), SL_TEST(too_many_clients_are_told),
 	 SL_TEST(a_second_daemon_is_refused_by_pid), SL_TEST(a_role_allows_its_verbs_and_no_more),
 	 SL_TEST(drain_is_kept_over_a_restart),
+	 SL_TEST(maintenance_is_kept_with_its_reason_over_a_restart),
+	 SL_TEST(an_ejection_is_seen_and_told),
 	 SL_TEST(a_drain_that_could_not_be_kept_is_kept_when_asked_again),
 	 SL_TEST(explain_gives_names), SL_TEST(explain_says_that_a_connection_ends_here),
 	 SL_TEST(tcp_counts_are_shown_with_sentences_and_gauges_with_what_there_is_room_for),
