@@ -322,14 +322,12 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	const struct sl_service *svc = &view->services[p->service];
 
 	p->service_slot = svc->slot;
-	const struct sl_choose_ctx ctx = {.states = w->conf.states,
-					  .seed = view->seed,
-					  .conns = w->conns,
-					  .cursors = w->cursors,
-					  .dry = sl_pkt_dry(p)};
+	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, sl_pkt_dry(p));
 	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	p->why = c.why;
 	p->tries = c.tries;
+	p->level = c.level;
+	p->panic = c.panic;
 	if (sl_unlikely(c.endpoint == UINT32_MAX)) {
 		refuse(w, view, p, SL_DROP_NO_ENDPOINT);
 		return;
@@ -356,11 +354,7 @@ sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pk
 			svc->forward != SL_FORWARD_PROXY;
 	if (!forwards || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
 		return NULL;
-	const struct sl_choose_ctx ctx = {.states = w->conf.states,
-					  .seed = view->seed,
-					  .conns = w->conns,
-					  .cursors = w->cursors,
-					  .dry = true};
+	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, true);
 	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	if (c.endpoint == UINT32_MAX)
 		return NULL;
@@ -462,10 +456,10 @@ no_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 /* Whether a packet of a known flow may go to another endpoint.  A SYN that finds the end of a flow opens a new
  * one, from the same port; one towards a dead endpoint has nobody to talk to; UDP has no connection to lose.
  * A SYN on an established flow to a living endpoint stays: the endpoint answers it (RFC 5961, 4.2), and a
- * forged one moves nothing.  Where the listener ends TCP by now, a SYN that opens anything opens a stream. */
+ * forged one moves nothing.  In a panic health moves nothing.  Where the listener ends TCP by now, a SYN that opens anything opens a stream. */
 static bool
-opens_elsewhere(const struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
-		const struct sl_flow *f, unsigned refusal)
+opens_elsewhere(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p,
+		const struct sl_flow *f, const struct sl_hop *hop, unsigned refusal)
 {
 	bool udp = p->flags & SL_PKT_UDP;
 
@@ -477,7 +471,7 @@ opens_elsewhere(const struct sl_worker *w, const struct sl_view *view, const str
 		return true;
 	if (closing)
 		return !sl_choose_admits(&w->conf.states[f->slot], f->incarnation, 0);
-	return !sl_choose_lives(refusal);
+	return sl_unlikely(!sl_choose_lives(refusal)) && !sl_levels_panic(w, view, hop);
 }
 
 /* p->flow, p->hash and p->listener are known. */
@@ -504,7 +498,7 @@ classify(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	struct sl_hop *hop = sl_l4_hop_of_flow(w, view, f, &refusal);
 	bool reply = f->state & SL_FLOW_REPLY;
 	if (sl_likely(hop && (reply || p->listener != SL_VIEW_NONE) &&
-		      !opens_elsewhere(w, view, p, f, refusal))) {
+		      !opens_elsewhere(w, view, p, f, hop, refusal))) {
 		p->endpoint_slot = f->slot;
 		p->endpoint_incarnation = f->incarnation;
 		if (reply)
@@ -532,6 +526,8 @@ clear(struct sl_pkt *p)
 	p->drop = SL_DROP_NONE;
 	p->why = SL_WHY_NONE;
 	p->tries = 0;
+	p->level = 0;
+	p->panic = 0;
 	p->flow = SL_FLOW_NONE;
 	p->listener = SL_VIEW_NONE;
 	p->service = SL_VIEW_NONE;

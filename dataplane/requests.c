@@ -11,17 +11,9 @@
 
 #define PICK_DRAWS 4 /* endpoints without a way there are passed over */
 
-/* Whether health of a service's endpoints is ignored, as found out a while ago. */
-struct panic {
-	uint64_t generation;
-	uint32_t at_ms;
-	bool is;
-};
-
 struct sl_requests {
 	struct sl_http *http;
 	uint64_t random;
-	struct panic panic[SL_MAX_SERVICES];
 };
 
 static size_t
@@ -164,18 +156,15 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 
 /* ---- endpoints ---- */
 
-static bool
-panics(struct sl_worker *w, const struct sl_service *svc)
+/* What requests choose by. */
+static struct sl_choose_ctx
+choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc, bool dry)
 {
-	struct panic *p = &w->requests->panic[svc->slot];
-	uint32_t now_ms = sl_tcp_now_ms(w->tcp);
+	struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, dry);
 
-	if (p->generation != w->streams.view->generation || now_ms - p->at_ms >= SL_PANIC_MS) {
-		p->generation = w->streams.view->generation;
-		p->at_ms = now_ms;
-		p->is = sl_choose_panics(svc, w->conf.states, svc->img->http.panic_pct);
-	}
-	return p->is;
+	ctx.loads = (const uint32_t *const *)w->conf.http.loads;
+	ctx.load_cnt = w->conf.worker_cnt;
+	return ctx;
 }
 
 static enum sl_up_verdict
@@ -190,22 +179,14 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 	if (!svc)
 		return SL_UP_NO_SERVICE;
 	memcpy(avoid, ask->avoid, sizeof(ask->avoid));
-	struct sl_choose_ctx choose = {
-		.states = w->conf.states,
-		.seed = view->seed,
-		.conns = w->conns,
-		.cursors = w->cursors,
-		.loads = (const uint32_t *const *)w->conf.http.loads,
-		.load_cnt = w->conf.worker_cnt,
-		.panic = panics(w, svc),
-	};
-	w->stats->http.count[SL_HTTP_CNT_PANIC] += choose.panic;
+	struct sl_choose_ctx choose = choose_ctx(w, view, svc, false);
 	for (unsigned i = 0; i < PICK_DRAWS; i++) {
 		choose.random = draw(w->requests);
 		struct sl_choice c =
 			sl_choose_request(svc, &choose, ask->hashed, ask->hash, avoid, avoid_cnt);
 		if (c.endpoint == UINT32_MAX)
 			break;
+		w->stats->http.count[SL_HTTP_CNT_PANIC] += c.panic;
 		const struct sl_img_endpoint *e = &svc->endpoints[c.endpoint];
 		*ret = (struct sl_up_target){
 			.addr = e->addr,
@@ -274,18 +255,9 @@ sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_h
 			: service_of(w, ask.service_slot, ask.service_incarnation);
 	if (!svc)
 		return;
-	const struct sl_choose_ctx choose = {
-		.states = w->conf.states,
-		.seed = view->seed,
-		.conns = w->conns,
-		.cursors = w->cursors,
-		.dry = true,
-		.loads = (const uint32_t *const *)w->conf.http.loads,
-		.load_cnt = w->conf.worker_cnt,
-		.panic = panics(w, svc),
-		.random = w->requests->random * 6364136223846793005ull,
-	};
-	struct sl_choice c = sl_choose_request(svc, &choose, ask.hashed, ask.hash, NULL, 0);
+	struct sl_choose_ctx ctx = choose_ctx(w, view, svc, true);
+	ctx.random = w->requests->random * 6364136223846793005ull;
+	struct sl_choice c = sl_choose_request(svc, &ctx, ask.hashed, ask.hash, NULL, 0);
 	if (c.endpoint == UINT32_MAX) {
 		q->answer.status = 503;
 		q->answer.flags = SL_RF_UH;

@@ -78,19 +78,6 @@ sl_streams_ends_here(const struct sl_worker *w, const struct sl_view *view, cons
 	return l && l->kind != SL_LOCAL_VIP;
 }
 
-static struct sl_choice
-choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
-       const struct sl_tuple *tuple, bool dry)
-{
-	const struct sl_choose_ctx ctx = {.states = w->conf.states,
-					  .seed = view->seed,
-					  .conns = w->conns,
-					  .cursors = w->cursors,
-					  .dry = dry};
-
-	return sl_choose(svc, &ctx, tuple);
-}
-
 /* What a connection that p opened would get now. */
 static void
 foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
@@ -103,10 +90,13 @@ foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		return;
 	p->service = sl_view_service(view, p->listener);
 	const struct sl_service *svc = &view->services[p->service];
-	struct sl_choice c = choose(w, view, svc, &p->tuple, true);
+	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, true);
+	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
 	p->service_slot = svc->slot;
 	p->why = c.why;
 	p->tries = c.tries;
+	p->level = c.level;
+	p->panic = c.panic;
 	if (c.endpoint == UINT32_MAX) {
 		sl_l4_drop(w, p, SL_DROP_NO_ENDPOINT);
 		return;
@@ -426,40 +416,24 @@ sl_streams_listener(struct sl_worker *w, uint32_t slot)
 	return slot < SL_MAX_LISTENERS ? w->streams.listener_at[slot] : 0;
 }
 
-static bool
-usable(const struct sl_view *view, const struct sl_img_endpoint *e, const uint32_t *avoid,
-       unsigned avoid_cnt)
-{
-	uint32_t source_cnt;
-
-	for (unsigned i = 0; i < avoid_cnt; i++)
-		if (avoid[i] == e->slot)
-			return false;
-	return sl_view_source(view, &view->hops[e->slot], &source_cnt) != NULL;
-}
-
-/* The policy's choice.  When that was tried already: its choices for tuples that differ a little, then whoever admits at
- * all, from a hashed start. */
+/* The policy's choice among those that were not tried; one without a way there is passed over. */
 static const struct sl_img_endpoint *
 pick_endpoint(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
-	      const struct sl_tuple *client, const uint32_t *avoid, unsigned avoid_cnt)
+	      const struct sl_tuple *client, const uint32_t *tried, unsigned tried_cnt)
 {
-	struct sl_tuple t = *client;
+	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, false);
+	uint32_t avoid[SL_RELAY_TRIES + PICK_DRAWS], source_cnt;
+	unsigned cnt = SL_MIN(tried_cnt, (unsigned)SL_RELAY_TRIES);
 
+	memcpy(avoid, tried, cnt * sizeof(avoid[0]));
 	for (unsigned n = 0; n < PICK_DRAWS; n++) {
-		t.zero[0] = (uint8_t)n;
-		struct sl_choice c = choose(w, view, svc, &t, false);
+		struct sl_choice c = sl_choose_other(svc, &ctx, client, avoid, cnt);
 		if (c.endpoint == UINT32_MAX)
 			return NULL;
-		if (usable(view, &svc->endpoints[c.endpoint], avoid, avoid_cnt))
-			return &svc->endpoints[c.endpoint];
-	}
-	uint32_t at = sl_hash_reduce(sl_hash_tuple(view->seed, client, 0), svc->endpoint_cnt);
-	for (uint32_t n = 0; n < svc->endpoint_cnt; n++) {
-		const struct sl_img_endpoint *e = &svc->endpoints[(at + n) % svc->endpoint_cnt];
-		if (e->weight && sl_choose_admits(&w->conf.states[e->slot], e->incarnation, 0) &&
-		    usable(view, e, avoid, avoid_cnt))
+		const struct sl_img_endpoint *e = &svc->endpoints[c.endpoint];
+		if (sl_view_source(view, &view->hops[e->slot], &source_cnt))
 			return e;
+		avoid[cnt++] = e->slot;
 	}
 	return NULL;
 }

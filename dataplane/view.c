@@ -849,6 +849,7 @@ sl_view_destroy(struct sl_view *v)
 	free((void *)(uintptr_t)v->services);
 	free(v->levels);
 	free(v->sets);
+	free(v->shares);
 	free(v->weight_sums);
 	free((void *)(uintptr_t)v->listener_service);
 	free((void *)(uintptr_t)v->vip_hash);

@@ -11,6 +11,7 @@
 #include "dataplane/fib.h"
 #include "l7/site.h"
 #include "lb/choose.h"
+#include "lb/shares.h"
 #include "sluice/diag.h"
 #include "sluice/image.h"
 #include "sluice/state.h"
@@ -90,6 +91,9 @@ struct sl_view {
 	struct sl_level *levels;      /* of services (choose.h), as the following */
 	struct sl_set *sets;
 	uint32_t *weight_sums;
+	/* [share_workers][share_cnt] of this generation: each written by that worker alone; sl_view_shares */
+	struct sl_shares *shares;
+	uint32_t share_cnt, share_workers;
 	const struct sl_table *tables; /* [table_cnt] */
 	const struct sl_vhost *vhosts; /* [vhost_cnt] */
 	uint32_t table_cnt, vhost_cnt;
@@ -161,6 +165,15 @@ static inline uint32_t
 sl_view_sni_service(const struct sl_img_sni *sni)
 {
 	return sni->ref - SL_VIEW_FIRST_SERVICE;
+}
+
+/* [worker] sl_view_shares: the worker's shares of a set of some service, or NULL: it has none. */
+static inline struct sl_shares *
+sl_view_shares(const struct sl_view *v, unsigned worker, const struct sl_set *set)
+{
+	if (set->shares == SL_VIEW_NONE || worker >= v->share_workers)
+		return NULL;
+	return &v->shares[(size_t)worker * v->share_cnt + set->shares];
 }
 
 /* [worker] sl_view_local: the address the gateway answers ARP, ND and ping for, or NULL: own addresses,

@@ -39,6 +39,13 @@ level_of(const struct sl_service *svc, uint32_t set, uint32_t level)
 	};
 }
 
+/* Whether there is anything to share: levels to share among, or a panic to be seen. */
+static bool
+shares(const struct sl_service *svc, uint32_t level_cnt)
+{
+	return level_cnt > 1 || (level_cnt && svc->panic_pct);
+}
+
 /* What policies that draw by weight search; *at: the next free place. */
 static void
 put_sums(const struct sl_service *svc, struct sl_level *l, uint32_t **at)
@@ -83,8 +90,11 @@ sl_view_levels_build(struct sl_view_build *b)
 		if (sets_of(svc->img) == 0)
 			continue;
 		*level = svc->top;
-		*set = (struct sl_set){.levels = level++, .level_cnt = 1, .shares = SL_VIEW_NONE};
+		*set = (struct sl_set){.levels = level++, .level_cnt = 1};
+		set->shares = shares(svc, set->level_cnt) ? v->share_cnt++ : SL_VIEW_NONE;
 		svc->sets = set++;
 	}
-	return 0;
+	v->share_workers = b->ports->worker_cnt;
+	v->shares = sl_view_mem((size_t)v->share_workers * v->share_cnt * sizeof(*v->shares));
+	return v->shares ? 0 : -ENOMEM;
 }

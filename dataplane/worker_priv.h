@@ -211,6 +211,30 @@ sl_l4_hops_left(const struct sl_pkt *p)
 	return p->data[p->l3_off + ((p->flags & SL_PKT_V4) ? 8 : 7)];
 }
 
+/* ---- levels.c ---- */
+
+/* sl_levels_look tells ctx of the set, shares included.  sl_levels_ctx: what this worker chooses by from the whole service;
+ * dry: nothing is to move.
+ * sl_levels_panic: whether an endpoint's level in the whole service is in panic: its health then moves no flow. */
+void sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+		    const struct sl_set *set, struct sl_choose_ctx *ctx);
+bool sl_levels_panic(struct sl_worker *w, const struct sl_view *view, const struct sl_hop *hop);
+
+static inline struct sl_choose_ctx
+sl_levels_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+	      bool dry)
+{
+	struct sl_choose_ctx ctx = {.states = w->conf.states,
+				    .seed = view->seed,
+				    .conns = w->conns,
+				    .cursors = w->cursors,
+				    .dry = dry};
+
+	if (sl_unlikely(svc->sets))
+		sl_levels_look(w, view, svc, svc->sets, &ctx);
+	return ctx;
+}
+
 /* ---- fragments.c ---- */
 
 /* sl_fragments_triage: a fragment, from a port or another worker, for our MAC.  true: the first of its datagram, to be

@@ -5,8 +5,10 @@
 
 #include <stdatomic.h>
 
+#include "lb/shares.h"
 #include "sluice/pkt.h"
 
+#define LEVEL_SALT (SL_CHOOSE_SALTS + 1)
 #define REFUSING (SL_ST_UNHEALTHY | SL_ST_DRAIN | SL_ST_DISABLED | SL_ST_EJECTED)
 #define REFUSING_IN_PANIC (SL_ST_DRAIN | SL_ST_DISABLED)
 #define FRESH ((uint32_t)SL_FRACTION_WHOLE << 16)
@@ -20,6 +22,7 @@ struct ask {
 	uint64_t key;
 	struct sl_addr client; /* of the tuple, as far as it counts */
 	bool by_client;
+	bool panic;            /* in level */
 	const uint32_t *avoid; /* [avoid_cnt] endpoint slots */
 	unsigned avoid_cnt;
 };
@@ -49,12 +52,12 @@ sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t h
 	return !(m & REFUSING) && (fraction == SL_FRACTION_WHOLE || hash2 < fraction);
 }
 
-static bool
-admits_any(const struct sl_img_endpoint *e, const struct sl_state_word2 *states)
+bool
+sl_choose_takes(const struct sl_state_word2 *w, uint32_t incarnation, bool panic)
 {
-	uint32_t m = merged(&states[e->slot], e->incarnation);
+	uint32_t m = merged(w, incarnation);
 
-	return e->weight > 0 && !(m & REFUSING) && m >> 16 > 0;
+	return panic ? !(m & REFUSING_IN_PANIC) : !(m & REFUSING) && m >> 16 > 0;
 }
 
 /* Not one of avoid[], and in panic nothing but what people said counts. */
@@ -66,8 +69,8 @@ admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
 	for (unsigned i = 0; i < q->avoid_cnt; i++)
 		if (q->avoid[i] == e->slot)
 			return false;
-	if (sl_unlikely(q->ctx->panic))
-		return !(merged(w, e->incarnation) & REFUSING_IN_PANIC);
+	if (sl_unlikely(q->panic))
+		return sl_choose_takes(w, e->incarnation, true);
 	return sl_choose_admits(w, e->incarnation, hash2);
 }
 
@@ -88,26 +91,11 @@ walk(const struct ask *q, uint64_t hash)
 		const struct sl_img_endpoint *e = &q->svc->endpoints[m];
 		/* the smallest draw: only a fraction of 0 refuses it */
 		if (e->weight > 0 && admits(q, e, 0))
-			return (struct sl_choice){m, SL_WHY_WALK, SL_CHOOSE_SALTS + 1};
+			return (struct sl_choice){m, SL_WHY_WALK, SL_CHOOSE_SALTS + 1, 0, false};
 		if (++at == level->member_cnt)
 			at = 0;
 	}
-	return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, SL_CHOOSE_SALTS + 1};
-}
-
-bool
-sl_choose_panics(const struct sl_service *svc, const struct sl_state_word2 *states,
-		 unsigned panic_pct)
-{
-	uint64_t weighty = 0, taking = 0;
-
-	if (panic_pct == 0)
-		return false;
-	for (uint32_t i = 0; i < svc->endpoint_cnt; i++) {
-		weighty += svc->endpoints[i].weight > 0;
-		taking += admits_any(&svc->endpoints[i], states);
-	}
-	return taking * 100 < weighty * panic_pct;
+	return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, SL_CHOOSE_SALTS + 1, 0, false};
 }
 
 /* ---- hashes ---- */
@@ -186,11 +174,11 @@ choose_least(const struct ask *q)
 	uint32_t i = least_of(q, hash, (uint8_t)hash);
 
 	if (sl_likely(i != UINT32_MAX))
-		return (struct sl_choice){i, SL_WHY_LEAST, 0};
+		return (struct sl_choice){i, SL_WHY_LEAST, 0, 0, false};
 	/* The smallest draw: only a fraction of 0 refuses it. */
 	i = least_of(q, hash, 0);
 	if (i != UINT32_MAX)
-		return (struct sl_choice){i, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1};
+		return (struct sl_choice){i, SL_WHY_LEAST, SL_CHOOSE_SALTS + 1, 0, false};
 	return walk(q, hash);
 }
 
@@ -379,14 +367,59 @@ choose(const struct ask *q)
 		return choose_least(q);
 	uint8_t why = policy_of(q, &size);
 	if (size == 0)
-		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0};
+		return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0, 0, false};
 	for (unsigned salt = 0; salt <= SL_CHOOSE_SALTS; salt++) {
 		hash = hash_of(q, salt);
 		uint32_t i = candidate(q, hash, size, salt);
 		if (sl_likely(i != UINT32_MAX))
-			return (struct sl_choice){i, why, (uint8_t)salt};
+			return (struct sl_choice){i, why, (uint8_t)salt, 0, false};
 	}
 	return walk(q, hash);
+}
+
+/* In a level of the set, then in the others. */
+static __attribute__((noinline)) struct sl_choice
+choose_level(struct ask *q)
+{
+	const struct sl_set *set = q->ctx->set;
+	const struct sl_shares *shares = q->ctx->shares;
+	uint32_t first = 0;
+
+	if (set->level_cnt > 1 && shares && shares->upto[0] < SL_SHARES_WHOLE)
+		first = sl_shares_level(shares, hash_of(q, LEVEL_SALT));
+	for (uint32_t n = 0; n < set->level_cnt; n++) {
+		/* first, then 0, 1, … without it */
+		uint32_t i = n == 0 ? first : n - (n <= first);
+		q->level = &set->levels[i];
+		q->panic = shares && shares->panic >> i & 1;
+		struct sl_choice c = choose(q);
+		if (sl_unlikely(c.endpoint == UINT32_MAX))
+			continue;
+		c.level = (uint8_t)i;
+		c.panic = q->panic;
+		return c;
+	}
+	return (struct sl_choice){UINT32_MAX, SL_WHY_NONE, 0, 0, false};
+}
+
+static inline struct sl_choice
+choose_in(struct ask *q)
+{
+	return sl_likely(!q->ctx->set) ? choose(q) : choose_level(q);
+}
+
+static inline void
+by_client(struct ask *q)
+{
+	const struct sl_service *svc = q->svc;
+
+	if (svc->policy == SL_POLICY_SOURCE_HASH) {
+		q->by_client = true;
+		q->client = counting(svc, &q->tuple->src);
+	} else if (svc->policy == SL_POLICY_RING_HASH) {
+		q->by_client = true;
+		q->client = q->tuple->src;
+	}
 }
 
 struct sl_choice
@@ -395,14 +428,23 @@ sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 {
 	struct ask q = {.svc = svc, .level = &svc->top, .ctx = ctx, .tuple = tuple};
 
-	if (svc->policy == SL_POLICY_SOURCE_HASH) {
-		q.by_client = true;
-		q.client = counting(svc, &tuple->src);
-	} else if (svc->policy == SL_POLICY_RING_HASH) {
-		q.by_client = true;
-		q.client = tuple->src;
-	}
-	return choose(&q);
+	by_client(&q);
+	return choose_in(&q);
+}
+
+struct sl_choice
+sl_choose_other(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+		const struct sl_tuple *tuple, const uint32_t *avoid, unsigned avoid_cnt)
+{
+	struct ask q = {.svc = svc,
+			.level = &svc->top,
+			.ctx = ctx,
+			.tuple = tuple,
+			.avoid = avoid,
+			.avoid_cnt = avoid_cnt};
+
+	by_client(&q);
+	return choose_in(&q);
 }
 
 struct sl_choice
@@ -417,10 +459,10 @@ sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			.key = by_hash ? hash : ctx->random,
 			.avoid = avoid,
 			.avoid_cnt = avoid_cnt};
-	struct sl_choice c = choose(&q);
+	struct sl_choice c = choose_in(&q);
 
 	if (c.endpoint != UINT32_MAX || avoid_cnt == 0)
 		return c;
 	q.avoid_cnt = 0; /* nobody else: one that was tried */
-	return choose(&q);
+	return choose_in(&q);
 }

@@ -18,6 +18,10 @@
  * Flows of mode tcp: LEAST_REQUEST counts ctx.loads where given, else this worker's flows, and is drawn, as RANDOM, by the hash of
  * the tuple; RING_HASH goes by the client's address.
  *
+ * Levels: of a set with shares (shares.h) the key's hash with a salt of its own says which level is asked; when nobody in that admits,
+ * the others are, from the first on.  In a level that is in panic health, ejection and fractions are ignored: what is not disabled
+ * or drained and has a weight takes all.
+ *
  * SOURCE_HASH: clients whose addresses are equal in their leading source_bits4 or source_bits6 bits get the same
  * endpoint.
  */
@@ -48,6 +52,8 @@ struct sl_level {
 	uint32_t ring_cnt;
 	uint32_t cursor; /* ROUND_ROBIN: its place in ctx.cursors */
 };
+
+struct sl_shares;
 
 /* A service's levels in order of priority: of the whole service, or of a subset. */
 struct sl_set {
@@ -83,6 +89,8 @@ struct sl_choice {
 	uint32_t endpoint; /* index into endpoints, or UINT32_MAX: none */
 	uint8_t why;       /* enum sl_why */
 	uint8_t tries;     /* salts tried beyond the first, [0,8]; 9: list walked */
+	uint8_t level;     /* of the set, the endpoint is one of its members */
+	bool panic;        /* the level is in panic */
 };
 
 /* What a worker knows besides: its own, and only read here but for the cursor. */
@@ -98,13 +106,20 @@ struct sl_choose_ctx {
 		loads; /* [load_cnt] workers' requests under way by endpoint slot (LEAST_REQUEST): each its own lines,
 			      * read relaxed.  NULL: conns */
 	unsigned load_cnt;
-	bool panic; /* health and fractions are ignored: what is not disabled or drained and has a weight takes all */
+	/* of svc->sets: who is asked for; NULL: the whole service, which is plain */
+	const struct sl_set *set;
+	const struct sl_shares *shares; /* of the set; NULL: all to its first level, no panic */
 	uint64_t random; /* drawn for this choice: RANDOM, LEAST_REQUEST, and what is not hashed */
 };
 
 /* sl_choose picks. */
 struct sl_choice sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			   const struct sl_tuple *tuple);
+
+/* sl_choose_other picks likewise, none of avoid[] (endpoint slots); UINT32_MAX: nobody else admits anything. */
+struct sl_choice sl_choose_other(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
+				 const struct sl_tuple *tuple, const uint32_t *avoid,
+				 unsigned avoid_cnt);
 
 /* sl_choose_request picks for a request: policies with a table or ring go by hash (hashed false: by ctx->random), SOURCE_HASH, too:
  * the hash is of the address.  None of avoid[] (endpoint slots) while another one admits anything. */
@@ -132,11 +147,8 @@ sl_choose_cursor(uint32_t service_slot, uint32_t set, uint32_t level)
 	return set == 0 && level == 0 ? service_slot : SL_MAX_SERVICES + (other >> 20);
 }
 
-/* sl_choose_panics: whether fewer than panic_pct per cent of the endpoints with a weight admit anything.  Walks all of them: ask now
- * and then (SL_PANIC_MS), not for each request. */
-#define SL_PANIC_MS 100
-bool sl_choose_panics(const struct sl_service *svc, const struct sl_state_word2 *states,
-		      unsigned panic_pct);
+/* sl_choose_takes: whether an endpoint takes any new flow at all by its words; panic: as far as people said. */
+bool sl_choose_takes(const struct sl_state_word2 *w, uint32_t incarnation, bool panic);
 
 /* sl_choose_admits: whether an endpoint takes this new flow (hash2 in [0,255]) by its words. */
 bool sl_choose_admits(const struct sl_state_word2 *w, uint32_t incarnation, uint8_t hash2);

@@ -19,7 +19,8 @@ struct sl_hash_key {
 /* sl_hash_tuple_keyed hashes the 40 bytes of a tuple. */
 static inline uint64_t sl_hash_tuple_keyed(const struct sl_hash_key *key, const struct sl_tuple *t);
 
-/* sl_hash_tuple hashes a tuple for choices gateways agree on; salt in [0,8] gives independent values. */
+/* sl_hash_tuple hashes a tuple for choices gateways agree on; salts give independent values: [0,8] are those
+ * of a choice (choose.h), 9 that of its level. */
 static inline uint64_t sl_hash_tuple(uint64_t seed, const struct sl_tuple *t, unsigned salt);
 
 /* sl_hash_addr: likewise for one address (source hash). */

@@ -103,7 +103,9 @@ struct sl_pkt {
 	uint32_t frag_id; /* IPv4: 16 bits; wire order */
 	uint32_t stream;  /* handle of the TCP stack (dataplane/tcp/tcp.h), or UINT32_MAX */
 	uint8_t csum_ok;  /* 1: the port verified the TCP or UDP checksum */
-	uint8_t zero[3];
+	uint8_t level;    /* of the service, when an endpoint was chosen */
+	uint8_t panic;    /* 1: that level ignored health */
+	uint8_t zero;
 };
 static_assert(sizeof(struct sl_pkt) == 128, "two lines");
 

@@ -4,6 +4,7 @@
 
 #include "lb/maglev.h"
 #include "lb/ring.h"
+#include "lb/shares.h"
 #include "sluice/pkt.h"
 #include "tests/suite.h"
 
@@ -551,13 +552,16 @@ request_ctx(bool hashed, uint64_t hash, uint64_t random, bool panic, const uint3
 	    unsigned avoid_cnt)
 {
 	static uint32_t cursor;
+	const struct sl_set set = {.levels = &svc.top, .level_cnt = 1};
+	const struct sl_shares shares = {.panic = panic, .upto = {SL_SHARES_WHOLE}};
 	const struct sl_choose_ctx ctx = {.states = states,
 					  .seed = SEED,
 					  .conns = conns,
 					  .cursors = &cursor,
 					  .loads = loads_of,
 					  .load_cnt = 2,
-					  .panic = panic,
+					  .set = panic ? &set : NULL,
+					  .shares = panic ? &shares : NULL,
 					  .random = random};
 
 	return sl_choose_request(&svc, &ctx, hashed, hash, avoid, avoid_cnt);
@@ -863,39 +867,6 @@ panic_minds_people_not_health(void)
 }
 
 static void
-panic_begins_below_the_threshold(void)
-{
-	static const struct {
-		unsigned weighty, down, pct;
-		bool want;
-		const char *reason;
-	} rows[] = {
-		{10, 5, 50, false, "half is not fewer than half"},
-		{10, 6, 50, true, "four of ten"},
-		{10, 10, 0, false, "never"},
-		{10, 10, 1, true, "none of ten"},
-		{10, 1, 100, true, "nine of ten"},
-		{10, 0, 100, false, "all"},
-		{4, 1, 75, false, "three of the four that have a weight"},
-		{4, 2, 75, true, "two of them"},
-		{0, 0, 50, false, "nobody has a weight"},
-	};
-
-	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
-		set_up_requests(SL_POLICY_RANDOM, false);
-		for (unsigned e = 0; e < CNT; e++) {
-			endpoints[e].weight = e < rows[i].weighty;
-			if (e < rows[i].down)
-				set_admin(e, e % 2 ? SL_ST_UNHEALTHY : 0, e % 2 ? 255 : 0);
-		}
-		bool panics = sl_choose_panics(&svc, states, rows[i].pct);
-		if (panics != rows[i].want)
-			printf("  %s\n", rows[i].reason);
-		CU_ASSERT_EQUAL(panics, rows[i].want);
-	}
-}
-
-static void
 requests_honour_fractions(void)
 {
 	for (unsigned r = 0; r < SL_ARRAY_CNT(request_policies); r++) {
@@ -974,6 +945,6 @@ SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(least_request_counts_what_all_workers_have_under_way),
 	 SL_TEST(least_request_levels_where_random_does_not),
 	 SL_TEST(who_was_tried_is_avoided_while_another_one_admits),
-	 SL_TEST(panic_minds_people_not_health), SL_TEST(panic_begins_below_the_threshold),
-	 SL_TEST(requests_honour_fractions), SL_TEST(nobody_is_chosen_where_nobody_has_a_weight),
+	 SL_TEST(panic_minds_people_not_health), SL_TEST(requests_honour_fractions),
+	 SL_TEST(nobody_is_chosen_where_nobody_has_a_weight),
 	 SL_TEST(flows_find_endpoints_by_the_new_policies_too))

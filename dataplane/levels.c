@@ -1,0 +1,54 @@
+/* levels — what this worker has to know of a service's levels before it chooses: shares, measured now and then. */
+#include "dataplane/worker_priv.h"
+
+#include "lb/shares.h"
+
+static struct sl_shares *
+shares_of(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+	  const struct sl_set *set)
+{
+	struct sl_shares *s = sl_view_shares(view, w->conf.id, set);
+
+	if (s && w->now_ns >= s->until_ns) {
+		s->until_ns = w->now_ns + SL_SHARES_MS * 1000000ull;
+		sl_shares_measure(svc, set, w->conf.states, s);
+	}
+	return s;
+}
+
+SL_COLD void
+sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+	       const struct sl_set *set, struct sl_choose_ctx *ctx)
+{
+	ctx->set = set;
+	ctx->shares = shares_of(w, view, svc, set);
+}
+
+static bool
+holds(const struct sl_level *l, uint32_t endpoint)
+{
+	uint32_t lo = 0, hi = l->member_cnt;
+
+	if (!l->members)
+		return true;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (l->members[mid] < endpoint)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < l->member_cnt && l->members[lo] == endpoint;
+}
+
+SL_COLD bool
+sl_levels_panic(struct sl_worker *w, const struct sl_view *view, const struct sl_hop *hop)
+{
+	const struct sl_service *svc = &view->services[hop->service];
+	const struct sl_shares *s = svc->sets ? shares_of(w, view, svc, svc->sets) : NULL;
+
+	for (uint32_t i = 0; s && i < svc->sets->level_cnt; i++)
+		if (s->panic >> i & 1 && holds(&svc->sets->levels[i], hop->endpoint))
+			return true;
+	return false;
+}
