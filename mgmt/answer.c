@@ -31,14 +31,126 @@ is_text(uint8_t c)
 	return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
-static unsigned
-line_end(uint8_t c, unsigned here)
+/* ---- the two headers that frame a body ---- */
+
+enum { ANY, LENGTH_NAME, CODING_NAME, LENGTH, LENGTH_DIGITS, LENGTH_END, CODING };
+
+static const char length_name[] = "content-length", coding_name[] = "transfer-encoding",
+		  coding[] = "chunked";
+
+static uint8_t
+lower(uint8_t c)
 {
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+/* A byte of a header's name, the first with pos 0. */
+static void
+name_byte(struct sl_answer *a, uint8_t c)
+{
+	c = lower(c);
+	if (a->pos == 0)
+		a->field = c == 'c' ? LENGTH_NAME : c == 't' ? CODING_NAME : ANY;
+	const char *want = a->field == LENGTH_NAME ? length_name : coding_name;
+	if (a->field != ANY && c != (uint8_t)want[a->pos])
+		a->field = ANY; /* behind its end, too: a 0 is no byte of a name */
+	if (a->field != ANY)
+		a->pos++;
+	else
+		a->pos = 1;
+}
+
+static void
+name_end(struct sl_answer *a)
+{
+	bool length = a->field == LENGTH_NAME && !length_name[a->pos];
+
+	a->field = length ? LENGTH : a->field == CODING_NAME && !coding_name[a->pos] ? CODING : ANY;
+	a->pos = 0;
+	if (length) { /* one of it alone makes sense */
+		a->unframed = a->unframed || a->sized;
+		a->length = 0;
+	}
+}
+
+static void
+value_byte(struct sl_answer *a, uint8_t c)
+{
+	bool blank = c == ' ' || c == '\t';
+
+	if (a->field == CODING) {
+		if (blank && (a->pos == 0 || !coding[a->pos]))
+			return;
+		if (coding[a->pos] && lower(c) == (uint8_t)coding[a->pos])
+			a->pos++;
+		else
+			a->unframed = true;
+	} else if (a->field == LENGTH || a->field == LENGTH_DIGITS) {
+		if (is_digit(c) && a->length < UINT64_MAX / 10 - 1) {
+			a->length = a->length * 10 + (c - '0');
+			a->field = LENGTH_DIGITS;
+		} else if (!blank) {
+			a->unframed = true;
+		} else if (a->field == LENGTH_DIGITS) {
+			a->field = LENGTH_END;
+		}
+	} else if (a->field == LENGTH_END && !blank) {
+		a->unframed = true;
+	}
+}
+
+static void
+value_end(struct sl_answer *a)
+{
+	if (a->field == CODING) {
+		a->unframed = a->unframed || coding[a->pos] || a->chunked;
+		a->chunked = true;
+	} else if (a->field >= LENGTH) {
+		a->unframed = a->unframed || a->field == LENGTH;
+		a->sized = true;
+	}
+	a->field = ANY;
+	a->pos = 0;
+}
+
+static unsigned
+line_end(struct sl_answer *a, uint8_t c, unsigned here)
+{
+	if (c == '\r' || c == '\n')
+		value_end(a);
+	else if (here == VALUE && is_text(c))
+		value_byte(a, c);
 	if (c == '\r')
 		return LINE_CR;
 	if (c == '\n')
 		return START;
 	return is_text(c) ? here : BAD;
+}
+
+/* ---- the head ---- */
+
+static unsigned
+name_step(struct sl_answer *a, uint8_t c)
+{
+	if (c == ':') {
+		name_end(a);
+		return VALUE;
+	}
+	if (!is_token(c))
+		return BAD;
+	name_byte(a, c);
+	return NAME;
+}
+
+static unsigned
+start_step(struct sl_answer *a, uint8_t c)
+{
+	if (c == '\r')
+		return END_CR;
+	if (c == '\n')
+		return DONE;
+	a->pos = 0;
+	return is_token(c) ? name_step(a, c) : BAD;
 }
 
 static unsigned
@@ -71,15 +183,15 @@ step(struct sl_answer *a, uint8_t c)
 	case AFTER:
 		return c == ' ' ? REASON : c == '\r' ? LINE_CR : c == '\n' ? START : BAD;
 	case REASON:
-		return line_end(c, REASON);
+		return line_end(a, c, REASON);
 	case LINE_CR:
 		return c == '\n' ? START : BAD;
 	case START:
-		return c == '\r' ? END_CR : c == '\n' ? DONE : is_token(c) ? NAME : BAD;
+		return start_step(a, c);
 	case NAME:
-		return c == ':' ? VALUE : is_token(c) ? NAME : BAD;
+		return name_step(a, c);
 	case VALUE:
-		return line_end(c, VALUE);
+		return line_end(a, c, VALUE);
 	case END_CR:
 		return c == '\n' ? DONE : BAD;
 	default:
@@ -112,9 +224,7 @@ what_is_bad(unsigned state)
 static void
 start_over(struct sl_answer *a)
 {
-	a->state = PREFIX;
-	a->pos = 0;
-	a->status = 0;
+	*a = (struct sl_answer){.bytes = a->bytes};
 }
 
 int

@@ -1,4 +1,4 @@
-/* answer — the status of an HTTP/1 answer, read from its head byte by byte.
+/* answer — the status of an HTTP/1 answer, read from its head byte by byte, and how its body is framed.
  *
  * Walk:    health.c feeds what a probed endpoint sends.
  * Threads: [any]. Pure: no buffer, any split of the input gives the same result.
@@ -6,7 +6,8 @@
  *          final one are passed over.  Refuses: anything else, header lines that are not `token:`,
  *          folded lines, NUL and other control bytes, heads longer than SL_ANSWER_HEAD_MAX together
  *          with the interim ones.
- * Not here: the body and its length; a probe closes after the head.
+ * Framing: Content-Length and Transfer-Encoding of the final head are read, and matter only to who wants the body (held.h).
+ * Not here: the body; a probe that does not want it closes after the head.
  */
 #ifndef SL_MGMT_ANSWER_H
 #define SL_MGMT_ANSWER_H
@@ -19,7 +20,12 @@ struct sl_answer {
 	uint16_t state; /* of the machine in answer.c */
 	uint16_t bytes; /* read so far */
 	uint16_t status;
-	uint16_t pos; /* in "HTTP/1." or in the digits */
+	uint16_t pos;  /* in "HTTP/1.", in the digits, in the name of a header */
+	uint8_t field; /* which header this is, of those that frame the body */
+	bool chunked;  /* the body is */
+	bool sized;    /* the body has `length` bytes */
+	bool unframed; /* what stands there about the body makes no sense, or is not known */
+	uint64_t length;
 };
 
 /* A zeroed struct sl_answer is ready.

@@ -536,6 +536,16 @@ check_health(struct check *k, const struct sl_conf_service *s, uint32_t i)
 		tell(k, s->line, "give a timeout that is not longer",
 		     "%ums is longer than the interval of %ums", h->timeout_ms, h->interval_ms);
 	}
+	if (h->unhealthy_ms && h->timeout_ms > h->unhealthy_ms) {
+		at(k, "services[%u].health.unhealthy_interval", i);
+		tell(k, s->line, "give one that is not shorter",
+		     "%ums is shorter than the timeout of %ums", h->unhealthy_ms, h->timeout_ms);
+	}
+	if (h->method == SL_HEALTH_HEAD && h->body[0]) {
+		at(k, "services[%u].health.body", i);
+		tell(k, s->line, "give another method, or leave body out",
+		     "answers to HEAD have no body");
+	}
 	if (h->type == SL_HEALTH_NONE || h->port)
 		return;
 	for (uint32_t j = 0; j < s->endpoint_cnt; j++) {

@@ -36,7 +36,10 @@
  *     health = { type = "none" | "tcp" | "http"; interval = "1s"; timeout = "500ms"; rise = 2; fall = 3;
  *                jitter = 10;                 # percent of interval, 0–50, default 10
  *                port = 0;                    # 0: the endpoint's
- *                path = "/"; host = ""; expect = "200"; };   # http: list of codes and ranges, "200,300-399"
+ *                unhealthy_interval = "5s";   # while it is unhealthy; interval unless given
+ *                path = "/"; host = ""; expect = "200";      # http: list of codes and ranges, "200,300-399"
+ *                method = "GET" | "HEAD" | "POST" | "OPTIONS"; headers = ( "x-a: b", … );
+ *                body = "ready"; };          # http: the first 64 KiB of the answer's body hold it
  *     endpoints = ( { name = "web-1"; address = "198.51.100.11"; port = 80; weight = 1;
  *                     probe = "";             # address[:port] for probes, when it differs (a management network)
  *                     locality = "eu/a/r7";   # region, zone, rack: where it is
@@ -163,6 +166,26 @@
 #include "sluice/image.h"
 
 enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP };
+/* Of an http probe. */
+#define SL_HEALTH_METHODS(X)                                                                       \
+	X(GET, "GET")                                                                              \
+	X(HEAD, "HEAD")                                                                            \
+	X(POST, "POST")                                                                            \
+	X(OPTIONS, "OPTIONS")
+enum sl_health_method {
+#define SL_HEALTH_METHOD_ID(id, text) SL_HEALTH_##id,
+	SL_HEALTH_METHODS(SL_HEALTH_METHOD_ID)
+#undef SL_HEALTH_METHOD_ID
+};
+
+static inline const char *
+sl_health_method_name(unsigned m)
+{
+#define SL_HEALTH_METHOD_TEXT(id, text) text,
+	static const char *const names[] = {SL_HEALTH_METHODS(SL_HEALTH_METHOD_TEXT)};
+#undef SL_HEALTH_METHOD_TEXT
+	return m < SL_ARRAY_CNT(names) ? names[m] : "";
+}
 
 /* When a listener wants its address announced to routers (announce.h); nothing of it goes into objects. */
 #define SL_ANNOUNCES(X)                                                                            \
@@ -188,15 +211,23 @@ sl_announce_name(unsigned a)
 /* Names in these structs are padded with 0, as in the objects. */
 
 #define SL_HEALTH_RANGES 16
+#define SL_HEALTH_HEADERS_MAX 1024
+#define SL_HEALTH_BODY_MAX 256
 struct sl_health_conf {
 	enum sl_health_type type;
 	uint32_t interval_ms; /* [10, 3600000] */
 	uint32_t timeout_ms;  /* [1, interval] */
 	uint32_t rise, fall;  /* [1, 100] */
 	uint32_t jitter_pct;  /* [0, 50] */
+	uint32_t
+		unhealthy_ms; /* the interval while it is unhealthy, [10, 3600000]; 0: interval_ms */
 	uint16_t port;        /* 0: the endpoint's */
+	uint8_t method;       /* enum sl_health_method */
 	char path[256];
 	char host[256]; /* "" : the endpoint's address */
+	char headers
+		[SL_HEALTH_HEADERS_MAX]; /* "x-a: b\r\nx-c: d\r\n": lines of the request; "": none */
+	char body[SL_HEALTH_BODY_MAX];   /* what the answer's body must hold; "": anything */
 	struct {
 		uint16_t lo, hi; /* [100, 599] */
 	} expect[SL_HEALTH_RANGES];

@@ -22,6 +22,8 @@
 #define SL_RANGE_LOCALITY "up to three names with / between, as eu/a/r7"
 #define SL_RANGE_META                                                                              \
 	"pairs, as \"version=v2\", of names and values of letters, digits, '.', '_', '-', '/'"
+#define SL_RANGE_LINE                                                                              \
+	"headers, as \"x-probe: sluice\", none that the gateway sets, at most 1023 bytes in all"
 #define SL_RANGE_QUESTION "1 to 255 letters, digits, '.', '_', '-', '/'"
 #define SL_MAX_MS 604800000
 #define SL_MAX_TEXT 4096
@@ -118,6 +120,8 @@ static const struct word forward_words[] = {SL_FORWARDS(FORWARD_WORD){NULL, 0}};
 static const struct word policy_words[] = {SL_POLICIES(POLICY_WORD){NULL, 0}};
 static const struct word health_words[] = {
 	{"none", SL_HEALTH_NONE}, {"tcp", SL_HEALTH_TCP}, {"http", SL_HEALTH_HTTP}, {NULL, 0}};
+#define PROBE_METHOD_WORD(id, text) {text, SL_HEALTH_##id},
+static const struct word probe_method_words[] = {SL_HEALTH_METHODS(PROBE_METHOD_WORD){NULL, 0}};
 static const struct word record_words[] = {{"address", SL_RECORD_ADDRESS},
 					   {"ipv4", SL_RECORD_IPV4},
 					   {"ipv6", SL_RECORD_IPV6},
@@ -184,6 +188,7 @@ const char *const sl_type_text[] = {
 	[SERVERS] = "a string (a host name)",
 	[LOCALITY] = "a string (a locality)",
 	[QUESTION] = "a string (a name)",
+	[HELD] = "a string",
 	[TEXT] = "a string",
 	[PLAIN] = "a string",
 	[TOKEN] = "a string (a name)",
@@ -201,6 +206,7 @@ const char *const sl_type_text[] = {
 	[SANS] = "a list of strings (names of peers)",
 	[ALPNS] = "a list of strings (protocols)",
 	[METAS] = "a list of strings (pairs)",
+	[LINES] = "a list of strings (headers)",
 	[WORDS] = "a list of strings (words)",
 	[INTS] = "a list of integers",
 };
@@ -276,6 +282,14 @@ const struct key sl_keys[] = {
 	{.name = #k,                                                                               \
 	 .group = g,                                                                               \
 	 .type = METAS,                                                                            \
+	 .off = offsetof(g##_STRUCT, f),                                                           \
+	 .size = FIELD_SIZE(g##_STRUCT, f),                                                        \
+	 .range = r,                                                                               \
+	 .help = t2},
+#define SL_LINES(g, k, f, r, t2)                                                                   \
+	{.name = #k,                                                                               \
+	 .group = g,                                                                               \
+	 .type = LINES,                                                                            \
 	 .off = offsetof(g##_STRUCT, f),                                                           \
 	 .size = FIELD_SIZE(g##_STRUCT, f),                                                        \
 	 .range = r,                                                                               \

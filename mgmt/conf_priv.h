@@ -71,6 +71,7 @@ enum type {
 	SERVERS, /* likewise, or "*." and one */
 	LOCALITY,
 	QUESTION,
+	HELD, /* text of a body to an array of SL_HEALTH_BODY_MAX */
 	/* texts of drafts: a pointer into the tree; lo, hi are bytes */
 	TEXT,
 	PLAIN,
@@ -90,6 +91,7 @@ enum type {
 	SANS,
 	ALPNS,
 	METAS,
+	LINES,
 	WORDS,
 	INTS
 };

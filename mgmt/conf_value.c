@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 static bool
 is_digit(char c)
@@ -413,6 +414,47 @@ sl_value_host(const char *text, char ret_host[256])
 			      "0123456789.-_:[]")])
 		return "has a character that a host cannot have";
 	strcpy(ret_host, text);
+	return NULL;
+}
+
+const char *
+sl_value_held(const char *text, char ret_held[SL_HEALTH_BODY_MAX])
+{
+	const char *why = sl_value_plain(text);
+
+	if (why)
+		return why;
+	if (strlen(text) >= SL_HEALTH_BODY_MAX)
+		return "is longer than 255 bytes";
+	strcpy(ret_held, text);
+	return NULL;
+}
+
+const char *
+sl_value_line_add(const char *text, char lines[SL_HEALTH_HEADERS_MAX])
+{
+	static const char *const ours[] = {
+		"host",    "connection", "content-length", "transfer-encoding", "expect",
+		"upgrade", "te"};
+	const char *colon = strchr(text, ':'), *value = colon ? colon + 1 : text;
+	char name[256] = "";
+	size_t had = strlen(lines);
+
+	if (!colon || colon - text >= (ptrdiff_t)sizeof(name))
+		return "is not \"name: value\"";
+	memcpy(name, text, (size_t)(colon - text));
+	value += strspn(value, " ");
+	const char *why = sl_value_token(name);
+	if (!why)
+		why = sl_value_field(value);
+	if (why)
+		return why;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(ours); i++)
+		if (strcasecmp(name, ours[i]) == 0)
+			return i ? "is a header that the gateway sets" : "is set by the key host";
+	if (had + strlen(name) + strlen(value) + 4 >= SL_HEALTH_HEADERS_MAX)
+		return "is too long, together with those before it";
+	sprintf(lines + had, "%s: %s\r\n", name, value);
 	return NULL;
 }
 

@@ -46,6 +46,10 @@ const char *sl_value_path(const char *text, char ret_path[256]);
 const char *sl_value_host(const char *text, char ret_host[256]);
 
 /* "200,300-399": expect[] and expect_cnt of h. */
+/* sl_value_held: 1 to 255 bytes that an answer's body holds. */
+const char *sl_value_held(const char *text, char ret_held[SL_HEALTH_BODY_MAX]);
+/* sl_value_line_add puts "name: value" behind the lines that are there. */
+const char *sl_value_line_add(const char *text, char lines[SL_HEALTH_HEADERS_MAX]);
 const char *sl_value_codes(const char *text, struct sl_health_conf *h);
 
 /* Up to three names with slashes between; "" taken. */

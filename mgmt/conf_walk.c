@@ -301,6 +301,8 @@ parse_text(const struct key *k, const char *text, void *field)
 		return sl_value_locality(text, field);
 	case QUESTION:
 		return sl_value_question(text, field);
+	case HELD:
+		return sl_value_held(text, field);
 	case CODES:
 		return sl_value_codes(text, (struct sl_health_conf *)((char *)field - k->off));
 	case WORD:
@@ -336,6 +338,7 @@ parse_text(const struct key *k, const char *text, void *field)
 	case SANS:
 	case ALPNS:
 	case METAS:
+	case LINES:
 	case INTS:
 		break;
 	}
@@ -443,6 +446,7 @@ tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 			   : k->type == HOSTS ? "give a host name within quotes"
 			   : k->type == WORDS ? "give a word within quotes"
 			   : k->type == METAS ? "give a pair within quotes"
+			   : k->type == LINES ? "give a header within quotes"
 			   : k->type >= NAMES ? "give a name within quotes"
 					      : "give an address or a prefix within quotes";
 	sl_walk_tell(w, e, what, "is %s, must be a string", setting_type_text(e));
@@ -494,16 +498,18 @@ take_words(struct walk *w, const struct sl_node *s, const struct key *k, void *f
 	*(uint32_t *)field = bits;
 }
 
-/* A list of pairs to one text (conf.h, SL_META_MAX). */
+/* A list of pairs or headers to one text (conf.h, SL_META_MAX, SL_HEALTH_HEADERS_MAX). */
 static void
-take_metas(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
+take_joined(struct walk *w, const struct sl_node *s, const struct key *k, void *field)
 {
 	const struct sl_node *e = s->first;
 
 	for (unsigned i = 0; e; i++, e = e->next) {
 		size_t was = push_index(w, i);
 		const char *text = string_of(e);
-		const char *why = text ? sl_value_meta_add(text, field) : NULL;
+		const char *why = !text              ? NULL
+				  : k->type == METAS ? sl_value_meta_add(text, field)
+						     : sl_value_line_add(text, field);
 		if (!text)
 			tell_element(w, e, k);
 		else if (why)
@@ -577,8 +583,8 @@ take_fitting(struct walk *w, const struct sl_node *s, const struct key *k, void 
 			((uint16_t *)field)[1] = *(uint16_t *)field;
 	} else if (k->type == WORDS) {
 		take_words(w, s, k, field);
-	} else if (k->type == METAS) {
-		take_metas(w, s, k, field);
+	} else if (k->type == METAS || k->type == LINES) {
+		take_joined(w, s, k, field);
 	} else if (k->type == INTS) {
 		take_ints(w, s, k, field);
 	} else if (is_texts(k)) {

@@ -155,6 +155,7 @@ static void
 health_values(const struct sl_health_conf *h, struct sl_diff_values *v)
 {
 	static const char *const type[] = {"none", "tcp", "http"};
+	struct sl_diff_text headers = {0};
 	char expect[VALUE_LEN] = "";
 	size_t n = 0;
 
@@ -172,6 +173,12 @@ health_values(const struct sl_health_conf *h, struct sl_diff_values *v)
 		n += (size_t)snprintf(expect + n, sizeof(expect) - n, "%s%u-%u", i ? "," : "",
 				      h->expect[i].lo, h->expect[i].hi);
 	sl_diff_put(v, "health.expect", "%s", expect);
+	sl_diff_put(v, "health.unhealthy_interval", "%u ms",
+		    h->unhealthy_ms ? h->unhealthy_ms : h->interval_ms);
+	sl_diff_put(v, "health.method", "%s", sl_health_method_name(h->method));
+	sl_diff_add(&headers, h->headers);
+	sl_diff_put_text(v, "health.headers", &headers);
+	sl_diff_put(v, "health.body", "%s", h->body);
 }
 
 /* The default is not worth a word, nor is 0: the key does not apply. */

@@ -34,6 +34,7 @@ struct plan {
 	unsigned refs;
 	char service[SL_NAME_MAX];
 	struct sl_health_conf conf;
+	struct sl_held_text held; /* of conf.body, when there is one */
 };
 
 struct target {
@@ -278,6 +279,8 @@ make_plan(const struct sl_probe_target *in)
 		return NULL;
 	plan->refs = 1;
 	plan->conf = *in->conf;
+	if (plan->conf.type == SL_HEALTH_HTTP && plan->conf.body[0])
+		sl_held_prepare(&plan->held, plan->conf.body);
 	snprintf(plan->service, sizeof(plan->service), "%s", in->service);
 	return plan;
 }
@@ -414,9 +417,13 @@ random_below(struct sl_prober *p, uint64_t n)
 }
 
 static uint64_t
-period(struct sl_prober *p, const struct sl_health_conf *c)
+period(struct sl_prober *p, const struct target *t)
 {
-	return c->interval_ms - random_below(p, (uint64_t)c->interval_ms * c->jitter_pct / 100 + 1);
+	const struct sl_health_conf *c = &t->plan->conf;
+	bool out = t->state == SL_PROBE_UNHEALTHY && c->unhealthy_ms;
+	uint64_t ms = out ? c->unhealthy_ms : c->interval_ms;
+
+	return ms - random_below(p, ms * c->jitter_pct / 100 + 1);
 }
 
 static void
@@ -533,7 +540,7 @@ finish(struct sl_prober *p, struct target *t, enum sl_probe_result r, bool silen
 		else
 			count_failure(p, t);
 	}
-	uint64_t next = t->start_ms + period(p, &t->plan->conf);
+	uint64_t next = t->start_ms + period(p, t);
 	bool doubt = silent && t->state != SL_PROBE_UNHEALTHY;
 	schedule(p, t, doubt || next < now ? now : next);
 }
@@ -541,7 +548,10 @@ finish(struct sl_prober *p, struct target *t, enum sl_probe_result r, bool silen
 static struct sl_probe_where
 where(const struct target *t)
 {
-	return (struct sl_probe_where){t->addr, t->port, &t->plan->conf};
+	return (struct sl_probe_where){.addr = t->addr,
+				       .port = t->port,
+				       .conf = &t->plan->conf,
+				       .held = t->plan->held.len ? &t->plan->held : NULL};
 }
 
 static void

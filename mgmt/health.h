@@ -6,14 +6,16 @@
  * Threads: [loop] everything runs on the uv loop's thread.
  * Time:    uv_now for schedules, uv_hrtime for latency.  Milliseconds unless named otherwise;
  *          `since_ms` and `last_ms` are on the clock of uv_now(loop).
- * Probe:   tcp: the connection is established.  http: GET path over HTTP/1.1 with `Connection:
- *          close`, an answer whose head ends within SL_ANSWER_HEAD_MAX bytes (answer.h) and whose
- *          status is in `expect`.  Both must be done `timeout_ms` after the start.
+ * Probe:   tcp: the connection is established.  http: method, path and headers over HTTP/1.1 with `Connection:
+ *          close`, an answer whose head ends within SL_ANSWER_HEAD_MAX bytes (answer.h), whose
+ *          status is in `expect` and, where the conf has one, whose body holds the text (held.h).
+ *          All must be done `timeout_ms` after the start.
  * Counts:  `fall` failures in a row make an endpoint unhealthy, `rise` successes healthy again.
  *          Before the first result it is "checking" and counts as healthy; one success ends that.
  * Periods: the first probe comes at a random point of the first interval (98 % of it); from start
  *          to start a period is the interval shortened by a random share of [0, jitter_pct]
- *          percent: never longer than the interval.  While an endpoint counts as healthy, a probe
+ *          percent: never longer than the interval.  That of an unhealthy one is `unhealthy_ms`
+ *          where the conf has it.  While an endpoint counts as healthy, a probe
  *          that met silence until its timeout is repeated at once.  So one that dies is found
  *          within `fall` intervals when it refuses, and within interval + fall × timeout when it is
  *          silent: two intervals with fall = 2 and a timeout of half the interval.

@@ -1,5 +1,6 @@
 /* connect ─▶ CONNECTING ─▶ (tcp) verdict
  *                      └─▶ (http) SENDING ─▶ READING ─▶ verdict by the answer's status
+ *                                               └──▶ BODY ─▶ verdict by what it holds
  *
  * Edge-triggered: every step goes on until the socket would block. */
 #include "mgmt/probe.h"
@@ -8,11 +9,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTING, SENDING, READING };
+enum { CONNECTING, SENDING, READING, BODY };
 
 /* Errors of this side: descriptors, memory, ports, filters, missing routes or families. */
 static bool
@@ -111,9 +113,24 @@ sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd, voi
 	return SL_PROBE_GOING;
 }
 
+/* Whether the lines have a header of that name. */
+static bool
+has_header(const char *lines, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = lines; at && *at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (strncasecmp(at, name, len) == 0 && at[len] == ':')
+			return true;
+	}
+	return false;
+}
+
 static size_t
 make_request(const struct sl_probe_where *w, char *buf, size_t size)
 {
+	const struct sl_health_conf *c = w->conf;
 	char host[SL_ADDR_STRLEN + 16], ip[SL_ADDR_STRLEN];
 	const char *h = w->conf->host;
 
@@ -126,10 +143,11 @@ make_request(const struct sl_probe_where *w, char *buf, size_t size)
 		h = host;
 	}
 	int n = snprintf(
-		buf, size,
-		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sluice-health\r\nAccept: */*\r\n"
-		"Connection: close\r\n\r\n",
-		w->conf->path, h);
+		buf, size, "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s%s%sConnection: close\r\n\r\n",
+		sl_health_method_name(c->method), c->path, h,
+		has_header(c->headers, "user-agent") ? "" : "User-Agent: sluice-health\r\n",
+		has_header(c->headers, "accept") ? "" : "Accept: */*\r\n", c->headers,
+		c->method == SL_HEALTH_POST ? "Content-Length: 0\r\n" : "");
 	return (size_t)n;
 }
 
@@ -137,7 +155,8 @@ make_request(const struct sl_probe_where *w, char *buf, size_t size)
 static enum sl_probe_result
 send_request(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PROBE_TEXT_MAX])
 {
-	char req[sizeof(w->conf->path) + sizeof(w->conf->host) + SL_ADDR_STRLEN + 160];
+	char req[sizeof(w->conf->path) + sizeof(w->conf->host) + sizeof(w->conf->headers) +
+		 SL_ADDR_STRLEN + 200];
 	size_t len = make_request(w, req, sizeof(req));
 
 	while (pr->sent < len) {
@@ -174,12 +193,75 @@ judge(const struct sl_health_conf *c, unsigned status, char text[SL_PROBE_TEXT_M
 	return SL_PROBE_FAILED;
 }
 
+/* What the body is to hold, in as many bytes as a sentence has room for. */
+static enum sl_probe_result
+lacks(const struct sl_probe *pr, const struct sl_probe_where *w, const char *why,
+      char text[SL_PROBE_TEXT_MAX])
+{
+	const char *body = w->conf->body;
+
+	snprintf(text, SL_PROBE_TEXT_MAX, "HTTP status %u, but %s (\"%.24s%s\")", pr->status, why,
+		 body, strlen(body) > 24 ? "..." : "");
+	return SL_PROBE_FAILED;
+}
+
+static enum sl_probe_result
+read_body(struct sl_probe *pr, const struct sl_probe_where *w, const void *data, size_t len,
+	  char text[SL_PROBE_TEXT_MAX])
+{
+	const char *why = "";
+	int got = sl_held_feed(&pr->held, w->held, data, len, &why);
+
+	if (got == SL_BAD)
+		return lacks(pr, w, why, text);
+	if (got == SL_PARTIAL)
+		return SL_PROBE_GOING;
+	snprintf(text, SL_PROBE_TEXT_MAX, "ok, HTTP status %u, the body is as expected",
+		 pr->status);
+	return SL_PROBE_OK;
+}
+
+/* The head is complete; data is behind it. */
+static enum sl_probe_result
+head_over(struct sl_probe *pr, const struct sl_probe_where *w, const void *data, size_t len,
+	  char text[SL_PROBE_TEXT_MAX])
+{
+	char verdict[SL_PROBE_TEXT_MAX];
+	enum sl_probe_result r = judge(w->conf, pr->status, verdict);
+	const char *why;
+
+	if (r != SL_PROBE_OK || !w->held) {
+		memcpy(text, verdict, sizeof(verdict));
+		return r;
+	}
+	if (sl_held_begin(&pr->held, &pr->answer, pr->status, &why))
+		return lacks(pr, w, why, text);
+	pr->step = BODY;
+	return read_body(pr, w, data, len, text);
+}
+
+static enum sl_probe_result
+read_more(struct sl_probe *pr, const struct sl_probe_where *w, const char *data, size_t len,
+	  char text[SL_PROBE_TEXT_MAX])
+{
+	unsigned status;
+	const char *why;
+
+	if (pr->step == BODY)
+		return read_body(pr, w, data, len, text);
+	int got = sl_answer_feed(&pr->answer, data, len, &status, &why);
+	if (got == SL_BAD)
+		return failed(why, text);
+	if (got == SL_PARTIAL)
+		return SL_PROBE_GOING;
+	pr->status = (uint16_t)status;
+	return head_over(pr, w, data + got, len - (size_t)got, text);
+}
+
 static enum sl_probe_result
 read_answer(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PROBE_TEXT_MAX])
 {
 	char buf[4096];
-	unsigned status;
-	const char *why;
 
 	for (;;) {
 		ssize_t n = recv(pr->fd, buf, sizeof(buf), 0);
@@ -190,12 +272,11 @@ read_answer(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PR
 							  : in_words(errno),
 				      text);
 		if (n == 0)
-			return failed(sl_answer_end(&pr->answer), text);
-		int got = sl_answer_feed(&pr->answer, buf, (size_t)n, &status, &why);
-		if (got == SL_BAD)
-			return failed(why, text);
-		if (got > 0)
-			return judge(w->conf, status, text);
+			return pr->step == BODY ? lacks(pr, w, sl_held_end(&pr->held), text)
+						: failed(sl_answer_end(&pr->answer), text);
+		enum sl_probe_result r = read_more(pr, w, buf, (size_t)n, text);
+		if (r != SL_PROBE_GOING)
+			return r;
 	}
 }
 
@@ -232,7 +313,7 @@ sl_probe_event(struct sl_probe *pr, const struct sl_probe_where *w, uint32_t eve
 		r = connected(pr, w, events, text);
 	if (r == SL_PROBE_GOING && pr->step == SENDING)
 		r = send_request(pr, w, text);
-	if (r == SL_PROBE_GOING && pr->step == READING)
+	if (r == SL_PROBE_GOING && pr->step >= READING)
 		r = read_answer(pr, w, text);
 	return r;
 }
@@ -243,7 +324,9 @@ sl_probe_timeout(const struct sl_probe *pr, const struct sl_probe_where *w,
 {
 	const char *what = "no answer to the connection attempt";
 
-	if (pr->step != CONNECTING)
+	if (pr->step == BODY)
+		what = "what the answer's body should hold did not come";
+	else if (pr->step != CONNECTING)
 		what = pr->answer.bytes ? "the answer's head did not end"
 					: "connected, but no answer";
 	snprintf(text, SL_PROBE_TEXT_MAX, "%s within %u ms", what, w->conf->timeout_ms);

@@ -11,6 +11,7 @@
 
 #include "mgmt/answer.h"
 #include "mgmt/conf.h"
+#include "mgmt/held.h"
 
 #define SL_PROBE_TEXT_MAX 128
 
@@ -26,12 +27,15 @@ struct sl_probe {
 	uint8_t step; /* of probe.c; 0: connecting */
 	uint16_t sent;
 	struct sl_answer answer;
+	struct sl_held held; /* behind the head, where the body matters */
+	uint16_t status;
 };
 
 struct sl_probe_where {
 	struct sl_addr addr;
 	uint16_t port; /* host order */
 	const struct sl_health_conf *conf;
+	const struct sl_held_text *held; /* of conf->body; NULL: the body does not matter */
 };
 
 /* sl_probe_open starts connecting and adds the socket to epfd with tag.  Any answer but GOING has

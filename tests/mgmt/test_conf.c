@@ -781,8 +781,33 @@ a_body_may_be_as_long_as_64_kib(void)
 	}
 }
 
-SL_SUITE("conf", SL_TEST(every_bad_file_gives_exactly_its_errors),
-	 SL_TEST(every_value_reaches_its_field),
+static void
+keys_of_probes_reach_their_fields(void)
+{
+	static const char text[] = "gateway = { name = \"g\"; }; services = ( { name = \"a\"; "
+				   "forward = \"nat\"; health = { "
+				   "type = \"http\"; method = \"OPTIONS\"; headers = ( \"x-a: b\", "
+				   "\"X-B:c d\", \"x-e:\" "
+				   "); body = \"it is \\\"up\\\"\"; unhealthy_interval = \"7s\"; "
+				   "}; }, { name = \"b\"; "
+				   "forward = \"nat\"; health = { type = \"tcp\"; }; } );";
+	struct sl_conf *c = NULL;
+
+	CU_ASSERT_FATAL(sl_conf_parse("t", text, sizeof(text) - 1, NULL, &c) == 0);
+	const struct sl_health_conf *h = &c->services[0].health, *usual = &c->services[1].health;
+	CU_ASSERT_EQUAL(h->method, SL_HEALTH_OPTIONS);
+	CU_ASSERT_STRING_EQUAL(h->headers, "x-a: b\r\nX-B: c d\r\nx-e: \r\n");
+	CU_ASSERT_STRING_EQUAL(h->body, "it is \"up\"");
+	CU_ASSERT_EQUAL(h->unhealthy_ms, 7000);
+	CU_ASSERT_EQUAL(usual->method, SL_HEALTH_GET);
+	CU_ASSERT_EQUAL(usual->unhealthy_ms, 0);
+	CU_ASSERT_STRING_EQUAL(usual->headers, "");
+	CU_ASSERT_STRING_EQUAL(usual->body, "");
+	sl_conf_free(c);
+}
+
+SL_SUITE("conf", SL_TEST(keys_of_probes_reach_their_fields),
+	 SL_TEST(every_bad_file_gives_exactly_its_errors), SL_TEST(every_value_reaches_its_field),
 	 SL_TEST(an_absent_key_has_the_default_of_the_key_table),
 	 SL_TEST(connections_have_their_values_and_defaults),
 	 SL_TEST(services_of_requests_have_their_values_and_defaults),

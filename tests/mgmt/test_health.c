@@ -323,6 +323,108 @@ request_is_a_plain_get_with_host_and_close(void)
 	rig_down();
 }
 
+static void
+method_and_headers_are_in_the_request(void)
+{
+	struct server get = {.answer = OK_ANSWER}, post = {.answer = OK_ANSWER};
+	struct sl_health_conf a = http_conf(20, 20), b = a;
+
+	snprintf(a.headers, sizeof(a.headers), "x-probe: sluice\r\nuser-agent: me/1\r\n");
+	a.method = SL_HEALTH_HEAD;
+	b.method = SL_HEALTH_POST;
+	rig_up();
+	server_start(&get, &rig.loop, AF_INET);
+	server_start(&post, &rig.loop, AF_INET);
+	struct sl_probe_target t[2] = {target(0, get.port, &a), target(1, post.port, &b)};
+	CU_ASSERT_EQUAL(sl_prober_set(rig.p, t, 2, NULL), 0);
+	AWAIT(rig.seen_cnt == 2);
+	CU_ASSERT(strncmp(get.request, "HEAD /healthz?x=1 HTTP/1.1\r\n", 28) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(get.request, "\r\nx-probe: sluice\r\nuser-agent: me/1\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(get.request, "sluice-health"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(get.request, "\r\nAccept: */*\r\n"));
+	CU_ASSERT(strncmp(post.request, "POST ", 5) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(post.request, "\r\nContent-Length: 0\r\n"));
+	server_stop(&get);
+	server_stop(&post);
+	rig_down();
+}
+
+static void
+bodies_are_looked_at(void)
+{
+	static char endless[1 << 17];
+	snprintf(endless, sizeof(endless), "HTTP/1.1 200 OK\r\n\r\n%0*d", SL_HELD_BODY_MAX + 9, 0);
+	struct {
+		struct server s;
+		enum sl_probe_state want;
+		const char *text;
+	} rows[] = {
+		{{.answer = "HTTP/1.1 200 OK\r\n\r\nall green here"},
+		 SL_PROBE_HEALTHY,
+		 "the body is as expected"},
+		{{.answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall green"},
+		 SL_PROBE_HEALTHY,
+		 "the body is as expected"},
+		{{.answer = "HTTP/1.1 200 OK\r\n\r\nall red"},
+		 SL_PROBE_UNHEALTHY,
+		 "body does not hold the text (\"all green\")"},
+		{{.answer = "HTTP/1.1 500 No\r\n\r\nall green"},
+		 SL_PROBE_UNHEALTHY,
+		 "HTTP status 500, expected 200"},
+		{{.answer = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nall gre"},
+		 SL_PROBE_UNHEALTHY,
+		 "in the middle of the answer's body"},
+		{{.answer = endless}, SL_PROBE_UNHEALTHY, "does not hold"},
+		{{.answer = "HTTP/1.1 200 OK\r\n\r\nall green", .dribble_ms = 6},
+		 SL_PROBE_UNHEALTHY,
+		 "should hold did not come within 120 ms"},
+	};
+	struct sl_probe_target t[SL_ARRAY_CNT(rows)];
+	struct sl_health_conf c = http_conf(200, 120);
+
+	snprintf(c.body, sizeof(c.body), "all green");
+	rig_up();
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		server_start(&rows[i].s, &rig.loop, AF_INET);
+		t[i] = target(i, rows[i].s.port, &c);
+	}
+	CU_ASSERT_EQUAL(sl_prober_set(rig.p, t, SL_ARRAY_CNT(rows), NULL), 0);
+	AWAIT(rig.seen_cnt == SL_ARRAY_CNT(rows));
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_probe_status st = status(i);
+		if (st.state != rows[i].want || !strstr(st.last_text, rows[i].text)) {
+			printf("row %u: %s, \"%s\" (wanted \"%s\")\n", i,
+			       sl_probe_state_name(st.state), st.last_text, rows[i].text);
+			CU_FAIL("row");
+		}
+		server_stop(&rows[i].s);
+	}
+	rig_down();
+}
+
+static void
+an_unhealthy_one_is_probed_at_its_own_interval(void)
+{
+	int keep;
+	uint16_t port = refusing_port(&keep);
+	struct sl_health_conf c = tcp_conf(20, 10);
+	struct sl_probe_target t = target(0, port, &c);
+
+	c.unhealthy_ms = 5000;
+	rig_up();
+	CU_ASSERT_EQUAL(sl_prober_set(rig.p, &t, 1, NULL), 0);
+	AWAIT(rig.seen_cnt == 1);
+	CU_ASSERT_EQUAL(rig.seen[0].to, SL_PROBE_UNHEALTHY);
+	CU_ASSERT_EQUAL(status(0).probes, 2);
+	CU_ASSERT(status(0).next_ms - status(0).last_ms > 4000);
+	/* who wants to know now need not wait for it */
+	CU_ASSERT_EQUAL(sl_prober_kick(rig.p, 0, 2), -ENOENT);
+	CU_ASSERT_EQUAL(sl_prober_kick(rig.p, 0, 1), 0);
+	AWAIT(status(0).probes == 3);
+	rig_down();
+	close(keep);
+}
+
 /* ---- sets ---- */
 
 static void
@@ -727,6 +829,8 @@ SL_SUITE("health", SL_TEST(first_success_makes_healthy),
 	 SL_TEST(black_hole_is_probed_again_at_once_until_it_is_out),
 	 SL_TEST(recovery_takes_rise_successes), SL_TEST(http_answers_give_their_sentences),
 	 SL_TEST(request_is_a_plain_get_with_host_and_close),
+	 SL_TEST(method_and_headers_are_in_the_request), SL_TEST(bodies_are_looked_at),
+	 SL_TEST(an_unhealthy_one_is_probed_at_its_own_interval),
 	 SL_TEST(set_by_difference_leaves_the_rest_undisturbed),
 	 SL_TEST(changed_conf_keeps_the_state_and_new_incarnation_does_not),
 	 SL_TEST(bad_targets_are_all_named_and_the_old_set_goes_on),

@@ -68,6 +68,7 @@ SL_SANS(g,k,f,c,m,h) @K g k - NULL
 SL_ALPNS(g,k,f,c,m,h) @K g k - NULL
 SL_METAS(g,k,f,r,h) @K g k - NULL
 SL_WORDS(g,k,w,f,d,h) @K g k - NULL
+SL_LINES(g,k,f,r,h) @K g k - NULL
 SL_INTS(g,k,f,lo,hi,m,r,h) @K g k - NULL"""
 
 
