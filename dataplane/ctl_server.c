@@ -300,7 +300,6 @@ sl_ctl_server_explained_http(struct sl_ctl_server *s, uint32_t seq,
 	uint8_t *at = room + sizeof(*m);
 
 	*m = *answer;
-	m->zero = 0;
 	m->text_len = *text ? clean_text(text, at) : 0;
 	m->path_len = SL_MIN(m->path_len, (uint32_t)SL_CTL_REQUEST_MAX / 2);
 	if (m->path_len)

@@ -62,6 +62,7 @@ answer(struct sl_explain_desk *d, uint32_t seq, const struct sl_explained *e,
 		.endpoint_slot = p->endpoint_slot,
 		.endpoint_incarnation = p->endpoint_incarnation,
 		.port_out = p->port_out == UINT16_MAX ? UINT32_MAX : p->port_out,
+		.level = e->level,
 		.next_hop = e->next,
 		.out = e->out,
 	};

@@ -699,6 +699,11 @@ sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct sl_m
 		if (!sl_streams_explain(w, view, p))
 			classify(w, view, p);
 	}
+	if (p->why > SL_WHY_REPLY) {
+		const struct sl_choose_ctx ctx =
+			sl_levels_ctx(w, view, &view->services[p->service], true);
+		e.level = sl_levels_explain(&ctx, p->level, p->panic);
+	}
 	if (p->verdict == SL_VERDICT_CONSUMED && p->endpoint_slot < view->hop_cnt) {
 		const struct sl_hop *hop = &view->hops[p->endpoint_slot];
 		uint32_t source_cnt;

@@ -52,3 +52,14 @@ sl_levels_panic(struct sl_worker *w, const struct sl_view *view, const struct sl
 			return true;
 	return false;
 }
+
+SL_COLD struct sl_ctl_level
+sl_levels_explain(const struct sl_choose_ctx *ctx, unsigned level, bool panic)
+{
+	return (struct sl_ctl_level){
+		.cnt = ctx->set ? ctx->set->level_cnt : 1,
+		.level = level,
+		.share = ctx->shares ? sl_shares_of(ctx->shares, level) : SL_SHARES_WHOLE,
+		.panic = panic,
+	};
+}

@@ -156,15 +156,24 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 
 /* ---- endpoints ---- */
 
-/* What requests choose by. */
-static struct sl_choose_ctx
-choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc, bool dry)
+/* What requests for a subset of the service choose by.  false: there is no such subset (any more). */
+static bool
+choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+	   uint64_t subset, struct sl_choose_ctx *ret)
 {
-	struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, dry);
+	const struct sl_set *set = sl_choose_set(svc, subset);
 
-	ctx.loads = (const uint32_t *const *)w->conf.http.loads;
-	ctx.load_cnt = w->conf.worker_cnt;
-	return ctx;
+	*ret = (struct sl_choose_ctx){
+		.states = w->conf.states,
+		.seed = view->seed,
+		.conns = w->conns,
+		.cursors = w->cursors,
+		.loads = (const uint32_t *const *)w->conf.http.loads,
+		.load_cnt = w->conf.worker_cnt,
+	};
+	if (set)
+		sl_levels_look(w, view, svc, set, ret);
+	return set || (!svc->sets && subset == 0);
 }
 
 static enum sl_up_verdict
@@ -179,8 +188,9 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 	if (!svc)
 		return SL_UP_NO_SERVICE;
 	memcpy(avoid, ask->avoid, sizeof(ask->avoid));
-	struct sl_choose_ctx choose = choose_ctx(w, view, svc, false);
-	for (unsigned i = 0; i < PICK_DRAWS; i++) {
+	struct sl_choose_ctx choose;
+	bool there = choose_ctx(w, view, svc, ask->subset, &choose);
+	for (unsigned i = 0; there && i < PICK_DRAWS; i++) {
 		choose.random = draw(w->requests);
 		struct sl_choice c =
 			sl_choose_request(svc, &choose, ask->hashed, ask->hash, avoid, avoid_cnt);
@@ -255,14 +265,19 @@ sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_h
 			: service_of(w, ask.service_slot, ask.service_incarnation);
 	if (!svc)
 		return;
-	struct sl_choose_ctx ctx = choose_ctx(w, view, svc, true);
-	ctx.random = w->requests->random * 6364136223846793005ull;
-	struct sl_choice c = sl_choose_request(svc, &ctx, ask.hashed, ask.hash, NULL, 0);
+	struct sl_choose_ctx ctx;
+	struct sl_choice c = {.endpoint = UINT32_MAX};
+	if (choose_ctx(w, view, svc, ask.subset, &ctx)) {
+		ctx.dry = true;
+		ctx.random = w->requests->random * 6364136223846793005ull;
+		c = sl_choose_request(svc, &ctx, ask.hashed, ask.hash, NULL, 0);
+	}
 	if (c.endpoint == UINT32_MAX) {
 		q->answer.status = 503;
 		q->answer.flags = SL_RF_UH;
 		return;
 	}
+	q->answer.level = sl_levels_explain(&ctx, c.level, c.panic);
 	q->answer.endpoint_slot = svc->endpoints[c.endpoint].slot;
 	q->answer.endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
 }

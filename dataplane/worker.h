@@ -161,6 +161,7 @@ struct sl_explained {
 	struct sl_pkt pkt;   /* as the pipeline left it */
 	struct sl_tuple out; /* as it would leave */
 	struct sl_addr next; /* next hop */
+	struct sl_ctl_level level;
 };
 
 /* A question about a request head (ctl.h, EXPLAIN_HTTP).  Main's while FREE and ANSWERED, the worker's while ASKED: the worker's

@@ -220,6 +220,9 @@ void sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struc
 		    const struct sl_set *set, struct sl_choose_ctx *ctx);
 bool sl_levels_panic(struct sl_worker *w, const struct sl_view *view, const struct sl_hop *hop);
 
+/* sl_levels_explain says of a choice made by ctx what it was made from. */
+struct sl_ctl_level sl_levels_explain(const struct sl_choose_ctx *ctx, unsigned level, bool panic);
+
 static inline struct sl_choose_ctx
 sl_levels_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 	      bool dry)

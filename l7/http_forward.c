@@ -272,6 +272,7 @@ sl_http_ask(struct http_xchg *x)
 		.hashed = (x->flags & XF_HASHED) != 0,
 		.avoid_cnt = x->avoid_cnt,
 		.hash = x->hash,
+		.subset = x->subset,
 		.client = &client,
 	};
 	memcpy(ask.avoid, x->avoid, sizeof(ask.avoid));

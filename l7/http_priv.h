@@ -192,6 +192,7 @@ struct http_xchg {
 	uint16_t edit_cnt; /* of the answer */
 	uint32_t avoid[8];
 	uint64_t hash;
+	uint64_t subset; /* of the service, as in struct sl_up_ask */
 	uint64_t generation;
 	uint32_t edits_off; /* in head: struct sl_img_edit[edit_cnt], then their bytes */
 	uint32_t strs_off;

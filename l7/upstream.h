@@ -57,6 +57,7 @@ struct sl_up_ask {
 	uint8_t hashed; /* 1: hash is of what the service hashes on; 0: by chance */
 	uint8_t avoid_cnt;
 	uint64_t hash;
+	uint64_t subset;               /* of the service (sl_choose_subset); 0: the whole */
 	const struct sl_tuple *client; /* as its packets arrive; src as the PROXY header says */
 	uint32_t avoid[8];             /* endpoint slots tried before */
 	/* of the request as the endpoint gets it, without port: the server name with auto_sni.  NULL: none; good until lent,

@@ -182,6 +182,23 @@ choose_least(const struct ask *q)
 	return walk(q, hash);
 }
 
+/* ---- subsets ---- */
+
+uint64_t
+sl_choose_subset(const char *name)
+{
+	return name ? sl_hash_name(0, name, strlen(name), 0) | 1 : 0;
+}
+
+const struct sl_set *
+sl_choose_set(const struct sl_service *svc, uint64_t key)
+{
+	for (uint32_t i = 0; svc->sets && i < svc->set_cnt; i++)
+		if (svc->sets[i].key == key)
+			return &svc->sets[i];
+	return NULL;
+}
+
 /* ---- draws by weight ---- */
 
 void

@@ -58,6 +58,7 @@ struct sl_shares;
 /* A service's levels in order of priority: of the whole service, or of a subset. */
 struct sl_set {
 	const struct sl_level *levels; /* [level_cnt] */
+	uint64_t key;                  /* sl_choose_subset */
 	uint32_t level_cnt;            /* [0, SL_MAX_LEVELS]; 0: nobody is in it */
 	uint32_t shares;               /* place of its shares (shares.h); UINT32_MAX: it has none */
 };
@@ -126,6 +127,12 @@ struct sl_choice sl_choose_other(const struct sl_service *svc, const struct sl_c
 struct sl_choice sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 				   bool hashed, uint64_t hash, const uint32_t *avoid,
 				   unsigned avoid_cnt);
+
+/* sl_choose_subset: what a subset is called while tables change: its index is another one when others come and go.  name: NULL: the
+ * whole service, 0.  sl_choose_set: the set of that key, or NULL: there is none any more; of a plain service, of which sets is NULL,
+ * the key has to be 0 and there is no set to find. */
+uint64_t sl_choose_subset(const char *name);
+const struct sl_set *sl_choose_set(const struct sl_service *svc, uint64_t key);
 
 /* sl_choose_draws: whether the policy draws by weight.  sl_choose_sums fills sums[cnt] for weight_sums. */
 static inline bool

@@ -258,6 +258,25 @@ source_json(const struct way *w, const struct sl_ctl_explained *e)
 			 sl_from_be16(e->out.sport));
 }
 
+json_t *
+sl_explain_level(const struct sl_ctl_level *l)
+{
+	if (l->cnt == 0)
+		return json_null();
+	return json_pack("{s:i, s:i, s:f, s:b}", "level", (int)l->level, "levels", (int)l->cnt,
+			 "percent", l->share / 100.0, "panic", (int)l->panic);
+}
+
+void
+sl_explain_say_level(json_t *list, const struct sl_ctl_level *l)
+{
+	if (l->cnt > 1)
+		sl_explain_say(list, "it is of level %u (of 0 to %u), which takes %.1f %% now",
+			       l->level, l->cnt - 1, l->share / 100.0);
+	if (l->panic)
+		sl_explain_say(list, "too few endpoints there take flows: health is ignored");
+}
+
 void
 sl_explain_say(json_t *list, const char *fmt, ...)
 {
@@ -349,6 +368,8 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 	if (ep && !w->ends)
 		sl_explain_say(list, "endpoint %s at %s: %s", ep->name,
 			       sl_addr_format(&ep->addr, addr), PICK(why_text, e->why));
+	if (ep)
+		sl_explain_say_level(list, &e->level);
 	if (ep && e->tries && e->tries <= 8)
 		sl_explain_say(list, "%u choice%s before it took no new flows", e->tries,
 			       e->tries == 1 ? "" : "s");
@@ -391,7 +412,7 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 		ep = NULL; /* another generation than the one we know */
 	more = json_pack(
 		"{s:I, s:s, s:o, s:I, s:I, s:s, s:s, s:I, s:o, s:o, s:o, s:s, s:s?, s:s?, "
-		"s:o, s:o, s:o, s:b, s:o}",
+		"s:o, s:o, s:o, s:o, s:b, s:o}",
 		"generation", (json_int_t)e->generation, "verdict", PICK(verdict_name, e->verdict),
 		"drop",
 		e->verdict == SL_VERDICT_DROP
@@ -405,8 +426,9 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 		"port_in", in, "port_out", out, "next_hop",
 		is_zero(&e->next_hop) ? NULL : sl_addr_format(&e->next_hop, hop), "out",
 		leaves ? tuple_json(&e->out) : json_null(), "tunnel", tunnel_json(&w, s, ep),
-		"source", source_json(&w, e), "ends_here", w.ends || (li && li->mode != SL_MODE_L4),
-		"sentences", sentences(e, li, s, ep, &w, out));
+		"source", source_json(&w, e), "level", sl_explain_level(&e->level), "ends_here",
+		w.ends || (li && li->mode != SL_MODE_L4), "sentences",
+		sentences(e, li, s, ep, &w, out));
 	json_object_update(a, more);
 	json_decref(more);
 	return a;

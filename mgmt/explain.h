@@ -13,6 +13,11 @@ const struct sl_conf_service *sl_explain_service_at(const struct sl_table *t, ui
 json_t *sl_explain_listener(const struct sl_conf_listener *l);
 json_t *sl_explain_service(const struct sl_conf_service *s);
 
+/* sl_explain_level: the level that an endpoint was chosen from, or null.  sl_explain_say_level: sentences about it, where there is
+ * more than one, or a panic. */
+json_t *sl_explain_level(const struct sl_ctl_level *l);
+void sl_explain_say_level(json_t *list, const struct sl_ctl_level *l);
+
 /* sl_explain_say appends a sentence. */
 void sl_explain_say(json_t *list, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -350,10 +350,25 @@ name_or_null(const char *name)
 	return name ? json_string(name) : json_null();
 }
 
-static void
-say_target(json_t *list, const struct sl_conf_hroute *r, const struct sl_conf_service *s,
-	   const struct sl_oper_endpoint *ep)
+/* The name that `subset` is of in the dataplane, where they stand by name; "": the whole service. */
+static const char *
+subset_at(const struct sl_conf_service *s, uint32_t subset)
 {
+	for (uint32_t i = 0; s && subset && i < s->subset_cnt; i++) {
+		uint32_t before = 0;
+		for (uint32_t k = 0; k < s->subset_cnt; k++)
+			before += strcmp(s->subsets[k].name, s->subsets[i].name) < 0;
+		if (before + 1 == subset)
+			return s->subsets[i].name;
+	}
+	return "";
+}
+
+static void
+say_target(json_t *list, const struct sl_ctl_explained_http *e, const struct sl_conf_hroute *r,
+	   const struct sl_conf_service *s, const struct sl_oper_endpoint *ep)
+{
+	const char *subset = subset_at(s, e->subset);
 	char addr[SL_ADDR_STRLEN];
 
 	if (r && r->action == SL_ACTION_FORWARD && r->target_cnt > 1)
@@ -364,11 +379,13 @@ say_target(json_t *list, const struct sl_conf_hroute *r, const struct sl_conf_se
 				       ? "the client's address"
 				       : "nothing: another request may differ");
 	if (s)
-		sl_explain_say(list, "the request would go to service %s, policy %s", s->name,
-			       sl_policy_name(s->policy));
+		sl_explain_say(list, "the request would go to service %s%s%s, policy %s", s->name,
+			       *subset ? ", subset " : "", subset, sl_policy_name(s->policy));
 	if (ep)
 		sl_explain_say(list, "endpoint %s at %s port %u would be picked", ep->name,
 			       sl_addr_format(&ep->addr, addr), ep->port);
+	if (ep)
+		sl_explain_say_level(list, &e->level);
 }
 
 static json_t *
@@ -400,7 +417,7 @@ sentences(const struct question *q, const struct sl_ctl_explained_http *e, const
 		       e->scanned);
 	if (e->status)
 		sl_explain_say(list, "the gateway itself answers %u", e->status);
-	say_target(list, p->route, s, ep);
+	say_target(list, e, p->route, s, ep);
 	return list;
 }
 
@@ -432,6 +449,8 @@ answer(const struct question *q, const struct sl_ctl_explained_http *e)
 	json_object_set_new(a, "conditions", conditions(p.route));
 	json_object_set_new(a, "action", name_or_null(p.route ? sl_show_action(p.route) : NULL));
 	json_object_set_new(a, "service", sl_explain_service(s));
+	json_object_set_new(a, "subset", json_string(subset_at(s, e->subset)));
+	json_object_set_new(a, "level", sl_explain_level(&e->level));
 	json_object_set_new(a, "endpoint", ep ? sl_show_endpoint(d, ep) : json_null());
 	json_object_set_new(a, "path", e->path_len ? text_json(path, e->path_len) : json_null());
 	json_object_set_new(a, "text", text_json(text, e->text_len));

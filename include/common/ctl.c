@@ -14,8 +14,8 @@ typedef const char *body_fn(const void *msg, size_t bytes);
 
 static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
 	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded,
-	check_streams, check_events, check_explain_http, check_explained_http, check_forget,
-	check_ports, check_port, check_stopping;
+	check_streams, check_events, check_explain_http, check_explained, check_explained_http,
+	check_forget, check_ports, check_port, check_stopping;
 
 static const struct row {
 	uint16_t from;
@@ -32,7 +32,8 @@ static const struct row {
 	[SL_CTL_REASON] = {DATAPLANE, 0, sizeof(struct sl_ctl_reason), true, check_reason},
 	[SL_CTL_VERDICT] = {DATAPLANE, 0, sizeof(struct sl_ctl_verdict), false, NULL},
 	[SL_CTL_EXPLAIN] = {DAEMON, 0, sizeof(struct sl_ctl_explain), false, check_explain},
-	[SL_CTL_EXPLAINED] = {DATAPLANE, 0, sizeof(struct sl_ctl_explained), false, NULL},
+	[SL_CTL_EXPLAINED] = {DATAPLANE, 0, sizeof(struct sl_ctl_explained), false,
+			      check_explained},
 	[SL_CTL_SECRET] = {DAEMON, 1, sizeof(struct sl_ctl_secret), false, check_secret},
 	[SL_CTL_FORGET] = {DAEMON, 0, sizeof(struct sl_ctl_forget), false, check_forget},
 	[SL_CTL_PORTS] = {DAEMON, 0, sizeof(struct sl_ctl_ports), false, check_ports},
@@ -344,13 +345,30 @@ check_explain_http(const void *msg, size_t bytes)
 	return t->proto == SL_IPPROTO_TCP ? NULL : "protocol is not TCP";
 }
 
+static bool
+level_ok(const struct sl_ctl_level *l)
+{
+	if (l->cnt == 0)
+		return (l->level | l->share | l->panic) == 0;
+	return l->cnt <= SL_MAX_LEVELS && l->level < l->cnt && l->share <= 10000 && l->panic <= 1;
+}
+
+static const char *
+check_explained(const void *msg, size_t bytes)
+{
+	const struct sl_ctl_explained *m = msg;
+
+	(void)bytes;
+	return m->zero == 0 && level_ok(&m->level) ? NULL : "level out of range";
+}
+
 static const char *
 check_explained_http(const void *msg, size_t bytes)
 {
 	const struct sl_ctl_explained_http *m = msg;
 
-	if (m->zero)
-		return "field that must be 0 is not";
+	if (!level_ok(&m->level))
+		return "level out of range";
 	if (m->path_len > SL_CTL_REQUEST_MAX / 2 || m->path_len > bytes - sizeof(*m))
 		return "path_len out of range or not what the message holds";
 	return check_text(msg, bytes - m->path_len, sizeof(*m), m->text_len, 0);

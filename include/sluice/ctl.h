@@ -52,7 +52,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 6
+#define SL_CTL_VERSION 7
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -221,6 +221,14 @@ struct sl_ctl_explain {
 	uint32_t port; /* it comes in by this port, index */
 };
 
+/* Which level of the service, or of its subset, the endpoint was chosen from. */
+struct sl_ctl_level {
+	uint32_t cnt;   /* levels there are; 0: nothing was chosen, and the following are 0 */
+	uint32_t level; /* [0, cnt) */
+	uint32_t share; /* what the level takes of new flows and requests now, parts of 10,000 */
+	uint32_t panic; /* 1: it ignores health */
+};
+
 struct sl_ctl_explained {
 	struct sl_ctl_head head;
 	uint64_t generation;
@@ -236,6 +244,7 @@ struct sl_ctl_explained {
 	uint32_t endpoint_incarnation;
 	uint32_t port_out;
 	uint32_t zero;
+	struct sl_ctl_level level;
 	struct sl_addr next_hop; /* all 0: none */
 	struct sl_tuple out;     /* the tuple as it would leave */
 };
@@ -261,7 +270,8 @@ struct sl_ctl_explained_http { /* + text, + the normalised path (any bytes) */
 	uint32_t service_slot, endpoint_slot, endpoint_incarnation;
 	uint32_t verified, scanned; /* candidates looked at, databases scanned */
 	uint32_t path_len;          /* [0, SL_CTL_REQUEST_MAX / 2] */
-	uint32_t zero;
+	uint32_t subset;            /* of the service: 0: the whole; else 1 + index, by name */
+	struct sl_ctl_level level;
 	uint32_t
 		text_len; /* [0, SL_CTL_TEXT_MAX]: the path as it would be sent, or Location, or why it is refused */
 };

@@ -170,6 +170,8 @@ int ctl_gateway(struct ctl *c);
 int ctl_announce(struct ctl *c); /* show announce */
 int ctl_explain(struct ctl *c);
 int ctl_explain_http(struct ctl *c); /* explain --http */
+/* ctl_explain_level prints from which level an answer's endpoint is, where there is more than one, or a panic. */
+void ctl_explain_level(const json_t *answer);
 int ctl_upgrade(struct ctl *c);
 int ctl_doctor(struct ctl *c);
 int ctl_cert(struct ctl *c);

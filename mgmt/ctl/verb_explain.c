@@ -38,6 +38,18 @@ print_tuple(const char *label, const json_t *t)
 		       ctl_int(t, "dport"));
 }
 
+void
+ctl_explain_level(const json_t *a)
+{
+	const json_t *l = json_object_get(a, "level");
+
+	if (!json_is_object(l) || (ctl_int(l, "levels") < 2 && !ctl_bool(l, "panic")))
+		return;
+	printf("level       %lld (of 0 to %lld), takes %.1f %%%s\n", ctl_int(l, "level"),
+	       ctl_int(l, "levels") - 1, json_real_value(json_object_get(l, "percent")),
+	       ctl_bool(l, "panic") ? "; health is ignored there" : "");
+}
+
 static void
 print_answer(const json_t *a)
 {
@@ -61,6 +73,7 @@ print_answer(const json_t *a)
 	if (json_is_object(e))
 		printf("endpoint    %s (%s port %lld), %s\n", ctl_str(e, "name"),
 		       ctl_str(e, "address"), ctl_int(e, "port"), ctl_str(e, "state"));
+	ctl_explain_level(a);
 	printf("why         %s\n", ctl_str(a, "why_text"));
 	if (*ctl_str(a, "port_out"))
 		printf("out         port %s, next hop %s\n", ctl_str(a, "port_out"),

@@ -56,7 +56,10 @@ print_way(const json_t *a)
 	bool goes_on = ctl_int(a, "status") == 0;
 
 	if (json_is_object(s))
-		printf("service     %s, policy %s\n", ctl_str(s, "name"), ctl_str(s, "policy"));
+		printf("service     %s%s%s, policy %s\n", ctl_str(s, "name"),
+		       *ctl_str(a, "subset") ? ", subset " : "", ctl_str(a, "subset"),
+		       ctl_str(s, "policy"));
+	ctl_explain_level(a);
 	if (json_is_object(e))
 		printf("endpoint    %s (%s port %lld), %s\n", ctl_str(e, "name"),
 		       ctl_str(e, "address"), ctl_int(e, "port"), ctl_str(e, "state"));

@@ -538,7 +538,7 @@ static void
 an_answer_about_a_request_holds_what_it_says(void)
 {
 	static const struct {
-		uint32_t text_len, path_len, zero;
+		uint32_t text_len, path_len, panic;
 		size_t more;
 		const char *why;
 	} rows[] = {
@@ -549,7 +549,7 @@ an_answer_about_a_request_holds_what_it_says(void)
 		{2, SL_CTL_REQUEST_MAX / 2 + 1, 0, 2 + SL_CTL_REQUEST_MAX / 2 + 1, "a long path"},
 		{0, UINT32_MAX, 0, 0, "a path behind the message"},
 		{UINT32_MAX - 2, 3, 0, 0, "a sum that wraps"},
-		{2, 3, 1, 5, "a bit that has no meaning"},
+		{2, 3, 2, 5, "a panic that is neither"},
 	};
 	const char *why;
 
@@ -559,7 +559,7 @@ an_answer_about_a_request_holds_what_it_says(void)
 		memset(answer, 'a', sizeof(answer));
 		*m = (struct sl_ctl_explained_http){.text_len = rows[i].text_len,
 						    .path_len = rows[i].path_len,
-						    .zero = rows[i].zero};
+						    .level = {2, 1, 10000, rows[i].panic}};
 		sl_ctl_init(&m->head, SL_CTL_EXPLAINED_HTTP, bytes, 1);
 		int err = sl_ctl_check(m, bytes, 0, false, &why);
 		if (err != (rows[i].why ? -EINVAL : 0))
@@ -947,7 +947,7 @@ static struct wrong wrongs[] = {
 	{"not TCP", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), {.proto = 17}, 4, 0}}},
 	{"descriptors", HTTP_BYTES + 4, 1, false, {.http = {HTTP(4), TCP, 4, 0}}},
 	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_EVENTS, 24)}},
-	{"only the other", 104, 0, false, {.head = HEAD(SL_CTL_EXPLAINED_HTTP, 104)}},
+	{"only the other", 120, 0, false, {.head = HEAD(SL_CTL_EXPLAINED_HTTP, 120)}},
 	{"already", 24, 0, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
 	{"table format", 24, 0, true, {.hello = {WHOLE(SL_CTL_HELLO, hello), 99, 1}}},
 	{"must be HELLO", 56, 1, true, {.offer = {OFFER, 1, {{0}}}}},

@@ -526,7 +526,15 @@ explain_gives_names(void)
 	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "service"), "name"), "web");
 	CU_ASSERT_STRING_EQUAL(answer_text(json_object_get(a, "listener"), "name"), "web-v4");
 	CU_ASSERT_STRING_EQUAL(answer_text(a, "why"), "maglev");
+	CU_ASSERT_TRUE(json_is_null(json_object_get(a, "level")));
 	CU_ASSERT_STRING_EQUAL(answer_text(a, "port_out"), "back");
+	json_decref(a);
+	f.dp.explained.level = (struct sl_ctl_level){2, 1, 3050, 1};
+	a = fixture_ask(&f, json_loads(q, 0, NULL));
+	json_t *level = json_object_get(a, "level");
+	CU_ASSERT(answer_int(level, "level") == 1 && answer_int(level, "levels") == 2);
+	CU_ASSERT(json_real_value(json_object_get(level, "percent")) == 30.5);
+	CU_ASSERT(json_is_true(json_object_get(level, "panic")));
 	json_decref(a);
 	f.dp.no_explain = "worker 0 does not answer";
 	a = fixture_ask(&f, json_loads(q, 0, NULL));
