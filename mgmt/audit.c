@@ -95,8 +95,8 @@ dump_line(json_t *entry)
 	return json_dumps(entry, JSON_COMPACT);
 }
 
-int
-sl_audit_add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user, json_t *entry)
+static int
+add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user, json_t *entry, bool sync)
 {
 	char time[SL_AUDIT_TIMELEN];
 	int ret = 0;
@@ -121,10 +121,22 @@ sl_audit_add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user,
 	line[n++] = '\n'; /* in place of the terminator: write takes a length */
 	ssize_t put = write(a->fd, line, n);
 	a->cut = put != (ssize_t)n;
-	if (a->cut || fdatasync(a->fd))
+	if (a->cut || (sync && fdatasync(a->fd)))
 		ret = put < 0 ? -errno : -EIO;
 	free(line);
 	return ret;
+}
+
+int
+sl_audit_add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user, json_t *entry)
+{
+	return add(a, wall_ms, uid, user, entry, true);
+}
+
+int
+sl_audit_note(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user, json_t *entry)
+{
+	return add(a, wall_ms, uid, user, entry, false);
 }
 
 static unsigned

@@ -21,6 +21,9 @@ void sl_audit_destroy(struct sl_audit *a);
 
 /* sl_audit_add takes over entry (object; verb and outcome in it) and stamps time, uid and user. */
 int sl_audit_add(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user, json_t *entry);
+/* sl_audit_note does not sync: for what comes by the thousand, and is kept elsewhere (the registry). */
+int sl_audit_note(struct sl_audit *a, int64_t wall_ms, int64_t uid, const char *user,
+		  json_t *entry);
 
 /* sl_audit_tail gives the last n lines as an array, oldest first; lines that are no JSON are left out. */
 json_t *sl_audit_tail(struct sl_audit *a, unsigned n);

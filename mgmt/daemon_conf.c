@@ -79,7 +79,7 @@ static const char *
 key_at(unsigned i)
 {
 	static const char *const groups[] = {"access_log", "announce", "core_dumps", "locality",
-					     "roles",      "sources",  "tickets"};
+					     "registry",   "roles",    "sources",    "tickets"};
 	unsigned k = i - SL_ARRAY_CNT(rows);
 
 	if (i < SL_ARRAY_CNT(rows))
@@ -386,6 +386,8 @@ read_all(struct parse *p, const config_setting_t *root)
 			read_announce(p, s);
 		else if (strcmp(name, "locality") == 0)
 			read_locality(p, s);
+		else if (strcmp(name, "registry") == 0)
+			sl_daemon_conf_registry(p, s);
 		else if (strcmp(name, "roles") == 0)
 			read_roles(p, s);
 		else if (strcmp(name, "sources") == 0)
@@ -444,6 +446,7 @@ sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_d
 	strcpy(ret_conf->announce.bird_socket, "/run/bird/bird.ctl");
 	strcpy(ret_conf->announce.routes, "/run/sluice/bird.conf");
 	ret_conf->announce.settle_ms = 1000;
+	ret_conf->registry.remove_after_ms = 3600000;
 	if (!readable(&p, text, len))
 		return -EINVAL;
 	char *copy = strndup(text, len);
@@ -452,6 +455,7 @@ sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_d
 	config_init(&cfg);
 	if (config_read_string(&cfg, copy) == CONFIG_TRUE) {
 		read_all(&p, config_root_setting(&cfg));
+		sl_daemon_conf_registry_end(&p, config_root_setting(&cfg));
 	} else {
 		p.bad = true;
 		sl_diag_add(diag, file, config_error_line(&cfg), NULL,
@@ -467,5 +471,6 @@ void
 sl_daemon_conf_fini(struct sl_daemon_conf *c)
 {
 	sl_roles_fini(&c->roles);
+	sl_registry_conf_fini(&c->registry);
 	free(c->sources);
 }

@@ -23,6 +23,7 @@
  *                 ca = ""; certificate = ""; key = "";                     # files for https
  *                 timeout = "2s"; wait = "5m";                             # of a question; consul: of a blocking query
  *                 min_ttl = "1s"; max_ttl = "1h"; }, … );                  # dns: bounds of TTLs
+ *   registry = { … };                                 # services that register themselves: registry_conf.h
  *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
  *
@@ -35,6 +36,7 @@
 
 #include "mgmt/access_log.h"
 #include "mgmt/announce.h"
+#include "mgmt/registry_conf.h"
 #include "mgmt/roles.h"
 #include "mgmt/source.h"
 #include "sluice/diag.h"
@@ -55,6 +57,7 @@ struct sl_daemon_conf {
 	char locality[SL_LOCALITY_MAX];
 	struct sl_source_conf *sources; /* [source_cnt] */
 	unsigned source_cnt;
+	struct sl_registry_conf registry;
 	bool core_dumps;
 	struct sl_roles roles;
 };

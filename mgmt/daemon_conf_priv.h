@@ -24,6 +24,10 @@ struct parse {
 void sl_daemon_conf_unknown(struct parse *p, const config_setting_t *s, const char *prefix,
 			    const char *(*key_at)(unsigned i));
 
+/* daemon_conf_registry.c: the group `registry`; what of it needs the other keys, when all are read. */
+void sl_daemon_conf_registry(struct parse *p, const config_setting_t *s);
+void sl_daemon_conf_registry_end(struct parse *p, const config_setting_t *root);
+
 /* daemon_conf_sources.c: the list `sources`. */
 void sl_daemon_conf_sources(struct parse *p, const config_setting_t *s);
 
