@@ -6,6 +6,7 @@
 #include "mgmt/cert_use.h"
 #include "mgmt/disk.h"
 #include "mgmt/secrets.h"
+#include "mgmt/table.h"
 #include "mgmt/verbs.h"
 #include "mgmt/walk.h"
 
@@ -265,13 +266,33 @@ on_offering(void *ctx, const struct sl_table *t)
 	sl_access_log_learn(d->access, t->number, &t->map);
 }
 
+/* Its questions are asked from now on. */
+static void
+ask_for(struct sl_daemon *d, const struct sl_table *t)
+{
+	struct sl_pushed *old = d->rostered;
+
+	if (sl_roster_table(d->roster, t->push->conf)) {
+		sl_daemon_say("discovery: out of memory: the questions of the table before go on");
+		return;
+	}
+	d->rostered = sl_pushed_ref(t->push);
+	sl_pushed_unref(old);
+}
+
+/* The first table of all waits for a dataplane with its endpoints known. */
 static int
 on_admit(void *ctx, const struct sl_table *t, struct sl_diag *diag)
 {
 	struct sl_daemon *d = ctx;
+	const char *file = t->push->file;
+	int err = sl_cert_admit(sl_secrets_certs(d->secrets), t->conf, file, false,
+				sl_daemon_wall_ms() / 1000, diag);
+	int err2 = sl_roster_admit(d->roster, t->push->conf, file, diag);
 
-	return sl_cert_admit(sl_secrets_certs(d->secrets), t->conf, t->file, false,
-			     sl_daemon_wall_ms() / 1000, diag);
+	if (!err && !err2 && !sl_tables_active(d->tables))
+		ask_for(d, t);
+	return err ? err : err2;
 }
 
 static const char *
@@ -283,11 +304,13 @@ on_events(void *ctx, int fd, uint64_t bytes)
 }
 
 static void
-on_activated(void *ctx)
+on_activated(void *ctx, bool revised)
 {
 	struct sl_daemon *d = ctx;
 	const struct sl_table *t = sl_tables_active(d->tables);
 
+	if (!revised)
+		ask_for(d, t);
 	sl_counters_prepare(d->counters, t->conf, &t->map);
 	sl_access_log_learn(d->access, t->number, &t->map);
 	set_targets(d, t);
@@ -300,6 +323,65 @@ on_say(void *ctx, const char *line)
 {
 	(void)ctx;
 	sl_daemon_say("%s", line);
+}
+
+/* ---- discovery ---- */
+
+static struct sl_conf *
+on_endpoints(void *ctx, const struct sl_conf *c)
+{
+	struct sl_daemon *d = ctx;
+
+	return sl_roster_conf(d->roster, c);
+}
+
+static void
+on_changed(void *ctx)
+{
+	struct sl_daemon *d = ctx;
+
+	if (d->tables)
+		sl_tables_revise(d->tables);
+}
+
+static void
+on_state(void *ctx, const char *service, const char *endpoint, bool drain, bool down,
+	 unsigned percent, const char *why)
+{
+	struct sl_daemon *d = ctx;
+	struct sl_hint h = {.drain = drain,
+			    .down = down,
+			    .percent = (uint8_t)percent,
+			    .wall_ms = sl_daemon_wall_ms()};
+	bool changed = false;
+
+	snprintf(h.why, sizeof(h.why), "%s", why);
+	if (sl_oper_hint(d->oper, SL_HINT_SOURCE, service, endpoint, &h, uv_now(d->loop), &changed))
+		sl_daemon_say("discovery: out of memory: %s/%s goes on as before", service,
+			      endpoint);
+	if (!changed)
+		return;
+	sl_announce_look(d->announce);
+	sl_daemon_ramp(d);
+}
+
+static int
+open_roster(struct sl_daemon *d, struct sl_diag *diag)
+{
+	struct sl_roster_conf rc = {
+		.loop = d->loop,
+		.state_dir = d->conf->state_dir,
+		.locality = d->conf->locality,
+		.sources = d->conf->sources,
+		.source_cnt = d->conf->source_cnt,
+		.seed = (uint64_t)d->started_ms ^ (uint64_t)getpid() << 40,
+		.changed = on_changed,
+		.state = on_state,
+		.say = on_say,
+		.ctx = d,
+	};
+
+	return sl_roster_create(&rc, diag, &d->notes, &d->roster);
 }
 
 static void
@@ -612,6 +694,8 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.audit = d->audit,
 		.compile_program = d->conf->compile_program,
 		.compile_ms = d->conf->compile_ms,
+		.locality = d->conf->locality,
+		.endpoints = on_endpoints,
 		.offering = on_offering,
 		.admit = on_admit,
 		.activated = on_activated,
@@ -628,7 +712,9 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		return err;
 	}
 	if (sl_tables_active(d->tables))
-		on_activated(d);
+		on_activated(d, false);
+	else if (sl_tables_next(d->tables))
+		ask_for(d, sl_tables_next(d->tables));
 	err = sl_publish_create(d->loop, d->conf->dataplane_socket, &ev, &d->publish);
 	if (!err)
 		sl_tables_link(d->tables, d->publish);
@@ -680,6 +766,8 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 					      d};
 	err = sl_announce_create(loop, &conf->announce, conf->state_dir, &ev, diag, &d->announce);
 	if (!err)
+		err = open_roster(d, diag);
+	if (!err)
 		err = open_tables(d, diag);
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
@@ -706,7 +794,8 @@ sl_daemon_destroy(struct sl_daemon *d)
 		sl_tables_stop(d->tables);
 	sl_access_log_finish(d->access);
 	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0 ||
-	       sl_walk_queue_busy(d->walk_queue) || sl_access_log_busy(d->access))
+	       sl_walk_queue_busy(d->walk_queue) || sl_access_log_busy(d->access) ||
+	       sl_roster_busy(d->roster))
 		uv_run(d->loop, UV_RUN_ONCE);
 	sl_walk_queue_destroy(d->walk_queue);
 	sl_announce_destroy(d->announce);
@@ -714,7 +803,9 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_publish_destroy(d->publish);
 	sl_port_facts_destroy(d->port_facts);
 	sl_secrets_destroy(d->secrets);
+	sl_roster_destroy(d->roster);
 	sl_tables_destroy(d->tables);
+	sl_pushed_unref(d->rostered);
 	sl_prober_destroy(d->prober);
 	if (d->ramp && d->ramp->data)
 		uv_close((uv_handle_t *)d->ramp, on_freed);

@@ -3,6 +3,7 @@
  *   publish ──up, down, verdict──▶ tables ──activated──▶ prober's targets, baselines
  *   prober ──event──▶ operstate ──words──▶ dataplane       server ──request──▶ verbs ──▶ tables, operstate
  *   publish ──rings──▶ access log ◀──names── tables       metrics ──scrape──▶ snapshot of all
+ *   sources ──answers──▶ roster ──endpoints──▶ tables    roster ──drain, down, percent──▶ operstate
  *   tables, operstate, publish, verbs ──table, health, link, drain──▶ announce ──▶ BIRD
  *   verbs ──certificates, ticket keys──▶ secrets ──▶ publish   tables ──may it be offered?──▶ secrets
  *
@@ -15,6 +16,7 @@
 #include "mgmt/daemon_conf.h"
 #include "mgmt/health.h"
 #include "mgmt/metrics.h"
+#include "mgmt/roster.h"
 #include "mgmt/server.h"
 #include "mgmt/tables.h"
 
@@ -27,6 +29,8 @@ struct sl_daemon {
 	struct sl_access_log *access;
 	struct sl_secrets *secrets;
 	struct sl_announce *announce;
+	struct sl_roster *roster;
+	struct sl_pushed *rostered; /* whose questions the roster asks */
 	struct sl_tables *tables;
 	struct sl_publish *publish;
 	struct sl_prober *prober;

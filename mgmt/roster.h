@@ -36,7 +36,10 @@ struct sl_roster_conf {
 /* 0 or -errno with diag: a source that cannot be made.  Notes: last good answers that could not be read. */
 int sl_roster_create(const struct sl_roster_conf *conf, struct sl_diag *diag, struct sl_diag *notes,
 		     struct sl_roster **ret_roster);
+/* sl_roster_destroy writes what is not on disk yet, and runs the loop while a job is in the pool (sl_roster_busy); handles close
+ * in the loop.  NULL is accepted by both. */
 void sl_roster_destroy(struct sl_roster *r);
+bool sl_roster_busy(const struct sl_roster *r);
 
 /* The registry's answers come from outside (registry.h): sl_roster_registry is asked like a source and answers by this sink. */
 void sl_roster_registry(struct sl_roster *r, const struct sl_source_ops *ops, void *registry);

@@ -241,8 +241,8 @@ show_generations(struct sl_daemon *d)
 	if (sl_generations_list(sl_tables_dir(d->tables), &list, &cnt))
 		return out;
 	for (unsigned i = 0; i < cnt; i++)
-		json_array_append_new(out,
-				      generation_json(&list[i], t && t->number == list[i].number));
+		json_array_append_new(
+			out, generation_json(&list[i], t && t->push->number == list[i].number));
 	sl_generations_list_free(list, cnt);
 	return out;
 }
@@ -317,11 +317,13 @@ status_generation(struct sl_daemon *d)
 	const struct sl_table *active = sl_tables_active(d->tables);
 	const struct sl_table *next = sl_tables_next(d->tables), *t = next ? next : active;
 
-	return json_pack("{s:I, s:I, s:s?, s:s?, s:o, s:o}", "active",
-			 NUM(active ? active->number : 0), "pending", NUM(next ? next->number : 0),
-			 "file", t ? t->file : NULL, "comment", t ? t->comment : NULL, "uid",
-			 t ? json_integer(t->uid) : json_null(), "committed",
-			 sl_show_time(t ? t->written_ms : 0));
+	return json_pack("{s:I, s:I, s:I, s:s?, s:s?, s:o, s:o}", "active",
+			 NUM(active ? active->number : 0), "push",
+			 NUM(active ? active->push->number : 0), "pending",
+			 NUM(next && next->pending ? next->push->number : 0), "file",
+			 t ? t->push->file : NULL, "comment", t ? t->push->comment : NULL, "uid",
+			 t ? json_integer(t->push->uid) : json_null(), "committed",
+			 sl_show_time(t ? t->push->written_ms : 0));
 }
 
 static json_t *

@@ -2,6 +2,7 @@
 #include "mgmt/table.h"
 
 #include "mgmt/disk.h"
+#include "mgmt/roster.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,81 +33,76 @@ wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-int
-sl_table_create(const struct sl_push_request *q, const struct sl_table *prev,
-		const struct sl_slot_map *map, struct sl_shards *shards, struct sl_diag *diag,
-		struct sl_table **ret_table)
+/* ---- what was pushed ---- */
+
+static bool
+discovers(const struct sl_conf *c)
 {
-	struct sl_table *t = calloc(1, sizeof(*t));
-	if (!t)
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		if (c->services[i].discover_cnt)
+			return true;
+	return false;
+}
+
+int
+sl_pushed_create(const struct sl_push_request *q, const char *locality, struct sl_diag *diag,
+		 struct sl_pushed **ret_pushed)
+{
+	struct sl_pushed *p = calloc(1, sizeof(*p));
+	if (!p)
 		return -ENOMEM;
-	t->rollback_of = q->rollback_of;
-	t->uid = q->uid;
-	t->written_ms = wall_ms();
-	t->file = copy(q->file);
-	t->comment = copy(q->comment);
-	t->user = copy(q->user);
-	t->text = malloc(q->len + 1);
-	if (!t->file || !t->comment || !t->user || !t->text) {
-		sl_table_destroy(t);
+	p->refs = 1;
+	p->rollback_of = q->rollback_of;
+	p->uid = q->uid;
+	p->written_ms = wall_ms();
+	p->file = copy(q->file);
+	p->comment = copy(q->comment);
+	p->user = copy(q->user);
+	p->text = malloc(q->len + 1);
+	if (!p->file || !p->comment || !p->user || !p->text) {
+		sl_pushed_unref(p);
 		return -ENOMEM;
 	}
-	memcpy(t->text, q->text, q->len);
-	t->text[q->len] = 0;
-	t->text_len = q->len;
-
+	memcpy(p->text, q->text, q->len);
+	p->text[q->len] = 0;
+	p->text_len = q->len;
 	double start = now_ms();
-	int err = sl_conf_parse(t->file, t->text, t->text_len, diag, &t->conf);
-	if (!err)
-		err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, shards, diag, &t->map,
-				 &t->compiled);
-	sl_diag_name_file(diag, 0, t->file);
-	t->compile_ms = now_ms() - start;
+	int err = sl_conf_parse(p->file, p->text, p->text_len, diag, &p->conf);
+	p->parse_ms = now_ms() - start;
+	sl_diag_name_file(diag, 0, p->file);
 	if (err) {
-		sl_table_destroy(t);
+		sl_pushed_unref(p);
 		return err;
 	}
-	*ret_table = t;
+	p->discovers = discovers(p->conf);
+	snprintf(p->conf->locality, sizeof(p->conf->locality), "%s", locality ? locality : "");
+	*ret_pushed = p;
 	return 0;
 }
 
+struct sl_pushed *
+sl_pushed_ref(struct sl_pushed *p)
+{
+	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
+	return p;
+}
+
 void
-sl_table_destroy(struct sl_table *t)
+sl_pushed_unref(struct sl_pushed *p)
 {
-	if (!t)
+	if (!p || __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (t->compiled)
-		sl_slot_map_fini(&t->map);
-	sl_compiled_free(t->compiled);
-	sl_conf_free(t->conf);
-	free(t->file);
-	free(t->comment);
-	free(t->user);
-	free(t->text);
-	free(t);
+	sl_conf_free(p->conf);
+	free(p->file);
+	free(p->comment);
+	free(p->user);
+	free(p->text);
+	free(p);
 }
 
 int
-sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag)
-{
-	struct sl_generation_meta m = {
-		.number = t->number,
-		.state = SL_GENERATION_PENDING,
-		.file = t->file,
-		.comment = t->comment,
-		.user = t->user,
-		.uid = t->uid,
-		.written_ms = t->written_ms,
-		.rollback_of = t->rollback_of,
-	};
-	for (unsigned i = 0; i < SL_ID_BYTES; i++)
-		snprintf(m.root + 2 * i, 3, "%02x", t->compiled->root.id.b[i]);
-	return sl_generations_write(dir, &m, t->text, t->text_len, diag);
-}
-
-int
-sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map,
-	      struct sl_shards *shards, struct sl_diag *diag, struct sl_table **ret_table)
+sl_pushed_read(const char *dir, uint64_t number, const char *locality, struct sl_diag *diag,
+	       struct sl_pushed **ret_pushed)
 {
 	struct sl_generation_meta m;
 	char *text;
@@ -124,14 +120,76 @@ sl_table_read(const char *dir, uint64_t number, const struct sl_slot_map *map,
 		.len = len,
 		.rollback_of = m.rollback_of,
 	};
-	err = sl_table_create(&q, NULL, map, shards, diag, ret_table);
+	err = sl_pushed_create(&q, locality, diag, ret_pushed);
 	if (!err) {
-		(*ret_table)->number = number;
-		(*ret_table)->written_ms = m.written_ms;
+		(*ret_pushed)->number = number;
+		(*ret_pushed)->written_ms = m.written_ms;
 	}
 	sl_generation_meta_fini(&m);
 	free(text);
 	return err;
+}
+
+/* ---- tables ---- */
+
+int
+sl_table_create(struct sl_pushed *p, struct sl_conf *conf, const struct sl_table *prev,
+		const struct sl_slot_map *map, struct sl_shards *shards, struct sl_diag *diag,
+		struct sl_table **ret_table)
+{
+	struct sl_table *t = calloc(1, sizeof(*t));
+	double start = now_ms();
+
+	if (!t) {
+		sl_roster_conf_free(conf);
+		return -ENOMEM;
+	}
+	t->push = sl_pushed_ref(p);
+	t->number = p->number;
+	t->conf = conf ? conf : p->conf;
+	int err = sl_compile(t->conf, map, prev ? prev->compiled : NULL, shards, diag, &t->map,
+			     &t->compiled);
+	sl_diag_name_file(diag, 0, p->file);
+	t->compile_ms = now_ms() - start;
+	if (err) {
+		sl_table_destroy(t);
+		return err;
+	}
+	*ret_table = t;
+	return 0;
+}
+
+void
+sl_table_destroy(struct sl_table *t)
+{
+	if (!t)
+		return;
+	if (t->compiled)
+		sl_slot_map_fini(&t->map);
+	sl_compiled_free(t->compiled);
+	if (t->conf != t->push->conf)
+		sl_roster_conf_free(t->conf);
+	sl_pushed_unref(t->push);
+	free(t);
+}
+
+int
+sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag)
+{
+	const struct sl_pushed *p = t->push;
+	struct sl_generation_meta m = {
+		.number = p->number,
+		.state = SL_GENERATION_PENDING,
+		.file = p->file,
+		.comment = p->comment,
+		.user = p->user,
+		.uid = p->uid,
+		.written_ms = p->written_ms,
+		.rollback_of = p->rollback_of,
+	};
+	for (unsigned i = 0; i < SL_ID_BYTES; i++)
+		snprintf(m.root + 2 * i, 3, "%02x", t->compiled->root.id.b[i]);
+	return sl_generations_write(dir, &m, p->text, p->text_len, diag);
 }
 
 /* ---- slots ---- */

@@ -1,9 +1,12 @@
 /* Two things exclude each other: a job in the thread pool, which reads `active`, and an open offer, whose
  * verdict may replace `active`.  So a push waits for an open offer, and an offer that a new link asks for waits
- * for a job. */
+ * for a job; a revision waits for both, and for pushes.
+ *
+ * A push that discovers is two jobs: the text is read in the first, the roster is asked on the loop, the second compiles. */
 #include "mgmt/tables.h"
 
 #include "mgmt/disk.h"
+#include "mgmt/roster.h"
 #include "mgmt/shards.h"
 #include "mgmt/table.h"
 
@@ -24,10 +27,24 @@ struct push {
 	bool working; /* in the pool, or being offered */
 	uv_work_t work;
 	/* filled by the job */
+	struct sl_pushed *pushed;
+	struct sl_conf *conf; /* for the compilation: with endpoints of the roster, or NULL */
+	bool parsed;          /* the job ended there: endpoints are asked for next */
 	struct sl_table *table;
 	struct sl_diag diag;
 	enum sl_push_outcome outcome;
 	uint64_t number;
+};
+
+/* The table being compiled with other endpoints. */
+struct revision {
+	uv_work_t work;
+	struct sl_tables *tables;
+	struct sl_table *base; /* next or active: neither changes meanwhile */
+	struct sl_conf *conf;
+	struct sl_table *table;
+	struct sl_diag diag;
+	int err;
 };
 
 /* Bases being made anew. */
@@ -53,6 +70,13 @@ struct sl_tables {
 	struct compaction *compaction; /* under way, or NULL */
 	uint64_t unkept_said;
 	uv_timer_t *timer;
+	struct revision revision;
+	uv_timer_t *revise_timer;
+	uint64_t revise_after; /* ms of the loop: not before */
+	uint64_t revised_said_ms,
+		said_cnt; /* revisions are said now and then: since when, how many */
+	struct sl_tables_revisions revised;
+	bool stirred;  /* endpoints moved since the last compilation began */
 	uint64_t last; /* number */
 	uint64_t running;
 	uint64_t count_active, count_refused;
@@ -63,6 +87,7 @@ struct sl_tables {
 
 static void run_next(struct sl_tables *t);
 static void offer_current(struct sl_tables *t);
+static void revise(struct sl_tables *t);
 
 static int64_t
 wall_ms(void)
@@ -121,10 +146,11 @@ audit(struct sl_tables *t, const struct push *p, const struct sl_table *tab, con
 	const char *verb = !p ? "offer" : p->q.rollback_of ? "rollback" : "push";
 	json_t *e = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "verb", verb, "outcome", outcome,
 			      "generation", (json_int_t)tab->number, "previous",
-			      (json_int_t)(t->active ? t->active->number : 0), "file", tab->file,
-			      "comment", tab->comment);
-	if (tab->rollback_of)
-		json_object_set_new(e, "rollback_of", json_integer((json_int_t)tab->rollback_of));
+			      (json_int_t)(t->active ? t->active->number : 0), "file",
+			      tab->push->file, "comment", tab->push->comment);
+	if (tab->push->rollback_of)
+		json_object_set_new(e, "rollback_of",
+				    json_integer((json_int_t)tab->push->rollback_of));
 	if (v && v->reason_cnt)
 		json_object_set_new(e, "reasons", reasons_json(v));
 	int err = sl_audit_add(t->c.audit, wall_ms(), p ? p->q.uid : -1, p ? p->q.user : "sluiced",
@@ -139,6 +165,8 @@ static void
 free_push(struct push *p)
 {
 	sl_table_destroy(p->table);
+	sl_roster_conf_free(p->conf);
+	sl_pushed_unref(p->pushed);
 	sl_diag_fini(&p->diag);
 	free((char *)(uintptr_t)p->q.user);
 	free((char *)(uintptr_t)p->q.file);
@@ -155,9 +183,9 @@ answer(struct push *p, enum sl_push_outcome outcome, const struct sl_table *tab,
 		.outcome = outcome,
 		.generation = tab ? tab->number : 0,
 		.previous = previous,
-		.rollback_of = tab ? tab->rollback_of : 0,
+		.rollback_of = tab ? tab->push->rollback_of : 0,
 		.objects = tab ? tab->compiled->cnt : 0,
-		.compile_ms = tab ? tab->compile_ms : 0,
+		.compile_ms = tab ? tab->push->parse_ms + tab->compile_ms : 0,
 		.total_ms = (double)(uv_hrtime() - p->since_ns) / 1e6,
 		.verdict = v,
 		.diag = &p->diag,
@@ -190,17 +218,16 @@ mark(struct sl_tables *t, const struct sl_table *tab, enum sl_generation_state s
      const char *text)
 {
 	struct sl_diag diag = {0};
-	sl_generations_mark(t->generations, tab->number, state, text, &diag);
+	sl_generations_mark(t->generations, tab->push->number, state, text, &diag);
 	say_diag(t, &diag);
 }
 
 static void
 replace_next(struct sl_tables *t, struct sl_table *tab)
 {
-	if (t->next) {
+	if (t->next && t->next->pending && t->next->push != tab->push)
 		mark(t, t->next, SL_GENERATION_SUPERSEDED, NULL);
-		sl_table_destroy(t->next);
-	}
+	sl_table_destroy(t->next);
 	t->next = tab;
 }
 
@@ -213,19 +240,29 @@ drop_start(struct sl_tables *t)
 	t->start = NULL;
 }
 
+/* tab takes the place of active, in memory, which it returns. */
+static struct sl_table *
+put_active(struct sl_tables *t, struct sl_table *tab, bool revised)
+{
+	struct sl_table *old = t->active;
+
+	if (sl_oper_place(t->c.oper, tab->conf, &tab->map, uv_now(t->c.loop)))
+		say(t, "out of memory: endpoint states are those of the previous generation");
+	tab->pending = false;
+	t->active = tab;
+	t->c.activated(t->c.ctx, revised);
+	return old;
+}
+
 /* next becomes active, in memory; the table before it, for settle. */
 static struct sl_table *
 activate(struct sl_tables *t)
 {
-	struct sl_table *tab = t->next, *old = t->active;
+	struct sl_table *tab = t->next;
 
-	if (sl_oper_place(t->c.oper, tab->conf, &tab->map, uv_now(t->c.loop)))
-		say(t, "out of memory: endpoint states are those of the previous generation");
-	t->active = tab;
 	t->next = NULL;
 	t->running = tab->number;
-	t->c.activated(t->c.ctx);
-	return old;
+	return put_active(t, tab, !tab->pending);
 }
 
 /* ---- bases made anew ---- */
@@ -312,25 +349,31 @@ settle(struct sl_tables *t, struct sl_table *old)
 	struct sl_diag diag = {0};
 
 	sl_table_save_slots(t->c.state_dir, t->active->number, &t->active->map, &diag);
-	sl_generations_mark(t->generations, t->active->number, SL_GENERATION_ACTIVE, NULL, &diag);
+	sl_generations_mark(t->generations, t->active->push->number, SL_GENERATION_ACTIVE, NULL,
+			    &diag);
 	say_diag(t, &diag);
 	drop_start(t);
 	sl_table_destroy(old);
-	sl_generations_prune(t->generations, t->active->number);
+	sl_generations_prune(t->generations, t->active->push->number);
 	tend_shards(t);
 }
 
-/* A dataplane whose generation is not below ours wants a larger number: the same table, written again. */
+/* A dataplane whose generation is not below ours wants a larger number: the same table, written again; where numbers are those of
+ * revisions, only offered under it. */
 static int
 renumber(struct sl_tables *t, struct sl_table *tab, uint64_t above)
 {
 	struct sl_diag diag = {0};
 	uint64_t old = tab->number;
+	int err = 0;
 
 	t->last = SL_MAX(t->last, above);
 	tab->number = ++t->last;
-	int err = sl_table_write(tab, t->generations, &diag);
-	if (!err && tab == t->active)
+	if (!tab->push->discovers) {
+		tab->push->number = tab->number;
+		err = sl_table_write(tab, t->generations, &diag);
+	}
+	if (!err && !tab->push->discovers && tab == t->active)
 		err = sl_generations_mark(t->generations, tab->number, SL_GENERATION_ACTIVE, NULL,
 					  &diag);
 	say_diag(t, &diag);
@@ -359,11 +402,16 @@ offer(struct sl_tables *t, struct sl_table *tab)
 	return err;
 }
 
+/* What it runs may be a revision of before a restart, whose number nobody here remembers. */
 static bool
-runs(const struct sl_publish_link *l, const struct sl_table *tab)
+runs(const struct sl_tables *t, const struct sl_publish_link *l, struct sl_table *tab)
 {
-	return l->generation == tab->number &&
-	       memcmp(&l->root, &tab->compiled->root.id, sizeof(l->root)) == 0;
+	if (t->running != l->generation ||
+	    memcmp(&l->root, &tab->compiled->root.id, sizeof(l->root)) != 0)
+		return false;
+	if (tab->push->discovers && l->generation > tab->number)
+		tab->number = l->generation;
+	return l->generation == tab->number;
 }
 
 /* What a dataplane that has just come, or has just refused, should run. */
@@ -375,15 +423,27 @@ offer_current(struct sl_tables *t)
 
 	if (!l || t->offered || t->job || !tab)
 		return;
-	if (t->running != tab->number || !runs(l, tab)) {
+	if (!runs(t, l, tab)) {
 		offer(t, tab);
 		return;
 	}
 	say(t, "the dataplane already runs generation %" PRIu64, tab->number);
 	if (tab == t->next) { /* its verdict was lost with the previous link */
+		if (!tab->pending) {
+			sl_table_destroy(activate(t));
+			return;
+		}
 		audit(t, NULL, tab, "active", NULL);
 		settle(t, activate(t));
 	}
+}
+
+/* A dataplane that came while a job was under way. */
+static void
+catch_up(struct sl_tables *t)
+{
+	if (t->next || (t->active && t->running != t->active->number))
+		offer_current(t);
 }
 
 /* ---- a push, step by step ---- */
@@ -413,7 +473,7 @@ fetch_old(struct push *p)
 	char *text;
 
 	if (p->q.rollback_of == SL_TABLES_PREVIOUS) {
-		uint64_t now = t->active ? t->active->number : 0;
+		uint64_t now = t->active ? t->active->push->number : 0;
 		p->q.rollback_of = previous_active(t, now);
 		if (p->q.rollback_of == 0) {
 			sl_diag_add(&p->diag, NULL, 0, NULL, "see: show generations",
@@ -436,6 +496,32 @@ fetch_old(struct push *p)
 	return 0;
 }
 
+/* [pool] */
+static void
+compile_push(uv_work_t *w)
+{
+	struct push *p = w->data;
+	struct sl_tables *t = p->tables;
+	struct sl_conf *conf = p->conf;
+
+	p->conf = NULL;
+	p->outcome = SL_PUSH_CONFIG;
+	int err = sl_table_create(p->pushed, conf, t->active, map_now(t), t->shards, &p->diag,
+				  &p->table);
+	if (err == -EINVAL)
+		return;
+	p->outcome = SL_PUSH_INTERNAL;
+	if (err) {
+		sl_diag_add(&p->diag, NULL, 0, NULL, NULL, "out of memory");
+		return;
+	}
+	p->table->number = p->pushed->number = p->number;
+	p->table->pending = true;
+	if (sl_table_write(p->table, t->generations, &p->diag) == 0)
+		p->outcome = SL_PUSH_PENDING;
+}
+
+/* [pool] */
 static void
 job(uv_work_t *w)
 {
@@ -446,17 +532,16 @@ job(uv_work_t *w)
 	if (p->q.rollback_of && fetch_old(p))
 		return;
 	p->outcome = SL_PUSH_CONFIG;
-	int err = sl_table_create(&p->q, t->active, map_now(t), t->shards, &p->diag, &p->table);
-	if (err == -EINVAL)
-		return;
-	p->outcome = SL_PUSH_INTERNAL;
-	if (err) {
+	int err = sl_pushed_create(&p->q, t->c.locality, &p->diag, &p->pushed);
+	if (err == -ENOMEM) {
+		p->outcome = SL_PUSH_INTERNAL;
 		sl_diag_add(&p->diag, NULL, 0, NULL, NULL, "out of memory");
-		return;
 	}
-	p->table->number = p->number;
-	if (sl_table_write(p->table, t->generations, &p->diag) == 0)
-		p->outcome = SL_PUSH_PENDING;
+	if (err)
+		return;
+	p->parsed = t->c.endpoints && p->pushed->discovers;
+	if (!p->parsed)
+		compile_push(w);
 }
 
 /* It names what there is not, and never becomes `next`. */
@@ -470,9 +555,24 @@ turn_away(struct sl_tables *t, struct sl_table *tab, uint64_t previous)
 	audit(t, t->pushes, tab, "config", NULL);
 	finish(t, SL_PUSH_CONFIG, NULL, previous, NULL, NULL);
 	sl_table_destroy(tab);
-	if (t->next || (t->active && t->running != t->active->number))
-		offer_current(t); /* a dataplane that came meanwhile */
+	catch_up(t);
 	run_next(t);
+}
+
+static void job_done(uv_work_t *w, int status);
+
+/* The second job of a push that discovers; false: there is none. */
+static bool
+go_on(struct push *p)
+{
+	struct sl_tables *t = p->tables;
+
+	if (!p->parsed)
+		return false;
+	p->parsed = false;
+	p->outcome = SL_PUSH_INTERNAL;
+	p->conf = t->c.endpoints(t->c.ctx, p->pushed->conf);
+	return p->conf && uv_queue_work(t->c.loop, &p->work, compile_push, job_done) == 0;
 }
 
 static void
@@ -481,14 +581,15 @@ job_done(uv_work_t *w, int status)
 	struct push *p = w->data;
 	struct sl_tables *t = p->tables;
 	uint64_t previous = t->active ? t->active->number : 0;
-	struct sl_table *tab = p->table;
 
+	if (!status && go_on(p))
+		return;
+	struct sl_table *tab = p->table;
 	t->job = false;
 	if (status || p->outcome != SL_PUSH_PENDING) {
 		t->count_refused++;
 		finish(t, status ? SL_PUSH_INTERNAL : p->outcome, NULL, previous, NULL, NULL);
-		if (t->next || (t->active && t->running != t->active->number))
-			offer_current(t); /* a dataplane that came meanwhile */
+		catch_up(t);
 		run_next(t);
 		return;
 	}
@@ -513,6 +614,8 @@ run_next(struct sl_tables *t)
 {
 	struct push *p = t->pushes;
 
+	if (!p)
+		revise(t);
 	if (!p || p->working || t->job || t->offered)
 		return;
 	p->working = true;
@@ -524,50 +627,210 @@ run_next(struct sl_tables *t)
 		job_done(&p->work, err);
 }
 
-void
-sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
-{
-	struct sl_table *tab = t->offered;
-	struct push *p = t->pushes && t->pushes->working ? t->pushes : NULL;
-	uint64_t previous = t->active ? t->active->number : 0;
+/* ---- revisions ---- */
 
-	if (!tab || tab->number != v->generation || v->outcome == SL_CTL_SUPERSEDED)
+/* [pool] */
+static void
+compile_revision(uv_work_t *w)
+{
+	struct revision *v = w->data;
+	struct sl_tables *t = v->tables;
+	struct sl_conf *conf = v->conf;
+
+	v->conf = NULL;
+	v->err = sl_table_create(v->base->push, conf, t->active, map_now(t), t->shards, &v->diag,
+				 &v->table);
+}
+
+/* tab in place of what it revises, without an offer: the same bytes, or nobody to offer it to. */
+static void
+replace(struct sl_tables *t, struct sl_table *tab)
+{
+	if (t->next) {
+		tab->number = t->next->number;
+		tab->pending = t->next->pending;
+		replace_next(t, tab);
 		return;
-	t->offered = NULL;
-	if (v->outcome == SL_CTL_ACTIVE) {
+	}
+	tab->number = t->active->number;
+	sl_table_destroy(put_active(t, tab, true));
+}
+
+static void
+revised(uv_work_t *w, int status)
+{
+	struct revision *v = w->data;
+	struct sl_tables *t = v->tables;
+	struct sl_table *tab = v->table;
+
+	t->job = false;
+	v->table = NULL;
+	sl_roster_conf_free(v->conf); /* the job did not run */
+	v->conf = NULL;
+	if (status || v->err) {
+		t->revised.refused++;
+		if (v->diag.cnt == 0)
+			sl_diag_add(&v->diag, NULL, 0, NULL, NULL, "out of memory");
+		say(t, "generation %" PRIu64 " cannot take its endpoints as they are now:",
+		    v->base->number);
+		say_diag(t, &v->diag);
+		catch_up(t);
+		run_next(t);
+		return;
+	}
+	sl_diag_fini(&v->diag);
+	t->revised.compile_ms = tab->compile_ms;
+	bool same = memcmp(&tab->compiled->root.id, &v->base->compiled->root.id,
+			   sizeof(struct sl_obj_id)) == 0;
+	if (same || !t->linked) {
+		replace(t, tab);
+		catch_up(t);
+	} else {
+		tab->number = ++t->last;
+		tab->pending = t->next && t->next->pending;
+		replace_next(t, tab);
+		offer(t, tab);
+	}
+	run_next(t);
+}
+
+static void
+on_revise(uv_timer_t *timer)
+{
+	revise(timer->data);
+}
+
+static void
+revise(struct sl_tables *t)
+{
+	struct sl_table *base = t->next ? t->next : t->active;
+	struct revision *v = &t->revision;
+	uint64_t now = uv_now(t->c.loop);
+
+	if (!t->stirred || t->job || t->offered || t->pushes || t->stopping || !base)
+		return;
+	if (now < t->revise_after) {
+		uv_timer_start(t->revise_timer, on_revise, t->revise_after - now, 0);
+		return;
+	}
+	t->stirred = false;
+	if (!base->push->discovers || !t->c.endpoints)
+		return;
+	t->revise_after = now + SL_TABLES_REVISE_MS;
+	*v = (struct revision){.tables = t, .base = base};
+	v->conf = t->c.endpoints(t->c.ctx, base->push->conf);
+	v->work.data = v;
+	t->job = true;
+	int err = v->conf ? uv_queue_work(t->c.loop, &v->work, compile_revision, revised) : -ENOMEM;
+	if (err)
+		revised(&v->work, err);
+}
+
+void
+sl_tables_revise(struct sl_tables *t)
+{
+	t->stirred = true;
+	revise(t);
+}
+
+void
+sl_tables_revisions(const struct sl_tables *t, struct sl_tables_revisions *ret)
+{
+	*ret = t->revised;
+}
+
+#define SAY_MS 10000
+
+/* The first one, then how many there were. */
+static void
+say_revised(struct sl_tables *t)
+{
+	uint64_t now = uv_now(t->c.loop);
+
+	if (!t->said_cnt || (t->revised_said_ms && now < t->revised_said_ms + SAY_MS))
+		return;
+	say(t, "generation %" PRIu64 " is active: push %" PRIu64 " with endpoints of now%s",
+	    t->active->number, t->active->push->number,
+	    t->said_cnt > 1 ? ", as those before it that were not said" : "");
+	t->revised_said_ms = now;
+	t->said_cnt = 0;
+}
+
+/* ---- verdicts ---- */
+
+static void
+taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl_publish_verdict *v)
+{
+	uint64_t previous = t->active ? t->active->number : 0;
+	bool fresh = tab == t->next, push = tab->pending;
+	struct sl_table *old = NULL;
+
+	t->running = tab->number;
+	if (!fresh || push)
 		say(t,
 		    "generation %" PRIu64
 		    " is active (%.1f ms to check, %.1f to build, %.1f to swap)",
 		    tab->number, (double)v->check_ns / 1e6, (double)v->build_ns / 1e6,
 		    (double)v->swap_ns / 1e6);
-		t->running = tab->number;
-		bool fresh = tab == t->next;
-		struct sl_table *old = NULL;
-		if (fresh) {
-			t->count_active++;
-			audit(t, p, tab, "active", NULL);
-			old = activate(t);
-		}
-		if (p)
-			finish(t, SL_PUSH_ACTIVE, tab, previous, v, NULL);
-		if (fresh)
-			settle(t, old);
-		run_next(t);
-		return;
+	if (fresh && push) {
+		t->count_active++;
+		audit(t, p, tab, "active", NULL);
 	}
+	if (fresh)
+		old = activate(t);
+	if (p)
+		finish(t, SL_PUSH_ACTIVE, tab, previous, v, NULL);
+	if (fresh && push) {
+		settle(t, old);
+	} else if (fresh) {
+		sl_table_destroy(old);
+		t->revised.active++;
+		t->said_cnt++;
+		say_revised(t);
+	}
+}
+
+static void
+refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
+	const struct sl_publish_verdict *v)
+{
+	uint64_t previous = t->active ? t->active->number : 0;
+
 	say(t, "generation %" PRIu64 " was refused: %s", tab->number,
 	    v->reason_cnt ? v->reasons[0] : "no reason given");
-	t->count_refused++;
-	audit(t, p, tab, "refused", v);
-	if (tab == t->next) {
-		mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
-		t->next = NULL;
-		if (p)
-			finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
-		sl_table_destroy(tab);
-		if (t->active && t->running != t->active->number)
-			offer_current(t); /* a dataplane that has nothing yet */
+	if (tab != t->next || tab->pending) {
+		t->count_refused++;
+		audit(t, p, tab, "refused", v);
+	} else {
+		t->revised.refused++;
 	}
+	if (tab != t->next)
+		return;
+	t->next = NULL;
+	if (tab->pending) {
+		mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
+		t->stirred = true; /* what moved went into it alone */
+	}
+	if (p)
+		finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
+	sl_table_destroy(tab);
+	if (t->active && t->running != t->active->number)
+		offer_current(t); /* a dataplane that has nothing yet */
+}
+
+void
+sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
+{
+	struct sl_table *tab = t->offered;
+	struct push *p = t->pushes && t->pushes->working ? t->pushes : NULL;
+
+	if (!tab || tab->number != v->generation || v->outcome == SL_CTL_SUPERSEDED)
+		return;
+	t->offered = NULL;
+	if (v->outcome == SL_CTL_ACTIVE)
+		taken(t, tab, p, v);
+	else
+		refused(t, tab, p, v);
 	run_next(t);
 }
 
@@ -578,6 +841,7 @@ sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l)
 	t->running = l->generation;
 	t->last = SL_MAX(t->last, l->generation);
 	offer_current(t);
+	run_next(t);
 }
 
 void
@@ -605,6 +869,8 @@ on_timer(uv_timer_t *timer)
 	struct sl_tables *t = timer->data;
 	uint64_t now = uv_hrtime();
 
+	if (t->active)
+		say_revised(t);
 	for (struct push **at = &t->pushes; *at;) {
 		struct push *p = *at;
 		bool late = p->fn && now >= p->since_ns + SL_TABLES_ANSWER_MS * 1000000ull;
@@ -657,15 +923,29 @@ sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_push_fn 
 
 /* ---- loading ---- */
 
+static int
+compile_read(struct sl_tables *t, struct sl_pushed *p, const struct sl_slot_map *map,
+	     struct sl_diag *diag, struct sl_table **ret_table)
+{
+	struct sl_conf *conf = NULL;
+
+	if (p->discovers && t->c.endpoints && !(conf = t->c.endpoints(t->c.ctx, p->conf)))
+		return -ENOMEM;
+	return sl_table_create(p, conf, NULL, map, t->shards, diag, ret_table);
+}
+
 static void
 load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct sl_slot_map *map,
 	 struct sl_diag *notes)
 {
+	struct sl_pushed *p = NULL;
 	struct sl_table *tab;
 	struct sl_diag diag = {0};
 	char line[1800];
 
-	if (sl_table_read(t->generations, m->number, map, t->shards, &diag, &tab) == 0) {
+	if (sl_pushed_read(t->generations, m->number, t->c.locality, &diag, &p) == 0 &&
+	    compile_read(t, p, map, &diag, &tab) == 0) {
+		tab->pending = m->state != SL_GENERATION_ACTIVE;
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
 		if (diag.cnt)
@@ -673,6 +953,7 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 		sl_diag_add(notes, NULL, 0, NULL, NULL, "generation %" PRIu64 " cannot be used: %s",
 			    m->number, diag.cnt ? line : "out of memory");
 	}
+	sl_pushed_unref(p);
 	sl_diag_fini(&diag);
 }
 
@@ -725,15 +1006,16 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 		 struct sl_tables **ret_tables)
 {
 	struct sl_tables *t = calloc(1, sizeof(*t));
-	uv_timer_t *timer = calloc(1, sizeof(*timer));
+	uv_timer_t *timer = calloc(1, sizeof(*timer)), *again = calloc(1, sizeof(*again));
 	char *dir = NULL;
 	int err = -ENOMEM;
 
-	if (t && timer && asprintf(&dir, "%s/generations", conf->state_dir) > 0)
+	if (t && timer && again && asprintf(&dir, "%s/generations", conf->state_dir) > 0)
 		err = sl_disk_mkdir(dir, notes);
 	if (err) {
 		free(t);
 		free(timer);
+		free(again);
 		free(dir);
 		return err;
 	}
@@ -744,6 +1026,9 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	uv_timer_init(conf->loop, timer);
 	timer->data = t;
 	uv_timer_start(timer, on_timer, 1000, 1000);
+	t->revise_timer = again;
+	uv_timer_init(conf->loop, again);
+	again->data = t;
 	sl_slot_map_init(&t->empty);
 	t->start = calloc(1, sizeof(*t->start));
 	if (t->start)
@@ -789,6 +1074,8 @@ sl_tables_destroy(struct sl_tables *t)
 	sl_shards_destroy(t->shards);
 	uv_timer_stop(t->timer);
 	uv_close((uv_handle_t *)t->timer, on_freed);
+	uv_timer_stop(t->revise_timer);
+	uv_close((uv_handle_t *)t->revise_timer, on_freed);
 	free(t->generations);
 	free(t);
 }

@@ -1,11 +1,16 @@
 /* tables — the generations the daemon holds in memory, and how one becomes the next.
  *
  * Walk:    push → parse, compile, write as pending (thread pool) → offer → verdict → active.
+ *          endpoints moved → compile the same text anew (thread pool) → offer → verdict → active: a revision.
  *
  *   next    written, not yet decided: being offered, or waiting for a dataplane
  *   active  the last one the dataplane took; its slot map is what the next compilation starts from, whatever
  *           happened to generations in between
  *
+ * Revisions: the text of a push with endpoints that are discovered now (roster.h).  One takes the next number, and stands nowhere on
+ * disk: `generations` are pushes, and rollback and diff go by them.  The first change is compiled at once, then at most one in
+ * SL_TABLES_REVISE_MS; what changes meanwhile goes into the next.  A refused one is not tried again until something changes.  While no
+ * dataplane is connected a revision takes the place of what it revises.
  * A refusal drops `next` and leaves `active` as it is.  Without a dataplane a push is kept as `next`, and a
  * later push replaces it.  Pushes are worked on one at a time, in order of arrival.
  * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active`, with its predecessor in
@@ -29,19 +34,32 @@
 #define SL_TABLES_ANSWER_MS                                                                        \
 	75000 /* a push is answered after this, decided or not; above SL_SHARDS_DEADLINE_MS */
 #define SL_TABLES_PREVIOUS UINT64_MAX
+#define SL_TABLES_REVISE_MS 50
 
-struct sl_table {
-	uint64_t number;
+/* What somebody pushed; a push's table and its revisions share it. */
+struct sl_pushed {
+	unsigned refs;   /* atomic */
+	uint64_t number; /* in generations.h */
 	uint64_t rollback_of;
 	int64_t uid;
 	int64_t written_ms;
 	char *file, *comment, *user;
 	char *text;
 	size_t text_len;
-	struct sl_conf *conf;
+	struct sl_conf *conf; /* as the text says */
+	bool discovers;       /* some service of it asks a source */
+	double parse_ms;
+};
+
+struct sl_table {
+	uint64_t number; /* as offered: that of its push, or a later one */
+	struct sl_pushed *push;
+	struct sl_conf
+		*conf; /* with the endpoints that are discovered; the push's own where nothing is */
 	struct sl_compiled *compiled;
 	struct sl_slot_map map;
 	double compile_ms;
+	bool pending; /* its push has had no verdict yet */
 };
 
 enum sl_push_outcome {
@@ -83,12 +101,15 @@ struct sl_tables_conf {
 	struct sl_audit *audit;
 	const char *compile_program; /* sluice-compile; "" or NULL: beside this program */
 	uint32_t compile_ms;         /* sl_shards_conf.deadline_ms */
+	const char *locality;        /* of this gateway; NULL: "" */
+	/* c with all endpoints, for sl_roster_conf_free; NULL: no memory.  The callback NULL: nothing is discovered */
+	struct sl_conf *(*endpoints)(void *ctx, const struct sl_conf *c);
 	/* before a table is offered, under its number */
 	void (*offering)(void *ctx, const struct sl_table *t);
 	/* once a pushed table has been compiled: may it be offered?  0, or errors in diag; NULL: each may */
 	int (*admit)(void *ctx, const struct sl_table *t, struct sl_diag *diag);
-	/* after `active` changed; not for the one that sl_tables_create loads */
-	void (*activated)(void *ctx);
+	/* after `active` changed; not for the one that sl_tables_create loads.  revised: only endpoints did */
+	void (*activated)(void *ctx, bool revised);
 	/* one line for the log */
 	void (*say)(void *ctx, const char *line);
 	void *ctx;
@@ -115,6 +136,14 @@ void sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v);
 /* fn is called once, from the loop, possibly before sl_tables_push returns. */
 void sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_push_fn *fn,
 		    void *ctx);
+
+/* sl_tables_revise: endpoints that are discovered are other ones now. */
+void sl_tables_revise(struct sl_tables *t);
+struct sl_tables_revisions {
+	uint64_t active, refused; /* since the daemon started */
+	double compile_ms;        /* of the last one */
+};
+void sl_tables_revisions(const struct sl_tables *t, struct sl_tables_revisions *ret);
 
 const struct sl_table *sl_tables_active(const struct sl_tables *t); /* or NULL */
 const struct sl_table *sl_tables_next(const struct sl_tables *t);   /* or NULL */

@@ -97,8 +97,8 @@ diff_answer(const struct parse *p)
 	const struct sl_table *t = sl_tables_next(p->r.d->tables);
 	if (!t)
 		t = sl_tables_active(p->r.d->tables);
-	json_t *a = sl_verb_ok(&p->r), *changes = sl_diff(t ? t->conf : NULL, p->conf);
-	json_object_set_new(a, "against", json_integer(t ? (json_int_t)t->number : 0));
+	json_t *a = sl_verb_ok(&p->r), *changes = sl_diff(t ? t->push->conf : NULL, p->conf);
+	json_object_set_new(a, "against", json_integer(t ? (json_int_t)t->push->number : 0));
 	json_object_set_new(a, "same", json_boolean(json_array_size(changes) == 0));
 	json_object_set_new(a, "changes", changes);
 	add_warnings(a, &p->diag);

@@ -1,0 +1,1074 @@
+/* Questions stand in a hash by what is asked, those that the table asks have an id, and a source answers by id.  An answer is
+ * kept with its question; the services that ask it are made anew before `changed` is told, once for all of a turn. */
+#include "mgmt/roster_priv.h"
+
+#include "mgmt/roster_disk.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define PARK_MS (24 * 3600000ll) /* a question that no table asks keeps its answer so long */
+
+struct source {
+	const struct sl_source_conf *conf; /* NULL: the registry */
+	const struct sl_source_ops *ops;   /* NULL: not there (yet) */
+	void *source;
+};
+
+struct sl_roster {
+	struct sl_roster_conf c;
+	struct sl_source_sink sink;
+	struct source sources[SL_SOURCES_MAX + 1]; /* [c.source_cnt], then the registry */
+	struct sl_roster_question **hash;          /* [mask + 1] */
+	uint32_t mask, question_cnt;
+	struct sl_roster_question **by_id; /* [id_cnt], id - 1; NULL: free */
+	uint32_t id_cnt, id_next;
+	/* of the present table */
+	const struct sl_conf *table; /* NULL: none */
+	struct sl_roster_rules rules;
+	struct sl_roster_service *services; /* [service_cnt] */
+	uint32_t service_cnt, endpoint_cnt;
+	struct sl_roster_disk *disk;
+	uv_timer_t *turn; /* fires when `changed` is to be told */
+};
+
+static void on_turn(uv_timer_t *timer);
+
+static int64_t
+now_ms(const struct sl_roster *r)
+{
+	return (int64_t)uv_now(r->c.loop);
+}
+
+static int64_t
+wall_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+__attribute__((format(printf, 2, 3))) static void
+say(struct sl_roster *r, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	r->c.say(r->c.ctx, line);
+}
+
+static void
+stir(struct sl_roster *r)
+{
+	if (!uv_is_active((uv_handle_t *)r->turn))
+		uv_timer_start(r->turn, on_turn, 0, 0);
+}
+
+/* ---- questions ---- */
+
+/* What makes two questions one: who asks whom for what.  Weight, priority and empty are ours to apply. */
+static uint32_t
+question_hash(const char *service, const struct sl_conf_discover *q)
+{
+	const char *const parts[] = {service, q->source, q->name, q->port_name, q->tag, q->space};
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(parts); i++) {
+		for (const char *p = parts[i]; *p; p++)
+			h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+		h = (h ^ 0xff) * 0x100000001b3u;
+	}
+	h = (h ^ q->port) * 0x100000001b3u;
+	h = (h ^ q->record) * 0x100000001b3u;
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static bool
+question_same(const struct sl_roster_question *q, const char *service,
+	      const struct sl_conf_discover *d)
+{
+	return strcmp(q->service, service) == 0 && strcmp(q->q.source, d->source) == 0 &&
+	       strcmp(q->q.name, d->name) == 0 && strcmp(q->q.port_name, d->port_name) == 0 &&
+	       strcmp(q->q.tag, d->tag) == 0 && strcmp(q->q.space, d->space) == 0 &&
+	       q->q.port == d->port && q->q.record == d->record;
+}
+
+static struct sl_roster_question *
+question_find(const struct sl_roster *r, const char *service, const struct sl_conf_discover *d)
+{
+	uint32_t h = question_hash(service, d);
+
+	for (struct sl_roster_question *q = r->hash[h & r->mask]; q; q = q->next)
+		if (q->hash == h && question_same(q, service, d))
+			return q;
+	return NULL;
+}
+
+static void
+grow_hash(struct sl_roster *r)
+{
+	uint32_t size = 2 * (r->mask + 1);
+	struct sl_roster_question **hash = calloc(size, sizeof(*hash));
+
+	if (!hash)
+		return; /* chains get longer */
+	for (uint32_t i = 0; i <= r->mask; i++)
+		for (struct sl_roster_question *q = r->hash[i], *next; q; q = next) {
+			next = q->next;
+			q->next = hash[q->hash & (size - 1)];
+			hash[q->hash & (size - 1)] = q;
+		}
+	free(r->hash);
+	r->hash = hash;
+	r->mask = size - 1;
+}
+
+static unsigned
+source_index(const struct sl_roster *r, const char *name)
+{
+	for (unsigned i = 0; i < r->c.source_cnt; i++)
+		if (strcmp(r->c.sources[i].name, name) == 0)
+			return i;
+	return strcmp(name, SL_REGISTRY) == 0 ? r->c.source_cnt : UINT32_MAX;
+}
+
+static struct sl_roster_question *
+question_get(struct sl_roster *r, const char *service, const struct sl_conf_discover *d)
+{
+	struct sl_roster_question *q = question_find(r, service, d);
+
+	if (q || !(q = calloc(1, sizeof(*q))))
+		return q;
+	q->hash = question_hash(service, d);
+	q->source = source_index(r, d->source);
+	q->q = *d;
+	snprintf(q->service, sizeof(q->service), "%s", service);
+	q->parked_ms = now_ms(r);
+	if (r->question_cnt++ > r->mask)
+		grow_hash(r);
+	q->next = r->hash[q->hash & r->mask];
+	r->hash[q->hash & r->mask] = q;
+	return q;
+}
+
+/* For each question: fn may free it. */
+static void
+each_question(struct sl_roster *r, void (*fn)(struct sl_roster *r, struct sl_roster_question *q))
+{
+	for (uint32_t i = 0; i <= r->mask; i++)
+		for (struct sl_roster_question *q = r->hash[i], *next; q; q = next) {
+			next = q->next;
+			fn(r, q);
+		}
+}
+
+static void
+question_free(struct sl_roster *r, struct sl_roster_question *q, bool file_stays)
+{
+	struct sl_roster_question **at = &r->hash[q->hash & r->mask];
+
+	while (*at != q)
+		at = &(*at)->next;
+	*at = q->next;
+	r->question_cnt--;
+	sl_roster_disk_forget(r->disk, q, file_stays);
+	free(q->eps);
+	free(q);
+}
+
+/* ---- state words of one name ---- */
+
+static const struct sl_source_endpoint *
+answer_find(const struct sl_roster_question *q, const char *name)
+{
+	uint32_t lo = 0, hi = q->cnt;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		int d = strcmp(q->eps[mid].name, name);
+		if (d == 0)
+			return &q->eps[mid];
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static bool
+plain(const struct sl_source_endpoint *e)
+{
+	return !e || (!e->drain && !e->down && e->percent == 100);
+}
+
+static uint32_t
+service_index(const struct sl_roster *r, const char *service)
+{
+	const uint32_t *order = r->rules.links.service_order;
+	uint32_t lo = 0, hi = r->table ? r->table->service_cnt : 0;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		int d = strcmp(r->table->services[order[mid]].name, service);
+		if (d == 0)
+			return order[mid];
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return UINT32_MAX;
+}
+
+/* Tells what counts of an endpoint's name: the table's own has no source; else the first question that knows it. */
+static void
+tell_state(struct sl_roster *r, const char *service, const char *name)
+{
+	const struct sl_source_endpoint *e = NULL;
+	const struct sl_roster_question *from = NULL;
+	uint32_t i = service_index(r, service);
+	char why[SL_NAME_MAX + 64];
+
+	if (i != UINT32_MAX) {
+		const struct sl_conf_service *s = &r->table->services[i];
+		const struct sl_roster_service *rs = &r->services[i];
+		bool own = false;
+		for (uint32_t k = 0; k < s->endpoint_cnt && !own; k++)
+			own = strcmp(s->endpoints[k].name, name) == 0;
+		for (unsigned k = 0; k < rs->q_cnt && !own && !e; k++)
+			if ((e = answer_find(rs->q[k], name)))
+				from = rs->q[k];
+	}
+	snprintf(why, sizeof(why), "source %s says so", from ? from->q.source : "");
+	r->c.state(r->c.ctx, service, name, e && e->drain, e && e->down, e ? e->percent : 100,
+		   plain(e) ? "" : why);
+}
+
+static bool
+same_state(const struct sl_source_endpoint *a, const struct sl_source_endpoint *b)
+{
+	return (plain(a) && plain(b)) ||
+	       (a && b && a->drain == b->drain && a->down == b->down && a->percent == b->percent);
+}
+
+/* Two answers, by name: tells what moved. */
+static void
+tell_moved(struct sl_roster *r, const char *service, const struct sl_source_endpoint *old,
+	   uint32_t old_cnt, const struct sl_source_endpoint *now, uint32_t now_cnt)
+{
+	uint32_t i = 0, k = 0;
+
+	while (i < old_cnt || k < now_cnt) {
+		int d = i == old_cnt ? 1 : k == now_cnt ? -1 : strcmp(old[i].name, now[k].name);
+		const struct sl_source_endpoint *a = d <= 0 ? &old[i++] : NULL;
+		const struct sl_source_endpoint *b = d >= 0 ? &now[k++] : NULL;
+		if (!same_state(a, b))
+			tell_state(r, service, a ? a->name : b->name);
+	}
+}
+
+/* ---- services ---- */
+
+/* What service i of a table asks, as far as anything is known of it; n at most 2 × SL_MAX_DISCOVER.  rs: that of the same name in
+ * the present table: until all questions have been answered once, those before them count, too. */
+static unsigned
+questions_of(const struct sl_roster *r, const struct sl_conf_service *s,
+	     const struct sl_roster_service *rs, struct sl_roster_question **qs, uint8_t *from)
+{
+	struct sl_roster_question *q;
+	unsigned n = 0, silent = 0;
+
+	for (unsigned k = 0; k < s->discover_cnt; k++) {
+		q = question_find(r, s->name, &s->discover[k]);
+		if (q && q->good) {
+			qs[n] = q;
+			from[n++] = (uint8_t)(k + 1);
+		} else if (!silent) {
+			silent = k + 1;
+		}
+	}
+	if (!silent || !rs)
+		return n;
+	for (unsigned k = 0; k < rs->q_cnt + rs->old_cnt && n < 2 * SL_MAX_DISCOVER; k++) {
+		q = k < rs->q_cnt ? rs->q[k] : rs->old[k - rs->q_cnt];
+		bool there = !q->good;
+		for (unsigned j = 0; j < n; j++)
+			there = there || qs[j] == q;
+		if (there)
+			continue;
+		qs[n] = q;
+		from[n++] = (uint8_t)silent;
+	}
+	return n;
+}
+
+static void
+let_go(struct sl_roster_service *rs)
+{
+	for (unsigned k = 0; k < rs->q_cnt; k++)
+		if (!rs->q[k]->good)
+			return;
+	rs->old_cnt = 0;
+}
+
+/* Makes the endpoints of service i anew; true: they are other ones. */
+static bool
+refresh(struct sl_roster *r, uint32_t i)
+{
+	struct sl_roster_service *rs = &r->services[i];
+	struct sl_roster_question *qs[2 * SL_MAX_DISCOVER];
+	uint8_t from[2 * SL_MAX_DISCOVER];
+	uint32_t others = r->endpoint_cnt - (rs->block ? rs->block->cnt : 0);
+
+	let_go(rs);
+	unsigned n = questions_of(r, &r->table->services[i], rs, qs, from);
+	struct sl_roster_block *b = sl_roster_merge(&r->rules, i, qs, from, n, rs->block,
+						    SL_MAX_ENDPOINTS - others, true);
+	if (!b) {
+		say(r, "discovery: out of memory: %s keeps its endpoints",
+		    r->table->services[i].name);
+		return false;
+	}
+	rs->stale = false;
+	if (sl_roster_block_same(rs->block, b)) {
+		sl_roster_block_unref(b);
+		return false;
+	}
+	sl_roster_block_unref(rs->block);
+	rs->block = b;
+	r->endpoint_cnt = others + b->cnt;
+	return true;
+}
+
+static bool
+refresh_all(struct sl_roster *r)
+{
+	bool moved = false;
+
+	for (uint32_t i = 0; i < r->service_cnt; i++)
+		if (r->services[i].stale)
+			moved |= refresh(r, i);
+	return moved;
+}
+
+static void
+on_turn(uv_timer_t *timer)
+{
+	struct sl_roster *r = timer->data;
+
+	if (refresh_all(r))
+		r->c.changed(r->c.ctx);
+}
+
+/* ---- answers ---- */
+
+static struct sl_roster_question *
+asked(struct sl_roster *r, uint32_t id)
+{
+	return id && id <= r->id_cnt ? r->by_id[id - 1] : NULL;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct sl_source_endpoint *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static void
+put_text(char *to, size_t size, const char *from)
+{
+	size_t len = strnlen(from, size - 1);
+
+	memcpy(to, from, len); /* into zeroes */
+}
+
+/* e with every byte behind a text 0; false: it is none that a source may give. */
+static bool
+take_endpoint(const struct sl_source_endpoint *e, struct sl_source_endpoint *to)
+{
+	char meta[SL_META_MAX];
+
+	memset(to, 0, sizeof(*to));
+	put_text(to->name, sizeof(to->name), e->name);
+	put_text(to->locality, sizeof(to->locality), e->locality);
+	put_text(to->meta, sizeof(to->meta), e->meta);
+	to->addr = e->addr;
+	to->port = e->port;
+	to->weight = e->weight;
+	to->priority = e->priority;
+	to->percent = e->percent;
+	to->drain = e->drain;
+	to->down = e->down;
+	memcpy(meta, to->meta, sizeof(meta));
+	return sl_name_ok(to->name) && sl_addr_src_ok(&to->addr) &&
+	       (to->weight <= SL_MAX_WEIGHT || to->weight == UINT16_MAX) &&
+	       to->priority <= SL_MAX_PRIORITY && to->percent <= 100;
+}
+
+/* A copy by name, without what is no endpoint and what is there twice; NULL: no memory. */
+static struct sl_source_endpoint *
+take_answer(const struct sl_source_endpoint *e, size_t cnt, uint32_t *ret_cnt,
+	    uint32_t *ret_strange)
+{
+	struct sl_source_endpoint *out = malloc((cnt + 1) * sizeof(*out));
+	uint32_t n = 0, kept = 0;
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < cnt; i++)
+		n += take_endpoint(&e[i], &out[n]);
+	qsort(out, n, sizeof(*out), by_name);
+	for (uint32_t i = 0; i < n; i++)
+		if (kept == 0 || strcmp(out[kept - 1].name, out[i].name) != 0)
+			memmove(&out[kept++], &out[i], sizeof(*out));
+	*ret_cnt = kept;
+	*ret_strange = (uint32_t)(cnt - kept);
+	return out;
+}
+
+/* Endpoints of an answer that the table lets its service have. */
+static uint32_t
+usable(const struct sl_roster *r, const struct sl_roster_question *q,
+       const struct sl_source_endpoint *e, uint32_t cnt)
+{
+	uint32_t i = service_index(r, q->service), n = 0;
+
+	for (uint32_t k = 0; i != UINT32_MAX && k < cnt; k++)
+		n += !sl_roster_rules_refuse(&r->rules, i, &e[k].addr,
+					     e[k].port ? e[k].port : q->q.port);
+	return n;
+}
+
+static void
+calm(struct sl_roster *r, struct sl_roster_question *q)
+{
+	if (q->trouble)
+		say(r, "discovery: %s: %s answers again", q->service, q->q.source);
+	q->trouble = false;
+}
+
+/* An answer that is not believed. */
+static void
+keep(struct sl_roster *r, struct sl_roster_question *q, size_t cnt, uint32_t strange)
+{
+	bool first = !q->kept;
+
+	if (cnt == 0 && strange == 0)
+		snprintf(q->why, sizeof(q->why),
+			 "the last answer has no endpoints: the %u of the one before stay", q->cnt);
+	else
+		snprintf(q->why, sizeof(q->why),
+			 "no endpoint of the last answer can be used: the %u of the one before "
+			 "stay",
+			 q->cnt);
+	q->kept = true;
+	if (first)
+		say(r, "discovery: %s: %s: %s", q->service, q->q.source, q->why);
+}
+
+static void
+mark_stale(struct sl_roster *r, const struct sl_roster_question *q)
+{
+	uint32_t i = service_index(r, q->service);
+
+	if (i == UINT32_MAX)
+		return;
+	r->services[i].stale = true;
+	stir(r);
+}
+
+/* The answer becomes the last good one. */
+static void
+believe(struct sl_roster *r, struct sl_roster_question *q, struct sl_source_endpoint *eps,
+	uint32_t cnt)
+{
+	bool same = q->good && q->cnt == cnt &&
+		    (cnt == 0 || memcmp(q->eps, eps, cnt * sizeof(*eps)) == 0);
+	struct sl_source_endpoint *old = q->eps;
+	uint32_t old_cnt = q->cnt;
+	bool first = !q->good;
+
+	q->good = true;
+	q->good_ms = now_ms(r);
+	q->kept = false;
+	q->why[0] = 0;
+	q->eps = eps;
+	q->cnt = cnt;
+	tell_moved(r, q->service, old, old_cnt, eps, cnt);
+	free(old);
+	if (!same || first)
+		mark_stale(r, q);
+	if (!same)
+		sl_roster_disk_note(r->disk, q);
+}
+
+static void
+on_answer(void *ctx, uint32_t id, const struct sl_source_endpoint *endpoints, size_t cnt,
+	  uint32_t left_out, const char *note)
+{
+	struct sl_roster *r = ctx;
+	struct sl_roster_question *q = asked(r, id);
+	uint32_t n, strange;
+
+	if (!q)
+		return;
+	struct sl_source_endpoint *eps =
+		take_answer(endpoints, SL_MIN(cnt, (size_t)SL_MAX_SERVICE_ENDPOINTS), &n, &strange);
+	if (!eps) {
+		say(r, "discovery: out of memory: an answer for %s is lost", q->service);
+		return;
+	}
+	if (cnt > SL_MAX_SERVICE_ENDPOINTS)
+		strange += (uint32_t)SL_MIN(cnt - SL_MAX_SERVICE_ENDPOINTS, (size_t)1 << 30);
+	q->answers++;
+	q->strange = strange + left_out;
+	snprintf(q->note, sizeof(q->note), "%s", note ? note : "");
+	calm(r, q);
+	bool none = n == 0 && q->strange == 0;
+	if (!(none && q->q.accept_empty) && usable(r, q, eps, n) == 0) {
+		keep(r, q, n, q->strange);
+		free(eps);
+		return;
+	}
+	believe(r, q, eps, n);
+}
+
+static void
+on_confirm(void *ctx, uint32_t id)
+{
+	struct sl_roster *r = ctx;
+	struct sl_roster_question *q = asked(r, id);
+
+	if (!q)
+		return;
+	calm(r, q);
+	if (q->kept || !q->good)
+		return; /* what was confirmed is the one that is not believed */
+	q->why[0] = 0;
+	q->good_ms = now_ms(r);
+	sl_roster_disk_confirm(r->disk, q);
+}
+
+static void
+trouble(struct sl_roster *r, struct sl_roster_question *q, const char *why)
+{
+	bool first = !q->trouble;
+
+	if (first)
+		q->trouble_ms = now_ms(r);
+	q->trouble = true;
+	q->troubles++;
+	snprintf(q->why, sizeof(q->why), "%s", why);
+	if (first)
+		say(r, "discovery: %s: %s: %s; its last good answer stays", q->service, q->q.source,
+		    why);
+}
+
+static void
+on_trouble(void *ctx, uint32_t id, const char *why)
+{
+	struct sl_roster_question *q = asked(ctx, id);
+
+	if (q)
+		trouble(ctx, q, why);
+}
+
+static void
+on_say(void *ctx, const char *line)
+{
+	struct sl_roster *r = ctx;
+
+	r->c.say(r->c.ctx, line);
+}
+
+/* ---- asking ---- */
+
+static uint32_t
+new_id(struct sl_roster *r, struct sl_roster_question *q)
+{
+	for (uint32_t n = 0; n < r->id_cnt; n++) {
+		uint32_t at = (r->id_next + n) % r->id_cnt;
+		if (r->by_id[at])
+			continue;
+		r->by_id[at] = q;
+		r->id_next = at + 1;
+		return at + 1;
+	}
+	uint32_t cnt = r->id_cnt ? 2 * r->id_cnt : 64;
+	struct sl_roster_question **more = realloc(r->by_id, cnt * sizeof(*more));
+	if (!more)
+		return 0;
+	memset(more + r->id_cnt, 0, (cnt - r->id_cnt) * sizeof(*more));
+	uint32_t at = r->id_cnt;
+	r->by_id = more;
+	r->by_id[at] = q;
+	r->id_cnt = cnt;
+	r->id_next = at + 1;
+	return at + 1;
+}
+
+static void
+ask(struct sl_roster *r, struct sl_roster_question *q)
+{
+	const struct source *s = q->source <= r->c.source_cnt ? &r->sources[q->source] : NULL;
+
+	if (q->id)
+		return;
+	if (!s) {
+		trouble(r, q, "sluiced's file has no such source");
+		return;
+	}
+	if (!s->ops)
+		return; /* the registry, before it is there */
+	q->id = new_id(r, q);
+	if (!q->id || s->ops->ask(s->source, q->id, q->service, &q->q)) {
+		if (q->id)
+			r->by_id[q->id - 1] = NULL;
+		q->id = 0;
+		trouble(r, q, "out of memory: it is not asked");
+	}
+}
+
+static void
+drop(struct sl_roster *r, struct sl_roster_question *q)
+{
+	if (!q->id)
+		return;
+	const struct source *s = &r->sources[q->source];
+	s->ops->drop(s->source, q->id);
+	r->by_id[q->id - 1] = NULL;
+	q->id = 0;
+}
+
+/* ---- tables ---- */
+
+static void
+unuse(struct sl_roster *r, struct sl_roster_question *q)
+{
+	(void)r;
+	q->used = false;
+}
+
+/* Asks what is used, drops what is not; what was parked too long goes. */
+static void
+settle(struct sl_roster *r, struct sl_roster_question *q)
+{
+	if (q->used) {
+		ask(r, q);
+		for (uint32_t k = 0; k < q->cnt; k++)
+			if (!plain(&q->eps[k]))
+				tell_state(r, q->service, q->eps[k].name);
+		return;
+	}
+	bool was = q->id != 0;
+	drop(r, q);
+	if (was || q->trouble) {
+		q->parked_ms = now_ms(r);
+		q->trouble = false;
+		for (uint32_t k = 0; k < q->cnt; k++)
+			if (!plain(&q->eps[k]))
+				tell_state(r, q->service, q->eps[k].name);
+	} else if (now_ms(r) - q->parked_ms > PARK_MS) {
+		question_free(r, q, false);
+	}
+}
+
+/* Service i of the new table takes over from the one of its name. */
+static int
+take_service(struct sl_roster *r, const struct sl_conf_service *s, struct sl_roster_service *old,
+	     struct sl_roster_service *to)
+{
+	unsigned silent = 0;
+
+	for (unsigned k = 0; k < s->discover_cnt; k++) {
+		struct sl_roster_question *q = question_get(r, s->name, &s->discover[k]);
+		if (!q)
+			return -ENOMEM;
+		q->q = s->discover[k]; /* what is ours to apply may be new */
+		q->used = true;
+		to->q[to->q_cnt++] = q;
+		silent += !q->good;
+	}
+	if (!old || !to->q_cnt)
+		return 0;
+	if (old->block)
+		to->block = sl_roster_block_ref(old->block);
+	for (unsigned k = 0; silent && k < old->q_cnt + old->old_cnt; k++) {
+		struct sl_roster_question *q =
+			k < old->q_cnt ? old->q[k] : old->old[k - old->q_cnt];
+		bool there = !q->good || to->old_cnt == SL_MAX_DISCOVER;
+		for (unsigned j = 0; j < to->q_cnt; j++)
+			there = there || to->q[j] == q;
+		if (there)
+			continue;
+		to->old[to->old_cnt++] = q;
+		q->parked_ms = now_ms(r);
+	}
+	return 0;
+}
+
+static void
+free_services(struct sl_roster_service *s, uint32_t cnt)
+{
+	for (uint32_t i = 0; s && i < cnt; i++)
+		sl_roster_block_unref(s[i].block);
+	free(s);
+}
+
+int
+sl_roster_table(struct sl_roster *r, const struct sl_conf *c)
+{
+	struct sl_roster_service *fresh = calloc(c->service_cnt + 1u, sizeof(*fresh));
+	struct sl_roster_rules rules = {0};
+	int err = fresh ? sl_roster_rules_make(&rules, c) : -ENOMEM;
+
+	each_question(r, unuse);
+	for (uint32_t i = 0; i < c->service_cnt && !err; i++) {
+		uint32_t was = service_index(r, c->services[i].name);
+		err = take_service(r, &c->services[i], was == UINT32_MAX ? NULL : &r->services[was],
+				   &fresh[i]);
+	}
+	if (err) {
+		free_services(fresh, c->service_cnt);
+		sl_roster_rules_fini(&rules);
+		return err;
+	}
+	free_services(r->services, r->service_cnt);
+	sl_roster_rules_fini(&r->rules);
+	r->rules = rules;
+	r->table = c;
+	r->services = fresh;
+	r->service_cnt = c->service_cnt;
+	r->endpoint_cnt = 0;
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
+		fresh[i].stale = fresh[i].q_cnt > 0;
+		r->endpoint_cnt +=
+			fresh[i].block ? fresh[i].block->cnt : c->services[i].endpoint_cnt;
+	}
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		if (fresh[i].q_cnt && !fresh[i].block)
+			r->endpoint_cnt -= c->services[i].endpoint_cnt; /* refresh adds them */
+	each_question(r, settle);
+	stir(r);
+	return 0;
+}
+
+int
+sl_roster_admit(const struct sl_roster *r, const struct sl_conf *c, const char *file,
+		struct sl_diag *diag)
+{
+	char there[512] = SL_REGISTRY;
+	int err = 0;
+
+	for (unsigned i = 0; i < r->c.source_cnt; i++)
+		snprintf(there + strlen(there), sizeof(there) - strlen(there), ", %s",
+			 r->c.sources[i].name);
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		for (uint32_t k = 0; k < c->services[i].discover_cnt; k++) {
+			const struct sl_conf_discover *d = &c->services[i].discover[k];
+			char path[96], hint[600];
+			if (source_index(r, d->source) <= r->c.source_cnt)
+				continue;
+			snprintf(path, sizeof(path), "services[%u].discover[%u].source", i, k);
+			snprintf(hint, sizeof(hint), "there are: %s", there);
+			sl_diag_add(diag, file, d->line, path, hint,
+				    "sluiced's file has no source \"%s\"", d->source);
+			err = -EINVAL;
+		}
+	return err;
+}
+
+/* ---- configurations with all endpoints ---- */
+
+struct made {
+	struct sl_conf conf;             /* first: what others hold */
+	struct sl_roster_block **blocks; /* [conf.service_cnt], NULL: the table's own */
+};
+
+/* A block of service i of c: the present table's, or made for c. */
+static struct sl_roster_block *
+block_for(struct sl_roster *r, const struct sl_roster_rules *rules, uint32_t i, uint32_t room)
+{
+	const struct sl_conf_service *s = &rules->c->services[i];
+	struct sl_roster_question *qs[2 * SL_MAX_DISCOVER];
+	uint8_t from[2 * SL_MAX_DISCOVER];
+	uint32_t was = service_index(r, s->name);
+	const struct sl_roster_service *rs = was == UINT32_MAX ? NULL : &r->services[was];
+
+	unsigned n = questions_of(r, s, rs, qs, from);
+	return sl_roster_merge(rules, i, qs, from, n, rs ? rs->block : NULL, room, false);
+}
+
+static int
+fill(struct sl_roster *r, struct made *m, const struct sl_roster_rules *rules)
+{
+	struct sl_conf *c = &m->conf;
+	uint32_t room = SL_MAX_ENDPOINTS;
+
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		room -= SL_MIN(room, c->services[i].endpoint_cnt);
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
+		struct sl_conf_service *s = &c->services[i];
+		if (!s->discover_cnt)
+			continue;
+		struct sl_roster_block *b = rules ? block_for(r, rules, i, room + s->endpoint_cnt)
+						  : sl_roster_block_ref(r->services[i].block);
+		if (!b)
+			return -ENOMEM;
+		m->blocks[i] = b;
+		room -= SL_MIN(room, b->cnt - s->endpoint_cnt);
+		s->endpoints = b->e;
+		s->endpoint_cnt = b->cnt;
+	}
+	return 0;
+}
+
+struct sl_conf *
+sl_roster_conf(struct sl_roster *r, const struct sl_conf *c)
+{
+	struct sl_roster_rules rules = {0};
+	struct made *m = calloc(1, sizeof(*m));
+	bool present = c == r->table;
+	int err = -ENOMEM;
+
+	if (!m)
+		return NULL;
+	m->conf = *c;
+	m->blocks = calloc(c->service_cnt + 1u, sizeof(struct sl_roster_block *));
+	m->conf.services = malloc((c->service_cnt + 1u) * sizeof(*c->services));
+	if (m->blocks && m->conf.services) {
+		if (c->service_cnt)
+			memcpy(m->conf.services, c->services,
+			       c->service_cnt * sizeof(*c->services));
+		if (present)
+			refresh_all(r);
+		err = present ? 0 : sl_roster_rules_make(&rules, c);
+		for (uint32_t i = 0; i < c->service_cnt && present && !err; i++)
+			if (c->services[i].discover_cnt && !r->services[i].block)
+				err = -ENOMEM;
+	}
+	if (!err)
+		err = fill(r, m, present ? NULL : &rules);
+	sl_roster_rules_fini(&rules);
+	if (!err)
+		return &m->conf;
+	sl_roster_conf_free(&m->conf);
+	return NULL;
+}
+
+void
+sl_roster_conf_free(struct sl_conf *c)
+{
+	struct made *m = (struct made *)c;
+
+	if (!m)
+		return;
+	for (uint32_t i = 0; m->blocks && i < c->service_cnt; i++)
+		sl_roster_block_unref(m->blocks[i]);
+	free(m->blocks);
+	free(c->services);
+	free(m);
+}
+
+/* ---- showing ---- */
+
+static void
+describe(const struct sl_roster *r, const struct sl_roster_question *q,
+	 struct sl_roster_status *ret)
+{
+	int64_t wall = wall_ms(), now = now_ms(r);
+
+	*ret = (struct sl_roster_status){
+		.service = q->service,
+		.source = q->q.source,
+		.name = q->q.name[0] ? q->q.name : q->service,
+		.endpoints = q->placed,
+		.left_out = q->strange + q->out,
+		.good_ms = q->good ? wall - (now - q->good_ms) : 0,
+		.trouble_ms = q->trouble ? wall - (now - q->trouble_ms) : 0,
+		.answers = q->answers,
+		.troubles = q->troubles,
+		.why = q->why[0]    ? q->why
+		       : q->left[0] ? q->left
+				    : q->note,
+		.kept = q->kept,
+	};
+}
+
+int
+sl_roster_show(struct sl_roster *r, int (*fn)(void *ctx, const struct sl_roster_status *s),
+	       void *ctx)
+{
+	struct sl_roster_status s;
+	int err = 0;
+
+	for (uint32_t i = 0; i < r->service_cnt; i++)
+		for (unsigned k = 0; k < r->services[i].q_cnt && !err; k++) {
+			describe(r, r->services[i].q[k], &s);
+			err = fn(ctx, &s);
+		}
+	return err;
+}
+
+int
+sl_roster_find(struct sl_roster *r, const char *service, unsigned from,
+	       struct sl_roster_status *ret)
+{
+	uint32_t i = service_index(r, service);
+
+	if (i == UINT32_MAX || from < 1 || from > r->services[i].q_cnt)
+		return -ENOENT;
+	describe(r, r->services[i].q[from - 1], ret);
+	return 0;
+}
+
+/* ---- life ---- */
+
+/* What was on disk becomes a question that no table asks yet. */
+static void
+on_loaded(void *ctx, const char *service, const struct sl_conf_discover *d,
+	  struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall)
+{
+	struct sl_roster *r = ctx;
+	struct sl_roster_question *q = question_get(r, service, d);
+	int64_t age = wall_ms() - wall;
+
+	if (!q || q->good) {
+		free(eps);
+		return;
+	}
+	q->eps = eps;
+	q->cnt = cnt;
+	q->good = q->on_disk = true;
+	q->good_ms = now_ms(r) - SL_MAX(age, (int64_t)0);
+}
+
+static int
+make_sources(struct sl_roster *r, struct sl_diag *diag)
+{
+	for (unsigned i = 0; i < r->c.source_cnt; i++) {
+		const struct sl_source_conf *c = &r->c.sources[i];
+		struct source *s = &r->sources[i];
+		const struct sl_source_ops *ops = sl_source_ops_of(c->type);
+		if (!ops) {
+			sl_diag_add(diag, NULL, 0, "sources", NULL,
+				    "source \"%s\": this sluiced has none of type %s", c->name,
+				    sl_source_type_name(c->type));
+			return -ENOTSUP;
+		}
+		int err = ops->create(c, &r->sink, diag, &s->source);
+		if (err)
+			return err;
+		s->conf = c;
+		s->ops = ops;
+	}
+	return 0;
+}
+
+int
+sl_roster_create(const struct sl_roster_conf *conf, struct sl_diag *diag, struct sl_diag *notes,
+		 struct sl_roster **ret_roster)
+{
+	struct sl_roster *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->c = *conf;
+	r->c.source_cnt = SL_MIN(conf->source_cnt, SL_SOURCES_MAX);
+	r->sink = (struct sl_source_sink){conf->loop, conf->seed, on_answer, on_confirm,
+					  on_trouble, on_say,     r};
+	r->mask = 63;
+	r->hash = calloc(r->mask + 1, sizeof(struct sl_roster_question *));
+	r->turn = calloc(1, sizeof(*r->turn));
+	if (!r->hash || !r->turn) {
+		free(r->turn);
+		free(r->hash);
+		free(r);
+		return -ENOMEM;
+	}
+	uv_timer_init(conf->loop, r->turn);
+	r->turn->data = r;
+	int err = sl_roster_disk_create(conf->loop, conf->state_dir, conf->say, conf->ctx, diag,
+					&r->disk);
+	if (!err)
+		sl_roster_disk_load(r->disk, notes, on_loaded, r);
+	if (!err)
+		err = make_sources(r, diag);
+	if (err) {
+		sl_roster_destroy(r);
+		return err;
+	}
+	*ret_roster = r;
+	return 0;
+}
+
+static void
+on_freed(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void
+leave(struct sl_roster *r, struct sl_roster_question *q)
+{
+	question_free(r, q, true);
+}
+
+bool
+sl_roster_busy(const struct sl_roster *r)
+{
+	return r && sl_roster_disk_busy(r->disk);
+}
+
+void
+sl_roster_destroy(struct sl_roster *r)
+{
+	if (!r)
+		return;
+	for (unsigned i = 0; i < r->id_cnt; i++)
+		if (r->by_id[i])
+			drop(r, r->by_id[i]);
+	for (unsigned i = 0; i < r->c.source_cnt; i++)
+		if (r->sources[i].ops)
+			r->sources[i].ops->destroy(r->sources[i].source);
+	free_services(r->services, r->service_cnt);
+	sl_roster_rules_fini(&r->rules);
+	sl_roster_disk_finish(r->disk);
+	each_question(r, leave);
+	sl_roster_disk_destroy(r->disk);
+	uv_timer_stop(r->turn);
+	uv_close((uv_handle_t *)r->turn, on_freed);
+	free(r->by_id);
+	free(r->hash);
+	free(r);
+}
+
+void
+sl_roster_registry(struct sl_roster *r, const struct sl_source_ops *ops, void *registry)
+{
+	struct source *s = &r->sources[r->c.source_cnt];
+
+	for (uint32_t i = 0; i < r->id_cnt; i++)
+		if (r->by_id[i] && r->by_id[i]->source == r->c.source_cnt)
+			drop(r, r->by_id[i]);
+	*s = (struct source){.ops = ops, .source = registry};
+	for (uint32_t i = 0; ops && i < r->service_cnt; i++)
+		for (unsigned k = 0; k < r->services[i].q_cnt; k++)
+			if (r->services[i].q[k]->source == r->c.source_cnt)
+				ask(r, r->services[i].q[k]);
+}
+
+const struct sl_source_sink *
+sl_roster_sink(struct sl_roster *r)
+{
+	return &r->sink;
+}

@@ -1,0 +1,330 @@
+/* Endpoints that a source answers, through a whole daemon: into the table that the dataplane has, and over restarts. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/mgmt/fixture.h"
+#include "tests/mgmt/told.h"
+#include "tests/suite.h"
+
+static struct fixture f;
+static struct told told;
+
+static char *
+table(const char *source, const char *keys, const char *endpoints)
+{
+	char *text;
+
+	if (asprintf(&text,
+		     "gateway = { name = \"edge\"; };\n"
+		     "network = { addresses = ( { port = \"front\"; address = \"192.0.2.2/24\"; } "
+		     "); };\n"
+		     "services = ( { name = \"web\"; forward = \"nat\"; max_endpoints = 8; "
+		     "discover = ( { source = \"%s\"; %s } );\n  endpoints = ( %s ); } );\n"
+		     "listeners = ( { name = \"web-v4\"; address = \"203.0.113.10\"; port = 80; "
+		     "protocol = \"tcp\"; mode = \"l4\"; service = \"web\"; } );\n",
+		     source, keys, endpoints) < 0)
+		abort();
+	return text;
+}
+
+static json_t *
+push(const char *keys, const char *endpoints)
+{
+	char *text = table("registry", keys, endpoints);
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "push", "file", "t.conf", "text", text));
+
+	free(text);
+	return a;
+}
+
+static void
+push_ok(const char *keys, const char *endpoints)
+{
+	json_t *a = push(keys, endpoints);
+
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "active");
+	json_decref(a);
+}
+
+static void
+open_all(void)
+{
+	fixture_open(&f);
+	told_attach(&told, f.daemon.roster);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+}
+
+static const char *want; /* endpoints of the active table: "web-1 web-2" */
+
+/* Names of web's endpoints in the active table, that the dataplane runs. */
+static bool
+has_wanted(struct fixture *x)
+{
+	const struct sl_table *t = sl_tables_active(x->daemon.tables);
+	char have[4096] = "";
+
+	if (!t || sl_tables_running(x->daemon.tables) != t->number)
+		return false;
+	for (uint32_t i = 0; i < t->conf->services[0].endpoint_cnt; i++)
+		snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s%s", i ? " " : "",
+			 t->conf->services[0].endpoints[i].name);
+	return strcmp(have, want) == 0;
+}
+
+static bool
+becomes(const char *names)
+{
+	want = names;
+	bool good = fixture_wait(&f, has_wanted);
+	if (!good) {
+		const struct sl_table *t = sl_tables_active(f.daemon.tables);
+		printf("\n  wanted \"%s\", have %u, running %lu of %lu:", names,
+		       t ? t->conf->services[0].endpoint_cnt : 0,
+		       (unsigned long)sl_tables_running(f.daemon.tables),
+		       t ? (unsigned long)t->number : 0);
+	}
+	return good;
+}
+
+static void
+an_answer_becomes_a_revision_of_the_push(void)
+{
+	open_all();
+	push_ok("", "");
+	CU_ASSERT(becomes(""));
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(becomes("a b"));
+	const struct sl_table *t = sl_tables_active(f.daemon.tables);
+	CU_ASSERT_EQUAL(t->number, 2);
+	CU_ASSERT_EQUAL(t->push->number, 1);
+	CU_ASSERT_EQUAL(f.dp.generation, 2);
+	CU_ASSERT_EQUAL(f.dp.bad, 0);
+	CU_ASSERT_PTR_NOT_NULL(sl_oper_find(f.daemon.oper, "web", "b"));
+	/* generations are pushes */
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "generations"));
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(a, "generations")), 1);
+	json_decref(a);
+	a = fixture_ask(&f, json_pack("{s:s}", "verb", "status"));
+	json_t *g = json_object_get(a, "generation");
+	CU_ASSERT_EQUAL(answer_int(g, "active"), 2);
+	CU_ASSERT_EQUAL(answer_int(g, "push"), 1);
+	CU_ASSERT_EQUAL(answer_int(g, "pending"), 0);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+a_push_begins_with_the_endpoints_of_now(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(becomes("a b"));
+	unsigned offers = f.dp.offers;
+	push_ok("", "{ name = \"own\"; address = \"192.0.2.20\"; port = 80; }");
+	CU_ASSERT(becomes("own a b"));
+	CU_ASSERT_EQUAL(f.dp.offers, offers + 1);
+	const struct sl_table *t = sl_tables_active(f.daemon.tables);
+	CU_ASSERT_EQUAL(t->push->number, 3); /* 2 was the revision */
+	CU_ASSERT_EQUAL(told.asks, 1);       /* the question is the same */
+	/* back to the first push, not to the revision */
+	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "rollback"));
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "active");
+	CU_ASSERT_EQUAL(answer_int(a, "rollback_of"), 1);
+	json_decref(a);
+	CU_ASSERT(becomes("a b"));
+	fixture_close(&f);
+}
+
+static void
+nothing_that_a_source_does_empties_a_service(void)
+{
+	static const char *const nonsense[] = {
+		"",
+		"x=203.0.113.10/80",                /* the listener's address */
+		"x=192.0.2.2/80 y=192.0.2.2/81",    /* the gateway's own */
+		"x=2001:db8::1/80",                 /* the service is IPv4 */
+		"x=127.0.0.1/80 y=224.0.0.1/80",    /* no host has them */
+		"-=192.0.2.11/80 _b=192.0.2.12/80", /* no names */
+	};
+
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(becomes("a b"));
+	unsigned offers = f.dp.offers;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(nonsense); i++) {
+		struct sl_roster_status s;
+		told_answer(&told, "web", nonsense[i]);
+		told.sink->trouble(told.sink->ctx, told_id(&told, "web", ""), "it is away");
+		CU_ASSERT(becomes("a b"));
+		CU_ASSERT_EQUAL(sl_roster_find(f.daemon.roster, "web", 1, &s), 0);
+		CU_ASSERT(s.kept);
+		CU_ASSERT_EQUAL(s.endpoints, 2);
+		CU_ASSERT(s.trouble_ms > 0);
+	}
+	/* one that can be used beside nonsense is believed */
+	told_answer(&told, "web", "x=203.0.113.10/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("c"));
+	CU_ASSERT_EQUAL(f.dp.offers, offers + 1);
+	fixture_close(&f);
+}
+
+static void
+an_empty_answer_is_believed_where_the_table_says_so(void)
+{
+	open_all();
+	push_ok("empty = \"accept\";", "");
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	CU_ASSERT(becomes("a"));
+	told_answer(&told, "web", "x=203.0.113.10/80"); /* but not nonsense */
+	CU_ASSERT(becomes("a"));
+	told_answer(&told, "web", "");
+	CU_ASSERT(becomes(""));
+	fixture_close(&f);
+}
+
+static bool
+refused_once(struct fixture *x)
+{
+	struct sl_tables_revisions n;
+
+	sl_tables_revisions(x->daemon.tables, &n);
+	return n.refused == 1;
+}
+
+static void
+a_refused_revision_leaves_the_active_one_and_waits_for_a_change(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	CU_ASSERT(becomes("a"));
+	f.dp.refuse = "no";
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(fixture_wait(&f, refused_once));
+	CU_ASSERT(becomes("a"));
+	CU_ASSERT_EQUAL(f.dp.generation, 2);
+	unsigned offers = f.dp.offers;
+	for (uint64_t end = uv_hrtime() + 200000000; uv_hrtime() < end;)
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+	CU_ASSERT_EQUAL(f.dp.offers, offers); /* it is not tried again */
+	f.dp.refuse = NULL;
+	told_answer(&told, "web", "a=192.0.2.11/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("a c"));
+	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "status"));
+	CU_ASSERT_EQUAL(answer_int(json_object_get(a, "generation"), "push"), 1);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+a_source_that_sluiced_does_not_have_is_refused_by_name(void)
+{
+	open_all();
+	push_ok("", "");
+	char *text = table("resistry", "", "");
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "push", "file", "t.conf", "text", text));
+	free(text);
+	CU_ASSERT_STRING_EQUAL(answer_code(a), "config");
+	const json_t *p = json_array_get(json_object_get(a, "problems"), 0);
+	const char *path = json_string_value(json_object_get(p, "path"));
+	CU_ASSERT(path && strcmp(path, "services[0].discover[0].source") == 0);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(p, "line")), 3);
+	json_decref(a);
+	CU_ASSERT_EQUAL(f.dp.generation, 1);
+	fixture_close(&f);
+}
+
+static void
+drain_down_and_percent_go_to_the_state_word_without_a_generation(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("a b c"));
+	unsigned offers = f.dp.offers;
+	told_answer(&told, "web", "a=192.0.2.11/80! b=192.0.2.12/80~ c=192.0.2.13/80%50");
+	const struct sl_oper_endpoint *a = sl_oper_find(f.daemon.oper, "web", "a");
+	const struct sl_oper_endpoint *b = sl_oper_find(f.daemon.oper, "web", "b");
+	const struct sl_oper_endpoint *c = sl_oper_find(f.daemon.oper, "web", "c");
+	CU_ASSERT(sl_state_flags(sl_oper_word(f.daemon.oper, a)) & SL_ST_UNHEALTHY);
+	CU_ASSERT(sl_state_flags(sl_oper_word(f.daemon.oper, b)) & SL_ST_DRAIN);
+	CU_ASSERT_EQUAL(sl_state_fraction(sl_oper_word(f.daemon.oper, c)), 128);
+	CU_ASSERT(becomes("a b c"));
+	CU_ASSERT_EQUAL(f.dp.offers, offers);
+	/* an endpoint that is said no more takes its state with it */
+	told_answer(&told, "web", "b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("b c"));
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("a b c"));
+	a = sl_oper_find(f.daemon.oper, "web", "a");
+	CU_ASSERT_FALSE(sl_state_flags(sl_oper_word(f.daemon.oper, a)) & SL_ST_UNHEALTHY);
+	fixture_close(&f);
+}
+
+static void
+a_restart_without_sources_serves_what_was_known(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80!");
+	CU_ASSERT(becomes("a b"));
+	uint64_t generation = f.dp.generation;
+	struct sl_obj_id root = f.dp.root;
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f); /* nobody answers */
+	f.dp.state = NULL;
+	fixture_dp_start(&f, 1);
+	f.dp.generation = generation;
+	f.dp.root = root;
+	CU_ASSERT(becomes("a b"));
+	CU_ASSERT_EQUAL(f.dp.offers, 0); /* the same bytes: nothing to offer */
+	const struct sl_oper_endpoint *b = sl_oper_find(f.daemon.oper, "web", "b");
+	CU_ASSERT(b && sl_state_flags(sl_oper_word(f.daemon.oper, b)) & SL_ST_UNHEALTHY);
+	/* a new dataplane gets them, too */
+	fixture_dp_stop(&f);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_unlinked));
+	fixture_dp_start(&f, 2);
+	CU_ASSERT(becomes("a b"));
+	CU_ASSERT_EQUAL(f.dp.offers, 1);
+	/* and the source goes on from there */
+	told_attach(&told, f.daemon.roster);
+	CU_ASSERT_EQUAL(told.asks, 1);
+	told_answer(&told, "web", "b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("b c"));
+	fixture_close(&f);
+}
+
+static void
+other_questions_take_over_once_they_are_answered(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(becomes("a b"));
+	push_ok("name = \"elsewhere\";", "");
+	CU_ASSERT(becomes("a b"));
+	CU_ASSERT_EQUAL(told_id(&told, "web", ""), told_id(&told, "web", "elsewhere"));
+	told_answer(&told, "web", "");
+	CU_ASSERT(becomes("a b"));
+	told_answer(&told, "web", "c=192.0.2.13/80");
+	CU_ASSERT(becomes("c"));
+	push_ok("name = \"elsewhere\";", "");
+	CU_ASSERT(becomes("c"));
+	fixture_close(&f);
+}
+
+SL_SUITE("revisions", SL_TEST(an_answer_becomes_a_revision_of_the_push),
+	 SL_TEST(a_push_begins_with_the_endpoints_of_now),
+	 SL_TEST(nothing_that_a_source_does_empties_a_service),
+	 SL_TEST(an_empty_answer_is_believed_where_the_table_says_so),
+	 SL_TEST(a_refused_revision_leaves_the_active_one_and_waits_for_a_change),
+	 SL_TEST(a_source_that_sluiced_does_not_have_is_refused_by_name),
+	 SL_TEST(drain_down_and_percent_go_to_the_state_word_without_a_generation),
+	 SL_TEST(a_restart_without_sources_serves_what_was_known),
+	 SL_TEST(other_questions_take_over_once_they_are_answered))
