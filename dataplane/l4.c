@@ -322,8 +322,7 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 	const struct sl_service *svc = &view->services[p->service];
 
 	p->service_slot = svc->slot;
-	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, sl_pkt_dry(p));
-	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
+	struct sl_choice c = sl_levels_choose(w, view, svc, &p->tuple, sl_pkt_dry(p));
 	p->why = c.why;
 	p->tries = c.tries;
 	p->level = c.level;
@@ -354,8 +353,7 @@ sl_l4_choose_again(struct sl_worker *w, const struct sl_view *view, struct sl_pk
 			svc->forward != SL_FORWARD_PROXY;
 	if (!forwards || (svc->policy != SL_POLICY_MAGLEV && svc->policy != SL_POLICY_SOURCE_HASH))
 		return NULL;
-	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, true);
-	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
+	struct sl_choice c = sl_levels_choose(w, view, svc, &p->tuple, true);
 	if (c.endpoint == UINT32_MAX)
 		return NULL;
 	p->endpoint_slot = svc->endpoints[c.endpoint].slot;

@@ -24,6 +24,36 @@ sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_
 	ctx->shares = shares_of(w, view, svc, set);
 }
 
+static inline struct sl_choose_ctx
+ctx_of(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc, bool dry)
+{
+	struct sl_choose_ctx ctx = {.states = w->conf.states,
+				    .seed = view->seed,
+				    .conns = w->conns,
+				    .cursors = w->cursors,
+				    .dry = dry};
+
+	if (sl_unlikely(svc->sets))
+		sl_levels_look(w, view, svc, svc->sets, &ctx);
+	return ctx;
+}
+
+struct sl_choose_ctx
+sl_levels_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+	      bool dry)
+{
+	return ctx_of(w, view, svc, dry);
+}
+
+struct sl_choice
+sl_levels_choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+		 const struct sl_tuple *tuple, bool dry)
+{
+	const struct sl_choose_ctx ctx = ctx_of(w, view, svc, dry);
+
+	return sl_choose(svc, &ctx, tuple);
+}
+
 static bool
 holds(const struct sl_level *l, uint32_t endpoint)
 {

@@ -90,8 +90,7 @@ foresee(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		return;
 	p->service = sl_view_service(view, p->listener);
 	const struct sl_service *svc = &view->services[p->service];
-	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, true);
-	struct sl_choice c = sl_choose(svc, &ctx, &p->tuple);
+	struct sl_choice c = sl_levels_choose(w, view, svc, &p->tuple, true);
 	p->service_slot = svc->slot;
 	p->why = c.why;
 	p->tries = c.tries;

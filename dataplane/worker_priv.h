@@ -214,29 +214,19 @@ sl_l4_hops_left(const struct sl_pkt *p)
 /* ---- levels.c ---- */
 
 /* sl_levels_look tells ctx of the set, shares included.  sl_levels_ctx: what this worker chooses by from the whole service;
- * dry: nothing is to move.
+ * dry: nothing is to move.  sl_levels_choose chooses by that.
  * sl_levels_panic: whether an endpoint's level in the whole service is in panic: its health then moves no flow. */
+struct sl_choose_ctx sl_levels_ctx(struct sl_worker *w, const struct sl_view *view,
+				   const struct sl_service *svc, bool dry);
+struct sl_choice sl_levels_choose(struct sl_worker *w, const struct sl_view *view,
+				  const struct sl_service *svc, const struct sl_tuple *tuple,
+				  bool dry);
 void sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 		    const struct sl_set *set, struct sl_choose_ctx *ctx);
 bool sl_levels_panic(struct sl_worker *w, const struct sl_view *view, const struct sl_hop *hop);
 
 /* sl_levels_explain says of a choice made by ctx what it was made from. */
 struct sl_ctl_level sl_levels_explain(const struct sl_choose_ctx *ctx, unsigned level, bool panic);
-
-static inline struct sl_choose_ctx
-sl_levels_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
-	      bool dry)
-{
-	struct sl_choose_ctx ctx = {.states = w->conf.states,
-				    .seed = view->seed,
-				    .conns = w->conns,
-				    .cursors = w->cursors,
-				    .dry = dry};
-
-	if (sl_unlikely(svc->sets))
-		sl_levels_look(w, view, svc, svc->sets, &ctx);
-	return ctx;
-}
 
 /* ---- fragments.c ---- */
 

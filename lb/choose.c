@@ -106,7 +106,8 @@ hash_of_key(uint64_t seed, uint64_t key, unsigned salt)
 	return sl_hash_end(sl_hash_step(sl_hash_start(seed, salt), key, SL_HASH_P0));
 }
 
-static uint64_t
+/* In line also where it is called for a level: the common choice has one hash and nothing around it. */
+static inline __attribute__((always_inline)) uint64_t
 hash_of(const struct ask *q, unsigned salt)
 {
 	uint64_t seed = q->ctx->seed;
