@@ -91,6 +91,8 @@ const struct sl_source_ops *
 sl_source_ops_of(unsigned type)
 {
 	static const struct sl_source_ops *const ops[] = {
+		[SL_SOURCE_DNS] = &sl_source_dns,
+		[SL_SOURCE_FILES] = &sl_source_files,
 		[SL_SOURCE_REGISTRY] = NULL,
 	};
 
