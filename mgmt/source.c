@@ -93,6 +93,7 @@ sl_source_ops_of(unsigned type)
 	static const struct sl_source_ops *const ops[] = {
 		[SL_SOURCE_DNS] = &sl_source_dns,
 		[SL_SOURCE_FILES] = &sl_source_files,
+		[SL_SOURCE_CONSUL] = &sl_source_consul,
 		[SL_SOURCE_REGISTRY] = NULL,
 	};
 

@@ -480,9 +480,9 @@ leave_out(struct sl_web_call *c, const char *header)
 	return l != NULL;
 }
 
-/* The file's first line; false: why says what is wrong. */
+/* The file's first line, as a bearer token or in a header of its own; false: why says what is wrong. */
 static bool
-add_bearer(struct sl_web_call *c, const char *file)
+add_token(struct sl_web_call *c, const char *file, const char *header)
 {
 	char token[TOKEN_MAX + 8] = "Bearer ";
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -501,7 +501,8 @@ add_bearer(struct sl_web_call *c, const char *file)
 	else if (!token[7] || n == TOKEN_MAX || !one_line(token))
 		snprintf(c->why, sizeof(c->why),
 			 "the first line of the token file %.200s is no token", file);
-	bool ok = !c->why[0] && add_header(c, "Authorization", token);
+	bool ok = !c->why[0] &&
+		  add_header(c, header ? header : "Authorization", header ? token + 7 : token);
 	explicit_bzero(token, sizeof(token));
 	return ok;
 }
@@ -521,7 +522,7 @@ add_headers(struct sl_web_call *c, const struct sl_web_request *r)
 		return false;
 	if (!leave_out(c, "Expect:"))
 		return false;
-	return !r->bearer_file || !*r->bearer_file || add_bearer(c, r->bearer_file);
+	return !r->bearer_file || !*r->bearer_file || add_token(c, r->bearer_file, r->token_header);
 }
 
 static const char *
@@ -597,7 +598,7 @@ request_ok(const struct sl_web_request *r, char *ret_origin, size_t size)
 	for (unsigned i = 0; i < r->header_cnt; i++)
 		if (!one_line(r->headers[i].name) || !one_line(r->headers[i].value))
 			return false;
-	return one_line(r->method);
+	return one_line(r->method) && (!r->token_header || one_line(r->token_header));
 }
 
 int

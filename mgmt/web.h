@@ -26,7 +26,9 @@ struct sl_web_request {
 	unsigned header_cnt;
 	const char *
 		bearer_file; /* its first line goes into Authorization: Bearer; NULL, "": none; unreadable: an error */
-	const void *body; /* [body_len]; copied */
+	const char *
+		token_header; /* the token goes into this header instead, alone; NULL: Authorization */
+	const void *body;     /* [body_len]; copied */
 	size_t body_len;
 	const char *ca, *certificate, *key; /* files; NULL, "": the system's bundle, none, none */
 	uint32_t connect_ms;                /* 0: 5 s */
