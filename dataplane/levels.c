@@ -3,16 +3,24 @@
 
 #include "lb/shares.h"
 
+#define SHARES_NS (SL_SHARES_MS * 1000000ull)
+
+static void
+measure(struct sl_worker *w, const struct sl_service *svc, const struct sl_set *set,
+	struct sl_shares *s)
+{
+	s->until_ns = w->now_ns + SHARES_NS;
+	sl_shares_measure(svc, set, w->conf.states, s);
+}
+
 static struct sl_shares *
 shares_of(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 	  const struct sl_set *set)
 {
 	struct sl_shares *s = sl_view_shares(view, w->conf.id, set);
 
-	if (s && w->now_ns >= s->until_ns) {
-		s->until_ns = w->now_ns + SL_SHARES_MS * 1000000ull;
-		sl_shares_measure(svc, set, w->conf.states, s);
-	}
+	if (s && w->now_ns >= s->until_ns)
+		measure(w, svc, set, s);
 	return s;
 }
 
@@ -22,6 +30,18 @@ sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_
 {
 	ctx->set = set;
 	ctx->shares = shares_of(w, view, svc, set);
+}
+
+SL_COLD bool
+sl_levels_again(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+		const struct sl_choose_ctx *ctx)
+{
+	struct sl_shares *s = ctx->set ? sl_view_shares(view, w->conf.id, ctx->set) : NULL;
+
+	if (!s || s->until_ns == w->now_ns + SHARES_NS)
+		return false;
+	measure(w, svc, ctx->set, s);
+	return true;
 }
 
 static inline struct sl_choose_ctx
@@ -50,8 +70,11 @@ sl_levels_choose(struct sl_worker *w, const struct sl_view *view, const struct s
 		 const struct sl_tuple *tuple, bool dry)
 {
 	const struct sl_choose_ctx ctx = ctx_of(w, view, svc, dry);
+	struct sl_choice c = sl_choose(svc, &ctx, tuple);
 
-	return sl_choose(svc, &ctx, tuple);
+	if (sl_unlikely(c.endpoint == UINT32_MAX) && sl_levels_again(w, view, svc, &ctx))
+		c = sl_choose(svc, &ctx, tuple);
+	return c;
 }
 
 static bool

@@ -194,6 +194,8 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 		choose.random = draw(w->requests);
 		struct sl_choice c =
 			sl_choose_request(svc, &choose, ask->hashed, ask->hash, avoid, avoid_cnt);
+		if (c.endpoint == UINT32_MAX && sl_levels_again(w, view, svc, &choose))
+			continue;
 		if (c.endpoint == UINT32_MAX)
 			break;
 		w->stats->http.count[SL_HTTP_CNT_PANIC] += c.panic;

@@ -427,6 +427,8 @@ pick_endpoint(struct sl_worker *w, const struct sl_view *view, const struct sl_s
 	memcpy(avoid, tried, cnt * sizeof(avoid[0]));
 	for (unsigned n = 0; n < PICK_DRAWS; n++) {
 		struct sl_choice c = sl_choose_other(svc, &ctx, client, avoid, cnt);
+		if (c.endpoint == UINT32_MAX && sl_levels_again(w, view, svc, &ctx))
+			continue;
 		if (c.endpoint == UINT32_MAX)
 			return NULL;
 		const struct sl_img_endpoint *e = &svc->endpoints[c.endpoint];

@@ -215,12 +215,16 @@ sl_l4_hops_left(const struct sl_pkt *p)
 
 /* sl_levels_look tells ctx of the set, shares included.  sl_levels_ctx: what this worker chooses by from the whole service;
  * dry: nothing is to move.  sl_levels_choose chooses by that.
+ * sl_levels_again: nobody was chosen by ctx: measures its shares if that was before this turn, for there may be a panic by now.
+ * Whether it did: choose again.
  * sl_levels_panic: whether an endpoint's level in the whole service is in panic: its health then moves no flow. */
 struct sl_choose_ctx sl_levels_ctx(struct sl_worker *w, const struct sl_view *view,
 				   const struct sl_service *svc, bool dry);
 struct sl_choice sl_levels_choose(struct sl_worker *w, const struct sl_view *view,
 				  const struct sl_service *svc, const struct sl_tuple *tuple,
 				  bool dry);
+bool sl_levels_again(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+		     const struct sl_choose_ctx *ctx);
 void sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 		    const struct sl_set *set, struct sl_choose_ctx *ctx);
 bool sl_levels_panic(struct sl_worker *w, const struct sl_view *view, const struct sl_hop *hop);
