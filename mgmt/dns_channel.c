@@ -156,8 +156,8 @@ in_words(int status)
 		return "the answer is not well formed";
 	case ARES_ETIMEOUT:
 		return "no answer in time";
-	case ARES_ECONNREFUSED:
-		return "no server could be reached";
+	case ARES_ECONNREFUSED: /* the last one's own error is not known */
+		return "no server answered: each one is away, failed or refused";
 	case ARES_ECANCELLED:
 	case ARES_EDESTRUCTION:
 		return "was not answered before this stopped asking";
@@ -246,11 +246,14 @@ patience(const struct sl_source_conf *conf)
 	return (int)SL_MAX(ms, 1u);
 }
 
+/* With several servers c-ares keeps an answer that is an error to itself and asks the next one; of a single one we want to know
+ * which error it is. */
 static int
 init_ares(struct sl_dns_channel *c, const struct sl_source_conf *conf)
 {
 	struct ares_options o = {
-		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH,
+		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH |
+			 (conf->server_cnt == 1 ? ARES_FLAG_NOCHECKRESP : 0),
 		.ednspsz = UDP_BYTES,
 		.timeout = patience(conf),
 		.tries = TRIES,
