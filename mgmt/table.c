@@ -1,4 +1,4 @@
-/* slots.json is {"generation", "map": what sl_slot_map_save gives, "sum": SHA-256 of the map as text}. */
+/* slots.json is {"generation", "id", "map": what sl_slot_map_save gives, "sum": SHA-256 of the map as text}. */
 #include "mgmt/table.h"
 
 #include "mgmt/disk.h"
@@ -167,6 +167,7 @@ sl_table_destroy(struct sl_table *t)
 	if (t->compiled)
 		sl_slot_map_fini(&t->map);
 	sl_compiled_free(t->compiled);
+	free(t->journal);
 	if (t->conf != t->push->conf)
 		sl_roster_conf_free(t->conf);
 	sl_pushed_unref(t->push);
@@ -195,7 +196,7 @@ sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag)
 /* ---- slots ---- */
 
 static char *
-slots_text(uint64_t number, const struct sl_slot_map *map, size_t *ret_len)
+slots_text(uint64_t number, uint64_t id, const struct sl_slot_map *map, size_t *ret_len)
 {
 	char *inner = NULL, *out = NULL, hex[65];
 	size_t len = 0;
@@ -203,8 +204,9 @@ slots_text(uint64_t number, const struct sl_slot_map *map, size_t *ret_len)
 	if (sl_slot_map_save(map, &inner, &len))
 		return NULL;
 	sl_disk_sum(inner, len, hex);
-	int n = asprintf(&out, "{\"generation\":%" PRIu64 ",\"map\":%s,\"sum\":\"%s\"}\n", number,
-			 inner, hex);
+	int n = asprintf(
+		&out, "{\"generation\":%" PRIu64 ",\"id\":%" PRIu64 ",\"map\":%s,\"sum\":\"%s\"}\n",
+		number, id, inner, hex);
 	free(inner);
 	if (n < 0)
 		return NULL;
@@ -213,12 +215,12 @@ slots_text(uint64_t number, const struct sl_slot_map *map, size_t *ret_len)
 }
 
 int
-sl_table_save_slots(const char *state_dir, uint64_t number, const struct sl_slot_map *map,
-		    struct sl_diag *diag)
+sl_table_save_slots(const char *state_dir, uint64_t number, uint64_t id,
+		    const struct sl_slot_map *map, struct sl_diag *diag)
 {
 	char path[4096], prev[4096];
 	size_t len = 0;
-	char *text = slots_text(number, map, &len);
+	char *text = slots_text(number, id, map, &len);
 
 	if (!text) {
 		sl_diag_add(diag, state_dir, 0, NULL, NULL, "cannot write slots.json: no memory");
@@ -234,7 +236,7 @@ sl_table_save_slots(const char *state_dir, uint64_t number, const struct sl_slot
 }
 
 static int
-load_slots(const char *path, struct sl_diag *notes, struct sl_slot_map *ret_map)
+load_slots(const char *path, struct sl_diag *notes, uint64_t *ret_id, struct sl_slot_map *ret_map)
 {
 	char *text, hex[65] = "";
 	const char *sum = "";
@@ -258,6 +260,8 @@ load_slots(const char *path, struct sl_diag *notes, struct sl_slot_map *ret_map)
 	} else {
 		err = sl_slot_map_load(compact, strlen(compact), notes, ret_map);
 	}
+	*ret_id = (uint64_t)json_integer_value(
+		json_object_get(o, "id")); /* 0: of a version without */
 	free(compact);
 	json_decref(o);
 	return err;
@@ -275,19 +279,21 @@ scar(struct sl_slot_space *s, uint16_t incarnation)
 }
 
 int
-sl_table_load_slots(const char *state_dir, struct sl_diag *notes, struct sl_slot_map *ret_map)
+sl_table_load_slots(const char *state_dir, struct sl_diag *notes, uint64_t *ret_id,
+		    struct sl_slot_map *ret_map)
 {
 	char path[4096];
 	uint16_t chance = 0;
 
 	snprintf(path, sizeof(path), "%s/slots.json", state_dir);
-	int err = load_slots(path, notes, ret_map);
+	int err = load_slots(path, notes, ret_id, ret_map);
 	if (!err)
 		return 0;
 	snprintf(path, sizeof(path), "%s/slots.json.prev", state_dir);
-	int err2 = load_slots(path, notes, ret_map);
+	int err2 = load_slots(path, notes, ret_id, ret_map);
 	if (!err2)
 		return 0;
+	*ret_id = 0;
 	sl_slot_map_init(ret_map);
 	if (err == -ENOENT && err2 == -ENOENT)
 		return -ENOENT;

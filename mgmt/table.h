@@ -25,11 +25,12 @@ int sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *di
 int sl_pushed_read(const char *dir, uint64_t number, const char *locality, struct sl_diag *diag,
 		   struct sl_pushed **ret_pushed);
 
-/* The slot map on disk.  Load: 0; -ENOENT (there never was one); -EINVAL: both files are bad: *ret_map is then
+/* The slot map on disk, with its id (slot_journal.h).  Load: 0; -ENOENT (there never was one); -EINVAL: both files are bad: *ret_map is then
  * one in which every slot has been used before under an incarnation that chance gave, so that nothing old is
  * taken for something new. */
-int sl_table_save_slots(const char *state_dir, uint64_t number, const struct sl_slot_map *map,
-			struct sl_diag *diag);
-int sl_table_load_slots(const char *state_dir, struct sl_diag *notes, struct sl_slot_map *ret_map);
+int sl_table_save_slots(const char *state_dir, uint64_t number, uint64_t id,
+			const struct sl_slot_map *map, struct sl_diag *diag);
+int sl_table_load_slots(const char *state_dir, struct sl_diag *notes, uint64_t *ret_id,
+			struct sl_slot_map *ret_map);
 
 #endif

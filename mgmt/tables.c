@@ -8,6 +8,7 @@
 #include "mgmt/disk.h"
 #include "mgmt/roster.h"
 #include "mgmt/shards.h"
+#include "mgmt/slot_journal.h"
 #include "mgmt/table.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ struct push {
 	struct sl_table *table;
 	struct sl_diag diag;
 	enum sl_push_outcome outcome;
-	uint64_t number;
+	uint64_t number, map_id;
 };
 
 /* The table being compiled with other endpoints. */
@@ -43,6 +44,15 @@ struct revision {
 	struct sl_table *base; /* next or active: neither changes meanwhile */
 	struct sl_conf *conf;
 	struct sl_table *table;
+	uint64_t map_id;
+	struct sl_diag diag;
+	int err;
+};
+
+/* slots.json being written anew, because the journal is long. */
+struct rewriting {
+	uv_work_t work;
+	struct sl_tables *tables;
 	struct sl_diag diag;
 	int err;
 };
@@ -70,6 +80,11 @@ struct sl_tables {
 	struct compaction *compaction; /* under way, or NULL */
 	uint64_t unkept_said;
 	uv_timer_t *timer;
+	struct sl_slot_journal *journal;
+	uint64_t start_id; /* of the map `start`, or of the empty one */
+	uint64_t map_last; /* largest id of a map */
+	bool journal_said; /* that it cannot be written */
+	struct rewriting rewriting;
 	struct revision revision;
 	uv_timer_t *revise_timer;
 	uint64_t revise_after; /* ms of the loop: not before */
@@ -126,6 +141,41 @@ static const struct sl_slot_map *
 map_now(const struct sl_tables *t)
 {
 	return t->active ? &t->active->map : t->start ? t->start : &t->empty;
+}
+
+static uint64_t
+map_id_now(const struct sl_tables *t)
+{
+	return t->active ? t->active->map_id : t->start_id;
+}
+
+/* [pool] The line that leads from the map of now to tab's; one that says nothing leaves both the same. */
+static void
+note_map(const struct sl_tables *t, struct sl_table *tab, uint64_t id)
+{
+	tab->map_id = id;
+	tab->journal = sl_slot_journal_line(map_id_now(t), id, map_now(t), &tab->map);
+	if (!tab->journal || sl_slot_journal_says(tab->journal))
+		return;
+	free(tab->journal);
+	tab->journal = NULL;
+	tab->map_id = map_id_now(t);
+}
+
+/* Before anybody gets a flow by it. */
+static void
+write_map(struct sl_tables *t, struct sl_table *tab)
+{
+	int err = tab->journal ? sl_slot_journal_add(t->journal, tab->journal) : 0;
+
+	free(tab->journal);
+	tab->journal = NULL;
+	if (err && !t->journal_said)
+		say(t,
+		    "%s/slots.journal: cannot write: %s: after a crash flows of new endpoints "
+		    "would end",
+		    t->c.state_dir, strerror(-err));
+	t->journal_said = err != 0;
 }
 
 /* ---- audit ---- */
@@ -341,6 +391,18 @@ tend_shards(struct sl_tables *t)
 	start_compaction(t);
 }
 
+/* The map of active becomes slots.json, and the journal begins anew. */
+static int
+save_slots(struct sl_tables *t, struct sl_diag *diag)
+{
+	const struct sl_table *a = t->active;
+	int err = sl_table_save_slots(t->c.state_dir, a->number, a->map_id, &a->map, diag);
+
+	if (!err)
+		err = sl_slot_journal_turn(t->journal);
+	return err;
+}
+
 /* The same on disk.  Slots first, then the mark; whoever waits has been answered before, because a cut
  * anywhere in here only means that a pending generation is offered again, with the same bytes. */
 static void
@@ -348,7 +410,7 @@ settle(struct sl_tables *t, struct sl_table *old)
 {
 	struct sl_diag diag = {0};
 
-	sl_table_save_slots(t->c.state_dir, t->active->number, &t->active->map, &diag);
+	save_slots(t, &diag);
 	sl_generations_mark(t->generations, t->active->push->number, SL_GENERATION_ACTIVE, NULL,
 			    &diag);
 	say_diag(t, &diag);
@@ -396,6 +458,7 @@ offer(struct sl_tables *t, struct sl_table *tab)
 		sl_oper_prepare(t->c.oper, tab->conf, &tab->map);
 		sl_counters_prepare(t->c.counters, tab->conf, &tab->map);
 		t->c.offering(t->c.ctx, tab);
+		write_map(t, tab);
 	}
 	int err = sl_publish_offer(t->publish, tab->number, tab->compiled);
 	t->offered = err ? NULL : tab;
@@ -517,6 +580,7 @@ compile_push(uv_work_t *w)
 	}
 	p->table->number = p->pushed->number = p->number;
 	p->table->pending = true;
+	note_map(t, p->table, p->map_id);
 	if (sl_table_write(p->table, t->generations, &p->diag) == 0)
 		p->outcome = SL_PUSH_PENDING;
 }
@@ -620,6 +684,7 @@ run_next(struct sl_tables *t)
 		return;
 	p->working = true;
 	p->number = t->last + 1;
+	p->map_id = ++t->map_last;
 	p->work.data = p;
 	t->job = true;
 	int err = uv_queue_work(t->c.loop, &p->work, job, job_done);
@@ -640,6 +705,8 @@ compile_revision(uv_work_t *w)
 	v->conf = NULL;
 	v->err = sl_table_create(v->base->push, conf, t->active, map_now(t), t->shards, &v->diag,
 				 &v->table);
+	if (!v->err)
+		note_map(t, v->table, v->map_id);
 }
 
 /* tab in place of what it revises, without an offer: the same bytes, or nobody to offer it to. */
@@ -653,6 +720,7 @@ replace(struct sl_tables *t, struct sl_table *tab)
 		return;
 	}
 	tab->number = t->active->number;
+	write_map(t, tab);
 	sl_table_destroy(put_active(t, tab, true));
 }
 
@@ -694,6 +762,47 @@ revised(uv_work_t *w, int status)
 	run_next(t);
 }
 
+/* [pool] */
+static void
+rewrite(uv_work_t *w)
+{
+	struct rewriting *r = w->data;
+	const struct sl_table *a = r->tables->active;
+
+	r->err = sl_table_save_slots(r->tables->c.state_dir, a->number, a->map_id, &a->map,
+				     &r->diag);
+}
+
+static void
+rewritten(uv_work_t *w, int status)
+{
+	struct rewriting *r = w->data;
+	struct sl_tables *t = r->tables;
+
+	t->job = false;
+	say_diag(t, &r->diag);
+	if (!status && !r->err)
+		sl_slot_journal_turn(t->journal);
+	catch_up(t);
+	run_next(t);
+}
+
+/* The journal has become long. */
+static bool
+shorten(struct sl_tables *t)
+{
+	struct rewriting *r = &t->rewriting;
+
+	if (!t->active || !sl_slot_journal_full(t->journal))
+		return false;
+	*r = (struct rewriting){.tables = t, .work.data = r};
+	t->job = true;
+	if (uv_queue_work(t->c.loop, &r->work, rewrite, rewritten) == 0)
+		return true;
+	t->job = false;
+	return false;
+}
+
 static void
 on_revise(uv_timer_t *timer)
 {
@@ -713,11 +822,13 @@ revise(struct sl_tables *t)
 		uv_timer_start(t->revise_timer, on_revise, t->revise_after - now, 0);
 		return;
 	}
+	if (shorten(t))
+		return;
 	t->stirred = false;
 	if (!base->push->discovers || !t->c.endpoints)
 		return;
 	t->revise_after = now + SL_TABLES_REVISE_MS;
-	*v = (struct revision){.tables = t, .base = base};
+	*v = (struct revision){.tables = t, .base = base, .map_id = ++t->map_last};
 	v->conf = t->c.endpoints(t->c.ctx, base->push->conf);
 	v->work.data = v;
 	t->job = true;
@@ -946,6 +1057,7 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 	if (sl_pushed_read(t->generations, m->number, t->c.locality, &diag, &p) == 0 &&
 	    compile_read(t, p, map, &diag, &tab) == 0) {
 		tab->pending = m->state != SL_GENERATION_ACTIVE;
+		note_map(t, tab, ++t->map_last);
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
 		if (diag.cnt)
@@ -984,6 +1096,21 @@ load(struct sl_tables *t, struct sl_diag *notes)
 		t->next = NULL;
 		load_one(t, &m, &t->active->map, notes);
 	}
+}
+
+/* What slots.json says, and the journal after it. */
+static int
+open_slots(struct sl_tables *t, struct sl_diag *notes)
+{
+	int err = sl_slot_journal_load(t->c.state_dir, notes, notes, &t->journal);
+
+	t->start = err ? NULL : calloc(1, sizeof(*t->start));
+	if (!t->start)
+		return err ? err : -ENOMEM;
+	sl_table_load_slots(t->c.state_dir, notes, &t->start_id, t->start);
+	t->map_last = SL_MAX(t->start_id, sl_slot_journal_last(t->journal));
+	t->start_id = sl_slot_journal_replay(t->journal, t->start_id, t->start, notes);
+	return 0;
 }
 
 static int
@@ -1030,19 +1157,18 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	uv_timer_init(conf->loop, again);
 	again->data = t;
 	sl_slot_map_init(&t->empty);
-	t->start = calloc(1, sizeof(*t->start));
-	if (t->start)
-		sl_table_load_slots(conf->state_dir, notes, t->start);
 	t->last = sl_generations_last(dir);
-	err = open_shards(t, notes);
+	err = open_slots(t, notes);
+	if (!err)
+		err = open_shards(t, notes);
 	if (err) {
 		sl_tables_destroy(t);
 		return err;
 	}
 	load(t, notes);
 	if (t->active) {
-		if (t->start && sl_table_save_slots(conf->state_dir, t->active->number,
-						    &t->active->map, notes) == 0)
+		write_map(t, t->active);
+		if (t->start && save_slots(t, notes) == 0)
 			drop_start(t);
 		sl_oper_place(t->c.oper, t->active->conf, &t->active->map, uv_now(conf->loop));
 		start_compaction(t);
@@ -1070,6 +1196,7 @@ sl_tables_destroy(struct sl_tables *t)
 	sl_table_destroy(t->active);
 	sl_table_destroy(t->next);
 	drop_start(t);
+	sl_slot_journal_destroy(t->journal);
 	sl_slot_map_fini(&t->empty);
 	sl_shards_destroy(t->shards);
 	uv_timer_stop(t->timer);

@@ -13,8 +13,8 @@
  * dataplane is connected a revision takes the place of what it revises.
  * A refusal drops `next` and leaves `active` as it is.  Without a dataplane a push is kept as `next`, and a
  * later push replaces it.  Pushes are worked on one at a time, in order of arrival.
- * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active`, with its predecessor in
- *          slots.json.prev.  As the compiler is pure, either of them gives the same slots again.
+ * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active` when it was pushed, with its predecessor in
+ *          slots.json.prev; what has become of it since in slots.journal (slot_journal.h), written before each offer.
  *          DIR/shards, the databases for regexes (shards.h).
  * Bases:   after an activation the bases that have become poor are made anew in the pool; whoever compiles next uses them.
  * Threads: [loop]; parse, compile and the writing of a generation run in the pool on data nobody changes.
@@ -59,7 +59,9 @@ struct sl_table {
 	struct sl_compiled *compiled;
 	struct sl_slot_map map;
 	double compile_ms;
-	bool pending; /* its push has had no verdict yet */
+	bool pending;    /* its push has had no verdict yet */
+	uint64_t map_id; /* slot_journal.h */
+	char *journal;   /* line that leads to its map, until it is written; or NULL */
 };
 
 enum sl_push_outcome {

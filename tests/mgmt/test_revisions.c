@@ -319,7 +319,49 @@ other_questions_take_over_once_they_are_answered(void)
 	fixture_close(&f);
 }
 
-SL_SUITE("revisions", SL_TEST(an_answer_becomes_a_revision_of_the_push),
+static bool
+offered(struct fixture *x)
+{
+	return x->dp.offered > x->dp.generation;
+}
+
+/* sluiced is killed after the offer; the dataplane took it: flows of `b` carry slot and incarnation of that revision. */
+static void
+what_was_offered_is_known_after_a_kill(void)
+{
+	struct sl_placed at, again;
+
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("a b c"));
+	told_answer(&told, "web", "b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("b c"));
+	f.dp.silent = true;
+	told_answer(&told, "web", "a=192.0.2.11/80 c=192.0.2.13/80 d=192.0.2.14/80");
+	CU_ASSERT(fixture_wait(&f, offered));
+	uint64_t generation = f.dp.offered;
+	struct sl_obj_id root = f.dp.offered_root;
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	const struct sl_table *t = sl_tables_active(f.daemon.tables);
+	const struct sl_conf_service *s = &t->conf->services[0];
+	CU_ASSERT_EQUAL_FATAL(s->endpoint_cnt, 3);
+	CU_ASSERT_EQUAL(sl_slot_find_endpoint(&t->map, s, &s->endpoints[0], &at), 0);
+	CU_ASSERT_EQUAL(at.incarnation, 1); /* a has a slot never used: its old one would be 2 */
+	CU_ASSERT_EQUAL(sl_slot_find_endpoint(&t->map, s, &s->endpoints[2], &again), 0);
+	CU_ASSERT(again.slot != at.slot);
+	fixture_dp_start(&f, 1);
+	f.dp.generation = generation;
+	f.dp.root = root;
+	CU_ASSERT(becomes("a c d"));
+	CU_ASSERT_EQUAL(f.dp.offers, 0);
+	CU_ASSERT_EQUAL(sl_tables_active(f.daemon.tables)->number, generation);
+	fixture_close(&f);
+}
+
+SL_SUITE("revisions", SL_TEST(what_was_offered_is_known_after_a_kill),
+	 SL_TEST(an_answer_becomes_a_revision_of_the_push),
 	 SL_TEST(a_push_begins_with_the_endpoints_of_now),
 	 SL_TEST(nothing_that_a_source_does_empties_a_service),
 	 SL_TEST(an_empty_answer_is_believed_where_the_table_says_so),
