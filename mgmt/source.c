@@ -94,6 +94,7 @@ sl_source_ops_of(unsigned type)
 		[SL_SOURCE_DNS] = &sl_source_dns,
 		[SL_SOURCE_FILES] = &sl_source_files,
 		[SL_SOURCE_CONSUL] = &sl_source_consul,
+		[SL_SOURCE_ETCD] = &sl_source_etcd,
 		[SL_SOURCE_REGISTRY] = NULL,
 	};
 

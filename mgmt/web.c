@@ -30,6 +30,7 @@ struct sl_web_call {
 	struct curl_slist *headers;
 	bool running; /* added to curl */
 	bool dead;    /* cancelled from within a callback of curl */
+	bool too_long;
 	bool interim; /* the head that comes is of a 1xx */
 	char origin[300];
 	char why[CURL_ERROR_SIZE]; /* our own reason to end it */
@@ -153,6 +154,8 @@ finish(struct sl_web_call *c, CURLcode code)
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	bool bad = c->why[0] || code != CURLE_OK;
 	snprintf(error, sizeof(error), "%s: %s", c->origin, bad ? said : "");
+	if (c->too_long)
+		status = SL_WEB_TOO_LONG;
 	void (*done)(void *, int, const char *, const char *, size_t) = c->done;
 	void *ctx = c->ctx;
 	char *body = c->body;
@@ -169,6 +172,7 @@ static bool
 put(struct sl_web_call *c, const char *bytes, size_t len)
 {
 	if (c->len + len > c->max_body) {
+		c->too_long = true;
 		snprintf(c->why, sizeof(c->why), "its answer is longer than %zu bytes",
 			 c->max_body);
 		return false;
@@ -202,6 +206,7 @@ on_body(char *bytes, size_t one, size_t cnt, void *ctx)
 		return put(c, bytes, len) ? len : 0;
 	c->len += len;
 	if (c->max_body && c->len > c->max_body) {
+		c->too_long = true;
 		snprintf(c->why, sizeof(c->why), "its answer is longer than %zu bytes",
 			 c->max_body);
 		return 0;

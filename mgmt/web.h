@@ -12,6 +12,8 @@
 
 #include <uv.h>
 
+#define SL_WEB_TOO_LONG (-1)
+
 struct sl_web;
 struct sl_web_call;
 
@@ -40,7 +42,8 @@ struct sl_web_request {
 	int (*data)(void *ctx, const char *bytes, size_t len);
 	/* A header of the answer, lower case; NULL: not asked for. */
 	void (*header)(void *ctx, const char *name, const char *value);
-	/* Once, from the loop, also after an error; not after sl_web_cancel.  status: 0 with error; body: [len], terminated
+	/* Once, from the loop, also after an error; not after sl_web_cancel.  status: 0 with error, or
+	 * SL_WEB_TOO_LONG when the body is longer than max_body; body: [len], terminated
 	 * with 0, valid during the call, "" with `data`. */
 	void (*done)(void *ctx, int status, const char *error, const char *body, size_t len);
 	void *ctx;
