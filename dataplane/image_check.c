@@ -13,7 +13,6 @@
 
 #include <openssl/evp.h>
 
-#include "lb/maglev.h"
 #include "sluice/streams.h"
 
 void
@@ -529,60 +528,6 @@ check_endpoint(struct sl_look *c, const struct sl_img_endpoint *e, uint32_t i, u
 		sl_look_order(c, "endpoints", i, memcmp(e[-1].name, e->name, SL_NAME_MAX), "name");
 }
 
-/* Entries of the Maglev table or of the schedule.  endpoints NULL: they could not be read. */
-static void
-check_places(struct sl_look *c, const char *name, const uint16_t *t, uint32_t cnt,
-	     const struct sl_img_endpoint *endpoints, uint32_t endpoint_cnt, bool weightless)
-{
-	unsigned beyond = 0;
-
-	for (uint32_t i = 0; i < cnt; i++) /* no branch: this goes over megabytes */
-		beyond |= t[i] >= endpoint_cnt;
-	if (!beyond && (!weightless || !endpoints))
-		return;
-	for (uint32_t i = 0; i < cnt; i++) {
-		if (t[i] >= endpoint_cnt)
-			sl_look_bad(c, name, i, "", "is %u, must be in [0, %u]: an endpoint", t[i],
-				    endpoint_cnt - 1);
-		else if (endpoints && endpoints[t[i]].weight == 0)
-			sl_look_bad(c, name, i, "", "is %u, an endpoint of weight 0", t[i]);
-	}
-}
-
-/* What maglev_cnt and sched_cnt must be, given what the endpoints weigh. */
-static void
-check_place_counts(struct sl_look *c, const struct sl_img_service *s, bool weighs)
-{
-	bool rr = s->policy == SL_POLICY_ROUND_ROBIN, table = sl_policy_has_table(s->policy);
-	bool ring = s->policy == SL_POLICY_RING_HASH;
-
-	if (weighs && rr && s->sched_cnt == 0)
-		sl_look_bad(c, "sched", SL_LOOK_NOWHERE, "cnt",
-			    "is 0, must be in [1, %u]: the policy is round robin and some weight "
-			    "is over 0",
-			    SL_MAX_SCHED);
-	if (!(weighs && rr) && s->sched_cnt != 0)
-		sl_look_bad(c, "sched", SL_LOOK_NOWHERE, "cnt", "is %u, must be 0: %s",
-			    s->sched_cnt,
-			    rr ? "no endpoint has weight" : "the policy is not round robin");
-	if (weighs && table && !sl_maglev_size_listed(s->maglev_cnt))
-		sl_look_bad(c, "maglev", SL_LOOK_NOWHERE, "cnt",
-			    "is %u, must be one of the listed primes in [101, %u]", s->maglev_cnt,
-			    SL_MAX_MAGLEV);
-	if (!(weighs && table) && s->maglev_cnt != 0)
-		sl_look_bad(c, "maglev", SL_LOOK_NOWHERE, "cnt", "is %u, must be 0: %s",
-			    s->maglev_cnt,
-			    table ? "no endpoint has weight" : "the policy has no Maglev table");
-	if (weighs && ring && s->ring_cnt == 0)
-		sl_look_bad(c, "ring", SL_LOOK_NOWHERE, "cnt",
-			    "is 0, must be in [1, %u]: the policy is ring hash and some weight is "
-			    "over 0",
-			    SL_MAX_RING);
-	if (!(weighs && ring) && s->ring_cnt != 0)
-		sl_look_bad(c, "ring", SL_LOOK_NOWHERE, "cnt", "is %u, must be 0: %s", s->ring_cnt,
-			    ring ? "no endpoint has weight" : "the policy is not ring hash");
-}
-
 /* The client's address counts under a mask for SOURCE_HASH alone. */
 static void
 check_source_bits(struct sl_look *c, const struct sl_img_service *s)
@@ -677,7 +622,7 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 		      SL_FORWARD_PROXY);
 	if (s->family != 4 && s->family != 6)
 		sl_look_bad(c, "", SL_LOOK_NOWHERE, "family", "is %u, must be 4 or 6", s->family);
-	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zero0", s->zero0);
+	sl_look_range(c, "", SL_LOOK_NOWHERE, "panic_pct", s->panic_pct, 0, 100);
 	check_source_bits(c, s);
 	check_tunnel(c, s);
 	check_tcp(c, s);
@@ -686,64 +631,20 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 		      SL_MAX_SERVICE_ENDPOINTS);
 }
 
-/* Points of the ring.  endpoints NULL: they could not be read. */
-static void
-check_ring(struct sl_look *c, const struct sl_img_point *p, uint32_t cnt,
-	   const struct sl_img_endpoint *endpoints, uint32_t endpoint_cnt)
-{
-	for (uint32_t i = 0; i < cnt; i++) {
-		if (p[i].endpoint >= endpoint_cnt)
-			sl_look_bad(c, "ring", i, "endpoint", "is %u, must be in [0, %u]",
-				    p[i].endpoint, endpoint_cnt - 1);
-		else if (endpoints && endpoints[p[i].endpoint].weight == 0)
-			sl_look_bad(c, "ring", i, "endpoint", "is %u, an endpoint of weight 0",
-				    p[i].endpoint);
-		if (i > 0 && p[i - 1].hash == p[i].hash)
-			sl_look_order(c, "ring", i,
-				      (p[i - 1].endpoint > p[i].endpoint) -
-					      (p[i - 1].endpoint < p[i].endpoint),
-				      "(hash, endpoint)");
-		else if (i > 0)
-			sl_look_order(c, "ring", i, p[i - 1].hash > p[i].hash ? 1 : -1,
-				      "(hash, endpoint)");
-	}
-}
-
 static void
 check_service(struct sl_look *c)
 {
 	const struct sl_img_service *s = (const void *)c->bytes;
 	uint64_t slots[SL_MAX_ENDPOINTS / 64] = {0};
-	bool weighs = false, weightless = false;
 
 	check_service_fields(c, s);
 	check_sources(c, s);
 	const struct sl_img_endpoint *e = sl_look_open(
 		c, &(struct sl_look_section){"endpoints", s->endpoint_cnt, s->endpoint_off, 0,
 					     SL_MAX_SERVICE_ENDPOINTS, sizeof(*e)});
-	for (uint32_t i = 0; e && i < s->endpoint_cnt; i++) {
+	for (uint32_t i = 0; e && i < s->endpoint_cnt; i++)
 		check_endpoint(c, &e[i], i, s->family, slots);
-		weighs |= e[i].weight > 0;
-		weightless |= e[i].weight == 0;
-	}
-	if (e || s->endpoint_cnt == 0)
-		check_place_counts(c, s, weighs);
-
-	const uint16_t *maglev =
-		sl_look_open(c, &(struct sl_look_section){"maglev", s->maglev_cnt, s->maglev_off, 0,
-							  SL_MAX_MAGLEV, sizeof(*maglev)});
-	if (maglev && s->endpoint_cnt)
-		check_places(c, "maglev", maglev, s->maglev_cnt, e, s->endpoint_cnt, weightless);
-	const uint16_t *sched =
-		sl_look_open(c, &(struct sl_look_section){"sched", s->sched_cnt, s->sched_off, 0,
-							  SL_MAX_SCHED, sizeof(*sched)});
-	if (sched && s->endpoint_cnt)
-		check_places(c, "sched", sched, s->sched_cnt, e, s->endpoint_cnt, weightless);
-	const struct sl_img_point *ring =
-		sl_look_open(c, &(struct sl_look_section){"ring", s->ring_cnt, s->ring_off, 0,
-							  SL_MAX_RING, sizeof(*ring)});
-	if (ring && s->endpoint_cnt)
-		check_ring(c, ring, s->ring_cnt, e, s->endpoint_cnt);
+	sl_look_levels(c, s, e);
 	sl_look_service_tls(c, s);
 }
 

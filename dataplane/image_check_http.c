@@ -48,10 +48,10 @@ sl_look_http_service(struct sl_look *c, const struct sl_img_service *s)
 		      UINT32_MAX);
 	sl_look_range(c, "http", no, "sweep_ms", h->sweep_ms, 10, 3600000);
 	sl_look_range(c, "http", no, "eject_max_pct", h->eject_max_pct, 1, 100);
-	sl_look_range(c, "http", no, "panic_pct", h->panic_pct, 0, 100);
 	sl_look_range(c, "http", no, "budget_pct", h->budget_pct, 0, 100);
 	sl_look_range(c, "http", no, "hash_on", h->hash_on, SL_HASH_ON_SOURCE, SL_HASH_ON_QUERY);
-	sl_look_zero(c, "http", no, "zero", h->zero);
+	for (unsigned i = 0; i < sizeof(h->zero); i++)
+		sl_look_zero(c, "http", no, "zero", h->zero[i]);
 	check_hash_name(c, h);
 }
 

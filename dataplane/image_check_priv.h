@@ -110,6 +110,10 @@ void sl_look_vhost(struct sl_look *c);
 void sl_look_shard(struct sl_look *c);
 void sl_look_http_service(struct sl_look *c, const struct sl_img_service *s);
 
+/* Of image_check_levels.c: subsets, levels and the levels' sections.  endpoints NULL: none, or not readable. */
+void sl_look_levels(struct sl_look *c, const struct sl_img_service *s,
+		    const struct sl_img_endpoint *endpoints);
+
 /* Of image_check_tls.c: the sections behind trust, with what listeners (NULL: none, or not readable) say of them; the part behind
  * the ring. */
 void sl_look_tls(struct sl_look *c, const struct sl_img_listeners *ls,

@@ -387,7 +387,7 @@ check_target(struct sl_look *c, const struct sl_img_target *t, uint32_t i)
 	sl_look_range(c, "targets", i, "service", t->service, 0, SL_MAX_SERVICES - 1);
 	sl_look_range(c, "targets", i, "incarnation", t->incarnation, 1, UINT16_MAX);
 	sl_look_range(c, "targets", i, "weight", t->weight, 0, 1000000);
-	sl_look_zero(c, "targets", i, "zero", t->zero);
+	sl_look_range(c, "targets", i, "subset", t->subset, 0, SL_MAX_SUBSETS);
 }
 
 static void

@@ -119,27 +119,6 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 	}
 }
 
-/* How many places each endpoint has, and the first ones in order. */
-static void
-dump_places(const char *name, const uint16_t *t, uint32_t cnt, uint32_t endpoint_cnt, FILE *f)
-{
-	uint32_t *share = calloc(endpoint_cnt ? endpoint_cnt : 1, sizeof(*share));
-
-	fprintf(f, "%s %u\n", name, cnt);
-	if (cnt && share) {
-		for (uint32_t i = 0; i < cnt; i++)
-			share[t[i]]++;
-		fprintf(f, "  shares");
-		for (uint32_t i = 0; i < endpoint_cnt; i++)
-			fprintf(f, " %u", share[i]);
-		fprintf(f, "\n  places");
-		for (uint32_t i = 0; i < SL_MIN(cnt, 16u); i++)
-			fprintf(f, " %u", t[i]);
-		fprintf(f, cnt > 16 ? " …\n" : "\n");
-	}
-	free(share);
-}
-
 static void
 dump_tcp(const struct sl_img_tcp *t, FILE *f)
 {
@@ -150,19 +129,49 @@ dump_tcp(const struct sl_img_tcp *t, FILE *f)
 		sl_proxy_out_name(t->proxy_out), sl_stream_cc_name(t->cc));
 }
 
-/* How many points each endpoint has, and the first ones. */
+/* ---- levels ---- */
+
+/* How many places each member has. */
 static void
-dump_ring(const struct sl_img_point *p, uint32_t cnt, uint32_t endpoint_cnt, FILE *f)
+dump_shares(const uint32_t *share, const uint16_t *members, uint32_t cnt, FILE *f)
 {
-	uint32_t *share = calloc(endpoint_cnt ? endpoint_cnt : 1, sizeof(*share));
+	fprintf(f, "  shares");
+	for (uint32_t i = 0; i < cnt; i++)
+		fprintf(f, " %u", share[members ? members[i] : i]);
+}
+
+/* Shares, and the first places in order. */
+static void
+dump_places(const char *name, const uint16_t *t, uint32_t cnt, const uint16_t *members,
+	    uint32_t member_cnt, FILE *f)
+{
+	uint32_t *share = calloc(UINT16_MAX + 1, sizeof(*share));
+
+	fprintf(f, "%s %u\n", name, cnt);
+	if (cnt && share) {
+		for (uint32_t i = 0; i < cnt; i++)
+			share[t[i]]++;
+		dump_shares(share, members, member_cnt, f);
+		fprintf(f, "\n  places");
+		for (uint32_t i = 0; i < SL_MIN(cnt, 16u); i++)
+			fprintf(f, " %u", t[i]);
+		fprintf(f, cnt > 16 ? " …\n" : "\n");
+	}
+	free(share);
+}
+
+/* Shares, and the first points. */
+static void
+dump_ring(const struct sl_img_point *p, uint32_t cnt, const uint16_t *members, uint32_t member_cnt,
+	  FILE *f)
+{
+	uint32_t *share = calloc(UINT16_MAX + 1, sizeof(*share));
 
 	fprintf(f, "ring %u\n", cnt);
 	if (share) {
 		for (uint32_t i = 0; i < cnt; i++)
 			share[p[i].endpoint]++;
-		fprintf(f, "  shares");
-		for (uint32_t i = 0; i < endpoint_cnt; i++)
-			fprintf(f, " %u", share[i]);
+		dump_shares(share, members, member_cnt, f);
 		fprintf(f, "\n  points");
 		for (uint32_t i = 0; i < SL_MIN(cnt, 8u); i++)
 			fprintf(f, " %08x:%u", p[i].hash, p[i].endpoint);
@@ -170,6 +179,42 @@ dump_ring(const struct sl_img_point *p, uint32_t cnt, uint32_t endpoint_cnt, FIL
 	}
 	free(share);
 }
+
+static void
+dump_level(const uint8_t *bytes, const struct sl_img_level *l, FILE *f)
+{
+	const uint16_t *members = l->member_off ? (const void *)(bytes + l->member_off) : NULL;
+
+	fprintf(f, "priority %u members", l->priority);
+	for (uint32_t i = 0; members && i < SL_MIN(l->member_cnt, 16u); i++)
+		fprintf(f, " %u", members[i]);
+	fputs(!members ? " all\n" : l->member_cnt > 16 ? " …\n" : "\n", f);
+	dump_places("maglev", (const void *)(bytes + l->maglev_off), l->maglev_cnt, members,
+		    l->member_cnt, f);
+	dump_places("schedule", (const void *)(bytes + l->sched_off), l->sched_cnt, members,
+		    l->member_cnt, f);
+	if (l->ring_cnt)
+		dump_ring((const void *)(bytes + l->ring_off), l->ring_cnt, members, l->member_cnt,
+			  f);
+}
+
+static void
+dump_levels(const uint8_t *bytes, const struct sl_img_service *s, FILE *f)
+{
+	const struct sl_img_subset *subset = (const void *)(bytes + s->subset_off);
+	const struct sl_img_level *l = (const void *)(bytes + s->level_off);
+
+	for (uint32_t i = 0; i < s->level_cnt && l[i].subset == 0; i++)
+		dump_level(bytes, &l[i], f);
+	for (uint32_t i = 0; i < s->subset_cnt; i++, subset++) {
+		fprintf(f, "subset %u %s fallback %s levels %u\n", i, subset->name,
+			subset->any ? "any" : "none", subset->level_cnt);
+		for (uint32_t k = 0; k < subset->level_cnt; k++)
+			dump_level(bytes, &l[subset->level_first + k], f);
+	}
+}
+
+/* ---- SERVICE ---- */
 
 static void
 dump_service(const uint8_t *bytes, FILE *f)
@@ -182,6 +227,8 @@ dump_service(const uint8_t *bytes, FILE *f)
 	fprintf(f, "name %s\npolicy %s\nforward %s\nfamily %u\nmax_endpoints %u\n", s->name,
 		sl_policy_name(s->policy), sl_forward_name(s->forward), s->family,
 		s->max_endpoints);
+	if (s->panic_pct)
+		fprintf(f, "panic %u\n", s->panic_pct);
 	if (s->source_bits4)
 		fprintf(f, "source_bits %u %u\n", s->source_bits4, s->source_bits6);
 	if (s->gue_port_be)
@@ -204,12 +251,7 @@ dump_service(const uint8_t *bytes, FILE *f)
 		fprintf(f, " weight %u slot %u incarnation %u\n", e->weight, e->slot,
 			e->incarnation);
 	}
-	dump_places("maglev", (const void *)(bytes + s->maglev_off), s->maglev_cnt, s->endpoint_cnt,
-		    f);
-	dump_places("schedule", (const void *)(bytes + s->sched_off), s->sched_cnt, s->endpoint_cnt,
-		    f);
-	if (s->ring_cnt)
-		dump_ring((const void *)(bytes + s->ring_off), s->ring_cnt, s->endpoint_cnt, f);
+	dump_levels(bytes, s, f);
 	if (s->tls_off)
 		sl_image_dump_service_tls((const void *)(bytes + s->tls_off), f);
 }

@@ -48,9 +48,9 @@ sl_image_dump_http_service(const struct sl_img_http_service *h, FILE *f)
 {
 	fprintf(f,
 		"http max_pending %u max_requests %u max_retries %u requests_per_connection %u "
-		"idle_ms %u idle_connections %u panic %u budget %u min %u\n",
+		"idle_ms %u idle_connections %u budget %u min %u\n",
 		h->max_pending, h->max_requests, h->max_retries, h->conn_requests, h->conn_idle_ms,
-		h->conn_idle_max, h->panic_pct, h->budget_pct, h->budget_min);
+		h->conn_idle_max, h->budget_pct, h->budget_min);
 	fprintf(f, "ejection after %u sweep_ms %u time_ms %u max_time_ms %u max_percent %u\n",
 		h->eject_after, h->sweep_ms, h->eject_ms, h->eject_max_ms, h->eject_max_pct);
 	fprintf(f, h->hash_name[0] ? "hash %s %s\n" : "hash %s\n", sl_hash_on_name(h->hash_on),
@@ -188,8 +188,9 @@ dump_forward(const struct vhost *v, const struct sl_img_http_route *r)
 
 	for (uint32_t i = 0; i < r->target_cnt; i++) {
 		const struct sl_img_target *d = &t[r->target_first + i];
-		fprintf(v->f, "      service slot %u incarnation %u weight %u of %u\n", d->service,
+		fprintf(v->f, "      service slot %u incarnation %u weight %u of %u", d->service,
 			d->incarnation, d->weight, r->weight_sum);
+		fprintf(v->f, d->subset ? " subset %u\n" : "\n", d->subset - 1);
 	}
 	if (r->sticky) {
 		fprintf(v->f, "      sticky %s", sticky[r->sticky]);

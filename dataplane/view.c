@@ -425,7 +425,7 @@ build_services(struct sl_view_build *b)
 			.source_bits6 = s->source_bits6,
 			.gue_port = s->gue_port_be,
 			.tunnel_plen = (uint8_t)s->tunnel_plen,
-			.panic_pct = s->http.panic_pct,
+			.panic_pct = s->panic_pct,
 			.incarnation = ref->incarnation,
 			.source_cnt = s->source_cnt,
 			.sources = sl_view_section(s, s->source_cnt, s->source_off),

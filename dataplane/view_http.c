@@ -248,6 +248,27 @@ check_service(struct sl_view_build *b, uint32_t vhost, uint32_t route, const cha
 			    sl_forward_name(s->forward));
 }
 
+/* A target's subset is one of its service, of which check_service has said when it is not there. */
+static void
+check_subset(struct sl_view_build *b, uint32_t vhost, uint32_t route, const struct sl_img_target *t)
+{
+	uint32_t i = by_slot(b, SL_OBJ_SERVICE, t->service);
+
+	if (i == NOT_THERE || sl_likely(t->subset <= b->services[i].img->subset_cnt))
+		return;
+	const struct sl_img_vhost *v = vhost_img(b, vhost);
+	const struct sl_img_http_route *r =
+		(const struct sl_img_http_route *)sl_view_section(v, v->route_cnt, v->route_off) +
+		route;
+	char path[64];
+	snprintf(path, sizeof(path), "refs[%u].routes[%u]", b->first[SL_OBJ_VHOST] + vhost, route);
+	sl_view_bad(b, path, NULL,
+		    "table \"%s\", virtual host \"%s\", route \"%s\": a target is subset %u of "
+		    "service \"%s\", which has %u",
+		    v->table, v->name, r->name, t->subset - 1, b->services[i].img->name,
+		    b->services[i].img->subset_cnt);
+}
+
 /* The virtual host and route that has a slot; for people, the slow way. */
 static void
 slot_owner(const struct sl_view_build *b, uint32_t slot, char *buf, size_t size)
@@ -275,9 +296,11 @@ check_route(struct sl_view_build *b, uint32_t vhost, uint32_t route, uint64_t *s
 	const struct sl_img_target *t = sl_view_section(v, v->target_cnt, v->target_off);
 	const struct sl_img_mirror *m = sl_view_section(v, v->mirror_cnt, v->mirror_off);
 
-	for (uint32_t i = 0; i < r->target_cnt; i++)
+	for (uint32_t i = 0; i < r->target_cnt; i++) {
 		check_service(b, vhost, route, "a target", t[r->target_first + i].service,
 			      t[r->target_first + i].incarnation);
+		check_subset(b, vhost, route, &t[r->target_first + i]);
+	}
 	for (uint32_t i = 0; i < r->mirror_cnt; i++)
 		check_service(b, vhost, route, "a mirror", m[r->mirror_first + i].service,
 			      m[r->mirror_first + i].incarnation);

@@ -9,33 +9,42 @@
 
 #include <errno.h>
 
-/* What a service has of each. */
-static uint32_t
-sets_of(const struct sl_img_service *s)
+static bool
+is_plain(const struct sl_img_service *s)
 {
-	return s->http.panic_pct ? 1 : 0;
+	return s->level_cnt <= 1 && s->subset_cnt == 0 && s->panic_pct == 0;
 }
 
-static uint32_t
+static const struct sl_img_level *
 levels_of(const struct sl_img_service *s)
 {
-	return sets_of(s);
+	return sl_view_section(s, s->level_cnt, s->level_off);
+}
+
+/* Levels of the whole service: they stand first. */
+static uint32_t
+whole_of(const struct sl_img_service *s)
+{
+	const struct sl_img_subset *subsets = sl_view_section(s, s->subset_cnt, s->subset_off);
+
+	return subsets ? subsets[0].level_first : s->level_cnt;
 }
 
 static struct sl_level
-level_of(const struct sl_service *svc, uint32_t set, uint32_t level)
+level_of(const struct sl_service *svc, const struct sl_img_level *l)
 {
 	const struct sl_img_service *s = svc->img;
 
 	return (struct sl_level){
-		.maglev = sl_view_section(s, s->maglev_cnt, s->maglev_off),
-		.sched = sl_view_section(s, s->sched_cnt, s->sched_off),
-		.ring = sl_view_section(s, s->ring_cnt, s->ring_off),
-		.member_cnt = s->endpoint_cnt,
-		.maglev_cnt = s->maglev_cnt,
-		.sched_cnt = s->sched_cnt,
-		.ring_cnt = s->ring_cnt,
-		.cursor = sl_choose_cursor(svc->slot, set, level),
+		.members = sl_view_section(s, l->member_off, l->member_off),
+		.maglev = sl_view_section(s, l->maglev_cnt, l->maglev_off),
+		.sched = sl_view_section(s, l->sched_cnt, l->sched_off),
+		.ring = sl_view_section(s, l->ring_cnt, l->ring_off),
+		.member_cnt = l->member_cnt,
+		.maglev_cnt = l->maglev_cnt,
+		.sched_cnt = l->sched_cnt,
+		.ring_cnt = l->ring_cnt,
+		.cursor = sl_choose_cursor(svc->slot, l->subset, l->priority),
 	};
 }
 
@@ -57,42 +66,79 @@ put_sums(const struct sl_service *svc, struct sl_level *l, uint32_t **at)
 	*at += l->member_cnt;
 }
 
-static uint32_t
-sums_needed(const struct sl_view_build *b)
-{
-	uint32_t cnt = 0;
+/* Room for each. */
+struct needs {
+	uint32_t sets, levels, sums;
+};
 
-	for (uint32_t i = 0; i < b->v->service_cnt; i++)
-		cnt += sl_choose_draws(b->services[i].policy) ? b->services[i].endpoint_cnt : 0;
-	return cnt;
+static struct needs
+needs_of(const struct sl_view_build *b)
+{
+	struct needs n = {0};
+
+	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
+		const struct sl_img_service *s = b->services[i].img;
+		const struct sl_img_level *l = levels_of(s);
+		bool draws = sl_choose_draws(s->policy);
+		n.sets += is_plain(s) ? 0 : 1 + s->subset_cnt;
+		n.levels += is_plain(s) ? 0 : s->level_cnt;
+		for (uint32_t k = 0; draws && k < s->level_cnt; k++)
+			n.sums += l[k].member_cnt;
+	}
+	return n;
+}
+
+/* The sets of a service that is not plain.  levels: all of the service. */
+static void
+put_sets(struct sl_view *v, const struct sl_service *svc, const struct sl_level *levels,
+	 struct sl_set *set)
+{
+	const struct sl_img_service *s = svc->img;
+	const struct sl_img_subset *subsets = sl_view_section(s, s->subset_cnt, s->subset_off);
+
+	set[0] = (struct sl_set){.levels = levels, .level_cnt = whole_of(s)};
+	for (uint32_t i = 0; i < s->subset_cnt; i++)
+		set[1 + i] = (struct sl_set){.levels = levels + subsets[i].level_first,
+					     .level_cnt = subsets[i].level_cnt};
+	for (uint32_t i = 0; i <= s->subset_cnt; i++)
+		set[i].shares = shares(svc, set[i].level_cnt) ? v->share_cnt++ : SL_VIEW_NONE;
+	for (uint32_t i = 0; i < s->subset_cnt; i++)
+		if (subsets[i].any && subsets[i].level_cnt == 0)
+			set[1 + i] = set[0];
 }
 
 int
 sl_view_levels_build(struct sl_view_build *b)
 {
 	struct sl_view *v = b->v;
-	uint32_t set_cnt = 0, level_cnt = 0;
+	struct needs n = needs_of(b);
+	uint32_t *sums = v->weight_sums = sl_view_mem(n.sums * sizeof(*sums));
+	struct sl_set *set = v->sets = sl_view_mem(n.sets * sizeof(*set));
+	struct sl_level *level = v->levels = sl_view_mem(n.levels * sizeof(*level));
 
-	for (uint32_t i = 0; i < v->service_cnt; i++) {
-		set_cnt += sets_of(b->services[i].img);
-		level_cnt += levels_of(b->services[i].img);
-	}
-	uint32_t *sums = v->weight_sums = sl_view_mem(sums_needed(b) * sizeof(*sums));
-	struct sl_set *set = v->sets = sl_view_mem(set_cnt * sizeof(*set));
-	struct sl_level *level = v->levels = sl_view_mem(level_cnt * sizeof(*level));
 	if (!sums || !set || !level)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < v->service_cnt; i++) {
 		struct sl_service *svc = &b->services[i];
-		svc->set_cnt = 1;
-		svc->top = level_of(svc, 0, 0);
-		put_sums(svc, &svc->top, &sums);
-		if (sets_of(svc->img) == 0)
+		const struct sl_img_service *s = svc->img;
+		const struct sl_img_level *l = levels_of(s);
+		svc->set_cnt = 1 + s->subset_cnt;
+		if (is_plain(s)) {
+			if (l)
+				svc->top = level_of(svc, l);
+			put_sums(svc, &svc->top, &sums);
 			continue;
-		*level = svc->top;
-		*set = (struct sl_set){.levels = level++, .level_cnt = 1};
-		set->shares = shares(svc, set->level_cnt) ? v->share_cnt++ : SL_VIEW_NONE;
-		svc->sets = set++;
+		}
+		for (uint32_t k = 0; k < s->level_cnt; k++) {
+			level[k] = level_of(svc, &l[k]);
+			put_sums(svc, &level[k], &sums);
+		}
+		if (l)
+			svc->top = level[0];
+		put_sets(v, svc, level, set);
+		svc->sets = set;
+		set += svc->set_cnt;
+		level += s->level_cnt;
 	}
 	v->share_workers = b->ports->worker_cnt;
 	v->shares = sl_view_mem((size_t)v->share_workers * v->share_cnt * sizeof(*v->shares));

@@ -26,7 +26,8 @@ points_of(uint32_t weight, uint32_t unit, unsigned halvings)
 
 /* The common factor of the weights (0: none), and how often the points are halved until they fit. */
 static uint32_t
-scale(const struct sl_maglev_node *nodes, uint32_t cnt, unsigned *ret_halvings, uint32_t *ret_sum)
+scale(const struct sl_maglev_node *nodes, uint32_t cnt, uint32_t most, unsigned *ret_halvings,
+      uint32_t *ret_sum)
 {
 	uint32_t unit = 0;
 	uint64_t sum = UINT64_MAX;
@@ -34,7 +35,7 @@ scale(const struct sl_maglev_node *nodes, uint32_t cnt, unsigned *ret_halvings, 
 
 	for (uint32_t i = 0; i < cnt; i++)
 		unit = gcd(unit, nodes[i].weight);
-	for (; unit && sum > SL_MAX_RING; halvings++) {
+	for (; unit && sum > most; halvings++) {
 		sum = 0;
 		for (uint32_t i = 0; i < cnt; i++)
 			sum += points_of(nodes[i].weight, unit, halvings);
@@ -45,12 +46,12 @@ scale(const struct sl_maglev_node *nodes, uint32_t cnt, unsigned *ret_halvings, 
 }
 
 uint32_t
-sl_ring_size(const struct sl_maglev_node *nodes, uint32_t cnt)
+sl_ring_size(const struct sl_maglev_node *nodes, uint32_t cnt, uint32_t most)
 {
 	unsigned halvings;
 	uint32_t sum;
 
-	scale(nodes, cnt, &halvings, &sum);
+	scale(nodes, cnt, most, &halvings, &sum);
 	return sum;
 }
 
@@ -63,11 +64,11 @@ by_hash(const void *a, const void *b)
 }
 
 void
-sl_ring_build(const struct sl_maglev_node *nodes, uint32_t cnt, uint64_t seed,
+sl_ring_build(const struct sl_maglev_node *nodes, uint32_t cnt, uint32_t most, uint64_t seed,
 	      struct sl_img_point *points)
 {
 	unsigned halvings;
-	uint32_t sum, at = 0, unit = scale(nodes, cnt, &halvings, &sum);
+	uint32_t sum, at = 0, unit = scale(nodes, cnt, most, &halvings, &sum);
 
 	for (uint32_t i = 0; i < cnt && unit; i++) {
 		uint32_t n = points_of(nodes[i].weight, unit, halvings);

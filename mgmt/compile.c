@@ -4,7 +4,7 @@
  *           nothing after this looks at the order of the file
  *   slots   sl_slot_space_assign over the keys in that order (slots.c)
  *   bytes   each object in one zeroed buffer (object.h), sections behind the struct in the order they are declared;
- *           services in compile_service.c, route tables in compile_routes.c */
+ *           services in compile_service.c and compile_levels.c, route tables in compile_routes.c */
 #include "mgmt/compile_priv.h"
 
 #include <errno.h>
@@ -82,13 +82,13 @@ put_in_order(struct sl_compiling *k)
 	k->listener_placed = calloc(c->listener_cnt + 1u, sizeof(*k->listener_placed));
 	k->service_placed = calloc(c->service_cnt + 1u, sizeof(*k->service_placed));
 	k->endpoint_placed = calloc(endpoints + 1, sizeof(*k->endpoint_placed));
-	k->sched = malloc(SL_MAX_SCHED * sizeof(*k->sched));
+	k->levels = sl_compile_levels_create();
 	k->nodes = malloc(SL_MAX_SERVICE_ENDPOINTS * sizeof(*k->nodes));
 	k->eps = malloc(SL_MAX_SERVICE_ENDPOINTS * sizeof(*k->eps));
 	k->sources = malloc(SL_MAX_SOURCES * sizeof(*k->sources));
 	if (!k->service_place || !k->service_ref || !k->listener_order || !k->endpoint_order ||
 	    !k->endpoint_first || !k->listener_placed || !k->service_placed ||
-	    !k->endpoint_placed || !k->sched || !k->nodes || !k->eps || !k->sources)
+	    !k->endpoint_placed || !k->levels || !k->nodes || !k->eps || !k->sources)
 		return -ENOMEM;
 	for (uint32_t p = 0; p < c->service_cnt; p++)
 		k->service_place[k->links.service_order[p]] = p;
@@ -495,7 +495,7 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.listener_placed);
 	free(k.service_placed);
 	free(k.endpoint_placed);
-	free(k.sched);
+	sl_compile_levels_destroy(k.levels);
 	free(k.nodes);
 	free(k.eps);
 	free(k.sources);

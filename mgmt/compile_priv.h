@@ -1,5 +1,5 @@
 /* compile_priv — one compilation under way, for the compiler's own files: compile.c, compile_service.c,
- * compile_routes.c. */
+ * compile_levels.c, compile_routes.c, compile_tls.c. */
 #ifndef SL_MGMT_COMPILE_PRIV_H
 #define SL_MGMT_COMPILE_PRIV_H
 
@@ -19,10 +19,10 @@ struct sl_compiling {
 	uint32_t *endpoint_order; /* all services' in turn, from endpoint_first on */
 	uint32_t *endpoint_first; /* [service_cnt + 1], by place */
 	struct sl_placed *listener_placed, *service_placed, *endpoint_placed; /* by place */
-	uint16_t *sched;              /* [SL_MAX_SCHED] scratch */
-	struct sl_maglev_node *nodes; /* [SL_MAX_SERVICE_ENDPOINTS] scratch */
-	struct sl_img_endpoint *eps;  /* likewise */
-	struct sl_addr *sources;      /* [SL_MAX_SOURCES] likewise */
+	struct sl_levels_draft *levels; /* scratch: of the service under way */
+	struct sl_maglev_node *nodes;   /* [SL_MAX_SERVICE_ENDPOINTS] scratch */
+	struct sl_img_endpoint *eps;    /* likewise */
+	struct sl_addr *sources;        /* [SL_MAX_SOURCES] likewise */
 	/* compile_routes.c: tables by name; all virtual hosts by (table, name); all routes by (host, place in its list) */
 	uint32_t vhost_cnt, hroute_cnt;
 	uint32_t *table_order; /* [table_cnt] */
@@ -70,6 +70,19 @@ void sl_compile_listener_tls(const struct sl_compiling *k, uint32_t listener,
 /* Bytes of the service's part, 0: none; what is written there, zeroed.  streamed: a listener of mode tcp goes to it. */
 uint32_t sl_compile_service_tls_size(const struct sl_conf_service *s);
 void sl_compile_service_tls(const struct sl_conf_service *s, bool streamed, void *bytes);
+
+/* compile_levels.c: the levels of a service, by place; k->eps are its endpoints from `place` on.  gather: who is in which.  unchanged:
+ * whether old has the same.  place: their fields in img, and room for them from *end on.  fill: what stands there; old: the
+ * object before, or NULL.  0, -ENOMEM or -EINVAL.  subset: 1 + index of the subset in the object, 0: name is "". */
+struct sl_levels_draft *sl_compile_levels_create(void);
+void sl_compile_levels_destroy(struct sl_levels_draft *d);
+int sl_compile_levels_gather(const struct sl_compiling *k, uint32_t place);
+bool sl_compile_levels_unchanged(const struct sl_compiling *k, const struct sl_img_service *old);
+int sl_compile_levels_place(const struct sl_compiling *k, struct sl_img_service *img,
+			    uint32_t *end);
+int sl_compile_levels_fill(const struct sl_compiling *k, const struct sl_img_service *old,
+			   struct sl_img_service *obj);
+uint32_t sl_compile_subset(const struct sl_conf_service *s, const char *name);
 
 /* The service at a place in the order of names; its object. */
 const struct sl_conf_service *sl_compile_service_at(const struct sl_compiling *k, uint32_t place);

@@ -545,9 +545,9 @@ add_cond(struct host *h, const struct sl_conf_hroute *r, const struct sl_conf_co
 	return err;
 }
 
-/* Where the service of that name is; its slot. */
-static struct sl_placed
-service_slot(const struct sl_compiling *k, const char *name)
+/* Where the service of that name is; its place. */
+static uint32_t
+service_place(const struct sl_compiling *k, const char *name)
 {
 	uint32_t lo = 0, hi = k->c->service_cnt;
 
@@ -555,14 +555,14 @@ service_slot(const struct sl_compiling *k, const char *name)
 		uint32_t mid = lo + (hi - lo) / 2;
 		int d = strcmp(sl_compile_service_at(k, mid)->name, name);
 		if (d == 0)
-			return k->service_placed[mid];
+			return mid;
 		if (d < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
 	SL_ASSERT(!"sl_conf_check knows the service");
-	return (struct sl_placed){0, 0};
+	return 0;
 }
 
 static void
@@ -571,18 +571,22 @@ add_targets(struct host *h, const struct sl_conf_hroute *r, struct sl_img_http_r
 	img->target_first = r->target_cnt ? h->target_cnt : 0;
 	img->target_cnt = r->target_cnt;
 	for (uint32_t i = 0; i < r->target_cnt; i++) {
-		struct sl_placed p = service_slot(h->k, r->targets[i].service);
+		uint32_t place = service_place(h->k, r->targets[i].service);
+		struct sl_placed p = h->k->service_placed[place];
 		h->targets[h->target_cnt++] = (struct sl_img_target){
 			.service = p.slot,
 			.incarnation = p.incarnation,
 			.weight = r->targets[i].weight,
+			.subset = sl_compile_subset(sl_compile_service_at(h->k, place),
+						    r->targets[i].subset),
 		};
 		img->weight_sum += r->targets[i].weight;
 	}
 	img->mirror_first = r->mirror_cnt ? h->mirror_cnt : 0;
 	img->mirror_cnt = r->mirror_cnt;
 	for (uint32_t i = 0; i < r->mirror_cnt; i++) {
-		struct sl_placed p = service_slot(h->k, r->mirrors[i].service);
+		struct sl_placed p =
+			h->k->service_placed[service_place(h->k, r->mirrors[i].service)];
 		h->mirrors[h->mirror_cnt++] = (struct sl_img_mirror){
 			.service = p.slot,
 			.incarnation = p.incarnation,

@@ -1,11 +1,10 @@
-/* A service's tables are a function of (endpoint names, weights, policy, max_endpoints, seed).  When the new
- * endpoint section and the fields before it equal the old ones, the object is taken as it is. */
+/* A service's tables are a function of (its levels' endpoint names and weights, policy, max_endpoints, seed).  When the new
+ * endpoints, levels and the fields before them equal the old ones, the object is taken as it is. */
 #include "mgmt/compile_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lb/ring.h"
 #include "mgmt/object.h"
 
 static int
@@ -29,7 +28,6 @@ describe_http(const struct sl_conf_http *h, struct sl_img_http_service *img)
 		.sweep_ms = h->sweep_ms,
 		.eject_after = (uint16_t)h->eject_after,
 		.eject_max_pct = (uint8_t)h->eject_max_pct,
-		.panic_pct = (uint8_t)h->panic_pct,
 		.budget_pct = (uint8_t)h->budget_pct,
 		.budget_min = (uint8_t)h->budget_min,
 		.hash_on = h->hash_on,
@@ -48,6 +46,7 @@ describe(const struct sl_compiling *k, uint32_t place, struct sl_img_service *im
 		.policy = (uint8_t)s->policy,
 		.forward = (uint8_t)s->forward,
 		.family = k->links.family[k->links.service_order[place]],
+		.panic_pct = sl_conf_panic_pct(s),
 		.source_bits4 = (uint8_t)sl_conf_source_bits4(s),
 		.source_bits6 = (uint8_t)sl_conf_source_bits6(s),
 		.gue_port_be = sl_to_be16(sl_conf_gue_port(s)),
@@ -115,47 +114,17 @@ unchanged(const struct sl_compiling *k, const struct sl_img_service *old,
 {
 	return k->prev_seed == k->c->hash_seed && old->policy == img->policy &&
 	       old->forward == img->forward && old->family == img->family &&
-	       old->source_bits4 == img->source_bits4 && old->source_bits6 == img->source_bits6 &&
-	       old->gue_port_be == img->gue_port_be && old->tunnel_plen == img->tunnel_plen &&
-	       sl_addr_eq(&old->tunnel, &img->tunnel) && old->source_cnt == img->source_cnt &&
+	       old->panic_pct == img->panic_pct && old->source_bits4 == img->source_bits4 &&
+	       old->source_bits6 == img->source_bits6 && old->gue_port_be == img->gue_port_be &&
+	       old->tunnel_plen == img->tunnel_plen && sl_addr_eq(&old->tunnel, &img->tunnel) &&
+	       old->source_cnt == img->source_cnt &&
 	       memcmp(sources_of(old), k->sources, img->source_cnt * sizeof(*k->sources)) == 0 &&
 	       memcmp(old->name, img->name, SL_NAME_MAX) == 0 &&
 	       memcmp(&old->tcp, &img->tcp, sizeof(img->tcp)) == 0 &&
 	       memcmp(&old->http, &img->http, sizeof(img->http)) == 0 &&
 	       old->max_endpoints == img->max_endpoints && old->endpoint_cnt == img->endpoint_cnt &&
-	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0;
-}
-
-/* Whether the Maglev table of old is that of the endpoints in k->eps at `size`. */
-static bool
-same_table(const struct sl_compiling *k, const struct sl_img_service *old,
-	   const struct sl_img_service *img, uint32_t size)
-{
-	if (!old || k->prev_seed != k->c->hash_seed || old->maglev_cnt != size ||
-	    old->endpoint_cnt != img->endpoint_cnt)
-		return false;
-	const struct sl_img_endpoint *e = endpoints_of(old);
-	for (uint32_t i = 0; i < img->endpoint_cnt; i++)
-		if (e[i].weight != k->eps[i].weight ||
-		    memcmp(e[i].name, k->eps[i].name, SL_NAME_MAX) != 0)
-			return false;
-	return true;
-}
-
-static bool
-some_weight(const struct sl_compiling *k, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (k->eps[i].weight)
-			return true;
-	return false;
-}
-
-static void
-list_nodes(const struct sl_compiling *k, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		k->nodes[i] = (struct sl_maglev_node){k->eps[i].name, k->eps[i].weight};
+	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0 &&
+	       sl_compile_levels_unchanged(k, old);
 }
 
 static int
@@ -163,9 +132,11 @@ build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uin
 	      struct sl_compiled_object *ret)
 {
 	struct sl_img_service img, *obj;
-	uint32_t end = sizeof(img), n, maglev_cnt = 0, sched_cnt = 0, ring_cnt = 0;
-	int err;
+	uint32_t end = sizeof(img), n;
+	int err = sl_compile_levels_gather(k, place);
 
+	if (err)
+		return err;
 	describe(k, place, &img);
 	n = img.endpoint_cnt;
 	const struct sl_compiled_object *prev =
@@ -175,26 +146,10 @@ build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uin
 		sl_object_share(prev, ret);
 		return 0;
 	}
-
-	list_nodes(k, n);
-	if (some_weight(k, n)) {
-		if (sl_policy_has_table(img.policy))
-			maglev_cnt = sl_maglev_size(img.max_endpoints);
-		else if (img.policy == SL_POLICY_ROUND_ROBIN &&
-			 (err = sl_maglev_schedule(k->nodes, n, k->sched, SL_MAX_SCHED,
-						   &sched_cnt)) != 0)
-			return err;
-		else if (img.policy == SL_POLICY_RING_HASH)
-			ring_cnt = sl_ring_size(k->nodes, n);
-	}
 	img.source_off = sl_object_section(&end, img.source_cnt, sizeof(struct sl_addr));
 	img.endpoint_off = sl_object_section(&end, n, sizeof(struct sl_img_endpoint));
-	img.maglev_cnt = maglev_cnt;
-	img.maglev_off = sl_object_section(&end, maglev_cnt, sizeof(uint16_t));
-	img.sched_cnt = sched_cnt;
-	img.sched_off = sl_object_section(&end, sched_cnt, sizeof(uint16_t));
-	img.ring_cnt = ring_cnt;
-	img.ring_off = sl_object_section(&end, ring_cnt, sizeof(struct sl_img_point));
+	if ((err = sl_compile_levels_place(k, &img, &end)) != 0)
+		return err;
 	img.tls_off = sl_object_section(&end, tls_size, 1);
 	if (!(obj = sl_object_create(SL_OBJ_SERVICE, end)))
 		return -ENOMEM;
@@ -205,18 +160,10 @@ build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uin
 	memcpy((char *)obj + img.endpoint_off, k->eps, n * sizeof(*k->eps) * (n > 0));
 	if (tls_size)
 		memcpy((char *)obj + img.tls_off, tls, tls_size);
-	if (sched_cnt)
-		memcpy((char *)obj + img.sched_off, k->sched, sched_cnt * sizeof(uint16_t));
-	uint16_t *table = (void *)((char *)obj + img.maglev_off);
-	if (maglev_cnt && same_table(k, old, &img, maglev_cnt))
-		memcpy(table, (const char *)old + old->maglev_off, maglev_cnt * sizeof(*table));
-	else if (maglev_cnt &&
-		 (err = sl_maglev_build(k->nodes, n, k->c->hash_seed, table, maglev_cnt)) != 0) {
+	if ((err = sl_compile_levels_fill(k, old, obj)) != 0) {
 		sl_object_unref(obj);
 		return err;
 	}
-	if (ring_cnt)
-		sl_ring_build(k->nodes, n, k->c->hash_seed, (void *)((char *)obj + img.ring_off));
 	return sl_object_finish(obj, end, NULL, ret);
 }
 

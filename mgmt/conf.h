@@ -406,7 +406,6 @@ struct sl_conf_subset {
 };
 
 #define SL_MAX_DISCOVER 8 /* of a service */
-#define SL_MAX_SUBSETS 64 /* of a service */
 #define SL_MAX_PRIORITY 7
 #define SL_CONF_NO_PANIC UINT8_MAX
 

@@ -7,7 +7,7 @@
  *
  *   ROOT ──refs[0..n)──▶ NETWORK (exactly 1)   addresses of the ports, routes
  *                  └───▶ LISTENERS (exactly 1) addr, port, proto → service or route table, by index into refs
- *                  └───▶ SERVICE (0..n)        endpoints, Maglev table, round-robin schedule
+ *                  └───▶ SERVICE (0..n)        endpoints; subsets; levels with their Maglev tables and schedules
  *                  └───▶ ROUTES (0..n)         a route table: host names → virtual host, by slot; HTTP settings
  *                  └───▶ VHOST (0..n)          conditions, routes in list order, actions; services by slot, shards by id
  *                  └───▶ SHARD (0..n)          a Hyperscan database
@@ -21,7 +21,7 @@
  *      them is 0;
  *   5. every field is in the range its comment gives; every field named zero is 0; names are
  *      SL_NAME_OK and padded with 0;
- *   6. between objects: listener → service or route table, host → virtual host, target → service, scan → shard,
+ *   6. between objects: listener → service or route table, host → virtual host, target → service and subset, scan → shard,
  *      address → port name known to this dataplane.
  * The one exception is said out loud: the byte code in a SHARD cannot be validated.  It is believed because only the
  * daemon's own uid may offer it (ctl.h); what holds it (head, sizes, checksum) is checked like all else.
@@ -40,7 +40,7 @@
 #include "sluice/addr.h"
 
 #define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
-#define SL_IMAGE_VERSION 5
+#define SL_IMAGE_VERSION 6
 #define SL_OBJ_MAX (64u << 20) /* bytes */
 #define SL_ID_BYTES 32
 #define SL_NAME_MAX 64 /* bytes with the terminating 0 */
@@ -56,6 +56,7 @@
 #define SL_MAX_SCHED 65536u
 #define SL_MAX_WEIGHT 256
 #define SL_MAX_LEVELS 24  /* of a service, or of a subset: one for each priority and distance */
+#define SL_MAX_SUBSETS 64 /* of a service */
 #define SL_MAX_TRUST 4096 /* prefixes, over all listeners */
 #define SL_MAX_TABLES 256 /* route tables */
 #define SL_MAX_VHOSTS 16384
@@ -280,11 +281,10 @@ struct sl_img_http_service {
 	uint16_t
 		eject_after; /* consecutive 5xx or failures until an endpoint is ejected; 0: never */
 	uint8_t eject_max_pct; /* of the endpoints at a time, [1, 100]; one may always be */
-	uint8_t panic_pct; /* fewer endpoints than this take requests: all do, [0, 100]; 0: never */
-	uint8_t budget_pct; /* retries under way, of requests under way, [0, 100] */
-	uint8_t budget_min; /* but as many as this always, [0, 255] */
-	uint8_t hash_on;    /* enum sl_hash_on */
-	uint8_t zero;
+	uint8_t budget_pct;    /* retries under way, of requests under way, [0, 100] */
+	uint8_t budget_min;    /* but as many as this always, [0, 255] */
+	uint8_t hash_on;       /* enum sl_hash_on */
+	uint8_t zero[2];
 	char hash_name
 		[SL_NAME_MAX]; /* HEADER (lower case), COOKIE, QUERY: its name, a token; else all 0 */
 };
@@ -294,8 +294,41 @@ static_assert(sizeof(struct sl_img_http_service) == 108, "");
 #define SL_MAX_RING (1u << 20)
 struct sl_img_point {
 	uint32_t hash;
-	uint32_t endpoint; /* index into endpoints, weight > 0 */
+	uint32_t endpoint; /* index into endpoints, a member of weight > 0 */
 };
+
+/* Endpoints that take new flows together: those of one rank, of the whole service or of a subset.  Level 0 takes all while it has
+ * the health for it, the next ones what is left (lb/choose.h).  Each endpoint is in one level of the whole, and in one or none of
+ * each subset. */
+struct sl_img_level {
+	uint32_t subset;     /* 0: the whole; else 1 + index into subsets */
+	uint32_t priority;   /* [0, SL_MAX_LEVELS): 0, 1, … in each subset */
+	uint32_t member_cnt; /* [1, endpoint_cnt] */
+	uint32_t
+		member_off; /* uint16_t[member_cnt]: indices into endpoints, ascending; padded with 0.  0 exactly when all
+			      * endpoints are members: their indices are not listed */
+	uint32_t
+		maglev_cnt; /* a prime of lb/maglev.h in [101, SL_MAX_MAGLEV]; 0 exactly when all members' weights
+			      * are 0, or the policy is none of sl_policy_has_table */
+	uint32_t
+		maglev_off; /* uint16_t[maglev_cnt]: indices into endpoints, members of weight > 0; padded with 0 */
+	uint32_t sched_cnt; /* [1, SL_MAX_SCHED] for ROUND_ROBIN with some weight > 0; else 0 */
+	uint32_t sched_off; /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
+	uint32_t ring_cnt;  /* [1, SL_MAX_RING] for RING_HASH with some weight > 0; else 0 */
+	uint32_t ring_off;  /* struct sl_img_point[ring_cnt] sorted by hash, then endpoint */
+};
+static_assert(sizeof(struct sl_img_level) == 40, "");
+
+/* What routes name: endpoints by their metadata. */
+struct sl_img_subset {
+	char name[SL_NAME_MAX];
+	uint32_t
+		any; /* 1: while nobody is in it, its requests go to the whole service; 0: to nobody */
+	uint32_t level_first; /* its levels: behind those of the subset before, and of the whole */
+	uint32_t level_cnt;   /* [0, SL_MAX_LEVELS]; 0: nobody is in it */
+	uint32_t zero;
+};
+static_assert(sizeof(struct sl_img_subset) == 80, "");
 
 #define SL_MAX_SOURCES 64
 #define SL_GUE_PORT 6080 /* IANA's */
@@ -306,7 +339,7 @@ struct sl_img_service {
 	uint8_t policy;  /* enum sl_policy */
 	uint8_t forward; /* enum sl_forward */
 	uint8_t family;  /* 4 or 6: of all endpoints; tunnels: listeners may be of the other */
-	uint8_t zero0;
+	uint8_t panic_pct; /* less health than this, per cent, in a level: it is ignored there, [0, 100]; 0: never */
 	uint8_t source_bits4; /* SOURCE_HASH: leading bits of the client's address that count, [1,32]; else 0 */
 	uint8_t source_bits6; /* [1,128]; else 0 */
 	sl_be16 gue_port_be;  /* GUE: [1,65535]; else 0 */
@@ -321,22 +354,19 @@ struct sl_img_service {
 				* not an address of NETWORK is answered for like one */
 	uint32_t endpoint_cnt; /* [0, SL_MAX_SERVICE_ENDPOINTS] */
 	uint32_t endpoint_off; /* struct sl_img_endpoint[] sorted by name, names distinct */
+	uint32_t level_cnt;    /* 0 exactly when endpoint_cnt is 0; those of the whole first */
+	uint32_t level_off;    /* struct sl_img_level[] sorted by (subset, priority), distinct */
+	uint32_t subset_cnt;   /* PROXY: [0, SL_MAX_SUBSETS]; else 0 */
 	uint32_t
-		maglev_cnt; /* a prime of lb/maglev.h in [101, SL_MAX_MAGLEV]; 0 exactly when endpoint_cnt is 0,
-				* all weights are 0, or the policy is ROUND_ROBIN or LEAST_CONN */
-	uint32_t
-		maglev_off; /* uint16_t[maglev_cnt]: index into endpoints, weight > 0; padded with 0 */
-	uint32_t sched_cnt;     /* [1, SL_MAX_SCHED] for ROUND_ROBIN with some weight > 0; else 0 */
-	uint32_t sched_off;     /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
+		subset_off; /* struct sl_img_subset[] sorted by name, names distinct.  Behind it, of each level in turn: members,
+				 * Maglev table, schedule, ring */
 	uint32_t max_endpoints; /* as declared: [1, SL_MAX_SERVICE_ENDPOINTS] */
 	struct sl_img_tcp tcp;
 	struct sl_img_http_service http;
-	uint32_t ring_cnt; /* [1, SL_MAX_RING] for RING_HASH with some weight > 0; else 0 */
-	uint32_t ring_off; /* struct sl_img_point[ring_cnt] sorted by hash, then endpoint */
 	uint32_t
 		tls_off; /* PROXY: struct sl_img_tls_service, then its sans (image_tls.h); 0: endpoints speak plaintext */
 };
-static_assert(sizeof(struct sl_img_service) == 288, "");
+static_assert(sizeof(struct sl_img_service) == 280, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */

@@ -230,7 +230,7 @@ struct sl_img_target {
 	uint32_t service; /* slot; SL_FORWARD_PROXY */
 	uint32_t incarnation;
 	uint32_t weight; /* [0, 10^6] */
-	uint32_t zero;
+	uint32_t subset; /* of the service: 0: the whole; else 1 + index into its subsets */
 };
 
 struct sl_img_mirror {

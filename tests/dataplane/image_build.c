@@ -407,11 +407,9 @@ endpoint_cmp(const void *a, const void *b)
 	return memcmp(x->name, y->name, SL_NAME_MAX);
 }
 
-static bool
+static void
 fill_endpoints(const struct ordered *s, struct sl_img_endpoint *e)
 {
-	bool weighs = false;
-
 	for (uint32_t i = 0; i < s->conf->endpoint_cnt; i++) {
 		const struct sl_test_endpoint *from = &s->conf->endpoints[i];
 		sl_test_addr_port(from->addr, &e[i].addr, &e[i].port_be);
@@ -421,10 +419,8 @@ fill_endpoints(const struct ordered *s, struct sl_img_endpoint *e)
 		e[i].slot = from->slot ? from->slot : s->first_slot + i;
 		e[i].incarnation = from->incarnation ? from->incarnation : 1;
 		set_name(e[i].name, from->name, "e", i);
-		weighs |= e[i].weight > 0;
 	}
 	qsort(e, s->conf->endpoint_cnt, sizeof(*e), endpoint_cmp);
-	return weighs;
 }
 
 static int
@@ -454,7 +450,6 @@ static const struct sl_img_http_service http_default = {
 	.sweep_ms = 10000,
 	.eject_after = 5,
 	.eject_max_pct = 10,
-	.panic_pct = 50,
 	.budget_pct = 20,
 	.budget_min = 3,
 };
@@ -478,7 +473,9 @@ fill_modes(const struct sl_test_service *from, struct sl_img_service *v)
 		v->tcp = from->tcp;
 		v->tcp.connect_ms = from->tcp.connect_ms ? from->tcp.connect_ms : 1000;
 		v->http = from->http.conn_idle_ms ? from->http : http_default;
+		v->panic_pct = from->http.conn_idle_ms ? 0 : 50;
 	}
+	v->panic_pct = from->panic_pct ? from->panic_pct : v->panic_pct;
 	if (v->policy == SL_POLICY_SOURCE_HASH) {
 		v->source_bits4 = from->source_bits4 ? from->source_bits4 : 32;
 		v->source_bits6 = from->source_bits6 ? from->source_bits6 : 128;
@@ -497,15 +494,164 @@ point_cmp(const void *a, const void *b)
 }
 
 static uint32_t
-fill_ring(const struct sl_img_endpoint *e, uint32_t cnt, struct sl_img_point *p)
+fill_ring(const struct sl_img_endpoint *e, const uint16_t *members, uint32_t cnt,
+	  struct sl_img_point *p)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < cnt; i++)
-		for (uint32_t k = 0; e[i].weight && k < POINTS; k++)
-			p[n++] = (struct sl_img_point){(i + 1) * 2654435761u + k * 0x20000001u, i};
+		for (uint32_t k = 0; e[members[i]].weight && k < POINTS; k++)
+			p[n++] = (struct sl_img_point){
+				(members[i] + 1) * 2654435761u + k * 0x20000001u, members[i]};
 	qsort(p, n, sizeof(*p), point_cmp);
 	return n;
+}
+
+/* ---- levels ---- */
+
+static uint32_t
+subset_count(const struct sl_test_service *s)
+{
+	uint32_t n = 0;
+
+	while (n < SL_ARRAY_CNT(s->subsets) && s->subsets[n].name)
+		n++;
+	return n;
+}
+
+/* Where an endpoint of the object stands in the configuration. */
+static const struct sl_test_endpoint *
+endpoint_from(const struct sl_test_service *s, const struct sl_img_endpoint *e)
+{
+	char name[SL_NAME_MAX];
+
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++) {
+		memset(name, 0, sizeof(name));
+		set_name(name, s->endpoints[i].name, "e", i);
+		if (memcmp(name, e->name, SL_NAME_MAX) == 0)
+			return &s->endpoints[i];
+	}
+	DIE("endpoint \"%s\" is not there", e->name);
+}
+
+static bool
+has_levels(const struct sl_test_service *s)
+{
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++)
+		if (s->endpoints[i].level || s->endpoints[i].subsets)
+			return true;
+	return false;
+}
+
+/* The members of a level of a set, in the order of the object; set 0: the whole. */
+static uint32_t
+find_members(const struct sl_test_service *s, const struct sl_img_endpoint *e, uint32_t set,
+	     uint32_t level, uint16_t *members)
+{
+	bool some = has_levels(s);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++) {
+		const struct sl_test_endpoint *from = some ? endpoint_from(s, &e[i]) : s->endpoints;
+		bool in = set == 0 || from->subsets >> (set - 1) & 1;
+		if (in && from->level == level)
+			members[n++] = (uint16_t)i;
+	}
+	return n;
+}
+
+/* Bytes behind the subsets that all levels take at most. */
+static size_t
+levels_room(const struct sl_test_service *s, uint32_t levels, uint32_t places)
+{
+	return levels * (s->endpoint_cnt * (2u + POINTS * sizeof(struct sl_img_point)) +
+			 2 * SL_MAX(places, SL_MAX_SCHED) + 64);
+}
+
+/* The sections of one level, from *at on. */
+static void
+fill_level(const struct sl_test_conf *c, const struct sl_test_service *from,
+	   struct sl_img_service *v, struct sl_img_level *l, const uint16_t *members, size_t *at)
+{
+	const struct sl_img_endpoint *e = (const void *)((char *)v + v->endpoint_off);
+	struct sl_maglev_node *nodes = calloc(l->member_cnt + 1, sizeof(*nodes));
+	uint64_t seed = c->hash_seed ? c->hash_seed : 0x5eedull;
+	bool weighs = false;
+
+	for (uint32_t i = 0; i < l->member_cnt; i++) {
+		nodes[i] = (struct sl_maglev_node){e[members[i]].name, e[members[i]].weight};
+		weighs |= e[members[i]].weight > 0;
+	}
+	if (l->member_cnt < v->endpoint_cnt) {
+		l->member_off = (uint32_t)*at;
+		memcpy((char *)v + *at, members, 2 * l->member_cnt);
+		*at = round8(*at + 2 * l->member_cnt);
+	}
+	uint16_t *t = (void *)((char *)v + *at);
+	uint32_t off = (uint32_t)*at;
+	if (weighs && v->policy == SL_POLICY_ROUND_ROBIN) {
+		if (sl_maglev_schedule(nodes, l->member_cnt, t, SL_MAX_SCHED, &l->sched_cnt))
+			DIE("no schedule for service \"%s\"", from->name);
+		l->sched_off = off;
+	} else if (weighs && v->policy == SL_POLICY_RING_HASH) {
+		l->ring_cnt = fill_ring(e, members, l->member_cnt, (void *)t);
+		l->ring_off = off;
+	} else if (weighs && sl_policy_has_table(v->policy)) {
+		l->maglev_cnt = sl_maglev_size(v->max_endpoints);
+		l->maglev_off = off;
+		if (sl_maglev_build(nodes, l->member_cnt, seed, t, l->maglev_cnt))
+			DIE("no Maglev table for service \"%s\"", from->name);
+	}
+	for (uint32_t i = 0; i < l->maglev_cnt + l->sched_cnt; i++)
+		t[i] = members[t[i]];
+	*at = round8(*at + 2 * (l->maglev_cnt + l->sched_cnt) +
+		     l->ring_cnt * sizeof(struct sl_img_point));
+	free(nodes);
+}
+
+/* Counts levels of all sets, and says where those of each begin. */
+static uint32_t
+count_levels(const struct sl_test_service *s, const struct sl_img_endpoint *e, uint16_t *members,
+	     uint32_t first[1 + 8 + 1])
+{
+	uint32_t n = 0, sets = 1 + subset_count(s);
+
+	for (uint32_t set = 0; set < sets; set++) {
+		first[set] = n;
+		for (uint32_t level = 0; find_members(s, e, set, level, members); level++)
+			n++;
+	}
+	first[sets] = n;
+	return n;
+}
+
+/* Levels and subsets with their sections, from *at on. */
+static void
+fill_levels(const struct sl_test_conf *c, const struct sl_test_service *from,
+	    struct sl_img_service *v, const uint32_t *first, uint16_t *members, size_t *at)
+{
+	const struct sl_img_endpoint *e = (const void *)((char *)v + v->endpoint_off);
+	struct sl_img_level *l = (void *)((char *)v + *at);
+
+	v->level_off = v->level_cnt ? (uint32_t)*at : 0;
+	*at += v->level_cnt * sizeof(*l);
+	struct sl_img_subset *sub = (void *)((char *)v + *at);
+	v->subset_cnt = subset_count(from);
+	v->subset_off = v->subset_cnt ? (uint32_t)*at : 0;
+	*at += v->subset_cnt * sizeof(*sub);
+	for (uint32_t i = 0; i < v->subset_cnt; i++) {
+		set_name(sub[i].name, from->subsets[i].name, "", 0);
+		sub[i].any = from->subsets[i].any;
+		sub[i].level_first = first[1 + i];
+		sub[i].level_cnt = first[2 + i] - first[1 + i];
+	}
+	for (uint32_t set = 0; set <= v->subset_cnt; set++)
+		for (uint32_t i = first[set]; i < first[set + 1]; i++) {
+			l[i].subset = set;
+			l[i].priority = i - first[set];
+			l[i].member_cnt = find_members(from, e, set, l[i].priority, members);
+			fill_level(c, from, v, &l[i], members, at);
+		}
 }
 
 /* What goes behind all else, at `at`; its size. */
@@ -532,55 +678,40 @@ fill_service_tls(const struct sl_test_service *from, struct sl_img_service *v, s
 	return sizeof(*t) + t->san_cnt * sizeof(*san);
 }
 
-/* Everything but the tables, into a scratch object with room for them. */
+/* Into a scratch object with room for all. */
 static void
 build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_object *o)
 {
 	const struct sl_test_service *from = s->conf;
-	uint32_t cnt = from->endpoint_cnt, sched_cnt = 0;
+	uint32_t cnt = from->endpoint_cnt, first[1 + 8 + 1];
 	uint32_t max = from->max_endpoints ? from->max_endpoints : SL_MAX(cnt, 1u);
 	size_t at = sizeof(struct sl_img_service) + source_count(from) * sizeof(struct sl_addr);
-	size_t table = at + cnt * sizeof(struct sl_img_endpoint);
-	uint32_t places = sl_maglev_size(max);
+	struct sl_img_endpoint *e = calloc(cnt + 1, sizeof(*e));
+	uint16_t *members = calloc(cnt + 1, sizeof(*members));
+
+	fill_endpoints(s, e);
+	uint32_t levels = count_levels(from, e, members, first);
 	struct sl_img_service *v = object_new(
 		o, SL_OBJ_SERVICE,
-		table + 2 * SL_MAX(places, SL_MAX_SCHED) + cnt * POINTS * 8 +
+		at + cnt * sizeof(*e) + levels * sizeof(struct sl_img_level) +
+			8 * sizeof(struct sl_img_subset) +
+			levels_room(from, levels, sl_maglev_size(max)) +
 			sizeof(struct sl_img_tls_service) + 8 * sizeof(struct sl_img_tls_san));
-	struct sl_img_endpoint *e = (void *)((char *)v + at);
-	uint16_t *t = (void *)((char *)v + table);
-	struct sl_maglev_node *nodes = calloc(cnt + 1, sizeof(*nodes));
-
 	set_name(v->name, from->name, "s", 0);
 	v->policy = from->policy ? from->policy : SL_POLICY_MAGLEV;
 	v->forward = from->forward ? from->forward : SL_FORWARD_NAT;
 	v->max_endpoints = max;
 	v->endpoint_cnt = cnt;
 	v->endpoint_off = cnt ? (uint32_t)at : 0;
+	v->level_cnt = levels;
 	fill_modes(from, v);
-	bool weighs = fill_endpoints(s, e);
+	memcpy((char *)v + at, e, cnt * sizeof(*e));
+	at += cnt * sizeof(*e);
 	v->family = from->family ? from->family : cnt && !sl_addr_is_v4(&e[0].addr) ? 6 : 4;
-	for (uint32_t i = 0; i < cnt; i++)
-		nodes[i] = (struct sl_maglev_node){e[i].name, e[i].weight};
-	if (weighs && v->policy == SL_POLICY_ROUND_ROBIN) {
-		if (sl_maglev_schedule(nodes, cnt, t, SL_MAX_SCHED, &sched_cnt))
-			DIE("no schedule for service \"%s\"", from->name);
-		v->sched_cnt = sched_cnt;
-		v->sched_off = (uint32_t)table;
-	} else if (weighs && v->policy == SL_POLICY_RING_HASH) {
-		v->ring_cnt = fill_ring(e, cnt, (void *)t);
-		v->ring_off = (uint32_t)table;
-	} else if (weighs && sl_policy_has_table(v->policy)) {
-		uint64_t seed = c->hash_seed ? c->hash_seed : 0x5eedull;
-		if (sl_maglev_build(nodes, cnt, seed, t, places))
-			DIE("no Maglev table for service \"%s\"", from->name);
-		v->maglev_cnt = places;
-		v->maglev_off = (uint32_t)table;
-	}
-	free(nodes);
-	table = round8(table + 2 * (v->maglev_cnt + v->sched_cnt) +
-		       v->ring_cnt * sizeof(struct sl_img_point));
-	memset((char *)v + table, 0, v->head.size - table); /* the schedule's scratch */
-	o->size = v->head.size = (uint32_t)(table + fill_service_tls(from, v, table));
+	fill_levels(c, from, v, first, members, &at);
+	free(e);
+	free(members);
+	o->size = v->head.size = (uint32_t)(at + fill_service_tls(from, v, at));
 	void *shrunk = realloc(v, o->size); /* so that ASan sees the true end */
 	o->bytes = shrunk ? shrunk : v;
 }
@@ -848,26 +979,65 @@ walk_endpoint(const struct sl_view *v, const struct sl_service *s, uint32_t i)
 	return NULL;
 }
 
-static const char *
-walk_places(const struct sl_service *s, const uint16_t *t, uint32_t cnt)
+/* Whether a place of a table holds a member with weight. */
+static bool
+walk_taker(const struct sl_service *s, const struct sl_level *l, uint32_t e)
 {
-	for (uint32_t i = 0; i < cnt; i++)
-		if (t[i] >= s->endpoint_cnt || s->endpoints[t[i]].weight == 0)
-			return "place of a table holds no endpoint with weight";
-	return NULL;
+	uint32_t i = 0;
+
+	if (e >= s->endpoint_cnt || s->endpoints[e].weight == 0)
+		return false;
+	while (l->members && i < l->member_cnt && l->members[i] != e)
+		i++;
+	return !l->members || i < l->member_cnt;
 }
 
 static const char *
-walk_ring(const struct sl_service *s, const struct sl_level *l)
+walk_level(const struct sl_service *s, const struct sl_level *l)
 {
+	for (uint32_t i = 0; l->members && i < l->member_cnt; i++)
+		if (l->members[i] >= s->endpoint_cnt || (i && l->members[i - 1] >= l->members[i]))
+			return "members of a level do not ascend, or are no endpoints";
+	if (!l->members && l->member_cnt != s->endpoint_cnt)
+		return "level of all endpoints has another number of members";
+	for (uint32_t i = 0; i < l->maglev_cnt; i++)
+		if (!walk_taker(s, l, l->maglev[i]))
+			return "place of a table holds no member with weight";
+	for (uint32_t i = 0; i < l->sched_cnt; i++)
+		if (!walk_taker(s, l, l->sched[i]))
+			return "place of a schedule holds no member with weight";
 	for (uint32_t i = 0; i < l->ring_cnt; i++) {
-		const struct sl_img_point *p = &l->ring[i];
-		if (p->endpoint >= s->endpoint_cnt || s->endpoints[p->endpoint].weight == 0)
-			return "point of the ring holds no endpoint with weight";
-		if (i && p[-1].hash > p->hash)
+		if (!walk_taker(s, l, l->ring[i].endpoint))
+			return "point of the ring holds no member with weight";
+		if (i && l->ring[i - 1].hash > l->ring[i].hash)
 			return "points of the ring do not ascend";
 	}
-	return NULL;
+	for (uint32_t i = 0, sum = 0; l->weight_sums && i < l->member_cnt; i++) {
+		sum += s->endpoints[l->members ? l->members[i] : i].weight;
+		if (l->weight_sums[i] != sum)
+			return "weights of a level are not as summed";
+	}
+	return l->cursor < SL_CHOOSE_CURSORS ? NULL : "cursor is out of range";
+}
+
+/* Levels of the whole and of each subset; the whole has everybody. */
+static const char *
+walk_levels(const struct sl_service *s)
+{
+	const char *wrong = walk_level(s, &s->top);
+	uint32_t seen = 0;
+
+	if (!s->sets)
+		return s->set_cnt == 1 ? wrong : "service with subsets has no sets";
+	for (uint32_t i = 0; !wrong && i < s->set_cnt; i++) {
+		if (s->sets[i].level_cnt > SL_MAX_LEVELS)
+			return "set has too many levels";
+		for (uint32_t k = 0; !wrong && k < s->sets[i].level_cnt; k++) {
+			wrong = walk_level(s, &s->sets[i].levels[k]);
+			seen += i ? 0 : s->sets[i].levels[k].member_cnt;
+		}
+	}
+	return wrong || seen == s->endpoint_cnt ? wrong : "levels of the whole lack endpoints";
 }
 
 /* The first and the last port of a listener, at its first and its last address, lead to it, or to one that comes
@@ -1060,6 +1230,8 @@ walk_route(const struct sl_view *v, const struct sl_img_vhost *img, uint32_t i)
 			s++;
 		if (s == v->service_cnt || v->services[s].forward != SL_FORWARD_PROXY)
 			return "target is no service of requests";
+		if (t[r->target_first + k].subset >= v->services[s].set_cnt)
+			return "target is no subset of its service";
 		sum += t[r->target_first + k].weight;
 	}
 	if (sum != r->weight_sum || (r->action == SL_ACTION_FORWARD) != (sum > 0))
@@ -1143,9 +1315,7 @@ sl_test_view_walk(const struct sl_view *v)
 			wrong = walk_endpoint(v, s, k);
 		wrong = wrong ? wrong : walk_modes(v, s);
 		wrong = wrong ? wrong : walk_service_tls(v, i);
-		wrong = wrong ? wrong : walk_places(s, s->top.maglev, s->top.maglev_cnt);
-		wrong = wrong ? wrong : walk_places(s, s->top.sched, s->top.sched_cnt);
-		wrong = wrong ? wrong : walk_ring(s, &s->top);
+		wrong = wrong ? wrong : walk_levels(s);
 	}
 	for (uint32_t i = 0; !wrong && i < v->address_cnt; i++) {
 		const struct sl_local *l = sl_view_local(v, &v->addresses[i].addr);

@@ -41,6 +41,13 @@ struct sl_test_endpoint {
 	uint16_t weight;      /* 0: 1; SL_TEST_WEIGHT_0 */
 	uint32_t slot;        /* 0: its place among all endpoints of the configuration */
 	uint32_t incarnation; /* 0: 1 */
+	uint8_t level; /* of the whole, and of each subset that it is in; all up to the highest of each are there */
+	uint8_t subsets; /* bit i: it is in the service's i-th subset */
+};
+
+struct sl_test_subset {
+	const char *name;
+	bool any;
 };
 
 /* TLS of a service; img: lengths and places are filled in, 0 of a range that has no 0: all versions, suites and groups, 5 s;
@@ -74,6 +81,8 @@ struct sl_test_service {
 	uint8_t source_bits4, source_bits6;    /* SOURCE_HASH: 0: 32, 128 */
 	struct sl_img_tcp tcp;                 /* PROXY: connect_ms 0: 1000; the rest as it is */
 	struct sl_img_http_service http;       /* PROXY: conn_idle_ms 0: all as by default */
+	uint8_t panic_pct;                     /* 0: 50 where http is as by default, else 0 */
+	struct sl_test_subset subsets[8];      /* PROXY; in the order of their names */
 	const struct sl_test_service_tls *tls; /* PROXY; NULL: plaintext */
 };
 

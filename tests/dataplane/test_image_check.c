@@ -170,13 +170,15 @@ enum {
 	LS = sizeof(struct sl_img_listeners),
 	TRUST = LS + 5 * sizeof(struct sl_img_listener),
 	EPS = sizeof(struct sl_img_service),
-	WEB_TABLE = EPS + 3 * sizeof(struct sl_img_endpoint),
-	RR_TABLE = EPS + 2 * sizeof(struct sl_img_endpoint),
+	WEB_LEVEL = EPS + 3 * sizeof(struct sl_img_endpoint),
+	WEB_TABLE = WEB_LEVEL + sizeof(struct sl_img_level),
+	RR_LEVEL = EPS + 2 * sizeof(struct sl_img_endpoint),
+	RR_TABLE = RR_LEVEL + sizeof(struct sl_img_level),
 };
 
 static const struct mistake mistakes[] = {
 	{WEB, HEAD(magic), 1, "head.magic: is 0x00000001, must be 0x4a424f53", "magic"},
-	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 5", "version"},
+	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 6", "version"},
 	{WEB, HEAD(kind), 3, "head.kind: is 3, must be 4 (SERVICE)", "kind"},
 	{WEB, HEAD(size), 8, "head.size: is 8, but the object has", "size"},
 	{WEB, HEAD(zero), 9, "head.zero: is 9, must be 0", "zero"},
@@ -335,28 +337,29 @@ static const struct mistake mistakes[] = {
 	{WEB, AT(service, policy), 3, "source_bits4: is 0, must be in [1, 32]", "no mask"},
 	{WEB, AT(service, policy), 3, "source_bits6: is 0, must be in [1, 128]", "no mask"},
 	{WEB, AT(service, policy), 4,
-	 "maglev.cnt: is 503, must be 0: the policy has no Maglev table",
+	 "levels[0].maglev.cnt: is 503, must be 0: the policy has no Maglev table",
 	 "Maglev table of least connections"},
-	{WEB, AT(service, zero0), 1, "zero0: is 1, must be 0", "zero"},
+	{WEB, AT(service, panic_pct), 101, "panic_pct: is 101, must be in [0, 100]", "panic"},
 	{WEB, AT(service, max_endpoints), 0, "max_endpoints: is 0, must be in [1, 16384]", "max"},
 	{WEB, AT(service, endpoint_cnt), 16385, "is 16385, must be in [0, 16384]", "too many"},
-	{WEB, AT(service, endpoint_cnt), 0, "maglev.cnt: is 503, must be 0: no endpoint has weight",
-	 "table without endpoints"},
-	{WEB, AT(service, maglev_cnt), 502, "is 502, must be one of the listed primes", "no prime"},
-	{WEB, AT(service, maglev_cnt), 499, "is 499, must be one of the listed primes",
+	{WEB, AT(service, endpoint_cnt), 0, "levels.cnt: is 1, must be in [0, 0]",
+	 "level without endpoints"},
+	{WEB, IN(WEB_LEVEL, level, 0, maglev_cnt), 502, "is 502, must be one of the listed primes",
+	 "no prime"},
+	{WEB, IN(WEB_LEVEL, level, 0, maglev_cnt), 499, "is 499, must be one of the listed primes",
 	 "a prime that is not listed"},
-	{WEB, AT(service, maglev_cnt), 0, "is 0, must be one of the listed primes",
+	{WEB, IN(WEB_LEVEL, level, 0, maglev_cnt), 0, "is 0, must be one of the listed primes",
 	 "table missing"},
-	{WEB, AT(service, sched_cnt), 4,
-	 "sched.cnt: is 4, must be 0: the policy is not round robin",
+	{WEB, IN(WEB_LEVEL, level, 0, sched_cnt), 4,
+	 "levels[0].sched.cnt: is 4, must be 0: the policy is not round robin",
 	 "schedule of a Maglev service"},
 	{WEB, AT(service, policy), 2,
-	 "maglev.cnt: is 503, must be 0: the policy has no Maglev table",
+	 "levels[0].maglev.cnt: is 503, must be 0: the policy has no Maglev table",
 	 "Maglev table of a round-robin service"},
-	{RR, AT(service, sched_cnt), 0, "sched.cnt: is 0, must be in [1, 65536]",
-	 "schedule missing"},
-	{RR, AT(service, sched_cnt), 65537, "sched.cnt: is 65537, must be in [0, 65536]",
-	 "too long"},
+	{RR, IN(RR_LEVEL, level, 0, sched_cnt), 0,
+	 "levels[0].sched.cnt: is 0, must be in [1, 65536]", "schedule missing"},
+	{RR, IN(RR_LEVEL, level, 0, sched_cnt), 65537,
+	 "levels[0].sched.cnt: is 65537, must be in [0, 65536]", "too long"},
 	{WEB, IN(EPS, endpoint, 0, addr.b[12]), 224, "is not a unicast address", "multicast"},
 	{WEB, IN(EPS, endpoint, 0, addr.b[0]), 0x20, "is not of the service's family, IPv4",
 	 "family"},
@@ -367,12 +370,12 @@ static const struct mistake mistakes[] = {
 	{WEB, IN(EPS, endpoint, 0, zero), 1, "endpoints[0].zero: is 1", "zero"},
 	{WEB, IN(EPS, endpoint, 1, name[1]), '0', "endpoints[1]: equals record 0", "name twice"},
 	{WEB, IN(EPS, endpoint, 1, name[0]), 'a', "endpoints[1]: stands behind", "name order"},
-	{WEB, WEB_TABLE + 2 * 7, 2, 3, "maglev[7]: is 3, must be in [0, 2]",
+	{WEB, WEB_TABLE + 2 * 7, 2, 3, "levels[0].maglev[7]: is 3, must be in [0, 2]",
 	 "place of no endpoint"},
-	{WEB, WEB_TABLE + 2 * 502, 2, 2, "maglev[502]: is 2, an endpoint of weight 0",
+	{WEB, WEB_TABLE + 2 * 502, 2, 2, "levels[0].maglev[502]: is 2, an endpoint of weight 0",
 	 "weightless"},
 	{WEB, WEB_TABLE + 2 * 503, 2, 1, "must be 0: it is in no section", "padding of the table"},
-	{RR, RR_TABLE, 2, 2, "sched[0]: is 2, must be in [0, 1]", "schedule entry"},
+	{RR, RR_TABLE, 2, 2, "levels[0].sched[0]: is 2, must be in [0, 1]", "schedule entry"},
 	{RR, RR_TABLE + 2 * 3, 2, 1, "must be 0: it is in no section", "padding of the schedule"},
 };
 
@@ -408,14 +411,14 @@ all_mistakes_are_reported_up_to_the_limit(void)
 	sl_test_image_build(&conf, &im);
 	uint8_t *p = guarded(&im.objs[WEB]);
 	((struct sl_img_service *)(void *)p)->forward = 9;
-	((struct sl_img_service *)(void *)p)->zero0 = 9;
+	((struct sl_img_service *)(void *)p)->panic_pct = 109;
 	memset(p + WEB_TABLE, 0xff, 2 * 503);
 	CU_ASSERT_EQUAL(
 		sl_image_check(p, im.objs[WEB].size, SL_OBJ_SERVICE, NULL, "service web", &d),
 		-EINVAL);
 	CU_ASSERT(says(&d, "service web: forward: is 9"));
-	CU_ASSERT(says(&d, "service web: zero0: is 9"));
-	CU_ASSERT(says(&d, "maglev[253]"));
+	CU_ASSERT(says(&d, "service web: panic_pct: is 109"));
+	CU_ASSERT(says(&d, "levels[0].maglev[253]"));
 	CU_ASSERT_EQUAL(d.cnt, SL_DIAG_MAX);
 	CU_ASSERT_EQUAL(d.cnt + d.more, 503 + 2);
 	sl_diag_fini(&d);
@@ -444,7 +447,7 @@ dump_shows_every_record(void)
 		int which;
 		const char *shows;
 	} rows[] = {
-		{ROOT, "object root version 5 size 336 id "},
+		{ROOT, "object root version 6 size 336 id "},
 		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 5\n"},
 		{NETWORK, "addresses 2\n  [0] 10.0.0.1/24 port p0\n  [1] 2001:db8::1/64 port p1\n"},
 		{NETWORK, "routes 2\n  [0] 0.0.0.0/0 via 10.0.0.254\n  [1] 10.9.0.0/16 via "
@@ -454,17 +457,18 @@ dump_shows_every_record(void)
 		{LISTENERS, "[3] l3 [2001:db8:f::1]:443 tcp mode tcp ref 4 slot 3 incarnation 1 "
 			    "max_connections 7 trusted 10.0.0.0/8 2001:db8::/32\n"},
 		{LISTENERS, "max_connections 0 trusted 0.0.0.0/0\n"},
-		{TCP, "forward proxy\nfamily 4\nmax_endpoints 1\nconnect_ms 5000\nidle_ms 3600000\n"
+		{TCP, "forward proxy\nfamily 4\nmax_endpoints 1\npanic 50\nconnect_ms "
+		      "5000\nidle_ms 3600000\n"
 		      "max_connections 1024\nkeepalive_s 30\nretries 2\nproxy_protocol v2\n"
 		      "congestion reno\nhttp max_pending 1024 max_requests 1024 max_retries 3 "
 		      "requests_per_connection 0 "
-		      "idle_ms 3600000 idle_connections 256 panic 50 budget 20 min 3\nejection "
+		      "idle_ms 3600000 idle_connections 256 budget 20 min 3\nejection "
 		      "after 5 sweep_ms 10000 "
 		      "time_ms 30000 max_time_ms 300000 max_percent 10\nhash source\nsources 1\n  "
 		      "[0] 10.0.0.9\n"},
 		{WEB, "name web\npolicy maglev\nforward nat\nfamily 4\nmax_endpoints 3\n"},
 		{WEB, "  [1] e1 10.0.0.12:80 weight 3 slot 3 incarnation 1\n"},
-		{WEB, "maglev 503\n  shares 126 377 0\n  places "},
+		{WEB, "priority 0 members all\nmaglev 503\n  shares 126 377 0\n  places "},
 		{RR, "policy round_robin\n"},
 		{RR, "schedule 3\n  shares 1 2\n  places 1 0 1\n"},
 	};

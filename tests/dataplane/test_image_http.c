@@ -59,7 +59,7 @@ print_diag(const char *why, const struct sl_diag *d)
 
 /* ---- mistakes ---- */
 
-enum section { FIXED, HOSTS, ROUTE, COND, IDS, SCAN, TARGET, MIRROR, EDIT, RING };
+enum section { FIXED, HOSTS, ROUTE, COND, IDS, SCAN, TARGET, MIRROR, EDIT, LEVEL, RING };
 
 /* `bytes` of value at `off` of a record; text n: at the n-th byte of the string there (from 1). */
 struct mistake {
@@ -99,8 +99,11 @@ record_at(const uint8_t *o, enum section section, unsigned idx)
 		return v->mirror_off + idx * sizeof(struct sl_img_mirror);
 	case EDIT:
 		return v->edit_off + idx * sizeof(struct sl_img_edit);
+	case LEVEL:
+		return s->level_off + idx * sizeof(struct sl_img_level);
 	case RING:
-		return s->ring_off + idx * sizeof(struct sl_img_point);
+		return ((const struct sl_img_level *)(const void *)(o + s->level_off))->ring_off +
+		       idx * sizeof(struct sl_img_point);
 	}
 	return 0;
 }
@@ -135,6 +138,7 @@ make_mistake(uint8_t *o, const struct mistake *m)
 #define ID(i) REF_SHOP, IDS, i, 0, 4
 #define SV(field) REF_CANARY, FIXED, 0, F_(struct sl_img_service, field)
 #define NAT(field) REF_NAT, FIXED, 0, F_(struct sl_img_service, field)
+#define LV(field) REF_CANARY, LEVEL, 0, F_(struct sl_img_level, field)
 #define PT(i, field) REF_CANARY, RING, i, F_(struct sl_img_point, field)
 #define SH(field) REF_SHARDS, FIXED, 0, F_(struct sl_img_shard, field)
 
@@ -150,20 +154,23 @@ static const struct mistake mistakes[] = {
 	{SV(http.eject_ms), 2, "http.eject_max_ms: is 1, must be in [2,", "longest", 0},
 	{SV(http.sweep_ms), 9, "http.sweep_ms: is 9, must be in [10, 3600000]", "sweep", 0},
 	{SV(http.eject_max_pct), 0, "http.eject_max_pct: is 0, must be in [1, 100]", "percent", 0},
-	{SV(http.panic_pct), 101, "http.panic_pct: is 101, must be in [0, 100]", "panic", 0},
+	{SV(panic_pct), 101, "panic_pct: is 101, must be in [0, 100]", "panic", 0},
 	{SV(http.budget_pct), 101, "http.budget_pct: is 101, must be in [0, 100]", "budget", 0},
 	{SV(http.hash_on), 4, "http.hash_on: is 4, must be in [0, 3]", "hash on", 0},
 	{SV(http.hash_on), 0, "http.hash_name: \"x-user\" must be empty", "name of an address", 0},
-	{SV(http.zero), 1, "http.zero: is 1, must be 0", "zero", 0},
+	{SV(http.zero[1]), 1, "http.zero: is 1, must be 0", "zero", 0},
 	{SV(http.hash_name[0]), 'X', "\"X-user\" is not a token in lower case", "case", 0},
 	{SV(http.hash_name[1]), ' ', "\"x user\" is not a token", "blank", 0},
 	{SV(http.hash_name[9]), 'x', "http.hash_name: is not padded with 0", "padding", 0},
-	{SV(ring_cnt), 0, "ring.cnt: is 0, must be in [1, 1048576]: the policy is ring hash",
+	{LV(ring_cnt), 0,
+	 "levels[0].ring.cnt: is 0, must be in [1, 1048576]: the policy is ring hash",
 	 "ring missing", 0},
-	{SV(policy), SL_POLICY_RANDOM, "ring.cnt: is 16, must be 0: the policy is not ring hash",
-	 "ring of random", 0},
-	{PT(3, endpoint), 2, "ring[3].endpoint: is 2, must be in [0, 1]", "no endpoint", 0},
-	{PT(3, hash), 0, "ring[3]: stands behind, but sorts before, record 2", "ring order", 0},
+	{SV(policy), SL_POLICY_RANDOM,
+	 "levels[0].ring.cnt: is 16, must be 0: the policy is not ring hash", "ring of random", 0},
+	{PT(3, endpoint), 2, "levels[0].ring[3].endpoint: is 2, must be in [0, 1]", "no endpoint",
+	 0},
+	{PT(3, hash), 0, "levels[0].ring[3]: stands behind, but sorts before, record 2",
+	 "ring order", 0},
 
 	/* ROUTES */
 	{TABLE(name[0]), 0, "name: \"\" is not a name", "name", 0},
@@ -336,7 +343,7 @@ static const struct mistake mistakes[] = {
 	{TG(0, incarnation), 0, "targets[0].incarnation: is 0", "incarnation", 0},
 	{TG(0, weight), 1000001, "targets[0].weight: is 1000001, must be in", "weight", 0},
 	{TG(0, weight), 91, "routes[0].weight_sum: is 100, but the targets weigh 101", "sum", 0},
-	{TG(0, zero), 1, "targets[0].zero: is 1, must be 0", "zero", 0},
+	{TG(0, subset), 65, "targets[0].subset: is 65, must be in [0, 64]", "subset", 0},
 	{MI(0, service), 4096, "mirrors[0].service: is 4096", "slot", 0},
 	{MI(0, incarnation), 65536, "mirrors[0].incarnation: is 65536", "incarnation", 0},
 	{MI(0, per_million), 1000001, "mirrors[0].per_million: is 1000001", "share", 0},
@@ -628,7 +635,7 @@ dump_shows_every_record(void)
 		    "trusted 10.0.0.0/8\n"},
 		{REF_CANARY, "hash header x-user\n"},
 		{REF_CANARY, "ring 16\n  shares 8 8\n  points "},
-		{REF_TABLE, "object routes version 5 size "},
+		{REF_TABLE, "object routes version 6 size "},
 		{REF_TABLE, "name edge\nheader_ms 10000\nidle_ms 3600000\nstream_idle_ms 300000\n"
 			    "max_header_bytes 61440\nmax_headers 100\nmax_requests 0\nmax_body 0\n"
 			    "slash_2f keep\nmerge_slashes 1\ntrusted_hops 0\naccess_log 0\n"

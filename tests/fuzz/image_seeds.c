@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/dataplane/http_conf.h"
+#include "tests/dataplane/levels_conf.h"
 #include "tests/dataplane/tls_conf.h"
 
 static const struct sl_test_endpoint v4[] = {
@@ -138,6 +139,7 @@ main(int argc, char **argv)
 	seed(argv[1], "connections", &tcp, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "requests", &http, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "tls", &tls_conf, SIZE_MAX, SIZE_MAX);
+	seed(argv[1], "levels", &levels_conf, SIZE_MAX, SIZE_MAX);
 	seed(argv[1], "cut-in-head", &small, SIZE_MAX, 9);
 	seed(argv[1], "cut-in-refs", &small, SIZE_MAX, 130);
 	seed(argv[1], "root-only", &small, SIZE_MAX, sizeof(struct sl_img_root) + 3 * 48);

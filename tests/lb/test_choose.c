@@ -528,9 +528,9 @@ build_ring(uint32_t without)
 		nodes[i] = (struct sl_maglev_node){endpoints[i].name,
 						   i == without ? 0 : endpoints[i].weight};
 	svc.top.ring = ring;
-	svc.top.ring_cnt = sl_ring_size(nodes, CNT);
+	svc.top.ring_cnt = sl_ring_size(nodes, CNT, RING_MAX);
 	CU_ASSERT_FATAL(svc.top.ring_cnt > 0 && svc.top.ring_cnt <= RING_MAX);
-	sl_ring_build(nodes, CNT, SEED, ring);
+	sl_ring_build(nodes, CNT, RING_MAX, SEED, ring);
 }
 
 /* As set_up; weights: 1, or i % 4 + 1. */

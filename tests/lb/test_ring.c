@@ -22,9 +22,9 @@ fill(uint32_t cnt, uint32_t weight)
 static struct sl_img_point *
 build(uint32_t cnt, uint64_t seed, uint32_t *ret_size)
 {
-	*ret_size = sl_ring_size(nodes, cnt);
+	*ret_size = sl_ring_size(nodes, cnt, SL_MAX_RING);
 	struct sl_img_point *p = calloc(*ret_size + 1u, sizeof(*p));
-	sl_ring_build(nodes, cnt, seed, p);
+	sl_ring_build(nodes, cnt, SL_MAX_RING, seed, p);
 	return p;
 }
 
@@ -111,10 +111,10 @@ gateways_agree_whatever_the_order_and_only_by_the_same_seed(void)
 	struct sl_img_point *p = build(NODES, 7, &size), *q = calloc(size, sizeof(*q));
 	for (uint32_t i = 0; i < NODES; i++)
 		turned[i] = nodes[NODES - 1 - i];
-	sl_ring_build(turned, NODES, 7, q);
+	sl_ring_build(turned, NODES, SL_MAX_RING, 7, q);
 	for (uint32_t h = 0; h < 1u << 12; h++)
 		CU_ASSERT_EQUAL(owner(p, size, h << 20), NODES - 1 - owner(q, size, h << 20));
-	sl_ring_build(nodes, NODES, 8, q);
+	sl_ring_build(nodes, NODES, SL_MAX_RING, 8, q);
 	for (uint32_t h = 0; h < 1u << 12; h++)
 		differ += owner(p, size, h << 20) != owner(q, size, h << 20);
 	CU_ASSERT(differ > 3 << 10);

@@ -69,7 +69,8 @@ build(void)
 					.maglev_cnt = PLACES,
 					.sched = sched[l],
 					.ring = ring[l],
-					.ring_cnt = sl_ring_size(nodes, EACH),
+					.ring_cnt =
+						sl_ring_size(nodes, EACH, SL_ARRAY_CNT(ring[l])),
 					.weight_sums = sums[l],
 					.cursor = sl_choose_cursor(7, 0, l)};
 		sl_choose_sums(endpoints, members[l], EACH, sums[l]);
@@ -77,7 +78,7 @@ build(void)
 		CU_ASSERT_EQUAL_FATAL(sl_maglev_schedule(nodes, EACH, sched[l], 64, &at->sched_cnt),
 				      0);
 		CU_ASSERT_FATAL(at->ring_cnt <= SL_ARRAY_CNT(ring[l]));
-		sl_ring_build(nodes, EACH, SEED, ring[l]);
+		sl_ring_build(nodes, EACH, SL_ARRAY_CNT(ring[l]), SEED, ring[l]);
 		for (uint32_t i = 0; i < PLACES; i++)
 			maglev[l][i] = members[l][maglev[l][i]];
 		for (uint32_t i = 0; i < at->sched_cnt; i++)

@@ -72,6 +72,23 @@ same_bytes(const struct sl_compiled *a, const struct sl_compiled *b)
 	return true;
 }
 
+static inline const struct sl_img_service *
+service(const struct sl_compiled *c, const char *name)
+{
+	for (uint32_t i = 2; i < c->cnt; i++) {
+		const struct sl_img_service *s = c->objs[i].bytes;
+		if (s->head.kind == SL_OBJ_SERVICE && strcmp(s->name, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static inline const struct sl_img_level *
+level(const struct sl_img_service *s, uint32_t i)
+{
+	return (const struct sl_img_level *)(const void *)((const char *)s + s->level_off) + i;
+}
+
 /* ---- what the dataplane says of it ---- */
 
 static inline bool

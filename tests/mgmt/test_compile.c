@@ -20,17 +20,6 @@ edge_conf(void)
 	return c;
 }
 
-static const struct sl_img_service *
-service(const struct sl_compiled *c, const char *name)
-{
-	for (uint32_t i = 2; i < c->cnt; i++) {
-		const struct sl_img_service *s = c->objs[i].bytes;
-		if (strcmp(s->name, name) == 0)
-			return s;
-	}
-	return NULL;
-}
-
 static const struct sl_img_endpoint *
 endpoints(const struct sl_img_service *s)
 {
@@ -78,23 +67,23 @@ tables_follow_policy_and_weights(void)
 				    *empty = service(p.out, "empty"), *dns = service(p.out, "dns6");
 	unsigned share[2] = {0}, turns[3] = {0};
 
-	CU_ASSERT_EQUAL(web->maglev_cnt, sl_maglev_size(2));
-	CU_ASSERT_EQUAL(web->sched_cnt, 0);
+	CU_ASSERT_EQUAL(level(web, 0)->maglev_cnt, sl_maglev_size(2));
+	CU_ASSERT_EQUAL(level(web, 0)->sched_cnt, 0);
 	CU_ASSERT_STRING_EQUAL(endpoints(web)[0].name, "web-1"); /* by name, not by file */
-	const uint16_t *table = (const void *)((const char *)web + web->maglev_off);
-	for (uint32_t i = 0; i < web->maglev_cnt; i++)
+	const uint16_t *table = (const void *)((const char *)web + level(web, 0)->maglev_off);
+	for (uint32_t i = 0; i < level(web, 0)->maglev_cnt; i++)
 		share[table[i] % 2]++;
 	CU_ASSERT(share[1] > 2 * share[0] && share[1] < 4 * share[0]);
 
-	CU_ASSERT_EQUAL(batch->maglev_cnt, 0);
-	CU_ASSERT_EQUAL(batch->sched_cnt, 3); /* 4 : 2 : 0, by their common factor */
-	const uint16_t *sched = (const void *)((const char *)batch + batch->sched_off);
-	for (uint32_t i = 0; i < batch->sched_cnt; i++)
+	CU_ASSERT_EQUAL(level(batch, 0)->maglev_cnt, 0);
+	CU_ASSERT_EQUAL(level(batch, 0)->sched_cnt, 3); /* 4 : 2 : 0, by their common factor */
+	const uint16_t *sched = (const void *)((const char *)batch + level(batch, 0)->sched_off);
+	for (uint32_t i = 0; i < level(batch, 0)->sched_cnt; i++)
 		turns[sched[i] % 3]++;
 	CU_ASSERT(turns[0] == 2 && turns[1] == 1 && turns[2] == 0);
 
-	CU_ASSERT_EQUAL(empty->endpoint_cnt + empty->maglev_cnt + empty->sched_cnt, 0);
-	CU_ASSERT_EQUAL(empty->endpoint_off + empty->maglev_off + empty->sched_off, 0);
+	CU_ASSERT_EQUAL(empty->endpoint_cnt + empty->level_cnt + empty->subset_cnt, 0);
+	CU_ASSERT_EQUAL(empty->endpoint_off + empty->level_off + empty->subset_off, 0);
 	CU_ASSERT_EQUAL(empty->family, 6); /* its listener's */
 	CU_ASSERT_EQUAL(dns->family, 6);
 	CU_ASSERT_EQUAL(dns->forward, SL_FORWARD_DSR);
@@ -285,7 +274,7 @@ a_new_seed_or_size_or_policy_makes_new_tables(void)
 	CU_ASSERT(checks_pass(second.out));
 	for (uint32_t i = 2; i < first.out->cnt; i++) {
 		const struct sl_img_service *s = first.out->objs[i].bytes;
-		if (s->maglev_cnt && s->endpoint_cnt > 1)
+		if (s->endpoint_cnt > 1 && level(s, 0)->maglev_cnt)
 			CU_ASSERT_NOT_EQUAL(
 				memcmp(&first.out->objs[i].id, &second.out->objs[i].id, 32), 0);
 	}

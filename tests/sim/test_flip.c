@@ -209,8 +209,11 @@ field_of(const void *bytes, size_t at)
 		const struct sl_img_service *o = bytes;
 		s[0] = (struct section){o->endpoint_off, o->endpoint_cnt,
 					sizeof(struct sl_img_endpoint)};
-		s[1] = (struct section){o->maglev_off, o->maglev_cnt, 2};
-		s[2] = (struct section){o->sched_off, o->sched_cnt, 2};
+		const struct sl_img_level *l = (const void *)((const char *)bytes + o->level_off);
+		s[1] = (struct section){o->level_off, o->level_cnt, sizeof(*l)};
+		if (o->level_cnt)
+			s[2] = l->maglev_cnt ? (struct section){l->maglev_off, l->maglev_cnt, 2}
+					     : (struct section){l->sched_off, l->sched_cnt, 2};
 	}
 	for (unsigned i = 0; i < 3; i++)
 		if (s[i].cnt && at >= s[i].off && at - s[i].off < (size_t)s[i].cnt * s[i].each)
