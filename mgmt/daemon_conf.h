@@ -19,9 +19,10 @@
  *                 directory = "/etc/sluice/endpoints";                     # files: required
  *                 prefix = "/sluice/";                                     # etcd
  *                 datacenter = ""; namespace = "default"; token_file = ""; # consul; kubernetes; both
+ *                 region = "";                                             # kubernetes: that its zones are in
  *                 user = ""; password_file = "";                           # etcd
  *                 ca = ""; certificate = ""; key = "";                     # files for https
- *                 timeout = "2s"; wait = "5m";                             # of a question; consul: of a blocking query
+ *                 timeout = "2s"; wait = "5m";                             # of a question; consul: of a blocking query; kubernetes: a watch
  *                 min_ttl = "1s"; max_ttl = "1h"; }, … );                  # dns: bounds of TTLs
  *   registry = { … };                                 # services that register themselves: registry_conf.h
  *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it

@@ -38,6 +38,7 @@ static const struct row {
 	ROW("prefix", prefix, PREFIX, OF(ETCD)),
 	ROW("datacenter", datacenter, TEXT, OF(CONSUL)),
 	ROW("namespace", space, TEXT, OF(KUBERNETES)),
+	ROW("region", region, TEXT, OF(KUBERNETES)),
 	ROW("token_file", token_file, FILE_OR_NONE, OF(CONSUL) | OF(KUBERNETES)),
 	ROW("user", user, TEXT, OF(ETCD)),
 	ROW("password_file", password_file, FILE_OR_NONE, OF(ETCD)),
@@ -45,7 +46,7 @@ static const struct row {
 	ROW("certificate", certificate, FILE_OR_NONE, ASKED_BY_URL),
 	ROW("key", key, FILE_OR_NONE, ASKED_BY_URL),
 	ROW_TIME("timeout", timeout_ms, ANY & ~OF(FILES), 10, 60000),
-	ROW_TIME("wait", wait_ms, OF(CONSUL), 1000, 600000),
+	ROW_TIME("wait", wait_ms, OF(CONSUL) | OF(KUBERNETES), 1000, 600000),
 	ROW_TIME("min_ttl", min_ttl_ms, OF(DNS), 100, 3600000),
 	ROW_TIME("max_ttl", max_ttl_ms, OF(DNS), 100, 604800000),
 };
@@ -296,7 +297,7 @@ check_names(struct parse *p, const config_setting_t *s)
 		for (unsigned k = 0; k < i && c[i].name[0]; k++)
 			if (strcmp(c[i].name, c[k].name) == 0)
 				COMPLAIN(p, e, "sources", "names are distinct",
-					 "\"%s\" stands twice", c[i].name);
+					 "\"%.*s\" stands twice", SL_NAME_MAX, c[i].name);
 	}
 }
 

@@ -51,6 +51,7 @@ struct sl_source_conf {
 	char prefix[SL_SOURCE_PATH];    /* etcd: of keys, "/sluice/" */
 	char datacenter[SL_NAME_MAX];   /* consul */
 	char space[SL_NAME_MAX];        /* kubernetes: namespace, "default" */
+	char region[SL_NAME_MAX];       /* kubernetes: that its zones are in; "": not known */
 	char token_file
 		[SL_SOURCE_PATH]; /* consul, kubernetes; read anew for each request; "": none */
 	char user[SL_NAME_MAX];   /* etcd; with password_file */
@@ -58,7 +59,7 @@ struct sl_source_conf {
 	char ca[SL_SOURCE_PATH], certificate[SL_SOURCE_PATH],
 		key[SL_SOURCE_PATH];     /* files of https, PEM */
 	uint32_t timeout_ms;             /* of one question */
-	uint32_t wait_ms;                /* consul: of a blocking query */
+	uint32_t wait_ms;                /* consul: of a blocking query; kubernetes: of a watch */
 	uint32_t min_ttl_ms, max_ttl_ms; /* dns: bounds of what a TTL says */
 };
 
