@@ -102,9 +102,11 @@ put_sets(struct sl_view *v, const struct sl_service *svc, const struct sl_level 
 					     .level_cnt = subsets[i].level_cnt};
 	for (uint32_t i = 0; i <= s->subset_cnt; i++)
 		set[i].shares = shares(svc, set[i].level_cnt) ? v->share_cnt++ : SL_VIEW_NONE;
-	for (uint32_t i = 0; i < s->subset_cnt; i++)
+	for (uint32_t i = 0; i < s->subset_cnt; i++) {
 		if (subsets[i].any && subsets[i].level_cnt == 0)
 			set[1 + i] = set[0];
+		set[1 + i].key = sl_choose_subset(subsets[i].name);
+	}
 }
 
 int

@@ -40,6 +40,8 @@ forwarded(struct sl_http *h, const struct http_decision *d, const struct sl_http
 	say(ret, text, h->out, n);
 	ask->service_slot = t->service;
 	ask->service_incarnation = (uint16_t)t->incarnation;
+	ask->subset = sl_http_subset(svc, t);
+	ret->subset = t->subset;
 	ask->hashed = sl_http_hash_on(svc, head, d, &client->src, &ask->hash);
 	ask->client = client;
 }

@@ -281,6 +281,9 @@ struct http_decision {
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, struct sl_bytes identity,
 		    struct http_decision *ret);
+/* sl_http_subset: which subset of its service a target is (sl_choose_subset). */
+uint64_t sl_http_subset(const struct sl_img_service *svc, const struct sl_img_target *t);
+
 /* sl_http_target: the target of a route for this request: by weight, kept by what is sticky. */
 const struct sl_img_target *sl_http_target(struct sl_http *h, const struct http_decision *d,
 					   const struct sl_http_head *head,

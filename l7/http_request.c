@@ -6,7 +6,7 @@
 #include "l7/http_priv.h"
 
 #include "l7/xfcc.h"
-#include "lb/hash.h"
+#include "lb/choose.h"
 
 #include <stdio.h>
 
@@ -189,6 +189,18 @@ sl_http_target(struct sl_http *h, const struct http_decision *d, const struct sl
 		point -= t[i].weight;
 	}
 	return t;
+}
+
+uint64_t
+sl_http_subset(const struct sl_img_service *svc, const struct sl_img_target *t)
+{
+	const struct sl_img_subset *subsets =
+		(const struct sl_img_subset *)((const char *)svc + svc->subset_off);
+
+	if (sl_likely(t->subset == 0))
+		return 0;
+	return t->subset <= svc->subset_cnt ? sl_choose_subset(subsets[t->subset - 1].name)
+					    : SL_CHOOSE_NO_SUBSET;
 }
 
 /* ---- the exchange ---- */
@@ -476,6 +488,7 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_
 
 	x->service_slot = t->service;
 	x->service_incarnation = (uint16_t)t->incarnation;
+	x->subset = svc ? sl_http_subset(svc, t) : 0;
 	if (head->flags & SL_HEAD_UPGRADE && (x->req.flags & PIPE_OVER) && head->version == 11)
 		x->flags |= XF_UPGRADE;
 	uint32_t n = write_head(x, rule, d, head, &how);

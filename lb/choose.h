@@ -131,6 +131,7 @@ struct sl_choice sl_choose_request(const struct sl_service *svc, const struct sl
 /* sl_choose_subset: what a subset is called while tables change: its index is another one when others come and go.  name: NULL: the
  * whole service, 0.  sl_choose_set: the set of that key, or NULL: there is none any more; of a plain service, of which sets is NULL,
  * the key has to be 0 and there is no set to find. */
+#define SL_CHOOSE_NO_SUBSET 2 /* the key of none */
 uint64_t sl_choose_subset(const char *name);
 const struct sl_set *sl_choose_set(const struct sl_service *svc, uint64_t key);
 

@@ -42,6 +42,18 @@ judge_again(struct run *run, struct req *r)
 		run_wrong(run, "request %u was sent on a new connection, and again", r->id);
 }
 
+/* /retry is for endpoint 1 while there is one, /up for endpoint 0 and nobody else. */
+static void
+judge_subset(struct run *run, const struct req *r, unsigned endpoint)
+{
+	bool strange = (r->kind == REQ_RETRY && endpoint != 1 && !run_excuses(run, r)) ||
+		       (r->kind == REQ_UPGRADE && endpoint != 0);
+
+	if (strange)
+		run_wrong(run, "request %u comes to endpoint %u, which is not of its subset", r->id,
+			  endpoint);
+}
+
 static void
 request_head(struct peer *p)
 {
@@ -79,6 +91,7 @@ request_head(struct peer *p)
 		return;
 	}
 	judge_again(run, r);
+	judge_subset(run, r, p->endpoint);
 	r->seen++;
 	r->reused = p->served > 0;
 }

@@ -21,12 +21,12 @@
 
 /* Which route a request is for: the first part of its path. */
 enum req_kind {
-	REQ_PLAIN,   /* service a, retries as by default */
-	REQ_FEW,     /* service b, at most 2 connections */
-	REQ_LIMIT,   /* service c, at most 3 requests */
-	REQ_RETRY,   /* service a, tried again on reset and 5xx too */
+	REQ_PLAIN, /* service a, retries as by default */
+	REQ_FEW,   /* service b, at most 2 connections */
+	REQ_LIMIT, /* service c, at most 3 requests */
+	REQ_RETRY, /* service a, subset one (e1; without it, any), tried again on reset and 5xx too */
 	REQ_MIRROR,  /* service a, half of them to d, too */
-	REQ_UPGRADE, /* service a; becomes a tunnel, or does not */
+	REQ_UPGRADE, /* service a, subset zero (e0, or nobody); becomes a tunnel, or does not */
 	REQ_LOCAL,   /* answered by the gateway: 403 */
 	REQ_REDIR,   /* likewise: 301 */
 	REQ_NONE,    /* no route: 404 */

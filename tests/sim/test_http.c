@@ -76,7 +76,7 @@ run_excuses(const struct run *r, const struct req *q)
 /* ---- tables ---- */
 
 /* out: an endpoint that is not in it, NOBODY: all are; ALL: none is, and no
- * listener; gone: /b goes to service a. */
+ * listener; gone: /b goes to service a, and subsets have other places. */
 static void
 push(unsigned out, bool gone)
 {
@@ -92,17 +92,19 @@ push(unsigned out, bool gone)
 	for (unsigned s = 0; s < SERVICES; s++) {
 		table_append(&t,
 			     "%s{ name = \"%c\"; policy = \"%s\"; max_endpoints = 10; %s "
+			     "subsets = ( %s{ name = \"one\"; metadata = ( \"v=1\" ); fallback = "
+			     "\"any\"; }, { name = \"zero\"; metadata = ( \"v=0\" ); } ); "
 			     "endpoints = (\n",
 			     s ? "," : "", 'a' + (int)s,
 			     (const char *[]){"round_robin", "least_request",
 					      "random"}[(run.seed + s) % 3],
-			     more[s]);
+			     more[s], gone ? "{ name = \"all\"; metadata = ( \"x=y\" ); }, " : "");
 		for (unsigned e = 0, n = 0; e < 2; e++)
 			if (s * 2 + e != out && out != ALL)
 				table_append(&t,
 					     "%s{ name = \"e%u\"; address = \"10.0.2.%u\"; port = "
-					     "80; }\n",
-					     n++ ? "," : "", e, 11 + s * 2 + e);
+					     "80; metadata = ( \"x=y\", \"v=%u\" ); }\n",
+					     n++ ? "," : "", e, 11 + s * 2 + e, e);
 		table_append(&t, "); }\n");
 	}
 	table_append(&t, ");\nlisteners = (");
@@ -125,9 +127,12 @@ push(unsigned out, bool gone)
 			table_append(&t, "redirect = { code = 301; path = \"/a\"; };");
 		else
 			table_append(&t,
-				     "service = \"%s\"; timeout = \"3s\"; idle_timeout = "
+				     "service = \"%s\"; %s timeout = \"3s\"; idle_timeout = "
 				     "\"8s\";",
-				     svc);
+				     svc,
+				     k == REQ_RETRY     ? "subset = \"one\";"
+				     : k == REQ_UPGRADE ? "subset = \"zero\";"
+							: "");
 		if (k == REQ_RETRY)
 			table_append(&t, "retry = { attempts = 2; on = ( \"connect\", \"reused\", "
 					 "\"reset\", \"5xx\" ); };");
