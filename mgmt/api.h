@@ -77,6 +77,10 @@
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
  *                         now), "ports_refused" (new flows refused for want of one)}]
  *        "endpoints"  → "endpoints": [ENDPOINT…]
+ *        "sources"    → "sources": [{"service", "source", "name" (what is asked for), "state": "good"|"kept" (an older answer than the last
+ *                         is in use)|"trouble"|"asking", "endpoints", "left_out", "answered": TIME|null, "age_s": N|null (of the
+ *                         last good answer), "answers", "troubles", "trouble_since": TIME|null, "kept": BOOL, "why"}]   a row for each
+ *                         question of the active table; "service": only its
  *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), "headroom": 0.0–1.0
  *                         (share of turns that found nothing, since boot), COUNTERS of struct sl_stats_worker but
  *                         drop[], histograms and tcp.count[]; gauges of TCP as "tcp_streams", "tcp_streams_max" …}]
@@ -117,6 +121,8 @@
  *              "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
  *              "auto_server_name": BOOL, "names": [TEXT…], "certificate": NAME|""}
  *   ENDPOINT  {"service", "name", "address", "port" (0: the listener's), "weight", "slot", "incarnation",
+ *              "source": NAME of a source|"table"|"registry", "source_name" (what it was asked), "answered": TIME|null, "age_s":
+ *              N|null (of the source's last good answer), "kept": BOOL, "priority", "locality", "metadata": "k=v,…",
  *              "state": "up"|"down"|"unknown"|"unprobed"|"ejected"|"draining"|"disabled"|"maintenance"   the word for people, the
  *                    strongest: maintenance, disabled, draining, down, ejected, unknown, up; unprobed: the service has no health
  *              "administrative": "in"|"draining"|"disabled"|"maintenance" (by operators), "passive": "in"|"ejected" (by the

@@ -541,6 +541,7 @@ snapshot_endpoints(struct sl_daemon *d)
 			.healthy = e[i].health != SL_OPER_DOWN && !e[i].hint_down,
 			.drain = e[i].drain || e[i].maintenance || e[i].hint_drain,
 			.disabled = e[i].disabled,
+			.ejected = e[i].ejected,
 			.fraction = sl_state_fraction(sl_oper_word(d->oper, &e[i])),
 			.base = sl_counters_endpoint_base(d->counters, e[i].at),
 		};
@@ -652,16 +653,68 @@ snapshot_certs(struct sl_daemon *d, struct sl_metrics_snapshot *s)
 	return 0;
 }
 
+struct source_rows {
+	struct sl_daemon *d;
+	size_t cnt, room;
+};
+
+static int
+add_source(void *ctx, const struct sl_roster_status *st)
+{
+	struct source_rows *rows = ctx;
+	struct sl_metrics_source *list = rows->d->m_sources;
+	int64_t age = sl_daemon_wall_ms() - st->good_ms;
+
+	if (rows->cnt == rows->room) {
+		rows->room = rows->room * 2 + 64;
+		list = realloc(list, rows->room * sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		rows->d->m_sources = list;
+	}
+	list[rows->cnt++] = (struct sl_metrics_source){
+		.service = st->service,
+		.source = st->source,
+		.name = st->name,
+		.endpoints = st->endpoints,
+		.left_out = st->left_out,
+		.age_s = st->good_ms ? (double)SL_MAX(age, (int64_t)0) / 1e3 : -1,
+		.trouble = st->trouble_ms != 0,
+		.kept = st->kept,
+		.answers = st->answers,
+		.troubles = st->troubles,
+	};
+	return 0;
+}
+
+static int
+snapshot_sources(struct sl_daemon *d, struct sl_metrics_snapshot *s)
+{
+	struct source_rows rows = {.d = d};
+	int err;
+
+	free(d->m_sources);
+	d->m_sources = NULL;
+	err = sl_roster_show(d->roster, add_source, &rows);
+	s->sources = d->m_sources;
+	s->source_cnt = rows.cnt;
+	return err;
+}
+
 static int
 on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 {
 	struct sl_daemon *d = ctx;
 	const struct sl_table *t = sl_tables_active(d->tables);
+	struct sl_tables_revisions revisions;
 
 	s->version = SL_VERSION;
 	s->connected = sl_publish_link(d->publish) != NULL;
 	s->generation = sl_tables_running(d->tables);
 	sl_tables_count(d->tables, &s->pushes_active, &s->pushes_refused);
+	sl_tables_revisions(d->tables, &revisions);
+	s->revisions_active = revisions.active;
+	s->revisions_refused = revisions.refused;
 	s->stats = sl_counters_stats(d->counters, &s->stats_bytes);
 	sl_prober_stats(d->prober, &d->m_probes);
 	s->probes = &d->m_probes;
@@ -672,6 +725,8 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	s->bird_up = sl_announce_bird_up(d->announce);
 	s->drained = sl_announce_drained(d->announce);
 	int err = snapshot_certs(d, s);
+	if (!err)
+		err = snapshot_sources(d, s);
 	return err || !t ? err : snapshot_table(d, t, s);
 }
 
@@ -823,6 +878,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	free(d->m_vhosts);
 	free(d->m_routes);
 	free(d->m_certs);
+	free(d->m_sources);
 	if (d->lock >= 0)
 		close(d->lock);
 }

@@ -61,6 +61,7 @@ struct sl_daemon {
 	struct sl_metrics_vhost *m_vhosts;
 	struct sl_metrics_route *m_routes;
 	struct sl_metrics_cert *m_certs;
+	struct sl_metrics_source *m_sources;
 	struct sl_prober_stats m_probes;
 	struct sl_access_stats m_access;
 };

@@ -436,6 +436,7 @@ put_endpoint_states(struct sl_expo *o, const struct sl_expo_rows *rs,
 {
 	const char *healthy = "sluice_endpoint_healthy";
 	const char *admitted = "sluice_endpoint_admitted_fraction";
+	const char *ejected = "sluice_endpoint_ejected";
 
 	sl_expo_family(o, healthy, "gauge",
 		       "1 unless health probes say that the endpoint is down.");
@@ -445,10 +446,14 @@ put_endpoint_states(struct sl_expo *o, const struct sl_expo_rows *rs,
 		       "Share of the new flows chosen for the endpoint that it is given.");
 	for (size_t i = 0; i < s->endpoint_cnt; i++) {
 		const struct sl_metrics_endpoint *e = &s->endpoints[i];
-		bool none = !e->healthy || e->drain || e->disabled;
+		bool none = !e->healthy || e->drain || e->disabled || e->ejected;
 		sl_expo_real(o, admitted, sl_expo_row_text(rs, i),
 			     none ? 0 : e->fraction / (double)SL_FRACTION_WHOLE);
 	}
+	sl_expo_family(o, ejected, "gauge",
+		       "1 while the dataplane itself leaves the endpoint alone (passive health).");
+	for (size_t i = 0; i < s->endpoint_cnt; i++)
+		sl_expo_sample(o, ejected, sl_expo_row_text(rs, i), s->endpoints[i].ejected);
 }
 
 /* g is NULL without a dataplane: states are known all the same. */
@@ -519,7 +524,7 @@ put_access(struct sl_expo *o, const struct sl_access_stats *a)
 static void
 put_head(struct sl_expo *o, const struct sl_metrics_snapshot *s)
 {
-	const char *pushes = "sluice_pushes_total";
+	const char *pushes = "sluice_pushes_total", *revisions = "sluice_revisions_total";
 
 	sl_expo_family(o, "sluice_build_info", "gauge",
 		       "Version of the daemon, as a label; always 1.");
@@ -533,6 +538,10 @@ put_head(struct sl_expo *o, const struct sl_metrics_snapshot *s)
 	sl_expo_family(o, pushes, "counter", "Tables pushed since the daemon started, by outcome.");
 	sl_expo_sample(o, pushes, "outcome=\"active\"", s->pushes_active);
 	sl_expo_sample(o, pushes, "outcome=\"refused\"", s->pushes_refused);
+	sl_expo_family(o, revisions, "counter",
+		       "Generations made because endpoints were discovered or went, by outcome.");
+	sl_expo_sample(o, revisions, "outcome=\"active\"", s->revisions_active);
+	sl_expo_sample(o, revisions, "outcome=\"refused\"", s->revisions_refused);
 	if (s->probes)
 		put_probes(o, s->probes);
 	if (s->access)
@@ -606,6 +615,7 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 	if (!slots_in_range(s) || (s->stats && sl_expo_open(s->stats, s->stats_bytes, &g)))
 		return -EINVAL;
 	put_head(&o, s);
+	sl_metrics_sources(&o, s);
 	sl_metrics_certs(&o, s);
 	put_links(&o, s);
 	if (s->announce)

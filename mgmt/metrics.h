@@ -51,6 +51,7 @@ struct sl_metrics_endpoint {
 	bool healthy; /* no probe says otherwise */
 	bool drain;
 	bool disabled;
+	bool ejected;
 	uint8_t fraction; /* of new flows admitted: 0 … SL_FRACTION_WHOLE; given as 0 … 1, and as 0
 			   * while the endpoint is unhealthy, drained or disabled */
 	struct sl_stats_endpoint base;
@@ -80,13 +81,23 @@ struct sl_metrics_cert {
 	uint64_t not_after_s;
 };
 
+/* A question of the table to a source (roster.h). */
+struct sl_metrics_source {
+	const char *service, *source, *name;
+	uint32_t endpoints, left_out;
+	double age_s; /* of the last good answer; below 0: there was none */
+	bool trouble, kept;
+	uint64_t answers, troubles;
+};
+
 struct sl_metrics_snapshot {
 	const char *version;     /* of the daemon, for sluice_build_info */
 	bool connected;          /* to a dataplane */
 	uint64_t generation;     /* active on the dataplane as far as the daemon knows; 0: none */
 	uint64_t pushes_active;  /* since the daemon started */
 	uint64_t pushes_refused; /* by validation here or there */
-	const void *stats;       /* mapped segment, or NULL: no worker, port or slot series */
+	uint64_t revisions_active, revisions_refused;
+	const void *stats; /* mapped segment, or NULL: no worker, port or slot series */
 	size_t stats_bytes;
 	const struct sl_prober_stats *probes; /* or NULL */
 	const struct sl_access_stats *access; /* or NULL: no access log is written */
@@ -97,11 +108,13 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
 	const struct sl_metrics_route *routes;   /* [route_cnt], (table, vhost, name) distinct */
 	const struct sl_metrics_cert *certs;     /* [cert_cnt], names distinct */
+	const struct sl_metrics_source *sources; /* [source_cnt], rows distinct */
 	const struct sl_metrics_port *ports;     /* [port_cnt], names distinct */
 	const struct sl_announce_plan *announce; /* or NULL: no VIP is announced by the daemon */
 	bool bird_up;                            /* BIRD answers */
 	bool drained;                            /* the gateway is */
-	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt, port_cnt;
+	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt, port_cnt,
+		source_cnt;
 };
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */

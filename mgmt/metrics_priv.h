@@ -13,4 +13,7 @@ int sl_metrics_requests(struct sl_expo *o, const struct sl_expo_seg *g,
 void sl_metrics_tls(struct sl_expo *o, const struct sl_expo_seg *g);
 void sl_metrics_certs(struct sl_expo *o, const struct sl_metrics_snapshot *s);
 
+/* metrics_sources.c */
+void sl_metrics_sources(struct sl_expo *o, const struct sl_metrics_snapshot *s);
+
 #endif

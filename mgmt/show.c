@@ -15,85 +15,6 @@ sl_show_time(int64_t wall_ms)
 	return wall_ms ? json_string(sl_audit_time(wall_ms, buf)) : json_null();
 }
 
-/* ---- endpoints ---- */
-
-/* Who says what of it, and why. */
-static void
-put_account(json_t *o, const struct sl_oper_account *a)
-{
-	json_object_set_new(o, "state", json_string(a->state));
-	json_object_set_new(o, "administrative", json_string(a->admin));
-	json_object_set_new(o, "health", json_string(a->probe));
-	json_object_set_new(o, "passive", json_string(a->passive));
-	json_object_set_new(o, "why_by", json_string(a->by));
-	json_object_set_new(o, "who", json_string(a->who));
-	json_t *why = json_string(a->why);
-	json_object_set_new(o, "why", why ? why : json_string(""));
-	json_object_set_new(o, "since", sl_show_time(a->since_ms));
-}
-
-json_t *
-sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e)
-{
-	struct sl_stats_endpoint s = sl_counters_endpoint(d->counters, e->at);
-	unsigned fraction = sl_state_fraction(sl_oper_word(d->oper, e));
-	bool ejected = sl_oper_passive(d->oper, e) & SL_ST_EJECTED;
-	char addr[SL_ADDR_STRLEN];
-	struct sl_oper_account account;
-	struct sl_probe_status st;
-	const char *text = e->health_text;
-	json_t *o = json_object();
-
-	sl_oper_account(d->oper, e, &account);
-	if (sl_prober_find(d->prober, e->at.slot, e->at.incarnation, &st) == 0 && st.last_text[0])
-		text = st.last_text;
-	if (!account.by[0] && *text)
-		account.by = "probe"; /* no result yet, but something to say */
-	if (strcmp(account.by, "probe") == 0)
-		snprintf(account.why, sizeof(account.why), "%s", text);
-	json_t *t = json_string(text);
-	json_object_set_new(o, "service", json_string(e->service));
-	json_object_set_new(o, "name", json_string(e->name));
-	json_object_set_new(o, "address", json_string(sl_addr_format(&e->addr, addr)));
-	json_object_set_new(o, "port", json_integer(e->port));
-	json_object_set_new(o, "weight", json_integer(e->weight));
-	json_object_set_new(o, "slot", json_integer(e->at.slot));
-	json_object_set_new(o, "incarnation", json_integer(e->at.incarnation));
-	put_account(o, &account);
-	json_object_set_new(o, "health_text", t ? t : json_string(""));
-	json_object_set_new(o, "health_since", sl_show_time(e->health_wall_ms));
-	json_object_set_new(o, "maintenance", json_boolean(e->maintenance));
-	json_object_set_new(o, "drain", json_boolean(e->drain));
-	json_object_set_new(o, "disabled", json_boolean(e->disabled));
-	json_object_set_new(o, "percent", json_integer(e->percent));
-	json_object_set_new(o, "fraction", json_integer(fraction));
-	json_object_set_new(o, "ramping", json_boolean(e->ramp_from_ms != UINT64_MAX));
-	json_object_set_new(o, "admits", json_boolean(sl_oper_admits(d->oper, e) && !ejected));
-	json_object_set_new(o, "ejected", json_boolean(ejected));
-	json_object_set_new(o, "packets", json_integer(NUM(s.packets)));
-	json_object_set_new(o, "bytes", json_integer(NUM(s.bytes)));
-	json_object_set_new(o, "reply_packets", json_integer(NUM(s.reply_packets)));
-	json_object_set_new(o, "reply_bytes", json_integer(NUM(s.reply_bytes)));
-	json_object_set_new(o, "new_flows", json_integer(NUM(s.new_flows)));
-	json_object_set_new(o, "ended_flows", json_integer(NUM(s.ended_flows)));
-	json_object_set_new(o, "flows", json_integer(NUM(s.active)));
-	json_object_set_new(o, "connect_failed", json_integer(NUM(s.connect_failed)));
-	return o;
-}
-
-json_t *
-sl_show_endpoints(struct sl_daemon *d, const char *service)
-{
-	uint32_t cnt;
-	const struct sl_oper_endpoint *e = sl_oper_endpoints(d->oper, &cnt);
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; i < cnt; i++)
-		if (!service || strcmp(e[i].service, service) == 0)
-			json_array_append_new(list, sl_show_endpoint(d, &e[i]));
-	return list;
-}
-
 /* ---- listeners, services ---- */
 
 /* What a listener is, with room for its counters. */
@@ -395,6 +316,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_services(d);
 	if (strcmp(what, "endpoints") == 0)
 		return sl_show_endpoints(d, sl_verb_text(r, "service"));
+	if (strcmp(what, "sources") == 0)
+		return sl_show_sources(d, sl_verb_text(r, "service"));
 	if (strcmp(what, "workers") == 0)
 		return sl_show_workers(d, false);
 	if (strcmp(what, "drops") == 0)
@@ -422,9 +345,9 @@ rows_of(const struct sl_verb_run *r, const char *what)
 static json_t *
 misplaced(const struct sl_verb_run *r, const char *what)
 {
-	if (sl_verb_text(r, "service") && strcmp(what, "endpoints"))
+	if (sl_verb_text(r, "service") && strcmp(what, "endpoints") && strcmp(what, "sources"))
 		return sl_call_error(r->verb, "invalid", NULL,
-				     "service: allowed with endpoints only");
+				     "service: allowed with endpoints and sources only");
 	bool routes = strcmp(what, "routes") == 0, hosts = strcmp(what, "hosts") == 0;
 	if ((sl_verb_text(r, "table") || sl_verb_text(r, "host")) && !routes && !hosts)
 		return sl_call_error(r->verb, "invalid", NULL,
@@ -474,11 +397,12 @@ sl_verb_show(const struct sl_verb_run *r)
 		error = sl_call_error(r->verb, "not_found", "see: show routes, show hosts",
 				      "no such %s in the active table", none);
 	if (!error && !(rows = rows_of(r, what)))
-		error = sl_call_error(r->verb, "invalid",
-				      "status, listeners, services, endpoints, hosts, routes, "
-				      "workers, ports, drops, tcp, http, tls, announce, "
-				      "generations, audit",
-				      "what: \"%s\" cannot be shown", what);
+		error = sl_call_error(
+			r->verb, "invalid",
+			"status, listeners, services, endpoints, sources, hosts, routes, "
+			"workers, ports, drops, tcp, http, tls, announce, "
+			"generations, audit",
+			"what: \"%s\" cannot be shown", what);
 	if (error) {
 		sl_call_answer(r->call, error);
 		return;

@@ -8,7 +8,7 @@
 
 #include "mgmt/ctl/ctl.h"
 
-#define MAX_COLUMNS 16
+#define MAX_COLUMNS 20
 
 struct column {
 	const char *title;
@@ -54,7 +54,11 @@ static const struct show {
 	  {"ADDRESS", "address"},
 	  {">PORT", "port"},
 	  {">WEIGHT", "weight"},
+	  {"SOURCE", "source"},
+	  {">AGE", "age_s"},
 	  {"STATE", "state"},
+	  {"PROBES", "health"},
+	  {"PASSIVE", "passive"},
 	  {">PERCENT", "percent"},
 	  {">ADMITS/255", "fraction"},
 	  {">FLOWS", "flows"},
@@ -65,6 +69,18 @@ static const struct show {
 	  {"WHY", "why"},
 	  {"BY", "why_by"},
 	  {"SINCE", "since"}}},
+	{"sources",
+	 {{"SERVICE", "service"},
+	  {"SOURCE", "source"},
+	  {"NAME", "name"},
+	  {"STATE", "state"},
+	  {">ENDPOINTS", "endpoints"},
+	  {">LEFT OUT", "left_out"},
+	  {">AGE", "age_s"},
+	  {">ANSWERS", "answers"},
+	  {">TROUBLES", "troubles"},
+	  {"WHY", "why"},
+	  {"SINCE", "trouble_since"}}},
 	{"workers",
 	 {{">WORKER", "worker"},
 	  {">BUSY", "busy"},
@@ -256,10 +272,10 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {
-	"status",  "listeners", "services", "endpoints",   "hosts",   "routes",
-	"workers", "ports",     "drops",    "flows",       "streams", "tcp",
-	"http",    "tls",       "announce", "generations", "audit",   NULL};
+const char *const ctl_show_what[] = {"status",   "listeners",   "services", "endpoints", "sources",
+				     "hosts",    "routes",      "workers",  "ports",     "drops",
+				     "flows",    "streams",     "tcp",      "http",      "tls",
+				     "announce", "generations", "audit",    NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)

@@ -294,6 +294,32 @@ until_when_certificates_are_good_is_told_without_a_dataplane(void)
 }
 
 static void
+questions_to_sources_have_their_age_and_trouble(void)
+{
+	static const struct sl_metrics_source rows[] = {
+		{"web", "dns", "web.internal", 3, 1, 12.5, false, false, 7, 2},
+		{"api", "registry", "api", 0, 0, -1, true, true, 0, 9},
+	};
+#define WEB "{service=\"web\",source=\"dns\",name=\"web.internal\"} "
+#define API "{service=\"api\",source=\"registry\",name=\"api\"} "
+
+	fixture_up(&f);
+	f.snap.sources = rows;
+	f.snap.source_cnt = 2;
+	render();
+	CU_ASSERT(has("sluice_source_age_seconds" WEB "12.500"));
+	CU_ASSERT_PTR_NULL(strstr(text, "age_seconds{service=\"api\""));
+	CU_ASSERT(has("sluice_source_endpoints" WEB "3"));
+	CU_ASSERT(has("sluice_source_left_out" WEB "1"));
+	CU_ASSERT(has("sluice_source_trouble" API "1"));
+	CU_ASSERT(has("sluice_source_trouble" WEB "0"));
+	CU_ASSERT(has("sluice_source_kept" API "1"));
+	CU_ASSERT(has("sluice_source_answers_total" WEB "7"));
+	CU_ASSERT(has("sluice_source_troubles_total" API "9"));
+	fixture_down(&f);
+}
+
+static void
 routes_and_hosts_begin_at_their_baseline_and_are_not_there_before(void)
 {
 	static const char route[] = "sluice_http_duration_seconds_bucket{table=\"edge\",host="
@@ -814,6 +840,7 @@ SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
 	 SL_TEST(every_drop_reason_but_none_has_a_series), SL_TEST(every_event_of_tcp_has_a_series),
 	 SL_TEST(every_event_of_http_has_a_series), SL_TEST(every_event_of_tls_has_a_series),
 	 SL_TEST(until_when_certificates_are_good_is_told_without_a_dataplane),
+	 SL_TEST(questions_to_sources_have_their_age_and_trouble),
 	 SL_TEST(routes_and_hosts_begin_at_their_baseline_and_are_not_there_before),
 	 SL_TEST(names_of_full_length_fit),
 	 SL_TEST(every_family_has_help_and_type_once_and_before_its_samples),
