@@ -289,7 +289,7 @@ check_names(struct parse *p, const config_setting_t *s)
 {
 	const struct sl_source_conf *c = p->conf->sources;
 
-	for (unsigned i = 0; i < p->conf->source_cnt; i++) {
+	for (unsigned i = 0; c && i < p->conf->source_cnt; i++) {
 		const config_setting_t *e = config_setting_get_elem(s, i);
 		if (strcmp(c[i].name, SL_REGISTRY) == 0)
 			COMPLAIN(p, e, "sources", "choose another name",
@@ -297,7 +297,7 @@ check_names(struct parse *p, const config_setting_t *s)
 		for (unsigned k = 0; k < i && c[i].name[0]; k++)
 			if (strcmp(c[i].name, c[k].name) == 0)
 				COMPLAIN(p, e, "sources", "names are distinct",
-					 "\"%.*s\" stands twice", SL_NAME_MAX, c[i].name);
+					 "\"%s\" stands twice", c[i].name);
 	}
 }
 

@@ -94,11 +94,8 @@ sl_source_ops_of(unsigned type)
 		[SL_SOURCE_DNS] = &sl_source_dns,
 		[SL_SOURCE_FILES] = &sl_source_files,
 		[SL_SOURCE_CONSUL] = &sl_source_consul,
-<<<<<<< HEAD
 		[SL_SOURCE_ETCD] = &sl_source_etcd,
-=======
 		[SL_SOURCE_KUBERNETES] = &sl_source_kubernetes,
->>>>>>> 40cf658 (List and watch EndpointSlices: union, drain of what terminates, bookmarks, versions that are gone)
 		[SL_SOURCE_REGISTRY] = NULL,
 	};
 
