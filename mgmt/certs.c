@@ -15,6 +15,7 @@ struct sl_certs {
 	char dir[2048];
 	struct sl_cert_entry **entries; /* [cnt], sorted by name */
 	unsigned cnt, room;
+	uint64_t version;
 };
 
 static const char *
@@ -242,6 +243,7 @@ sl_certs_commit(struct sl_certs *c, const char *name, struct sl_cert_made *m, in
 	m->info = (struct sl_cert_info){0};
 	e->added_ms = now_ms;
 	e->damaged = false;
+	c->version++;
 	return 0;
 }
 
@@ -271,9 +273,29 @@ sl_certs_remove(struct sl_certs *c, const char *name, struct sl_diag *diag)
 	sl_cert_info_fini(&e->info);
 	free(e);
 	c->cnt--;
+	c->version++;
 	memmove(c->entries + at, c->entries + at + 1,
 		(c->cnt - at) * sizeof(struct sl_cert_entry *));
 	return 0;
+}
+
+uint64_t
+sl_certs_version(const struct sl_certs *c)
+{
+	return c->version;
+}
+
+int
+sl_certs_read(struct sl_certs *c, uint32_t kind, const char *name, void **ret_secret,
+	      size_t *ret_bytes)
+{
+	char path[2200];
+	int64_t stamp;
+
+	if (!sl_certs_knows(c, kind, name))
+		return -ENOENT;
+	return sl_keep_read(path_of(c, name, kind, path), kind, ret_secret, ret_bytes, &stamp,
+			    NULL);
 }
 
 int

@@ -44,6 +44,13 @@ int sl_certs_commit(struct sl_certs *c, const char *name, struct sl_cert_made *m
 void sl_certs_drop(struct sl_certs *c, const char *name, uint32_t kind);
 int sl_certs_remove(struct sl_certs *c, const char *name, struct sl_diag *diag);
 
+/* sl_certs_version moves with each commit and remove. */
+uint64_t sl_certs_version(const struct sl_certs *c);
+
+/* sl_certs_read: the secret as it is on disk, in memory of sl_wipe_alloc: 0 or -errno.  kind: of what the name must be. */
+int sl_certs_read(struct sl_certs *c, uint32_t kind, const char *name, void **ret_secret,
+		  size_t *ret_bytes);
+
 /* sl_certs_memfd: the secret as it is on disk, sealed for SL_CTL_SECRET: a descriptor for the caller to close, or -errno. */
 int sl_certs_memfd(struct sl_certs *c, const char *name, uint32_t *ret_bytes, struct sl_diag *diag);
 

@@ -541,6 +541,11 @@ check_health(struct check *k, const struct sl_conf_service *s, uint32_t i)
 		tell(k, s->line, "give one that is not shorter",
 		     "%ums is shorter than the timeout of %ums", h->unhealthy_ms, h->timeout_ms);
 	}
+	if (h->tls && !s->tls.given) {
+		at(k, "services[%u].health.tls", i);
+		tell(k, s->line, "give the service a group tls, or leave it out",
+		     "probes have the TLS of the service, which has none");
+	}
 	if (h->method == SL_HEALTH_HEAD && h->body[0]) {
 		at(k, "services[%u].health.body", i);
 		tell(k, s->line, "give another method, or leave body out",

@@ -133,12 +133,6 @@ warn_service(struct check *k, uint32_t i)
 		warn(k, s->tls.line, "give trust, and server_name or names",
 		     "whoever answers is believed: nobody is verified");
 	}
-	if (s->health.type == SL_HEALTH_HTTP && !s->health.port) {
-		at(k, "services[%u].health", i);
-		warn(k, s->line,
-		     "give health.port, where endpoints answer without TLS, or type = \"tcp\"",
-		     "probes are not encrypted: endpoints that speak TLS alone will be down");
-	}
 }
 
 static const struct sl_conf_hroute *

@@ -39,7 +39,12 @@
  *                unhealthy_interval = "5s";   # while it is unhealthy; interval unless given
  *                path = "/"; host = ""; expect = "200";      # http: list of codes and ranges, "200,300-399"
  *                method = "GET" | "HEAD" | "POST" | "OPTIONS"; headers = ( "x-a: b", … );
- *                body = "ready"; };          # http: the first 64 KiB of the answer's body hold it
+ *                body = "ready";             # http: the first 64 KiB of the answer's body hold it
+ *                tls = true;                 # probes by the service's tls; unless given those of type http that go to the port
+ *                                            # that clients' requests go to (neither health.port nor a port in probe)
+ *                                            # port: by the data port that leads to the endpoint, whose boot file has `kernel`
+ *                through = "host" | "port";
+ *                agent = { port = 9999; interval = "5s"; }; };   # who says weight, drain and down of itself
  *     endpoints = ( { name = "web-1"; address = "198.51.100.11"; port = 80; weight = 1;
  *                     probe = "";             # address[:port] for probes, when it differs (a management network)
  *                     locality = "eu/a/r7";   # region, zone, rack: where it is
@@ -165,7 +170,13 @@
 #include "sluice/diag.h"
 #include "sluice/image.h"
 
-enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP };
+/* AGENT is no type of the file: it is how agents are asked (health.h). */
+enum sl_health_type { SL_HEALTH_NONE = 0, SL_HEALTH_TCP, SL_HEALTH_HTTP, SL_HEALTH_AGENT };
+/* Which way probes take. */
+enum sl_health_through {
+	SL_THROUGH_HOST = 0, /* as the kernel routes */
+	SL_THROUGH_PORT      /* the kernel's interface of the dataplane's port that leads there */
+};
 /* Of an http probe. */
 #define SL_HEALTH_METHODS(X)                                                                       \
 	X(GET, "GET")                                                                              \
@@ -223,6 +234,10 @@ struct sl_health_conf {
 		unhealthy_ms; /* the interval while it is unhealthy, [10, 3600000]; 0: interval_ms */
 	uint16_t port;        /* 0: the endpoint's */
 	uint8_t method;       /* enum sl_health_method */
+	bool tls, tls_given;  /* sl_conf_health_tls says what counts */
+	uint8_t through;      /* enum sl_health_through */
+	uint16_t agent_port;  /* 0: no agent is asked */
+	uint32_t agent_ms;    /* from question to question, [100, 3600000] */
 	char path[256];
 	char host[256]; /* "" : the endpoint's address */
 	char headers
@@ -508,6 +523,18 @@ sl_conf_panic_pct(const struct sl_conf_service *s)
 	if (s->forward == SL_FORWARD_PROXY)
 		return (uint8_t)s->http.panic_pct;
 	return s->panic_pct == SL_CONF_NO_PANIC ? 0 : s->panic_pct;
+}
+
+/* sl_conf_health_tls: whether e is probed by TLS. */
+static inline bool
+sl_conf_health_tls(const struct sl_conf_service *s, const struct sl_conf_endpoint *e)
+{
+	const struct sl_health_conf *h = &s->health;
+
+	if (h->type == SL_HEALTH_NONE || !s->tls.given)
+		return false;
+	return h->tls_given ? h->tls
+			    : h->type == SL_HEALTH_HTTP && h->port == 0 && e->probe_port == 0;
 }
 
 /* sl_conf_parse reads text (len bytes, not necessarily terminated); file names it in messages.

@@ -42,6 +42,7 @@
 #define BUDGET_STRUCT struct sl_conf_http
 #define EJECTION_STRUCT struct sl_conf_http
 #define HEALTH_STRUCT struct sl_health_conf
+#define AGENT_STRUCT struct sl_health_conf
 #define ENDPOINT_STRUCT struct sl_conf_endpoint
 #define DISCOVER_STRUCT struct sl_conf_discover
 #define SUBSET_STRUCT struct sl_conf_subset
@@ -86,6 +87,7 @@
 const struct group_info sl_group_info[GROUPS] = {
 	[HASH] = {sizeof(struct pick_draft), sl_finish_hash},
 	[STLS] = {0, sl_finish_service_tls},
+	[HEALTH] = {0, sl_finish_health},
 	[LISTENER] = {0, sl_finish_listener},
 	[LTLS] = {0, sl_finish_listener_tls},
 	[HROUTE] = {sizeof(struct route_draft), sl_finish_route},
@@ -120,6 +122,8 @@ static const struct word forward_words[] = {SL_FORWARDS(FORWARD_WORD){NULL, 0}};
 static const struct word policy_words[] = {SL_POLICIES(POLICY_WORD){NULL, 0}};
 static const struct word health_words[] = {
 	{"none", SL_HEALTH_NONE}, {"tcp", SL_HEALTH_TCP}, {"http", SL_HEALTH_HTTP}, {NULL, 0}};
+static const struct word through_words[] = {
+	{"host", SL_THROUGH_HOST}, {"port", SL_THROUGH_PORT}, {NULL, 0}};
 #define PROBE_METHOD_WORD(id, text) {text, SL_HEALTH_##id},
 static const struct word probe_method_words[] = {SL_HEALTH_METHODS(PROBE_METHOD_WORD){NULL, 0}};
 static const struct word record_words[] = {{"address", SL_RECORD_ADDRESS},

@@ -24,6 +24,7 @@ enum group {
 	BUDGET,
 	EJECTION,
 	HEALTH,
+	AGENT,
 	ENDPOINT,
 	DISCOVER,
 	SUBSET,
@@ -236,6 +237,7 @@ void sl_conf_out_of_place(struct walk *w, const struct sl_node *s, const char *k
 
 /* conf_tls.c */
 void sl_finish_listener_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_health(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_finish_service_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);
 /* What of a listener's TLS goes with its mode; s: the listener. */
 void sl_finish_tls_mode(struct walk *w, const struct sl_node *s, const struct sl_conf_listener *l);

@@ -73,6 +73,16 @@ sl_finish_service_tls(struct walk *w, const struct sl_node *s, void *draft, void
 }
 
 void
+sl_finish_health(struct walk *w, const struct sl_node *s, void *draft, void *out)
+{
+	struct sl_health_conf *h = out;
+
+	(void)w;
+	(void)draft;
+	h->tls_given = sl_conf_given(s, "tls");
+}
+
+void
 sl_finish_tls_mode(struct walk *w, const struct sl_node *s, const struct sl_conf_listener *l)
 {
 	const struct sl_node *tls = sl_node_member(s, "tls");

@@ -5,6 +5,7 @@
 
 #include "mgmt/cert_use.h"
 #include "mgmt/disk.h"
+#include "mgmt/probing.h"
 #include "mgmt/secrets.h"
 #include "mgmt/table.h"
 #include "mgmt/verbs.h"
@@ -20,7 +21,6 @@
 #include <unistd.h>
 
 #define RAMP_MS 100
-#define WATCH_MS 200
 #define OPER_MAX (64u << 20)
 
 void
@@ -126,136 +126,6 @@ sl_daemon_ramp(struct sl_daemon *d)
 		uv_timer_start(d->ramp, on_ramp, RAMP_MS, RAMP_MS);
 }
 
-/* ---- probes ---- */
-
-static void
-on_probe(void *ctx, const struct sl_probe_event *ev)
-{
-	struct sl_daemon *d = ctx;
-	bool up = ev->to != SL_PROBE_UNHEALTHY;
-
-	if (!up || ev->from == SL_PROBE_UNHEALTHY)
-		sl_daemon_say("health: %s/%s is %s: %s", ev->service, ev->endpoint,
-			      up ? "up" : "down", ev->reason);
-	sl_oper_health(d->oper, ev->slot, ev->incarnation, up, ev->reason, uv_now(d->loop),
-		       sl_daemon_wall_ms());
-	sl_announce_look(d->announce);
-	sl_daemon_ramp(d);
-}
-
-/* What the dataplane itself found: a probe at once says whether it is the endpoint or its answers. */
-static void
-on_passive(void *ctx, const struct sl_oper_endpoint *e)
-{
-	struct sl_daemon *d = ctx;
-
-	if (e->ejected)
-		sl_daemon_say("health: %s/%s is ejected by the dataplane: %u requests in a row "
-			      "failed",
-			      e->service, e->name, e->eject_after);
-	else
-		sl_daemon_say("health: %s/%s is let in again by the dataplane", e->service,
-			      e->name);
-	if (e->ejected)
-		(void)sl_prober_kick(d->prober, e->at.slot, e->at.incarnation);
-	sl_announce_look(d->announce);
-}
-
-static void
-on_watch(uv_timer_t *t)
-{
-	struct sl_daemon *d = t->data;
-
-	sl_oper_watch(d->oper, sl_daemon_wall_ms(), on_passive, d);
-}
-
-/* A service's port 0 means the port the packet came to: probed at the first listener's. */
-static uint16_t
-listener_port(const struct sl_conf *c, const char *service)
-{
-	for (uint32_t i = 0; i < c->listener_cnt; i++)
-		if (strcmp(c->listeners[i].service, service) == 0)
-			return c->listeners[i].port;
-	return 0;
-}
-
-static uint16_t
-probe_port(const struct sl_conf *c, const struct sl_conf_service *s,
-	   const struct sl_conf_endpoint *e)
-{
-	if (e->probe_port)
-		return e->probe_port;
-	if (s->health.port)
-		return s->health.port;
-	return e->port ? e->port : listener_port(c, s->name);
-}
-
-static size_t
-make_targets(const struct sl_oper *o, const struct sl_table *t, struct sl_probe_target *out)
-{
-	struct sl_placed at;
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < t->conf->service_cnt; i++) {
-		const struct sl_conf_service *s = &t->conf->services[i];
-		for (uint32_t k = 0; k < s->endpoint_cnt; k++) {
-			const struct sl_conf_endpoint *e = &s->endpoints[k];
-			uint16_t port = probe_port(t->conf, s, e);
-			if (s->health.type == SL_HEALTH_NONE || port == 0 ||
-			    sl_slot_find_endpoint(&t->map, s, e, &at))
-				continue;
-			const struct sl_oper_endpoint *oe = sl_oper_by_slot(o, at.slot);
-			if (oe && oe->maintenance)
-				continue;
-			out[n++] = (struct sl_probe_target){
-				.service = s->name,
-				.endpoint = e->name,
-				.slot = at.slot,
-				.incarnation = at.incarnation,
-				.addr = e->probe_addr,
-				.port = port,
-				.conf = &s->health,
-			};
-		}
-	}
-	return n;
-}
-
-static void
-set_targets(struct sl_daemon *d, const struct sl_table *t)
-{
-	struct sl_diag diag = {0};
-	char line[1800];
-	size_t cnt = 0;
-
-	for (uint32_t i = 0; i < t->conf->service_cnt; i++)
-		cnt += t->conf->services[i].endpoint_cnt;
-	struct sl_probe_target *targets = calloc(cnt + 1, sizeof(*targets));
-	int err = targets ? sl_prober_set(d->prober, targets, make_targets(d->oper, t, targets),
-					  &diag)
-			  : -ENOMEM;
-	free(targets);
-	if (err && diag.cnt == 0)
-		sl_daemon_say("health: the old set of probes goes on: %s", strerror(-err));
-	for (unsigned i = 0; i < diag.cnt; i++) {
-		sl_diag_format(&diag.items[i], line, sizeof(line));
-		sl_daemon_say("health: %s", line);
-	}
-	sl_diag_fini(&diag);
-}
-
-void
-sl_daemon_probe(struct sl_daemon *d, const char *service, const char *name)
-{
-	const struct sl_table *t = sl_tables_active(d->tables);
-	const struct sl_oper_endpoint *e = sl_oper_find(d->oper, service, name);
-
-	if (!t || !e)
-		return;
-	set_targets(d, t);
-	(void)sl_prober_kick(d->prober, e->at.slot, e->at.incarnation);
-}
-
 /* ---- tables and link ---- */
 
 static void
@@ -313,7 +183,7 @@ on_activated(void *ctx, bool revised)
 		ask_for(d, t);
 	sl_counters_prepare(d->counters, t->conf, &t->map);
 	sl_access_log_learn(d->access, t->number, &t->map);
-	set_targets(d, t);
+	sl_probing_table(d->probing, t);
 	sl_daemon_ramp(d);
 	sl_announce_table(d->announce, t->conf);
 }
@@ -796,15 +666,11 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 		return err;
 	d->oper = sl_oper_create();
 	d->counters = sl_counters_create();
-	d->prober = sl_prober_create(loop, (uint64_t)d->started_ms ^ (uint64_t)getpid() << 40,
-				     on_probe, d);
 	d->ramp = calloc(1, sizeof(*d->ramp));
-	d->watch = calloc(1, sizeof(*d->watch));
-	if (!d->oper || !d->counters || !d->prober || !d->ramp || !d->watch)
+	if (!d->oper || !d->counters || !d->ramp)
 		return -ENOMEM;
 	uv_timer_init(loop, d->ramp);
-	uv_timer_init(loop, d->watch);
-	d->ramp->data = d->watch->data = d;
+	d->ramp->data = d;
 	load_oper(d);
 	err = sl_port_facts_create(loop, &d->port_facts);
 	if (!err)
@@ -817,6 +683,9 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 			    "its certificates or ticket keys cannot be used: %s", strerror(-err));
 		return err;
 	}
+	err = sl_probing_create(d, &d->probing);
+	if (err)
+		return err;
 	const struct sl_announce_events ev = {on_announce_health, on_announce_generation, on_say,
 					      d};
 	err = sl_announce_create(loop, &conf->announce, conf->state_dir, &ev, diag, &d->announce);
@@ -827,8 +696,6 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
 				       &sl_server_limits_default, on_request, d, diag, &d->server);
-	if (!err)
-		uv_timer_start(d->watch, on_watch, WATCH_MS, WATCH_MS);
 	if (!err && conf->metrics[0])
 		err = sl_metrics_start(loop, conf->metrics, on_scrape, d, diag, &d->metrics);
 	return err;
@@ -861,11 +728,10 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_roster_destroy(d->roster);
 	sl_tables_destroy(d->tables);
 	sl_pushed_unref(d->rostered);
-	sl_prober_destroy(d->prober);
+	sl_probing_destroy(d->probing);
+	d->prober = NULL;
 	if (d->ramp && d->ramp->data)
 		uv_close((uv_handle_t *)d->ramp, on_freed);
-	if (d->watch && d->watch->data)
-		uv_close((uv_handle_t *)d->watch, on_freed);
 	uv_run(d->loop, UV_RUN_DEFAULT);
 	sl_oper_destroy(d->oper);
 	sl_counters_destroy(d->counters);

@@ -33,13 +33,13 @@ struct sl_daemon {
 	struct sl_pushed *rostered; /* whose questions the roster asks */
 	struct sl_tables *tables;
 	struct sl_publish *publish;
-	struct sl_prober *prober;
+	struct sl_probing *probing;
+	struct sl_prober *prober; /* probing's */
 	struct sl_metrics *metrics;
 	struct sl_server *server;
 	struct sl_port_facts *port_facts;
 	struct sl_walk_queue *walk_queue;
 	uv_timer_t *ramp;  /* runs while an endpoint's slow start is under way */
-	uv_timer_t *watch; /* looks at what the dataplane says of endpoints */
 	int lock;          /* state_dir/lock */
 	bool oper_unsaved; /* the last operstate.json could not be written */
 	int64_t started_ms, link_since_ms;
@@ -78,9 +78,6 @@ int64_t sl_daemon_wall_ms(void);
 
 /* sl_daemon_ramp starts the slow-start timer if it is needed. */
 void sl_daemon_ramp(struct sl_daemon *d);
-
-/* sl_daemon_probe: an endpoint's maintenance began or ended: it is not probed any more, or at once. */
-void sl_daemon_probe(struct sl_daemon *d, const char *service, const char *name);
 
 /* sl_daemon_save_oper puts what operators set on disk. */
 int sl_daemon_save_oper(struct sl_daemon *d, struct sl_diag *diag);

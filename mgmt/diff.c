@@ -179,6 +179,12 @@ health_values(const struct sl_health_conf *h, struct sl_diff_values *v)
 	sl_diff_add(&headers, h->headers);
 	sl_diff_put_text(v, "health.headers", &headers);
 	sl_diff_put(v, "health.body", "%s", h->body);
+	sl_diff_put(v, "health.through", "%s", h->through == SL_THROUGH_PORT ? "port" : "");
+	if (h->agent_port)
+		sl_diff_put(v, "health.agent", "port %u, %u ms", h->agent_port, h->agent_ms);
+	else
+		sl_diff_put(v, "health.agent", "%s", "");
+	sl_diff_put(v, "health.tls", "%s", !h->tls_given ? "" : h->tls ? "true" : "false");
 }
 
 /* The default is not worth a word, nor is 0: the key does not apply. */

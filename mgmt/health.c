@@ -34,6 +34,7 @@ struct plan {
 	unsigned refs;
 	char service[SL_NAME_MAX];
 	struct sl_health_conf conf;
+	struct sl_probe_tls *tls; /* NULL: plaintext */
 	struct sl_held_text held; /* of conf.body, when there is one */
 };
 
@@ -57,6 +58,8 @@ struct target {
 	uint32_t slot;
 	uint32_t incarnation;
 	char endpoint[SL_NAME_MAX];
+	bool by_port; /* it leaves by that port of the dataplane; "": none leads there */
+	char out[SL_NAME_MAX];
 	/* what came of it */
 	enum sl_probe_state state;
 	uint64_t since_ms;
@@ -80,6 +83,10 @@ struct sl_prober {
 	uint64_t rng;
 	sl_probe_fn fn;
 	void *ctx;
+	sl_probe_device_fn *device;
+	void *device_ctx;
+	sl_probe_line_fn *line;
+	void *line_ctx;
 	uint64_t armed_ms; /* when the timer is to fire */
 	struct target **heap;
 	uint32_t heap_cnt;
@@ -141,6 +148,20 @@ sl_prober_create(uv_loop_t *loop, uint64_t seed, sl_probe_fn fn, void *ctx)
 }
 
 void
+sl_prober_devices(struct sl_prober *p, sl_probe_device_fn *fn, void *ctx)
+{
+	p->device = fn;
+	p->device_ctx = ctx;
+}
+
+void
+sl_prober_lines(struct sl_prober *p, sl_probe_line_fn *fn, void *ctx)
+{
+	p->line = fn;
+	p->line_ctx = ctx;
+}
+
+void
 sl_prober_destroy(struct sl_prober *p)
 {
 	if (!p)
@@ -179,7 +200,8 @@ make_fresh(struct sl_prober *p, const struct sl_probe_target *in, size_t cnt, st
 		const struct target *old = p->by_slot[in[i].slot];
 		if (in[i].conf->type == SL_HEALTH_NONE || (old && same(old, &in[i])))
 			continue;
-		if (!last || last->conf != in[i].conf || strcmp(last->service, in[i].service)) {
+		if (!last || last->conf != in[i].conf || last->tls != in[i].tls ||
+		    strcmp(last->service, in[i].service)) {
 			drop_plan(plan);
 			plan = make_plan(&in[i]);
 			last = &in[i];
@@ -265,9 +287,11 @@ static bool
 same(const struct target *t, const struct sl_probe_target *in)
 {
 	return t->incarnation == in->incarnation && t->port == in->port &&
+	       t->by_port == (in->out != NULL) && !strcmp(t->out, in->out ? in->out : "") &&
 	       sl_addr_eq(&t->addr, &in->addr) && !strcmp(t->endpoint, in->endpoint) &&
 	       !strcmp(t->plan->service, in->service) &&
-	       sl_target_same_conf(&t->plan->conf, in->conf);
+	       sl_target_same_conf(&t->plan->conf, in->conf) &&
+	       sl_probe_tls_same(t->plan->tls, in->tls);
 }
 
 static struct plan *
@@ -279,6 +303,7 @@ make_plan(const struct sl_probe_target *in)
 		return NULL;
 	plan->refs = 1;
 	plan->conf = *in->conf;
+	plan->tls = sl_probe_tls_share(in->tls);
 	if (plan->conf.type == SL_HEALTH_HTTP && plan->conf.body[0])
 		sl_held_prepare(&plan->held, plan->conf.body);
 	snprintf(plan->service, sizeof(plan->service), "%s", in->service);
@@ -288,8 +313,10 @@ make_plan(const struct sl_probe_target *in)
 static void
 drop_plan(struct plan *plan)
 {
-	if (plan && --plan->refs == 0)
-		free(plan);
+	if (!plan || --plan->refs)
+		return;
+	sl_probe_tls_drop(plan->tls);
+	free(plan);
 }
 
 static struct target *
@@ -308,6 +335,8 @@ make_target(const struct sl_probe_target *in, struct plan *plan)
 	t->slot = in->slot;
 	t->incarnation = in->incarnation;
 	snprintf(t->endpoint, sizeof(t->endpoint), "%s", in->endpoint);
+	t->by_port = in->out != NULL;
+	snprintf(t->out, sizeof(t->out), "%s", in->out ? in->out : "");
 	return t;
 }
 
@@ -528,6 +557,8 @@ finish(struct sl_prober *p, struct target *t, enum sl_probe_result r, bool silen
 {
 	uint64_t now = uv_now(p->loop);
 
+	if (r == SL_PROBE_OK && t->probe.line && p->line)
+		p->line(p->line_ctx, t->slot, t->incarnation, t->probe.line, t->probe.line_len);
 	end_probe(p, t);
 	if (r == SL_PROBE_LOCAL) {
 		p->st.local_errors++;
@@ -551,7 +582,27 @@ where(const struct target *t)
 	return (struct sl_probe_where){.addr = t->addr,
 				       .port = t->port,
 				       .conf = &t->plan->conf,
+				       .tls = t->plan->tls,
 				       .held = t->plan->held.len ? &t->plan->held : NULL};
+}
+
+/* False: there is no way by its port now; text says so. */
+static bool
+find_device(struct sl_prober *p, struct target *t, struct sl_probe_where *w)
+{
+	if (!t->by_port)
+		return true;
+	if (t->out[0] && p->device)
+		w->device = p->device(p->device_ctx, t->out);
+	if (w->device)
+		return true;
+	if (t->out[0])
+		snprintf(t->text, sizeof(t->text),
+			 "not probed: the kernel has no interface of port %.40s", t->out);
+	else
+		snprintf(t->text, sizeof(t->text),
+			 "not probed: no address or route of the table leads there");
+	return false;
 }
 
 static void
@@ -562,7 +613,10 @@ begin(struct sl_prober *p, struct target *t)
 	t->start_ms = uv_now(p->loop);
 	t->start_ns = uv_hrtime();
 	t->stalls = p->stalls;
-	enum sl_probe_result r = sl_probe_open(&t->probe, &w, p->epfd, t, t->text);
+	enum sl_probe_result r = SL_PROBE_LOCAL;
+
+	if (find_device(p, t, &w))
+		r = sl_probe_open(&t->probe, &w, p->epfd, t, t->text);
 	if (r != SL_PROBE_GOING) {
 		finish(p, t, r, false);
 		return;

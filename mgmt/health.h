@@ -9,7 +9,8 @@
  * Probe:   tcp: the connection is established.  http: method, path and headers over HTTP/1.1 with `Connection:
  *          close`, an answer whose head ends within SL_ANSWER_HEAD_MAX bytes (answer.h), whose
  *          status is in `expect` and, where the conf has one, whose body holds the text (held.h).
- *          All must be done `timeout_ms` after the start.
+ *          With TLS behind a handshake that verifies (probe_tls.h).  All must be done `timeout_ms` after the start.
+ *          agent: its line is what it says, whatever that is (agent.h).
  * Counts:  `fall` failures in a row make an endpoint unhealthy, `rise` successes healthy again.
  *          Before the first result it is "checking" and counts as healthy; one success ends that.
  * Periods: the first probe comes at a random point of the first interval (98 % of it); from start
@@ -56,6 +57,9 @@ struct sl_probe_target {
 	struct sl_addr addr;               /* where to probe: probe_addr of the endpoint */
 	uint16_t port;                     /* host order, [1, 65535]: resolved by the caller */
 	const struct sl_health_conf *conf; /* a target of type SL_HEALTH_NONE is not probed */
+	const char *
+		out; /* the dataplane's port that it leaves by; "": none leads there; NULL: as the kernel routes */
+	struct sl_probe_tls *tls; /* NULL: plaintext; shared, not taken over */
 };
 
 struct sl_probe_event {
@@ -77,6 +81,17 @@ typedef void (*sl_probe_fn)(void *ctx, const struct sl_probe_event *ev);
 /* sl_prober_create starts an empty prober; seed drives phases and jitter (same seed and sets, same
  * schedule).  NULL with errno set. */
 struct sl_prober *sl_prober_create(uv_loop_t *loop, uint64_t seed, sl_probe_fn fn, void *ctx);
+
+/* sl_prober_devices: who knows the kernel's interface of a port of the dataplane, now; NULL: it has none, or the dataplane is away:
+ * what leaves by that port is not probed, with that reason, and counts as it did. */
+typedef const char *sl_probe_device_fn(void *ctx, const char *port);
+void sl_prober_devices(struct sl_prober *p, sl_probe_device_fn *fn, void *ctx);
+
+/* sl_prober_lines: who hears what agents say (targets of type SL_HEALTH_AGENT): each line, during the call; under the rules of
+ * sl_probe_fn. */
+typedef void sl_probe_line_fn(void *ctx, uint32_t slot, uint32_t incarnation, const char *line,
+			      size_t len);
+void sl_prober_lines(struct sl_prober *p, sl_probe_line_fn *fn, void *ctx);
 
 /* sl_prober_destroy ends all probes at once (NULL is allowed); the loop must run once more
  * afterwards, as for uv_close, before it is closed. */

@@ -71,6 +71,7 @@ struct sl_metrics_route {
 
 struct sl_metrics_port {
 	char name[SL_NAME_MAX];
+	char kernel[16]; /* the kernel's interface of it, or "" */
 	bool up;
 	uint64_t link_changes, missed, no_buffer, tx_errors; /* of ctl.h, PORT */
 };

@@ -1,5 +1,6 @@
 #include "mgmt/port_facts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PORTS_MAX SL_STATS_MAX_PORTS
@@ -32,6 +33,7 @@ on_port(void *ctx, int err, const struct sl_ctl_port *m, const char *why)
 			.tx_errors = m->tx_errors,
 		};
 		memcpy(p->name, m->name, sizeof(p->name));
+		snprintf(p->kernel, sizeof(p->kernel), "%.15s", m->kernel);
 	}
 	if (!m->last)
 		return;

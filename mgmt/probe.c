@@ -1,6 +1,7 @@
-/* connect ─▶ CONNECTING ─▶ (tcp) verdict
+/* connect ─▶ CONNECTING ─▶ (TLS) HANDSHAKE ─▶ (tcp) verdict
  *                      └─▶ (http) SENDING ─▶ READING ─▶ verdict by the answer's status
- *                                               └──▶ BODY ─▶ verdict by what it holds
+ *                      │                        └──▶ BODY ─▶ verdict by what it holds
+ *                      └─▶ (agent) LINE ─▶ its line
  *
  * Edge-triggered: every step goes on until the socket would block. */
 #include "mgmt/probe.h"
@@ -9,12 +10,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTING, SENDING, READING, BODY };
+enum { CONNECTING, HANDSHAKE, SENDING, READING, BODY, LINE };
 
 /* Errors of this side: descriptors, memory, ports, filters, missing routes or families. */
 static bool
@@ -100,6 +102,16 @@ sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd, voi
 	pr->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (pr->fd < 0)
 		return not_probed(pr, errno, text);
+	if (w->conf->type == SL_HEALTH_AGENT && !(pr->line = malloc(SL_AGENT_LINE_MAX + 1)))
+		return not_probed(pr, ENOMEM, text);
+	if (w->device && setsockopt(pr->fd, SOL_SOCKET, SO_BINDTODEVICE, w->device,
+				    (socklen_t)strlen(w->device))) {
+		int err = errno;
+		sl_probe_close(pr);
+		snprintf(text, SL_PROBE_TEXT_MAX, "not probed: the interface %s: %s", w->device,
+			 strerror(err));
+		return SL_PROBE_LOCAL;
+	}
 	if (connect(pr->fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS) {
 		int err = errno;
 		if (is_local(err))
@@ -125,6 +137,37 @@ has_header(const char *lines, const char *name)
 			return true;
 	}
 	return false;
+}
+
+/* Bytes through TLS or not: > 0; 0: the end; WAIT; BROKEN, said in text. */
+enum { WAIT = -1, BROKEN = -2 };
+
+static ssize_t
+put(struct sl_probe *pr, const void *data, size_t len, char text[SL_PROBE_TEXT_MAX])
+{
+	if (pr->ssl)
+		return sl_probe_tls_send(pr->ssl, data, len, text);
+	ssize_t n = send(pr->fd, data, len, MSG_NOSIGNAL);
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN)
+		return WAIT;
+	failed(in_words(errno), text);
+	return BROKEN;
+}
+
+static ssize_t
+take(struct sl_probe *pr, void *buf, size_t size, char text[SL_PROBE_TEXT_MAX])
+{
+	if (pr->ssl)
+		return sl_probe_tls_recv(pr->ssl, buf, size, text);
+	ssize_t n = recv(pr->fd, buf, size, 0);
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN)
+		return WAIT;
+	failed(errno == ECONNRESET ? "connection reset before the answer" : in_words(errno), text);
+	return BROKEN;
 }
 
 static size_t
@@ -160,11 +203,11 @@ send_request(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_P
 	size_t len = make_request(w, req, sizeof(req));
 
 	while (pr->sent < len) {
-		ssize_t n = send(pr->fd, req + pr->sent, len - pr->sent, MSG_NOSIGNAL);
-		if (n < 0 && errno == EAGAIN)
+		ssize_t n = put(pr, req + pr->sent, len - pr->sent, text);
+		if (n == WAIT)
 			return SL_PROBE_GOING;
 		if (n < 0)
-			return failed(in_words(errno), text);
+			return SL_PROBE_FAILED;
 		pr->sent = (uint16_t)(pr->sent + n);
 	}
 	pr->step = READING;
@@ -264,13 +307,11 @@ read_answer(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PR
 	char buf[4096];
 
 	for (;;) {
-		ssize_t n = recv(pr->fd, buf, sizeof(buf), 0);
-		if (n < 0 && errno == EAGAIN)
+		ssize_t n = take(pr, buf, sizeof(buf), text);
+		if (n == WAIT)
 			return SL_PROBE_GOING;
 		if (n < 0)
-			return failed(errno == ECONNRESET ? "connection reset before the answer"
-							  : in_words(errno),
-				      text);
+			return SL_PROBE_FAILED;
 		if (n == 0)
 			return pr->step == BODY ? lacks(pr, w, sl_held_end(&pr->held), text)
 						: failed(sl_answer_end(&pr->answer), text);
@@ -280,7 +321,48 @@ read_answer(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PR
 	}
 }
 
-/* CONNECTING → SENDING, or a verdict */
+/* All of one line, or what came until the agent closed. */
+static enum sl_probe_result
+read_line(struct sl_probe *pr, char text[SL_PROBE_TEXT_MAX])
+{
+	for (;;) {
+		ssize_t n = take(pr, pr->line + pr->line_len, SL_AGENT_LINE_MAX + 1u - pr->line_len,
+				 text);
+		if (n == WAIT)
+			return SL_PROBE_GOING;
+		if (n < 0)
+			return SL_PROBE_FAILED;
+		pr->line_len = (uint16_t)(pr->line_len + n);
+		int end = sl_agent_end(pr->line, pr->line_len);
+		if (end == SL_BAD)
+			return failed("the agent's line is too long", text);
+		if (end == SL_PARTIAL && n > 0)
+			continue;
+		if (end > 0)
+			pr->line_len = (uint16_t)(end - 1);
+		snprintf(text, SL_PROBE_TEXT_MAX, "ok, the agent spoke");
+		return SL_PROBE_OK;
+	}
+}
+
+/* HANDSHAKE → SENDING, or a verdict */
+static enum sl_probe_result
+shake_hands(struct sl_probe *pr, const struct sl_probe_where *w, char text[SL_PROBE_TEXT_MAX])
+{
+	if (!pr->ssl && !(pr->ssl = sl_probe_tls_begin(w->tls, pr->fd, w->conf->host, text)))
+		return SL_PROBE_LOCAL;
+	int done = sl_probe_tls_handshake(pr->ssl, text);
+	if (done <= 0)
+		return done ? SL_PROBE_FAILED : SL_PROBE_GOING;
+	if (w->conf->type == SL_HEALTH_TCP) {
+		snprintf(text, SL_PROBE_TEXT_MAX, "ok, TLS %s", sl_probe_tls_version(pr->ssl));
+		return SL_PROBE_OK;
+	}
+	pr->step = SENDING;
+	return SL_PROBE_GOING;
+}
+
+/* CONNECTING → HANDSHAKE or SENDING, or a verdict */
 static enum sl_probe_result
 connected(struct sl_probe *pr, const struct sl_probe_where *w, uint32_t events,
 	  char text[SL_PROBE_TEXT_MAX])
@@ -295,6 +377,14 @@ connected(struct sl_probe *pr, const struct sl_probe_where *w, uint32_t events,
 	}
 	if (!(events & EPOLLOUT))
 		return SL_PROBE_GOING;
+	if (w->conf->type == SL_HEALTH_AGENT) {
+		pr->step = LINE;
+		return SL_PROBE_GOING;
+	}
+	if (w->tls) {
+		pr->step = HANDSHAKE;
+		return SL_PROBE_GOING;
+	}
 	if (w->conf->type == SL_HEALTH_TCP) {
 		snprintf(text, SL_PROBE_TEXT_MAX, "ok, connected");
 		return SL_PROBE_OK;
@@ -311,10 +401,14 @@ sl_probe_event(struct sl_probe *pr, const struct sl_probe_where *w, uint32_t eve
 
 	if (pr->step == CONNECTING)
 		r = connected(pr, w, events, text);
+	if (r == SL_PROBE_GOING && pr->step == HANDSHAKE)
+		r = shake_hands(pr, w, text);
 	if (r == SL_PROBE_GOING && pr->step == SENDING)
 		r = send_request(pr, w, text);
-	if (r == SL_PROBE_GOING && pr->step >= READING)
+	if (r == SL_PROBE_GOING && (pr->step == READING || pr->step == BODY))
 		r = read_answer(pr, w, text);
+	if (r == SL_PROBE_GOING && pr->step == LINE)
+		r = read_line(pr, text);
 	return r;
 }
 
@@ -324,7 +418,11 @@ sl_probe_timeout(const struct sl_probe *pr, const struct sl_probe_where *w,
 {
 	const char *what = "no answer to the connection attempt";
 
-	if (pr->step == BODY)
+	if (pr->step == LINE)
+		what = "connected, but the agent said nothing";
+	else if (pr->step == HANDSHAKE)
+		what = "connected, but TLS's handshake did not end";
+	else if (pr->step == BODY)
 		what = "what the answer's body should hold did not come";
 	else if (pr->step != CONNECTING)
 		what = pr->answer.bytes ? "the answer's head did not end"
@@ -337,6 +435,10 @@ sl_probe_close(struct sl_probe *pr)
 {
 	struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
+	sl_probe_tls_end(pr->ssl);
+	free(pr->line);
+	pr->ssl = NULL;
+	pr->line = NULL;
 	if (pr->fd < 0)
 		return;
 	setsockopt(pr->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));

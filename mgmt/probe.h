@@ -9,11 +9,13 @@
 #ifndef SL_MGMT_PROBE_H
 #define SL_MGMT_PROBE_H
 
+#include "mgmt/agent.h"
 #include "mgmt/answer.h"
 #include "mgmt/conf.h"
 #include "mgmt/held.h"
+#include "mgmt/probe_tls.h"
 
-#define SL_PROBE_TEXT_MAX 128
+#define SL_PROBE_TEXT_MAX SL_PROBE_TLS_TEXT
 
 enum sl_probe_result {
 	SL_PROBE_GOING = 0, /* wait for the next event */
@@ -26,7 +28,10 @@ struct sl_probe {
 	int fd;       /* -1: not open */
 	uint8_t step; /* of probe.c; 0: connecting */
 	uint16_t sent;
+	void *ssl; /* NULL: plaintext, or not there yet */
 	struct sl_answer answer;
+	char *line; /* of an agent, [SL_AGENT_LINE_MAX + 1]; NULL: none */
+	uint16_t line_len;
 	struct sl_held held; /* behind the head, where the body matters */
 	uint16_t status;
 };
@@ -35,6 +40,8 @@ struct sl_probe_where {
 	struct sl_addr addr;
 	uint16_t port; /* host order */
 	const struct sl_health_conf *conf;
+	const char *device;       /* interface that it leaves by; NULL: as the kernel routes */
+	struct sl_probe_tls *tls; /* NULL: plaintext */
 	const struct sl_held_text *held; /* of conf->body; NULL: the body does not matter */
 };
 

@@ -73,7 +73,7 @@ bad_conf(const struct sl_health_conf *c)
 		return "probe timeout is longer than the interval of unhealthy endpoints";
 	if (c->rise < 1 || c->fall < 1 || c->jitter_pct > 50)
 		return "rise or fall is 0, or jitter over 50 percent";
-	if (c->type == SL_HEALTH_TCP)
+	if (c->type == SL_HEALTH_TCP || c->type == SL_HEALTH_AGENT)
 		return NULL;
 	if (c->type != SL_HEALTH_HTTP)
 		return "probe type is neither tcp nor http";

@@ -1,5 +1,6 @@
 /* drain, undrain, disable, enable, weight, maintenance: the word first, so that it works at once; then the disk and the
  * audit log, before the answer says that it was kept. */
+#include "mgmt/probing.h"
 #include "mgmt/verbs.h"
 
 #include <errno.h>
@@ -107,7 +108,7 @@ sl_verb_endpoint(const struct sl_verb_run *r)
 	if (changed || kept.why[0] || r->d->oper_unsaved)
 		err = sl_daemon_save_oper(r->d, &diag);
 	if (changed && strcmp(r->verb, "maintenance") == 0)
-		sl_daemon_probe(r->d, service, name);
+		sl_probing_endpoint(r->d->probing, service, name);
 	sl_daemon_ramp(r->d);
 	sl_announce_look(r->d->announce);
 	const struct sl_oper_endpoint *e = sl_oper_find(r->d->oper, service, name);

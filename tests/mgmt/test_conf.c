@@ -789,7 +789,8 @@ keys_of_probes_reach_their_fields(void)
 				   "type = \"http\"; method = \"OPTIONS\"; headers = ( \"x-a: b\", "
 				   "\"X-B:c d\", \"x-e:\" "
 				   "); body = \"it is \\\"up\\\"\"; unhealthy_interval = \"7s\"; "
-				   "}; }, { name = \"b\"; "
+				   "through = \"port\"; agent = { port = 9999; interval = "
+				   "\"250ms\"; }; }; }, { name = \"b\"; "
 				   "forward = \"nat\"; health = { type = \"tcp\"; }; } );";
 	struct sl_conf *c = NULL;
 
@@ -799,6 +800,11 @@ keys_of_probes_reach_their_fields(void)
 	CU_ASSERT_STRING_EQUAL(h->headers, "x-a: b\r\nX-B: c d\r\nx-e: \r\n");
 	CU_ASSERT_STRING_EQUAL(h->body, "it is \"up\"");
 	CU_ASSERT_EQUAL(h->unhealthy_ms, 7000);
+	CU_ASSERT_EQUAL(h->through, SL_THROUGH_PORT);
+	CU_ASSERT_EQUAL(h->agent_port, 9999);
+	CU_ASSERT_EQUAL(h->agent_ms, 250);
+	CU_ASSERT_EQUAL(usual->through, SL_THROUGH_HOST);
+	CU_ASSERT_EQUAL(usual->agent_port, 0);
 	CU_ASSERT_EQUAL(usual->method, SL_HEALTH_GET);
 	CU_ASSERT_EQUAL(usual->unhealthy_ms, 0);
 	CU_ASSERT_STRING_EQUAL(usual->headers, "");

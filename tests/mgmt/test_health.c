@@ -425,6 +425,141 @@ an_unhealthy_one_is_probed_at_its_own_interval(void)
 	close(keep);
 }
 
+/* ---- by a device ---- */
+
+static const char *
+device(void *ctx, const char *port)
+{
+	CU_ASSERT_STRING_EQUAL(port, "back");
+	return *(const char **)ctx;
+}
+
+static void
+what_leaves_by_a_port_is_probed_by_its_interface_alone(void)
+{
+	struct server s = {0};
+	struct sl_health_conf c = tcp_conf(20, 20);
+	const char *name = NULL;
+	struct sl_prober_stats st;
+
+	rig_up();
+	sl_prober_devices(rig.p, device, &name);
+	server_start(&s, &rig.loop, AF_INET);
+	struct sl_probe_target t = target(0, s.port, &c);
+	t.out = "back";
+	CU_ASSERT_EQUAL(sl_prober_set(rig.p, &t, 1, NULL), 0);
+	AWAIT((sl_prober_stats(rig.p, &st), st.local_errors >= 3));
+	CU_ASSERT_EQUAL(status(0).state, SL_PROBE_CHECKING);
+	CU_ASSERT_STRING_EQUAL(status(0).last_text,
+			       "not probed: the kernel has no interface of port back");
+	name = "sl-none0";
+	AWAIT(strstr(status(0).last_text, "the interface sl-none0: No such device") != NULL);
+	CU_ASSERT_EQUAL(status(0).failures, 0);
+	name = "lo";
+	AWAIT(status(0).state == SL_PROBE_HEALTHY);
+	name = NULL; /* it stays what it was */
+	uint64_t was = st.local_errors;
+	AWAIT((sl_prober_stats(rig.p, &st), st.local_errors >= was + 3));
+	CU_ASSERT_EQUAL(status(0).state, SL_PROBE_HEALTHY);
+	t.out = "";
+	CU_ASSERT_EQUAL(sl_prober_set(rig.p, &t, 1, NULL), 0);
+	AWAIT(strstr(status(0).last_text, "no address or route") != NULL);
+	CU_ASSERT_EQUAL(status(0).state, SL_PROBE_HEALTHY);
+	server_stop(&s);
+	rig_down();
+}
+
+/* ---- agents ---- */
+
+static struct {
+	unsigned cnt;
+	char last[SL_AGENT_LINE_MAX + 1];
+} heard;
+
+static void
+on_line(void *ctx, uint32_t slot, uint32_t incarnation, const char *line, size_t len)
+{
+	(void)ctx;
+	CU_ASSERT(slot < 6 && incarnation == 1);
+	heard.cnt++;
+	snprintf(heard.last, sizeof(heard.last), "%.*s", (int)len, line);
+}
+
+/* An agent says its line to whoever connects. */
+struct teller {
+	int listener;
+	uint16_t port;
+	const char *line;
+	bool keep; /* open */
+	uv_poll_t poll;
+};
+
+static void
+on_caller(uv_poll_t *poll, int status, int events)
+{
+	struct teller *a = poll->data;
+	int fd = accept(a->listener, NULL, NULL);
+
+	(void)status;
+	(void)events;
+	if (fd < 0)
+		return;
+	(void)!write(fd, a->line, strlen(a->line));
+	if (!a->keep)
+		close(fd);
+}
+
+static void
+teller_up(struct teller *a)
+{
+	a->port = refusing_port(&a->listener);
+	CU_ASSERT_FATAL(listen(a->listener, 16) == 0);
+	uv_poll_init(&rig.loop, &a->poll, a->listener);
+	a->poll.data = a;
+	uv_poll_start(&a->poll, UV_READABLE, on_caller);
+}
+
+static void
+agents_are_heard_and_bounded(void)
+{
+	static char endless[2000];
+	struct teller agents[] = {
+		{.line = "75% up\n", .keep = true}, /* it need not close */
+		{.line = "drain"},                  /* nor end its line */
+		{.line = "\r\n"},
+		{.line = endless},
+		{.line = "", .keep = true},
+	};
+	static const char *const want[] = {"75% up", "drain", "", NULL, NULL};
+	static const char *const text[] = {"the agent spoke", "the agent spoke", "the agent spoke",
+					   "line is too long",
+					   "the agent said nothing within 100 ms"};
+	struct sl_health_conf c = tcp_conf(200, 100);
+
+	memset(endless, 'x', sizeof(endless) - 1);
+	c.type = SL_HEALTH_AGENT;
+	c.fall = 1;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(agents); i++) {
+		rig_up();
+		sl_prober_lines(rig.p, on_line, NULL);
+		teller_up(&agents[i]);
+		heard.cnt = 0;
+		struct sl_probe_target t = target(i, agents[i].port, &c);
+		CU_ASSERT_EQUAL(sl_prober_set(rig.p, &t, 1, NULL), 0);
+		AWAIT(status(i).probes >= 1);
+		CU_ASSERT_EQUAL(heard.cnt, want[i] != NULL);
+		if (want[i])
+			CU_ASSERT_STRING_EQUAL(heard.last, want[i]);
+		if (!strstr(status(i).last_text, text[i])) {
+			printf("row %u: %s\n", i, status(i).last_text);
+			CU_FAIL("row");
+		}
+		uv_close((uv_handle_t *)&agents[i].poll, NULL);
+		rig_down();
+		close(agents[i].listener);
+	}
+}
+
 /* ---- sets ---- */
 
 static void
@@ -831,6 +966,8 @@ SL_SUITE("health", SL_TEST(first_success_makes_healthy),
 	 SL_TEST(request_is_a_plain_get_with_host_and_close),
 	 SL_TEST(method_and_headers_are_in_the_request), SL_TEST(bodies_are_looked_at),
 	 SL_TEST(an_unhealthy_one_is_probed_at_its_own_interval),
+	 SL_TEST(what_leaves_by_a_port_is_probed_by_its_interface_alone),
+	 SL_TEST(agents_are_heard_and_bounded),
 	 SL_TEST(set_by_difference_leaves_the_rest_undisturbed),
 	 SL_TEST(changed_conf_keeps_the_state_and_new_incarnation_does_not),
 	 SL_TEST(bad_targets_are_all_named_and_the_old_set_goes_on),
