@@ -311,6 +311,7 @@ service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 	sl_diff_put(v, "tunnel_source", "%s",
 		    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
 	put_number(v, "gue_port", sl_conf_gue_port(s), SL_GUE_PORT);
+	sl_diff_service_members(s, v);
 	v->minor = true;
 	tcp_values(s, v);
 	sl_diff_http_values(&s->http, v);
@@ -344,6 +345,7 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		sl_diff_put(v, "weight", "%u", e->weight);
 		sl_diff_put(v, "probe", "%s port %u", sl_addr_format(&e->probe_addr, addr),
 			    e->probe_port);
+		sl_diff_endpoint_members(e, v);
 	} else if (it->kind == LISTENER) {
 		char prefix[SL_PREFIX_STRLEN], ports[SL_PORTS_STRLEN];
 		sl_diff_put(v, "address", "%s", sl_prefix_format(&l->addr, l->plen, prefix));

@@ -1,4 +1,4 @@
-/* diff_priv — what diff.c and diff_routes.c have in common: the values of a thing, as texts that can be compared. */
+/* diff_priv — what the files of diff have in common: the values of a thing, as texts that can be compared. */
 #ifndef SL_MGMT_DIFF_PRIV_H
 #define SL_MGMT_DIFF_PRIV_H
 
@@ -36,6 +36,10 @@ void sl_diff_table_values(const struct sl_conf_table *t, struct sl_diff_values *
 void sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v);
 void sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v);
 void sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v);
+
+/* diff_members.c: discover, subsets, panic; priority, locality, metadata */
+void sl_diff_service_members(const struct sl_conf_service *s, struct sl_diff_values *v);
+void sl_diff_endpoint_members(const struct sl_conf_endpoint *e, struct sl_diff_values *v);
 
 /* diff_tls.c */
 void sl_diff_listener_tls(const struct sl_conf_listener *l, struct sl_diff_values *v);

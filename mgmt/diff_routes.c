@@ -242,10 +242,13 @@ target_values(const struct sl_conf_hroute *r, struct sl_diff_values *v)
 	bool forward = r->action == SL_ACTION_FORWARD;
 	struct sl_diff_text t = {0}, s = {0};
 
+	bool one = forward && !r->split && r->target_cnt;
 	for (uint32_t i = 0; i < r->target_cnt && r->split; i++)
-		sl_diff_addf(&t, "%s%s %u", comma(&t), r->targets[i].service, r->targets[i].weight);
-	sl_diff_put(v, "service", "%s",
-		    forward && !r->split && r->target_cnt ? r->targets->service : "");
+		sl_diff_addf(&t, "%s%s%s%s %u", comma(&t), r->targets[i].service,
+			     r->targets[i].subset[0] ? " subset " : "", r->targets[i].subset,
+			     r->targets[i].weight);
+	sl_diff_put(v, "service", "%s", one ? r->targets->service : "");
+	sl_diff_put(v, "subset", "%s", one ? r->targets->subset : "");
 	sl_diff_put_text(v, "split", &t);
 	sl_diff_add(&s, sticky[r->sticky]);
 	sl_diff_add(&s, r->sticky_name);

@@ -4,7 +4,11 @@
 
 #include "tests/suite.h"
 
-#define HEAD "gateway = { name = \"g\"; }; services = ( { name = \"a\"; }, { name = \"b\"; %s } );"
+#define HEAD                                                                                       \
+	"gateway = { name = \"g\"; }; services = ( { name = \"a\"; }, { name = \"b\"; %s }, { "    \
+	"name = "                                                                                  \
+	"\"c\"; forward = \"proxy\"; subsets = ( { name = \"s\"; metadata = ( \"v=1\" ); } ); } "  \
+	");"
 #define TABLE(keys, hosts) "route_tables = ( { name = \"t\"; " keys " hosts = ( " hosts " ); } );"
 #define HOST(n, match, routes)                                                                     \
 	"{ name = \"" n "\"; match = ( " match " ); routes = ( " routes " ); }"
@@ -17,7 +21,7 @@ static const char *extra = ""; /* keys of service b */
 static struct sl_conf *
 conf_of(const char *text)
 {
-	char *whole = malloc(strlen(text) + strlen(extra) + 200);
+	char *whole = malloc(strlen(text) + strlen(extra) + 400);
 	struct sl_diag diag = {0};
 	struct sl_conf *c = NULL;
 
@@ -67,6 +71,14 @@ route_tables_differ_in_the_words_of_their_file(void)
 		 "added host t/h: match *\n"
 		 "added http_route t/h/x: path /x, service a\n",
 		 "all new; defaults are not told"},
+		{ONE(R("x")), ONE(ROUTE("x", "service = \"c\"; subset = \"s\";")),
+		 "changed http_route t/h/x: service a → c, subset (none) → s\n", "subset"},
+		{ONE(ROUTE("x", "split = ( { service = \"c\"; weight = 1; } );")),
+		 ONE(ROUTE(
+			 "x",
+			 "split = ( { service = \"c\"; weight = 9; }, { service = \"c\"; subset = "
+			 "\"s\"; weight = 1; } );")),
+		 "changed http_route t/h/x: split c 1 → c 9, c subset s 1\n", "subset of a split"},
 		{ONE(R("x")), TABLE("", ""),
 		 "removed host t/h: match *\n"
 		 "removed http_route t/h/x: path /x, service a\n",
@@ -323,7 +335,68 @@ tls_differs_in_the_words_of_the_file(void)
 	}
 }
 
-SL_SUITE("diff", SL_TEST(route_tables_differ_in_the_words_of_their_file),
+/* ---- members ---- */
+
+#define EP(n, keys) "{ name = \"" n "\"; address = \"192.0.2." n "\"; port = 80; " keys " }"
+
+static void
+members_differ_in_the_words_of_the_file(void)
+{
+	static const struct {
+		const char *old, *now, *wants;
+	} rows[] = {
+		{"", "endpoints = ( " EP("1", "") " );",
+		 "added endpoint b/1: address 192.0.2.1, port 80, weight 1, probe 192.0.2.1 port "
+		 "0\n"},
+		{"endpoints = ( " EP("1", "") " );",
+		 "endpoints = ( " EP("1",
+				     "priority = 2; locality = \"eu/a\"; metadata = ( \"v=2\", "
+				     "\"c=d\" );") " );",
+		 "changed endpoint b/1: priority (none) → 2, locality (none) → eu/a, metadata "
+		 "(none) "
+		 "→ c=d,v=2\n"},
+		{"",
+		 "discover = ( { source = \"dns\"; record = \"srv\"; port = 80; }, { source = "
+		 "\"registry\"; name = \"x\"; weight = 0; priority = 1; empty = \"accept\"; } );",
+		 "changed service b: discover (none) → dns record srv port 80, registry name x "
+		 "weight "
+		 "0 priority 1 empty accept\n"},
+		{"discover = ( { source = \"a\"; }, { source = \"b\"; } );",
+		 "discover = ( { source = \"b\"; }, { source = \"a\"; } );",
+		 "changed service b: discover a, b → b, a\n"},
+		{"discover = ( { source = \"c\"; tag = \"t\"; } );",
+		 "discover = ( { source = \"c\"; port_name = \"p\"; namespace = \"n\"; } );",
+		 "changed service b: discover c tag t → c port_name p namespace n\n"},
+		{"forward = \"proxy\"; subsets = ( { name = \"y\"; metadata = ( \"v=2\" ); }, { "
+		 "name = "
+		 "\"x\"; metadata = ( \"v=1\" ); } );",
+		 "forward = \"proxy\"; subsets = ( { name = \"x\"; metadata = ( \"v=1\" ); }, { "
+		 "name = "
+		 "\"y\"; metadata = ( \"v=2\" ); fallback = \"any\"; } );",
+		 "changed service b: subsets x of v=1; y of v=2 → x of v=1; y of v=2 fallback "
+		 "any\n"},
+		{"forward = \"nat\";",
+		 "forward = \"nat\"; locality_failover = true; panic_threshold = 30;",
+		 "changed service b: locality_failover (none) → true, panic_threshold (none) → 30 "
+		 "%\n"},
+		{"forward = \"nat\";", "forward = \"nat\"; panic_threshold = 0;", ""},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		extra = rows[i].old;
+		struct sl_conf *old = conf_of("");
+		extra = rows[i].now;
+		char *got = text_of(old, conf_of(""));
+		extra = "";
+		if (strcmp(got, rows[i].wants) != 0)
+			printf("\n  %u: %s", i, got);
+		CU_ASSERT_STRING_EQUAL(got, rows[i].wants);
+		free(got);
+	}
+}
+
+SL_SUITE("diff", SL_TEST(members_differ_in_the_words_of_the_file),
+	 SL_TEST(route_tables_differ_in_the_words_of_their_file),
 	 SL_TEST(settings_of_requests_differ_key_by_key),
 	 SL_TEST(a_change_behind_what_fits_is_a_change), SL_TEST(the_fewest_are_said_to_have_moved),
 	 SL_TEST(tls_differs_in_the_words_of_the_file))
