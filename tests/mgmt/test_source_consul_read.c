@@ -275,18 +275,19 @@ static void
 more_endpoints_than_a_service_has_are_left_out(void)
 {
 	enum { CNT = SL_MAX_SERVICE_ENDPOINTS + 10 };
-	char *text = malloc(CNT * 120), *p = text;
+	static char text[CNT * 120];
+	size_t at = 0;
 
 	for (unsigned i = 0; i < CNT; i++)
-		p += sprintf(p,
-			     "%c{\"Node\":{\"Node\":\"n%05u\",\"Address\":\"10.0.%u.%u\"},"
-			     "\"Service\":{\"Service\":\"web\"}}",
-			     i ? ',' : '[', i, i / 200, i % 200 + 1);
-	strcpy(p, "]");
+		at += (size_t)snprintf(
+			text + at, sizeof(text) - at,
+			"%c{\"Node\":{\"Node\":\"n%05u\",\"Address\":\"10.0.%u.%u\"},"
+			"\"Service\":{\"Service\":\"web\"}}",
+			i ? ',' : '[', i, i / 200, i % 200 + 1);
+	text[at] = ']';
 	CU_ASSERT_EQUAL(read_text(text), 0);
 	CU_ASSERT(a.cnt == SL_MAX_SERVICE_ENDPOINTS && a.left_out == 10);
 	CU_ASSERT_STRING_EQUAL(a.endpoints[a.cnt - 1].name, "n16383");
-	free(text);
 }
 
 static void
