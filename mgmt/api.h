@@ -75,7 +75,9 @@
  *                         "maglev"|"round_robin"|"source_hash"|"least_conn", "health": "none"|"tcp"|"http", "tls": SERVICE_TLS|null (plaintext), "max_endpoints",
  *                         "slow_start_ms", "slot", "incarnation", "endpoints", "admitting", "up", "down",
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
- *                         now), "ports_refused" (new flows refused for want of one)}]
+ *                         now), "ports_refused" (new flows refused for want of one), "discover": [NAME…] (sources it asks), "levels": [LEVEL…],
+ *                         "subsets": [{"name", "metadata": "k=v,…", "fallback": "any"|"none", "levels": [LEVEL…]}…] (in the order of the file),
+ *                         "locality_failover": BOOL, "panic_threshold": 0–100}]
  *        "endpoints"  → "endpoints": [ENDPOINT…]
  *        "sources"    → "sources": [{"service", "source", "name" (what is asked for), "state": "good"|"kept" (an older answer than the last
  *                         is in use)|"trouble"|"asking", "endpoints", "left_out", "answered": TIME|null, "age_s": N|null (of the
@@ -99,7 +101,7 @@
  *        "hosts"      → "hosts": [{"table", "host", "match": ["shop.example", "*.example", "shop.*", "*"…], "routes": N, "slot",
  *                         "incarnation", "requests", "no_route"}]
  *        "routes"     → "routes": [{"table", "host", "route", "action": "service"|"split"|"redirect"|"respond", "services":
- *                         [NAME…], "slot", "incarnation", "requests", "1xx" … "5xx" (answers), "retries", "local" (answers
+ *                         [NAME…], "to": ["web" | "web/v2" (a subset)…], "slot", "incarnation", "requests", "1xx" … "5xx" (answers), "retries", "local" (answers
  *                         of the gateway itself), "bytes_in", "bytes_out" (bodies), "first_us", "last_us": N|null (means: first
  *                         byte of the request → first, last byte of the answer), "last": [20 × N] (requests by time to the
  *                         last byte: below 64 µs × 2^i, the last all else)}]   in the order of the file
@@ -120,6 +122,8 @@
  *              [NAME…], "client": "none"|"optional"|"required", "client_names": [TEXT…], "tickets": BOOL,
  *              "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
  *              "auto_server_name": BOOL, "names": [TEXT…], "certificate": NAME|""}
+ *   LEVEL     {"priority", "distance" (locality_failover: 0: same zone, 1: same region, 2: another; else 0), "endpoints", "admitting"}: those that
+ *              take flows together, in the order in which they are asked
  *   ENDPOINT  {"service", "name", "address", "port" (0: the listener's), "weight", "slot", "incarnation",
  *              "source": NAME of a source|"table"|"registry", "source_name" (what it was asked), "answered": TIME|null, "age_s":
  *              N|null (of the source's last good answer), "kept": BOOL, "priority", "locality", "metadata": "k=v,…",

@@ -97,7 +97,7 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 	if (sl_slot_find_service(&t->map, s, &at))
 		return NULL;
 	struct sl_stats_service c = sl_counters_service(d->counters, at);
-	return json_pack(
+	json_t *row = json_pack(
 		"{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
 		"s:I, s:I, s:I, s:I}",
 		"name", s->name, "forward", sl_forward_name(s->forward), "policy",
@@ -108,6 +108,8 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 		"draining", n->draining, "disabled", n->disabled, "new_flows", NUM(c.new_flows),
 		"no_endpoint", NUM(c.no_endpoint), "ports_used", NUM(c.ports_used), "ports_refused",
 		NUM(c.ports_out));
+	merge(row, sl_show_members(d, t->conf, s));
+	return row;
 }
 
 json_t *

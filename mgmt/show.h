@@ -39,4 +39,8 @@ json_t *sl_show_listener_tls(const struct sl_conf_listener *l);
 json_t *sl_show_server_names(const struct sl_conf_listener *l);
 json_t *sl_show_service_tls(const struct sl_conf_service *s);
 
+/* show_members.c: what a row of services has of discovery, levels, subsets and panic (api.h).  s: of c, the active table. */
+json_t *sl_show_members(struct sl_daemon *d, const struct sl_conf *c,
+			const struct sl_conf_service *s);
+
 #endif

@@ -40,6 +40,22 @@ targets(const struct sl_conf_hroute *r)
 	return list;
 }
 
+/* "web", and of a subset "web/v2". */
+static json_t *
+destinations(const struct sl_conf_hroute *r)
+{
+	json_t *list = json_array();
+	char text[2 * SL_NAME_MAX];
+
+	for (uint32_t i = 0; r->action == SL_ACTION_FORWARD && i < r->target_cnt; i++) {
+		const struct sl_conf_target *t = &r->targets[i];
+		snprintf(text, sizeof(text), "%s%s%s", t->service, t->subset[0] ? "/" : "",
+			 t->subset);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
 static void
 add_counters(json_t *o, const struct sl_stats_route *s)
 {
@@ -74,9 +90,10 @@ route_row(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_ta
 	if (sl_slot_find_hroute(&t->map, ct, v, r, &at))
 		return NULL;
 	struct sl_stats_route s = sl_counters_route(d->counters, at);
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i}", "table", ct->name, "host",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:i}", "table", ct->name, "host",
 			      v->name, "route", r->name, "action", sl_show_action(r), "services",
-			      targets(r), "slot", (int)at.slot, "incarnation", (int)at.incarnation);
+			      targets(r), "to", destinations(r), "slot", (int)at.slot,
+			      "incarnation", (int)at.incarnation);
 	add_counters(o, &s);
 	return o;
 }

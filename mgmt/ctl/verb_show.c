@@ -41,6 +41,8 @@ static const struct show {
 	  {"TLS", "tls"},
 	  {">ENDPOINTS", "endpoints"},
 	  {">ADMITTING", "admitting"},
+	  {"BY LEVEL", "levels"},
+	  {"SUBSETS", "subsets"},
 	  {">UP", "up"},
 	  {">DOWN", "down"},
 	  {">DRAINING", "draining"},
@@ -128,6 +130,7 @@ static const struct show {
 	  {"HOST", "host"},
 	  {"ROUTE", "route"},
 	  {"ACTION", "action"},
+	  {"TO", "to"},
 	  {">REQUESTS", "requests"},
 	  {">2XX", "2xx"},
 	  {">3XX", "3xx"},
@@ -200,6 +203,47 @@ tls_cell(struct ctl_table *t, const json_t *o, const json_t *tls)
 			       *own ? "; as " : "", own);
 }
 
+/* "2/3, 1/1": of each level how many take flows, of how many. */
+static void
+put_levels(char *text, size_t size, const json_t *levels)
+{
+	size_t n = 0, i;
+	json_t *v;
+
+	text[0] = 0;
+	json_array_foreach(levels, i, v) if (n < size) n +=
+		(size_t)snprintf(text + n, size - n, "%s%lld/%lld", i ? ", " : "",
+				 ctl_int(v, "admitting"), ctl_int(v, "endpoints"));
+}
+
+/* One level is told by the numbers beside. */
+static void
+levels_cell(struct ctl_table *t, const json_t *levels)
+{
+	char text[256];
+
+	put_levels(text, sizeof(text), levels);
+	ctl_table_cell(t, "%s", json_array_size(levels) > 1 ? text : "-");
+}
+
+/* "canary 1/1; v2 0/2, 1/1; old -" */
+static void
+subsets_cell(struct ctl_table *t, const json_t *subsets)
+{
+	char text[512] = "", levels[256];
+	size_t n = 0, i;
+	json_t *v;
+
+	json_array_foreach(subsets, i, v)
+	{
+		put_levels(levels, sizeof(levels), json_object_get(v, "levels"));
+		if (n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s", i ? "; " : "",
+					      ctl_str(v, "name"), *levels ? levels : "-");
+	}
+	ctl_table_cell(t, "%s", *text ? text : "-");
+}
+
 static void
 cell(struct ctl_table *t, const json_t *o, const char *key)
 {
@@ -213,6 +257,10 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 		us_cell(t, json_integer_value(v));
 	else if (json_is_integer(v) && (!strcmp(key, "bytes_in") || !strcmp(key, "bytes_out")))
 		ctl_table_size(t, json_integer_value(v));
+	else if (strcmp(key, "levels") == 0)
+		levels_cell(t, v);
+	else if (strcmp(key, "subsets") == 0)
+		subsets_cell(t, v);
 	else if (json_is_array(v))
 		list_cell(t, v);
 	else if (json_is_string(v) && !*json_string_value(v) &&

@@ -105,6 +105,68 @@ ask(const char *text)
 
 /* ---- show ---- */
 
+static bool
+is(json_t *o, const char *key, const char *wants)
+{
+	char *text = json_dumps(json_object_get(o, key), JSON_COMPACT | JSON_ENCODE_ANY);
+	bool same = text && strcmp(text, wants) == 0;
+
+	if (!same)
+		printf("\n  %s: %s", key, text ? text : "(none)");
+	free(text);
+	return same;
+}
+
+static void
+levels_and_subsets_are_shown_with_who_takes_flows(void)
+{
+	static const char text[] =
+		"gateway = { name = \"g\"; }; services = ( { name = \"web\"; locality_failover = "
+		"true;\n"
+		"  subsets = ( { name = \"v2\"; metadata = ( \"v=2\" ); fallback = \"any\"; },\n"
+		"    { name = \"none\"; metadata = ( \"v=9\" ); } ); http = { panic_threshold = "
+		"20; };\n"
+		"  endpoints = ( { name = \"a\"; address = \"192.0.2.1\"; port = 80; metadata = ( "
+		"\"v=2\" ); },\n"
+		"    { name = \"b\"; address = \"192.0.2.2\"; port = 80; },\n"
+		"    { name = \"c\"; address = \"192.0.2.3\"; port = 80; priority = 1; metadata = "
+		"( "
+		"\"v=2\" ); } ); } );\n"
+		"route_tables = ( { name = \"t\"; hosts = ( { name = \"h\"; match = ( \"*\" ); "
+		"routes = "
+		"(\n"
+		"  { name = \"one\"; path = \"/\"; service = \"web\"; subset = \"v2\"; },\n"
+		"  { name = \"two\"; split = ( { service = \"web\"; weight = 1; }, { service = "
+		"\"web\"; "
+		"subset = \"none\"; weight = 1; } ); } ); } ); } );\n";
+
+	open_all();
+	json_decref(fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "push", "file", "t.conf", "text", text)));
+	json_decref(ask("{\"verb\":\"drain\",\"service\":\"web\",\"endpoint\":\"b\"}"));
+	json_t *a = ask("{\"verb\":\"show\",\"what\":\"services\"}");
+	json_t *o = json_array_get(json_object_get(a, "services"), 0);
+	CU_ASSERT(is(o, "levels",
+		     "[{\"priority\":0,\"distance\":0,\"endpoints\":2,\"admitting\":1},"
+		     "{\"priority\":1,\"distance\":0,\"endpoints\":1,\"admitting\":1}]"));
+	CU_ASSERT(is(
+		o, "subsets",
+		"[{\"name\":\"v2\",\"metadata\":\"v=2\",\"fallback\":\"any\",\"levels\":["
+		"{\"priority\":0,\"distance\":0,\"endpoints\":1,\"admitting\":1},"
+		"{\"priority\":1,\"distance\":0,\"endpoints\":1,\"admitting\":1}]},"
+		"{\"name\":\"none\",\"metadata\":\"v=9\",\"fallback\":\"none\",\"levels\":[]}]"));
+	CU_ASSERT(is(o, "locality_failover", "true"));
+	CU_ASSERT(is(o, "panic_threshold", "20"));
+	CU_ASSERT(is(o, "discover", "[]"));
+	json_decref(a);
+	a = ask("{\"verb\":\"show\",\"what\":\"routes\"}");
+	CU_ASSERT(is(json_array_get(json_object_get(a, "routes"), 0), "to", "[\"web/v2\"]"));
+	CU_ASSERT(is(json_array_get(json_object_get(a, "routes"), 1), "to",
+		     "[\"web\",\"web/none\"]"));
+	json_decref(a);
+	fixture_close(&f);
+}
+
 static void
 routes_are_shown_in_the_order_of_the_file_with_what_was_counted(void)
 {
@@ -518,7 +580,8 @@ of_a_listener_that_passes_tls_through_the_server_name_decides(void)
 	fixture_close(&f);
 }
 
-SL_SUITE("requests", SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what_was_counted),
+SL_SUITE("requests", SL_TEST(levels_and_subsets_are_shown_with_who_takes_flows),
+	 SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what_was_counted),
 	 SL_TEST(names_narrow_what_is_shown), SL_TEST(hosts_are_shown_with_their_patterns),
 	 SL_TEST(what_is_counted_of_http_is_shown_with_sentences),
 	 SL_TEST(counters_of_a_route_begin_when_it_gets_its_slot),
