@@ -44,7 +44,7 @@ struct revision {
 	struct sl_table *base; /* next or active: neither changes meanwhile */
 	struct sl_conf *conf;
 	struct sl_table *table;
-	uint64_t map_id;
+	uint64_t map_id, begun_ns;
 	struct sl_diag diag;
 	int err;
 };
@@ -705,8 +705,10 @@ compile_revision(uv_work_t *w)
 	v->conf = NULL;
 	v->err = sl_table_create(v->base->push, conf, t->active, map_now(t), t->shards, &v->diag,
 				 &v->table);
-	if (!v->err)
-		note_map(t, v->table, v->map_id);
+	if (v->err)
+		return;
+	v->table->begun_ns = v->begun_ns;
+	note_map(t, v->table, v->map_id);
 }
 
 /* tab in place of what it revises, without an offer: the same bytes, or nobody to offer it to. */
@@ -828,7 +830,8 @@ revise(struct sl_tables *t)
 	if (!base->push->discovers || !t->c.endpoints)
 		return;
 	t->revise_after = now + SL_TABLES_REVISE_MS;
-	*v = (struct revision){.tables = t, .base = base, .map_id = ++t->map_last};
+	*v = (struct revision){
+		.tables = t, .base = base, .map_id = ++t->map_last, .begun_ns = uv_hrtime()};
 	v->conf = t->c.endpoints(t->c.ctx, base->push->conf);
 	v->work.data = v;
 	t->job = true;

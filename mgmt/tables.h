@@ -59,9 +59,10 @@ struct sl_table {
 	struct sl_compiled *compiled;
 	struct sl_slot_map map;
 	double compile_ms;
-	bool pending;    /* its push has had no verdict yet */
-	uint64_t map_id; /* slot_journal.h */
-	char *journal;   /* line that leads to its map, until it is written; or NULL */
+	uint64_t begun_ns; /* uv_hrtime: what moved before is in it */
+	bool pending;      /* its push has had no verdict yet */
+	uint64_t map_id;   /* slot_journal.h */
+	char *journal;     /* line that leads to its map, until it is written; or NULL */
 };
 
 enum sl_push_outcome {

@@ -58,13 +58,43 @@ send_text(struct double_dp *d, enum sl_ctl_type type, uint64_t generation, uint3
 	double_send(d, buf, fixed + len);
 }
 
+/* Where it is, or would be. */
+static unsigned
+place_of(const struct double_dp *d, const struct sl_obj_id *id)
+{
+	static const struct sl_obj_id none;
+	unsigned i;
+
+	memcpy(&i, id->b, sizeof(i));
+	for (i %= DOUBLE_OBJECTS; memcmp(&d->held[i], &none, sizeof(none)) != 0 &&
+				  memcmp(&d->held[i], id, sizeof(*id)) != 0;)
+		i = (i + 1) % DOUBLE_OBJECTS;
+	return i;
+}
+
 static bool
 holds(const struct double_dp *d, const struct sl_obj_id *id)
 {
-	for (unsigned i = 0; i < d->held_cnt; i++)
-		if (memcmp(&d->held[i], id, sizeof(*id)) == 0)
-			return true;
-	return false;
+	return memcmp(&d->held[place_of(d, id)], id, sizeof(*id)) == 0;
+}
+
+static void
+hold(struct double_dp *d, const struct sl_obj_id *id)
+{
+	if (4 * d->held_cnt > 3 * DOUBLE_OBJECTS) {
+		struct sl_obj_id keep[DOUBLE_REFS];
+		unsigned cnt = 0;
+		for (unsigned i = 0; i < d->ref_cnt; i++)
+			if (holds(d, &d->refs[i].id))
+				keep[cnt++] = d->refs[i].id;
+		memset(d->held, 0, sizeof(d->held));
+		d->held_cnt = 0;
+		for (unsigned i = 0; i < cnt; i++)
+			hold(d, &keep[i]);
+	}
+	struct sl_obj_id *to = &d->held[place_of(d, id)];
+	d->held_cnt += memcmp(to, id, sizeof(*id)) != 0;
+	*to = *id;
 }
 
 /* Reads an object and its SHA-256; -1 when it is not as it must be. */
@@ -174,8 +204,8 @@ take_object(struct double_dp *d, const struct sl_ctl_object *m, int fd)
 	if (m->generation != d->offered || m->ref >= d->ref_cnt ||
 	    memcmp(&id, &d->refs[m->ref].id, sizeof(id)) || size != d->refs[m->ref].size)
 		d->bad++;
-	else if (d->held_cnt < DOUBLE_OBJECTS)
-		d->held[d->held_cnt++] = id;
+	else
+		hold(d, &id);
 	if (--d->missing == 0)
 		verdict(d);
 }

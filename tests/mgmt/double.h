@@ -13,8 +13,8 @@
 
 #include <uv.h>
 
-#define DOUBLE_OBJECTS 64
-#define DOUBLE_REFS 32
+#define DOUBLE_OBJECTS 8192 /* places of its hash; past 3/4 it forgets those that are not on offer */
+#define DOUBLE_REFS 1100
 #define DOUBLE_SECRETS 512
 
 struct double_dp {
@@ -81,7 +81,7 @@ struct double_dp {
 	struct sl_obj_id offered_root;
 	struct sl_img_ref refs[DOUBLE_REFS];
 	unsigned ref_cnt, missing;
-	struct sl_obj_id held[DOUBLE_OBJECTS];
+	struct sl_obj_id held[DOUBLE_OBJECTS]; /* all 0: free */
 	unsigned held_cnt;
 };
 
