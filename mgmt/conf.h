@@ -537,6 +537,14 @@ sl_conf_health_tls(const struct sl_conf_service *s, const struct sl_conf_endpoin
 			    : h->type == SL_HEALTH_HTTP && h->port == 0 && e->probe_port == 0;
 }
 
+/* sl_conf_moved: whether service i of c may have other endpoints than before, of the same text (roster.h); before NULL: it may. */
+static inline bool
+sl_conf_moved(const struct sl_conf *before, const struct sl_conf *c, uint32_t i)
+{
+	return !before || before->services[i].endpoints != c->services[i].endpoints ||
+	       before->services[i].endpoint_cnt != c->services[i].endpoint_cnt;
+}
+
 /* sl_conf_parse reads text (len bytes, not necessarily terminated); file names it in messages.
  * 0 with *ret_conf to be freed by sl_conf_free; -EINVAL with every problem in diag (cross references are
  * checked too, check.c, when the syntax allows); -ENOMEM.  `include` directives are refused. */

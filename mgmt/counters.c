@@ -161,6 +161,30 @@ prepare_routes(struct sl_counters *c, const struct sl_conf_table *t, const struc
 	}
 }
 
+static void
+prepare_endpoints(struct sl_counters *c, const struct sl_conf *before, const struct sl_conf *conf,
+		  const struct sl_slot_map *map)
+{
+	struct sl_placed at;
+
+	for (uint32_t i = 0; i < conf->service_cnt; i++) {
+		const struct sl_conf_service *s = &conf->services[i];
+		for (uint32_t k = 0; k < s->endpoint_cnt && sl_conf_moved(before, conf, i); k++)
+			if (sl_slot_find_endpoint(map, s, &s->endpoints[k], &at) == 0)
+				prepare_endpoint(c, at);
+	}
+}
+
+void
+sl_counters_prepare_moved(struct sl_counters *c, const struct sl_conf *before,
+			  const struct sl_conf *conf, const struct sl_slot_map *map)
+{
+	if (before)
+		prepare_endpoints(c, before, conf, map);
+	else
+		sl_counters_prepare(c, conf, map);
+}
+
 void
 sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 		    const struct sl_slot_map *map)
@@ -174,10 +198,8 @@ sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 		const struct sl_conf_service *s = &conf->services[i];
 		if (sl_slot_find_service(map, s, &at) == 0)
 			prepare_service(c, at);
-		for (uint32_t k = 0; k < s->endpoint_cnt; k++)
-			if (sl_slot_find_endpoint(map, s, &s->endpoints[k], &at) == 0)
-				prepare_endpoint(c, at);
 	}
+	prepare_endpoints(c, NULL, conf, map);
 	for (uint32_t i = 0; i < conf->table_cnt; i++)
 		prepare_routes(c, &conf->tables[i], map);
 }

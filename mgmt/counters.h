@@ -21,6 +21,9 @@ void sl_counters_destroy(struct sl_counters *c);
 void sl_counters_attach(struct sl_counters *c, const void *stats, size_t bytes, uint64_t boot_id);
 
 /* sl_counters_prepare takes baselines for owners in (conf, map) that have none. */
+/* before: as of sl_oper_place_moved: only endpoints of services that moved; NULL: all owners. */
+void sl_counters_prepare_moved(struct sl_counters *c, const struct sl_conf *before,
+			       const struct sl_conf *conf, const struct sl_slot_map *map);
 void sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 			 const struct sl_slot_map *map);
 

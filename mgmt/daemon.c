@@ -173,19 +173,33 @@ on_events(void *ctx, int fd, uint64_t bytes)
 	return sl_access_log_attach(d->access, fd, bytes, sl_publish_link(d->publish)->boot_id);
 }
 
+/* Whether endpoints of a service that somebody watches are other ones. */
+static bool
+probed_moved(const struct sl_conf *before, const struct sl_conf *c)
+{
+	for (uint32_t i = 0; i < c->service_cnt; i++) {
+		const struct sl_health_conf *h = &c->services[i].health;
+		if ((h->type != SL_HEALTH_NONE || h->agent_port) && sl_conf_moved(before, c, i))
+			return true;
+	}
+	return false;
+}
+
 static void
-on_activated(void *ctx, bool revised)
+on_activated(void *ctx, const struct sl_conf *before)
 {
 	struct sl_daemon *d = ctx;
 	const struct sl_table *t = sl_tables_active(d->tables);
 
-	if (!revised)
+	if (!before) { /* what a revision has new was learnt when it was offered */
 		ask_for(d, t);
-	sl_counters_prepare(d->counters, t->conf, &t->map);
-	sl_access_log_learn(d->access, t->number, &t->map);
-	sl_probing_table(d->probing, t);
+		sl_counters_prepare(d->counters, t->conf, &t->map);
+		sl_access_log_learn(d->access, t->number, &t->map);
+		sl_announce_table(d->announce, t->conf);
+	}
+	if (!before || probed_moved(before, t->conf))
+		sl_probing_table(d->probing, t);
 	sl_daemon_ramp(d);
-	sl_announce_table(d->announce, t->conf);
 }
 
 static void
@@ -637,7 +651,7 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		return err;
 	}
 	if (sl_tables_active(d->tables))
-		on_activated(d, false);
+		on_activated(d, NULL);
 	else if (sl_tables_next(d->tables))
 		ask_for(d, sl_tables_next(d->tables));
 	err = sl_publish_create(d->loop, d->conf->dataplane_socket, &ev, &d->publish);

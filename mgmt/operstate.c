@@ -145,41 +145,48 @@ recall(const struct sl_oper *o, struct sl_oper_endpoint *e)
 	e->hint_percent = (uint8_t)percent;
 }
 
-/* (c, m) as a new sorted array, with what operators set; nothing of the present placement. */
+/* Endpoint k of service i in its place, with what is known of its name; false: it has no slot. */
+static bool
+describe(const struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m, uint32_t i,
+	 uint32_t k, struct sl_oper_endpoint *e)
+{
+	const struct sl_conf_service *s = &c->services[i];
+	const struct sl_conf_endpoint *ce = &s->endpoints[k];
+
+	if (sl_slot_find_endpoint(m, s, ce, &e->at) || e->at.slot >= SL_MAX_ENDPOINTS)
+		return false;
+	memcpy(e->service, s->name, SL_NAME_MAX);
+	memcpy(e->name, ce->name, SL_NAME_MAX);
+	e->addr = ce->addr;
+	e->port = ce->port;
+	e->weight = ce->weight;
+	e->service_idx = i;
+	e->slow_start_ms = s->slow_start_ms;
+	e->health = s->health.type == SL_HEALTH_NONE ? SL_OPER_UNPROBED : SL_OPER_UNKNOWN;
+	e->eject_after = (uint16_t)s->http.eject_after;
+	recall(o, e);
+	e->ramp_from_ms = UINT64_MAX;
+	return true;
+}
+
+/* The endpoints of services that may have moved as a new sorted array, with what operators set; nothing of the present
+ * placement. */
 static struct sl_oper_endpoint *
-layout(const struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m,
-       uint32_t *ret_cnt)
+layout(const struct sl_oper *o, const struct sl_conf *before, const struct sl_conf *c,
+       const struct sl_slot_map *m, uint32_t *ret_cnt)
 {
 	uint32_t cnt = 0, n = 0;
 
 	for (uint32_t i = 0; i < c->service_cnt; i++)
-		cnt += c->services[i].endpoint_cnt;
+		if (sl_conf_moved(before, c, i))
+			cnt += c->services[i].endpoint_cnt;
 	struct sl_oper_endpoint *eps = calloc(cnt + 1, sizeof(*eps));
 	if (!eps)
 		return NULL;
-	for (uint32_t i = 0; i < c->service_cnt; i++) {
-		const struct sl_conf_service *s = &c->services[i];
-		for (uint32_t k = 0; k < s->endpoint_cnt; k++) {
-			const struct sl_conf_endpoint *ce = &s->endpoints[k];
-			struct sl_oper_endpoint *e = &eps[n];
-			if (sl_slot_find_endpoint(m, s, ce, &e->at) ||
-			    e->at.slot >= SL_MAX_ENDPOINTS)
-				continue;
-			memcpy(e->service, s->name, SL_NAME_MAX);
-			memcpy(e->name, ce->name, SL_NAME_MAX);
-			e->addr = ce->addr;
-			e->port = ce->port;
-			e->weight = ce->weight;
-			e->service_idx = i;
-			e->slow_start_ms = s->slow_start_ms;
-			e->health = s->health.type == SL_HEALTH_NONE ? SL_OPER_UNPROBED
-								     : SL_OPER_UNKNOWN;
-			e->eject_after = (uint16_t)s->http.eject_after;
-			recall(o, e);
-			e->ramp_from_ms = UINT64_MAX;
-			n++;
-		}
-	}
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		for (uint32_t k = 0; k < c->services[i].endpoint_cnt && sl_conf_moved(before, c, i);
+		     k++)
+			n += describe(o, c, m, i, k, &eps[n]);
 	qsort(eps, n, sizeof(*eps), ep_cmp);
 	*ret_cnt = n;
 	return eps;
@@ -229,10 +236,11 @@ inherit(const struct sl_oper *o, struct sl_oper_endpoint *e)
 }
 
 void
-sl_oper_prepare(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m)
+sl_oper_prepare_moved(struct sl_oper *o, const struct sl_conf *before, const struct sl_conf *c,
+		      const struct sl_slot_map *m)
 {
 	uint32_t cnt;
-	struct sl_oper_endpoint *eps = o->seg ? layout(o, c, m, &cnt) : NULL;
+	struct sl_oper_endpoint *eps = o->seg ? layout(o, before, c, m, &cnt) : NULL;
 
 	for (uint32_t i = 0; eps && i < cnt; i++) {
 		if (sl_oper_by_slot(o, eps[i].at.slot))
@@ -243,28 +251,103 @@ sl_oper_prepare(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot
 	free(eps);
 }
 
+void
+sl_oper_prepare(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m)
+{
+	sl_oper_prepare_moved(o, NULL, c, m);
+}
+
+/* The first endpoint of a service that is not below it. */
+static uint32_t
+place_of(const struct sl_oper_endpoint *eps, uint32_t cnt, const char *service)
+{
+	uint32_t lo = 0, hi = cnt;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (strcmp(eps[mid].service, service) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Services that may have moved, by index: out of a placement. */
+static bool *
+list_moved(const struct sl_conf *before, const struct sl_conf *c)
+{
+	bool *moved = calloc(c->service_cnt + 1u, sizeof(*moved));
+
+	for (uint32_t i = 0; moved && i < c->service_cnt; i++)
+		moved[i] = sl_conf_moved(before, c, i);
+	return moved;
+}
+
+/* What is placed without services that moved, and fresh, which is theirs, in order; takes fresh over. */
+static struct sl_oper_endpoint *
+blend(const struct sl_oper *o, const struct sl_conf *before, const struct sl_conf *c,
+      struct sl_oper_endpoint *fresh, uint32_t *cnt)
+{
+	if (!before)
+		return fresh;
+	bool *moved = list_moved(before, c);
+	struct sl_oper_endpoint *all = malloc((o->ep_cnt + *cnt + 1u) * sizeof(*all));
+	uint32_t n = 0, at = 0;
+
+	for (uint32_t k = 0; moved && all && k <= *cnt;) { /* service by service of fresh */
+		uint32_t to = k < *cnt ? place_of(o->eps, o->ep_cnt, fresh[k].service) : o->ep_cnt;
+		for (; at < to; at++)
+			if (!moved[o->eps[at].service_idx])
+				all[n++] = o->eps[at];
+		if (k == *cnt)
+			break;
+		uint32_t service = fresh[k].service_idx;
+		while (k < *cnt && fresh[k].service_idx == service)
+			all[n++] = fresh[k++];
+	}
+	bool good = moved && all;
+	free(moved);
+	free(fresh);
+	if (!good) {
+		free(all);
+		return NULL;
+	}
+	*cnt = n;
+	return all;
+}
+
 int
-sl_oper_place(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m,
-	      uint64_t now_ms)
+sl_oper_place_moved(struct sl_oper *o, const struct sl_conf *before, const struct sl_conf *c,
+		    const struct sl_slot_map *m, uint64_t now_ms)
 {
 	uint32_t cnt;
-	struct sl_oper_endpoint *eps = layout(o, c, m, &cnt);
+	struct sl_oper_endpoint *eps = layout(o, before, c, m, &cnt);
 
 	if (!eps)
 		return -ENOMEM;
 	o->now_ms = now_ms;
-	for (uint32_t i = 0; i < cnt; i++)
+	for (uint32_t i = 0; i < cnt; i++) {
 		inherit(o, &eps[i]);
+		store(o, &eps[i]);
+	}
+	eps = blend(o, before, c, eps, &cnt);
+	if (!eps)
+		return -ENOMEM;
 	free(o->eps);
 	o->eps = eps;
 	o->ep_cnt = cnt;
 	o->placed = true;
 	memset(o->by_slot, 0, sizeof(o->by_slot));
-	for (uint32_t i = 0; i < cnt; i++) {
+	for (uint32_t i = 0; i < cnt; i++)
 		o->by_slot[eps[i].at.slot] = i + 1;
-		store(o, &eps[i]);
-	}
 	return 0;
+}
+
+int
+sl_oper_place(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m,
+	      uint64_t now_ms)
+{
+	return sl_oper_place_moved(o, NULL, c, m, now_ms);
 }
 
 void

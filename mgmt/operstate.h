@@ -74,6 +74,13 @@ int sl_oper_load(struct sl_oper *o, const char *text, size_t len, struct sl_diag
  * name never takes a flow.  Slots that the placed generation uses are left alone. */
 void sl_oper_prepare(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m);
 
+/* sl_oper_prepare_moved, sl_oper_place_moved: the same where c is what is placed with other endpoints of some services
+ * (sl_conf_moved): those of the others are left as they are.  before NULL: all may have moved. */
+void sl_oper_prepare_moved(struct sl_oper *o, const struct sl_conf *before, const struct sl_conf *c,
+			   const struct sl_slot_map *m);
+int sl_oper_place_moved(struct sl_oper *o, const struct sl_conf *before, const struct sl_conf *c,
+			const struct sl_slot_map *m, uint64_t now_ms);
+
 /* sl_oper_place: (c, m) is active from now on.  Endpoints that were placed in the same slot and
  * incarnation keep health and ramp.  0 or -ENOMEM (the old placement stays). */
 int sl_oper_place(struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_map *m,

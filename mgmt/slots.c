@@ -23,17 +23,64 @@
 
 /* ---- keys ---- */
 
+static char *
+put_number(char *to, unsigned n)
+{
+	char digits[10];
+	unsigned cnt = 0;
+
+	do
+		digits[cnt++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (cnt)
+		*to++ = digits[--cnt];
+	return to;
+}
+
+/* As sl_addr_format, which prints: a table has thousands of these. */
+static char *
+put_v4(char *to, const struct sl_addr *a)
+{
+	for (unsigned i = 12; i < 16; i++) {
+		to = put_number(to, a->b[i]);
+		*to++ = i < 15 ? '.' : ':';
+	}
+	return to;
+}
+
+static char *
+put_v6(char *to, const struct sl_addr *a)
+{
+	*to++ = '[';
+	sl_addr_format(a, to);
+	to += strlen(to);
+	*to++ = ']';
+	*to++ = ':';
+	return to;
+}
+
+static char *
+put_name(char *to, const char *name)
+{
+	size_t len = strnlen(name, SL_NAME_MAX - 1);
+
+	memcpy(to, name, len);
+	to[len] = '/';
+	return to + len + 1;
+}
+
 const char *
 sl_slot_key_endpoint(const char *service, const struct sl_conf_endpoint *e,
 		     char buf[SL_SLOT_KEY_MAX])
 {
-	char addr[SL_ADDR_STRLEN];
-	bool v4 = sl_addr_is_v4(&e->addr);
+	char *to = put_name(put_name(buf, service), e->name);
 
-	snprintf(buf, SL_SLOT_KEY_MAX, "%s/%s/%s%s%s:%u", service, e->name, v4 ? "" : "[",
-		 sl_addr_format(&e->addr, addr), v4 ? "" : "]", e->port);
+	to = sl_addr_is_v4(&e->addr) ? put_v4(to, &e->addr) : put_v6(to, &e->addr);
+	to = put_number(to, e->port);
+	*to = 0;
 	return buf;
 }
+static_assert(SL_SLOT_KEY_MAX >= 2 * SL_NAME_MAX + SL_ADDR_STRLEN + 3 + 6, "names, address, port");
 
 /* Copies the parts with a slash between each two. */
 static const char *

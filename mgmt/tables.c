@@ -290,17 +290,26 @@ drop_start(struct sl_tables *t)
 	t->start = NULL;
 }
 
+/* What tab differs from in nothing but endpoints: what is placed; or NULL. */
+static const struct sl_conf *
+moved_from(const struct sl_tables *t, const struct sl_table *tab)
+{
+	return t->active && t->active != tab && t->active->push == tab->push ? t->active->conf
+									     : NULL;
+}
+
 /* tab takes the place of active, in memory, which it returns. */
 static struct sl_table *
-put_active(struct sl_tables *t, struct sl_table *tab, bool revised)
+put_active(struct sl_tables *t, struct sl_table *tab)
 {
 	struct sl_table *old = t->active;
+	const struct sl_conf *before = moved_from(t, tab);
 
-	if (sl_oper_place(t->c.oper, tab->conf, &tab->map, uv_now(t->c.loop)))
+	if (sl_oper_place_moved(t->c.oper, before, tab->conf, &tab->map, uv_now(t->c.loop)))
 		say(t, "out of memory: endpoint states are those of the previous generation");
 	tab->pending = false;
 	t->active = tab;
-	t->c.activated(t->c.ctx, revised);
+	t->c.activated(t->c.ctx, before);
 	return old;
 }
 
@@ -312,7 +321,7 @@ activate(struct sl_tables *t)
 
 	t->next = NULL;
 	t->running = tab->number;
-	return put_active(t, tab, !tab->pending);
+	return put_active(t, tab);
 }
 
 /* ---- bases made anew ---- */
@@ -446,6 +455,17 @@ renumber(struct sl_tables *t, struct sl_table *tab, uint64_t above)
 	return err;
 }
 
+/* Words, baselines and names of what is new in it. */
+static void
+introduce(struct sl_tables *t, const struct sl_table *tab)
+{
+	const struct sl_conf *before = moved_from(t, tab);
+
+	sl_oper_prepare_moved(t->c.oper, before, tab->conf, &tab->map);
+	sl_counters_prepare_moved(t->c.counters, before, tab->conf, &tab->map);
+	t->c.offering(t->c.ctx, tab);
+}
+
 static int
 offer(struct sl_tables *t, struct sl_table *tab)
 {
@@ -455,9 +475,7 @@ offer(struct sl_tables *t, struct sl_table *tab)
 	    renumber(t, tab, SL_MAX(l->generation, t->running)))
 		return -EIO;
 	if (tab == t->next) {
-		sl_oper_prepare(t->c.oper, tab->conf, &tab->map);
-		sl_counters_prepare(t->c.counters, tab->conf, &tab->map);
-		t->c.offering(t->c.ctx, tab);
+		introduce(t, tab);
 		write_map(t, tab);
 	}
 	int err = sl_publish_offer(t->publish, tab->number, tab->compiled);
@@ -722,8 +740,9 @@ replace(struct sl_tables *t, struct sl_table *tab)
 		return;
 	}
 	tab->number = t->active->number;
+	introduce(t, tab);
 	write_map(t, tab);
-	sl_table_destroy(put_active(t, tab, true));
+	sl_table_destroy(put_active(t, tab));
 }
 
 static void

@@ -111,8 +111,9 @@ struct sl_tables_conf {
 	void (*offering)(void *ctx, const struct sl_table *t);
 	/* once a pushed table has been compiled: may it be offered?  0, or errors in diag; NULL: each may */
 	int (*admit)(void *ctx, const struct sl_table *t, struct sl_diag *diag);
-	/* after `active` changed; not for the one that sl_tables_create loads.  revised: only endpoints did */
-	void (*activated)(void *ctx, bool revised);
+	/* after `active` changed; not for the one that sl_tables_create loads.  before: what it was, where only endpoints are other ones
+	 * (sl_conf_moved); NULL: another push */
+	void (*activated)(void *ctx, const struct sl_conf *before);
 	/* one line for the log */
 	void (*say)(void *ctx, const char *line);
 	void *ctx;

@@ -1,8 +1,8 @@
 /* bench_revise — what it costs sluiced that endpoints move: many services, one of whose endpoints changes so and so often.
  *
- *   bench_revise [-n SERVICES] [-e ENDPOINTS] [-r CHANGES] [-s SECONDS] [-m MAX_ENDPOINTS] [-p POLICY] [SOCKET]
+ *   bench_revise [-n SERVICES] [-e ENDPOINTS] [-r CHANGES] [-s SECONDS] [-m MAX_ENDPOINTS] [-p POLICY] [-H] [SOCKET]
  *
- * A whole daemon in this process, its state in a directory of its own, and a source that says CHANGES a second: each time one endpoint of
+ * -H: endpoints are probed, once an hour.  A whole daemon in this process, its state in a directory of its own, and a source that says CHANGES a second: each time one endpoint of
  * one service goes and a new one comes.  The dataplane is that of SOCKET, or a double in a child.  After a second in which nothing
  * is measured, one JSON object a line: {"name", "value", "unit"}: CPU of the daemon (all its threads, in cores), of its main thread,
  * revisions a second, ms from a change to its verdict (median, 99th percentile, most). */
@@ -22,7 +22,7 @@
 static struct fixture f;
 static struct told told;
 static unsigned services = 1000, endpoints = 10, rate = 1000, seconds = 5, most = 16;
-static const char *policy = "maglev";
+static const char *policy = "maglev", *health = "";
 static uint32_t *first; /* [services]: number of its oldest endpoint */
 static uint64_t due_ns, measure_ns, end_ns;
 static uint64_t *asked_ns; /* ring of changes that no verdict has answered yet */
@@ -64,8 +64,8 @@ table(void)
 	for (unsigned i = 0; i < services; i++)
 		fprintf(m,
 			"%s{ name = \"s%u\"; forward = \"nat\"; policy = \"%s\"; max_endpoints = "
-			"%u; discover = ( { source = \"registry\"; port = 80; } ); }",
-			i ? ",\n" : "", i, policy, most);
+			"%u; %s discover = ( { source = \"registry\"; port = 80; } ); }",
+			i ? ",\n" : "", i, policy, most, health);
 	fprintf(m, ");\nlisteners = (\n");
 	for (unsigned i = 0; i < services; i++)
 		fprintf(m,
@@ -234,8 +234,8 @@ main(int argc, char **argv)
 	pid_t pid = 0;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:e:r:s:m:p:")) != -1) {
-		unsigned long n = strtoul(optarg, NULL, 10);
+	while ((opt = getopt(argc, argv, "n:e:r:s:m:p:H")) != -1) {
+		unsigned long n = optarg ? strtoul(optarg, NULL, 10) : 0;
 		if (opt == 'n')
 			services = (unsigned)SL_MIN(n, 1000ul);
 		else if (opt == 'e')
@@ -248,6 +248,8 @@ main(int argc, char **argv)
 			most = (unsigned)n;
 		else if (opt == 'p')
 			policy = optarg;
+		else if (opt == 'H')
+			health = "health = { type = \"tcp\"; interval = \"1h\"; };";
 		else
 			return 2;
 	}
