@@ -936,17 +936,19 @@ sl_roster_find(struct sl_roster *r, const char *service, unsigned from,
 /* What was on disk becomes a question that no table asks yet. */
 static void
 on_loaded(void *ctx, const char *service, const struct sl_conf_discover *d,
-	  struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall)
+	  struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall, uint64_t turn)
 {
 	struct sl_roster *r = ctx;
 	struct sl_roster_question *q = question_get(r, service, d);
 	int64_t age = wall_ms() - wall;
 
-	if (!q || q->good) {
+	if (!q || (q->good && q->turn > turn)) {
 		free(eps);
 		return;
 	}
+	free(q->eps);
 	q->eps = eps;
+	q->turn = turn;
 	q->cnt = cnt;
 	q->good = q->on_disk = true;
 	q->good_ms = now_ms(r) - SL_MAX(age, (int64_t)0);

@@ -28,6 +28,7 @@ struct item {
 	struct sl_source_endpoint *eps;
 	uint32_t cnt;
 	int64_t wall_ms;
+	uint64_t turn; /* its last bit is the file's */
 };
 
 struct sl_roster_disk {
@@ -58,14 +59,14 @@ wall_ms(void)
 
 static void
 path_of(const struct sl_roster_disk *d, const char *service, const struct sl_conf_discover *q,
-	char *path, size_t size)
+	uint64_t turn, char *path, size_t size)
 {
 	char key[1024], hex[65];
 	int n = snprintf(key, sizeof(key), "%s\n%s\n%s\n%s\n%s\n%s\n%u\n%u", service, q->source,
 			 q->name, q->port_name, q->tag, q->space, q->port, q->record);
 
 	sl_disk_sum(key, (size_t)n, hex);
-	snprintf(path, size, "%s/%.32s.json", d->dir, hex);
+	snprintf(path, size, "%s/%.32s.%u.json", d->dir, hex, (unsigned)(turn & 1));
 }
 
 static json_t *
@@ -86,11 +87,11 @@ item_text(const struct item *it)
 
 	for (uint32_t i = 0; i < it->cnt; i++)
 		json_array_append_new(list, endpoint_json(&it->eps[i]));
-	json_t *a = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:o}", "service",
+	json_t *a = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:o}", "service",
 			      it->service, "source", it->q.source, "name", it->q.name, "port_name",
 			      it->q.port_name, "tag", it->q.tag, "namespace", it->q.space, "port",
 			      it->q.port, "record", it->q.record, "time", (json_int_t)it->wall_ms,
-			      "endpoints", list);
+			      "turn", (json_int_t)it->turn, "endpoints", list);
 	char *inner = a ? json_dumps(a, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 	json_decref(a);
 	if (!inner)
@@ -102,16 +103,15 @@ item_text(const struct item *it)
 	return text;
 }
 
-/* Whole or not there, but not synced. */
+/* In place of what the file says; not synced. */
 static int
 write_item(const struct item *it)
 {
-	char tmp[1210], *text = item_text(it);
+	char *text = item_text(it);
 
 	if (!text)
 		return -ENOMEM;
-	snprintf(tmp, sizeof(tmp), "%s.tmp", it->path);
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open(it->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	size_t len = strlen(text);
 	int err = fd < 0 ? -errno : 0;
 	for (size_t at = 0; !err && at < len;) {
@@ -120,12 +120,10 @@ write_item(const struct item *it)
 			err = -errno;
 		at += n > 0 ? (size_t)n : 0;
 	}
+	if (!err && ftruncate(fd, (off_t)len))
+		err = -errno;
 	if (fd >= 0 && close(fd) && !err)
 		err = -errno;
-	if (!err && rename(tmp, it->path))
-		err = -errno;
-	if (err && fd >= 0)
-		unlink(tmp);
 	free(text);
 	return err;
 }
@@ -181,7 +179,7 @@ take_endpoint(const json_t *j, struct sl_source_endpoint *e)
 static bool
 take_answer(const json_t *a, struct item *it)
 {
-	json_int_t port, record, time;
+	json_int_t port, record, time, turn;
 	const json_t *list = json_object_get(a, "endpoints"), *j;
 	struct sl_conf_discover *q = &it->q;
 	size_t i;
@@ -194,12 +192,14 @@ take_answer(const json_t *a, struct item *it)
 	    !take_name(json_object_get(a, "namespace"), q->space, sizeof(q->space)) ||
 	    !take_number(json_object_get(a, "port"), 65535, &port) ||
 	    !take_number(json_object_get(a, "record"), 255, &record) ||
-	    !take_number(json_object_get(a, "time"), INT64_MAX, &time) || !json_is_array(list) ||
+	    !take_number(json_object_get(a, "time"), INT64_MAX, &time) ||
+	    !take_number(json_object_get(a, "turn"), INT64_MAX, &turn) || !json_is_array(list) ||
 	    json_array_size(list) > SL_MAX_SERVICE_ENDPOINTS)
 		return false;
 	q->port = (uint16_t)port;
 	q->record = (uint8_t)record;
 	it->wall_ms = time;
+	it->turn = (uint64_t)turn;
 	it->eps = malloc((json_array_size(list) + 1) * sizeof(*it->eps));
 	json_array_foreach(list, i, j)
 	{
@@ -235,7 +235,7 @@ read_item(const char *text, size_t len, struct item *it)
 static void
 load_one(struct sl_roster_disk *d, const char *name, struct sl_diag *notes,
 	 void (*fn)(void *ctx, const char *service, const struct sl_conf_discover *q,
-		    struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall_ms),
+		    struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall_ms, uint64_t turn),
 	 void *ctx)
 {
 	struct item it = {0};
@@ -249,7 +249,7 @@ load_one(struct sl_roster_disk *d, const char *name, struct sl_diag *notes,
 	const char *why = read_item(text, len, &it);
 	free(text);
 	if (!why) {
-		fn(ctx, it.service, &it.q, it.eps, it.cnt, it.wall_ms);
+		fn(ctx, it.service, &it.q, it.eps, it.cnt, it.wall_ms, it.turn);
 		return;
 	}
 	sl_diag_add(notes, it.path, 0, NULL, NULL,
@@ -261,7 +261,8 @@ load_one(struct sl_roster_disk *d, const char *name, struct sl_diag *notes,
 void
 sl_roster_disk_load(struct sl_roster_disk *d, struct sl_diag *notes,
 		    void (*fn)(void *ctx, const char *service, const struct sl_conf_discover *q,
-			       struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall_ms),
+			       struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall_ms,
+			       uint64_t turn),
 		    void *ctx)
 {
 	DIR *dir = opendir(d->dir);
@@ -271,8 +272,6 @@ sl_roster_disk_load(struct sl_roster_disk *d, struct sl_diag *notes,
 		size_t len = strlen(e->d_name);
 		if (len > 5 && strcmp(e->d_name + len - 5, ".json") == 0)
 			load_one(d, e->d_name, notes, fn, ctx);
-		else if (len > 4 && strcmp(e->d_name + len - 4, ".tmp") == 0)
-			unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)
 		closedir(dir);
@@ -325,9 +324,10 @@ job_done(uv_work_t *w, int status)
 }
 
 static bool
-fill_item(struct sl_roster_disk *d, const struct sl_roster_question *q, struct item *it)
+fill_item(struct sl_roster_disk *d, struct sl_roster_question *q, struct item *it)
 {
-	path_of(d, q->service, &q->q, it->path, sizeof(it->path));
+	it->turn = ++q->turn;
+	path_of(d, q->service, &q->q, it->turn, it->path, sizeof(it->path));
 	memcpy(it->service, q->service, sizeof(it->service));
 	it->q = q->q;
 	it->cnt = q->cnt;
@@ -425,10 +425,10 @@ sl_roster_disk_forget(struct sl_roster_disk *d, struct sl_roster_question *q, bo
 			d->cnt--;
 			break;
 		}
-	if (stays || !q->on_disk)
-		return;
-	path_of(d, q->service, &q->q, path, sizeof(path));
-	unlink(path);
+	for (unsigned i = 0; i < 2 && !stays && q->on_disk; i++) {
+		path_of(d, q->service, &q->q, i, path, sizeof(path));
+		unlink(path);
+	}
 }
 
 /* ---- life ---- */

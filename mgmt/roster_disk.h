@@ -1,10 +1,10 @@
 /* roster_disk — last good answers, so that a restart without sources serves what was known.
  *
- *   STATE_DIR/roster/HASH.json     one question with its endpoints and the wall clock of the answer, with a checksum
+ *   STATE_DIR/roster/HASH.0.json, HASH.1.json     one question with its endpoints and the wall clock of the answer, with a checksum
  *
- * A file is written beside and renamed, so that it is whole after a crash of sluiced; it is not synced: after a crash of the
- * machine it may be an older one, or fail its checksum and not be taken.  At most once a second per question, at most
- * SL_ROSTER_DISK_BATCH files a second, in the pool.
+ * The two are overwritten in turns (a thousand new files a second cost more than all else of a revision), so that one is whole after
+ * a crash of sluiced; they are not synced: after a crash of the machine it may be an older one.  At most once a second per
+ * question, at most SL_ROSTER_DISK_BATCH files a second, in the pool.
  * Threads: [loop].
  */
 #ifndef SL_MGMT_ROSTER_DISK_H
@@ -23,12 +23,13 @@ int sl_roster_disk_create(uv_loop_t *loop, const char *state_dir,
 			  void (*say)(void *ctx, const char *line), void *ctx, struct sl_diag *diag,
 			  struct sl_roster_disk **ret_disk);
 
-/* sl_roster_disk_load gives every answer that can be read, endpoints by name, to fn, which owns eps then; what cannot be read is
- * in notes, and removed. */
+/* sl_roster_disk_load gives every answer that can be read, endpoints by name, to fn, which owns eps then; of two of one question
+ * that with the greater turn counts.  What cannot be read is in notes, and removed. */
 void sl_roster_disk_load(struct sl_roster_disk *d, struct sl_diag *notes,
 			 void (*fn)(void *ctx, const char *service,
 				    const struct sl_conf_discover *q,
-				    struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall_ms),
+				    struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall_ms,
+				    uint64_t turn),
 			 void *ctx);
 
 /* note: q has another answer; confirm: the same is newer; forget: q is about to be freed (stays: its file does). */

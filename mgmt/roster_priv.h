@@ -41,6 +41,7 @@ struct sl_roster_question {
 	char why[SL_ROSTER_NOTE];  /* of the trouble, or why the last answer is not believed */
 	/* disk */
 	bool unsaved, on_disk;
+	uint64_t turn;
 	int64_t saved_ms;
 };
 

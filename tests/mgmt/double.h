@@ -13,7 +13,8 @@
 
 #include <uv.h>
 
-#define DOUBLE_OBJECTS 8192 /* places of its hash; past 3/4 it forgets those that are not on offer */
+#define DOUBLE_OBJECTS                                                                             \
+	8192 /* places of its hash; past 3/4 it forgets those that are not on offer */
 #define DOUBLE_REFS 1100
 #define DOUBLE_SECRETS 512
 
