@@ -227,7 +227,8 @@ sl_dns_endpoints_srv(struct sl_dns_srv *srvs, uint32_t srv_cnt, const struct sl_
 	uint64_t room = 0;
 	unsigned priority = 0;
 
-	qsort(srvs, srv_cnt, sizeof(*srvs), by_priority);
+	if (srv_cnt)
+		qsort(srvs, srv_cnt, sizeof(*srvs), by_priority);
 	for (uint32_t i = 0; i < srv_cnt; i++) {
 		const struct sl_dns_target *t = find_target(srvs[i].target, targets, target_cnt);
 		room += t ? t->addr_cnt : 0;

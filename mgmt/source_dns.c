@@ -18,6 +18,7 @@
 
 #define MOST_OPEN 32          /* look-ups of a round at a time */
 #define MOST_ADDRS (1u << 16) /* of all targets of a round */
+#define PAUSE_NONE_MS 5000    /* at most, while something is missing */
 #define RESOLV_CONF "/etc/resolv.conf"
 
 struct look_up {
@@ -49,7 +50,7 @@ struct asked {
 	bool delivering; /* the timer that runs is the one that tells the sink */
 	bool timer_closed;
 	bool answered;  /* last is what the sink was told */
-	unsigned tries; /* rounds without endpoints since the last one with */
+	unsigned tries; /* rounds in trouble, or with something missing, since the last good one */
 	uv_timer_t timer;
 	struct round round;
 	struct sl_dns_endpoints last;
@@ -337,17 +338,39 @@ make_endpoints(struct asked *a, struct sl_dns_endpoints *ret)
 	return err;
 }
 
-/* The next round: after the TTL; without endpoints sooner, but later each time. */
+/* Whether something that was looked up is not there: the records, or all addresses of a target. */
+static bool
+is_missing(const struct asked *a)
+{
+	const struct round *r = &a->round;
+	bool srv = a->record == SL_RECORD_SRV;
+
+	if (srv && r->srv_cnt == 0)
+		return true;
+	for (uint32_t i = srv ? 1 : 0; i < r->cnt; i++) {
+		const struct look_up *l = &r->look_ups[i];
+		bool pair = i + 1 < r->cnt && strcmp(l->name, l[1].name) == 0; /* A and AAAA */
+		if (l->addr_cnt + (pair ? l[1].addr_cnt : 0) == 0)
+			return true;
+		i += pair;
+	}
+	return false;
+}
+
+/* The next round: after the TTL; while something is missing after a pause that grows, but not for long: somebody may just be making
+ * it, and what is not there has no TTL that we know. */
 static void
-plan(struct asked *a, bool some)
+plan(struct asked *a)
 {
 	const struct sl_source_conf *c = a->dns->conf;
 	uint64_t ms = (uint64_t)a->round.ttl_s * 1000;
 
-	if (some)
+	if (!is_missing(a)) {
 		a->tries = 0;
-	else
-		ms = SL_MAX(sl_source_pause(++a->tries, &a->dns->rng), c->min_ttl_ms);
+	} else {
+		uint32_t pause = sl_source_pause(++a->tries, &a->dns->rng);
+		ms = SL_MIN(ms, (uint64_t)SL_MIN(pause, (uint32_t)PAUSE_NONE_MS));
+	}
 	ms = SL_MIN(SL_MAX(ms, c->min_ttl_ms), c->max_ttl_ms);
 	set_timer(a, ms, false);
 }
@@ -403,7 +426,7 @@ deliver(struct asked *a)
 		snprintf(e.note, sizeof(e.note), "DNS has no such %s",
 			 a->round.no_name ? "name" : "records");
 	e.left_out += a->round.odd;
-	plan(a, e.cnt > 0);
+	plan(a);
 	round_fini(&a->round);
 	tell_answer(a, &e);
 }

@@ -315,10 +315,10 @@ work(uv_work_t *w)
 	/* not waiting for a FIFO's writer, not becoming a terminal's owner */
 	int fd = open(a->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
-		fail(o,
-		     errno == ENOENT ? "is not there: write [] for no endpoints; "
-				     : "cannot be read: ",
-		     strerror(errno));
+		if (errno == ENOENT)
+			fail(o, "is not there", " (for no endpoints write [])");
+		else
+			fail(o, "cannot be read: ", strerror(errno));
 		a->known = (struct stamp){0};
 		return;
 	}

@@ -56,10 +56,12 @@ sl_source_json(const char *text, size_t len, char *buf, size_t size)
 	}
 	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &err);
 	if (!j) {
-		char words[2 * sizeof(err.text)]; /* the parser quotes what it read */
+		char words
+			[2 *
+			 sizeof(err.text)]; /* the parser quotes what it read: made printable, without our quotes */
 		sl_value_quote(err.text, words, sizeof(words));
-		snprintf(buf, size, "is not JSON: line %d, column %d: %s", err.line, err.column,
-			 words);
+		snprintf(buf, size, "is not JSON: line %d, column %d: %.*s", err.line, err.column,
+			 (int)strlen(words) - 2, words + 1);
 	}
 	return j;
 }
