@@ -169,8 +169,8 @@ fixture_up(struct fixture *f)
 					     .worker_cnt = 2};
 	f->probes = (struct sl_prober_stats){
 		.targets = 3, .open = 1, .ok = 90, .failed = 10, .local_errors = 2};
-	f->link[0] = (struct sl_metrics_port){"front", true, 1, 2, 3, 4};
-	f->link[1] = (struct sl_metrics_port){"back", false, 7, 8, 9, 10};
+	f->link[0] = (struct sl_metrics_port){"front", "", true, 1, 2, 3, 4};
+	f->link[1] = (struct sl_metrics_port){"back", "", false, 7, 8, 9, 10};
 	f->snap = (struct sl_metrics_snapshot){.version = "0.1.0",
 					       .connected = true,
 					       .generation = 12,
