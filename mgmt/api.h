@@ -105,6 +105,9 @@
  *                         of the gateway itself), "bytes_in", "bytes_out" (bodies), "first_us", "last_us": N|null (means: first
  *                         byte of the request → first, last byte of the answer), "last": [20 × N] (requests by time to the
  *                         last byte: below 64 µs × 2^i, the last all else)}]   in the order of the file
+ *        "store"      → "store": [{"gateway", "state": "none"|"active"|"pending"|"refused"|"failed"|"replaced", "revision": N,
+ *                       "generation": N, "at": TIME, "problem": STRING (the first of "problems"), "problems": [STRING…]}…], this one first,
+ *                       "key", "revision": N (of the table in etcd), "server", "trouble": STRING|null; error invalid: no store
  *        "announce"   → "announce": {"on": BOOL (sluiced.conf has the group), "bird_socket", "routes" (the file), "settle_ms", "bird":
  *                         STRING|null (its greeting; null: not connected), "error": STRING|null, "serving": BOOL,
  *                         "not_serving": STRING|null, "drained": BOOL (the gateway), "vips": [{"vip": ADDRESS|PREFIX, "policy":
@@ -266,7 +269,7 @@
  *   → "text", "pid", "boot_id"            of the dataplane that will now go; the next one is in status.  error refused:
  *     the file does not run here, its check fails, or it has other formats; unavailable, busy (one is under way),
  *     timeout.
- * {"verb":"push", "file", "text", "comment"?}
+ * {"verb":"push", "file", "text", "comment"?, "force"?: BOOL (although tables come from the store)}
  * {"verb":"rollback", "generation"?: N (default: the one active before the present one), "comment"?}
  *   Answered when the dataplane has decided, or at once when it is not connected: then the generation is
  *   kept and offered as soon as the dataplane comes.
@@ -276,6 +279,10 @@
  *     "compile_ms": X, "check_ms": X, "build_ms": X, "swap_ms": X, "total_ms": X   (numbers with fraction;
  *     pending: check, build, swap are 0), "rollback_of": N (rollback only)
  *   or error config, refused, timeout, busy, not_found.
+ * {"verb":"push", "file", "text", "comment"?, "store": true, "force"?: BOOL (whatever is there)}
+ *   Checked as for a push, and put into the store (store.h) that gateways take tables from, if nobody changed it since.
+ *   → "outcome": "stored", "key": STRING, "revision": N    or error config, invalid (no store), refused (changed meanwhile),
+ *   unavailable.
  *   A push of a table equal to the active one still makes a new generation number.
  */
 #ifndef SL_MGMT_API_H

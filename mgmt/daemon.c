@@ -7,6 +7,7 @@
 #include "mgmt/disk.h"
 #include "mgmt/probing.h"
 #include "mgmt/secrets.h"
+#include "mgmt/store.h"
 #include "mgmt/table.h"
 #include "mgmt/verbs.h"
 #include "mgmt/walk.h"
@@ -200,6 +201,7 @@ on_activated(void *ctx, const struct sl_conf *before)
 	if (!before || probed_moved(before, t->conf))
 		sl_probing_table(d->probing, t);
 	sl_daemon_ramp(d);
+	sl_store_activated(d->store);
 }
 
 static void
@@ -352,6 +354,7 @@ on_verdict(void *ctx, const struct sl_publish_verdict *v)
 {
 	struct sl_daemon *d = ctx;
 	sl_tables_verdict(d->tables, v);
+	sl_store_verdict(d->store, v);
 	end_absence(d);
 	sl_announce_look(d->announce);
 }
@@ -708,6 +711,8 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	if (!err)
 		err = open_tables(d, diag);
 	if (!err)
+		err = sl_store_create(d, &d->store);
+	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
 				       &sl_server_limits_default, on_request, d, diag, &d->server);
 	if (!err && conf->metrics[0])
@@ -725,6 +730,7 @@ void
 sl_daemon_destroy(struct sl_daemon *d)
 {
 	sl_metrics_stop(d->metrics);
+	sl_store_stop(d->store);
 	sl_server_destroy(d->server);
 	if (d->tables)
 		sl_tables_stop(d->tables);
@@ -741,6 +747,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_secrets_destroy(d->secrets);
 	sl_roster_destroy(d->roster);
 	sl_tables_destroy(d->tables);
+	sl_store_destroy(d->store);
 	sl_pushed_unref(d->rostered);
 	sl_probing_destroy(d->probing);
 	d->prober = NULL;

@@ -7,6 +7,7 @@
  *   tables, operstate, publish, verbs ──table, health, link, drain──▶ announce ──▶ BIRD
  *   verbs ──certificates, ticket keys──▶ secrets ──▶ publish   tables ──may it be offered?──▶ secrets
  *
+ *   store ──table──▶ tables ──what became of it──▶ store
  * Threads: [loop].
  */
 #ifndef SL_MGMT_DAEMON_H
@@ -30,6 +31,7 @@ struct sl_daemon {
 	struct sl_secrets *secrets;
 	struct sl_announce *announce;
 	struct sl_roster *roster;
+	struct sl_store *store;     /* NULL: none */
 	struct sl_pushed *rostered; /* whose questions the roster asks */
 	struct sl_tables *tables;
 	struct sl_publish *publish;

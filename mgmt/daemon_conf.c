@@ -78,8 +78,9 @@ sl_daemon_conf_unknown(struct parse *p, const config_setting_t *s, const char *p
 static const char *
 key_at(unsigned i)
 {
-	static const char *const groups[] = {"access_log", "announce", "core_dumps", "locality",
-					     "registry",   "roles",    "sources",    "tickets"};
+	static const char *const groups[] = {"access_log", "announce", "core_dumps",
+					     "locality",   "registry", "roles",
+					     "sources",    "store",    "tickets"};
 	unsigned k = i - SL_ARRAY_CNT(rows);
 
 	if (i < SL_ARRAY_CNT(rows))
@@ -392,6 +393,8 @@ read_all(struct parse *p, const config_setting_t *root)
 			read_roles(p, s);
 		else if (strcmp(name, "sources") == 0)
 			sl_daemon_conf_sources(p, s);
+		else if (strcmp(name, "store") == 0)
+			sl_daemon_conf_store(p, s);
 		else if (strcmp(name, "tickets") == 0)
 			read_tickets(p, s);
 		else if (strcmp(name, "core_dumps"))
@@ -456,6 +459,7 @@ sl_daemon_conf_parse(const char *file, const char *text, size_t len, struct sl_d
 	if (config_read_string(&cfg, copy) == CONFIG_TRUE) {
 		read_all(&p, config_root_setting(&cfg));
 		sl_daemon_conf_registry_end(&p, config_root_setting(&cfg));
+		sl_daemon_conf_store_end(&p, config_root_setting(&cfg));
 	} else {
 		p.bad = true;
 		sl_diag_add(diag, file, config_error_line(&cfg), NULL,

@@ -24,6 +24,7 @@
  *                 ca = ""; certificate = ""; key = "";                     # files for https
  *                 timeout = "2s"; wait = "5m";                             # of a question; consul: of a blocking query; kubernetes: a watch
  *                 min_ttl = "1s"; max_ttl = "1h"; }, … );                  # dns: bounds of TTLs
+ *   store = { source = "etcd"; table = "edge"; registry = true; };  # what gateways share: store.h
  *   registry = { … };                                 # services that register themselves: registry_conf.h
  *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };
@@ -40,6 +41,7 @@
 #include "mgmt/registry_conf.h"
 #include "mgmt/roles.h"
 #include "mgmt/source.h"
+#include "mgmt/store.h"
 #include "sluice/diag.h"
 
 #define SL_DAEMON_PATH_MAX 108 /* of a socket, with the terminating 0 (sockaddr_un) */
@@ -59,6 +61,7 @@ struct sl_daemon_conf {
 	struct sl_source_conf *sources; /* [source_cnt] */
 	unsigned source_cnt;
 	struct sl_registry_conf registry;
+	struct sl_store_conf store;
 	bool core_dumps;
 	struct sl_roles roles;
 };

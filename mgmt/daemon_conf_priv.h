@@ -31,4 +31,8 @@ void sl_daemon_conf_registry_end(struct parse *p, const config_setting_t *root);
 /* daemon_conf_sources.c: the list `sources`. */
 void sl_daemon_conf_sources(struct parse *p, const config_setting_t *s);
 
+/* daemon_conf_store.c: the group `store`; what of it needs the other keys, when all are read. */
+void sl_daemon_conf_store(struct parse *p, const config_setting_t *s);
+void sl_daemon_conf_store_end(struct parse *p, const config_setting_t *root);
+
 #endif

@@ -385,6 +385,10 @@ sl_verb_show(const struct sl_verb_run *r)
 		sl_call_answer(r->call, status(r));
 		return;
 	}
+	if (!error && strcmp(what, "store") == 0) {
+		sl_verb_show_store(r);
+		return;
+	}
 	if (!error && strcmp(what, "ports") == 0) {
 		sl_verb_ports(r);
 		return;
@@ -402,7 +406,7 @@ sl_verb_show(const struct sl_verb_run *r)
 		error = sl_call_error(
 			r->verb, "invalid",
 			"status, listeners, services, endpoints, sources, hosts, routes, "
-			"workers, ports, drops, tcp, http, tls, announce, "
+			"workers, ports, drops, tcp, http, tls, announce, store, "
 			"generations, audit",
 			"what: \"%s\" cannot be shown", what);
 	if (error) {

@@ -28,8 +28,8 @@ items_json(const struct sl_diag_item *items, unsigned cnt)
 	return list;
 }
 
-static json_t *
-config_error(const char *verb, const struct sl_diag *diag)
+json_t *
+sl_verb_config_error(const char *verb, const struct sl_diag *diag)
 {
 	unsigned n = diag->cnt + diag->more;
 	json_t *a = sl_call_error(verb, "config", NULL, "the table has %u problem%s", n,
@@ -39,8 +39,8 @@ config_error(const char *verb, const struct sl_diag *diag)
 	return a;
 }
 
-static void
-add_warnings(json_t *a, const struct sl_diag *diag)
+void
+sl_verb_add_warnings(json_t *a, const struct sl_diag *diag)
 {
 	if (!diag || !diag->warning_cnt)
 		return;
@@ -101,7 +101,7 @@ diff_answer(const struct parse *p)
 	json_object_set_new(a, "against", json_integer(t ? (json_int_t)t->push->number : 0));
 	json_object_set_new(a, "same", json_boolean(json_array_size(changes) == 0));
 	json_object_set_new(a, "changes", changes);
-	add_warnings(a, &p->diag);
+	sl_verb_add_warnings(a, &p->diag);
 	return a;
 }
 
@@ -119,13 +119,13 @@ parse_done(uv_work_t *w, int status)
 	if (status || p->err == -ENOMEM) {
 		a = sl_call_error(p->r.verb, "internal", NULL, "out of memory");
 	} else if (p->err) {
-		a = config_error(p->r.verb, &p->diag);
+		a = sl_verb_config_error(p->r.verb, &p->diag);
 	} else if (strcmp(p->r.verb, "diff") == 0) {
 		a = diff_answer(p);
 	} else {
 		a = sl_verb_ok(&p->r);
 		json_object_set_new(a, "counts", counts(p->conf));
-		add_warnings(a, &p->diag);
+		sl_verb_add_warnings(a, &p->diag);
 	}
 	sl_call_answer(p->r.call, a);
 	sl_conf_free(p->conf);
@@ -176,7 +176,7 @@ push_error(const struct sl_verb_run *r, const struct sl_push_result *p)
 
 	switch (p->outcome) {
 	case SL_PUSH_CONFIG:
-		return config_error(r->verb, p->diag);
+		return sl_verb_config_error(r->verb, p->diag);
 	case SL_PUSH_NOT_FOUND:
 		it = it ? &p->diag->items[p->diag->cnt - 1] : NULL;
 		return sl_call_error(r->verb, "not_found", it ? it->hint : NULL, "%s",
@@ -218,7 +218,7 @@ push_ok(const struct sl_verb_run *r, const struct sl_push_result *p)
 		"total_ms", p->total_ms);
 	if (p->rollback_of)
 		json_object_set_new(a, "rollback_of", json_integer((json_int_t)p->rollback_of));
-	add_warnings(a, p->diag);
+	sl_verb_add_warnings(a, p->diag);
 	return a;
 }
 
@@ -240,6 +240,21 @@ sl_verb_push(const struct sl_verb_run *r)
 	bool rollback = strcmp(r->verb, "rollback") == 0;
 	int64_t to = sl_verb_number(r, "generation", 0);
 
+	if (json_is_true(json_object_get(r->body, "store"))) {
+		free(own);
+		sl_verb_push_store(r);
+		return;
+	}
+	if (!rollback && sl_store_gives_tables(r->d->store) &&
+	    !json_is_true(json_object_get(r->body, "force"))) {
+		free(own);
+		sl_call_answer(r->call, sl_call_error(r->verb, "refused",
+						      "push --store changes it for all gateways; "
+						      "--force changes this one alone",
+						      "this gateway's table comes from %s",
+						      sl_store_key(r->d->store)));
+		return;
+	}
 	if (!own) {
 		sl_call_answer(r->call, NULL);
 		return;

@@ -34,6 +34,7 @@ sl_verb_fn sl_verb_flows;                             /* verb_flows.c */
 sl_verb_fn sl_verb_streams;                           /* verb_streams.c */
 sl_verb_fn sl_verb_endpoint;                          /* verb_endpoint.c */
 sl_verb_fn sl_verb_check, sl_verb_diff, sl_verb_push; /* verb_table.c */
+sl_verb_fn sl_verb_push_store, sl_verb_show_store;    /* verb_store.c */
 
 /* Helpers: the text or number of a key, NULL or the default when absent. */
 const char *sl_verb_text(const struct sl_verb_run *r, const char *key);
@@ -41,6 +42,10 @@ int64_t sl_verb_number(const struct sl_verb_run *r, const char *key, int64_t abs
 
 /* {"ok": true, "verb": …} to be filled. */
 json_t *sl_verb_ok(const struct sl_verb_run *r);
+
+/* What is wrong with a table, and what is odd about one (verb_table.c). */
+json_t *sl_verb_config_error(const char *verb, const struct sl_diag *diag);
+void sl_verb_add_warnings(json_t *a, const struct sl_diag *diag);
 
 /* ENDPOINT of api.h (show.c). */
 json_t *sl_show_endpoint(struct sl_daemon *d, const struct sl_oper_endpoint *e);

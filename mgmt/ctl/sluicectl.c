@@ -109,6 +109,8 @@ static const struct option options[] = {
 	{"dataplane", required_argument, NULL, OPT + CTL_OPT_DATAPLANE},
 	{"extended", no_argument, NULL, OPT + CTL_OPT_EXTENDED},
 	{"reason", required_argument, NULL, OPT + CTL_OPT_REASON},
+	{"store", no_argument, NULL, OPT + CTL_OPT_STORE},
+	{"force", no_argument, NULL, OPT + CTL_OPT_FORCE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -155,6 +157,9 @@ static const char *const option_help[] = {
 	"    --cert FILE          the certificate, then its chain, in PEM",
 	"    --key FILE           its key in PEM, not encrypted (-: standard input)",
 	"    --ca FILE            a bundle of CAs, to verify peers with",
+	"push",
+	"    --store              into the store that gateways take their table from",
+	"    --force              although the table comes from there, or somebody else changed it",
 	"doctor",
 	"-c, --boot FILE          the dataplane's boot file (/etc/sluice/dataplane.conf)",
 	"    --dataplane PROGRAM  that reads it (default: sluice-dataplane beside this one)",
@@ -344,7 +349,8 @@ enum {
 	CERT = 128,
 	DOCTOR = 256,
 	PORTS = 512,
-	ENDPOINT = 1024
+	ENDPOINT = 1024,
+	PUSH = 2048
 };
 static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
@@ -381,6 +387,8 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_DATAPLANE] = DOCTOR,
 	[CTL_OPT_EXTENDED] = PORTS,
 	[CTL_OPT_REASON] = ENDPOINT,
+	[CTL_OPT_STORE] = PUSH,
+	[CTL_OPT_FORCE] = PUSH,
 };
 
 /* What options go with, in words; bits as above. */
@@ -397,7 +405,8 @@ who(unsigned bits, char *buf, size_t size)
 					    "cert add, replace, check",
 					    "doctor",
 					    "show ports",
-					    "drain, undrain, disable, enable, weight, maintenance"};
+					    "drain, undrain, disable, enable, weight, maintenance",
+					    "push"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -430,6 +439,8 @@ what_is_asked(const struct ctl *c)
 		return TOP;
 	if (!strcmp(verb, "stats"))
 		return COUNTS;
+	if (!strcmp(verb, "push"))
+		return PUSH;
 	if (!strcmp(verb, "cert"))
 		return CERT;
 	if (!strcmp(verb, "doctor"))

@@ -115,6 +115,13 @@ static const struct show {
 	  {">PACKETS", "packets"},
 	  {"SHOULD BE 0", "must_be_zero"},
 	  {"", "text"}}},
+	{"store",
+	 {{"GATEWAY", "gateway"},
+	  {"STATE", "state"},
+	  {">REVISION", "revision"},
+	  {">GENERATION", "generation"},
+	  {"AT", "at"},
+	  {"", "problem"}}},
 	{"tcp", {{"TCP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"http", {{"HTTP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"tls", {{"TLS", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
@@ -320,10 +327,10 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",   "listeners",   "services", "endpoints", "sources",
-				     "hosts",    "routes",      "workers",  "ports",     "drops",
-				     "flows",    "streams",     "tcp",      "http",      "tls",
-				     "announce", "generations", "audit",    NULL};
+const char *const ctl_show_what[] = {"status",   "listeners", "services",    "endpoints", "sources",
+				     "hosts",    "routes",    "workers",     "ports",     "drops",
+				     "flows",    "streams",   "tcp",         "http",      "tls",
+				     "announce", "store",     "generations", "audit",     NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -374,6 +381,8 @@ ctl_show(struct ctl *c)
 		print_show(c, s, json_object_get(a, what));
 	else
 		print_audit(json_object_get(a, what));
+	if (*ctl_str(a, "trouble"))
+		fprintf(stderr, "%s\n", ctl_str(a, "trouble"));
 	if (json_is_false(json_object_get(a, "dataplane")))
 		fprintf(stderr, "the dataplane is not connected: counters are 0\n");
 	json_decref(a);

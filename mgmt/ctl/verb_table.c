@@ -158,14 +158,28 @@ print_outcome(const json_t *a)
 	ctl_print_warnings(a);
 }
 
+static void
+print_stored(const json_t *a)
+{
+	printf("%s is at revision %lld; show store says who has taken it\n", ctl_str(a, "key"),
+	       ctl_int(a, "revision"));
+	ctl_print_warnings(a);
+}
+
 int
 ctl_push(struct ctl *c)
 {
 	json_t *r = file_request(c, "push", true);
 	int rc = CTL_USAGE;
-	json_t *a = r ? ctl_call(c, r, &rc) : NULL;
 
-	if (a)
+	if (r && c->opt[CTL_OPT_STORE])
+		json_object_set_new(r, "store", json_true());
+	if (r && c->opt[CTL_OPT_FORCE])
+		json_object_set_new(r, "force", json_true());
+	json_t *a = r ? ctl_call(c, r, &rc) : NULL;
+	if (a && c->opt[CTL_OPT_STORE])
+		print_stored(a);
+	else if (a)
 		print_outcome(a);
 	json_decref(a);
 	return rc;

@@ -187,10 +187,10 @@ class Ask:
 
 
 class Proxy:
-    """TCP to a port; `stopped` holds everything back, `delay` each piece of an answer."""
+    """TCP to a port; `stopped` holds everything back, `blind` what watches say, `delay` each piece of an answer."""
 
     def __init__(self, port):
-        self.to, self.stopped, self.delay = port, False, 0
+        self.to, self.stopped, self.delay, self.blind = port, False, 0, False
         self.sock = socket.socket()
         self.sock.bind(("127.0.0.1", 0))
         self.sock.listen(64)
@@ -205,13 +205,16 @@ class Proxy:
             except OSError:
                 a.close()
                 continue
-            threading.Thread(target=self.copy, args=(a, b, False), daemon=True).start()
-            threading.Thread(target=self.copy, args=(b, a, True), daemon=True).start()
+            watch = []
+            threading.Thread(target=self.copy, args=(a, b, False, watch), daemon=True).start()
+            threading.Thread(target=self.copy, args=(b, a, True, watch), daemon=True).start()
 
-    def copy(self, a, b, answer):
+    def copy(self, a, b, answer, watch):
         try:
             while data := a.recv(65536):
-                while self.stopped:
+                if not answer and data.startswith(b"POST /v3/watch"):
+                    watch.append(True)
+                while self.stopped or (answer and watch and self.blind):
                     time.sleep(0.02)
                 if answer and self.delay:
                     time.sleep(self.delay)

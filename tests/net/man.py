@@ -140,7 +140,7 @@ DAEMON_LISTS = ("mgmt/daemon_conf_sources.c",)
 def daemon():
     name = "sluiced.conf.5"
     found = items(page("mgmt/man/" + name))
-    source = page("mgmt/daemon_conf.c")
+    source = page("mgmt/daemon_conf.c") + page("mgmt/daemon_conf_store.c")
     keys = dict(re.findall(r'ROW\((\w+), \w+, "([^"]*)"\)', source))
     for body in re.findall(r"static const char \*const \w+\[\] = \{([^}]*)\}", source):
         keys.update((k, "") for k in re.findall(r'"(\w+)"', body))

@@ -1,0 +1,60 @@
+/* store — etcd as what several gateways share: the table that all of them take, what became of it on each, and (store_registry.h) the
+ * services that registered with any of them.
+ *
+ *   store = { source = "etcd";       # one of `sources`, of type etcd: its servers, its user, its prefix
+ *             table = "edge";        # tables come from the key PREFIXtables/edge; "": none do
+ *             registry = true;       # registrations are shared
+ *             gateway = "gw-1"; };   # this one's name there; default: the host's
+ *
+ * Walk:    PREFIXtables/TABLE changes → a push by "etcd" (tables.h) → what became of it → PREFIXstatus/GATEWAY/TABLE.
+ * Rules:   a table that was refused is not tried again until it changes; one that is active already is not pushed again; a key that was
+ *          deleted, and an etcd that is away or back in time (etcd_view.h), change nothing.
+ * Status:  {"state": "active" | "pending" | "refused" | "failed" | "replaced", "revision": N, "generation": N, "at": TIME,
+ *          "problems": [TEXT…]}; replaced: another table was made active by hand.
+ * Threads: [loop].
+ */
+#ifndef SL_MGMT_STORE_H
+#define SL_MGMT_STORE_H
+
+#include "mgmt/source.h"
+
+struct sl_store_conf {
+	char source[SL_NAME_MAX]; /* "": there is no store */
+	char table[SL_NAME_MAX];
+	char gateway[SL_NAME_MAX];
+	bool registry;
+};
+
+struct sl_daemon;
+struct sl_store;
+struct sl_publish_verdict;
+struct json_t;
+
+/* After the tables were opened.  NULL in *ret_store: the file has no store.  0 or -ENOMEM. */
+int sl_store_create(struct sl_daemon *d, struct sl_store **ret_store);
+/* Nothing is asked or pushed any more; before the tables end.  NULL is accepted, here and below. */
+void sl_store_stop(struct sl_store *s);
+/* After the tables ended. */
+void sl_store_destroy(struct sl_store *s);
+
+/* What the tables tell: a table is active; what the dataplane said of one. */
+void sl_store_activated(struct sl_store *s);
+void sl_store_verdict(struct sl_store *s, const struct sl_publish_verdict *v);
+
+/* Whether tables come from the store: a push beside it needs to be meant. */
+bool sl_store_gives_tables(const struct sl_store *s);
+const char *sl_store_key(const struct sl_store *s);
+
+/* sl_store_put makes text the table there, if nobody else changed it since this gateway saw it, or force.  code: as of an error of
+ * api.h, or NULL with revision.  fn: once, possibly from within. */
+typedef void sl_store_put_fn(void *ctx, const char *code, const char *error, const char *hint,
+			     uint64_t revision);
+void sl_store_put(struct sl_store *s, const char *text, size_t len, bool force, sl_store_put_fn *fn,
+		  void *ctx);
+
+/* sl_store_show: what `show store` says (api.h), of all gateways that wrote a status; etcd is asked for it.  answer: the callee's, or NULL:
+ * no memory.  fn: once, possibly from within. */
+typedef void sl_store_show_fn(void *ctx, struct json_t *answer);
+void sl_store_show(struct sl_store *s, sl_store_show_fn *fn, void *ctx);
+
+#endif
