@@ -87,11 +87,13 @@ struct sl_prober {
 	void *device_ctx;
 	sl_probe_line_fn *line;
 	void *line_ctx;
-	uint64_t armed_ms; /* when the timer is to fire */
+	const struct sl_prober *beside; /* or NULL */
+	uint64_t armed_ms;              /* when the timer is to fire */
 	struct target **heap;
 	uint32_t heap_cnt;
 	uint32_t stalls; /* how often the loop was held up */
 	uint32_t mark;
+	uint32_t limit_for; /* so many targets the descriptor limit was looked at for */
 	struct target_fifo fifo;
 	struct sl_prober_stats st;
 	struct target *by_slot[SL_MAX_ENDPOINTS];
@@ -159,6 +161,12 @@ sl_prober_lines(struct sl_prober *p, sl_probe_line_fn *fn, void *ctx)
 {
 	p->line = fn;
 	p->line_ctx = ctx;
+}
+
+void
+sl_prober_beside(struct sl_prober *p, const struct sl_prober *other)
+{
+	p->beside = other;
 }
 
 void
@@ -360,8 +368,14 @@ static void
 raise_limit(struct sl_prober *p, struct sl_diag *diag)
 {
 	uint32_t wish = SL_MIN(p->st.targets, (uint32_t)SL_PROBE_OPEN_MAX);
-	uint64_t others = descriptors_in_use(p) - p->st.open + FD_RESERVE;
 	struct rlimit lim, more;
+
+	if (wish <= p->limit_for) /* sets come many times a second */
+		return;
+	p->limit_for = wish;
+	uint64_t others = descriptors_in_use(p) - p->st.open + FD_RESERVE;
+	if (p->beside)
+		others += p->beside->st.targets - p->beside->st.open;
 
 	if (getrlimit(RLIMIT_NOFILE, &lim))
 		lim = (struct rlimit){1024, 1024};

@@ -93,6 +93,9 @@ typedef void sl_probe_line_fn(void *ctx, uint32_t slot, uint32_t incarnation, co
 			      size_t len);
 void sl_prober_lines(struct sl_prober *p, sl_probe_line_fn *fn, void *ctx);
 
+/* sl_prober_beside: descriptors are left to other's probes, too. */
+void sl_prober_beside(struct sl_prober *p, const struct sl_prober *other);
+
 /* sl_prober_destroy ends all probes at once (NULL is allowed); the loop must run once more
  * afterwards, as for uv_close, before it is closed. */
 void sl_prober_destroy(struct sl_prober *p);

@@ -8,11 +8,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -89,6 +91,22 @@ fill_sockaddr(const struct sl_probe_where *w, struct sockaddr_storage *ret_ss)
 	return sizeof(*sin6);
 }
 
+/* Without an IPv4 address of its own the kernel would take another interface's, and no answer could come. */
+static bool
+leave_by(int fd, int family, const char *device, char text[SL_PROBE_TEXT_MAX])
+{
+	struct ifreq r = {0};
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", device);
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) ||
+	    (family == AF_INET && ioctl(fd, SIOCGIFADDR, &r))) {
+		snprintf(text, SL_PROBE_TEXT_MAX, "not probed: the interface %s: %s", device,
+			 errno == EADDRNOTAVAIL ? "it has no IPv4 address" : strerror(errno));
+		return false;
+	}
+	return true;
+}
+
 enum sl_probe_result
 sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd, void *tag,
 	      char text[SL_PROBE_TEXT_MAX])
@@ -104,12 +122,8 @@ sl_probe_open(struct sl_probe *pr, const struct sl_probe_where *w, int epfd, voi
 		return not_probed(pr, errno, text);
 	if (w->conf->type == SL_HEALTH_AGENT && !(pr->line = malloc(SL_AGENT_LINE_MAX + 1)))
 		return not_probed(pr, ENOMEM, text);
-	if (w->device && setsockopt(pr->fd, SOL_SOCKET, SO_BINDTODEVICE, w->device,
-				    (socklen_t)strlen(w->device))) {
-		int err = errno;
+	if (w->device && !leave_by(pr->fd, ss.ss_family, w->device, text)) {
 		sl_probe_close(pr);
-		snprintf(text, SL_PROBE_TEXT_MAX, "not probed: the interface %s: %s", w->device,
-			 strerror(err));
 		return SL_PROBE_LOCAL;
 	}
 	if (connect(pr->fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS) {

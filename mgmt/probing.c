@@ -429,6 +429,8 @@ sl_probing_create(struct sl_daemon *d, struct sl_probing **ret)
 		return -ENOMEM;
 	sl_prober_devices(d->prober, device_of, p);
 	sl_prober_devices(p->agents_prober, device_of, p);
+	sl_prober_beside(d->prober, p->agents_prober);
+	sl_prober_beside(p->agents_prober, d->prober);
 	sl_prober_lines(p->agents_prober, on_line, p);
 	uv_timer_start(p->watch, on_watch, SL_PROBING_WATCH_MS, SL_PROBING_WATCH_MS);
 	return 0;

@@ -352,7 +352,8 @@ method_and_headers_are_in_the_request(void)
 static void
 bodies_are_looked_at(void)
 {
-	static char endless[1 << 17];
+	static char endless[1 << 17], slow[256];
+	snprintf(slow, sizeof(slow), "HTTP/1.1 200 OK\r\n\r\n%0*dall green", 150, 0);
 	snprintf(endless, sizeof(endless), "HTTP/1.1 200 OK\r\n\r\n%0*d", SL_HELD_BODY_MAX + 9, 0);
 	struct {
 		struct server s;
@@ -375,12 +376,12 @@ bodies_are_looked_at(void)
 		 SL_PROBE_UNHEALTHY,
 		 "in the middle of the answer's body"},
 		{{.answer = endless}, SL_PROBE_UNHEALTHY, "does not hold"},
-		{{.answer = "HTTP/1.1 200 OK\r\n\r\nall green", .dribble_ms = 6},
+		{{.answer = slow, .dribble_ms = 3},
 		 SL_PROBE_UNHEALTHY,
-		 "should hold did not come within 120 ms"},
+		 "should hold did not come within 250 ms"},
 	};
 	struct sl_probe_target t[SL_ARRAY_CNT(rows)];
-	struct sl_health_conf c = http_conf(200, 120);
+	struct sl_health_conf c = http_conf(400, 250);
 
 	snprintf(c.body, sizeof(c.body), "all green");
 	rig_up();
