@@ -25,6 +25,50 @@ family_of(const struct sl_addr *a)
 	return sl_addr_eq(a, &none) ? 0 : sl_addr_is_v4(a) ? 4 : 6;
 }
 
+static int
+way_order(const void *a, const void *b)
+{
+	const struct sl_roster_way *x = a, *y = b;
+
+	if (x->plen != y->plen)
+		return x->plen > y->plen ? -1 : 1;
+	return (int)y->link - (int)x->link;
+}
+
+/* The prefix that leads to addr, or NULL. */
+static const struct sl_roster_way *
+way_to(const struct sl_roster_rules *r, const struct sl_addr *addr)
+{
+	for (uint32_t i = 0; i < r->way_cnt; i++)
+		if (sl_addr_is_v4(&r->ways[i].prefix) == sl_addr_is_v4(addr) &&
+		    sl_addr_in(addr, &r->ways[i].prefix, r->ways[i].plen))
+			return &r->ways[i];
+	return NULL;
+}
+
+/* Networks of the gateway's addresses; then routes, by the network that their next hop is in. */
+static void
+collect_ways(struct sl_roster_rules *r)
+{
+	const struct sl_conf *c = r->c;
+
+	for (uint32_t i = 0; i < c->address_cnt; i++)
+		r->ways[r->way_cnt++] =
+			(struct sl_roster_way){c->addresses[i].addr, c->addresses[i].plen, i, true};
+	qsort(r->ways, r->way_cnt, sizeof(*r->ways), way_order);
+	uint32_t links = r->way_cnt;
+	for (uint32_t i = 0; i < c->route_cnt; i++) {
+		uint32_t all = r->way_cnt;
+		r->way_cnt = links;
+		const struct sl_roster_way *via = way_to(r, &c->routes[i].via);
+		r->way_cnt = all;
+		if (via)
+			r->ways[r->way_cnt++] = (struct sl_roster_way){
+				c->routes[i].prefix, c->routes[i].plen, via->address, false};
+	}
+	qsort(r->ways, r->way_cnt, sizeof(*r->ways), way_order);
+}
+
 static void
 collect(struct sl_roster_rules *r)
 {
@@ -64,12 +108,14 @@ sl_roster_rules_make(struct sl_roster_rules *r, const struct sl_conf *c)
 	r->own = malloc((c->address_cnt + 1u) * sizeof(*r->own));
 	r->vips = malloc((c->listener_cnt + 1u) * sizeof(*r->vips));
 	r->sources = malloc((sources + 1) * sizeof(*r->sources));
+	r->ways = malloc((c->address_cnt + c->route_cnt + 1u) * sizeof(*r->ways));
 	r->wide = malloc((c->listener_cnt + 1u) * sizeof(*r->wide));
 	r->kept = calloc(c->service_cnt + 1u, sizeof(*r->kept));
-	if (!r->own || !r->vips || !r->sources || !r->wide || !r->kept ||
+	if (!r->own || !r->vips || !r->sources || !r->ways || !r->wide || !r->kept ||
 	    sl_conf_link(c, &r->links))
 		return -ENOMEM;
 	collect(r);
+	collect_ways(r);
 	return 0;
 }
 
@@ -80,6 +126,7 @@ sl_roster_rules_fini(struct sl_roster_rules *r)
 	free(r->own);
 	free(r->vips);
 	free(r->sources);
+	free(r->ways);
 	free(r->wide);
 	free(r->kept);
 	*r = (struct sl_roster_rules){0};
@@ -96,23 +143,46 @@ sl_roster_rules_family(const struct sl_roster_rules *r, uint32_t i)
 	return r->links.family[i];
 }
 
-/* As check.c: dsr ends at the first router. */
 static bool
+link_local(const struct sl_addr *a)
+{
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/* Whether packets of the gateway's own have an address to leave from: there has to be one that is good for more than the link. */
+static bool
+no_source(const struct sl_roster_rules *r, const struct sl_conf_service *s,
+	  const struct sl_roster_way *w, const struct sl_addr *addr)
+{
+	const struct sl_conf_address *at = &r->c->addresses[w->address];
+	bool own = (sl_forward_tunnels(s->forward) && s->tunnel_plen == 0) ||
+		   (s->forward == SL_FORWARD_PROXY && s->source_cnt == 0);
+
+	if (!own || sl_addr_is_v4(addr) || link_local(addr))
+		return false;
+	for (uint32_t i = 0; i < r->c->address_cnt; i++) {
+		const struct sl_conf_address *a = &r->c->addresses[i];
+		if (strcmp(a->port, at->port) == 0 && !sl_addr_is_v4(&a->addr) &&
+		    !link_local(&a->addr))
+			return false;
+	}
+	return true;
+}
+
+/* NULL, or why packets do not get there. */
+static const char *
 out_of_reach(const struct sl_roster_rules *r, uint32_t i, const struct sl_addr *addr)
 {
-	bool have = false;
+	const struct sl_conf_service *s = &r->c->services[i];
+	const struct sl_roster_way *w = way_to(r, addr);
 
-	if (r->c->services[i].forward != SL_FORWARD_DSR)
-		return false;
-	for (uint32_t a = 0; a < r->c->address_cnt; a++) {
-		const struct sl_conf_address *own = &r->c->addresses[a];
-		if (family_of(&own->addr) != family_of(addr))
-			continue;
-		if (sl_addr_in(addr, &own->addr, own->plen))
-			return false;
-		have = true;
-	}
-	return have;
+	if (!w)
+		return "there is no route to its address";
+	if (!w->link && s->forward == SL_FORWARD_DSR)
+		return "its address is not on-link, as dsr needs";
+	if (no_source(r, s, w, addr))
+		return "the gateway has no address to reach it from but link-local ones";
+	return NULL;
 }
 
 static bool
@@ -147,8 +217,9 @@ sl_roster_rules_refuse(const struct sl_roster_rules *r, uint32_t i, const struct
 		if (sl_addr_in(addr, &l->addr, l->plen))
 			return "its address is within a listener's prefix";
 	}
-	if (out_of_reach(r, i, addr))
-		return "its address is not on-link, as dsr needs";
+	const char *why = out_of_reach(r, i, addr);
+	if (why)
+		return why;
 	if (other_port(r, i, port))
 		return "its port is not the listener's, which the service's forward keeps";
 	if (!port && h->type != SL_HEALTH_NONE && !h->port)

@@ -1,4 +1,5 @@
-/* roster_rules — which endpoints a service of a table can have: what check.c asks of those in the file, one at a time.
+/* roster_rules — which endpoints a service of a table can have: what check.c asks of those in the file, and the dataplane of those
+ * in a generation (view.c: a route to each), one at a time: one endpoint that a source made up must not hold up all others.
  *
  * Threads: [any]; rules are only read once they are made.
  */
@@ -7,16 +8,25 @@
 
 #include "mgmt/source.h"
 
+/* A prefix of network.addresses or network.routes. */
+struct sl_roster_way {
+	struct sl_addr prefix;
+	uint32_t plen;
+	uint32_t address; /* whose port leads there: index into conf.addresses */
+	bool link;        /* without a router between */
+};
+
 struct sl_roster_rules {
 	const struct sl_conf *c; /* outlives the rules */
 	struct sl_conf_links links;
-	struct sl_addr *own;     /* [own_cnt] addresses of the gateway, sorted */
-	struct sl_addr *vips;    /* [vip_cnt] listeners' single addresses, sorted */
-	struct sl_addr *sources; /* [source_cnt] of all services, sorted */
-	uint32_t *wide;          /* [wide_cnt] indices of listeners of prefixes */
+	struct sl_addr *own;        /* [own_cnt] addresses of the gateway, sorted */
+	struct sl_addr *vips;       /* [vip_cnt] listeners' single addresses, sorted */
+	struct sl_addr *sources;    /* [source_cnt] of all services, sorted */
+	struct sl_roster_way *ways; /* [way_cnt], the longest prefixes first */
+	uint32_t *wide;             /* [wide_cnt] indices of listeners of prefixes */
 	uint16_t (*kept)
 		[2]; /* [service_cnt]: where ports are kept: the lowest and highest of its listeners */
-	uint32_t own_cnt, vip_cnt, source_cnt, wide_cnt;
+	uint32_t own_cnt, vip_cnt, source_cnt, wide_cnt, way_cnt;
 };
 
 /* sl_roster_rules_make: 0 or -ENOMEM; fini in both cases. */

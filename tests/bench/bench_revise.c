@@ -59,7 +59,7 @@ table(void)
 	FILE *m = open_memstream(&text, &len);
 
 	fprintf(m, "gateway = { name = \"edge\"; };\n"
-		   "network = { addresses = ( { port = \"front\"; address = \"192.0.2.2/24\"; } ); "
+		   "network = { addresses = ( { port = \"front\"; address = \"10.255.0.1/8\"; } ); "
 		   "};\nservices = (\n");
 	for (unsigned i = 0; i < services; i++)
 		fprintf(m,

@@ -145,6 +145,7 @@ nothing_that_a_source_does_empties_a_service(void)
 	static const char *const nonsense[] = {
 		"",
 		"x=203.0.113.10/80",                /* the listener's address */
+		"x=198.51.100.1/80",                /* no route leads there */
 		"x=192.0.2.2/80 y=192.0.2.2/81",    /* the gateway's own */
 		"x=2001:db8::1/80",                 /* the service is IPv4 */
 		"x=127.0.0.1/80 y=224.0.0.1/80",    /* no host has them */
