@@ -692,6 +692,8 @@ sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
 		sl_check_listeners(&k);
 		sl_check_tables(&k);
 		sl_check_tls(&k);
+		if (!k.bad)
+			sl_check_members_warn(&k);
 		err = k.oom ? -ENOMEM : k.bad ? -EINVAL : 0;
 	}
 	sl_conf_links_fini(&k.links);

@@ -1,6 +1,7 @@
 /* Who belongs to a service besides its endpoints, and which of them belong together: `discover`, `subsets`, panic. */
 #include "mgmt/check_priv.h"
 
+#include "mgmt/conf_value.h"
 #include "mgmt/levels.h"
 
 #define BYTES_MAX                                                                                  \
@@ -142,4 +143,49 @@ sl_check_members(struct check *k, uint32_t i)
 	tell(k, s->line, "lower max_endpoints, or have fewer subsets",
 	     "with %u subsets the service's tables would take %llu MiB, more than %u",
 	     s->subset_cnt, (unsigned long long)(bytes >> 20), BYTES_MAX >> 20);
+}
+
+/* ---- warnings ---- */
+
+static bool
+someone_has(const struct sl_conf_service *s, const char *meta)
+{
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++)
+		if (sl_value_meta_has(s->endpoints[i].meta, meta))
+			return true;
+	return false;
+}
+
+static bool
+someone_is_placed(const struct sl_conf_service *s)
+{
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++)
+		if (s->endpoints[i].locality[0])
+			return true;
+	return false;
+}
+
+/* What sources will answer is not known: those services are left alone. */
+void
+sl_check_members_warn(struct check *k)
+{
+	for (uint32_t i = 0; i < k->c->service_cnt; i++) {
+		const struct sl_conf_service *s = &k->c->services[i];
+		char path[64];
+		for (uint32_t j = 0; j < s->subset_cnt && !s->discover_cnt; j++) {
+			const struct sl_conf_subset *x = &s->subsets[j];
+			if (x->any || someone_has(s, x->meta))
+				continue;
+			snprintf(path, sizeof(path), "services[%u].subsets[%u].metadata", i, j);
+			sl_diag_warn(k->diag, k->file, x->line, path,
+				     "give endpoints these pairs, or fallback = \"any\"",
+				     "no endpoint has %s: requests to this subset get 503",
+				     x->meta);
+		}
+		if (!s->locality_failover || s->discover_cnt || someone_is_placed(s))
+			continue;
+		snprintf(path, sizeof(path), "services[%u].locality_failover", i);
+		sl_diag_warn(k->diag, k->file, s->line, path, "give endpoints their locality",
+			     "no endpoint has a locality: none comes behind another");
+	}
 }

@@ -33,8 +33,10 @@ void sl_check_tables(struct check *k);
 void sl_check_tls(struct check *k);
 
 /* check_members.c: a service's subsets, its questions to sources, panic.  subset_of: that there is a subset of the name, for the key at
- * k->path.  family_asked: of which family its questions ask for, 0: of any. */
+ * k->path.  family_asked: of which family its questions ask for, 0: of any.  warn: what is
+ * allowed, and hardly meant. */
 void sl_check_members(struct check *k, uint32_t service);
+void sl_check_members_warn(struct check *k);
 void sl_check_subset_of(struct check *k, const struct sl_conf_service *s, const char *name,
 			int line);
 uint8_t sl_check_family_asked(const struct sl_conf_service *s);

@@ -192,6 +192,51 @@ tables_of_a_generation_are_bounded(void)
 	sl_diag_fini(&diag);
 }
 
+/* ---- members ---- */
+
+#define SUBSETS(fallback)                                                                          \
+	"subsets = ( { name = \"v2\"; metadata = ( \"v=2\", \"a=b\" ); " fallback " } );"
+#define META(n, keys) "{ name = \"" n "\"; address = \"192.0.2." n "\"; port = 80; " keys " }"
+
+static void
+members_that_are_hardly_meant_are_warned_of(void)
+{
+	static const struct {
+		const char *text, *wants, *path;
+	} rows[] = {
+		{SVC("s", "proxy", SUBSETS(""), META("1", "metadata = ( \"v=2\" );")),
+		 "no endpoint has a=b,v=2: requests to this subset get 503",
+		 "services[0].subsets[0].metadata"},
+		{SVC("s", "proxy", SUBSETS(""),
+		     META("1", "metadata = ( \"v=2\", \"c=d\", \"a=b\" );")),
+		 NULL, NULL},
+		{SVC("s", "proxy", SUBSETS("fallback = \"any\";"), META("1", "")), NULL, NULL},
+		{SVC("s", "proxy", SUBSETS("") " discover = ( { source = \"dns\"; } ); ", ""), NULL,
+		 NULL},
+		{SVC("s", "nat", "locality_failover = true;", META("1", "")),
+		 "no endpoint has a locality: none comes behind another",
+		 "services[0].locality_failover"},
+		{SVC("s", "nat", "locality_failover = true;",
+		     META("1", "") "," META("2", "locality = \"eu\";")),
+		 NULL, NULL},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		struct sl_diag diag = {0};
+		struct sl_conf *c = NULL;
+		char text[1000];
+		int n = snprintf(text, sizeof(text), "%s %s", GATEWAY, rows[i].text);
+		CU_ASSERT_EQUAL_FATAL(sl_conf_parse("t", text, (size_t)n, &diag, &c), 0);
+		CU_ASSERT_EQUAL_FATAL(diag.warning_cnt, rows[i].wants != NULL);
+		if (rows[i].wants) {
+			CU_ASSERT_STRING_EQUAL(diag.warnings[0].text, rows[i].wants);
+			CU_ASSERT_STRING_EQUAL(diag.warnings[0].path, rows[i].path);
+		}
+		sl_conf_free(c);
+		sl_diag_fini(&diag);
+	}
+}
+
 /* ---- route tables ---- */
 
 #define TABLE(routes)                                                                              \
@@ -279,7 +324,8 @@ a_wrong_file_has_no_warnings(void)
 	}
 }
 
-SL_SUITE("check", SL_TEST(borders_are_where_they_should_be),
+SL_SUITE("check", SL_TEST(members_that_are_hardly_meant_are_warned_of),
+	 SL_TEST(borders_are_where_they_should_be),
 	 SL_TEST(a_gateway_has_slots_for_so_many_endpoints_and_no_more),
 	 SL_TEST(tables_of_a_generation_are_bounded),
 	 SL_TEST(routes_that_are_hardly_meant_are_warned_of), SL_TEST(a_wrong_file_has_no_warnings))
