@@ -6,6 +6,7 @@
 #include "mgmt/cert_use.h"
 #include "mgmt/disk.h"
 #include "mgmt/probing.h"
+#include "mgmt/registry_http.h"
 #include "mgmt/secrets.h"
 #include "mgmt/store.h"
 #include "mgmt/table.h"
@@ -268,6 +269,21 @@ open_roster(struct sl_daemon *d, struct sl_diag *diag)
 	};
 
 	return sl_roster_create(&rc, diag, &d->notes, &d->roster);
+}
+
+/* Behind the roster, which it answers, and before tables, which ask it. */
+static int
+open_registry(struct sl_daemon *d, struct sl_diag *diag)
+{
+	const struct sl_registry_events ev = {.say = on_say, .ctx = d};
+	int err = sl_registry_create(d->loop, &d->conf->registry, d->conf->state_dir, d->audit, &ev,
+				     diag, &d->notes, &d->registry);
+
+	if (err)
+		return err;
+	sl_registry_link(d->registry, sl_roster_sink(d->roster));
+	sl_roster_registry(d->roster, &sl_registry_ops, d->registry);
+	return 0;
 }
 
 static void
@@ -709,12 +725,17 @@ sl_daemon_create(uv_loop_t *loop, const struct sl_daemon_conf *conf, struct sl_d
 	if (!err)
 		err = open_roster(d, diag);
 	if (!err)
+		err = open_registry(d, diag);
+	if (!err)
 		err = open_tables(d, diag);
 	if (!err)
 		err = sl_store_create(d, &d->store);
 	if (!err)
 		err = sl_server_create(loop, conf->api_socket, &conf->roles,
 				       &sl_server_limits_default, on_request, d, diag, &d->server);
+	if (!err)
+		err = sl_registry_http_start(loop, &conf->registry, &conf->roles, d->registry,
+					     on_say, d, diag, &d->registry_http);
 	if (!err && conf->metrics[0])
 		err = sl_metrics_start(loop, conf->metrics, on_scrape, d, diag, &d->metrics);
 	return err;
@@ -732,13 +753,15 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_metrics_stop(d->metrics);
 	sl_store_stop(d->store);
 	sl_server_destroy(d->server);
+	sl_registry_http_end(d->registry_http);
 	if (d->tables)
 		sl_tables_stop(d->tables);
 	sl_access_log_finish(d->access);
 	while ((d->tables && sl_tables_busy(d->tables)) || d->jobs > 0 ||
 	       sl_walk_queue_busy(d->walk_queue) || sl_access_log_busy(d->access) ||
-	       sl_roster_busy(d->roster))
+	       sl_roster_busy(d->roster) || sl_registry_busy(d->registry))
 		uv_run(d->loop, UV_RUN_ONCE);
+	sl_registry_http_stop(d->registry_http);
 	sl_walk_queue_destroy(d->walk_queue);
 	sl_announce_destroy(d->announce);
 	d->announce = NULL;
@@ -746,6 +769,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_port_facts_destroy(d->port_facts);
 	sl_secrets_destroy(d->secrets);
 	sl_roster_destroy(d->roster);
+	sl_registry_destroy(d->registry);
 	sl_tables_destroy(d->tables);
 	sl_store_destroy(d->store);
 	sl_pushed_unref(d->rostered);

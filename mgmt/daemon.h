@@ -17,6 +17,7 @@
 #include "mgmt/daemon_conf.h"
 #include "mgmt/health.h"
 #include "mgmt/metrics.h"
+#include "mgmt/registry.h"
 #include "mgmt/roster.h"
 #include "mgmt/server.h"
 #include "mgmt/tables.h"
@@ -33,6 +34,8 @@ struct sl_daemon {
 	struct sl_roster *roster;
 	struct sl_store *store;     /* NULL: none */
 	struct sl_pushed *rostered; /* whose questions the roster asks */
+	struct sl_registry *registry;
+	struct sl_registry_http *registry_http;
 	struct sl_tables *tables;
 	struct sl_publish *publish;
 	struct sl_probing *probing;

@@ -778,16 +778,20 @@ names(struct sl_registry *r, const char *service, const char *endpoint, struct s
 	return false;
 }
 
-/* "weight: 300 is not in 0–256" → where "weight" */
+/* "weight: 300 is not in 0–256" → where "weight"; else the body */
 static void
 refuse_body(struct sl_registry *r, const char *why, sl_registry_fn *fn, void *ctx)
 {
+	static const char hint[] = "the keys are in sluiced.conf(5), under registry";
+	size_t n = strcspn(why, ": ");
 	char where[64];
-	size_t n = strcspn(why, ":");
 
-	snprintf(where, sizeof(where), "%.*s", (int)SL_MIN(n, sizeof(where) - 1), why);
-	refuse(r, fn, ctx, 400, why[n] == ':' ? where : "body", why,
-	       "the keys are in sluiced.conf(5), under registry");
+	if (strncmp(why + n, ": ", 2) == 0 && n < sizeof(where)) {
+		snprintf(where, sizeof(where), "%.*s", (int)n, why);
+		refuse(r, fn, ctx, 400, where, why + n + 2, hint);
+	} else {
+		refuse(r, fn, ctx, 400, "body", why, hint);
+	}
 }
 
 void

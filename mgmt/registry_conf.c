@@ -1,6 +1,7 @@
 #include "mgmt/registry_conf.h"
 
 #include "mgmt/conf_value.h"
+#include "sluice/addr.h"
 
 #include <stdlib.h>
 
@@ -15,15 +16,6 @@ sl_registry_pattern(const char *pattern, const char *text)
 }
 
 static bool
-within(const struct sl_registry_net *net, const struct sl_addr *addr)
-{
-	unsigned whole = net->plen / 8, bits = net->plen % 8;
-
-	return memcmp(net->addr.b, addr->b, whole) == 0 &&
-	       (bits == 0 || ((net->addr.b[whole] ^ addr->b[whole]) >> (8 - bits)) == 0);
-}
-
-static bool
 permits(const struct sl_registry_allow *a, const char *service, const struct sl_addr *addr)
 {
 	bool named = false, there = !addr || a->address_cnt == 0;
@@ -31,7 +23,7 @@ permits(const struct sl_registry_allow *a, const char *service, const struct sl_
 	for (unsigned i = 0; i < a->service_cnt && !named; i++)
 		named = sl_registry_pattern(a->services[i], service);
 	for (unsigned i = 0; i < a->address_cnt && !there; i++)
-		there = within(&a->addresses[i], addr);
+		there = sl_addr_in(addr, &a->addresses[i].addr, a->addresses[i].plen);
 	return named && there;
 }
 

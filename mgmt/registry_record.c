@@ -24,14 +24,14 @@ sl_registry_body(const char *bytes, size_t len, char *why, size_t size)
 	if (len == 0)
 		return json_object();
 	if (len > SL_REGISTRY_BODY) {
-		snprintf(why, size, "body: is %zu bytes long, at most %u are allowed", len,
+		snprintf(why, size, "is %zu bytes long, at most %u are allowed", len,
 			 SL_REGISTRY_BODY);
 		return NULL;
 	}
 	json_t *body = sl_source_json(bytes, len, buf, sizeof(buf));
 	if (json_is_object(body))
 		return body;
-	snprintf(why, size, "body: %s", body ? "is not an object" : buf);
+	snprintf(why, size, "%s", body ? "is not an object" : buf);
 	json_decref(body);
 	return NULL;
 }
@@ -97,7 +97,7 @@ sl_registry_read_heartbeat(const json_t *body, uint8_t *percent, bool *drain, ch
 		else if (strcmp(key, "drain") == 0)
 			return SAY(buf, size, "drain: neither true nor false");
 		else
-			return SAY(buf, size, "body: unknown key %s: percent and drain are there",
+			return SAY(buf, size, "unknown key %s: percent and drain are there",
 				   sl_value_quote(key, quoted, sizeof(quoted)));
 	}
 	if (hint < 0 || hint > 100)
@@ -136,7 +136,7 @@ sl_registry_read_maintain(const json_t *body, bool *ret_on, char ret_reason[SL_R
 	if (!json_is_boolean(on))
 		return SAY(buf, size, "on: %s", on ? "neither true nor false" : "missing");
 	if (json_object_size(body) > (reason ? 2u : 1u))
-		return SAY(buf, size, "body: unknown key: on and reason are there");
+		return SAY(buf, size, "unknown key: on and reason are there");
 	*ret_on = json_is_true(on);
 	memset(ret_reason, 0, SL_REGISTRY_REASON);
 	if (reason)

@@ -347,9 +347,10 @@ rows_of(const struct sl_verb_run *r, const char *what)
 static json_t *
 misplaced(const struct sl_verb_run *r, const char *what)
 {
-	if (sl_verb_text(r, "service") && strcmp(what, "endpoints") && strcmp(what, "sources"))
+	if (sl_verb_text(r, "service") && strcmp(what, "endpoints") && strcmp(what, "sources") &&
+	    strcmp(what, "registry"))
 		return sl_call_error(r->verb, "invalid", NULL,
-				     "service: allowed with endpoints and sources only");
+				     "service: allowed with endpoints, sources and registry only");
 	bool routes = strcmp(what, "routes") == 0, hosts = strcmp(what, "hosts") == 0;
 	if ((sl_verb_text(r, "table") || sl_verb_text(r, "host")) && !routes && !hosts)
 		return sl_call_error(r->verb, "invalid", NULL,
@@ -393,6 +394,10 @@ sl_verb_show(const struct sl_verb_run *r)
 		sl_verb_ports(r);
 		return;
 	}
+	if (!error && what && strcmp(what, "registry") == 0) {
+		sl_verb_registry(r);
+		return;
+	}
 	if (!error && service && !service_known(r->d, service))
 		error = sl_call_error(r->verb, "not_found", "see: show services",
 				      "no service %s in the active table", service);
@@ -407,7 +412,7 @@ sl_verb_show(const struct sl_verb_run *r)
 			r->verb, "invalid",
 			"status, listeners, services, endpoints, sources, hosts, routes, "
 			"workers, ports, drops, tcp, http, tls, announce, store, "
-			"generations, audit",
+			"registry, generations, audit",
 			"what: \"%s\" cannot be shown", what);
 	if (error) {
 		sl_call_answer(r->call, error);

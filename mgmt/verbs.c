@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum type { TEXT, NAME, NUMBER, BOOL };
+enum type { TEXT, NAME, NUMBER, BOOL, OBJECT };
 
 struct key {
 	const char *name;
@@ -118,6 +118,15 @@ static const struct verb {
 	 SL_ROLE_OPERATOR,
 	 sl_verb_endpoint,
 	 {ENDPOINT_KEYS, {"on", BOOL, false, 0, 0}, COMMENT, REASON}},
+	{"register",
+	 SL_ROLE_OPERATOR,
+	 sl_verb_register,
+	 {ENDPOINT_KEYS, {"is", OBJECT, false, 0, 0}}},
+	{"deregister", SL_ROLE_OPERATOR, sl_verb_register, {ENDPOINT_KEYS}},
+	{"heartbeat",
+	 SL_ROLE_OPERATOR,
+	 sl_verb_register,
+	 {ENDPOINT_KEYS, {"is", OBJECT, true, 0, 0}}},
 	{"gateway", SL_ROLE_OPERATOR, sl_verb_gateway, {{"op", TEXT, false, 1, 16}, COMMENT}},
 	{"cert", /* who may look may list and show; the rest is checked there */
 	 SL_ROLE_VIEWER,
@@ -182,6 +191,10 @@ check_value(const struct verb *v, const struct key *k, json_t *value)
 			       ? NULL
 			       : sl_call_error(v->name, "invalid", NULL,
 					       "%s: neither true nor false", k->name);
+	if (k->type == OBJECT)
+		return json_is_object(value) ? NULL
+					     : sl_call_error(v->name, "invalid", NULL,
+							     "%s: not an object", k->name);
 	if (!json_is_string(value))
 		return sl_call_error(v->name, "invalid", NULL, "%s: not a string", k->name);
 	size_t len = json_string_length(value);

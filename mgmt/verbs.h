@@ -23,16 +23,17 @@ struct sl_verb_run {
 typedef void sl_verb_fn(const struct sl_verb_run *r);
 
 /* One file per family of verbs. */
-sl_verb_fn sl_verb_show, sl_verb_stats;               /* show.c */
-sl_verb_fn sl_verb_ports;                             /* verb_ports.c: show ports */
-sl_verb_fn sl_verb_upgrade;                           /* verb_upgrade.c */
-sl_verb_fn sl_verb_cert, sl_verb_tickets;             /* verb_cert.c */
-sl_verb_fn sl_verb_gateway;                           /* verb_gateway.c */
-sl_verb_fn sl_verb_explain;                           /* explain.c */
-sl_verb_fn sl_verb_explain_http;                      /* explain_http.c */
-sl_verb_fn sl_verb_flows;                             /* verb_flows.c */
-sl_verb_fn sl_verb_streams;                           /* verb_streams.c */
-sl_verb_fn sl_verb_endpoint;                          /* verb_endpoint.c */
+sl_verb_fn sl_verb_show, sl_verb_stats;        /* show.c */
+sl_verb_fn sl_verb_ports;                      /* verb_ports.c: show ports */
+sl_verb_fn sl_verb_upgrade;                    /* verb_upgrade.c */
+sl_verb_fn sl_verb_cert, sl_verb_tickets;      /* verb_cert.c */
+sl_verb_fn sl_verb_gateway;                    /* verb_gateway.c */
+sl_verb_fn sl_verb_explain;                    /* explain.c */
+sl_verb_fn sl_verb_explain_http;               /* explain_http.c */
+sl_verb_fn sl_verb_flows;                      /* verb_flows.c */
+sl_verb_fn sl_verb_streams;                    /* verb_streams.c */
+sl_verb_fn sl_verb_register, sl_verb_registry; /* verb_registry.c; the second: show registry */
+sl_verb_fn sl_verb_endpoint;                   /* verb_endpoint.c */
 sl_verb_fn sl_verb_check, sl_verb_diff, sl_verb_push; /* verb_table.c */
 sl_verb_fn sl_verb_push_store, sl_verb_show_store;    /* verb_store.c */
 

@@ -57,10 +57,18 @@ enum ctl_opt {
 	CTL_OPT_REASON,
 	CTL_OPT_STORE,
 	CTL_OPT_FORCE,
+	CTL_OPT_TTL,
+	CTL_OPT_WEIGHT,
+	CTL_OPT_PRIORITY,
+	CTL_OPT_LOCALITY,
+	CTL_OPT_METADATA, /* in ctl.metadata; set when there is one */
+	CTL_OPT_PERCENT,
+	CTL_OPT_LEAVING,
 	CTL_OPT_CNT
 };
 
 #define CTL_HEADERS 64
+#define CTL_METADATA 32
 
 struct ctl {
 	const char *socket;
@@ -75,6 +83,8 @@ struct ctl {
 	const char *opt[CTL_OPT_CNT];    /* NULL: not given; "" for those without a value */
 	const char *header[CTL_HEADERS]; /* -H, [header_cnt] */
 	int header_cnt;
+	const char *metadata[CTL_METADATA]; /* --metadata, [metadata_cnt] */
+	int metadata_cnt;
 	int argc; /* after the verb */
 	char **argv;
 };
@@ -170,6 +180,10 @@ int ctl_weight(struct ctl *c);
 int ctl_maintenance(struct ctl *c);
 int ctl_gateway(struct ctl *c);
 int ctl_announce(struct ctl *c); /* show announce */
+int ctl_register(struct ctl *c);
+int ctl_deregister(struct ctl *c);
+int ctl_heartbeat(struct ctl *c);
+int ctl_registry(struct ctl *c); /* show registry */
 int ctl_explain(struct ctl *c);
 int ctl_explain_http(struct ctl *c); /* explain --http */
 /* ctl_explain_level prints from which level an answer's endpoint is, where there is more than one, or a panic. */

@@ -24,7 +24,7 @@ const struct ctl_verb ctl_verbs[] = {
 	 "announce, "
 	 "flows "
 	 "and "
-	 "streams (operator), generations or audit",
+	 "streams (operator), registry, generations or audit",
 	 ctl_show},
 	{"stats", "", 0, 0, "viewer", "all counters", ctl_stats},
 	{"top", "", 0, 0, "viewer",
@@ -40,6 +40,11 @@ const struct ctl_verb ctl_verbs[] = {
 	 "take only this share of the endpoint's new flows (0-100)", ctl_weight},
 	{"maintenance", "SERVICE/ENDPOINT on|off", 2, 2, "operator",
 	 "no new flows and no probes; off: back, once a probe finds it up", ctl_maintenance},
+	{"register", "SERVICE/ENDPOINT", 1, 1, "operator",
+	 "put an endpoint into the registry, or change it (--address, --port …)", ctl_register},
+	{"deregister", "SERVICE/ENDPOINT", 1, 1, "operator", "take it out", ctl_deregister},
+	{"heartbeat", "SERVICE/ENDPOINT", 1, 1, "operator",
+	 "say that it lives, with what share of its flows it wants", ctl_heartbeat},
 	{"gateway", "drain|undrain", 1, 1, "operator",
 	 "withdraw every VIP, and keep that over restarts; or end it", ctl_gateway},
 	{"explain", "tcp|udp SRC:PORT DST:PORT", 0, 3, "viewer",
@@ -111,6 +116,13 @@ static const struct option options[] = {
 	{"reason", required_argument, NULL, OPT + CTL_OPT_REASON},
 	{"store", no_argument, NULL, OPT + CTL_OPT_STORE},
 	{"force", no_argument, NULL, OPT + CTL_OPT_FORCE},
+	{"ttl", required_argument, NULL, OPT + CTL_OPT_TTL},
+	{"weight", required_argument, NULL, OPT + CTL_OPT_WEIGHT},
+	{"priority", required_argument, NULL, OPT + CTL_OPT_PRIORITY},
+	{"locality", required_argument, NULL, OPT + CTL_OPT_LOCALITY},
+	{"metadata", required_argument, NULL, OPT + CTL_OPT_METADATA},
+	{"percent", required_argument, NULL, OPT + CTL_OPT_PERCENT},
+	{"leaving", required_argument, NULL, OPT + CTL_OPT_LEAVING},
 	{NULL, 0, NULL, 0},
 };
 
@@ -160,6 +172,15 @@ static const char *const option_help[] = {
 	"push",
 	"    --store              into the store that gateways take their table from",
 	"    --force              although the table comes from there, or somebody else changed it",
+	"register",
+	"    --address ADDR       required",
+	"    --port N             of it (default: the question's)",
+	"    --weight N  --priority N  --locality REGION/ZONE/RACK",
+	"    --metadata KEY=VALUE (any number of them)",
+	"    --ttl TIME           silent, and given no flows, after so long without a heartbeat",
+	"heartbeat",
+	"    --percent N          of its weight that it wants for now",
+	"    --leaving yes|no     no new flows",
 	"doctor",
 	"-c, --boot FILE          the dataplane's boot file (/etc/sluice/dataplane.conf)",
 	"    --dataplane PROGRAM  that reads it (default: sluice-dataplane beside this one)",
@@ -350,7 +371,9 @@ enum {
 	DOCTOR = 256,
 	PORTS = 512,
 	ENDPOINT = 1024,
-	PUSH = 2048
+	PUSH = 2048,
+	REGISTER = 4096,
+	HEARTBEAT = 8192
 };
 static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
@@ -365,7 +388,14 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_LIMIT] = FLOWS | STREAMS,
 	[CTL_OPT_COUNT] = FLOWS | STREAMS,
 	[CTL_OPT_HALVES] = FLOWS,
-	[CTL_OPT_ADDRESS] = STREAMS,
+	[CTL_OPT_ADDRESS] = STREAMS | REGISTER,
+	[CTL_OPT_TTL] = REGISTER,
+	[CTL_OPT_WEIGHT] = REGISTER,
+	[CTL_OPT_PRIORITY] = REGISTER,
+	[CTL_OPT_LOCALITY] = REGISTER,
+	[CTL_OPT_METADATA] = REGISTER,
+	[CTL_OPT_PERCENT] = HEARTBEAT,
+	[CTL_OPT_LEAVING] = HEARTBEAT,
 	[CTL_OPT_SIDE] = STREAMS,
 	[CTL_OPT_RETRANS] = STREAMS,
 	[CTL_OPT_QUEUE] = STREAMS,
@@ -406,7 +436,9 @@ who(unsigned bits, char *buf, size_t size)
 					    "doctor",
 					    "show ports",
 					    "drain, undrain, disable, enable, weight, maintenance",
-					    "push"};
+					    "push",
+					    "register",
+					    "heartbeat"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -445,6 +477,10 @@ what_is_asked(const struct ctl *c)
 		return CERT;
 	if (!strcmp(verb, "doctor"))
 		return DOCTOR;
+	if (!strcmp(verb, "register"))
+		return REGISTER;
+	if (!strcmp(verb, "heartbeat"))
+		return HEARTBEAT;
 	if (!strcmp(verb, "explain") && c->opt[CTL_OPT_HTTP])
 		return EXPLAIN;
 	for (size_t i = 0; !strcmp(verb, "show") && i < sizeof(shows) / sizeof(shows[0]); i++)
@@ -508,6 +544,13 @@ parse_options(struct ctl *c, int argc, char **argv)
 		case 'V':
 			printf("sluicectl %s\n", SL_VERSION);
 			exit(CTL_OK);
+		case OPT + CTL_OPT_METADATA:
+			if (c->metadata_cnt == CTL_METADATA)
+				return ctl_fail(c, CTL_USAGE, NULL, "more than %d of --metadata",
+						CTL_METADATA);
+			c->metadata[c->metadata_cnt++] = optarg;
+			c->opt[CTL_OPT_METADATA] = "";
+			break;
 		case OPT + CTL_OPT_ENDPOINT:
 			if (take_endpoint(c, argc, argv))
 				return CTL_USAGE;

@@ -327,10 +327,10 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",   "listeners", "services",    "endpoints", "sources",
-				     "hosts",    "routes",    "workers",     "ports",     "drops",
-				     "flows",    "streams",   "tcp",         "http",      "tls",
-				     "announce", "store",     "generations", "audit",     NULL};
+const char *const ctl_show_what[] = {
+	"status",  "listeners", "services", "endpoints", "sources",     "hosts", "routes",
+	"workers", "ports",     "drops",    "flows",     "streams",     "tcp",   "http",
+	"tls",     "announce",  "registry", "store",     "generations", "audit", NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -363,6 +363,8 @@ ctl_show(struct ctl *c)
 		return ctl_streams(c);
 	if (!strcmp(what, "ports"))
 		return ctl_ports(c);
+	if (!strcmp(what, "registry"))
+		return ctl_registry(c);
 	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
 		if (!strcmp(shows[i].what, what))
 			s = &shows[i];

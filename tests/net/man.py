@@ -144,6 +144,8 @@ def daemon():
     keys = dict(re.findall(r'ROW\((\w+), \w+, "([^"]*)"\)', source))
     for body in re.findall(r"static const char \*const \w+\[\] = \{([^}]*)\}", source):
         keys.update((k, "") for k in re.findall(r'"(\w+)"', body))
+    for body in re.findall(r"static const char \*const \w+\[\] = \{([^}]*)\}", page("mgmt/daemon_conf_registry.c")):
+        keys.update((k, "") for k in re.findall(r'"(\w+)"', body))
     keys.update((k, "") for k in re.findall(r'return i \? NULL : "(\w+)"', source))
     for path in DAEMON_LISTS:  # groups that have a file of their own
         keys.update((k, "") for k in re.findall(r'ROW(?:_\w+)?\("(\w+)"', page(path)))
