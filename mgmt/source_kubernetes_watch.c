@@ -53,8 +53,9 @@ struct sl_slice_watch {
 	/* WATCHING */
 	char version[SL_SLICE_VERSION];
 	uint64_t opened; /* uv_now of its head; 0: none yet */
-	bool heard, gone;
-	char bad[400]; /* the end of a sentence that begins with the server */
+	bool took;       /* an event of it */
+	bool gone;       /* the version is too old */
+	char bad[400];   /* the end of a sentence that begins with the server */
 };
 
 /* A page, or whole lines, while they are read. */
@@ -99,7 +100,7 @@ reset(struct sl_slice_watch *w)
 	free(w->buf);
 	w->buf = NULL;
 	w->len = w->room = 0;
-	w->long_one = w->over = w->heard = w->gone = false;
+	w->long_one = w->over = w->took = w->gone = false;
 	w->status = 0;
 	w->opened = 0;
 	w->bad[0] = w->error[0] = 0;
@@ -207,7 +208,6 @@ on_data(void *ctx, const char *bytes, size_t len)
 	}
 	memcpy(w->buf + w->len, bytes, len);
 	w->len += len;
-	w->heard = true;
 	if (w->phase == WATCHING)
 		read_lines(w);
 	return 0;
@@ -474,7 +474,7 @@ on_page(struct sl_slice_watch *w, struct job *j)
 	w->more = j->got.more;
 	j->got.more = NULL;
 	memcpy(w->version, j->got.version, sizeof(w->version));
-	w->over = w->heard = false;
+	w->over = false;
 	w->opened = 0;
 	w->status = 0;
 	if (w->more && ++w->pages >= PAGES_MAX) {
@@ -528,6 +528,7 @@ take_event(struct sl_slice_watch *w, struct sl_slice_event *e)
 		return;
 	}
 	alive(w);
+	w->took = true;
 	memcpy(w->version, e->version, sizeof(w->version));
 	if (e->kind == SL_SLICE_PUT) {
 		w->ev.put(w->ev.ctx, e->slice);
@@ -569,17 +570,17 @@ on_watch_over(struct sl_slice_watch *w)
 		alive(w);
 	if (w->gone || w->status == 410) {
 		expire(w);
+	} else if (w->over && w->status != 0 && w->status != 200 && (w->len || !w->bad[0])) {
+		char text[160];
+		fail(w, "%s: answers %d: %s", server(w), w->status, message(w, text, sizeof(text)));
 	} else if (w->bad[0]) {
 		fail(w, "%s: %s", server(w), w->bad);
 	} else if (w->long_one) {
 		fail(w, "%s: an event of namespace %s is longer than %u MB", server(w), w->space,
 		     SL_SOURCE_JSON_BYTES >> 20);
-	} else if (w->over && w->status != 0 && w->status != 200) {
-		char text[160];
-		fail(w, "%s: answers %d: %s", server(w), w->status, message(w, text, sizeof(text)));
 	} else if (w->error[0] && !w->opened) {
 		fail(w, "%s", w->error);
-	} else if (!w->heard && !lasted && ++w->quick >= QUICK_MAX) {
+	} else if (!w->took && !lasted && ++w->quick >= QUICK_MAX) {
 		w->quick = 0;
 		fail(w, "%s: ends each watch of namespace %s at once", server(w), w->space);
 	} else {
@@ -598,8 +599,8 @@ on_over(struct sl_slice_watch *w)
 		on_list_over(w);
 		return;
 	}
-	/* a line behind a refusal may have no end: it is the refusal's reason */
-	if (!w->bad[0] && w->status >= 400 && w->len > 0 && w->buf[w->len - 1] != '\n') {
+	/* an answer that is whole ends its last line, too: an event, or nonsense */
+	if (!w->bad[0] && w->over && w->status == 200 && w->len > 0 && w->buf[w->len - 1] != '\n') {
 		w->buf[w->len++] = '\n';
 		read_lines(w);
 		if (w->job)

@@ -423,6 +423,35 @@ def watches_that_end_at_once_are_paced(d):
             finish(q)
 
 
+def whole_answers_without_lines_are_nonsense(d):
+    """Not cut: such a watch must not be asked again and again."""
+    with Api() as s:
+        s.put(a_slice("web-1", [A]))
+        with ask(d, s) as q:
+            q.names(["a"])
+            for text in (b"[" * 5000, b"<html>", b'{"type":"MODI'):
+                calm(q, s)
+                s.watch_lie = lambda handler, query: handler.answer(200, text)
+                s.cut()
+                q.trouble("what is n")
+                n = len(s.watches())
+                time.sleep(0.5)
+                assert len(s.watches()) - n <= 3, len(s.watches()) - n
+                s.watch_lie = None
+                q.next("confirm")
+            calm(q, s)
+
+            def cut(handler, query):
+                handler.begin()
+                handler.say(b'{"type":"MODI')
+                handler.cut()
+
+            s.watch_lie = cut
+            s.cut()
+            q.trouble("ends each watch")
+            finish(q)
+
+
 def lies_that_empty_are_told_as_what_they_are(d):
     fqdn = a_slice("web-1", [endpoint("x", "web.example")], kind="FQDN")
     with Api() as s:
