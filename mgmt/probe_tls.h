@@ -5,7 +5,7 @@
  * Verified: as the dataplane does (l7/tls): the chain against the bundles, then the names; whoever answers with verify = false.
  * Secrets: bundles are read when they are needed first, and again when any certificate was changed.  The key of our own certificate
  *          is read when an endpoint asks for one, and wiped when that probe ends.
- * Cost:    about half a millisecond of the loop for a handshake.
+ * Cost:    about a millisecond of the loop for a handshake.
  * Threads: [loop].  Sockets are non-blocking; SIGPIPE is ignored.
  */
 #ifndef SL_MGMT_PROBE_TLS_H

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Probes through the data port, endpoints that die under load, maintenance, ejections: 2 worker(s), af_xdp.
+# Runs alone.
 set -euo pipefail
 export WORKERS=2 DRIVER=af_xdp
 # shellcheck source=tests/net/lib_health.sh
