@@ -57,7 +57,7 @@
  *       port = 80;                            # where the source says none
  *       port_name = ""; tag = ""; namespace = "";                # kubernetes; consul; kubernetes
  *       weight = 1; priority = 0;             # where the source says none; added to what it says
- *       empty = "keep" | "accept"; }, … );    # an answer without endpoints: the last good one stays, or is believed
+ *       empty = "keep" | "accept"; }, … );    # an answer that leaves nobody who takes flows: not believed, or believed
  *     subsets = ( { name = "v2"; metadata = ( "version=v2" ); fallback = "none" | "any"; }, … );   # proxy: for routes
  *     locality_failover = false;              # endpoints of other zones and regions come behind those near the gateway
  *     panic_threshold = 0;                    # not proxy (there: http): per cent below which health is ignored; 0: never

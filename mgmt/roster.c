@@ -227,6 +227,54 @@ service_index(const struct sl_roster *r, const char *service)
 	return UINT32_MAX;
 }
 
+/* ---- states that would leave nobody ---- */
+
+static bool
+takes(const struct sl_source_endpoint *e)
+{
+	return !e->drain && !e->down && e->percent > 0;
+}
+
+/* Whether, by what sources say, nobody of service i takes flows any more, and whose word is then not counted. */
+static enum sl_roster_lift
+judge(const struct sl_roster *r, uint32_t i)
+{
+	const struct sl_roster_service *rs = &r->services[i];
+	bool some = false, serving = false;
+
+	if (r->table->services[i].endpoint_cnt)
+		return SL_ROSTER_AS_TOLD; /* the table's own take them */
+	for (unsigned k = 0; k < rs->q_cnt; k++) {
+		const struct sl_roster_question *q = rs->q[k];
+		if (q->q.accept_empty)
+			return SL_ROSTER_AS_TOLD;
+		for (uint32_t j = 0; j < q->cnt; j++) {
+			const struct sl_source_endpoint *e = &q->eps[j];
+			uint16_t port = e->port ? e->port : q->q.port;
+			if (sl_roster_rules_refuse(&r->rules, i, &e->addr, port))
+				continue;
+			if (takes(e))
+				return SL_ROSTER_AS_TOLD;
+			some = true;
+			serving |= !e->down;
+		}
+	}
+	return !some ? SL_ROSTER_AS_TOLD : serving ? SL_ROSTER_LIFT_DRAIN : SL_ROSTER_LIFT_DOWN;
+}
+
+/* e as it counts under a lift. */
+static struct sl_source_endpoint
+lifted(const struct sl_source_endpoint *e, enum sl_roster_lift lift)
+{
+	struct sl_source_endpoint to = *e;
+
+	if (lift == SL_ROSTER_AS_TOLD || (lift == SL_ROSTER_LIFT_DRAIN && e->down))
+		return to;
+	to.drain = to.down = false;
+	to.percent = e->percent ? e->percent : 100;
+	return to;
+}
+
 /* Tells what counts of an endpoint's name: the table's own has no source; else the first question that knows it. */
 static void
 tell_state(struct sl_roster *r, const char *service, const char *name)
@@ -246,9 +294,36 @@ tell_state(struct sl_roster *r, const char *service, const char *name)
 			if ((e = answer_find(rs->q[k], name)))
 				from = rs->q[k];
 	}
+	struct sl_source_endpoint counts;
+	if (e) {
+		counts = lifted(e, r->services[i].lift);
+		e = &counts;
+	}
 	snprintf(why, sizeof(why), "source %s says so", from ? from->q.source : "");
 	r->c.state(r->c.ctx, service, name, e && e->drain, e && e->down, e ? e->percent : 100,
 		   plain(e) ? "" : why);
+}
+
+/* After states of service i moved: begins or ends a lift. */
+static void
+relift(struct sl_roster *r, uint32_t i)
+{
+	struct sl_roster_service *rs = &r->services[i];
+	enum sl_roster_lift lift = judge(r, i);
+
+	if (lift == rs->lift)
+		return;
+	rs->lift = (uint8_t)lift;
+	say(r, "discovery: %s: %s", r->table->services[i].name,
+	    lift ? "sources say of all its endpoints that they drain or are down: that is not "
+		   "believed"
+		 : "what sources say of its endpoints' states counts again");
+	for (unsigned k = 0; k < rs->q_cnt; k++) {
+		rs->q[k]->lifted = lift != SL_ROSTER_AS_TOLD;
+		for (uint32_t j = 0; j < rs->q[k]->cnt; j++)
+			if (!plain(&rs->q[k]->eps[j]))
+				tell_state(r, rs->q[k]->service, rs->q[k]->eps[j].name);
+	}
 }
 
 static bool
@@ -503,6 +578,10 @@ believe(struct sl_roster *r, struct sl_roster_question *q, struct sl_source_endp
 	q->why[0] = 0;
 	q->eps = eps;
 	q->cnt = cnt;
+	uint32_t i = service_index(r, q->service);
+	if (i != UINT32_MAX)
+		relift(r,
+		       i); /* first: the last one that takes flows is not told away for a moment */
 	tell_moved(r, q->service, old, old_cnt, eps, cnt);
 	free(old);
 	if (!same || first)
@@ -757,6 +836,8 @@ sl_roster_table(struct sl_roster *r, const struct sl_conf *c)
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		if (fresh[i].q_cnt && !fresh[i].block)
 			r->endpoint_cnt -= c->services[i].endpoint_cnt; /* refresh adds them */
+	for (uint32_t i = 0; i < c->service_cnt; i++)
+		relift(r, i);
 	each_question(r, settle);
 	stir(r);
 	return 0;
@@ -898,6 +979,7 @@ describe(const struct sl_roster *r, const struct sl_roster_question *q,
 		.answers = q->answers,
 		.troubles = q->troubles,
 		.why = q->why[0]    ? q->why
+		       : q->lifted  ? "all endpoints drain or are down: that is not believed"
 		       : q->left[0] ? q->left
 				    : q->note,
 		.kept = q->kept,

@@ -5,6 +5,8 @@
  *          percent of an endpoint) goes to `state` at once: a word, no generation.
  * Never emptied: an answer without endpoints that can be used leaves the last good one in place (discover.empty = "accept" believes it),
  *          as does trouble, silence, or a restart: last good answers are on disk (STATE_DIR/roster/), with their time.
+ *          Nor do states: where sources say of all endpoints of a service that has none of the table's that they drain or are
+ *          down, those that serve, else all, take flows.
  * Bounds:  more endpoints than max_endpoints leaves: those that are there stay, further ones wait, in the order of names;
  *          another family than the service's, addresses of the gateway and its VIPs, names that an earlier one has: left out, told.
  * Same everywhere: of the same answers all gateways make the same endpoints, in the same order.

@@ -30,6 +30,7 @@ struct sl_roster_question {
 	bool kept;       /* an answer after it was not believed */
 	bool trouble;    /* since trouble_ms */
 	bool used;       /* by the present table */
+	bool lifted;     /* its service's states are not believed */
 	int64_t good_ms; /* of the loop's clock, may be below 0; likewise the next ones */
 	int64_t trouble_ms, parked_ms;
 	uint64_t answers, troubles;
@@ -52,6 +53,14 @@ struct sl_roster_service {
 	unsigned q_cnt, old_cnt;
 	struct sl_roster_block *block; /* NULL: the service asks nobody */
 	bool stale;                    /* block is to be made anew */
+	uint8_t lift;                  /* enum sl_roster_lift */
+};
+
+/* What sources say of all endpoints of a service is not believed where it would leave nobody: */
+enum sl_roster_lift {
+	SL_ROSTER_AS_TOLD = 0,
+	SL_ROSTER_LIFT_DRAIN, /* those that are on their way out but serve take flows; what is down stays down */
+	SL_ROSTER_LIFT_DOWN, /* all are down: all take flows */
 };
 
 /* roster_merge.c.  sl_roster_merge makes the endpoints of service i of the rules' table out of last good answers: from[k] is what

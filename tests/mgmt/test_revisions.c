@@ -268,6 +268,50 @@ drain_down_and_percent_go_to_the_state_word_without_a_generation(void)
 	fixture_close(&f);
 }
 
+/* Flags of an endpoint's word; UINT16_MAX: there is none. */
+static unsigned
+flags_of(const char *name)
+{
+	const struct sl_oper_endpoint *e = sl_oper_find(f.daemon.oper, "web", name);
+
+	return e ? sl_state_flags(sl_oper_word(f.daemon.oper, e)) : UINT16_MAX;
+}
+
+static void
+states_that_would_leave_nobody_are_not_believed(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80!");
+	CU_ASSERT(becomes("a b"));
+	CU_ASSERT_EQUAL(flags_of("b"), SL_ST_UNHEALTHY);
+	/* all down: all take flows */
+	told_answer(&told, "web", "a=192.0.2.11/80! b=192.0.2.12/80!");
+	CU_ASSERT_EQUAL(flags_of("a"), 0);
+	CU_ASSERT_EQUAL(flags_of("b"), 0);
+	/* one that serves, and is on its way out, before those that do not */
+	told_answer(&told, "web", "a=192.0.2.11/80~ b=192.0.2.12/80!");
+	CU_ASSERT_EQUAL(flags_of("a"), 0);
+	CU_ASSERT_EQUAL(flags_of("b"), SL_ST_UNHEALTHY);
+	/* a share of nothing is no share */
+	told_answer(&told, "web", "a=192.0.2.11/80%0 b=192.0.2.12/80!");
+	const struct sl_oper_endpoint *a = sl_oper_find(f.daemon.oper, "web", "a");
+	CU_ASSERT_EQUAL(sl_state_fraction(sl_oper_word(f.daemon.oper, a)), SL_FRACTION_WHOLE);
+	/* somebody is back: words count again */
+	told_answer(&told, "web", "a=192.0.2.11/80~ b=192.0.2.12/80");
+	CU_ASSERT_EQUAL(flags_of("a"), SL_ST_DRAIN);
+	CU_ASSERT_EQUAL(flags_of("b"), 0);
+	/* who says that nobody may be is believed, and the table's own endpoints are somebody */
+	told_answer(&told, "web", "a=192.0.2.11/80! b=192.0.2.12/80!");
+	push_ok("empty = \"accept\";", "");
+	CU_ASSERT_EQUAL(flags_of("a"), SL_ST_UNHEALTHY);
+	push_ok("", "{ name = \"own\"; address = \"192.0.2.20\"; port = 80; }");
+	CU_ASSERT_EQUAL(flags_of("b"), SL_ST_UNHEALTHY);
+	push_ok("", "");
+	CU_ASSERT_EQUAL(flags_of("b"), 0);
+	fixture_close(&f);
+}
+
 static void
 a_restart_without_sources_serves_what_was_known(void)
 {
@@ -369,5 +413,6 @@ SL_SUITE("revisions", SL_TEST(what_was_offered_is_known_after_a_kill),
 	 SL_TEST(a_refused_revision_leaves_the_active_one_and_waits_for_a_change),
 	 SL_TEST(a_source_that_sluiced_does_not_have_is_refused_by_name),
 	 SL_TEST(drain_down_and_percent_go_to_the_state_word_without_a_generation),
+	 SL_TEST(states_that_would_leave_nobody_are_not_believed),
 	 SL_TEST(a_restart_without_sources_serves_what_was_known),
 	 SL_TEST(other_questions_take_over_once_they_are_answered))
