@@ -3,6 +3,7 @@
 
 #include "lb/shares.h"
 
+#define NOINLINE __attribute__((noinline)) /* the plain way stays short */
 #define SHARES_NS (SL_SHARES_MS * 1000000ull)
 
 static void
@@ -45,36 +46,46 @@ sl_levels_again(struct sl_worker *w, const struct sl_view *view, const struct sl
 }
 
 static inline struct sl_choose_ctx
-ctx_of(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc, bool dry)
+plain_ctx(struct sl_worker *w, const struct sl_view *view, bool dry)
 {
-	struct sl_choose_ctx ctx = {.states = w->conf.states,
-				    .seed = view->seed,
-				    .conns = w->conns,
-				    .cursors = w->cursors,
-				    .dry = dry};
-
-	if (sl_unlikely(svc->sets))
-		sl_levels_look(w, view, svc, svc->sets, &ctx);
-	return ctx;
+	return (struct sl_choose_ctx){.states = w->conf.states,
+				      .seed = view->seed,
+				      .conns = w->conns,
+				      .cursors = w->cursors,
+				      .dry = dry};
 }
 
 struct sl_choose_ctx
 sl_levels_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 	      bool dry)
 {
-	return ctx_of(w, view, svc, dry);
+	struct sl_choose_ctx ctx = plain_ctx(w, view, dry);
+
+	if (svc->sets)
+		sl_levels_look(w, view, svc, svc->sets, &ctx);
+	return ctx;
+}
+
+static NOINLINE struct sl_choice
+choose_by_level(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+		const struct sl_tuple *tuple, bool dry)
+{
+	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, dry);
+	struct sl_choice c = sl_choose(svc, &ctx, tuple);
+
+	if (sl_unlikely(c.endpoint == UINT32_MAX) && sl_levels_again(w, view, svc, &ctx))
+		c = sl_choose(svc, &ctx, tuple);
+	return c;
 }
 
 struct sl_choice
 sl_levels_choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 		 const struct sl_tuple *tuple, bool dry)
 {
-	const struct sl_choose_ctx ctx = ctx_of(w, view, svc, dry);
-	struct sl_choice c = sl_choose(svc, &ctx, tuple);
-
-	if (sl_unlikely(c.endpoint == UINT32_MAX) && sl_levels_again(w, view, svc, &ctx))
-		c = sl_choose(svc, &ctx, tuple);
-	return c;
+	if (sl_unlikely(svc->sets))
+		return choose_by_level(w, view, svc, tuple, dry);
+	const struct sl_choose_ctx ctx = plain_ctx(w, view, dry);
+	return sl_choose(svc, &ctx, tuple);
 }
 
 static bool
