@@ -23,7 +23,8 @@
 #define SWEEP_FIRST_MS 20 /* after something that may be a link changed: everything is looked at */
 #define SWEEP_NEXT_MS 1000
 #define SETTLE_MS 100
-#define MOST_READS 3 /* of a file that changes while it is read */
+#define DOUBT_MS 2000 /* a file that never rests */
+#define MOST_READS 3  /* of a file that changes while it is read */
 
 /* What tells two states of a file apart. */
 struct stamp {
@@ -51,8 +52,9 @@ struct asked {
 	char path[SL_SOURCE_PATH + 264];
 	uv_timer_t timer; /* the second look at what was bad */
 	bool busy, timer_closed;
-	bool again;   /* something happened while it was read */
-	bool doubted; /* it was bad, and is looked at a second time */
+	bool again;          /* something happened while it was read */
+	bool settled;        /* looked at because nothing happened for SETTLE_MS */
+	uint64_t doubted_ms; /* since when it is bad without being told; 0: it is not */
 	bool told_trouble, answered;
 	/* of the pool while busy */
 	uv_work_t work;
@@ -381,21 +383,35 @@ tell_good(struct asked *a)
 static void
 on_timer(uv_timer_t *t)
 {
-	check(t->data, false);
+	struct asked *a = t->data;
+
+	a->settled = true;
+	check(a, false);
 }
 
-/* At first sight it is looked at again; the same trouble is told once. */
+/* Whether what is bad may be half written: it is looked at again once nothing happened for a while. */
+static bool
+doubt(struct asked *a)
+{
+	uint64_t now = uv_now(a->timer.loop);
+
+	if (!a->doubted_ms)
+		a->doubted_ms = now;
+	else if (a->settled || now - a->doubted_ms >= DOUBT_MS)
+		return false;
+	uv_timer_start(&a->timer, on_timer, SETTLE_MS, 0);
+	return true;
+}
+
+/* The same trouble is told once. */
 static void
 tell_bad(struct asked *a)
 {
 	const struct sl_source_sink *sink = &a->files->sink;
 	char line[sizeof(a->path) + sizeof(a->out.why) + 2];
 
-	if (!a->doubted && !a->trouble[0]) {
-		a->doubted = true;
-		uv_timer_start(&a->timer, on_timer, SETTLE_MS, 0);
+	if (!a->trouble[0] && doubt(a))
 		return;
-	}
 	if (strcmp(a->trouble, a->out.why) == 0)
 		return;
 	memcpy(a->trouble, a->out.why, sizeof(a->trouble));
@@ -426,7 +442,8 @@ after_work(uv_work_t *w, int status)
 		if (a->answered && !a->trouble[0])
 			a->files->sink.confirm(a->files->sink.ctx, a->id);
 	} else {
-		a->doubted = false;
+		a->doubted_ms = 0;
+		a->settled = false;
 		tell_good(a);
 	}
 }
@@ -439,13 +456,15 @@ check(struct asked *a, bool only_changed)
 		return;
 	}
 	a->again = false;
-	a->only_changed = only_changed && !a->doubted;
+	a->only_changed = only_changed && !a->doubted_ms;
 	a->work.data = a;
 	if (uv_queue_work(a->files->sink.loop, &a->work, work, after_work) == 0)
 		a->busy = true;
 }
 
 /* ---- the directory ---- */
+
+static void on_event(uv_fs_event_t *event, const char *file, int events, int status);
 
 static void
 check_all(struct files *f)
@@ -454,13 +473,22 @@ check_all(struct files *f)
 		check(a, true);
 }
 
+/* Watched anew each time: the directory may be another one by now, or have come only now. */
+static void
+look_again(struct watch *w)
+{
+	uv_fs_event_stop(&w->event);
+	uv_fs_event_start(&w->event, on_event, w->files->conf->directory, 0);
+	check_all(w->files);
+}
+
 static void
 on_sweep(uv_timer_t *t)
 {
 	struct watch *w = t->data;
 
 	w->swept = uv_now(t->loop);
-	check_all(w->files);
+	look_again(w);
 }
 
 static void
@@ -485,21 +513,17 @@ on_event(uv_fs_event_t *event, const char *file, int events, int status)
 	for (struct asked *a = len > 5 ? w->files->asked : NULL; a; a = a->next)
 		if (strcmp(file + len - 5, ".json") == 0 && strlen(a->name) == len - 5 &&
 		    memcmp(a->name, file, len - 5) == 0) {
+			a->settled = false;
 			check(a, false);
 			return;
 		}
 	plan_sweep(w);
 }
 
-/* Watched anew each time: the directory may be another one by now, or have come only now. */
 static void
 on_poll(uv_timer_t *t)
 {
-	struct watch *w = t->data;
-
-	uv_fs_event_stop(&w->event);
-	uv_fs_event_start(&w->event, on_event, w->files->conf->directory, 0);
-	check_all(w->files);
+	look_again(t->data);
 }
 
 static void
