@@ -20,7 +20,7 @@ census_of(const struct sl_service *svc, const struct sl_level *level,
 		bool takes = sl_choose_takes(w, e->incarnation, false);
 		c.weight += e->weight;
 		c.cnt += e->weight > 0;
-		c.willing += sl_choose_takes(w, e->incarnation, true) ? e->weight : 0;
+		c.willing += takes || sl_choose_takes(w, e->incarnation, true) ? e->weight : 0;
 		c.taking += takes ? e->weight : 0;
 		c.taking_cnt += takes && e->weight > 0;
 	}

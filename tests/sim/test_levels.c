@@ -323,9 +323,70 @@ explain_says_level_share_and_panic(void)
 	bed_stop();
 }
 
+/* Connections that end at the gateway: what explain says they would get. */
+static void
+connections_go_by_levels_and_panic_too(void)
+{
+	static const struct {
+		unsigned down[2], flags;
+		const char *keys;
+		unsigned levels, panic; /* bits of those that are met */
+		const char *reason;
+	} rows[] = {
+		{{0, 0}, SL_ST_UNHEALTHY, "", 1, 0, "well"},
+		{{2, 0}, SL_ST_UNHEALTHY, "", 3, 0, "70 and 30"},
+		{{4, 0}, SL_ST_UNHEALTHY, "", 2, 0, "the second"},
+		{{4, 4}, SL_ST_UNHEALTHY, "", 3, 3, "panic, unless told"},
+		{{4, 4}, SL_ST_UNHEALTHY, "http = { panic_threshold = 0; };", 0, 0, "told"},
+		{{4, 4}, SL_ST_DRAIN, "", 0, 0, "people are believed"},
+	};
+
+	for (unsigned r = 0; r < SL_ARRAY_CNT(rows); r++) {
+		const struct rig_conf c = {
+			.workers = 2, .flows = 1024, .seed = 3, .rss = true, .streams = 64};
+		unsigned levels = 0, panic = 0;
+		char *plain = text_of("proxy", "maglev", 0), *text = NULL, *at, *mode;
+		/* a proxy has its threshold elsewhere, and no UDP */
+		at = strstr(plain, "panic_threshold = 0;");
+		CU_ASSERT_FATAL(asprintf(&text, "%.*s%s%s", (int)(at - plain), plain, rows[r].keys,
+					 at + strlen("panic_threshold = 0;")) > 0);
+		at = strstr(text, ",{ name = \"u\"");
+		strcpy(at, ");\n");
+		mode = strstr(strstr(text, "name = \"t\"; address"), "\"l4\"");
+		char *done = NULL;
+		CU_ASSERT_FATAL(
+			asprintf(&done, "%.*s\"tcp\"%s", (int)(mode - text), text, mode + 4) > 0);
+		bed_start(&c, done);
+		free(plain);
+		free(text);
+		free(done);
+		resolve();
+		for (unsigned l = 0; l < 2; l++)
+			set_level(l, rows[r].down[l], rows[r].flags);
+		for (unsigned i = 0; i < 60; i++) {
+			struct frame_spec s =
+				bed_packet("198.51.100.1", 4000 + i, VIP, 80, SL_IPPROTO_TCP, 0);
+			struct sl_explained e =
+				rig_explain(bed.rig, &s.t, SL_TCP_SYN, BED_FRONT, bed.now);
+			if (e.level.cnt == 0)
+				continue;
+			unsigned n = (unsigned)e.next.b[15] - 20;
+			CU_ASSERT(e.level.cnt == 2 && n / FIRST == e.level.level);
+			levels |= 1u << e.level.level;
+			panic |= e.level.panic << e.level.level;
+		}
+		if (levels != rows[r].levels || panic != rows[r].panic)
+			printf("    %s: levels %u, panic %u\n", rows[r].reason, levels, panic);
+		CU_ASSERT_EQUAL(levels, rows[r].levels);
+		CU_ASSERT_EQUAL(panic, rows[r].panic);
+		bed_stop();
+	}
+}
+
 SL_SUITE("levels", SL_TEST(new_flows_go_by_health_and_old_ones_stay),
 	 SL_TEST(gateways_of_any_number_of_workers_agree_on_levels_and_endpoints),
 	 SL_TEST(in_a_panic_flows_go_to_all_and_stay_where_they_are),
 	 SL_TEST(without_a_threshold_nobody_takes_what_nobody_can),
 	 SL_TEST(a_push_of_other_priorities_moves_new_flows_alone),
-	 SL_TEST(explain_says_level_share_and_panic))
+	 SL_TEST(explain_says_level_share_and_panic),
+	 SL_TEST(connections_go_by_levels_and_panic_too))
