@@ -103,6 +103,7 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
     def process_request_thread(self, request, client_address):
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self.lock:
             self.clients.add(request)
         try:
