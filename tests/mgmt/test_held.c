@@ -104,18 +104,27 @@ every_row_gives_its_answer_however_it_is_split(void)
 static void
 the_text_is_found_where_it_is(void)
 {
-	static const char *const texts[] = {"a", "aa", "aab", "abab", "ababac", "aabaaab"};
+	static const char *const texts[] = {"a",       "aa",      "aab",       "abab",
+					    "abaabab", "aabaaab", "aabaabaaab"};
+	static const char twice[] = "aabaaabaaac"; /* "aabaaa" ends as it begins, two bytes of it */
 	uint32_t rng = 1;
 
+	struct sl_answer whole = {0};
+	struct sl_held found;
+	struct sl_held_text aabaaac;
+	const char *said;
+	sl_held_prepare(&aabaaac, "aabaaac");
+	CU_ASSERT_EQUAL(sl_held_begin(&found, &whole, 200, &said), 0);
+	CU_ASSERT_EQUAL(sl_held_feed(&found, &aabaaac, twice, strlen(twice), &said), 1);
 	for (unsigned round = 0; round < 20000; round++) {
 		const char *want = texts[round % SL_ARRAY_CNT(texts)], *why;
-		char body[24];
+		char body[48];
 		struct sl_answer a = {.state = 0};
 		struct sl_held h;
 		struct sl_held_text t;
 		for (unsigned i = 0; i < sizeof(body); i++) {
 			rng = rng * 1664525 + 1013904223;
-			body[i] = "abc"[(rng >> 24) % 3];
+			body[i] = "ab"[rng >> 31];
 		}
 		sl_held_prepare(&t, want);
 		CU_ASSERT_EQUAL_FATAL(sl_held_begin(&h, &a, 200, &why), 0);
