@@ -107,7 +107,8 @@
  *                         last byte: below 64 µs × 2^i, the last all else)}]   in the order of the file
  *        "store"      → "store": [{"gateway", "state": "none"|"active"|"pending"|"refused"|"failed"|"replaced", "revision": N,
  *                       "generation": N, "at": TIME, "problem": STRING (the first of "problems"), "problems": [STRING…]}…], this one first,
- *                       "key", "revision": N (of the table in etcd), "server", "trouble": STRING|null; error invalid: no store
+ *                       "key", "revision": N (of the table in etcd), "server", "trouble": STRING|null,
+ *                       "registered": N (registrations here), "shared": N (of them in etcd as they are here); error invalid: no store
  *        "announce"   → "announce": {"on": BOOL (sluiced.conf has the group), "bird_socket", "routes" (the file), "settle_ms", "bird":
  *                         STRING|null (its greeting; null: not connected), "error": STRING|null, "serving": BOOL,
  *                         "not_serving": STRING|null, "drained": BOOL (the gateway), "vips": [{"vip": ADDRESS|PREFIX, "policy":

@@ -272,10 +272,19 @@ open_roster(struct sl_daemon *d, struct sl_diag *diag)
 }
 
 /* Behind the roster, which it answers, and before tables, which ask it. */
+static void
+on_registered(void *ctx, const char *service, const char *endpoint,
+	      const struct sl_registration *reg)
+{
+	struct sl_daemon *d = ctx;
+
+	sl_store_registered(d->store, service, endpoint, reg);
+}
+
 static int
 open_registry(struct sl_daemon *d, struct sl_diag *diag)
 {
-	const struct sl_registry_events ev = {.say = on_say, .ctx = d};
+	const struct sl_registry_events ev = {.say = on_say, .changed = on_registered, .ctx = d};
 	int err = sl_registry_create(d->loop, &d->conf->registry, d->conf->state_dir, d->audit, &ev,
 				     diag, &d->notes, &d->registry);
 

@@ -144,8 +144,11 @@ read_key(const json_t *o, const char *prefix, struct sl_etcd_answer *ret, struct
 
 	if (err == -ENOMEM)
 		return err;
-	if (err || key_len == 0)
-		return SAY(why, size, "has a key that is not base64");
+	if (err || key_len == 0) {
+		if (!err)
+			free(key);
+		return SAY(why, size, "has a key that is empty, or not base64");
+	}
 	free(ret->last);
 	ret->last = key;
 	ret->last_len = key_len;
@@ -509,11 +512,22 @@ sl_etcd_wire_ask_swap(const char *key, const void *value, size_t len, uint64_t m
 }
 
 char *
-sl_etcd_wire_ask_delete(const char *key)
+sl_etcd_wire_ask_drop(const char *key, uint64_t lease)
 {
-	json_t *j = json_object();
+	json_t *compare = json_object(), *range = json_object();
+	bool ok = compare && range && set_bytes(compare, "key", key, strlen(key)) &&
+		  set_number(compare, "lease", lease) &&
+		  set_bytes(range, "key", key, strlen(key)) &&
+		  json_object_set_new(compare, "target", json_string("LEASE")) == 0 &&
+		  json_object_set_new(compare, "result", json_string("EQUAL")) == 0;
 
-	return dump_if(j, j && set_bytes(j, "key", key, strlen(key)));
+	if (!ok) {
+		json_decref(compare);
+		json_decref(range);
+		return NULL;
+	}
+	return dump(json_pack("{s:[o], s:[{s:o}]}", "compare", compare, "success",
+			      "request_delete_range", range));
 }
 
 char *

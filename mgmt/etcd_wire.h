@@ -68,7 +68,8 @@ char *sl_etcd_wire_ask_watch(const char *prefix, uint64_t from_revision);
 char *sl_etcd_wire_ask_put(const char *key, const void *value, size_t len, uint64_t lease);
 /* A put if the key's last change was `modified` (0: if it is not there); else a range of it. */
 char *sl_etcd_wire_ask_swap(const char *key, const void *value, size_t len, uint64_t modified);
-char *sl_etcd_wire_ask_delete(const char *key);
+/* Deletes the key if it is under this lease (0: under none). */
+char *sl_etcd_wire_ask_drop(const char *key, uint64_t lease);
 char *sl_etcd_wire_ask_grant(uint32_t ttl_s);
 char *sl_etcd_wire_ask_lease(uint64_t id); /* keep-alive, revoke */
 char *sl_etcd_wire_ask_token(const char *user, const char *password);

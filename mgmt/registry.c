@@ -528,6 +528,15 @@ sl_registry_show(struct sl_registry *r, const struct sl_registry_who *who, const
 }
 
 void
+sl_registry_each(struct sl_registry *r, void (*fn)(void *ctx, const struct sl_registration *reg),
+		 void *ctx)
+{
+	for (uint32_t i = 0; i < r->all_cnt; i++)
+		if (r->all[i]->live)
+			fn(ctx, &r->all[i]->now);
+}
+
+void
 sl_registry_stats(const struct sl_registry *r, struct sl_registry_stats *ret)
 {
 	*ret = r->stats;

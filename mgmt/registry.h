@@ -97,6 +97,10 @@ void sl_registry_remove(struct sl_registry *r, const struct sl_registry_who *who
 struct json_t *sl_registry_show(struct sl_registry *r, const struct sl_registry_who *who,
 				const char *service);
 
+/* sl_registry_each calls fn for all registrations, in no order. */
+void sl_registry_each(struct sl_registry *r,
+		      void (*fn)(void *ctx, const struct sl_registration *reg), void *ctx);
+
 struct sl_registry_stats {
 	uint32_t endpoints, silent, services;
 	uint64_t registered, removed, expired, heartbeats, denied, refused;

@@ -2,6 +2,8 @@
 
 #include "mgmt/daemon.h"
 #include "mgmt/etcd_view.h"
+#include "mgmt/registry_record.h"
+#include "mgmt/store_registry.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -39,7 +41,8 @@ struct sl_store {
 	struct sl_etcd_call *writing;
 	uv_timer_t *timer; /* of writing and trying again; freed by its close callback */
 	unsigned tries;
-	uint64_t rng, again; /* uv_now: a failed table is due; 0: none */
+	uint64_t rng, again;                /* uv_now: a failed table is due; 0: none */
+	struct sl_store_registry *registry; /* NULL: not shared */
 	struct put *puts;
 	struct show *shows;
 };
@@ -348,6 +351,34 @@ on_say(void *ctx, const char *line)
 	sl_daemon_say("store: %s", line);
 }
 
+/* ---- registrations ---- */
+
+void
+sl_store_registered(struct sl_store *s, const char *service, const char *endpoint,
+		    const struct sl_registration *reg)
+{
+	char *text = NULL;
+
+	if (!s || !s->registry)
+		return;
+	bool live = reg && !reg->silent_ms;
+	json_t *j = live ? sl_registry_endpoint(&reg->is) : NULL;
+	if (j && reg->maintenance_ms)
+		json_object_set_new(j, "drain", json_true());
+	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	json_decref(j);
+	if ((live && !text) ||
+	    sl_store_registry_set(s->registry, service, endpoint, text, reg ? reg->ttl_s : 0))
+		sl_daemon_say("store: out of memory: %s/%s is not shared", service, endpoint);
+	free(text);
+}
+
+static void
+share(void *ctx, const struct sl_registration *reg)
+{
+	sl_store_registered(ctx, reg->service, reg->is.name, reg);
+}
+
 /* ---- push --store ---- */
 
 static void
@@ -467,9 +498,13 @@ show_answer(const struct sl_store *s, const struct sl_etcd_answer *others, const
 {
 	json_t *rows = json_array();
 	char why[160];
+	uint32_t registered = 0, shared = 0;
 
-	add_row(rows, s->c->gateway, status_json(s));
-	for (size_t i = 0; i < others->cnt; i++) {
+	if (s->registry)
+		sl_store_registry_count(s->registry, &registered, &shared);
+	if (s->c->table[0])
+		add_row(rows, s->c->gateway, status_json(s));
+	for (size_t i = 0; i < others->cnt && s->c->table[0]; i++) {
 		const struct sl_etcd_kv *kv = &others->kvs[i];
 		char *slash = strchr(kv->key, '/');
 		if (!slash || strcmp(slash + 1, s->c->table))
@@ -479,9 +514,10 @@ show_answer(const struct sl_store *s, const struct sl_etcd_answer *others, const
 			add_row(rows, kv->key,
 				sl_source_json(kv->value, kv->value_len, why, sizeof(why)));
 	}
-	return json_pack("{s:b, s:s, s:o, s:s, s:I, s:s, s:s?}", "ok", 1, "verb", "show", "store",
-			 rows, "key", s->key, "revision", (json_int_t)s->modified, "server",
-			 sl_etcd_server(s->etcd), "trouble", trouble);
+	return json_pack("{s:b, s:s, s:o, s:s?, s:I, s:s, s:s?, s:i, s:i}", "ok", 1, "verb", "show",
+			 "store", rows, "key", s->c->table[0] ? s->key : NULL, "revision",
+			 (json_int_t)s->modified, "server", sl_etcd_server(s->etcd), "trouble",
+			 trouble, "registered", (int)registered, "shared", (int)shared);
 }
 
 static void
@@ -567,6 +603,11 @@ sl_store_create(struct sl_daemon *d, struct sl_store **ret_store)
 		 c->gateway, c->table);
 	const struct sl_etcd_view_events ev = {on_begin,   on_put,     on_gone, on_end,
 					       on_confirm, on_trouble, on_say,  s};
+	if (c->registry && sl_store_registry_create(d->loop, s->etcd, s->source->prefix, s->rng,
+						    on_say, NULL, &s->registry))
+		return -ENOMEM;
+	if (s->registry)
+		sl_registry_each(d->registry, share, s);
 	return c->table[0] ? sl_etcd_view_create(d->loop, s->etcd, s->key, s->source->timeout_ms,
 						 s->rng, &ev, &s->view)
 			   : 0;
@@ -585,6 +626,8 @@ sl_store_stop(struct sl_store *s)
 		return;
 	s->stopped = true;
 	sl_etcd_view_destroy(s->view);
+	sl_store_registry_destroy(s->registry);
+	s->registry = NULL;
 	while (s->puts) {
 		sl_etcd_cancel(s->puts->call);
 		end_put(s->puts, "unavailable", "sluiced ends", NULL, 0);

@@ -30,7 +30,7 @@ struct sl_store;
 struct sl_publish_verdict;
 struct json_t;
 
-/* After the tables were opened.  NULL in *ret_store: the file has no store.  0 or -ENOMEM. */
+/* After registry and tables were opened.  NULL in *ret_store: the file has no store.  0 or -ENOMEM. */
 int sl_store_create(struct sl_daemon *d, struct sl_store **ret_store);
 /* Nothing is asked or pushed any more; before the tables end.  NULL is accepted, here and below. */
 void sl_store_stop(struct sl_store *s);
@@ -40,6 +40,11 @@ void sl_store_destroy(struct sl_store *s);
 /* What the tables tell: a table is active; what the dataplane said of one. */
 void sl_store_activated(struct sl_store *s);
 void sl_store_verdict(struct sl_store *s, const struct sl_publish_verdict *v);
+
+/* What the registry tells (registry.h:changed): reg NULL: gone.  Nothing unless the file says `registry`. */
+struct sl_registration;
+void sl_store_registered(struct sl_store *s, const char *service, const char *endpoint,
+			 const struct sl_registration *reg);
 
 /* Whether tables come from the store: a push beside it needs to be meant. */
 bool sl_store_gives_tables(const struct sl_store *s);

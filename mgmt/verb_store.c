@@ -120,10 +120,10 @@ on_shown(void *ctx, json_t *answer)
 void
 sl_verb_show_store(const struct sl_verb_run *r)
 {
-	if (sl_store_gives_tables(r->d->store))
+	if (r->d->store)
 		sl_store_show(r->d->store, on_shown, r->call);
 	else
 		sl_call_answer(r->call, sl_call_error(r->verb, "invalid",
 						      "store = { source = \"…\"; table = \"…\"; };",
-						      "sluiced's file has no store with a table"));
+						      "sluiced's file has no store"));
 }

@@ -238,6 +238,93 @@ def away():
     e.stop()
 
 
+DISCOVERS = ('gateway = { name = "g"; };\nnetwork = { addresses = ( { port = "front"; address = "10.0.0.1/24"; } ); };\n'
+             'services = ( { name = "web"; forward = "nat"; discover = ( { source = "e"; } ); } );\n'
+             'listeners = ( { name = "web"; address = "203.0.113.10"; port = 80; protocol = "tcp"; mode = "l4"; service = "web"; } );\n')
+
+
+def names(g):
+    code, a = g.ctl("show", "endpoints")
+    return sorted(e["name"] for e in a["endpoints"]) if code == 0 else None
+
+
+def keys_of(e):
+    return sorted(k.split("/")[-1] for k in e.ctl("get", "--prefix", "--keys-only", "/sluice/endpoints/web/").split())
+
+
+def registered():
+    """What registers with one gateway is seen by the other, as long as it is heard and its gateway lives."""
+    e = Etcd().start()
+    a, b = (Gateway(n, e.url, 'registry = true; table = "edge"; ').dataplane().start() for n in ("gw-a", "gw-b"))
+    e.put(KEY, DISCOVERS)
+    for g in (a, b):
+        wait_state(g, "active", f"{g.name} has the table")
+
+    def register(g, name, n, *more):
+        return g.ctl("register", f"web/{name}", "--address", f"10.0.0.{n}", "--port", "80", *more)[0] == 0
+
+    check(register(a, "still", 30), "registered without a TTL")
+    check(register(a, "beats", 31, "--ttl", "2s"), "registered with one")
+    check(register(b, "other", 32, "--ttl", "60s", "--metadata", "v=2"), "and with the other gateway")
+    for g in (a, b):
+        ok = wait_for(lambda: names(g) == ["beats", "other", "still"], f"{g.name} sees all three")
+        check(bool(ok), f"{g.name} sees all three")
+    check(json.loads(e.get("/sluice/endpoints/web/other"))["metadata"] == {"v": "2"}, "with what they said")
+    shown = a.ctl("show", "store")[1]
+    check((shown["registered"], shown["shared"]) == (2, 2), "which is shown")
+    beating = [True]
+
+    def beat():
+        while beating[0]:
+            a.ctl("heartbeat", "web/beats")
+            time.sleep(0.3)
+
+    t = threading.Thread(target=beat)
+    t.start()
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        if keys_of(e) != ["beats", "other", "still"]:
+            check(False, "a heartbeat keeps it")
+            break
+        time.sleep(0.1)
+    lease = json.loads(e.ctl("lease", "list", "-w", "json"))["leases"]
+    check(len(lease) == 2, "one lease for each TTL")
+    for one in lease:
+        e.ctl("lease", "revoke", format(one["id"] if isinstance(one, dict) else one, "x"))
+    ok = wait_for(lambda: keys_of(e) == ["beats", "other", "still"], "leases that were lost are made anew", 40)
+    check(bool(ok), "leases that were lost are made anew")
+    e.stop()
+    check(register(a, "late", 33, "--ttl", "60s"), "registered while etcd is away")
+    e.start()
+    ok = wait_for(lambda: names(b) == ["beats", "late", "other", "still"], "is seen when it is back", 40)
+    check(bool(ok), "is seen when it is back")
+    beating[0] = False
+    t.join()
+    ok = wait_for(lambda: names(b) == ["late", "other", "still"], "who is silent is gone")
+    check(bool(ok), "who is silent is gone")
+    a.ctl("heartbeat", "web/beats")
+    wait_for(lambda: "beats" in names(b), "and back when it is heard")
+    a.ctl("deregister", "web/late")
+    ok = wait_for(lambda: names(b) == ["other", "still"], "who deregisters, too")
+    check(bool(ok), "who deregisters is gone, too")
+    check(register(a, "short", 34, "--ttl", "5s"), "registered for 5 s")
+    wait_for(lambda: "short" in names(b), "seen")
+    a.stop(9)
+    time.sleep(1)
+    a.start()
+    check("short" in keys_of(e), "a restart of its gateway loses nobody")
+    a.stop(9)
+    ok = wait_for(lambda: names(b) == ["other", "still"], "the gateway's death ends the leases", 30)
+    check(bool(ok), "the gateway's death ends what has a TTL")
+    b.stop(9)
+    e.ctl("del", "--prefix", "/sluice/endpoints/")
+    b.start()
+    ok = wait_for(lambda: keys_of(e) == ["other"], "what was deleted by hand is put again after a restart")
+    check(bool(ok), "what was deleted by hand is put again after a restart")
+    check(b.stop() == 0, "it ends")
+    e.stop()
+
+
 def words():
     """What is wrong with the group is said."""
     for keys, said in (('source = "x"; table = "t";', 'no source "x"'), ('source = "d"; table = "t";', "of type dns"), ('table = "t";', "missing"),
@@ -251,7 +338,7 @@ def words():
         check(p.returncode != 0 and said in p.stderr.decode(), f"{keys} {said}") or print(p.stderr.decode())
 
 
-for case in [shared, refused, meanwhile, away, words]:
+for case in [shared, refused, meanwhile, away, registered, words]:
     if len(sys.argv) == 4 or case.__name__ in sys.argv[4:]:
         print(f"== {case.__name__}: {case.__doc__}", flush=True)
         case()
