@@ -56,14 +56,17 @@ table_text(unsigned variant)
 		unsigned f = (s + variant) % 4;
 		table_append(&t,
 			     "%s{ name = \"s%u\"; forward = \"%s\"; policy = \"%s\"; "
-			     "max_endpoints = 3; endpoints = (",
-			     s ? "," : "", s, forward[f], policy[f]);
+			     "panic_threshold = %u; max_endpoints = 3; endpoints = (",
+			     s ? "," : "", s, forward[f], policy[f], f == 3 ? 50 : 0);
 		for (unsigned e = 0; e < 3; e++)
 			if (variant != 2 || e != s % 3)
-				table_append(
-					&t, "%s{ name = \"e%u\"; address = \"%s1%u\"; port = 80; }",
-					e && !(variant == 2 && e == 1 && s % 3 == 0) ? "," : "", e,
-					s % 2 ? "fd00:2::" : "10.0.2.", e + (s > 1 ? 3 : 0));
+				table_append(&t,
+					     "%s{ name = \"e%u\"; address = \"%s1%u\"; port = 80; "
+					     "priority = %u; }",
+					     e && !(variant == 2 && e == 1 && s % 3 == 0) ? ","
+											  : "",
+					     e, s % 2 ? "fd00:2::" : "10.0.2.", e + (s > 1 ? 3 : 0),
+					     f > 1 ? e % 2 : 0);
 		table_append(&t, "); }");
 	}
 	table_append(&t, "); listeners = (");
