@@ -45,6 +45,7 @@ struct revision {
 	struct sl_conf *conf;
 	struct sl_table *table;
 	uint64_t map_id, begun_ns;
+	uint64_t cpu_ms; /* that it took */
 	struct sl_diag diag;
 	int err;
 };
@@ -712,6 +713,15 @@ run_next(struct sl_tables *t)
 
 /* ---- revisions ---- */
 
+static uint64_t
+thread_cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 /* [pool] */
 static void
 compile_revision(uv_work_t *w)
@@ -719,14 +729,16 @@ compile_revision(uv_work_t *w)
 	struct revision *v = w->data;
 	struct sl_tables *t = v->tables;
 	struct sl_conf *conf = v->conf;
+	uint64_t begun = thread_cpu_ms();
 
 	v->conf = NULL;
 	v->err = sl_table_create(v->base->push, conf, t->active, map_now(t), t->shards, &v->diag,
 				 &v->table);
-	if (v->err)
-		return;
-	v->table->begun_ns = v->begun_ns;
-	note_map(t, v->table, v->map_id);
+	if (!v->err) {
+		v->table->begun_ns = v->begun_ns;
+		note_map(t, v->table, v->map_id);
+	}
+	v->cpu_ms = thread_cpu_ms() - begun;
 }
 
 /* tab in place of what it revises, without an offer: the same bytes, or nobody to offer it to. */
@@ -753,6 +765,7 @@ revised(uv_work_t *w, int status)
 	struct sl_table *tab = v->table;
 
 	t->job = false;
+	t->revise_after = SL_MAX(t->revise_after, uv_now(t->c.loop) + v->cpu_ms);
 	v->table = NULL;
 	sl_roster_conf_free(v->conf); /* the job did not run */
 	v->conf = NULL;

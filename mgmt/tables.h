@@ -9,7 +9,8 @@
  *
  * Revisions: the text of a push with endpoints that are discovered now (roster.h).  One takes the next number, and stands nowhere on
  * disk: `generations` are pushes, and rollback and diff go by them.  The first change is compiled at once, then at most one in
- * SL_TABLES_REVISE_MS; what changes meanwhile goes into the next.  A refused one is not tried again until something changes.  While no
+ * SL_TABLES_REVISE_MS, and none before the last compilation's CPU time has passed again: large Maglev tables are slower, not
+ * more than half a core.  What changes meanwhile goes into the next.  A refused one is not tried again until something changes.  While no
  * dataplane is connected a revision takes the place of what it revises.
  * A refusal drops `next` and leaves `active` as it is.  Without a dataplane a push is kept as `next`, and a
  * later push replaces it.  Pushes are worked on one at a time, in order of arrival.

@@ -417,6 +417,8 @@ ctl_status(struct ctl *c)
 		printf("dataplane   not connected: %s\n", ctl_str(p, "error"));
 	}
 	printf("generation  %lld active", ctl_int(g, "active"));
+	if (ctl_int(g, "push") != ctl_int(g, "active"))
+		printf(" (push %lld)", ctl_int(g, "push"));
 	if (ctl_int(g, "pending"))
 		printf(", %lld pending", ctl_int(g, "pending"));
 	if (ctl_int(g, "active") || ctl_int(g, "pending"))

@@ -405,7 +405,224 @@ what_was_offered_is_known_after_a_kill(void)
 	fixture_close(&f);
 }
 
-SL_SUITE("revisions", SL_TEST(what_was_offered_is_known_after_a_kill),
+static void
+slots_come_back_from_the_journal_when_slots_json_is_damaged(void)
+{
+	char path[128];
+
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("a b c"));
+	told_answer(&told, "web", "b=192.0.2.12/80 d=192.0.2.14/80");
+	CU_ASSERT(becomes("b d"));
+	push_ok("", "{ name = \"own\"; address = \"192.0.2.20\"; port = 80; }"); /* slots.json */
+	told_answer(&told, "web", "c=192.0.2.13/80 d=192.0.2.14/80");
+	CU_ASSERT(becomes("own c d"));
+	uint64_t generation = f.dp.generation;
+	struct sl_obj_id root = f.dp.root;
+	fixture_daemon_stop(&f);
+	snprintf(path, sizeof(path), "%s/state/slots.json", f.dir);
+	CU_ASSERT_EQUAL(truncate(path, 40), 0);
+	fixture_daemon_start(&f);
+	CU_ASSERT(f.daemon.notes.cnt > 0);
+	fixture_dp_start(&f, 1);
+	f.dp.generation = generation;
+	f.dp.root = root;
+	CU_ASSERT(becomes("own c d"));
+	CU_ASSERT_EQUAL(f.dp.offers, 0);
+	fixture_close(&f);
+}
+
+static void
+without_a_dataplane_the_table_waits_with_the_endpoints_of_now(void)
+{
+	fixture_open(&f);
+	told_attach(&told, f.daemon.roster);
+	json_t *a = push("", "");
+	CU_ASSERT_STRING_EQUAL(answer_text(a, "outcome"), "pending");
+	json_decref(a);
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	for (uint64_t end = uv_hrtime() + 200000000; uv_hrtime() < end;)
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT(becomes("a b"));
+	CU_ASSERT_EQUAL(f.dp.offers, 1);
+	/* the dataplane goes while a revision is on offer, and another one comes */
+	f.dp.silent = true;
+	told_answer(&told, "web", "c=192.0.2.13/80");
+	CU_ASSERT(fixture_wait(&f, offered));
+	fixture_dp_stop(&f);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_unlinked));
+	told_answer(&told, "web", "d=192.0.2.14/80");
+	fixture_dp_start(&f, 2);
+	CU_ASSERT(becomes("d"));
+	a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "generations"));
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(a, "generations")), 1);
+	json_decref(a);
+	fixture_close(&f);
+}
+
+static void
+there_are_at_most_twenty_revisions_a_second(void)
+{
+	struct sl_tables_revisions n;
+	char text[64];
+	unsigned said = 0;
+
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	CU_ASSERT(becomes("a"));
+	sl_tables_revisions(f.daemon.tables, &n);
+	uint64_t before = n.active, begin = uv_hrtime();
+	while (uv_hrtime() < begin + 500000000) {
+		snprintf(text, sizeof(text), "a%u=192.0.2.11/80", said++);
+		told_answer(&told, "web", text);
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	snprintf(text, sizeof(text), "a%u", said - 1);
+	CU_ASSERT(becomes(text)); /* the last one is not lost */
+	double ms = (double)(uv_hrtime() - begin) / 1e6;
+	sl_tables_revisions(f.daemon.tables, &n);
+	CU_ASSERT(n.active - before >= 2);
+	CU_ASSERT((double)(n.active - before) <= ms / SL_TABLES_REVISE_MS + 1);
+	fixture_close(&f);
+}
+
+/* ---- a thousand services ---- */
+
+#define SERVICES 1000
+static uint32_t oldest[SERVICES]; /* number of its first endpoint */
+
+static char *
+wide_table(void)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *m = open_memstream(&text, &len);
+
+	fprintf(m, "gateway = { name = \"edge\"; };\n"
+		   "network = { addresses = ( { port = \"front\"; address = \"10.255.0.1/8\"; } ); "
+		   "};\nservices = (\n");
+	for (unsigned i = 0; i < SERVICES; i++)
+		fprintf(m,
+			"%s{ name = \"s%u\"; forward = \"nat\"; max_endpoints = 8; discover = ( { "
+			"source = \"registry\"; port = 80; } ); }",
+			i ? ",\n" : "", i);
+	fprintf(m, ");\nlisteners = ( { name = \"web-v4\"; address = \"203.0.113.10\"; port = 80; "
+		   "protocol = \"tcp\"; mode = \"l4\"; service = \"s0\"; } );\n");
+	fclose(m);
+	return text;
+}
+
+/* Service i has five endpoints, e<oldest> and those after it. */
+static void
+tell_wide(unsigned i)
+{
+	static struct sl_source_endpoint e[5];
+	char service[16];
+
+	snprintf(service, sizeof(service), "s%u", i);
+	for (unsigned k = 0; k < 5; k++) {
+		uint32_t n = oldest[i] + k, at = i * 32 + n % 32;
+		const uint8_t a[4] = {10, 1, (uint8_t)(at >> 8), (uint8_t)at};
+		memset(&e[k], 0, sizeof(e[k]));
+		snprintf(e[k].name, sizeof(e[k].name), "e%05u", n);
+		e[k].addr = sl_addr_from_v4(a);
+		e[k].port = (uint16_t)(1 + (at >> 16));
+		e[k].weight = UINT16_MAX;
+		e[k].percent = 100;
+	}
+	told.sink->answer(told.sink->ctx, told_id(&told, service, ""), e, 5, 0, "");
+}
+
+static bool
+wide_done(struct fixture *x)
+{
+	const struct sl_table *t = sl_tables_active(x->daemon.tables);
+	char name[16];
+
+	if (!t || sl_tables_running(x->daemon.tables) != t->number)
+		return false;
+	for (unsigned i = 0; i < SERVICES; i++) {
+		snprintf(name, sizeof(name), "e%05u", oldest[i]);
+		const struct sl_conf_service *s = &t->conf->services[i];
+		if (s->endpoint_cnt != 5 || strcmp(s->endpoints[0].name, name) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* What has grown change by change is what a placement from scratch would be. */
+static void
+compare_states(void)
+{
+	const struct sl_table *t = sl_tables_active(f.daemon.tables);
+	struct sl_oper *scratch = sl_oper_create();
+	uint32_t cnt, want_cnt;
+
+	CU_ASSERT_EQUAL_FATAL(sl_oper_place(scratch, t->conf, &t->map, 0), 0);
+	const struct sl_oper_endpoint *e = sl_oper_endpoints(f.daemon.oper, &cnt);
+	const struct sl_oper_endpoint *w = sl_oper_endpoints(scratch, &want_cnt);
+	CU_ASSERT_EQUAL_FATAL(cnt, want_cnt);
+	unsigned wrong = 0;
+	for (uint32_t i = 0; i < cnt; i++) {
+		wrong += strcmp(e[i].service, w[i].service) || strcmp(e[i].name, w[i].name) ||
+			 e[i].at.slot != w[i].at.slot ||
+			 e[i].at.incarnation != w[i].at.incarnation ||
+			 e[i].service_idx != w[i].service_idx ||
+			 !sl_addr_eq(&e[i].addr, &w[i].addr) ||
+			 sl_oper_by_slot(f.daemon.oper, e[i].at.slot) != &e[i];
+		uint64_t word = __atomic_load_n((uint64_t *)&f.dp.state->slot[e[i].at.slot].admin,
+						__ATOMIC_RELAXED);
+		wrong += word != sl_oper_word(f.daemon.oper, &e[i]);
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	sl_oper_destroy(scratch);
+}
+
+static void
+of_a_thousand_services_those_that_moved_are_sent(void)
+{
+	uint64_t rng = 5;
+
+	memset(oldest, 0, sizeof(oldest));
+	open_all();
+	char *text = wide_table();
+	json_t *a = fixture_ask(
+		&f, json_pack("{s:s, s:s, s:s}", "verb", "push", "file", "t.conf", "text", text));
+	free(text);
+	CU_ASSERT_STRING_EQUAL_FATAL(answer_text(a, "outcome"), "active");
+	json_decref(a);
+	for (unsigned i = 0; i < SERVICES; i++)
+		tell_wide(i);
+	CU_ASSERT_FATAL(fixture_wait(&f, wide_done));
+	compare_states();
+	for (unsigned round = 0; round < 6; round++) {
+		unsigned objects = f.dp.objects, told_cnt = 0;
+		for (unsigned i = 0; i < SERVICES; i++) {
+			rng = rng * 6364136223846793005u + 1442695040888963407u;
+			if ((rng >> 33) % 50)
+				continue;
+			oldest[i] += 1 + (uint32_t)(rng >> 40) % 5;
+			tell_wide(i);
+			told_cnt++;
+		}
+		CU_ASSERT(fixture_wait(&f, wide_done));
+		CU_ASSERT_EQUAL(f.dp.objects - objects, told_cnt);
+		compare_states();
+	}
+	CU_ASSERT_EQUAL(f.dp.bad, 0);
+	fixture_close(&f);
+}
+
+SL_SUITE("revisions", SL_TEST(of_a_thousand_services_those_that_moved_are_sent),
+	 SL_TEST(slots_come_back_from_the_journal_when_slots_json_is_damaged),
+	 SL_TEST(without_a_dataplane_the_table_waits_with_the_endpoints_of_now),
+	 SL_TEST(there_are_at_most_twenty_revisions_a_second),
+	 SL_TEST(what_was_offered_is_known_after_a_kill),
 	 SL_TEST(an_answer_becomes_a_revision_of_the_push),
 	 SL_TEST(a_push_begins_with_the_endpoints_of_now),
 	 SL_TEST(nothing_that_a_source_does_empties_a_service),
