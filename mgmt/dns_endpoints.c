@@ -193,8 +193,10 @@ add_srv(struct sl_dns_endpoints *e, const struct sl_dns_srv *srv, const struct s
 			  SL_MAX_PRIORITY + 1);
 		return;
 	}
-	if (!*srv->target) {
-		leave_out(e, "DNS says that there is no such service (target \".\")");
+	if (!*srv->target) { /* an answer, and nothing that is left out */
+		if (!e->note[0])
+			snprintf(e->note, sizeof(e->note),
+				 "DNS says that there is no such service (target \".\")");
 		return;
 	}
 	if (srv->port == 0 || !t || t->addr_cnt == 0) {

@@ -7,7 +7,8 @@
  *             256, and none less than 1 (a 0 beside others is "a very small chance", RFC 2782).
  * Order:      by priority and name: the order of records in an answer means nothing.
  * Left out:   addresses that no endpoint can have, an address and port that an earlier one has, what is more than
- *             SL_MAX_SERVICE_ENDPOINTS; counted, the first one named in the note.
+ *             SL_MAX_SERVICE_ENDPOINTS; counted, the first one named in the note.  The target "." (there is decidedly no such
+ *             service) is noted, not counted: the answer is that there are none.
  * Threads:    [any]. Pure.
  */
 #ifndef SL_MGMT_DNS_ENDPOINTS_H

@@ -131,6 +131,7 @@ what_leads_nowhere_is_left_out(void)
 	FROM(srv(1, 1, 0, "a"));
 	CU_ASSERT_STRING_EQUAL(got.note, "a has no port");
 	FROM(srv(0, 0, 0, ""));
+	CU_ASSERT(got.cnt == 0 && got.left_out == 0);
 	CU_ASSERT_STRING_EQUAL(got.note, "DNS says that there is no such service (target \".\")");
 	struct sl_dns_srv nine[9];
 	for (uint16_t i = 0; i < 9; i++)
