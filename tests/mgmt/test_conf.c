@@ -318,7 +318,7 @@ limits_of_a_file_are_kept(void)
 static void
 every_prefix_of_a_file_is_taken_or_refused_in_words(void)
 {
-	static const char *const files[] = {SL_GOLDEN "/edge.conf",
+	static const char *const files[] = {SL_GOLDEN "/edge.conf", SL_GOLDEN "/levels.conf",
 					    SL_GOLDEN "/http/every-key.conf"};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(files); i++) {
@@ -334,6 +334,52 @@ every_prefix_of_a_file_is_taken_or_refused_in_words(void)
 		}
 		free(text);
 	}
+}
+
+static void
+members_reach_their_fields(void)
+{
+	struct sl_conf *c = parse_good(
+		"gateway = { name = \"g\"; }; services = ( { name = \"s\"; forward = \"proxy\"; "
+		"locality_failover = true;\n"
+		"  endpoints = ( { name = \"a\"; address = \"192.0.2.1\"; port = 80; locality = "
+		"\"eu/a/r1\"; priority = 7; metadata = ( \"v=2\", \"a=x/y\", \"b=\" ); } );\n"
+		"  subsets = ( { name = \"two\"; metadata = ( \"v=2\", \"b=\" ); fallback = "
+		"\"any\"; } );\n"
+		"  discover = ( { source = \"dns\"; name = \"_http._tcp.web\"; record = \"srv\"; "
+		"port = 81; "
+		"port_name = \"p\"; tag = \"t\"; namespace = \"n\"; weight = 0; priority = 3; "
+		"empty = "
+		"\"accept\"; },\n    { source = \"registry\"; } ); },\n"
+		"  { name = \"n\"; forward = \"nat\"; panic_threshold = 0; }, { name = \"o\"; "
+		"forward = "
+		"\"nat\"; } );");
+	const struct sl_conf_service *s = &c->services[0];
+	const struct sl_conf_discover *q = s->discover;
+
+	CU_ASSERT_TRUE(s->locality_failover);
+	CU_ASSERT_EQUAL(s->panic_pct, SL_CONF_NO_PANIC);
+	CU_ASSERT_EQUAL(sl_conf_panic_pct(s), 50);
+	CU_ASSERT_STRING_EQUAL(s->endpoints[0].locality, "eu/a/r1");
+	CU_ASSERT_STRING_EQUAL(s->endpoints[0].meta, "a=x/y,b=,v=2");
+	CU_ASSERT_EQUAL(s->endpoints[0].priority, 7);
+	CU_ASSERT_EQUAL(s->endpoints[0].from, 0);
+	CU_ASSERT_EQUAL_FATAL(s->subset_cnt, 1);
+	CU_ASSERT_STRING_EQUAL(s->subsets[0].name, "two");
+	CU_ASSERT_STRING_EQUAL(s->subsets[0].meta, "b=,v=2");
+	CU_ASSERT_TRUE(s->subsets[0].any);
+	CU_ASSERT_EQUAL_FATAL(s->discover_cnt, 2);
+	CU_ASSERT_STRING_EQUAL(q->source, "dns");
+	CU_ASSERT_STRING_EQUAL(q->name, "_http._tcp.web");
+	CU_ASSERT(q->record == SL_RECORD_SRV && q->port == 81 && q->weight == 0);
+	CU_ASSERT(strcmp(q->port_name, "p") == 0 && strcmp(q->tag, "t") == 0 &&
+		  strcmp(q->space, "n") == 0 && q->priority == 3 && q->accept_empty);
+	CU_ASSERT(q[1].record == SL_RECORD_ADDRESS && q[1].weight == 1 && q[1].port == 0);
+	CU_ASSERT(!q[1].name[0] && !q[1].accept_empty);
+	CU_ASSERT_EQUAL(c->services[1].panic_pct, 0);
+	CU_ASSERT_EQUAL(c->services[2].panic_pct, SL_CONF_NO_PANIC);
+	CU_ASSERT_EQUAL(sl_conf_panic_pct(&c->services[2]), 0);
+	sl_conf_free(c);
 }
 
 static void
@@ -824,6 +870,7 @@ SL_SUITE("conf", SL_TEST(keys_of_probes_reach_their_fields),
 	 SL_TEST(trusted_prefixes_of_all_listeners_are_limited),
 	 SL_TEST(a_text_that_is_no_text_is_refused), SL_TEST(limits_of_a_file_are_kept),
 	 SL_TEST(every_prefix_of_a_file_is_taken_or_refused_in_words),
-	 SL_TEST(problems_past_the_limit_are_counted), SL_TEST(durations_are_a_number_and_a_unit),
+	 SL_TEST(problems_past_the_limit_are_counted), SL_TEST(members_reach_their_fields),
+	 SL_TEST(durations_are_a_number_and_a_unit),
 	 SL_TEST(probes_are_addresses_with_or_without_a_port), SL_TEST(codes_are_ranges_in_order),
 	 SL_TEST(the_nearest_word_is_near), SL_TEST(quoted_text_is_printable_and_fits))
