@@ -114,6 +114,8 @@
  *                         "not_serving": STRING|null, "drained": BOOL (the gateway), "vips": [{"vip": ADDRESS|PREFIX, "policy":
  *                         "healthy"|"always"|"" (no listener has it any more), "listeners": [NAME…], "state": "announced"|
  *                         "waiting" (BIRD has not confirmed it)|"withdrawing" (likewise)|"withdrawn", "why"}…]}
+ *        "registry"   → "registry": [REGISTERED…] (ENDPOINT of registry.h; of one service with "service"), "stats": {"endpoints",
+ *                         "silent", "registered", "removed", "expired", "heartbeats", "denied", "writes", "records", "failing": BOOL}
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
  *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null}]   newest first;
@@ -233,6 +235,10 @@
  *     "applied": BOOL (the dataplane is connected and has the new state word),
  *     "note": STRING|null ("web has no other endpoint that takes new flows" …)
  *   Kept over restarts, by service and endpoint name; written to the audit log.
+ *
+ * {"verb":"register", "service", "endpoint", "is": {"address", "port"?, "weight"?, "priority"?, "locality"?, "metadata"?: {}, "ttl_s"?}}
+ * {"verb":"heartbeat", "service", "endpoint", "is"?: {"percent"?, "drain"?}}     {"verb":"deregister", "service", "endpoint"}
+ *   → "new": BOOL, "is": REGISTERED|null          once it is on disk (registry.h).  error invalid, not_found, busy, internal (disk)
  *
  * {"verb":"gateway", "op": "drain"|"undrain", "comment"?}        of all VIPs
  *   → "changed": BOOL, "drained": BOOL, "note": STRING|null        drain is answered when BIRD has withdrawn everything and `settle` is

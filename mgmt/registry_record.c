@@ -243,6 +243,8 @@ read_record(const json_t *o, struct sl_registration *ret, bool *ret_gone)
 	ret->silent_ms = ret->ttl_s ? read_time(o, "silent") : 0;
 	ret->maintenance_ms = read_time(m, "since");
 	read_text(o, "by", ret->by, sizeof(ret->by));
+	if (!ret->maintenance_ms)
+		return NULL;
 	read_text(m, "by", ret->maintenance_by, sizeof(ret->maintenance_by));
 	read_text(m, "reason", ret->reason, sizeof(ret->reason));
 	return NULL;
