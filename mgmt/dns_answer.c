@@ -11,6 +11,7 @@
 
 #define CLASS_IN 1
 #define MOST_ALIASES 16
+#define MOST_POINTERS 127  /* of a name: it has no more labels */
 #define NAME_MAX_TEXT 1024 /* 255 bytes, each as "\255" at worst */
 
 enum { FLAG_ANSWER = 0x8000, FLAG_CUT = 0x0200, OPCODE = 0x7800, RCODE = 0x000f };
@@ -59,16 +60,17 @@ put_byte(char *out, uint8_t c)
 }
 
 /* The name at `at` as text, and where the message goes on behind it.  Each pointer leads to a place before the one that held
- * it, so there is an end. */
+ * it, so there is an end; it comes soon, since a message may hold thousands of pointers to each other and of names that begin
+ * with them. */
 static bool
 read_name(const struct message *m, size_t at, char text[NAME_MAX_TEXT], size_t *ret_next)
 {
-	size_t limit = at, next = 0, wire = 0, n = 0;
+	size_t limit = at, next = 0, wire = 0, n = 0, pointers = 0;
 
 	while (at < m->len && m->b[at] != 0) {
 		uint8_t c = m->b[at];
 		if (c >= 0xc0) {
-			if (at + 2 > m->len)
+			if (at + 2 > m->len || ++pointers > MOST_POINTERS)
 				return false;
 			next = next ? next : at + 2;
 			at = be16(m->b + at) & 0x3fff;

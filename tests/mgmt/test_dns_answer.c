@@ -360,6 +360,41 @@ data_of_another_length_is_refused(void)
 	must_be_bad("web.example", SL_DNS_A);
 }
 
+/* n pointers, each to the one before, the first to the question; then the address of the name that they lead to. */
+static const char *
+through(unsigned n)
+{
+	char last[16] = "@12";
+
+	start(0x8180, 2, 0, "web.example", SL_DNS_A);
+	record("@12", 16, 30, "", 0); /* TXT */
+	size_t from = msg.len;
+	for (unsigned i = 1; i < n; i++) {
+		unsigned at = (unsigned)msg.len;
+		put_name(last);
+		snprintf(last, sizeof(last), "@%u", at);
+	}
+	size_t len = msg.len - from;
+	msg.b[from - 2] = (uint8_t)(len >> 8);
+	msg.b[from - 1] = (uint8_t)len;
+	A(last, 30, 7);
+	return read_answer("web.example", SL_DNS_A);
+}
+
+/* Else a message of 64 KB with 3,500 names of 8,000 pointers each takes seconds. */
+static void
+a_name_has_no_more_pointers_than_it_can_have_labels(void)
+{
+	CU_ASSERT_PTR_NULL(through(1));
+	CU_ASSERT_STRING_EQUAL(addrs(), "7");
+	CU_ASSERT_PTR_NULL(through(127));
+	CU_ASSERT_STRING_EQUAL(addrs(), "7");
+	const char *why = through(128);
+	CU_ASSERT_STRING_EQUAL(why ? why : "", "the answer is not well formed");
+	why = through(8000);
+	CU_ASSERT_STRING_EQUAL(why ? why : "", "the answer is not well formed");
+}
+
 static void
 thousands_of_records_are_read(void)
 {
@@ -379,4 +414,5 @@ SL_SUITE("dns_answer", SL_TEST(addresses_are_in_order_and_distinct),
 	 SL_TEST(errors_have_names), SL_TEST(answers_to_other_questions_are_none),
 	 SL_TEST(nothing_that_was_cut_is_read), SL_TEST(names_lead_backwards_only),
 	 SL_TEST(names_are_bounded), SL_TEST(data_of_another_length_is_refused),
+	 SL_TEST(a_name_has_no_more_pointers_than_it_can_have_labels),
 	 SL_TEST(thousands_of_records_are_read))
