@@ -385,6 +385,51 @@ by_freed(const void *a, const void *b, void *arg)
 	return (x > y) - (x < y);
 }
 
+static int
+by_freed_last(const void *a, const void *b, void *arg)
+{
+	return by_freed(b, a, arg);
+}
+
+/* heap[0] is the one of [cnt] that was freed last; it sinks to its place. */
+static void
+sink(const struct sl_slot_owner *o, uint32_t *heap, uint32_t cnt)
+{
+	for (uint32_t at = 0, next; (next = 2 * at + 1) < cnt; at = next) {
+		if (next + 1 < cnt && o[heap[next + 1]].freed_seq > o[heap[next]].freed_seq)
+			next++;
+		if (o[heap[at]].freed_seq >= o[heap[next]].freed_seq)
+			return;
+		uint32_t slot = heap[at];
+		heap[at] = heap[next];
+		heap[next] = slot;
+	}
+}
+
+/* The `want` slots below `used` that were freed longest ago, in that order; returns how many there are.  Of many thousand free
+ * slots a revision takes a few: a heap of those, not a sort of all. */
+static uint32_t
+longest_freed(const struct sl_slot_owner *o, uint32_t used, uint32_t want, uint32_t *slots)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t slot = 0; slot < used && want; slot++) {
+		if (o[slot].key)
+			continue;
+		if (cnt < want) {
+			slots[cnt++] = slot;
+			if (cnt == want)
+				qsort_r(slots, cnt, sizeof(*slots), by_freed_last,
+					(void *)(uintptr_t)o); /* sorted so, it is a heap */
+		} else if (o[slot].freed_seq < o[slots[0]].freed_seq) {
+			slots[0] = slot;
+			sink(o, slots, cnt);
+		}
+	}
+	qsort_r(slots, cnt, sizeof(*slots), by_freed, (void *)(uintptr_t)o);
+	return cnt;
+}
+
 /* Lists the slots that the next `want` owners take: never-used ones, then the longest freed. */
 static int
 offer(struct sl_slot_space *s, uint32_t want, uint32_t *slots)
@@ -405,16 +450,7 @@ offer(struct sl_slot_space *s, uint32_t want, uint32_t *slots)
 	}
 	if (n == want)
 		return 0;
-	uint32_t *freed = malloc((used + 1u) * sizeof(*freed)), cnt = 0;
-	if (!freed)
-		return -ENOMEM;
-	for (uint32_t slot = 0; slot < used; slot++)
-		if (!s->owner[slot].key)
-			freed[cnt++] = slot;
-	qsort_r(freed, cnt, sizeof(*freed), by_freed, s->owner);
-	for (uint32_t i = 0; i < cnt && n < want; i++)
-		slots[n++] = freed[i];
-	free(freed);
+	n += longest_freed(s->owner, used, want - n, slots + n);
 	return n == want ? 0 : -ENOSPC;
 }
 

@@ -931,6 +931,9 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	} else if (fresh) {
 		sl_table_destroy(old);
 		t->revised.active++;
+		t->revised.check_ms = (double)v->check_ns / 1e6;
+		t->revised.build_ms = (double)v->build_ns / 1e6;
+		t->revised.swap_ms = (double)v->swap_ns / 1e6;
 		t->said_cnt++;
 		say_revised(t);
 	}

@@ -146,7 +146,8 @@ void sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_pus
 void sl_tables_revise(struct sl_tables *t);
 struct sl_tables_revisions {
 	uint64_t active, refused; /* since the daemon started */
-	double compile_ms;        /* of the last one */
+	double compile_ms; /* of the last one; wall clock, as are the next ones: of the dataplane */
+	double check_ms, build_ms, swap_ms;
 };
 void sl_tables_revisions(const struct sl_tables *t, struct sl_tables_revisions *ret);
 

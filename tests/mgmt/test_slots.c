@@ -129,6 +129,63 @@ never_used_slots_come_first_then_the_longest_freed(void)
 	space_fini(&s);
 }
 
+/* All free slots in the order in which they were freed. */
+static uint32_t
+list_free(const struct sl_slot_space *s, uint32_t *list)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->cnt; i++) {
+		uint32_t k = n++;
+		if (s->owner[i].key) {
+			n--;
+			continue;
+		}
+		for (; k > 0 && s->owner[list[k - 1]].freed_seq > s->owner[i].freed_seq; k--)
+			list[k] = list[k - 1];
+		list[k] = i;
+	}
+	return n;
+}
+
+static void
+of_many_free_slots_the_longest_freed_are_taken_in_their_order(void)
+{
+	enum { MOST = 400 };
+	static char names[500 * MOST][16];
+	const char *keys[MOST];
+	struct sl_placed placed[MOST];
+	uint32_t order[MOST], fresh = 0, held = 0;
+	struct sl_slot_space s;
+	uint64_t seq = 1, seed = 9;
+
+	space_init(&s, MOST);
+	for (unsigned round = 0; round < 500; round++) {
+		/* some of those that are there go; how many come is anything up to all that is free */
+		uint32_t n = 0;
+		for (uint32_t i = 0; i < held; i++)
+			if (next_random(&seed) % 4)
+				keys[n++] = keys[i];
+		CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&s, &seq, keys, n, placed), 0);
+		held = n;
+		uint32_t unused = MOST - s.cnt, free_cnt = list_free(&s, order);
+		uint32_t want = (uint32_t)(next_random(&seed) % (MOST - held + 1));
+		if (round % 3)
+			want = want % 8; /* mostly few of many */
+		for (uint32_t i = 0; i < want; i++) {
+			char *name = names[fresh++];
+			snprintf(name, sizeof(names[0]), "n%u", fresh);
+			keys[n++] = name;
+		}
+		CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&s, &seq, keys, n, placed), 0);
+		for (uint32_t i = unused; i < want; i++)
+			CU_ASSERT_EQUAL(placed[held + i].slot, order[i - unused]);
+		CU_ASSERT(want <= unused || want - unused <= free_cnt);
+		held = n;
+	}
+	space_fini(&s);
+}
+
 static void
 a_slot_freed_by_a_push_may_be_given_in_it_with_a_new_incarnation(void)
 {
@@ -380,6 +437,7 @@ an_empty_map_loads(void)
 
 SL_SUITE("slots", SL_TEST(owners_keep_slot_and_incarnation_through_a_thousand_pushes),
 	 SL_TEST(never_used_slots_come_first_then_the_longest_freed),
+	 SL_TEST(of_many_free_slots_the_longest_freed_are_taken_in_their_order),
 	 SL_TEST(a_slot_freed_by_a_push_may_be_given_in_it_with_a_new_incarnation),
 	 SL_TEST(too_many_owners_and_twins_are_refused), SL_TEST(a_saved_map_loads_as_it_was),
 	 SL_TEST(load_refuses_what_save_would_not_write), SL_TEST(an_empty_map_loads),
