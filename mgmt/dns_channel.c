@@ -235,27 +235,39 @@ set_servers(struct sl_dns_channel *c, const struct sl_source_conf *conf)
 	return conf->server_cnt ? ares_set_servers_ports_csv(c->ares, list) : ARES_SUCCESS;
 }
 
-/* Patience with one server, so that all of them have been asked TRIES times, each time twice as long, within timeout_ms. */
-static int
-patience(const struct sl_source_conf *conf)
+/* How many servers will be asked; /etc/resolv.conf has one at least: without any it is this machine. */
+static unsigned
+count_servers(const struct sl_source_conf *conf)
 {
-	unsigned servers =
-		conf->server_cnt ? conf->server_cnt : 3; /* as many as resolv.conf has at most */
-	unsigned ms = conf->timeout_ms / (((1u << TRIES) - 1) * servers);
+	struct ares_addr_port_node *list = NULL;
+	unsigned n = 0;
+	ares_channel system;
 
-	return (int)SL_MAX(ms, 1u);
+	if (conf->server_cnt)
+		return conf->server_cnt;
+	if (ares_init(&system) == ARES_SUCCESS) {
+		if (ares_get_servers_ports(system, &list) == ARES_SUCCESS)
+			for (const struct ares_addr_port_node *s = list; s; s = s->next)
+				n++;
+		ares_free_data(list);
+		ares_destroy(system);
+	}
+	return SL_MAX(n, 1u);
 }
 
-/* With several servers c-ares keeps an answer that is an error to itself and asks the next one; of a single one we want to know
- * which error it is. */
+/* Patience with one server: all of them are asked TRIES times, each time for twice as long, within timeout_ms.  With several
+ * servers c-ares keeps an answer that is an error to itself and asks the next one; of a single one we want to know which error it
+ * is. */
 static int
 init_ares(struct sl_dns_channel *c, const struct sl_source_conf *conf)
 {
+	unsigned servers = count_servers(conf);
+	unsigned patience_ms = conf->timeout_ms / (((1u << TRIES) - 1) * servers);
 	struct ares_options o = {
 		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH |
-			 (conf->server_cnt == 1 ? ARES_FLAG_NOCHECKRESP : 0),
+			 (servers == 1 ? ARES_FLAG_NOCHECKRESP : 0),
 		.ednspsz = UDP_BYTES,
-		.timeout = patience(conf),
+		.timeout = (int)SL_MAX(patience_ms, 1u),
 		.tries = TRIES,
 		.sock_state_cb = on_socket,
 		.sock_state_cb_data = c,

@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 import os
 import queue
+import random
 import socket
 import subprocess
 import tempfile
@@ -101,15 +102,16 @@ def addresses(line):
 
 
 def free_port():
-    """A port of loopback that is free for UDP and TCP now."""
+    """A port of loopback that is free for UDP and TCP now, and not one of those that the kernel gives to clients."""
     while True:
+        at = ("127.0.0.1", random.randrange(12000, 32000))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
             try:
-                tcp.bind(udp.getsockname())
+                udp.bind(at)
+                tcp.bind(at)
             except OSError:
                 continue
-            return udp.getsockname()[1]
+            return at[1]
 
 
 class Server:

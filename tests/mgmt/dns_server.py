@@ -54,13 +54,13 @@ def reply(query, answers=(), additional=(), rcode=0, flags=0x8180, question=None
 
 
 class DnsServer:
-    def __init__(self):
-        self.port = free_port()
+    def __init__(self, address="127.0.0.1", port=None):
+        self.address, self.port = address, port or free_port()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
+        self.udp.bind((self.address, self.port))
         self.tcp = socket.socket()
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.tcp.bind(("127.0.0.1", self.port))
+        self.tcp.bind((self.address, self.port))
         self.tcp.listen(16)
         self.says = lambda name, kind, query, tcp: None
         self.raw_tcp = None  # a function of (connection): instead of all else
@@ -108,7 +108,7 @@ class DnsServer:
                 pass
 
     def source(self, more=""):
-        return 'type = "dns"; servers = ( "127.0.0.1:%d" ); timeout = "900ms"; min_ttl = "100ms"; %s' % (self.port, more)
+        return 'type = "dns"; servers = ( "%s:%d" ); timeout = "900ms"; min_ttl = "100ms"; %s' % (self.address, self.port, more)
 
     def __enter__(self):
         return self
@@ -116,9 +116,9 @@ class DnsServer:
     def __exit__(self, *error):
         self.closing = True
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.sendto(b"end", ("127.0.0.1", self.port))
+            s.sendto(b"end", (self.address, self.port))
         with socket.socket() as s:
-            s.connect(("127.0.0.1", self.port))
+            s.connect((self.address, self.port))
         for thread in self.threads:
             thread.join()
         self.udp.close()

@@ -361,6 +361,28 @@ def the_next_server_answers_for_one_that_does_not():
             same(asked.answer(), ["192.0.2.1"])
 
 
+@claim
+def servers_of_the_system_are_read_again_after_trouble():
+    """In a mount namespace with an /etc/resolv.conf of its own; port 53 and mounts are root's."""
+    if os.geteuid() != 0:
+        print("skipped: not root")
+        return
+    address = "127.77.%d.%d" % (os.getpid() // 250 % 250, os.getpid() % 250 + 1)
+    with tempfile.NamedTemporaryFile("w") as resolv, DnsServer(address, 53) as server:
+        server.says = always(a("192.0.2.1", 1))
+        resolv.write("nameserver 127.77.251.1\n")
+        resolv.flush()
+        asked = Asked(ASK, 'type = "dns"; timeout = "600ms"; max_ttl = "500ms"; min_ttl = "100ms";', "web.test", V4)
+        asked.command[:0] = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv.name]
+        with asked:
+            asked.trouble()
+            resolv.seek(0)
+            resolv.write("nameserver %s\n" % address)
+            resolv.truncate()
+            resolv.flush()
+            asked.until(["192.0.2.1"])
+
+
 # ---- real servers ----
 
 def port_answers(port):
