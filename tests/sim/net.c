@@ -667,6 +667,12 @@ push(struct net *n)
 	n->old[n->old_cnt++] = n->view;
 	n->view = v;
 	rig_publish(n->rig, v.view);
+	/* one that comes back to the table as dead as it left it is a new one to the state words: probes would tell */
+	for (unsigned i = 0; i < SERVICES * n->conf.endpoints; i++) {
+		unsigned of = i / n->conf.endpoints, at = i % n->conf.endpoints;
+		if (n->endpoints[of][at].dead)
+			write_state(n, of, at, SL_ST_UNHEALTHY, SL_FRACTION_WHOLE);
+	}
 	/* All workers have turned since the one before the last was replaced. */
 	if (n->old_cnt > 2) {
 		table_release(&n->old[0]);
