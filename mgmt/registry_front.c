@@ -320,8 +320,12 @@ on_connection(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0) {
+			/* without a descriptor for who waits this would be called on and on */
+			if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+				uv_poll_stop(poll);
 			return;
+		}
 		f->tokens -= l->tls;
 		if (l->tls)
 			greet_stranger(l, fd);
@@ -348,6 +352,8 @@ on_sweep(uv_timer_t *t)
 	sweep(&f->unix_end, now_of(f));
 	sweep(&f->net_end, now_of(f));
 	f->tokens = SL_MIN(f->tokens + HANDSHAKES * SWEEP_MS / 1000, (unsigned)HANDSHAKES);
+	if (f->unix_end.on && !f->ended)
+		uv_poll_start(&f->unix_end.poll, UV_READABLE, on_connection);
 	if (f->net_end.on && !f->ended)
 		uv_poll_start(&f->net_end.poll, UV_READABLE, on_connection);
 }

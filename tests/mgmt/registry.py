@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import ssl
@@ -391,6 +392,29 @@ def rates_are_bounded(s):
     check(s.unix("GET", "/none")[0] == 200, "afterwards")
 
 
+def no_descriptors_is_no_busy_loop(s):
+    """More clients than there are descriptors: who waits to be let in costs no time, and comes in once others are gone."""
+    def ticks():
+        with open(f"/proc/{s.p.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    held = len(os.listdir(f"/proc/{s.p.pid}/fd"))
+    was = resource.prlimit(s.p.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(s.p.pid, resource.RLIMIT_NOFILE, (held + 10, was[1]))
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+    for c in clients:
+        c.connect(s.socket)
+    before = ticks()
+    time.sleep(1.5)
+    used = ticks() - before
+    check(used < 15, f"{used} ticks of 150 for clients that wait")
+    for c in clients:
+        c.close()
+    resource.prlimit(s.p.pid, resource.RLIMIT_NOFILE, was)
+    wait_for(10, "an answer when there is room again", lambda: s.unix("GET", "")[0] == 200)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="sluice-registry-") as d:
         with socket.socket() as free:
@@ -405,6 +429,7 @@ def main():
             bad_clients_cost_others_nothing(s)
             kept_over_kill(s, 5)
             rates_are_bounded(s)
+            no_descriptors_is_no_busy_loop(s)
             s.stop()
             check(not os.path.exists(s.socket), "the socket's file is left")
         finally:
