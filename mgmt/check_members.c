@@ -165,27 +165,39 @@ someone_is_placed(const struct sl_conf_service *s)
 	return false;
 }
 
-/* What sources will answer is not known: those services are left alone. */
+static void
+warn_subsets(struct check *k, const struct sl_conf_service *s, uint32_t i)
+{
+	for (uint32_t j = 0; j < s->subset_cnt; j++) {
+		const struct sl_conf_subset *x = &s->subsets[j];
+		if (x->any || someone_has(s, x->meta))
+			continue;
+		at(k, "services[%u].subsets[%u].metadata", i, j);
+		sl_diag_warn(k->diag, k->file, x->line, k->path,
+			     "give endpoints these pairs, or fallback = \"any\"",
+			     "no endpoint has %s: requests to this subset get 503", x->meta);
+	}
+}
+
+/* What sources will answer is not known: only whether there is room for it. */
 void
 sl_check_members_warn(struct check *k)
 {
 	for (uint32_t i = 0; i < k->c->service_cnt; i++) {
 		const struct sl_conf_service *s = &k->c->services[i];
-		char path[64];
-		for (uint32_t j = 0; j < s->subset_cnt && !s->discover_cnt; j++) {
-			const struct sl_conf_subset *x = &s->subsets[j];
-			if (x->any || someone_has(s, x->meta))
-				continue;
-			snprintf(path, sizeof(path), "services[%u].subsets[%u].metadata", i, j);
-			sl_diag_warn(k->diag, k->file, x->line, path,
-				     "give endpoints these pairs, or fallback = \"any\"",
-				     "no endpoint has %s: requests to this subset get 503",
-				     x->meta);
+		if (s->discover_cnt && s->endpoint_cnt >= s->max_endpoints) {
+			at(k, "services[%u].max_endpoints", i);
+			sl_diag_warn(k->diag, k->file, s->line, k->path, "raise it",
+				     "the endpoints of the table are as many: there is no room for "
+				     "what sources know");
 		}
-		if (!s->locality_failover || s->discover_cnt || someone_is_placed(s))
+		if (s->discover_cnt)
 			continue;
-		snprintf(path, sizeof(path), "services[%u].locality_failover", i);
-		sl_diag_warn(k->diag, k->file, s->line, path, "give endpoints their locality",
+		warn_subsets(k, s, i);
+		if (!s->locality_failover || someone_is_placed(s))
+			continue;
+		at(k, "services[%u].locality_failover", i);
+		sl_diag_warn(k->diag, k->file, s->line, k->path, "give endpoints their locality",
 			     "no endpoint has a locality: none comes behind another");
 	}
 }
