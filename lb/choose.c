@@ -301,9 +301,9 @@ next_in_schedule(const struct ask *q, unsigned salt)
 	const struct sl_level *level = q->level;
 	uint32_t *cursor = &q->ctx->cursors[level->cursor], at = *cursor;
 
-	/* A push may have shortened the schedule under the cursor; one that levels share counts on. */
+	/* A push may have shortened the schedule under the cursor, and workers begin anywhere; a cursor that levels share counts on. */
 	if (at >= level->sched_cnt && level->cursor < SL_MAX_SERVICES)
-		at = 0;
+		at %= level->sched_cnt;
 	if (q->ctx->dry)
 		at += salt;
 	else

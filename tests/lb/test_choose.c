@@ -184,6 +184,21 @@ round_robin_takes_turns(void)
 		CU_ASSERT_NOT_EQUAL(sl_choose(&svc, &CTX(&cursor), &t).endpoint, 3);
 }
 
+/* Else the first requests of all gateways, and of all their workers, would meet at the same endpoint. */
+static void
+turns_begin_where_the_cursor_says(void)
+{
+	unsigned seen = 0;
+	struct sl_tuple t = tuple(9, 9);
+
+	set_up(SL_POLICY_ROUND_ROBIN);
+	for (uint32_t i = 0; i < CNT; i++) {
+		uint32_t cursor = 1000000 + i;
+		seen |= 1u << sl_choose(&svc, &CTX(&cursor), &t).endpoint;
+	}
+	CU_ASSERT_EQUAL(seen, (1u << CNT) - 1);
+}
+
 static void
 refusing_endpoints_lose_only_their_own_flows(void)
 {
@@ -927,7 +942,8 @@ flows_find_endpoints_by_the_new_policies_too(void)
 SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(maglev_spreads_and_repeats_itself),
 	 SL_TEST(maglev_goes_by_the_whole_tuple_source_hash_by_the_client),
-	 SL_TEST(round_robin_takes_turns), SL_TEST(refusing_endpoints_lose_only_their_own_flows),
+	 SL_TEST(round_robin_takes_turns), SL_TEST(turns_begin_where_the_cursor_says),
+	 SL_TEST(refusing_endpoints_lose_only_their_own_flows),
 	 SL_TEST(fraction_admits_its_part_and_grows_monotonically),
 	 SL_TEST(the_list_is_walked_when_every_salt_is_refused),
 	 SL_TEST(nothing_is_chosen_when_nothing_admits),
