@@ -3,7 +3,7 @@
 #include <time.h>
 
 #include "dataplane/neigh.h"
-#include "tests/dataplane/image_build.h"
+#include "tests/dataplane/levels_conf.h"
 
 static const struct sl_test_endpoint web_eps[] = {
 	{.addr = "10.0.0.11:80"}, {.addr = "10.0.0.12:8080"}, {.addr = "172.16.5.9"}};
@@ -171,6 +171,44 @@ services_that_draw_by_weight_have_their_sums(void)
 		       s[0].top.weight_sums[2] == 259);
 	CU_ASSERT_PTR_NULL(s[1].top.weight_sums);
 	CU_ASSERT_TRUE(s[2].top.weight_sums[0] == 0 && s[2].top.weight_sums[1] == 256);
+	sl_test_view_free(v);
+}
+
+static bool
+level_is(const struct sl_level *l, uint32_t cnt, uint16_t first)
+{
+	return l->member_cnt == cnt && (l->members ? l->members[0] : 0) == first;
+}
+
+static void
+sets_are_the_whole_and_the_subsets_by_name(void)
+{
+	struct sl_view *v = sl_test_view(&levels_conf);
+	const struct sl_service *s = &v->services[LEVELS_MAGLEV];
+	const struct sl_set *both = sl_choose_set(s, sl_choose_subset("both")),
+			    *one = sl_choose_set(s, sl_choose_subset("one")),
+			    *none = sl_choose_set(s, sl_choose_subset("void"));
+
+	CU_ASSERT_FATAL(s->set_cnt == 4 && s->sets && sl_choose_set(s, 0) == s->sets);
+	CU_ASSERT_FATAL(s->sets[0].level_cnt == 3 && both == &s->sets[1] && one == &s->sets[2]);
+	CU_ASSERT(level_is(&s->top, 2, 0) && level_is(&s->sets[0].levels[0], 2, 0));
+	CU_ASSERT(level_is(&s->sets[0].levels[1], 1, 2) && level_is(&s->sets[0].levels[2], 1, 3));
+	CU_ASSERT_FATAL(both->level_cnt == 2 && one->level_cnt == 1);
+	CU_ASSERT(level_is(&both->levels[0], 1, 1) && level_is(&both->levels[1], 1, 2));
+	CU_ASSERT(level_is(&one->levels[0], 1, 0));
+	/* nobody is in it, and anybody may do */
+	CU_ASSERT(none == &s->sets[3] && none->levels == s->sets[0].levels &&
+		  none->shares == s->sets[0].shares);
+	CU_ASSERT_PTR_NULL(sl_choose_set(s, sl_choose_subset("gone")));
+	CU_ASSERT_PTR_NULL(sl_choose_set(s, SL_CHOOSE_NO_SUBSET));
+	/* shares where there is something to share, or a panic to see; each worker has its own */
+	CU_ASSERT(s->sets[0].shares < v->share_cnt && both->shares < v->share_cnt);
+	CU_ASSERT(s->sets[0].shares != both->shares);
+	CU_ASSERT_EQUAL(one->shares == SL_VIEW_NONE, s->panic_pct == 0);
+	CU_ASSERT_PTR_NULL(sl_view_shares(v, v->share_workers, both));
+	CU_ASSERT(v->services[LEVELS_PANIC].sets->shares != SL_VIEW_NONE);
+	CU_ASSERT_PTR_NULL(v->services[LEVELS_PLAIN].sets);
+	CU_ASSERT_PTR_NULL(sl_choose_set(&v->services[LEVELS_PLAIN], 0));
 	sl_test_view_free(v);
 }
 
@@ -739,6 +777,7 @@ SL_SUITE("view", SL_TEST(listener_is_found_by_address_port_and_protocol_only),
 	 SL_TEST(sources_are_answered_for_and_tunnels_have_one),
 	 SL_TEST(connections_have_a_source_and_listeners_trust_their_own),
 	 SL_TEST(services_that_draw_by_weight_have_their_sums),
+	 SL_TEST(sets_are_the_whole_and_the_subsets_by_name),
 	 SL_TEST(an_empty_configuration_makes_a_view_that_finds_nothing),
 	 SL_TEST(contradictions_between_objects_are_refused_and_named),
 	 SL_TEST(all_problems_are_reported_at_once),
