@@ -56,9 +56,10 @@ def reply(query, answers=(), additional=(), rcode=0, flags=0x8180, question=None
 class DnsServer:
     def __init__(self, address="127.0.0.1", port=None):
         self.address, self.port = address, port or free_port()
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.udp = socket.socket(self.family, socket.SOCK_DGRAM)
         self.udp.bind((self.address, self.port))
-        self.tcp = socket.socket()
+        self.tcp = socket.socket(self.family)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind((self.address, self.port))
         self.tcp.listen(16)
@@ -108,16 +109,17 @@ class DnsServer:
                 pass
 
     def source(self, more=""):
-        return 'type = "dns"; servers = ( "%s:%d" ); timeout = "900ms"; min_ttl = "100ms"; %s' % (self.address, self.port, more)
+        return 'type = "dns"; servers = ( "%s:%d" ); timeout = "900ms"; min_ttl = "100ms"; %s' % (
+            "[%s]" % self.address if ":" in self.address else self.address, self.port, more)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
         self.closing = True
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with socket.socket(self.family, socket.SOCK_DGRAM) as s:
             s.sendto(b"end", (self.address, self.port))
-        with socket.socket() as s:
+        with socket.socket(self.family) as s:
             s.connect((self.address, self.port))
         for thread in self.threads:
             thread.join()

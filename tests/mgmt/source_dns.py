@@ -383,6 +383,17 @@ def servers_of_the_system_are_read_again_after_trouble():
             asked.until(["192.0.2.1"])
 
 
+@claim
+def servers_have_ipv6_addresses_too():
+    many = [a("10.1.%d.%d" % (i // 250, i % 250 + 1)) for i in range(500)]
+    with DnsServer("::1") as server:
+        server.says = lambda n, k, q, tcp: reply(q, many) if tcp else reply(q, flags=0x8380)
+        with Asked(ASK, server.source(), "web.test", V4) as asked:
+            same(len(asked.answer()), 500)
+        with Asked(ASK, server.source().replace('( "', '( "::1", "'), "web.test", V4) as asked:  # nobody on port 53
+            same(len(asked.answer()), 500)
+
+
 # ---- real servers ----
 
 def port_answers(port):
