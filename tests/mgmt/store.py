@@ -24,7 +24,7 @@ def table(n, extra=""):
 
 
 class Gateway:
-    def __init__(self, name, url, store='table = "edge"; ', more=""):
+    def __init__(self, name, url, store='table = "edge"; ', more="", source=""):
         self.dir = tempfile.mkdtemp(dir=bed.home)
         self.name, self.process, self.dp = name, None, None
         self.socket = os.path.join(self.dir, "api")
@@ -32,8 +32,8 @@ class Gateway:
         keys = "".join(f'{k} = "{self.dir}/{v}";\n' for k, v in (
             ("api_socket", "api"), ("dataplane_socket", "dp"), ("state_dir", "state"), ("audit_log", "audit")))
         with open(self.conf, "w") as f:
-            f.write(keys + 'metrics = "";\nsources = ( { name = "e"; type = "etcd"; urls = ( "%s" ); timeout = "1s"; } );\n'
-                    'store = { source = "e"; gateway = "%s"; %s};\n%s' % (url, name, store, more))
+            f.write(keys + 'metrics = "";\nsources = ( { name = "e"; type = "etcd"; urls = ( "%s" ); timeout = "1s"; %s} );\n'
+                    'store = { source = "e"; gateway = "%s"; %s};\n%s' % (url, source, name, store, more))
 
     def start(self):
         self.log = open(os.path.join(self.dir, "log"), "ab")
@@ -302,11 +302,20 @@ def registered():
     t.join()
     ok = wait_for(lambda: names(b) == ["late", "other", "still"], "who is silent is gone")
     check(bool(ok), "who is silent is gone")
-    a.ctl("heartbeat", "web/beats")
+    beating[0] = True
+    t = threading.Thread(target=beat)
+    t.start()
     wait_for(lambda: "beats" in names(b), "and back when it is heard")
     a.ctl("deregister", "web/late")
-    ok = wait_for(lambda: names(b) == ["other", "still"], "who deregisters, too")
+    ok = wait_for(lambda: names(b) == ["beats", "other", "still"], "who deregisters, too")
     check(bool(ok), "who deregisters is gone, too")
+    register(a, "brief", 35)
+    wait_for(lambda: "brief" in names(b), "one without a TTL")
+    a.ctl("deregister", "web/brief")
+    ok = wait_for(lambda: keys_of(e) == ["beats", "other", "still"], "is gone, too")
+    check(bool(ok), "also one without a TTL")
+    beating[0] = False
+    t.join()
     check(register(a, "short", 34, "--ttl", "5s"), "registered for 5 s")
     wait_for(lambda: "short" in names(b), "seen")
     a.stop(9)
@@ -325,6 +334,40 @@ def registered():
     e.stop()
 
 
+def users():
+    """With a user of etcd: what it may not do is said, and done once it may."""
+    e = Etcd().start()
+    root = ("--user", "root:r")
+    for cmd in ("user add root:r", "user add sluice:s", "role add gate", "role grant-permission gate --prefix=true read /sluice/",
+                "user grant-role sluice gate"):
+        e.ctl(*cmd.split())
+    try:
+        e.ctl("user", "grant-role", "root", "root")
+    except subprocess.CalledProcessError:
+        e.ctl("role", "add", "root")
+        e.ctl("user", "grant-role", "root", "root")
+    e.ctl("auth", "enable")
+    password = os.path.join(bed.home, "password")
+    with open(password, "w") as f:
+        f.write("s\n")
+    e.put(KEY, table(2), user="root:r")
+    a = Gateway("gw-a", e.url, source=f'user = "sluice"; password_file = "{password}"; ').dataplane().start()
+    wait_state(a, "active", "it takes the table")
+    ok = wait_for(lambda: a.logged("permission denied"), "that the status cannot be written is told")
+    check(bool(ok), "that the status cannot be written is told")
+    code, out = a.push(table(3), "--store")
+    check(code != 0 and "permission denied" in out["error"]["text"], "nor the table") or print(out)
+    e.ctl(*root, "role", "grant-permission", "gate", "--prefix=true", "readwrite", "/sluice/status/")
+    ok = wait_for(lambda: "active" in e.ctl(*root, "get", "/sluice/status/gw-a/edge"), "the status comes once it may", 40)
+    check(bool(ok), "the status comes once it may")
+    e.ctl(*root, "role", "grant-permission", "gate", "--prefix=true", "readwrite", "/sluice/tables/")
+    code, out = a.push(table(3), "--store")
+    check(code == 0, "and the table")
+    wait_for(lambda: a.endpoints() == 3, "which is taken")
+    check(a.stop() == 0, "it ends")
+    e.stop()
+
+
 def words():
     """What is wrong with the group is said."""
     for keys, said in (('source = "x"; table = "t";', 'no source "x"'), ('source = "d"; table = "t";', "of type dns"), ('table = "t";', "missing"),
@@ -338,7 +381,7 @@ def words():
         check(p.returncode != 0 and said in p.stderr.decode(), f"{keys} {said}") or print(p.stderr.decode())
 
 
-for case in [shared, refused, meanwhile, away, registered, words]:
+for case in [shared, refused, meanwhile, away, registered, users, words]:
     if len(sys.argv) == 4 or case.__name__ in sys.argv[4:]:
         print(f"== {case.__name__}: {case.__doc__}", flush=True)
         case()
