@@ -25,7 +25,7 @@ shares_of(struct sl_worker *w, const struct sl_view *view, const struct sl_servi
 	return s;
 }
 
-SL_COLD void
+void
 sl_levels_look(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 	       const struct sl_set *set, struct sl_choose_ctx *ctx)
 {

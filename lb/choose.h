@@ -18,8 +18,8 @@
  * Flows of mode tcp: LEAST_REQUEST counts ctx.loads where given, else this worker's flows, and is drawn, as RANDOM, by the hash of
  * the tuple; RING_HASH goes by the client's address.
  *
- * Levels: of a set with shares (shares.h) the key's hash with a salt of its own says which level is asked; when nobody in that admits,
- * the others are, from the first on.  In a level that is in panic health, ejection and fractions are ignored: what is not disabled
+ * Levels: of a set with shares (shares.h) the key's hash with a salt of its own says which level is asked; when nobody in that admits (or
+ * all who do are to be avoided), the others are, from the first on.  In a level that is in panic health, ejection and fractions are ignored: what is not disabled
  * or drained and has a weight takes all.
  *
  * SOURCE_HASH: clients whose addresses are equal in their leading source_bits4 or source_bits6 bits get the same
