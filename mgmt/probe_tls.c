@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define DEPTH 10
+#define ASIDES 64 /* messages of TLS itself that an answer may have with it */
 
 struct sl_probe_tls {
 	unsigned refs;
@@ -20,6 +22,12 @@ struct sl_probe_tls {
 	struct sl_probe_secrets from;
 	SSL_CTX *ctx;     /* NULL: not made yet */
 	uint64_t version; /* of the certificates that ctx was made of */
+};
+
+/* What belongs to one SSL. */
+struct talk {
+	unsigned asides; /* messages of TLS itself, while the answer was waited for */
+	char name[SL_HOST_MAX];
 };
 
 /* ---- life ---- */
@@ -186,9 +194,9 @@ verify(X509_STORE_CTX *ctx, void *arg)
 	if (X509_verify_cert(ctx) != 1)
 		return 0;
 	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, &crit, NULL);
-	const char *host = SSL_get_app_data(ssl);
+	const struct talk *talk = SSL_get_app_data(ssl);
 	bool sound = (names || crit == -1) && names_ok(names);
-	bool ok = sound && allowed(t, x, names, host ? host : "");
+	bool ok = sound && allowed(t, x, names, talk ? talk->name : "");
 	GENERAL_NAMES_free(names);
 	if (!ok)
 		X509_STORE_CTX_set_error(ctx, sound ? X509_V_ERR_HOSTNAME_MISMATCH
@@ -341,6 +349,7 @@ ctx_settings(SSL_CTX *ctx, struct sl_probe_tls *t)
 	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS |
 				      SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* see sl_probe_tls_recv */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify(ctx, c->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, verify, t);
@@ -388,24 +397,18 @@ is_address(const char *host)
 }
 
 /* The server's name: of the settings, or the request's host without its port. */
-static char *
-name_of(const struct sl_probe_tls *t, const char *host)
+static void
+name_take(const struct sl_probe_tls *t, const char *host, char ret_name[SL_HOST_MAX])
 {
 	const char *from = t->conf.auto_sni && *host ? host : t->conf.server_name;
-	char *name = strdup(from);
-	size_t n = name ? strlen(name) : 0;
+	size_t n = from == host && host[0] != '[' ? strcspn(host, ":") : strlen(from);
 
-	if (!name)
-		return NULL;
-	if (from == host && name[0] != '[')
-		n = strcspn(name, ":");
-	if (n && name[n - 1] == '.')
+	n = SL_MIN(n, (size_t)SL_HOST_MAX - 1);
+	if (n && from[n - 1] == '.')
 		n--;
-	name[n] = 0;
 	for (size_t i = 0; i < n; i++)
-		if (name[i] >= 'A' && name[i] <= 'Z')
-			name[i] = (char)(name[i] | 0x20);
-	return name;
+		ret_name[i] = (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] | 0x20 : from[i]);
+	ret_name[n] = 0;
 }
 
 void *
@@ -421,16 +424,17 @@ sl_probe_tls_begin(struct sl_probe_tls *t, int fd, const char *host, char text[S
 		return NULL;
 	t->version = version;
 	SSL *ssl = SSL_new(t->ctx);
-	char *name = name_of(t, host);
-	if (ssl)
-		SSL_set_app_data(ssl, name);
-	if (ssl && name && SSL_set_fd(ssl, fd) == 1 &&
-	    (!*name || is_address(name) || SSL_set_tlsext_host_name(ssl, name) == 1)) {
+	struct talk *talk = ssl ? calloc(1, sizeof(*talk)) : NULL;
+	if (talk) {
+		SSL_set_app_data(ssl, talk);
+		name_take(t, host, talk->name);
+	}
+	if (talk && SSL_set_fd(ssl, fd) == 1 &&
+	    (!talk->name[0] || is_address(talk->name) ||
+	     SSL_set_tlsext_host_name(ssl, talk->name) == 1)) {
 		SSL_set_connect_state(ssl);
 		return ssl;
 	}
-	if (!ssl)
-		free(name);
 	sl_probe_tls_end(ssl);
 	snprintf(text, SL_PROBE_TLS_TEXT, "not probed: no memory for TLS");
 	return NULL;
@@ -511,9 +515,30 @@ sl_probe_tls_send(void *ssl, const void *data, size_t len, char text[SL_PROBE_TL
 	return r ? r : -2;
 }
 
+/* Whether more can be read at once: in what OpenSSL holds, or in the socket. */
+static bool
+more(SSL *ssl)
+{
+	char c;
+
+	return SSL_has_pending(ssl) || recv(SSL_get_fd(ssl), &c, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+/* Tickets, updates of keys and their like come back as WANT_READ, one by one: an endpoint that sends nothing else must not have the
+ * loop for itself. */
 ssize_t
 sl_probe_tls_recv(void *ssl, void *buf, size_t size, char text[SL_PROBE_TLS_TEXT])
 {
-	ERR_clear_error();
-	return outcome(ssl, SSL_read(ssl, buf, (int)size), "before the answer", text);
+	struct talk *talk = SSL_get_app_data(ssl);
+
+	for (;;) {
+		ERR_clear_error();
+		ssize_t r = outcome(ssl, SSL_read(ssl, buf, (int)size), "before the answer", text);
+		if (r != -1 || !more(ssl))
+			return r;
+		if (++talk->asides > ASIDES)
+			break;
+	}
+	snprintf(text, SL_PROBE_TLS_TEXT, "TLS: messages without end, and no answer");
+	return -2;
 }

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -25,6 +26,7 @@ struct tls_server {
 	const char *answer; /* NULL: shakes hands and is silent */
 	bool mute;          /* accepts and says nothing at all */
 	bool garbage;       /* answers no TLS */
+	unsigned tickets;   /* further ones before the answer */
 	_Atomic bool stop;
 	_Atomic unsigned shaken;
 	char sni[256], client[256]; /* of the last handshake */
@@ -51,8 +53,16 @@ talk(struct tls_server *s, int fd)
 		SSL_get0_alpn_selected(ssl, &alpn, &len);
 		snprintf(s->alpn, sizeof(s->alpn), "%.*s", (int)len, len ? (const char *)alpn : "");
 		s->shaken++;
-		if (SSL_read(ssl, buf, sizeof(buf)) > 0 && s->answer)
+		bool asked = SSL_read(ssl, buf, sizeof(buf)) > 0;
+		int cork = s->tickets > 0; /* many at once */
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+		for (unsigned i = 0; asked && i < s->tickets; i++)
+			if (SSL_new_session_ticket(ssl) != 1 || SSL_do_handshake(ssl) != 1)
+				break;
+		if (asked && s->answer)
 			SSL_write(ssl, s->answer, (int)strlen(s->answer));
+		cork = 0;
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
 		if (s->answer)
 			SSL_shutdown(ssl);
 		else
@@ -467,6 +477,7 @@ servers_that_speak_no_tls_or_stop_in_the_middle_are_down(void)
 		{{.mute = true}, "TLS's handshake did not end within 100 ms"},
 		{{.answer = NULL}, "connected, but no answer within 100 ms"},
 		{{.answer = "HTTP/1.1 200 OK\r\n"}, "closed in the middle"},
+		{{.answer = OK_ANSWER, .tickets = 5000}, "TLS: messages without end"},
 	};
 
 	rig_up();
@@ -482,6 +493,22 @@ servers_that_speak_no_tls_or_stop_in_the_middle_are_down(void)
 		sl_prober_set(rig.p, NULL, 0, NULL);
 		server_down(&rows[i].s);
 	}
+	tls_cert_free(web);
+	rig_down();
+}
+
+static void
+tickets_before_the_answer_are_passed_over(void)
+{
+	struct tls_server s = {.answer = OK_ANSWER, .tickets = 10};
+
+	rig_up();
+	struct tls_cert *web = tls_cert_leaf(store.ca, TLS_CERT_EC, "web.internal");
+	server_up(&s, web, NULL);
+	probe(&s, &(struct settings){.server_name = "web.internal"}, &over_http);
+	AWAIT(status().state == SL_PROBE_HEALTHY);
+	sl_prober_set(rig.p, NULL, 0, NULL);
+	server_down(&s);
 	tls_cert_free(web);
 	rig_down();
 }
@@ -513,4 +540,5 @@ SL_SUITE("probe_tls", SL_TEST(certificates_are_verified_as_the_service_says),
 	 SL_TEST(another_bundle_counts_from_the_next_probe_on),
 	 SL_TEST(a_bundle_that_is_not_there_is_not_held_against_the_endpoint),
 	 SL_TEST(servers_that_speak_no_tls_or_stop_in_the_middle_are_down),
+	 SL_TEST(tickets_before_the_answer_are_passed_over),
 	 SL_TEST(other_settings_make_other_probes))
