@@ -297,6 +297,7 @@ def tokens_are_read_for_each_query(d):
                 f.write("second\n")
             os.rename(token + ".new", token)
             q.next("confirm")
+            wait_for("a query that waits", lambda: "index" in s.asked()[-1]["query"])
             with open(token, "w") as f:
                 f.write("bad\x01token\n")
             s.set("web", [A])
