@@ -131,6 +131,8 @@ step(struct sl_held *h, const struct sl_held_text *t, uint8_t c, const char **re
 {
 	if (!is_data(h)) {
 		unsigned next = frame(h, c);
+		if (++h->framed > SL_HELD_FRAME_MAX)
+			next = OVER + 1;
 		h->state = (uint8_t)SL_MIN(next, (unsigned)OVER);
 		*ret_why = next > OVER ? damaged : not_there;
 		return next >= OVER ? SL_BAD : SL_PARTIAL;

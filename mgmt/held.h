@@ -12,7 +12,8 @@
 
 #define SL_HELD_TEXT_MAX 256
 #define SL_HELD_BODY_MAX 65536
-#define SL_HELD_LINE_MAX 1024 /* bytes of a chunk's line, and of all trailers */
+#define SL_HELD_LINE_MAX 1024    /* bytes of a chunk's line, and of all trailers */
+#define SL_HELD_FRAME_MAX 262144 /* bytes of all that frames chunks */
 
 /* What is looked for, prepared once for many answers. */
 struct sl_held_text {
@@ -25,12 +26,13 @@ struct sl_held_text {
 void sl_held_prepare(struct sl_held_text *t, const char *text);
 
 struct sl_held {
-	uint8_t state; /* of the machine in held.c */
-	bool to_end;   /* the body ends with the connection */
-	uint16_t line; /* bytes of this line of chunks */
-	uint16_t pos;  /* how much of the text stands at the end of what came */
-	uint32_t seen; /* bytes of the body */
-	uint64_t left; /* of this chunk, or of the body */
+	uint8_t state;   /* of the machine in held.c */
+	bool to_end;     /* the body ends with the connection */
+	uint16_t line;   /* bytes of this line of chunks */
+	uint16_t pos;    /* how much of the text stands at the end of what came */
+	uint32_t seen;   /* bytes of the body */
+	uint32_t framed; /* bytes around its chunks */
+	uint64_t left;   /* of this chunk, or of the body */
 };
 
 /* sl_held_begin: behind a head of `status` that asks for no HEAD: 0, or SL_BAD with a static sentence: the head does not say how long

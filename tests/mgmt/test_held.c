@@ -161,6 +161,15 @@ what_is_looked_at_is_bounded(void)
 	CU_ASSERT_EQUAL(sl_held_feed(&h, &t, "0\r\n", 3, &why), SL_PARTIAL);
 	CU_ASSERT_EQUAL(sl_held_feed(&h, &t, much, sizeof(much), &why), SL_BAD);
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, "damaged"));
+	/* little in much: chunks of a byte with long extensions */
+	char chunk[1000];
+	unsigned n = 0;
+	snprintf(chunk, sizeof(chunk), "1;%0*d\r\nx\r\n", 900, 0);
+	sl_held_begin(&h, &a, 200, &why);
+	while (sl_held_feed(&h, &t, chunk, strlen(chunk), &why) == SL_PARTIAL && n < 10000)
+		n++;
+	CU_ASSERT(n > 200 && n < 400);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "damaged"));
 }
 
 static void
