@@ -396,11 +396,16 @@ listen_unix(struct sl_registry_front *f, struct sl_diag *diag)
 		return fail(diag, "registry.socket", c->socket, errno, NULL);
 	if (is_stale(&un))
 		unlink(c->socket);
-	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) ||
-	    (c->group_given && chown(c->socket, (uid_t)-1, c->gid)) ||
-	    chmod(c->socket, c->group_given ? 0660 : 0666) || listen(fd, 64)) {
+	bool bound = bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0;
+	bool ours = bound && (!c->group_given || chown(c->socket, (uid_t)-1, c->gid) == 0);
+	if (!ours || chmod(c->socket, c->group_given ? 0660 : 0666) || listen(fd, 64)) {
 		int err = errno;
 		close(fd);
+		if (bound)
+			unlink(c->socket);
+		if (bound && !ours)
+			return fail(diag, "registry.group", c->socket, err,
+				    "make sluiced's user a member of the group");
 		return fail(diag, "registry.socket", c->socket, err,
 			    err == EADDRINUSE ? "stop the other process, or set another path"
 					      : "make its directory, or set another path");

@@ -2,6 +2,7 @@
 #include "mgmt/registry.h"
 
 #include "mgmt/audit.h"
+#include "mgmt/daemon_conf.h"
 #include "mgmt/disk.h"
 #include "tests/suite.h"
 
@@ -724,7 +725,80 @@ a_journal_that_grew_becomes_a_snapshot(void)
 	tear_down(&b);
 }
 
-SL_SUITE("registry", SL_TEST(an_endpoint_comes_changes_and_goes),
+/* ---- sluiced's file ---- */
+
+static void
+the_group_registry_is_checked_whole(void)
+{
+	static const struct {
+		const char *text;
+		unsigned problems;
+		const char *reason;
+	} row[] = {
+		{"registry = { };", 0, "all of it has a default"},
+		{"registry = { socket = \"\"; remove_after = \"0s\"; };", 0, "off, never"},
+		{"registry = { listen = \"10.0.0.1:8443\"; certificate = \"/c\"; key = \"/k\"; "
+		 "trust = "
+		 "\"/t\"; };",
+		 0, "mTLS"},
+		{"registry = { listen = \"[2001:db8::1]:8443\"; certificate = \"/c\"; key = "
+		 "\"/k\"; };",
+		 1, "no trust"},
+		{"registry = { allow = ( { identity = \"spiffe://td/a*\"; services = ( \"*\", "
+		 "\"api-*\", "
+		 "\"web\" ); addresses = ( \"10.0.0.0/8\", \"2001:db8::1\" ); }, { user = 0; "
+		 "services = "
+		 "( \"x\" ); }, { user = \"root\"; services = ( \"x\" ); } ); };",
+		 0, "rows"},
+		{"registry = { allow = ( { services = ( \"x\" ); } ); };", 1, "about nobody"},
+		{"registry = { allow = ( { identity = \"a.example\"; user = \"root\"; services = ( "
+		 "\"x\" ); } "
+		 "); };",
+		 1, "about two"},
+		{"registry = { allow = ( { identity = \"a.example\"; } ); };", 1, "no services"},
+		{"registry = { allow = ( { identity = \"a.example\"; services = ( \"-x\", \"a "
+		 "b*\", 5 ); } ); "
+		 "};",
+		 3, "no names"},
+		{"registry = { allow = ( { identity = \"a.example\"; services = ( \"x\" ); "
+		 "addresses = ( "
+		 "\"10.0.0.1/8\" ); } ); };",
+		 1, "bits behind the prefix"},
+		{"registry = { allow = ( { user = \"no-such-user\"; services = ( \"x\" ); } ); };",
+		 1, "who?"},
+		{"registry = { allow = ( { identity = \"a.example\"; service = ( \"x\" ); } ); };",
+		 2, "unknown key, and none of those"},
+		{"registry = { allow = { }; };", 1, "no list"},
+		{"registry = { socket = \"x\"; listen = \"nowhere\"; remove_after = \"1\"; group = "
+		 "\"no-such-group\"; };",
+		 4, "all at once"},
+		{"registry = { remove_after = \"500ms\"; };", 1, "too short"},
+		{"registry = { listn = \"\"; };", 1, "unknown key"},
+		{"registry = 5;", 1, "no group"},
+	};
+	for (unsigned i = 0; i < SL_ARRAY_CNT(row); i++) {
+		struct sl_daemon_conf c;
+		struct sl_diag diag = {0};
+		int err = sl_daemon_conf_parse("f", row[i].text, strlen(row[i].text), &diag, &c);
+		if (diag.cnt != row[i].problems)
+			printf("  %s (%s): %u problems, first %s\n", row[i].text, row[i].reason,
+			       diag.cnt, diag.cnt ? diag.items[0].text : "");
+		CU_ASSERT(diag.cnt == row[i].problems);
+		CU_ASSERT(err == (row[i].problems ? -EINVAL : 0));
+		sl_diag_fini(&diag);
+		sl_daemon_conf_fini(&c);
+	}
+	struct sl_daemon_conf c;
+	struct sl_diag diag = {0};
+	static const char text[] = "api_socket = \"/srv/x/api.sock\";";
+	CU_ASSERT(sl_daemon_conf_parse("f", text, strlen(text), &diag, &c) == 0);
+	CU_ASSERT(strcmp(c.registry.socket, "/srv/x/registry.sock") == 0 &&
+		  c.registry.remove_after_ms == 3600000 && c.registry.allow_cnt == 0);
+	sl_daemon_conf_fini(&c);
+}
+
+SL_SUITE("registry", SL_TEST(the_group_registry_is_checked_whole),
+	 SL_TEST(an_endpoint_comes_changes_and_goes),
 	 SL_TEST(many_changes_of_one_turn_are_one_write_and_one_answer),
 	 SL_TEST(changes_of_one_endpoint_keep_their_order),
 	 SL_TEST(wrong_requests_say_what_and_where_and_change_nothing),
