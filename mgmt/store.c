@@ -603,8 +603,9 @@ sl_store_create(struct sl_daemon *d, struct sl_store **ret_store)
 		 c->gateway, c->table);
 	const struct sl_etcd_view_events ev = {on_begin,   on_put,     on_gone, on_end,
 					       on_confirm, on_trouble, on_say,  s};
-	if (c->registry && sl_store_registry_create(d->loop, s->etcd, s->source->prefix, s->rng,
-						    on_say, NULL, &s->registry))
+	if (c->registry &&
+	    sl_store_registry_create(d->loop, s->etcd, s->source->prefix, s->source->timeout_ms,
+				     s->rng, on_say, NULL, &s->registry))
 		return -ENOMEM;
 	if (s->registry)
 		sl_registry_each(d->registry, share, s);

@@ -6,7 +6,7 @@
  */
 #include "mgmt/store_registry.h"
 
-#include "mgmt/etcd_wire.h"
+#include "mgmt/etcd_view.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,8 @@ struct item {
 	char *json; /* NULL: not wanted */
 	uint32_t ttl_s;
 	bool put;       /* etcd has it, in some form */
-	bool changed;   /* since it was put */
+	bool changed;   /* since it was put, or etcd has lost it */
+	bool seen;      /* in etcd, since begin */
 	uint64_t under; /* the lease it was put under; 0: none */
 	struct sl_etcd_call *call;
 };
@@ -39,6 +40,8 @@ struct item {
 struct sl_store_registry {
 	uv_loop_t *loop;
 	struct sl_etcd *etcd;
+	struct sl_etcd_view *view; /* of all registrations, those of others too */
+	bool whole;                /* begin was called, end not */
 	const char *prefix;
 	uint64_t rng;
 	void (*say)(void *ctx, const char *line);
@@ -299,6 +302,76 @@ on_tick(uv_timer_t *t)
 		uv_timer_stop(r->timer);
 }
 
+/* ---- what etcd has ---- */
+
+static void
+on_begin(void *ctx)
+{
+	struct sl_store_registry *r = ctx;
+
+	r->whole = true;
+	for (size_t i = 0; i < r->cnt; i++)
+		r->items[i]->seen = false;
+}
+
+static void
+on_there(void *ctx, const struct sl_etcd_kv *kv)
+{
+	struct sl_store_registry *r = ctx;
+	size_t at;
+
+	if (find(r, kv->key, &at))
+		r->items[at]->seen = true;
+}
+
+/* It is put again, unless it shall be gone. */
+static void
+on_gone(void *ctx, const char *key)
+{
+	struct sl_store_registry *r = ctx;
+	size_t at;
+
+	if (!find(r, key, &at) || !r->items[at]->json)
+		return;
+	r->items[at]->changed = true;
+	uv_timer_start(r->timer, on_tick, 0, TICK_MS);
+}
+
+static void
+on_end(void *ctx)
+{
+	struct sl_store_registry *r = ctx;
+
+	for (size_t i = 0; i < r->cnt && r->whole; i++)
+		if (!r->items[i]->seen && r->items[i]->put && !r->items[i]->call)
+			on_gone(r, r->items[i]->key);
+	r->whole = false;
+}
+
+static void
+on_confirm(void *ctx)
+{
+	(void)ctx;
+}
+
+/* Requests fail, too, and say it. */
+static void
+on_trouble(void *ctx, const char *why)
+{
+	(void)ctx;
+	(void)why;
+}
+
+static void
+on_view_says(void *ctx, const char *line)
+{
+	struct sl_store_registry *r = ctx;
+	char text[300];
+
+	snprintf(text, sizeof(text), "registrations: %s", line);
+	r->say(r->ctx, text);
+}
+
 /* ---- from outside ---- */
 
 int
@@ -341,7 +414,8 @@ sl_store_registry_count(const struct sl_store_registry *r, uint32_t *ret_cnt, ui
 }
 
 int
-sl_store_registry_create(uv_loop_t *loop, struct sl_etcd *etcd, const char *prefix, uint64_t seed,
+sl_store_registry_create(uv_loop_t *loop, struct sl_etcd *etcd, const char *prefix,
+			 uint32_t timeout_ms, uint64_t seed,
 			 void (*say)(void *ctx, const char *line), void *ctx,
 			 struct sl_store_registry **ret_registry)
 {
@@ -363,7 +437,11 @@ sl_store_registry_create(uv_loop_t *loop, struct sl_etcd *etcd, const char *pref
 	uv_timer_init(loop, timer);
 	timer->data = r;
 	*ret_registry = r;
-	return 0;
+	const struct sl_etcd_view_events ev = {on_begin,   on_there,   on_gone,      on_end,
+					       on_confirm, on_trouble, on_view_says, r};
+	char keys[SL_ETCD_KEY_MAX];
+	snprintf(keys, sizeof(keys), "%sendpoints/", prefix);
+	return sl_etcd_view_create(loop, etcd, keys, timeout_ms, seed, &ev, &r->view);
 }
 
 static void
@@ -377,6 +455,7 @@ sl_store_registry_destroy(struct sl_store_registry *r)
 {
 	if (!r)
 		return;
+	sl_etcd_view_destroy(r->view);
 	for (size_t i = 0; i < r->cnt; i++) {
 		sl_etcd_cancel(r->items[i]->call);
 		free_item(r->items[i]);

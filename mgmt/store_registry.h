@@ -5,8 +5,9 @@
  *          type etcd (source_etcd.c).
  * Leases:  one for all with the same TTL, kept alive every third of it: it is the gateway's death that they are for.  Lost, it is granted anew,
  *          and everything put under the new one.  Without a TTL a key stays until it is deregistered.
- * Away:    while etcd is away everything is kept here and made good afterwards.
- * Twice:   an endpoint that registers with two gateways belongs to the one that wrote last, and is lost with it until it registers anew.
+ * Away:    while etcd is away everything is kept here and made good afterwards; so is what etcd has lost (it was wiped, an older state restored, a
+ *          key deleted): the keys are watched.
+ * Twice:   an endpoint that registers with two gateways belongs to the one that wrote last; when that one's key goes, the other puts it again.
  * Threads: [loop].
  */
 #ifndef SL_MGMT_STORE_REGISTRY_H
@@ -16,9 +17,10 @@
 
 struct sl_store_registry;
 
-/* etcd, prefix: outlive it.  say: one line for the log.  0 or -ENOMEM. */
+/* etcd, prefix: outlive it.  timeout_ms: of one request.  say: one line for the log.  0 or -ENOMEM. */
 int sl_store_registry_create(uv_loop_t *loop, struct sl_etcd *etcd, const char *prefix,
-			     uint64_t seed, void (*say)(void *ctx, const char *line), void *ctx,
+			     uint32_t timeout_ms, uint64_t seed,
+			     void (*say)(void *ctx, const char *line), void *ctx,
 			     struct sl_store_registry **ret_registry);
 /* Leases are left: they end by themselves, or are replaced after a restart. */
 void sl_store_registry_destroy(struct sl_store_registry *r);
