@@ -35,4 +35,15 @@ wait_for 10 "secure down by another bundle" is_now secure down "does not verify"
 wait_for 10 "stranger up by it" is_now stranger up "ok, HTTP status 200"
 ctl cert replace mesh --ca "$PKI/root.pem" >"$NET_DIR/cert.out" 2>&1 || fail "cert replace: $(cat "$NET_DIR/cert.out")"
 wait_for 10 "secure up by the one before" is_now secure up "ok, HTTP status 200"
+
+# ---- the key that was shown to who asked is in sluiced's memory no longer than a probe ----
+
+wait_for 10 "mutual up" is_now mutual up "ok, HTTP status 200"
+ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" 2>&1 || fail "push: $(cat "$NET_DIR/push.out")"
+unprobed() { [ "$(ctl_json "all(e['state'] == 'unprobed' for e in j['endpoints'])" show endpoints)" = True ]; }
+wait_for 5 "no probes any more" unprobed
+secrets=$top/tests/net/tls_secrets.py
+python3 "$secrets" needles "$NET_DIR/needles.json" "$PKI/gw.key" >"$NET_DIR/needles.out" || fail "needles: $(cat "$NET_DIR/needles.out")"
+python3 "$secrets" memory "$(pid_of sluiced)" "$NET_DIR/needles.json" >"$NET_DIR/memory.json" 2>"$NET_DIR/memory.err" || fail "memory: $(tail -n 3 "$NET_DIR/memory.err")"
+[ "$(json "$NET_DIR/memory.json" 'j["bytes"] > 1000000 and not j["found"] and not j["excluded"]')" = True ] || fail "the gateway's key: $(cat "$NET_DIR/memory.json")"
 no_bad_drops
