@@ -83,6 +83,7 @@ struct watch {
 };
 
 static void check(struct asked *a, bool only_changed);
+static void watch(struct watch *w);
 
 /* ---- in the pool: bytes → outcome ---- */
 
@@ -373,6 +374,11 @@ tell_good(struct asked *a)
 	a->out.list = NULL;
 	a->answered = true;
 	a->trouble[0] = 0;
+	/* the directory is there by now; what happened before it was watched is seen by looking once more */
+	if (!uv_is_active((uv_handle_t *)&a->files->watch->event)) {
+		watch(a->files->watch);
+		check(a, true);
+	}
 	if (same)
 		sink->confirm(sink->ctx, a->id);
 	else
@@ -464,8 +470,6 @@ check(struct asked *a, bool only_changed)
 
 /* ---- the directory ---- */
 
-static void on_event(uv_fs_event_t *event, const char *file, int events, int status);
-
 static void
 check_all(struct files *f)
 {
@@ -478,7 +482,7 @@ static void
 look_again(struct watch *w)
 {
 	uv_fs_event_stop(&w->event);
-	uv_fs_event_start(&w->event, on_event, w->files->conf->directory, 0);
+	watch(w);
 	check_all(w->files);
 }
 
@@ -520,6 +524,13 @@ on_event(uv_fs_event_t *event, const char *file, int events, int status)
 	plan_sweep(w);
 }
 
+/* Without a directory it stays inactive. */
+static void
+watch(struct watch *w)
+{
+	uv_fs_event_start(&w->event, on_event, w->files->conf->directory, 0);
+}
+
 static void
 on_poll(uv_timer_t *t)
 {
@@ -556,7 +567,7 @@ create(const struct sl_source_conf *conf, const struct sl_source_sink *sink, str
 	uv_timer_init(sink->loop, &w->poll);
 	uv_timer_init(sink->loop, &w->sweep);
 	w->event.data = w->poll.data = w->sweep.data = w;
-	uv_fs_event_start(&w->event, on_event, conf->directory, 0);
+	watch(w);
 	uv_timer_start(&w->poll, on_poll, POLL_MS, POLL_MS);
 	*ret_source = f;
 	return 0;

@@ -284,8 +284,27 @@ def a_directory_that_comes_later_is_found():
             os.mkdir(room.directory)
             write(room.file, endpoints("192.0.2.1"))
             same(asked.next("answer", "trouble").get("answer", [{}])[0].get("address"), "192.0.2.1")  # by the poll
+            start = time.monotonic()
             write(room.file, endpoints("192.0.2.2"))
             asked.until(["192.0.2.2"])
+            if time.monotonic() - start > 1:
+                raise Failed("the directory is not watched")
+
+
+@claim
+def a_directory_that_came_before_the_question_is_watched():
+    """Not when the source was made, but when it was asked: as with a daemon that started before its directory was mounted."""
+    with Room(endpoints("192.0.2.1")) as room:
+        os.rename(room.directory, room.directory + ".later")
+        with room.asked() as asked:
+            wait_for("the process", lambda: os.path.exists("/proc/%d" % asked.process.pid))
+            os.rename(room.directory + ".later", room.directory)
+            same(asked.next("answer")["answer"][0]["address"], "192.0.2.1")
+            start = time.monotonic()
+            write(room.file, endpoints("192.0.2.2"))
+            asked.until(["192.0.2.2"])
+            if time.monotonic() - start > 1:
+                raise Failed("the directory is not watched")
 
 
 @claim
