@@ -661,6 +661,7 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.audit = d->audit,
 		.compile_program = d->conf->compile_program,
 		.compile_ms = d->conf->compile_ms,
+		.journal_bytes = d->conf->journal_bytes,
 		.locality = d->conf->locality,
 		.endpoints = on_endpoints,
 		.offering = on_offering,

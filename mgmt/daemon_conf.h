@@ -52,8 +52,9 @@ struct sl_daemon_conf {
 	char state_dir[1024];
 	char audit_log[1024];
 	char compile_program[1024]; /* "": sluice-compile beside sluiced */
-	uint32_t compile_ms; /* not in the file: sl_shards_conf.deadline_ms, 0 for its default */
-	char metrics[128];   /* checked: "", "unix:/…", or a loopback address and a port */
+	uint32_t compile_ms;    /* not in the file: sl_shards_conf.deadline_ms, 0 for its default */
+	uint32_t journal_bytes; /* not in the file: sl_tables_conf.journal_bytes */
+	char metrics[128];      /* checked: "", "unix:/…", or a loopback address and a port */
 	struct sl_access_log_conf access_log;
 	uint32_t ticket_rotate_ms; /* 0: never; not from the file */
 	struct sl_announce_conf announce;

@@ -398,8 +398,8 @@ sl_slot_journal_says(const char *line)
 	return !strstr(line, "\"spaces\":{}");
 }
 
-bool
-sl_slot_journal_full(const struct sl_slot_journal *j)
+uint64_t
+sl_slot_journal_bytes(const struct sl_slot_journal *j)
 {
-	return j->bytes > SL_SLOT_JOURNAL_MAX;
+	return j->bytes;
 }

@@ -17,7 +17,8 @@
 
 #include "mgmt/slots.h"
 
-#define SL_SLOT_JOURNAL_MAX (8u << 20) /* bytes, after which slots.json is written anew */
+#define SL_SLOT_JOURNAL_MAX                                                                        \
+	(8u << 20) /* bytes, after which slots.json is written anew by default */
 
 struct sl_slot_journal;
 
@@ -45,6 +46,7 @@ int sl_slot_journal_add(struct sl_slot_journal *j, const char *line);
 
 /* sl_slot_journal_turn: slots.json is written: a new journal begins.  0 or -errno. */
 int sl_slot_journal_turn(struct sl_slot_journal *j);
-bool sl_slot_journal_full(const struct sl_slot_journal *j);
+/* sl_slot_journal_bytes: of its lines. */
+uint64_t sl_slot_journal_bytes(const struct sl_slot_journal *j);
 
 #endif

@@ -88,7 +88,8 @@ struct sl_tables {
 	struct rewriting rewriting;
 	struct revision revision;
 	uv_timer_t *revise_timer;
-	uint64_t revise_after; /* ms of the loop: not before */
+	uint64_t shorten_after; /* likewise */
+	uint64_t revise_after;  /* ms of the loop: not before */
 	uint64_t revised_said_ms,
 		said_cnt; /* revisions are said now and then: since when, how many */
 	struct sl_tables_revisions revised;
@@ -821,14 +822,20 @@ rewritten(uv_work_t *w, int status)
 	run_next(t);
 }
 
+#define SHORTEN_MS 1000 /* a disk that is full stays so for a while */
+
 /* The journal has become long. */
 static bool
 shorten(struct sl_tables *t)
 {
 	struct rewriting *r = &t->rewriting;
 
-	if (!t->active || !sl_slot_journal_full(t->journal))
+	uint64_t most = t->c.journal_bytes ? t->c.journal_bytes : SL_SLOT_JOURNAL_MAX;
+
+	if (!t->active || sl_slot_journal_bytes(t->journal) <= most ||
+	    uv_now(t->c.loop) < t->shorten_after)
 		return false;
+	t->shorten_after = uv_now(t->c.loop) + SHORTEN_MS;
 	*r = (struct rewriting){.tables = t, .work.data = r};
 	t->job = true;
 	if (uv_queue_work(t->c.loop, &r->work, rewrite, rewritten) == 0)

@@ -105,6 +105,7 @@ struct sl_tables_conf {
 	struct sl_audit *audit;
 	const char *compile_program; /* sluice-compile; "" or NULL: beside this program */
 	uint32_t compile_ms;         /* sl_shards_conf.deadline_ms */
+	uint32_t journal_bytes;      /* 0: SL_SLOT_JOURNAL_MAX */
 	const char *locality;        /* of this gateway; NULL: "" */
 	/* c with all endpoints, for sl_roster_conf_free; NULL: no memory.  The callback NULL: nothing is discovered */
 	struct sl_conf *(*endpoints)(void *ctx, const struct sl_conf *c);

@@ -1,6 +1,7 @@
 /* Endpoints that a source answers, through a whole daemon: into the table that the dataplane has, and over restarts. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/mgmt/fixture.h"
@@ -435,6 +436,43 @@ slots_come_back_from_the_journal_when_slots_json_is_damaged(void)
 }
 
 static void
+a_long_journal_gives_way_to_slots_json(void)
+{
+	char path[128], text[64];
+	struct stat st;
+
+	fixture_open(&f);
+	fixture_daemon_stop(&f);
+	f.conf.journal_bytes = 1000;
+	fixture_daemon_start(&f);
+	told_attach(&told, f.daemon.roster);
+	fixture_dp_start(&f, 1);
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	push_ok("", "");
+	snprintf(path, sizeof(path), "%s/state/slots.journal", f.dir);
+	off_t largest = 0, last = 0;
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(text, sizeof(text), "a%u=192.0.2.11/80", i);
+		told_answer(&told, "web", text);
+		CU_ASSERT(becomes(strtok(text, "=")));
+		CU_ASSERT(stat(path, &st) == 0);
+		last = st.st_size;
+		largest = SL_MAX(largest, last);
+	}
+	CU_ASSERT(largest > 1000 && last < largest); /* it began anew */
+	uint64_t generation = f.dp.generation;
+	struct sl_obj_id root = f.dp.root;
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	fixture_dp_start(&f, 1);
+	f.dp.generation = generation;
+	f.dp.root = root;
+	CU_ASSERT(becomes("a39"));
+	CU_ASSERT_EQUAL(f.dp.offers, 0);
+	fixture_close(&f);
+}
+
+static void
 without_a_dataplane_the_table_waits_with_the_endpoints_of_now(void)
 {
 	fixture_open(&f);
@@ -620,6 +658,7 @@ of_a_thousand_services_those_that_moved_are_sent(void)
 
 SL_SUITE("revisions", SL_TEST(of_a_thousand_services_those_that_moved_are_sent),
 	 SL_TEST(slots_come_back_from_the_journal_when_slots_json_is_damaged),
+	 SL_TEST(a_long_journal_gives_way_to_slots_json),
 	 SL_TEST(without_a_dataplane_the_table_waits_with_the_endpoints_of_now),
 	 SL_TEST(there_are_at_most_twenty_revisions_a_second),
 	 SL_TEST(what_was_offered_is_known_after_a_kill),
