@@ -22,10 +22,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define EVENTS 256      /* socket events taken per epoll_wait */
-#define STARTS 512      /* probes started per tick: the loop has other guests */
-#define STALL_MS 20     /* a timer later than this means that the loop was held up */
-#define FIRST_SLACK 50  /* 1/50 of the first interval stays free, so that "within two" has room */
+#define EVENTS 256  /* socket events taken per epoll_wait */
+#define STARTS 512  /* probes started per tick: the loop has other guests */
+#define STALL_MS 20 /* a timer later than this means that the loop was held up */
+/* Left out of the interval, so that "within two intervals" has room: */
+#define DOUBT_SLACK 10  /* 1/10 after a failure */
+#define FIRST_SLACK 50  /* 1/50 of the first one */
 #define FD_RESERVE 128  /* descriptors left to the rest of the process */
 #define IDLE UINT32_MAX /* heap position of one that is not in the heap */
 
@@ -466,6 +468,8 @@ period(struct sl_prober *p, const struct target *t)
 	bool out = t->state == SL_PROBE_UNHEALTHY && c->unhealthy_ms;
 	uint64_t ms = out ? c->unhealthy_ms : c->interval_ms;
 
+	if (t->fail_run && t->state != SL_PROBE_UNHEALTHY)
+		ms -= ms / DOUBT_SLACK;
 	return ms - random_below(p, ms * c->jitter_pct / 100 + 1);
 }
 

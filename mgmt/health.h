@@ -16,7 +16,7 @@
  * Periods: the first probe comes at a random point of the first interval (98 % of it); from start
  *          to start a period is the interval shortened by a random share of [0, jitter_pct]
  *          percent: never longer than the interval.  That of an unhealthy one is `unhealthy_ms`
- *          where the conf has it.  While an endpoint counts as healthy, a probe
+ *          where the conf has it; one that failed and still counts as healthy is probed a tenth earlier.  While an endpoint counts as healthy, a probe
  *          that met silence until its timeout is repeated at once.  So one that dies is found
  *          within `fall` intervals when it refuses, and within interval + fall × timeout when it is
  *          silent: two intervals with fall = 2 and a timeout of half the interval.

@@ -561,6 +561,34 @@ agents_are_heard_and_bounded(void)
 	}
 }
 
+/* Of target 0, whose last probe has ended; the start is known to 1 ms. */
+static uint64_t
+start_to_start(void)
+{
+	struct sl_probe_status st = status(0);
+
+	return st.next_ms - (st.last_ms - (st.latency_us + 500) / 1000);
+}
+
+static void
+an_endpoint_in_doubt_is_probed_earlier(void)
+{
+	int keep;
+	uint16_t port = refusing_port(&keep);
+	struct sl_health_conf c = tcp_conf(1000, 100);
+	struct sl_probe_target t = target(0, port, &c);
+
+	rig_up();
+	CU_ASSERT_EQUAL(sl_prober_set(rig.p, &t, 1, NULL), 0);
+	AWAIT(status(0).probes == 1);
+	CU_ASSERT(start_to_start() >= 898 && start_to_start() <= 902);
+	AWAIT(rig.seen_cnt == 1);
+	CU_ASSERT_EQUAL(rig.seen[0].to, SL_PROBE_UNHEALTHY);
+	CU_ASSERT(start_to_start() >= 998 && start_to_start() <= 1002); /* no doubt any more */
+	rig_down();
+	close(keep);
+}
+
 /* ---- sets ---- */
 
 static void
@@ -968,6 +996,7 @@ SL_SUITE("health", SL_TEST(first_success_makes_healthy),
 	 SL_TEST(request_is_a_plain_get_with_host_and_close),
 	 SL_TEST(method_and_headers_are_in_the_request), SL_TEST(bodies_are_looked_at),
 	 SL_TEST(an_unhealthy_one_is_probed_at_its_own_interval),
+	 SL_TEST(an_endpoint_in_doubt_is_probed_earlier),
 	 SL_TEST(what_leaves_by_a_port_is_probed_by_its_interface_alone),
 	 SL_TEST(agents_are_heard_and_bounded),
 	 SL_TEST(set_by_difference_leaves_the_rest_undisturbed),
