@@ -79,7 +79,8 @@ class Daemon:
             f.write(f'''metrics = "";
                 registry = {{ listen = "127.0.0.1:{port}"; certificate = "{d}/server.pem"; key = "{d}/server.key"; trust = "{d}/ca.pem";
                   allow = ( {{ identity = "spiffe://td/prod-*"; services = ( "web", "api-*" ); addresses = ( "192.0.2.0/24" ); }},
-                            {{ identity = "api.example.org"; services = ( "named" ); }} ); }};\n''')
+                            {{ identity = "api.example.org"; services = ( "named" ); }},
+                            {{ user = "nobody"; services = ( "mine" ); }} ); }};\n''')
 
     def start(self):
         self.p = subprocess.Popen([SLUICED, "-c", os.path.join(self.d, "conf")], stdout=self.log, stderr=self.log)
@@ -231,6 +232,25 @@ def certificates_decide(s):
     time.sleep(1.1)  # files are looked at once a second
     check(serial(s) == now and s.curl("GET", "", None, "prod")[0] == 200, "a broken file of the certificate")
     s.certs.leaf("server", "ca", "IP:127.0.0.1", "serverAuth")
+
+
+def users_of_the_socket_decide(s):
+    """Root is everything, nobody has a row, daemon has none."""
+    def as_user(user, method, path, body=None):
+        args = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "curl", "-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}",
+                "-X", method, "--unix-socket", s.socket, f"http://localhost{ROOT}{path}"] + (["-d", json.dumps(body)] if body else [])
+        return int(subprocess.run(args, capture_output=True, text=True, check=False).stdout or 0)
+
+    if os.getuid() != 0:
+        print("not root: users of the socket were not tried")
+        return
+    nobody, daemon = "65534", "1"
+    os.chmod(s.d, 0o755)
+    check(as_user(nobody, "PUT", "/mine/m1", A) == 201, "nobody may register mine")
+    check(as_user(nobody, "PUT", "/web/m1", A) == 403, "nobody may not register web")
+    check(as_user(daemon, "PUT", "/mine/m1", A) == 0, "daemon may not even connect")
+    check(s.curl("GET", "/mine/m1")[1]["by"] == "nobody", "by whom")
+    check(as_user(nobody, "DELETE", "/mine/m1") == 204, "nobody may deregister mine")
 
 
 def client_context(s, name):
@@ -426,6 +446,7 @@ def main():
             socket_speaks_http(s)
             sluicectl_does_the_same(s)
             certificates_decide(s)
+            users_of_the_socket_decide(s)
             bad_clients_cost_others_nothing(s)
             kept_over_kill(s, 5)
             rates_are_bounded(s)
