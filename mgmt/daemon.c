@@ -222,6 +222,14 @@ on_endpoints(void *ctx, const struct sl_conf *c)
 	return sl_roster_conf(d->roster, c);
 }
 
+static bool
+on_settled(void *ctx)
+{
+	struct sl_daemon *d = ctx;
+
+	return sl_roster_settled(d->roster);
+}
+
 static void
 on_changed(void *ctx)
 {
@@ -664,6 +672,7 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.journal_bytes = d->conf->journal_bytes,
 		.locality = d->conf->locality,
 		.endpoints = on_endpoints,
+		.settled = on_settled,
 		.offering = on_offering,
 		.admit = on_admit,
 		.activated = on_activated,

@@ -609,6 +609,7 @@ on_answer(void *ctx, uint32_t id, const struct sl_source_endpoint *endpoints, si
 	if (cnt > SL_MAX_SERVICE_ENDPOINTS)
 		strange += (uint32_t)SL_MIN(cnt - SL_MAX_SERVICE_ENDPOINTS, (size_t)1 << 30);
 	q->answers++;
+	q->spoken = true;
 	q->strange = strange + left_out;
 	snprintf(q->note, sizeof(q->note), "%s", note ? note : "");
 	calm(r, q);
@@ -629,6 +630,7 @@ on_confirm(void *ctx, uint32_t id)
 
 	if (!q)
 		return;
+	q->spoken = true;
 	calm(r, q);
 	if (q->kept || !q->good)
 		return; /* what was confirmed is the one that is not believed */
@@ -642,6 +644,7 @@ trouble(struct sl_roster *r, struct sl_roster_question *q, const char *why)
 {
 	bool first = !q->trouble;
 
+	q->spoken = true;
 	if (first)
 		q->trouble_ms = now_ms(r);
 	q->trouble = true;
@@ -958,6 +961,16 @@ sl_roster_conf_free(struct sl_conf *c)
 	free(m->blocks);
 	free(c->services);
 	free(m);
+}
+
+bool
+sl_roster_settled(const struct sl_roster *r)
+{
+	for (uint32_t i = 0; i < r->service_cnt; i++)
+		for (unsigned k = 0; k < r->services[i].q_cnt; k++)
+			if (!r->services[i].q[k]->spoken)
+				return false;
+	return true;
 }
 
 /* ---- showing ---- */

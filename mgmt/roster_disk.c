@@ -338,24 +338,28 @@ fill_item(struct sl_roster_disk *d, struct sl_roster_question *q, struct item *i
 	return it->eps != NULL;
 }
 
-/* The first `most` of the queue become items. */
+/* The first `most` of the queue become items, and all of which there is no file yet: a restart would know nothing of them. */
 static void
 fill(struct sl_roster_disk *d, uint32_t most)
 {
-	uint32_t n = SL_MIN(d->cnt, most);
+	uint32_t left = 0;
 
-	d->items = calloc(n + 1u, sizeof(*d->items));
+	d->items = calloc(d->cnt + 1u, sizeof(*d->items));
 	if (!d->items)
 		return; /* they wait */
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < d->cnt; i++) {
 		struct sl_roster_question *q = d->queue[i];
+		if (q->on_disk && most == 0) {
+			d->queue[left++] = q;
+			continue;
+		}
+		most -= q->on_disk;
 		q->unsaved = false;
 		q->on_disk = true;
 		q->saved_ms = (int64_t)uv_now(d->loop);
 		d->item_cnt += fill_item(d, q, &d->items[d->item_cnt]);
 	}
-	d->cnt -= n;
-	memmove(d->queue, d->queue + n, d->cnt * sizeof(struct sl_roster_question *));
+	d->cnt = left;
 }
 
 static void

@@ -4,7 +4,7 @@
  *
  * The two are overwritten in turns (a thousand new files a second cost more than all else of a revision), so that one is whole after
  * a crash of sluiced; they are not synced: after a crash of the machine it may be an older one.  At most once a second per
- * question, at most SL_ROSTER_DISK_BATCH files a second, in the pool.
+ * question, at most SL_ROSTER_DISK_BATCH files a second beside first answers, in the pool.
  * Threads: [loop].
  */
 #ifndef SL_MGMT_ROSTER_DISK_H

@@ -30,6 +30,7 @@ struct sl_roster_question {
 	bool kept;       /* an answer after it was not believed */
 	bool trouble;    /* since trouble_ms */
 	bool used;       /* by the present table */
+	bool spoken;     /* its source has said something */
 	bool lifted;     /* its service's states are not believed */
 	int64_t good_ms; /* of the loop's clock, may be below 0; likewise the next ones */
 	int64_t trouble_ms, parked_ms;

@@ -89,7 +89,9 @@ struct sl_tables {
 	struct revision revision;
 	uv_timer_t *revise_timer;
 	uint64_t shorten_after; /* likewise */
-	uint64_t revise_after;  /* ms of the loop: not before */
+	uint64_t settle_until;  /* likewise; 0: no more */
+	uv_timer_t *settle_timer;
+	uint64_t revise_after; /* ms of the loop: not before */
 	uint64_t revised_said_ms,
 		said_cnt; /* revisions are said now and then: since when, how many */
 	struct sl_tables_revisions revised;
@@ -497,6 +499,24 @@ runs(const struct sl_tables *t, const struct sl_publish_link *l, struct sl_table
 	return l->generation == tab->number;
 }
 
+static void on_settle(uv_timer_t *timer);
+
+/* After a restart: sources have not spoken, and the dataplane has what they said before. */
+static bool
+waits(struct sl_tables *t)
+{
+	const struct sl_table *tab = t->next ? t->next : t->active;
+	const struct sl_publish_link *l = sl_publish_link(t->publish);
+
+	if (t->settle_until && uv_now(t->c.loop) < t->settle_until && l && l->generation && tab &&
+	    tab->push->discovers && t->c.settled && !t->c.settled(t->c.ctx)) {
+		uv_timer_start(t->settle_timer, on_settle, SL_TABLES_REVISE_MS, 0);
+		return true;
+	}
+	t->settle_until = l ? 0 : t->settle_until;
+	return false;
+}
+
 /* What a dataplane that has just come, or has just refused, should run. */
 static void
 offer_current(struct sl_tables *t)
@@ -507,7 +527,8 @@ offer_current(struct sl_tables *t)
 	if (!l || t->offered || t->job || !tab)
 		return;
 	if (!runs(t, l, tab)) {
-		offer(t, tab);
+		if (!waits(t))
+			offer(t, tab);
 		return;
 	}
 	say(t, "the dataplane already runs generation %" PRIu64, tab->number);
@@ -519,6 +540,16 @@ offer_current(struct sl_tables *t)
 		audit(t, NULL, tab, "active", NULL);
 		settle(t, activate(t));
 	}
+}
+
+static void
+on_settle(uv_timer_t *timer)
+{
+	struct sl_tables *t = timer->data;
+	const struct sl_table *tab = t->next ? t->next : t->active;
+
+	if (tab && t->running != tab->number)
+		offer_current(t);
 }
 
 /* A dataplane that came while a job was under way. */
@@ -785,7 +816,7 @@ revised(uv_work_t *w, int status)
 	t->revised.compile_ms = tab->compile_ms;
 	bool same = memcmp(&tab->compiled->root.id, &v->base->compiled->root.id,
 			   sizeof(struct sl_obj_id)) == 0;
-	if (same || !t->linked) {
+	if (same || !t->linked || waits(t)) {
 		replace(t, tab);
 		catch_up(t);
 	} else {
@@ -1179,15 +1210,17 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 {
 	struct sl_tables *t = calloc(1, sizeof(*t));
 	uv_timer_t *timer = calloc(1, sizeof(*timer)), *again = calloc(1, sizeof(*again));
+	uv_timer_t *settle = calloc(1, sizeof(*settle));
 	char *dir = NULL;
 	int err = -ENOMEM;
 
-	if (t && timer && again && asprintf(&dir, "%s/generations", conf->state_dir) > 0)
+	if (t && timer && again && settle && asprintf(&dir, "%s/generations", conf->state_dir) > 0)
 		err = sl_disk_mkdir(dir, notes);
 	if (err) {
 		free(t);
 		free(timer);
 		free(again);
+		free(settle);
 		free(dir);
 		return err;
 	}
@@ -1201,6 +1234,10 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	t->revise_timer = again;
 	uv_timer_init(conf->loop, again);
 	again->data = t;
+	t->settle_timer = settle;
+	uv_timer_init(conf->loop, settle);
+	settle->data = t;
+	t->settle_until = uv_now(conf->loop) + SL_TABLES_SETTLE_MS;
 	sl_slot_map_init(&t->empty);
 	t->last = sl_generations_last(dir);
 	err = open_slots(t, notes);
@@ -1248,6 +1285,8 @@ sl_tables_destroy(struct sl_tables *t)
 	uv_close((uv_handle_t *)t->timer, on_freed);
 	uv_timer_stop(t->revise_timer);
 	uv_close((uv_handle_t *)t->revise_timer, on_freed);
+	uv_timer_stop(t->settle_timer);
+	uv_close((uv_handle_t *)t->settle_timer, on_freed);
 	free(t->generations);
 	free(t);
 }

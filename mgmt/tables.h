@@ -12,6 +12,8 @@
  * SL_TABLES_REVISE_MS, and none before the last compilation's CPU time has passed again: large Maglev tables are slower, not
  * more than half a core.  What changes meanwhile goes into the next.  A refused one is not tried again until something changes.  While no
  * dataplane is connected a revision takes the place of what it revises.
+ * Restart: a dataplane that goes on with a table that discovers is offered another one once all sources have spoken, or after
+ * SL_TABLES_SETTLE_MS: what it has is newer than what was on disk.
  * A refusal drops `next` and leaves `active` as it is.  Without a dataplane a push is kept as `next`, and a
  * later push replaces it.  Pushes are worked on one at a time, in order of arrival.
  * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active` when it was pushed, with its predecessor in
@@ -36,6 +38,7 @@
 	75000 /* a push is answered after this, decided or not; above SL_SHARDS_DEADLINE_MS */
 #define SL_TABLES_PREVIOUS UINT64_MAX
 #define SL_TABLES_REVISE_MS 50
+#define SL_TABLES_SETTLE_MS 2000
 
 /* What somebody pushed; a push's table and its revisions share it. */
 struct sl_pushed {
@@ -109,6 +112,8 @@ struct sl_tables_conf {
 	const char *locality;        /* of this gateway; NULL: "" */
 	/* c with all endpoints, for sl_roster_conf_free; NULL: no memory.  The callback NULL: nothing is discovered */
 	struct sl_conf *(*endpoints)(void *ctx, const struct sl_conf *c);
+	/* whether all sources have spoken since this process began; NULL: nothing is waited for */
+	bool (*settled)(void *ctx);
 	/* before a table is offered, under its number */
 	void (*offering)(void *ctx, const struct sl_table *t);
 	/* once a pushed table has been compiled: may it be offered?  0, or errors in diag; NULL: each may */

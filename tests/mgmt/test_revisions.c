@@ -346,6 +346,66 @@ a_restart_without_sources_serves_what_was_known(void)
 	fixture_close(&f);
 }
 
+/* What was on disk is older than what the dataplane has: it goes on with that until the source has spoken. */
+static void
+a_restart_with_an_older_answer_on_disk_takes_nothing_away(void)
+{
+	char from[128], to[128], command[600];
+
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	CU_ASSERT(becomes("a"));
+	snprintf(from, sizeof(from), "%s/state/roster", f.dir);
+	snprintf(to, sizeof(to), "%s/older", f.dir);
+	fixture_daemon_stop(&f); /* writes */
+	snprintf(command, sizeof(command), "cp -r %s %s", from, to);
+	CU_ASSERT_EQUAL_FATAL(system(command), 0);
+	fixture_daemon_start(&f);
+	told_attach(&told, f.daemon.roster);
+	fixture_dp_start(&f, 1);
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(becomes("a b"));
+	uint64_t generation = f.dp.generation;
+	struct sl_obj_id root = f.dp.root;
+	fixture_daemon_stop(&f);
+	snprintf(command, sizeof(command), "rm -r %s && mv %s %s", from, to, from);
+	CU_ASSERT_EQUAL_FATAL(system(command), 0); /* as if killed before it was written */
+	fixture_daemon_start(&f);
+	told_attach(&told, f.daemon.roster);
+	fixture_dp_start(&f, 1);
+	f.dp.generation = generation;
+	f.dp.root = root;
+	CU_ASSERT_FATAL(fixture_wait(&f, fixture_linked));
+	for (uint64_t end = uv_hrtime() + 300000000; uv_hrtime() < end;)
+		uv_run(&f.loop, UV_RUN_NOWAIT);
+	CU_ASSERT_EQUAL(f.dp.offers, 0);
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(becomes("a b"));
+	fixture_close(&f);
+}
+
+/* But for ever it does not wait. */
+static void
+a_source_that_does_not_speak_holds_up_a_restart_for_two_seconds(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	CU_ASSERT(becomes("a"));
+	fixture_daemon_stop(&f);
+	fixture_daemon_start(&f);
+	told_attach(&told, f.daemon.roster);
+	fixture_dp_start(&f, 1);
+	f.dp.generation = 50; /* something else */
+	uint64_t begin = uv_hrtime();
+	CU_ASSERT(becomes("a"));
+	double ms = (double)(uv_hrtime() - begin) / 1e6;
+	CU_ASSERT(ms > SL_TABLES_SETTLE_MS / 2.0);
+	CU_ASSERT_EQUAL(f.dp.offers, 1);
+	fixture_close(&f);
+}
+
 static void
 other_questions_take_over_once_they_are_answered(void)
 {
@@ -671,4 +731,6 @@ SL_SUITE("revisions", SL_TEST(of_a_thousand_services_those_that_moved_are_sent),
 	 SL_TEST(drain_down_and_percent_go_to_the_state_word_without_a_generation),
 	 SL_TEST(states_that_would_leave_nobody_are_not_believed),
 	 SL_TEST(a_restart_without_sources_serves_what_was_known),
+	 SL_TEST(a_restart_with_an_older_answer_on_disk_takes_nothing_away),
+	 SL_TEST(a_source_that_does_not_speak_holds_up_a_restart_for_two_seconds),
 	 SL_TEST(other_questions_take_over_once_they_are_answered))

@@ -442,7 +442,7 @@ an_answer_cut_anywhere_is_left_out_and_told(void)
 
 	open_all();
 	table(ONE);
-	answer("", "a=192.0.2.11/80!");
+	answer("", "a=192.0.2.11/80! b=192.0.2.12/80");
 	stop();
 	CU_ASSERT_EQUAL_FATAL(files(path, 4), 1);
 	CU_ASSERT_EQUAL_FATAL(sl_disk_read(path[0], 1 << 20, &text, &len, NULL), 0);
@@ -468,7 +468,7 @@ an_answer_cut_anywhere_is_left_out_and_told(void)
 	write_file(path[0], text, len);
 	start();
 	CU_ASSERT_EQUAL(sl_roster_table(roster, conf), 0);
-	CU_ASSERT_STRING_EQUAL(names(), "a");
+	CU_ASSERT_STRING_EQUAL(names(), "a b");
 	CU_ASSERT_EQUAL(states, 1);
 	free(text);
 	close_all();
