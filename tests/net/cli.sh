@@ -135,7 +135,7 @@ says 0 "it was so already" gateway drain
 says 0 "not drained" gateway undrain
 says 0 "web4" show endpoints web4
 says 1 "no service wbe4" show endpoints wbe4
-says 2 "endpoints only" show listeners web4
+says 2 "endpoints, sources and registry only" show listeners web4
 says 0 "all workers" stats
 says 0 "looked at in" show flows
 says 0 "0 flows" show flows --count --client 10.77.99.0/24 --proto udp --state udp
@@ -210,7 +210,7 @@ completes "dsr4 dsr6 dns4 dns6" sluicectl show endpoints d
 completes "--socket --sort" sluicectl --so
 completes "--idle-over" sluicectl show flows --id
 completes "flows" sluicectl show f
-completes "status streams" sluicectl show st
+completes "status streams store" sluicectl show st
 completes "rtt rcvq retrans" sluicectl show streams --sort r
 completes "established" sluicectl show streams --state e
 completes "client" sluicectl show streams --side c
