@@ -970,7 +970,7 @@ sl_roster_settled(const struct sl_roster *r)
 		for (unsigned k = 0; k < r->services[i].q_cnt; k++)
 			if (!r->services[i].q[k]->spoken)
 				return false;
-	return true;
+	return !uv_is_active((uv_handle_t *)r->turn);
 }
 
 /* ---- showing ---- */

@@ -60,7 +60,8 @@ int sl_roster_table(struct sl_roster *r, const struct sl_conf *c);
 struct sl_conf *sl_roster_conf(struct sl_roster *r, const struct sl_conf *c);
 void sl_roster_conf_free(struct sl_conf *c);
 
-/* sl_roster_settled: every question of the table has been answered, confirmed, or said to be in trouble, since this process began. */
+/* sl_roster_settled: every question of the table has been answered, confirmed, or said to be in trouble, since this process began, and
+ * `changed` has been told of it. */
 bool sl_roster_settled(const struct sl_roster *r);
 
 /* What `show endpoints` and metrics say of one question. */

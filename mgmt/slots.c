@@ -509,6 +509,27 @@ out:
 	return err;
 }
 
+int
+sl_slot_map_retain(struct sl_slot_map *m, const struct sl_slot_map *before)
+{
+	struct sl_slot_space *s = &m->endpoints;
+	const struct sl_slot_space *old = &before->endpoints;
+	uint32_t owners = 0;
+
+	for (uint32_t i = 0; i < s->cnt; i++) {
+		struct sl_slot_owner *o = &s->owner[i];
+		if (i < old->cnt && !o->key && old->owner[i].key &&
+		    o->incarnation == old->owner[i].incarnation &&
+		    find(s, old->owner[i].key) == NO_SLOT) {
+			if (!(o->key = strdup(old->owner[i].key)))
+				return -ENOMEM;
+			o->freed_seq = 0;
+		}
+		owners += o->key != NULL;
+	}
+	return reindex(s, owners);
+}
+
 /* ---- look-up ---- */
 
 static int

@@ -31,6 +31,10 @@ void sl_slot_bases_clear(struct sl_slot_map *m);
 /* sl_slot_map_copy: *ret_map is initialised by this call.  0 or -ENOMEM. */
 int sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map);
 
+/* sl_slot_map_retain: endpoints that have lost their slots since `before` have them again, as long as nobody else got them.
+ * 0 or -ENOMEM (then m is only good for sl_slot_map_fini). */
+int sl_slot_map_retain(struct sl_slot_map *m, const struct sl_slot_map *before);
+
 /* sl_slot_space_assign makes the n distinct keys the owners of a space: who was there stays, who is not among
  * the keys is freed (in the order of slots), who is new takes a slot (in the order of keys).
  * placed[i] is where keys[i] is.  seq: the map's.

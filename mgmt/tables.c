@@ -107,6 +107,7 @@ struct sl_tables {
 static void run_next(struct sl_tables *t);
 static void offer_current(struct sl_tables *t);
 static void revise(struct sl_tables *t);
+static void retain(struct sl_tables *t, struct sl_table *tab);
 
 static int64_t
 wall_ms(void)
@@ -501,15 +502,23 @@ runs(const struct sl_tables *t, const struct sl_publish_link *l, struct sl_table
 
 static void on_settle(uv_timer_t *timer);
 
-/* After a restart: sources have not spoken, and the dataplane has what they said before. */
+/* After a restart: sources have not spoken yet. */
+static bool
+unsettled(const struct sl_tables *t)
+{
+	const struct sl_table *tab = t->next ? t->next : t->active;
+
+	return t->settle_until && uv_now(t->c.loop) < t->settle_until && tab &&
+	       tab->push->discovers && t->c.settled && (!t->c.settled(t->c.ctx) || t->stirred);
+}
+
+/* And the dataplane has what they said before. */
 static bool
 waits(struct sl_tables *t)
 {
-	const struct sl_table *tab = t->next ? t->next : t->active;
 	const struct sl_publish_link *l = sl_publish_link(t->publish);
 
-	if (t->settle_until && uv_now(t->c.loop) < t->settle_until && l && l->generation && tab &&
-	    tab->push->discovers && t->c.settled && !t->c.settled(t->c.ctx)) {
+	if (l && l->generation && unsettled(t)) {
 		uv_timer_start(t->settle_timer, on_settle, SL_TABLES_REVISE_MS, 0);
 		return true;
 	}
@@ -789,6 +798,32 @@ replace(struct sl_tables *t, struct sl_table *tab)
 	sl_table_destroy(put_active(t, tab));
 }
 
+/* Until all sources have spoken nobody loses a slot: who is missing may only not have been said yet. */
+static void
+retain(struct sl_tables *t, struct sl_table *tab)
+{
+	if (sl_slot_map_retain(&tab->map, map_now(t)))
+		say(t, "out of memory: some endpoints may get other slots than before the restart");
+	free(tab->journal);
+	note_map(t, tab, ++t->map_last);
+}
+
+/* tab, which is next, to the dataplane; after a restart it may be what that runs. */
+static void
+give(struct sl_tables *t, struct sl_table *tab)
+{
+	const struct sl_publish_link *l = sl_publish_link(t->publish);
+
+	if (l && runs(t, l, tab)) {
+		introduce(t, tab);
+		write_map(t, tab);
+		offer_current(t);
+		return;
+	}
+	tab->number = ++t->last;
+	offer(t, tab);
+}
+
 static void
 revised(uv_work_t *w, int status)
 {
@@ -816,14 +851,16 @@ revised(uv_work_t *w, int status)
 	t->revised.compile_ms = tab->compile_ms;
 	bool same = memcmp(&tab->compiled->root.id, &v->base->compiled->root.id,
 			   sizeof(struct sl_obj_id)) == 0;
-	if (same || !t->linked || waits(t)) {
+	if (unsettled(t))
+		retain(t, tab);
+	bool waiting = t->linked && waits(t);
+	if (same || !t->linked || waiting) {
 		replace(t, tab);
 		catch_up(t);
 	} else {
-		tab->number = ++t->last;
 		tab->pending = t->next && t->next->pending;
 		replace_next(t, tab);
-		offer(t, tab);
+		give(t, tab);
 	}
 	run_next(t);
 }
@@ -1133,7 +1170,10 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 	if (sl_pushed_read(t->generations, m->number, t->c.locality, &diag, &p) == 0 &&
 	    compile_read(t, p, map, &diag, &tab) == 0) {
 		tab->pending = m->state != SL_GENERATION_ACTIVE;
-		note_map(t, tab, ++t->map_last);
+		if (p->discovers && t->c.settled)
+			retain(t, tab);
+		else
+			note_map(t, tab, ++t->map_last);
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
 		if (diag.cnt)

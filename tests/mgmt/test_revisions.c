@@ -382,6 +382,9 @@ a_restart_with_an_older_answer_on_disk_takes_nothing_away(void)
 	CU_ASSERT_EQUAL(f.dp.offers, 0);
 	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
 	CU_ASSERT(becomes("a b"));
+	CU_ASSERT_EQUAL(f.dp.offers, 0); /* b has its slot and incarnation: the same bytes */
+	told_answer(&told, "web", "a=192.0.2.11/80 c=192.0.2.13/80");
+	CU_ASSERT(becomes("a c"));
 	fixture_close(&f);
 }
 
