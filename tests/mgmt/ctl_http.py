@@ -54,9 +54,9 @@ ROWS = [
          route("old", "redirect", requests=1, **{"3xx": 1}, local=1, first_us=12345, last_us=12399)]},
      0,
      """\
-TABLE  HOST  ROUTE   ACTION    REQUESTS     2XX  3XX  4XX  5XX  RETRIES  LOCAL   IN    OUT   FIRST    LAST
-edge   shop  canary  split       123456  123000    0    0  456        7      0  999  12.0M   830us    1.2s
-edge   shop  old     redirect         1       0    1    0    0        0      1    0      0  12.3ms  12.3ms
+TABLE  HOST  ROUTE   ACTION    TO  REQUESTS     2XX  3XX  4XX  5XX  RETRIES  LOCAL   IN    OUT   FIRST    LAST
+edge   shop  canary  split     -     123456  123000    0    0  456        7      0  999  12.0M   830us    1.2s
+edge   shop  old     redirect  -          1       0    1    0    0        0      1    0      0  12.3ms  12.3ms
 """),
     (["show", "listeners"], {"verb": "show", "what": "listeners"},
      {"ok": True, "dataplane": True, "listeners": [
@@ -78,10 +78,10 @@ through   203.0.113.10   443  tcp    tls-passthrough  -        -       2 server 
          service("c", None)]},
      0,
      """\
-SERVICE  FORWARD  POLICY  HEALTH  TLS              ENDPOINTS  ADMITTING  UP  DOWN  DRAINING  NEW FLOWS  NO ENDPOINT  PORTS USED  REFUSED
-a        proxy    maglev  none    verified; as gw          1          1   0     0         0          0            0           0        0
-b        proxy    maglev  none    not verified             1          1   0     0         0          0            0           0        0
-c        proxy    maglev  none    -                        1          1   0     0         0          0            0           0        0
+SERVICE  FORWARD  POLICY  HEALTH  TLS              ENDPOINTS  ADMITTING  BY LEVEL  SUBSETS  UP  DOWN  DRAINING  NEW FLOWS  NO ENDPOINT  PORTS USED  REFUSED
+a        proxy    maglev  none    verified; as gw          1          1  -         -         0     0         0          0            0           0        0
+b        proxy    maglev  none    not verified             1          1  -         -         0     0         0          0            0           0        0
+c        proxy    maglev  none    -                        1          1  -         -         0     0         0          0            0           0        0
 """),
     (["show", "hosts"], {"verb": "show", "what": "hosts"},
      {"ok": True, "dataplane": True, "hosts": [
