@@ -60,6 +60,7 @@ second() { sed -E "s,$NET_DIR/(dataplane|sluiced|state|audit|metrics|access|bird
 gateway_up
 second "$NET_DIR/dataplane.conf" "$NET_DIR/dataplane2.conf"
 second "$NET_DIR/sluiced.conf" "$NET_DIR/sluiced2.conf"
+echo "registry = { socket = \"$NET_DIR/registry2.sock\"; };" >>"$NET_DIR/sluiced2.conf"
 run gw2 dataplane2 "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane2.conf"
 wait_for 60 "the second dataplane" grep -q 'ready:' "$NET_DIR/dataplane2.log"
 run gw2 sluiced2 "$BUILD/mgmt/sluiced" -c "$NET_DIR/sluiced2.conf"
