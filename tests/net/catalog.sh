@@ -26,7 +26,8 @@ both_have() { has web "$1" && has shop "$1"; }
 of() { ctl_json "[($3) for e in j['endpoints'] if e['name'] == '$2'][0]" show endpoints "$1"; }
 of_is() { [ "$(of "$1" "$2" "$3")" = "$4" ]; }
 source_is() { [ "$(ctl_json "[s['state'] for s in j['sources']][0]" show sources "$1")" = "$2" ]; }
-both_are() { wait_for 20 "source of web is $1" source_is web "$1" && wait_for 20 "source of shop is $1" source_is shop "$1"; }
+# A source that failed over and over is asked again after up to 30 s.
+both_are() { wait_for 40 "source of web is $1" source_is web "$1" && wait_for 40 "source of shop is $1" source_is shop "$1"; }
 vip_of() { case $1 in web) echo 10.77.9.30 ;; shop) echo 10.77.9.31 ;; esac }
 who() { ns cl curl -s --max-time 5 "http://$(vip_of "$1")/"; }
 # only SERVICE NAMES…: new flows go to these and no others; each of them gets some.
