@@ -50,13 +50,22 @@ ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...)
 }
 
 bool
-ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value)
+ctl_put_text(const struct ctl *c, json_t *object, const char *key, const char *value)
 {
-	if (!value || json_object_set_new(request, key, json_string(value)) == 0)
+	if (!value || json_object_set_new(object, key, json_string(value)) == 0)
 		return true;
-	json_decref(request);
 	ctl_fail(c, CTL_USAGE, NULL, "%s: not UTF-8 text", key);
 	return false;
+}
+
+bool
+ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value)
+{
+	bool put = ctl_put_text(c, request, key, value);
+
+	if (!put)
+		json_decref(request);
+	return put;
 }
 
 bool

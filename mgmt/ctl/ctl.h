@@ -118,8 +118,9 @@ int ctl_exit_of(const json_t *answer);
 int ctl_fail(const struct ctl *c, int rc, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* ctl_put adds a text to the request (value NULL: nothing).  False, with the reason said, when it is not UTF-8;
- * the request is dropped then. */
+/* Adds a text to an object (value NULL: nothing).  False, with the reason said, when it is not UTF-8; ctl_put
+ * drops the request then, ctl_put_text leaves the object. */
+bool ctl_put_text(const struct ctl *c, json_t *object, const char *key, const char *value);
 bool ctl_put(const struct ctl *c, json_t *request, const char *key, const char *value);
 
 /* ctl_put_number adds a whole number in [0, max] (text NULL: nothing).  False, with the reason said; the request stays. */

@@ -60,7 +60,7 @@ put_metadata(struct ctl *c, json_t *is)
 			ctl_fail(c, CTL_USAGE, NULL, "--metadata: %s stands twice", key);
 			return false;
 		}
-		if (!ctl_put(c, all, key, equals + 1))
+		if (!ctl_put_text(c, all, key, equals + 1))
 			return false;
 	}
 	return true;
@@ -69,8 +69,8 @@ put_metadata(struct ctl *c, json_t *is)
 static bool
 put_endpoint(struct ctl *c, json_t *is)
 {
-	return ctl_put(c, is, "address", c->opt[CTL_OPT_ADDRESS]) &&
-	       ctl_put(c, is, "locality", c->opt[CTL_OPT_LOCALITY]) &&
+	return ctl_put_text(c, is, "address", c->opt[CTL_OPT_ADDRESS]) &&
+	       ctl_put_text(c, is, "locality", c->opt[CTL_OPT_LOCALITY]) &&
 	       ctl_put_number(c, is, "port", "port", c->port, 65535) &&
 	       ctl_put_number(c, is, "weight", "weight", c->opt[CTL_OPT_WEIGHT], 65535) &&
 	       ctl_put_number(c, is, "priority", "priority", c->opt[CTL_OPT_PRIORITY], 255) &&
@@ -96,14 +96,11 @@ print_state(const json_t *e, const char *what)
 	printf("%s\n", ctl_bool(e, "asked") ? "" : "; no table asks for the service");
 }
 
-/* Sends it, with is unless NULL. */
+/* Sends r and frees it. */
 static int
-send_request(struct ctl *c, json_t *r, json_t *is, const char *what)
+send_request(struct ctl *c, json_t *r, const char *what)
 {
 	int rc;
-
-	if (is)
-		json_object_set_new(r, "is", is);
 	json_t *a = ctl_call(c, r, &rc);
 	if (!a)
 		return rc;
@@ -116,18 +113,36 @@ send_request(struct ctl *c, json_t *r, json_t *is, const char *what)
 	return rc;
 }
 
+/* Frees r, whose fault is told. */
+static int
+refuse(json_t *r)
+{
+	json_decref(r);
+	return CTL_USAGE;
+}
+
+/* The object of r that describes the endpoint. */
+static json_t *
+put_is(json_t *r)
+{
+	json_t *is = json_object();
+
+	json_object_set_new(r, "is", is);
+	return is;
+}
+
 int
 ctl_register(struct ctl *c)
 {
-	json_t *r = request(c, "register"), *is = json_object();
+	json_t *r = request(c, "register");
 
-	if (!r || !is)
+	if (!r)
 		return CTL_USAGE;
-	if (!c->opt[CTL_OPT_ADDRESS])
-		return ctl_fail(c, CTL_USAGE, "as 192.0.2.1", "--address is missing");
-	if (!put_endpoint(c, is))
-		return CTL_USAGE;
-	return send_request(c, r, is, "registered");
+	if (!c->opt[CTL_OPT_ADDRESS]) {
+		ctl_fail(c, CTL_USAGE, "as 192.0.2.1", "--address is missing");
+		return refuse(r);
+	}
+	return put_endpoint(c, put_is(r)) ? send_request(c, r, "registered") : refuse(r);
 }
 
 int
@@ -135,24 +150,36 @@ ctl_deregister(struct ctl *c)
 {
 	json_t *r = request(c, "deregister");
 
-	return r ? send_request(c, r, NULL, "deregistered") : CTL_USAGE;
+	return r ? send_request(c, r, "deregistered") : CTL_USAGE;
+}
+
+/* "yes" → "drain" */
+static bool
+put_leaving(struct ctl *c, json_t *is)
+{
+	const char *leaving = c->opt[CTL_OPT_LEAVING];
+	bool yes = leaving && !strcmp(leaving, "yes");
+
+	if (leaving && !yes && strcmp(leaving, "no")) {
+		ctl_fail(c, CTL_USAGE, "yes or no", "--leaving: '%s' is neither", leaving);
+		return false;
+	}
+	if (leaving)
+		json_object_set_new(is, "drain", json_boolean(yes));
+	return true;
 }
 
 int
 ctl_heartbeat(struct ctl *c)
 {
-	const char *leaving = c->opt[CTL_OPT_LEAVING];
-	json_t *r = request(c, "heartbeat"), *is = json_object();
+	json_t *r = request(c, "heartbeat");
 
-	if (!r || !is)
+	if (!r)
 		return CTL_USAGE;
-	if (leaving && strcmp(leaving, "yes") && strcmp(leaving, "no"))
-		return ctl_fail(c, CTL_USAGE, "yes or no", "--leaving: '%s' is neither", leaving);
-	if (leaving)
-		json_object_set_new(is, "drain", json_boolean(!strcmp(leaving, "yes")));
-	if (!ctl_put_number(c, is, "percent", "percent", c->opt[CTL_OPT_PERCENT], 100))
-		return CTL_USAGE;
-	return send_request(c, r, is, "heard");
+	json_t *is = put_is(r);
+	bool good = put_leaving(c, is) &&
+		    ctl_put_number(c, is, "percent", "percent", c->opt[CTL_OPT_PERCENT], 100);
+	return good ? send_request(c, r, "heard") : refuse(r);
 }
 
 /* "version=v2 canary=true" */

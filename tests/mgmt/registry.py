@@ -196,6 +196,14 @@ def sluicectl_does_the_same(s):
     check(rc == 2 and "address" in out and "127.0.0.1" in out, out)
     rc, out = s.ctl("register", "web")
     check(rc == 2 and "SERVICE/ENDPOINT" in out, out)
+    for args, word in ((["register", "web/w1"], "--address"), (["register", "web/w1", "--address", b"\xff"], "UTF-8"),
+                       (["register", "web/w1", "--address", "192.0.2.1", "--metadata", "v2"], "KEY=VALUE"),
+                       (["register", "web/w1", "--address", "192.0.2.1", "--metadata", b"v=\xff"], "UTF-8"),
+                       (["register", "web/w1", "--address", "192.0.2.1", "--ttl", "1500ms"], "whole seconds"),
+                       (["heartbeat", "web/w1", "--leaving", "perhaps"], "yes or no"), (["heartbeat", "web/w1", "--percent", "101"], "percent"),
+                       (["show", "registry", b"\xff"], "UTF-8")):
+        rc, out = s.ctl(*args)
+        check(rc == 2 and word in out, f"{args}: {rc} {out}")
     rc, out = s.ctl("deregister", "web/w1")
     check(rc == 0, out)
     rc, out = s.ctl("deregister", "web/w1")
