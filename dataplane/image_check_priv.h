@@ -110,6 +110,21 @@ void sl_look_vhost(struct sl_look *c);
 void sl_look_shard(struct sl_look *c);
 void sl_look_http_service(struct sl_look *c, const struct sl_img_service *s);
 
+/* Of image_check_policy.c: the sections of policy of a virtual host, NULL: empty, or not readable.  open: in their order, between
+ * edits and strings. */
+struct sl_look_policy {
+	const struct sl_img_vhost *img;
+	const struct sl_img_policy *policies;
+	const struct sl_img_rate *rates;
+	const struct sl_img_policy_ref *policy_refs;
+	const struct sl_img_cors *cors;
+	const struct sl_img_fault *faults;
+};
+void sl_look_policy_open(struct sl_look_policy *p, struct sl_look *c);
+void sl_look_policy(const struct sl_look_policy *p, const struct sl_look_strings *str);
+/* A limit of any section. */
+void sl_look_rate(struct sl_look *c, const char *section, const struct sl_img_rate *r, uint32_t i);
+
 /* Of image_check_levels.c: subsets, levels and the levels' sections.  endpoints NULL: none, or not readable. */
 void sl_look_levels(struct sl_look *c, const struct sl_img_service *s,
 		    const struct sl_img_endpoint *endpoints);

@@ -19,6 +19,7 @@ struct vhost {
 	const struct sl_img_target *targets;
 	const struct sl_img_mirror *mirrors;
 	const struct sl_img_edit *edits;
+	struct sl_look_policy policy;
 	struct sl_look_strings str;
 };
 
@@ -609,7 +610,7 @@ check_http_route(const struct vhost *v, const struct sl_img_http_route *r, uint3
 	sl_look_slot(v->c, "routes", i, r->slot, SL_MAX_HTTP_ROUTES, slots);
 	sl_look_range(v->c, "routes", i, "incarnation", r->incarnation, 1, UINT16_MAX);
 	sl_look_name(v->c, "routes", i, "name", r->name);
-	sl_look_zero(v->c, "routes", i, "zero", r->zero);
+	sl_look_range(v->c, "routes", i, "policy", r->policy, 0, img->policy_cnt);
 	check_span(v, i, "cond_cnt", r->cond_first, r->cond_cnt, 64, img->cond_id_cnt);
 	check_span(v, i, "target_cnt", r->target_first, r->target_cnt, SL_MAX_TARGETS,
 		   img->target_cnt);
@@ -656,6 +657,7 @@ open_vhost(struct vhost *v, struct sl_look *c)
 	OPEN(mirrors, mirror, ANY_CNT);
 	OPEN(edits, edit, ANY_CNT);
 #undef OPEN
+	sl_look_policy_open(&v->policy, c);
 	sl_look_strings_open(&v->str, c, img->str_bytes, img->str_off);
 }
 
@@ -694,4 +696,5 @@ sl_look_vhost(struct sl_look *c)
 		check_mirror(c, &v.mirrors[i], i);
 	for (uint32_t i = 0; v.edits && i < v.img->edit_cnt; i++)
 		check_edit(&v, &v.edits[i], i);
+	sl_look_policy(&v.policy, &v.str);
 }

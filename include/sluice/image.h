@@ -1,5 +1,5 @@
 /* image — THE table format: what sluiced compiles and sluice-dataplane reads.  Declared only here and, for ROUTES, VHOST
- * and SHARD, in image_http.h, of TLS in image_tls.h, which stand at the end of this file.
+ * and SHARD, in image_http.h, of TLS in image_tls.h, of policy in image_policy.h, which stand at the end of this file.
  *
  * A generation is one ROOT object that names other objects by the SHA-256 of their bytes.  Each object
  * lies in a memfd of its own, sealed against writing and resizing, and is mapped privately, read-only.
@@ -40,7 +40,7 @@
 #include "sluice/addr.h"
 
 #define SL_OBJ_MAGIC 0x4a424f53u /* "SOBJ" */
-#define SL_IMAGE_VERSION 6
+#define SL_IMAGE_VERSION 7
 #define SL_OBJ_MAX (64u << 20) /* bytes */
 #define SL_ID_BYTES 32
 #define SL_NAME_MAX 64 /* bytes with the terminating 0 */
@@ -475,5 +475,6 @@ const char *sl_prefix_format(const struct sl_addr *prefix, unsigned plen,
 
 #include "sluice/image_http.h"
 #include "sluice/image_tls.h"
+#include "sluice/image_policy.h"
 
 #endif

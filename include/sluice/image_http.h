@@ -221,7 +221,7 @@ struct sl_img_http_route {
 		redirect_port; /* REDIRECT: 0: the request's, or none where host or scheme change */
 	uint8_t redirect_https; /* REDIRECT: 0: scheme kept, 1: https, 2: http */
 	uint8_t strip_query;    /* REDIRECT */
-	uint32_t zero;
+	uint32_t policy;        /* index into policies + 1; 0: none */
 	char name[SL_NAME_MAX]; /* distinct in the virtual host */
 };
 static_assert(sizeof(struct sl_img_http_route) == 208, "");
@@ -267,9 +267,15 @@ struct sl_img_vhost {
 	uint32_t target_cnt, target_off;   /* struct sl_img_target[] */
 	uint32_t mirror_cnt, mirror_off;   /* struct sl_img_mirror[] */
 	uint32_t edit_cnt, edit_off;       /* struct sl_img_edit[] */
-	uint32_t str_bytes, str_off;       /* padded with 0 */
+	/* image_policy.h */
+	uint32_t policy_cnt, policy_off;         /* struct sl_img_policy[]: distinct */
+	uint32_t rate_cnt, rate_off;             /* struct sl_img_rate[] */
+	uint32_t policy_ref_cnt, policy_ref_off; /* struct sl_img_policy_ref[] */
+	uint32_t cors_cnt, cors_off;             /* struct sl_img_cors[] */
+	uint32_t fault_cnt, fault_off;           /* struct sl_img_fault[] */
+	uint32_t str_bytes, str_off;             /* padded with 0 */
 };
-static_assert(sizeof(struct sl_img_vhost) == 208, "");
+static_assert(sizeof(struct sl_img_vhost) == 248, "");
 
 /* ---- SHARD: a Hyperscan database ---- */
 
