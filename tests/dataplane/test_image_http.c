@@ -223,7 +223,7 @@ static const struct mistake mistakes[] = {
 	{RT(0, incarnation), 0, "routes[0].incarnation: is 0, must be in", "incarnation", 0},
 	{RT(0, name[0]), '/', "routes[0].name: \"/plit\" is not a name", "name", 0},
 	{RT(0, name), 'd' | 'l' << 8, "is not a name", "name cut", 0},
-	{RT(0, zero), 1, "routes[0].zero: is 1, must be 0", "zero", 0},
+	{RT(0, policy), 1, "routes[0].policy: is 1, must be in [0, 0]", "policy", 0},
 	{RT(0, cond_cnt), 65, "routes[0].cond_cnt: is 65, must be in [0, 64]", "conditions", 0},
 	{RT(0, cond_first), 8, "routes[0].cond_cnt: 5 from 8 on are not within 10", "outside", 0},
 	{RT(0, cond_first), UINT32_MAX, "5 from 4294967295 on are not within 10", "wraps", 0},
