@@ -257,6 +257,7 @@ read_head(struct http_conn *c)
 		return false;
 	}
 	const struct sl_img_http *img = &rule.table->img->http;
+	c->generation = rule.generation;
 	c->idle_ms = img->idle_ms;
 	uint32_t have = sl_stream_readable_bytes(c->client);
 	if (c->seen && have <= img->max_head && !sl_http_line_came(c->client, c->seen)) {
@@ -497,6 +498,7 @@ conn_admit(struct sl_http *h, struct sl_stream *s, const struct sl_http_rule *ru
 		return NULL;
 	}
 	c->client = s;
+	c->generation = rule->generation;
 	c->listener_slot = rule->listener_slot;
 	c->listener_incarnation = rule->listener_incarnation;
 	c->idle_ms = rule->table->img->http.idle_ms;

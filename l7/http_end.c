@@ -86,8 +86,9 @@ uint32_t
 sl_http_record_bytes(const struct http_conn *c, const struct sl_http_head *head)
 {
 	struct strings s = strings_of(c, head);
+	uint32_t why = SL_ACCESS_WHY_MAX; /* what decides may be known later */
 
-	return ((uint32_t)sizeof(struct sl_event_access) + strings_bytes(&s) + 7) & ~7u;
+	return ((uint32_t)sizeof(struct sl_event_access) + strings_bytes(&s) + why + 7) & ~7u;
 }
 
 /* Workers' time 0 is so long before the machine's. */
@@ -108,19 +109,28 @@ put(uint8_t *to, struct sl_bytes b, uint16_t *ret_len)
 	return to + b.len;
 }
 
+/* at: behind the last string */
+static void
+end_record(struct sl_event_access *e, uint8_t *at)
+{
+	uint32_t len = (uint32_t)(at - (uint8_t *)e);
+
+	e->head.bytes = (len + 7) & ~7u;
+	memset(at, 0, e->head.bytes - len);
+}
+
 void
 sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to)
 {
 	const struct http_conn *c = x->conn;
 	struct strings s = strings_of(c, head);
 	struct sl_event_access *e = (void *)to;
-	uint32_t bytes = sl_http_record_bytes(c, head);
 	uint8_t *at = to + sizeof(*e);
 
 	if (!sl_request_id_ok(head))
 		s.id = (struct sl_bytes){(const uint8_t *)x->http->request_id, SL_REQUEST_ID_LEN};
 	*e = (struct sl_event_access){
-		.head = {.bytes = bytes, .type = SL_EVENT_ACCESS},
+		.head = {.type = SL_EVENT_ACCESS},
 		.start_ns = machine_ns(x->start_ns),
 		.generation = x->generation,
 		.client = c->peer,
@@ -139,7 +149,21 @@ sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to
 	at = put(at, s.referer, &e->referer_len);
 	at = put(at, s.sni, &e->sni_len);
 	at = put(at, s.identity, &e->identity_len);
-	memset(at, 0, (size_t)(to + bytes - at));
+	end_record(e, at);
+}
+
+void
+sl_http_why(struct http_xchg *x, const char *why)
+{
+	struct sl_event_access *e = (void *)(x->head + x->record_off);
+
+	if (!(x->flags & XF_LOG) || !x->head || (!*why && !e->why_len))
+		return;
+	uint8_t *at = (uint8_t *)(e + 1) + e->method_len + e->host_len + e->path_len +
+		      e->agent_len + e->id_len + e->referer_len + e->sni_len + e->identity_len;
+	uint32_t len = (uint32_t)strnlen(why, SL_ACCESS_WHY_MAX - 1);
+	at = put(at, (struct sl_bytes){(const uint8_t *)why, len}, &e->why_len);
+	end_record(e, at);
 }
 
 static uint32_t
@@ -205,6 +229,7 @@ sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8
 	*e = (struct sl_event_access){
 		.head = {.bytes = bytes, .type = SL_EVENT_ACCESS},
 		.start_ns = machine_ns(c->head_ns ? c->head_ns : now),
+		.generation = c->generation,
 		.first_us = status ? us_between(c->head_ns, now) : UINT32_MAX,
 		.last_us = us_between(c->head_ns, now),
 		.try_us = UINT32_MAX,

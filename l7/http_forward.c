@@ -195,6 +195,7 @@ refused(struct http_xchg *x, enum sl_up_verdict why)
 		sl_http_try_failed(x, 0, 503, SL_RF_UH, SL_HTTP_CNT_NO_ENDPOINT);
 		break;
 	case SL_UP_OVERFLOW:
+		sl_http_why(x, "max_pending");
 		sl_http_try_failed(x, 0, 503, SL_RF_UO, SL_HTTP_CNT_OVERFLOW);
 		break;
 	case SL_UP_NO_MEMORY:

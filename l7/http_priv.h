@@ -100,6 +100,7 @@ struct http_conn {
 	struct http_xchg *x;      /* BUSY, TUNNEL */
 	struct sl_addr peer;      /* the client, as its packets or the PROXY header say */
 	uint64_t head_ns;         /* first byte of the request being read */
+	uint64_t generation;      /* that it was last looked at by */
 	uint32_t listener_slot;
 	uint32_t idle_ms;  /* of the table, as the last request saw it */
 	uint32_t due_ms;   /* when its timer is meant to fire, and */
@@ -277,6 +278,7 @@ struct http_decision {
 	uint32_t rflags;
 	unsigned count; /* enum sl_http_counter of the refusal */
 	const char *text;
+	char why[SL_ACCESS_WHY_MAX]; /* which rule, limit, key or fault decided; "": none */
 };
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, struct sl_bytes identity,
@@ -335,6 +337,8 @@ bool sl_http_client_write(struct http_conn *c, const uint8_t *bytes, uint32_t n)
 void sl_http_xchg_end(struct http_xchg *x);
 void sl_http_record(struct http_xchg *x, const struct sl_http_head *head, uint8_t *to);
 uint32_t sl_http_record_bytes(const struct http_conn *c, const struct sl_http_head *head);
+/* sl_http_why: what decided, for the access log, in place of what was said before; cut to SL_ACCESS_WHY_MAX - 1. */
+void sl_http_why(struct http_xchg *x, const char *why);
 void sl_http_log_refused(struct http_conn *c, uint16_t status, uint32_t rflags, uint8_t bad);
 
 /* http_mirror.c: copies of a request, as its route says; before the request's own body is touched. */

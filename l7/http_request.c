@@ -263,7 +263,7 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 	struct sl_edits edits = {0};
 	uint32_t at = (head_len + 7) & ~7u, edits_len = 0, record = 0;
 
-	if (d->route) {
+	if (d->route && !d->status) {
 		edits = edits_of(d, 1);
 		edits_len = edits_bytes(&edits);
 	}
@@ -284,6 +284,7 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 		id_new(h);
 	if (record)
 		sl_http_record(x, head, x->head + x->record_off);
+	sl_http_why(x, d->why);
 	return true;
 }
 
@@ -468,6 +469,7 @@ claim(struct http_xchg *x, const struct sl_img_service *svc)
 		return false;
 	}
 	if (!sl_limit_take(h->limits, x->service_slot, SL_LIMIT_REQUESTS, svc->http.max_requests)) {
+		sl_http_why(x, "max_requests");
 		sl_http_local_error(x, 503, SL_RF_UO, SL_HTTP_CNT_OVERFLOW);
 		return false;
 	}
@@ -558,7 +560,7 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 		act(c, rule, &d, head, consumed);
 		return;
 	}
-	if (!keep(x, &(struct http_decision){0}, head, 0))
+	if (!keep(x, &d, head, 0))
 		x->flags &= ~(unsigned)XF_LOG;
 	sl_stream_consume(c->client, consumed);
 	sl_http_xchg_due(x);

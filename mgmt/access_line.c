@@ -300,9 +300,9 @@ bad_name(uint8_t bad)
 static bool
 strings_fit(const struct sl_event_access *e, size_t bytes)
 {
-	const uint16_t len[SL_ACCESS_STRS] = {e->method_len, e->host_len,    e->path_len,
-					      e->agent_len,  e->id_len,      e->referer_len,
-					      e->sni_len,    e->identity_len};
+	const uint16_t len[SL_ACCESS_STRS] = {e->method_len, e->host_len,     e->path_len,
+					      e->agent_len,  e->id_len,       e->referer_len,
+					      e->sni_len,    e->identity_len, e->why_len};
 	size_t sum = sizeof(*e);
 
 	for (unsigned i = 0; i < SL_ACCESS_STRS; i++) {
@@ -310,7 +310,7 @@ strings_fit(const struct sl_event_access *e, size_t bytes)
 			return false;
 		sum += len[i];
 	}
-	return sum <= bytes; /* what is behind them is padding */
+	return e->why_len <= SL_ACCESS_WHY_MAX && sum <= bytes; /* what is behind them is padding */
 }
 
 static bool
@@ -428,11 +428,18 @@ put_tls(char *p, const struct sl_event_access *e, const uint8_t **strs)
 	return has_endpoint(e) ? put_bool(p, e->upstream_tls) : PUT(p, "null");
 }
 
+static size_t
+len_before_why(const struct sl_event_access *e)
+{
+	return (size_t)e->method_len + e->host_len + e->path_len + e->agent_len + e->id_len +
+	       e->referer_len + e->sni_len + e->identity_len;
+}
+
 size_t
 sl_access_line(const struct sl_access_names *n, struct sl_access_clock *clock,
 	       const struct sl_event_access *e, size_t bytes, char *out)
 {
-	const uint8_t *strs = (const uint8_t *)(e + 1);
+	const uint8_t *strs = (const uint8_t *)(e + 1), *why = strs;
 	char *p = out;
 
 	if (!well_formed(e, bytes))
@@ -447,6 +454,9 @@ sl_access_line(const struct sl_access_names *n, struct sl_access_clock *clock,
 	p = put_flags(p, e->flags);
 	p = PUT(p, "\",\"reason\":");
 	p = put_name(p, bad_name(e->bad));
+	p = PUT(p, ",\"why\":");
+	why += len_before_why(e);
+	p = put_str(p, &why, e->why_len);
 	p = put_way(p, n, e);
 	p = put_numbers(p, e);
 	p = PUT(p, ",\"user_agent\":");

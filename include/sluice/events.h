@@ -22,7 +22,7 @@
 #include "sluice/addr.h"
 
 #define SL_EVENTS_MAGIC 0x54564553u /* "SEVT" */
-#define SL_EVENTS_VERSION 2
+#define SL_EVENTS_VERSION 3
 #define SL_EVENTS_MAX_WORKERS 64
 
 struct sl_events_head {
@@ -93,13 +93,14 @@ const char *sl_rflag_name(unsigned bit); /* "UH" */
 const char *sl_rflag_text(unsigned bit);
 
 /* One request.  Slots as in the table, UINT32_MAX: none.  Strings follow in the order of the lengths, cut to the maxima. */
-#define SL_ACCESS_STR_MAX 1024 /* bytes of any one string */
+#define SL_ACCESS_STR_MAX 1024 /* bytes of any one string, */
+#define SL_ACCESS_WHY_MAX 128  /* and of `why` */
 struct sl_event_access {
 	struct sl_event head;
-	uint64_t start_ns; /* first byte of the request: CLOCK_MONOTONIC of the machine */
-	uint64_t generation;
-	uint64_t bytes_in;  /* of the request's body, as forwarded */
-	uint64_t bytes_out; /* of the answer's body, as sent to the client */
+	uint64_t start_ns;   /* first byte of the request: CLOCK_MONOTONIC of the machine */
+	uint64_t generation; /* that the request went by; of a refused head: that it was read by */
+	uint64_t bytes_in;   /* of the request's body, as forwarded */
+	uint64_t bytes_out;  /* of the answer's body, as sent to the client */
 	uint32_t
 		first_us; /* first byte of the request → first byte of the answer to the client; UINT32_MAX: none */
 	uint32_t last_us; /* → last byte */
@@ -125,8 +126,10 @@ struct sl_event_access {
 	uint8_t tls_suite;   /* enum sl_suite (l7/tls/record.h) */
 	uint8_t tls_resumed;
 	uint8_t upstream_tls; /* 1: the last try was by TLS */
-	uint8_t zero[6];
-	/* bytes: method, host, path with query, user-agent, x-request-id, referer, sni, identity; padded with 0, at least to 8 */
+	uint8_t zero[4];
+	uint16_t why_len; /* which rule, limit, key or fault decided: "shop/deny-admins" */
+	/* bytes: method, host, path with query, user-agent, x-request-id, referer, sni, identity, why; padded with 0, at least
+	 * to 8 */
 };
 static_assert(sizeof(struct sl_event_access) % 8 == 0, "");
 

@@ -45,7 +45,7 @@ judge(const char *line, size_t len)
 	json_t *o = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 
 	MUST(len <= SL_ACCESS_LINE_MAX && memchr(line, '\n', len) == line + len - 1);
-	MUST(json_is_object(o) && json_object_size(o) == 36);
+	MUST(json_is_object(o) && json_object_size(o) == 37);
 	MUST(json_is_string(json_object_get(o, "time")));
 	MUST(json_is_string(json_object_get(o, "flags")));
 	json_decref(o);

@@ -521,6 +521,21 @@ read_log(struct scene *s)
 	CU_ASSERT_EQUAL(n, 0);
 }
 
+const char *
+scene_log_why(const struct scene *s)
+{
+	const struct sl_event_access *e = &s->log;
+	static char why[SL_ACCESS_WHY_MAX + 1];
+
+	CU_ASSERT_FATAL(e->why_len < sizeof(why));
+	memcpy(why,
+	       s->log_strings + e->method_len + e->host_len + e->path_len + e->agent_len +
+		       e->id_len + e->referer_len + e->sni_len + e->identity_len,
+	       e->why_len);
+	why[e->why_len] = 0;
+	return why;
+}
+
 bool
 scene_turn(struct scene *s, uint32_t ms)
 {

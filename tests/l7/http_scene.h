@@ -98,6 +98,8 @@ void scene_end(struct scene *s);
 bool scene_turn(struct scene *s, uint32_t ms);
 void scene_run(struct scene *s);
 void scene_pass(struct scene *s, uint32_t ms);
+/* scene_log_why: what the newest record says decided; "": nothing. */
+const char *scene_log_why(const struct scene *s);
 
 struct peer *scene_client(struct scene *s);
 /* The newest connection to the endpoint; NULL: there never was one. */
@@ -135,6 +137,7 @@ void scene_secures(struct scene *s, unsigned service);
 bool scene_error(struct peer *c, unsigned status, bool close);
 #define ERROR(c, status) CU_ASSERT(scene_error((c), (status), false))
 #define ERROR_CLOSE(c, status) CU_ASSERT(scene_error((c), (status), true))
+#define LOGGED_WHY(scene, text) CU_ASSERT_STRING_EQUAL(scene_log_why(scene), text)
 #define LOGGED(scene, st, fl) CU_ASSERT((scene)->log.status == (st) && (scene)->log.flags == (fl))
 
 /* One answer of the endpoint, which the client hears. */

@@ -68,7 +68,7 @@ refusals_say_why_and_close_where_the_end_is_not_known(void)
 			  strcmp(peer_state(c), r->close ? "fin" : "open") == 0 &&
 			  s.stats.count[r->counter] == 1 && s.logged == 1 &&
 			  s.log.status == r->status && s.log.flags == r->flags &&
-			  s.log.bad == r->bad &&
+			  s.log.bad == r->bad && s.log.generation == 77 && s.log.why_len == 0 &&
 			  s.stats.count[SL_HTTP_CNT_ANSWERS_1XX + r->status / 100 - 1] == 1 &&
 			  !scene_up(&s, 0);
 		if (!ok)
@@ -391,8 +391,10 @@ a_service_has_as_many_requests_as_it_may(void)
 	peer_says(&s, b, GET("/x"));
 	ERROR(b, 503);
 	LOGGED(&s, 503, SL_RF_UO);
+	LOGGED_WHY(&s, "max_requests");
 	CU_ASSERT_EQUAL(COUNTED(&s, OVERFLOW), 1);
 	scene_answer(&s, a, 0);
+	LOGGED_WHY(&s, "");
 	peer_says(&s, b, GET("/x"));
 	scene_answer(&s, b, 0);
 	scene_end(&s);
@@ -412,6 +414,7 @@ who_waits_for_a_connection_gets_the_next_one_that_is_free(void)
 	peer_says(&s, c, GET("/c"));
 	ERROR(c, 503);
 	LOGGED(&s, 503, SL_RF_UO);
+	LOGGED_WHY(&s, "max_pending");
 	HEARS(scene_up(&s, 0), GET("/a"));
 	scene_answer(&s, a, 0);
 	HEARS(scene_up(&s, 0), GET("/b2"));

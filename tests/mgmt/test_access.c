@@ -19,7 +19,7 @@
 /* ---- records ---- */
 
 struct strs {
-	const char *method, *host, *path, *agent, *id, *referer, *sni, *identity;
+	const char *method, *host, *path, *agent, *id, *referer, *sni, *identity, *why;
 };
 
 static uint16_t
@@ -50,6 +50,7 @@ make(void *buf, const struct sl_event_access *e, const struct strs *s)
 	r->referer_len = put_str(&p, s->referer);
 	r->sni_len = put_str(&p, s->sni);
 	r->identity_len = put_str(&p, s->identity);
+	r->why_len = put_str(&p, s->why);
 	uint32_t bytes = (uint32_t)((p - (uint8_t *)buf + 7) & ~7);
 	r->head = (struct sl_event){bytes, SL_EVENT_ACCESS, 0};
 	return bytes;
@@ -136,7 +137,8 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 	CU_ASSERT_STRING_EQUAL(
 		as_line(n, &e,
 			&(struct strs){"GET", "shop.example", "/api/x?y=1", "curl/8", "id-1",
-				       "http://r/", "shop.example", "spiffe://td/ns/a/sa/b"}),
+				       "http://r/", "shop.example", "spiffe://td/ns/a/sa/b",
+				       "shop/deny-admins"}),
 		"{\"time\":\"2026-11-21T18:28:19.123456Z\",\"client\":\"192.0.2.77\",\"client_"
 		"port\":"
 		"4711,"
@@ -144,7 +146,8 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 		"example\","
 		"\"path\":\"/api/x?y=1\",\"protocol\":\"HTTP/1.1\",\"status\":503,\"flags\":\"UF,"
 		"URX\","
-		"\"reason\":\"bad_line\",\"vhost\":\"shop\",\"route\":\"canary\",\"service\":"
+		"\"reason\":\"bad_line\",\"why\":\"shop/"
+		"deny-admins\",\"vhost\":\"shop\",\"route\":\"canary\",\"service\":"
 		"\"web\","
 		"\"endpoint\":\"web-1\",\"endpoint_address\":\"192.0.2.9\",\"endpoint_port\":80,"
 		"\"upstream_status\":200,\"tries\":2,\"bytes_in\":5,\"bytes_out\":1099511627776,"
@@ -161,7 +164,8 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 		"port\":"
 		"0,"
 		"\"listener\":null,\"table\":null,\"method\":null,\"host\":null,\"path\":null,"
-		"\"protocol\":null,\"status\":null,\"flags\":\"-\",\"reason\":null,\"vhost\":null,"
+		"\"protocol\":null,\"status\":null,\"flags\":\"-\",\"reason\":null,\"why\":null,"
+		"\"vhost\":null,"
 		"\"route\":null,\"service\":null,\"endpoint\":null,\"endpoint_address\":null,"
 		"\"endpoint_port\":null,\"upstream_status\":null,\"tries\":0,\"bytes_in\":0,"
 		"\"bytes_out\":0,\"first_us\":null,\"last_us\":null,\"try_us\":null,"
@@ -258,7 +262,9 @@ the_longest_record_fits_a_line_and_is_read_to_its_last_byte_only(void)
 	memset(much, 0xff, SL_ACCESS_STR_MAX);
 	for (unsigned len = 0; len <= SL_ACCESS_STR_MAX; len += len < 32 ? 1 : 31) {
 		const char *s = much + SL_ACCESS_STR_MAX - len;
-		uint32_t bytes = make(record, &nothing, &(struct strs){s, s, s, s, s, s, s, s});
+		const char *why = s + len - SL_MIN(len, (unsigned)SL_ACCESS_WHY_MAX);
+		uint32_t bytes =
+			make(record, &nothing, &(struct strs){s, s, s, s, s, s, s, s, why});
 		uint8_t *at = guard_buf(bytes);
 		memcpy(at, record, bytes);
 		size_t got = sl_access_line(n, &clock, (void *)at, bytes, line);
@@ -286,6 +292,7 @@ what_is_no_record_makes_no_line(void)
 		{offsetof(struct sl_event_access, path_len), 65535, 2, "a string past its limit"},
 		{offsetof(struct sl_event_access, referer_len), 1025, 2, "likewise"},
 		{offsetof(struct sl_event_access, identity_len), 1025, 2, "likewise, the last"},
+		{offsetof(struct sl_event_access, why_len), 129, 2, "more than may decide"},
 	};
 	struct sl_access_names *n = sl_access_names_create();
 	struct sl_access_clock clock = {0};
