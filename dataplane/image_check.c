@@ -166,6 +166,8 @@ slots_of(uint32_t kind)
 	return kind == SL_OBJ_SERVICE  ? SL_MAX_SERVICES
 	       : kind == SL_OBJ_ROUTES ? SL_MAX_TABLES
 	       : kind == SL_OBJ_VHOST  ? SL_MAX_VHOSTS
+	       : kind == SL_OBJ_AUTHZ  ? SL_MAX_AUTHZ
+	       : kind == SL_OBJ_JWT    ? SL_MAX_JWT
 				       : 0;
 }
 
@@ -179,7 +181,7 @@ check_ref_kind(struct sl_look *c, const struct sl_img_ref *r, uint32_t i)
 	if (r->kind < min || r->kind > max)
 		sl_look_bad(c, "refs", i, "kind",
 			    "is %u, must be in [%u, %u] (NETWORK, LISTENERS, then SERVICE, "
-			    "ROUTES, VHOST, SHARD)",
+			    "ROUTES, VHOST, SHARD, AUTHZ, JWT)",
 			    r->kind, min, max);
 	else if (i > 2 && r->kind < r[-1].kind)
 		sl_look_bad(c, "refs", i, "kind",
@@ -650,6 +652,12 @@ check_service(struct sl_look *c)
 
 /* ---- any object ---- */
 
+static void
+check_unread(struct sl_look *c)
+{
+	sl_look_bad(c, "head", SL_LOOK_NOWHERE, "kind", "is one that this program does not read");
+}
+
 static const struct {
 	const char *name;
 	size_t fixed; /* bytes before the first section */
@@ -662,6 +670,8 @@ static const struct {
 	[SL_OBJ_ROUTES] = {"ROUTES", sizeof(struct sl_img_routes), sl_look_routes},
 	[SL_OBJ_VHOST] = {"VHOST", sizeof(struct sl_img_vhost), sl_look_vhost},
 	[SL_OBJ_SHARD] = {"SHARD", sizeof(struct sl_img_shard), sl_look_shard},
+	[SL_OBJ_AUTHZ] = {"AUTHZ", sizeof(struct sl_img_vhost), check_unread},
+	[SL_OBJ_JWT] = {"JWT", sizeof(struct sl_obj_head), check_unread},
 };
 
 void

@@ -8,10 +8,15 @@
 #include "sluice/streams.h"
 
 static const char *const kind_names[] = {
-	[SL_OBJ_ROOT] = "root",           [SL_OBJ_NETWORK] = "network",
-	[SL_OBJ_LISTENERS] = "listeners", [SL_OBJ_SERVICE] = "service",
-	[SL_OBJ_ROUTES] = "routes",       [SL_OBJ_VHOST] = "vhost",
+	[SL_OBJ_ROOT] = "root",
+	[SL_OBJ_NETWORK] = "network",
+	[SL_OBJ_LISTENERS] = "listeners",
+	[SL_OBJ_SERVICE] = "service",
+	[SL_OBJ_ROUTES] = "routes",
+	[SL_OBJ_VHOST] = "vhost",
 	[SL_OBJ_SHARD] = "shard",
+	[SL_OBJ_AUTHZ] = "authorization",
+	[SL_OBJ_JWT] = "jwt",
 };
 
 void
@@ -310,6 +315,9 @@ sl_image_dump(const void *bytes, size_t size, FILE *f)
 		break;
 	case SL_OBJ_SHARD:
 		sl_image_dump_shard(bytes, f);
+		break;
+	case SL_OBJ_AUTHZ:
+	case SL_OBJ_JWT:
 		break;
 	}
 }

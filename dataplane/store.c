@@ -259,6 +259,7 @@ ref_name(char buf[48], uint32_t ref, uint32_t kind)
 		[SL_OBJ_NETWORK] = "network",    [SL_OBJ_LISTENERS] = "listeners",
 		[SL_OBJ_SERVICE] = "service",    [SL_OBJ_ROUTES] = "route table",
 		[SL_OBJ_VHOST] = "virtual host", [SL_OBJ_SHARD] = "shard",
+		[SL_OBJ_AUTHZ] = "rule set",     [SL_OBJ_JWT] = "issuer",
 	};
 
 	snprintf(buf, 48, "object %u (%s)", ref, names[kind]);

@@ -10,11 +10,6 @@
 
 #include "l7/http1.h"
 
-struct sl_bytes {
-	const uint8_t *at;
-	uint32_t len;
-};
-
 /* Edits of a route, one way (image_http.h).  strs: the object's section `str`. */
 struct sl_edits {
 	const struct sl_img_edit *edit;

@@ -12,6 +12,12 @@
 
 #include "sluice/image.h"
 
+/* Bytes of somebody else's; .at NULL: there are none at all. */
+struct sl_bytes {
+	const uint8_t *at;
+	uint32_t len;
+};
+
 /* X(CODE, status, "metric", "sentence"): why a message is refused. */
 #define SL_HTTP_BADS(X)                                                                            \
 	X(NONE, 0, "none", "nothing is wrong")                                                     \

@@ -207,6 +207,17 @@ struct http_xchg {
 	uint32_t next;
 };
 
+/* ---- who asks ---- */
+
+#define HTTP_CLAIMS_MAX 256 /* of the tokens of a request; a token with more is refused */
+
+/* Claims of the verified tokens of the request being handled, as struct sl_claim says; filled by sl_http_judge_jwt, read by
+ * sl_http_judge_authz.  What they point to stays until the request was judged. */
+struct http_claims {
+	uint32_t cnt; /* 0 when a request begins */
+	struct sl_claim claim[HTTP_CLAIMS_MAX];
+};
+
 /* ---- the engine ---- */
 
 struct sl_http {
@@ -230,6 +241,7 @@ struct sl_http {
 	char address[SL_ADDR_STRLEN + 8];   /* and what stands for its host when it names none */
 	struct sl_http_head head;           /* the one being read */
 	struct sl_match_result match;
+	struct http_claims claims;
 };
 
 static inline void

@@ -47,6 +47,12 @@ void sl_hosts_destroy(struct sl_hosts *h);
  * without Host): "*" only. */
 uint32_t sl_hosts_find(const struct sl_hosts *h, const uint8_t *host, uint32_t len);
 
+/* What a verified token says: "groups" = "admin".  An object's members are named "outer.inner", each element of a list is a
+ * claim of its own; numbers and truth stand as JSON writes them. */
+struct sl_claim {
+	struct sl_bytes name, value;
+};
+
 struct sl_match_input {
 	const struct sl_http_head *head; /* headers, cookies, method */
 	const uint8_t *path;             /* normalised */

@@ -62,7 +62,11 @@
 #define SL_MAX_VHOSTS 16384
 #define SL_MAX_HTTP_ROUTES 65536 /* slots in the gateway */
 #define SL_MAX_SHARDS 4096
-#define SL_MAX_REFS (2 + SL_MAX_SERVICES + SL_MAX_TABLES + SL_MAX_VHOSTS + SL_MAX_SHARDS)
+#define SL_MAX_AUTHZ 1024 /* slots of sets of rules (image_policy.h), likewise */
+#define SL_MAX_JWT 64     /* of issuers of tokens */
+#define SL_MAX_REFS                                                                                \
+	(2 + SL_MAX_SERVICES + SL_MAX_TABLES + SL_MAX_VHOSTS + SL_MAX_SHARDS + SL_MAX_AUTHZ +      \
+	 SL_MAX_JWT)
 
 /* A name: 1..63 bytes of [A-Za-z0-9._-], first one alphanumeric. */
 
@@ -78,8 +82,10 @@ enum sl_obj_kind {
 	SL_OBJ_ROUTES = 5,
 	SL_OBJ_VHOST = 6,
 	SL_OBJ_SHARD = 7,
+	SL_OBJ_AUTHZ = 8, /* image_policy.h, as */
+	SL_OBJ_JWT = 9,
 };
-#define SL_OBJ_KIND_LAST SL_OBJ_SHARD
+#define SL_OBJ_KIND_LAST SL_OBJ_JWT
 
 struct sl_obj_head {
 	uint32_t magic;   /* SL_OBJ_MAGIC */
@@ -98,7 +104,7 @@ struct sl_img_root {
 	uint32_t ref_cnt;   /* [2, SL_MAX_REFS] */
 	uint32_t
 		ref_off; /* struct sl_img_ref[ref_cnt]: NETWORK, LISTENERS, then SERVICE…, ROUTES… and VHOST…, each kind by
-			  * slot, then SHARD… by id; no two of the same id */
+			  * slot, then SHARD… by id, AUTHZ… and JWT… by slot; no two of the same id */
 	char name[SL_NAME_MAX]; /* of the gateway group, for people */
 };
 static_assert(sizeof(struct sl_img_root) == 96, "");
@@ -108,8 +114,8 @@ struct sl_img_ref {
 	uint32_t kind; /* enum sl_obj_kind, not ROOT */
 	uint32_t size; /* bytes of the object */
 	uint32_t
-		slot; /* SERVICE: in [0, SL_MAX_SERVICES), ROUTES: [0, SL_MAX_TABLES), VHOST: [0, SL_MAX_VHOSTS), distinct
-			* within the kind; else 0 */
+		slot; /* SERVICE: in [0, SL_MAX_SERVICES), ROUTES: [0, SL_MAX_TABLES), VHOST: [0, SL_MAX_VHOSTS), AUTHZ:
+			* [0, SL_MAX_AUTHZ), JWT: [0, SL_MAX_JWT), distinct within the kind; else 0 */
 	uint32_t incarnation; /* of these: [1, 65535]; else 0 */
 };
 static_assert(sizeof(struct sl_img_ref) == 48, "");

@@ -18,14 +18,9 @@
 #include "sluice/image.h"
 
 #define SL_MAX_RATES 1024 /* slots in the gateway */
-#define SL_MAX_AUTHZ 1024 /* likewise: objects AUTHZ */
-#define SL_MAX_JWT 64     /* likewise: objects JWT */
 #define SL_MAX_ROUTE_RATES 8
 #define SL_MAX_ROUTE_REFS 8 /* AUTHZ and JWT of a route together */
 #define SL_MAX_SERVICE_RATES 4
-
-#define SL_OBJ_AUTHZ 8 /* of enum sl_obj_kind, once there are such objects */
-#define SL_OBJ_JWT 9
 
 /* ---- limits ---- */
 
