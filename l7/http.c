@@ -774,7 +774,7 @@ lines(size_t n)
 
 /* Where everything lies behind the engine itself. */
 struct places {
-	size_t upstream, limits, arena, conns, xchgs, gather, out, path, cert, end;
+	size_t upstream, limits, arena, conns, xchgs, gather, out, path, cert, answer_text, end;
 };
 
 static struct places
@@ -791,7 +791,8 @@ lay_out(const struct sl_http_conf *conf)
 	p.out = p.gather + lines(HTTP_GATHER);
 	p.path = p.out + lines(HTTP_OUT);
 	p.cert = p.path + lines(SL_HTTP_HEAD_MAX);
-	p.end = p.cert + lines(SL_XFCC_MAX);
+	p.answer_text = p.cert + lines(SL_XFCC_MAX);
+	p.end = p.answer_text + lines(HTTP_ANSWER_TEXT);
 	return p;
 }
 
@@ -832,6 +833,7 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	h->out = (void *)(at + p.out);
 	h->path = (void *)(at + p.path);
 	h->cert = (void *)(at + p.cert);
+	h->answer_text = (void *)(at + p.answer_text);
 	conf->stats->conn_capacity = conf->conns;
 	conf->stats->exchange_capacity = conf->exchanges;
 	conf->stats->pool_capacity = conf->pool;

@@ -120,6 +120,10 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		memcpy(path, d.path.at, ret->path_len);
 	if (d.vhost)
 		ret->vhost_slot = d.vhost->slot;
+	if (d.route) {
+		const struct http_ask who = {client->src, identity};
+		sl_http_judge(h, rule, &who, &h->head, &d, true);
+	}
 	if (d.status) {
 		refused(ret, text, d.status, d.rflags, d.text);
 		return;

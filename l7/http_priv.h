@@ -8,6 +8,7 @@
  *   http_end.c      the end of an exchange: statistics, access log
  *   http_mirror.c   copies of requests to other services
  *   http_explain.c  what would become of a request
+ *   http_policy.c   what stands between a route and its action
  *
  * Life: connections and exchanges that are over are marked, and taken back in the next turn (sl_http_tick), outside any event: so
  * a pointer is good for the whole of an event, whatever was called in between; who calls something that may end them looks
@@ -42,6 +43,9 @@
 	65536 /* of a body that nobody wants: read over, so that the connection goes on */
 #define HTTP_MIRROR_BODY 16384
 #define HTTP_MIRROR_MS 15000
+#define HTTP_POLICY_EDITS 24  /* lines that policy adds to one answer */
+#define HTTP_POLICY_TEXT 2048 /* bytes of their names and values */
+#define HTTP_ANSWER_TEXT (SL_MAX_EDITS * (255 + 4096) + HTTP_POLICY_TEXT)
 
 /* ---- a body on its way ---- */
 
@@ -242,6 +246,12 @@ struct sl_http {
 	struct sl_http_head head;           /* the one being read */
 	struct sl_match_result match;
 	struct http_claims claims;
+	/* of the decision under way */
+	struct sl_img_edit policy_edits[HTTP_POLICY_EDITS]; /* texts in policy_text */
+	uint8_t policy_text[HTTP_POLICY_TEXT];
+	/* edits of a route's answer, with those of policy behind them */
+	struct sl_img_edit answer_edits[SL_MAX_EDITS + HTTP_POLICY_EDITS];
+	uint8_t *answer_text; /* [HTTP_ANSWER_TEXT] */
 };
 
 static inline void
@@ -283,15 +293,36 @@ struct sl_bytes sl_http_identity(const struct http_conn *c);
 struct http_decision {
 	const struct sl_vhost *vhost;          /* NULL: none */
 	const struct sl_img_http_route *route; /* NULL: none */
+	const struct sl_img_policy *policy;    /* of the route; NULL: none */
 	const uint8_t *strs;                   /* of the virtual host */
 	struct sl_bytes path, query;           /* path: in normal form */
-	uint16_t status;                       /* refused; 0: not */
+	uint16_t status;                       /* answered here: refused, or by policy; 0: not */
+	uint16_t edit_cnt;   /* in h->policy_edits: of the answer, whoever gives it */
+	uint16_t edit_bytes; /* of their texts in h->policy_text */
 	uint16_t zero;
+	uint32_t delay_ms; /* before the request goes on */
 	uint32_t rflags;
-	unsigned count; /* enum sl_http_counter of the refusal */
-	const char *text;
+	unsigned count;              /* enum sl_http_counter of the refusal */
+	const char *text;            /* for people: a sentence; of policy the answer's body, too */
 	char why[SL_ACCESS_WHY_MAX]; /* which rule, limit, key or fault decided; "": none */
 };
+
+/* Who asks. */
+struct http_ask {
+	struct sl_addr peer;      /* as its packets or the PROXY header say */
+	struct sl_bytes identity; /* of its verified certificate; .at NULL: none */
+};
+
+/* http_policy.c: what stands between the route and its action (image_policy.h says in which order); d: of sl_http_decide, with a
+ * route.  dry: nothing is taken, counted or remembered.  sl_http_policy_edit adds a line to the answer: in place of all of its
+ * name; false: no room.  sl_http_policy_refuse: answered here, with why ("shop/deny-admins"), which log and explain tell. */
+void sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
+		   const struct sl_http_head *head, struct http_decision *d, bool dry);
+bool sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name,
+			 const void *value, size_t len);
+void sl_http_policy_why(struct http_decision *d, const char *set, const char *rule);
+void sl_http_policy_refuse(struct http_decision *d, uint16_t status, uint32_t rflags,
+			   unsigned count, const char *text);
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, struct sl_bytes identity,
 		    struct http_decision *ret);

@@ -214,6 +214,37 @@ edits_of(const struct http_decision *d, unsigned way)
 	return (struct sl_edits){e + d->route->edit_first[way], d->strs, d->route->edit_cnt[way]};
 }
 
+static void
+put_edit(struct sl_http *h, uint32_t i, const struct sl_img_edit *e, const uint8_t *strs,
+	 uint32_t *at)
+{
+	struct sl_img_edit *to = &h->answer_edits[i];
+
+	*to = *e;
+	to->name.off = *at;
+	memcpy(h->answer_text + *at, strs + e->name.off, e->name.len);
+	*at += e->name.len;
+	to->value.off = *at;
+	memcpy(h->answer_text + *at, strs + e->value.off, e->value.len);
+	*at += e->value.len;
+}
+
+/* Of the answer: the route's edits, then those of policy. */
+static struct sl_edits
+answer_edits(struct sl_http *h, const struct http_decision *d)
+{
+	struct sl_edits own = d->route ? edits_of(d, 1) : (struct sl_edits){0};
+	uint32_t at = 0;
+
+	if (sl_likely(d->edit_cnt == 0))
+		return own;
+	for (uint32_t i = 0; i < own.cnt; i++)
+		put_edit(h, i, &own.edit[i], own.strs, &at);
+	for (uint32_t i = 0; i < d->edit_cnt; i++)
+		put_edit(h, own.cnt + i, &h->policy_edits[i], h->policy_text, &at);
+	return (struct sl_edits){h->answer_edits, h->answer_text, own.cnt + d->edit_cnt};
+}
+
 static uint32_t
 edits_bytes(const struct sl_edits *e)
 {
@@ -264,7 +295,7 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 	uint32_t at = (head_len + 7) & ~7u, edits_len = 0, record = 0;
 
 	if (d->route && !d->status) {
-		edits = edits_of(d, 1);
+		edits = answer_edits(h, d);
 		edits_len = edits_bytes(&edits);
 	}
 	if (x->flags & XF_LOG)
@@ -365,7 +396,7 @@ respond(struct http_xchg *x, const struct http_decision *d, uint32_t consumed)
 		.status = r->code,
 		.body = str(d->strs, r->body),
 		.content_type = str(d->strs, r->content_type),
-		.edits = edits_of(d, 1),
+		.edits = answer_edits(x->http, d),
 	};
 
 	sl_stream_consume(x->conn->client, consumed);
@@ -390,7 +421,7 @@ redirect(struct http_xchg *x, const struct http_decision *d, const struct sl_htt
 	const struct http_local l = {
 		.status = d->route->code,
 		.location = {to, n},
-		.edits = edits_of(d, 1),
+		.edits = answer_edits(h, d),
 	};
 	sl_http_local(x, &l);
 }
@@ -511,6 +542,27 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_
 		sl_http_ask(x);
 }
 
+/* ---- what policy answers ---- */
+
+static void
+answered(struct http_xchg *x, const struct http_decision *d)
+{
+	const char *text = d->text ? d->text : sl_status_text(d->status);
+	char body[160];
+	int n = d->status == 204 ? 0 : snprintf(body, sizeof(body), "%s\n", text);
+	struct http_local l = {.status = d->status};
+
+	x->rflags |= d->rflags;
+	http_count(x->http, d->count);
+	l.edits = (struct sl_edits){x->http->policy_edits, x->http->policy_text, d->edit_cnt};
+	if (n > 0) {
+		l.body = (struct sl_bytes){(const uint8_t *)body,
+					   SL_MIN((uint32_t)n, (uint32_t)sizeof(body) - 1)};
+		l.content_type = (struct sl_bytes){(const uint8_t *)"text/plain", 10};
+	}
+	sl_http_local(x, &l);
+}
+
 /* ---- a head ---- */
 
 static void
@@ -541,7 +593,10 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 	struct http_decision d;
 
 	http_count(h, SL_HTTP_CNT_REQUESTS);
-	sl_http_decide(h, rule, head, sl_http_identity(c), &d);
+	struct http_ask who = {c->peer, sl_http_identity(c)};
+	sl_http_decide(h, rule, head, who.identity, &d);
+	if (d.route)
+		sl_http_judge(h, rule, &who, head, &d, false);
 	struct http_xchg *x = xchg_begin(c, rule, head);
 	if (!x) {
 		sl_stream_consume(c->client, consumed);
@@ -554,6 +609,8 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 		h->conf.vhost_stats[d.vhost->slot].requests++;
 		h->conf.vhost_stats[d.vhost->slot].no_route += !d.route;
 	}
+	if (d.status && d.route) /* by policy */
+		x->route_slot = d.route->slot;
 	if (!d.status && x->req.max && x->req.left > x->req.max)
 		refuse(&d, 413, SL_RF_DPE, SL_HTTP_CNT_BODY_TOO_LARGE, "the body is too large");
 	if (!d.status) {
@@ -567,5 +624,8 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 	/* behind a CONNECT the client may speak another protocol */
 	if (d.status == 400 || d.status == 413 || d.status == 405)
 		x->flags &= ~(unsigned)XF_KEEP;
-	sl_http_local_error(x, d.status, d.rflags, d.count);
+	if (d.policy)
+		answered(x, &d);
+	else
+		sl_http_local_error(x, d.status, d.rflags, d.count);
 }

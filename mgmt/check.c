@@ -691,6 +691,7 @@ sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag)
 		check_services(&k);
 		sl_check_listeners(&k);
 		sl_check_tables(&k);
+		sl_check_policies(&k);
 		sl_check_tls(&k);
 		if (!k.bad)
 			sl_check_members_warn(&k);

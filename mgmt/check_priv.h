@@ -29,6 +29,8 @@ struct check {
 void sl_check_listeners(struct check *k);
 /* check_routes.c: route tables, their virtual hosts and routes. */
 void sl_check_tables(struct check *k);
+/* check_policy.c: what tables, hosts and routes name of policy is there, and not too much comes together. */
+void sl_check_policies(struct check *k);
 /* check_tls.c: TLS of listeners and services, server names, and warnings. */
 void sl_check_tls(struct check *k);
 

@@ -1,5 +1,5 @@
 /* compile_priv — one compilation under way, for the compiler's own files: compile.c, compile_service.c,
- * compile_levels.c, compile_routes.c, compile_tls.c. */
+ * compile_levels.c, compile_policy.c, compile_routes.c, compile_tls.c. */
 #ifndef SL_MGMT_COMPILE_PRIV_H
 #define SL_MGMT_COMPILE_PRIV_H
 
@@ -54,6 +54,29 @@ uint32_t sl_compile_table_place(const struct sl_compiling *k, const char *name);
 int sl_compile_routes(struct sl_compiling *k);
 int sl_compile_shards(struct sl_compiling *k);
 void sl_compile_routes_fini(struct sl_compiling *k);
+
+/* compile_policy.c: the rows of policy of a virtual host, and what they name.  put: the place of a text in the object; texts: calls
+ * count for each text that put will be asked for.  row: what t, v and r say together: *ret is index + 1, 0: nothing. */
+struct sl_policy_rows {
+	struct sl_img_policy *policies;
+	struct sl_img_rate *rates;
+	struct sl_img_policy_ref *refs;
+	struct sl_img_cors *cors;
+	struct sl_img_fault *faults;
+	uint32_t policy_cnt, rate_cnt, ref_cnt, cors_cnt, fault_cnt;
+	uint32_t shared; /* row of routes that say nothing of their own, + 1; 0: not made yet */
+};
+struct sl_policy_texts {
+	void *ctx;
+	struct sl_img_str (*put)(void *ctx, const char *text);
+};
+void sl_compile_policy_texts(const struct sl_conf_policy *p,
+			     void (*count)(void *ctx, const char *text), void *ctx);
+int sl_compile_policy_row(const struct sl_compiling *k, struct sl_policy_rows *rows,
+			  const struct sl_policy_texts *texts, const struct sl_conf_table *t,
+			  const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
+			  uint32_t *ret);
+void sl_compile_policy_fini(struct sl_policy_rows *rows);
 
 /* sl_compile_keep_base notes the base of a scan for the new map. */
 int sl_compile_keep_base(struct sl_compiling *k, const char *scan, const struct sl_shard_key *key);

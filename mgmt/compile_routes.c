@@ -50,6 +50,7 @@ struct host {
 	struct sl_img_target *targets;
 	struct sl_img_mirror *mirrors;
 	struct sl_img_edit *edits;
+	struct sl_policy_rows policy;
 	struct scan *scans;
 	struct scanned *scanned;
 	struct sl_pattern *patterns; /* scratch, as many as scanned */
@@ -364,6 +365,12 @@ count_text(struct sizes *n, const char *s)
 }
 
 static void
+count_policy(void *sizes, const char *s)
+{
+	count_text(sizes, s);
+}
+
+static void
 count_route(struct sizes *n, const struct sl_conf_hroute *r)
 {
 	n->conds += r->cond_cnt;
@@ -385,6 +392,7 @@ count_route(struct sizes *n, const struct sl_conf_hroute *r)
 	count_text(n, r->path);
 	count_text(n, r->body);
 	count_text(n, r->content_type);
+	sl_compile_policy_texts(&r->policy, count_policy, n);
 }
 
 static int
@@ -395,6 +403,10 @@ host_init(struct host *h)
 
 	for (uint32_t i = 0; i < h->vhost->route_cnt; i++)
 		count_route(&n, &h->vhost->routes[i]);
+	for (uint32_t i = 0; i <= h->vhost->route_cnt; i++) { /* each row has them anew */
+		sl_compile_policy_texts(&h->table->policy, count_policy, &n);
+		sl_compile_policy_texts(&h->vhost->policy, count_policy, &n);
+	}
 	while (size < 2 * n.conds)
 		size *= 2;
 	h->routes = calloc(h->vhost->route_cnt + 1u, sizeof(*h->routes));
@@ -422,6 +434,7 @@ host_fini(struct host *h)
 	free(h->targets);
 	free(h->mirrors);
 	free(h->edits);
+	sl_compile_policy_fini(&h->policy);
 	free(h->scans);
 	free(h->scanned);
 	free(h->patterns);
@@ -612,6 +625,14 @@ add_edits(struct host *h, const struct sl_conf_hroute *r, struct sl_img_http_rou
 	}
 }
 
+static struct sl_img_str
+put_policy_text(void *host, const char *text)
+{
+	struct host *h = host;
+
+	return put_text(&h->texts, text);
+}
+
 static int
 add_route(struct host *h, const struct sl_conf_hroute *r, const struct sl_placed *placed)
 {
@@ -649,6 +670,10 @@ add_route(struct host *h, const struct sl_conf_hroute *r, const struct sl_placed
 		err = add_cond(h, r, &r->conds[i]);
 	add_targets(h, r, img);
 	add_edits(h, r, img);
+	const struct sl_policy_texts texts = {h, put_policy_text};
+	if (!err)
+		err = sl_compile_policy_row(h->k, &h->policy, &texts, h->table, h->vhost, r,
+					    &img->policy);
 	return err;
 }
 
@@ -885,6 +910,11 @@ write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
 					    .target_cnt = h->target_cnt,
 					    .mirror_cnt = h->mirror_cnt,
 					    .edit_cnt = h->edit_cnt,
+					    .policy_cnt = h->policy.policy_cnt,
+					    .rate_cnt = h->policy.rate_cnt,
+					    .policy_ref_cnt = h->policy.ref_cnt,
+					    .cors_cnt = h->policy.cors_cnt,
+					    .fault_cnt = h->policy.fault_cnt,
 					    .str_bytes = h->texts.len,
 				    },
 			    *obj;
@@ -899,6 +929,12 @@ write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
 	v.target_off = sl_object_section(&end, v.target_cnt, sizeof(*h->targets));
 	v.mirror_off = sl_object_section(&end, v.mirror_cnt, sizeof(*h->mirrors));
 	v.edit_off = sl_object_section(&end, v.edit_cnt, sizeof(*h->edits));
+	v.policy_off = sl_object_section(&end, v.policy_cnt, sizeof(struct sl_img_policy));
+	v.rate_off = sl_object_section(&end, v.rate_cnt, sizeof(struct sl_img_rate));
+	v.policy_ref_off =
+		sl_object_section(&end, v.policy_ref_cnt, sizeof(struct sl_img_policy_ref));
+	v.cors_off = sl_object_section(&end, v.cors_cnt, sizeof(struct sl_img_cors));
+	v.fault_off = sl_object_section(&end, v.fault_cnt, sizeof(struct sl_img_fault));
 	v.str_off = sl_object_section(&end, v.str_bytes, 1);
 	if (end > SL_OBJ_MAX) {
 		sl_diag_add(h->k->diag, NULL, h->vhost->line, NULL,
@@ -920,6 +956,11 @@ write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
 	copy(obj, v.target_off, h->targets, v.target_cnt, sizeof(*h->targets));
 	copy(obj, v.mirror_off, h->mirrors, v.mirror_cnt, sizeof(*h->mirrors));
 	copy(obj, v.edit_off, h->edits, v.edit_cnt, sizeof(*h->edits));
+	copy(obj, v.policy_off, h->policy.policies, v.policy_cnt, sizeof(*h->policy.policies));
+	copy(obj, v.rate_off, h->policy.rates, v.rate_cnt, sizeof(*h->policy.rates));
+	copy(obj, v.policy_ref_off, h->policy.refs, v.policy_ref_cnt, sizeof(*h->policy.refs));
+	copy(obj, v.cors_off, h->policy.cors, v.cors_cnt, sizeof(*h->policy.cors));
+	copy(obj, v.fault_off, h->policy.faults, v.fault_cnt, sizeof(*h->policy.faults));
 	copy(obj, v.str_off, h->texts.bytes, v.str_bytes, 1);
 	return sl_object_finish(
 		obj, end, sl_compile_previous(h->k, SL_OBJ_VHOST, &h->k->vhost_placed[place]), ret);

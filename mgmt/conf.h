@@ -72,6 +72,12 @@
  *                   trusted = ( "10.0.0.0/8", … );               # required then: who is believed
  *                 }, … );
  *
+ * Policy of requests: what a table, a host and a route say adds up:
+ *
+ *   route_tables = ( { …; policy = { limits = ( "name", … ); authorization = ( "name", … ); jwt = ( "name", … );
+ *                                    jwt_required = false; };            # true: a request without a token is refused
+ *                      hosts = ( { …; policy = { … }; routes = ( { …; policy = { … }; }, … ); }, … ); }, … );
+ *
  * Mode "http" and what belongs to it:
  *
  *   listeners = ( { …; mode = "http"; routes = "edge"; } );              # a route table in place of a service
@@ -345,6 +351,14 @@ struct sl_conf_target {
 	int line;
 };
 
+/* What a route table, a host or a route says of policy; names of what stands at the top of the file, in file order. */
+struct sl_conf_policy {
+	struct sl_img_tls_name *limits, *authz, *jwt; /* [limit_cnt], [authz_cnt], [jwt_cnt] */
+	uint32_t limit_cnt, authz_cnt, jwt_cnt;
+	bool jwt_required; /* a request without a token is refused */
+	int line;          /* 0: nothing is said */
+};
+
 #define SL_CONF_MAX_CONDS 64 /* of one route */
 struct sl_conf_hroute {
 	char name[SL_NAME_MAX];
@@ -370,6 +384,7 @@ struct sl_conf_hroute {
 	uint32_t timeout_ms, try_ms, stream_idle_ms;
 	uint32_t retries, retry_on, backoff_ms, backoff_max_ms; /* retry_on: SL_RETRY_* */
 	uint16_t retry_codes[SL_RETRY_CODES_MAX];
+	struct sl_conf_policy policy;
 	int line;
 };
 
@@ -384,12 +399,14 @@ struct sl_conf_vhost {
 	struct sl_conf_hostname *names; /* [name_cnt] */
 	struct sl_conf_hroute *routes;  /* [route_cnt], in file order */
 	uint32_t name_cnt, route_cnt;
+	struct sl_conf_policy policy; /* of all its routes, beside their own */
 	int line;
 };
 
 struct sl_conf_table {
 	char name[SL_NAME_MAX];
 	struct sl_img_http http;
+	struct sl_conf_policy policy; /* likewise */
 	struct sl_conf_vhost *vhosts; /* [vhost_cnt] */
 	uint32_t vhost_cnt;
 	int line;
@@ -575,7 +592,7 @@ void sl_conf_links_fini(struct sl_conf_links *l);
 /* Bytes of all objects of a generation may take this much: max_endpoints decides (Maglev tables). */
 #define SL_CONF_MAX_TABLE_BYTES (1ull << 30)
 
-/* check.c, check_listener.c, check_members.c, check_routes.c, check_tls.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
+/* check.c, check_listener.c, check_members.c, check_policy.c, check_routes.c, check_tls.c: names distinct, listener → service, same family, no own address and no source within a VIP, listeners of
  * one prefix and protocol apart by their ports, keys that fit forward and policy, endpoints ≤ max_endpoints, an on-link address for each via, route → service, what goes
  * with a route's path, …  All problems to diag; 0, -EINVAL or -ENOMEM.  Warnings (routes that are never reached, too many
  * that no look-up finds) only to a diag without problems.

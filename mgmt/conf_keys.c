@@ -25,6 +25,8 @@
 #define SL_RANGE_LINE                                                                              \
 	"headers, as \"x-probe: sluice\", none that the gateway sets, at most 1023 bytes in all"
 #define SL_RANGE_QUESTION "1 to 255 letters, digits, '.', '_', '-', '/'"
+#define SL_HELP_POLICY                                                                             \
+	"limits, rules, tokens: of all requests here, beside what is said further out"
 #define SL_MAX_MS 604800000
 #define SL_MAX_TEXT 4096
 
@@ -64,6 +66,7 @@
 #define RETRY_STRUCT struct retry_draft
 #define MIRROR_STRUCT struct sl_conf_target
 #define EDIT_STRUCT struct edit_draft
+#define POLICY_STRUCT struct sl_conf_policy
 
 /* What a list of the group holds. */
 #define ADDRESS_ELEM struct sl_conf_address
@@ -96,6 +99,7 @@ const struct group_info sl_group_info[GROUPS] = {
 	[COOKIE] = {sizeof(struct cond_draft), sl_finish_cookie},
 	[IDENTITY] = {sizeof(struct cond_draft), sl_finish_identity},
 	[EDIT] = {sizeof(struct edit_draft), sl_finish_edit},
+	[POLICY] = {0, sl_finish_policy},
 };
 
 /* What conf_keys.def says about pairs of fields. */

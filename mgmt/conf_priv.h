@@ -2,7 +2,8 @@
  *
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
  *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
- *                                  conf_tls.c     what of TLS may stand together
+ *                                  conf_policy.c  what of policy may stand together
+ *                                  conf_tls.c     likewise of TLS
  */
 #ifndef SL_MGMT_CONF_PRIV_H
 #define SL_MGMT_CONF_PRIV_H
@@ -46,6 +47,7 @@ enum group {
 	RETRY,
 	MIRROR,
 	EDIT,
+	POLICY, /* of tables, hosts, routes */
 	GROUPS
 };
 
@@ -215,6 +217,7 @@ struct route_draft {
 	struct retry_draft retry;
 	struct sl_conf_edit *edits[2];
 	uint32_t edit_cnt[2];
+	struct sl_conf_policy policy;
 };
 static_assert(sizeof(struct route_draft) <= MAX_DRAFT, "");
 
@@ -234,6 +237,10 @@ void sl_conf_tables_free(struct sl_conf *c);
 bool sl_conf_given(const struct sl_node *s, const char *key);
 void sl_conf_out_of_place(struct walk *w, const struct sl_node *s, const char *key,
 			  const char *with);
+
+/* conf_policy.c */
+void sl_finish_policy(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_conf_policy_fini(struct sl_conf_policy *p);
 
 /* conf_tls.c */
 void sl_finish_listener_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);

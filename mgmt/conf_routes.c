@@ -583,6 +583,7 @@ sl_finish_route(struct walk *w, const struct sl_node *s, void *draft, void *out)
 	r->incomplete = !w->clean;
 	finish_conds(w, s, d, r);
 	finish_targets(w, d, r);
+	r->policy = d->policy;
 	r->mirrors = d->mirror;
 	r->mirror_cnt = d->mirror_cnt;
 	memcpy(r->edits, d->edits, sizeof(r->edits));
@@ -628,6 +629,7 @@ route_fini(struct sl_conf_hroute *r)
 	free(r->content_type);
 	free(r->targets);
 	free(r->mirrors);
+	sl_conf_policy_fini(&r->policy);
 }
 
 void
@@ -641,8 +643,10 @@ sl_conf_tables_free(struct sl_conf *c)
 				route_fini(&v->routes[k]);
 			free(v->names);
 			free(v->routes);
+			sl_conf_policy_fini(&v->policy);
 		}
 		free(t->vhosts);
+		sl_conf_policy_fini(&t->policy);
 	}
 	free(c->tables);
 }

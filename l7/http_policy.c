@@ -1,0 +1,64 @@
+/* What stands between a route and its action: each part looks at the row of policy of the route, and returns at once when that does
+ * not name it.  The first that answers ends the walk. */
+#include "l7/http_priv.h"
+
+bool
+sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name, const void *value,
+		    size_t len)
+{
+	size_t n = strlen(name);
+
+	if (d->edit_cnt == HTTP_POLICY_EDITS || d->edit_bytes + n + len > HTTP_POLICY_TEXT)
+		return false;
+	memcpy(h->policy_text + d->edit_bytes, name, n);
+	memcpy(h->policy_text + d->edit_bytes + n, value, len);
+	h->policy_edits[d->edit_cnt++] = (struct sl_img_edit){
+		.op = SL_EDIT_SET,
+		.name = {d->edit_bytes, (uint32_t)n},
+		.value = {(uint32_t)(d->edit_bytes + n), (uint32_t)len},
+	};
+	d->edit_bytes = (uint16_t)(d->edit_bytes + n + len);
+	return true;
+}
+
+static size_t
+put_text(char *to, size_t at, const char *text)
+{
+	size_t n = SL_MIN(strlen(text), SL_ACCESS_WHY_MAX - 1 - at);
+
+	memcpy(to + at, text, n);
+	to[at + n] = 0;
+	return at + n;
+}
+
+void
+sl_http_policy_why(struct http_decision *d, const char *set, const char *rule)
+{
+	size_t n = put_text(d->why, 0, set);
+
+	if (rule)
+		put_text(d->why, put_text(d->why, n, "/"), rule);
+}
+
+void
+sl_http_policy_refuse(struct http_decision *d, uint16_t status, uint32_t rflags, unsigned count,
+		      const char *text)
+{
+	d->status = status;
+	d->rflags |= rflags;
+	d->count = count;
+	d->text = text;
+}
+
+void
+sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
+	      const struct sl_http_head *head, struct http_decision *d, bool dry)
+{
+	const struct sl_img_vhost *v = d->vhost->img;
+
+	if (sl_likely(d->route->policy == 0))
+		return;
+	d->policy = (const struct sl_img_policy *)((const char *)v + v->policy_off) +
+		    (d->route->policy - 1);
+	(void)h, (void)rule, (void)who, (void)head, (void)dry;
+}

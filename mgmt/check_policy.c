@@ -1,0 +1,118 @@
+/* What `policy` of tables, hosts and routes names is there, and what comes together on a route is not too much. */
+#include "mgmt/check_priv.h"
+
+/* A list of names, and what they may be: the i-th name at the top of the file, "" where it was not read; NULL: no more. */
+struct named {
+	const char *key, *what; /* "limits", "limit" */
+	const char *(*name)(const struct sl_conf *c, uint32_t i);
+};
+
+static const char *
+limit_name(const struct sl_conf *c, uint32_t i)
+{
+	(void)c, (void)i;
+	return NULL;
+}
+
+static const char *
+authz_name(const struct sl_conf *c, uint32_t i)
+{
+	(void)c, (void)i;
+	return NULL;
+}
+
+static const char *
+jwt_name(const struct sl_conf *c, uint32_t i)
+{
+	(void)c, (void)i;
+	return NULL;
+}
+
+static const struct named limits = {"limits", "limit", limit_name};
+static const struct named authz = {"authorization", "set of rules in authorization", authz_name};
+static const struct named jwt = {"jwt", "issuer in jwt", jwt_name};
+
+/* Whether there is one of the name; so it is taken to be when one of the names could not be read. */
+static bool
+there(const struct check *k, const struct named *n, const char *name)
+{
+	const char *at;
+
+	for (uint32_t i = 0; (at = n->name(k->c, i)); i++)
+		if (!at[0] || strcmp(at, name) == 0)
+			return true;
+	return false;
+}
+
+static void
+check_names(struct check *k, const char *where, const struct named *n, int line,
+	    const struct sl_img_tls_name *names, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++) {
+		if (!names[i].name[0] || there(k, n, names[i].name))
+			continue;
+		at(k, "%s.policy.%s[%u]", where, n->key, i);
+		tell(k, line, "give the name of one, or add it at the top of the file",
+		     "there is no %s \"%s\"", n->what, names[i].name);
+	}
+}
+
+static void
+check_policy(struct check *k, const char *where, const struct sl_conf_policy *p)
+{
+	check_names(k, where, &limits, p->line, p->limits, p->limit_cnt);
+	check_names(k, where, &authz, p->line, p->authz, p->authz_cnt);
+	check_names(k, where, &jwt, p->line, p->jwt, p->jwt_cnt);
+}
+
+/* What comes together on a route. */
+static void
+check_sum(struct check *k, const char *where, const struct sl_conf_policy *const from[3])
+{
+	uint32_t rates = 0, refs = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		rates += from[i]->limit_cnt;
+		refs += from[i]->authz_cnt + from[i]->jwt_cnt;
+	}
+	at(k, "%s.policy", where);
+	if (rates > SL_MAX_ROUTE_RATES)
+		tell(k, from[2]->line, "name fewer on the table, the host or the route",
+		     "%u limits come together, more than %u", rates, SL_MAX_ROUTE_RATES);
+	if (refs > SL_MAX_ROUTE_REFS)
+		tell(k, from[2]->line, "name fewer on the table, the host or the route",
+		     "%u sets of rules and issuers come together, more than %u", refs,
+		     SL_MAX_ROUTE_REFS);
+}
+
+static void
+check_vhost(struct check *k, uint32_t table, uint32_t host)
+{
+	const struct sl_conf_table *t = &k->c->tables[table];
+	const struct sl_conf_vhost *v = &t->vhosts[host];
+	char where[96];
+
+	snprintf(where, sizeof(where), "route_tables[%u].hosts[%u]", table, host);
+	check_policy(k, where, &v->policy);
+	for (uint32_t i = 0; i < v->route_cnt; i++) {
+		const struct sl_conf_policy *const from[] = {&t->policy, &v->policy,
+							     &v->routes[i].policy};
+		snprintf(where, sizeof(where), "route_tables[%u].hosts[%u].routes[%u]", table, host,
+			 i);
+		check_policy(k, where, &v->routes[i].policy);
+		check_sum(k, where, from);
+	}
+}
+
+void
+sl_check_policies(struct check *k)
+{
+	char where[32];
+
+	for (uint32_t i = 0; i < k->c->table_cnt; i++) {
+		snprintf(where, sizeof(where), "route_tables[%u]", i);
+		check_policy(k, where, &k->c->tables[i].policy);
+		for (uint32_t j = 0; j < k->c->tables[i].vhost_cnt; j++)
+			check_vhost(k, i, j);
+	}
+}
