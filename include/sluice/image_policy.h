@@ -62,6 +62,72 @@ static_assert(sizeof(struct sl_img_rate) == 152, "");
  * its rules come to, in this order: DENY, then ALLOW; then AUDIT, which decides nothing.  See l7/authz.h. */
 enum sl_authz_action { SL_AUTHZ_DENY = 1, SL_AUTHZ_ALLOW = 2, SL_AUTHZ_AUDIT = 3 };
 
+/* ---- tokens ---- */
+
+#define SL_MAX_JWT_KEYS 64
+#define SL_MAX_JWT_AUDIENCES 16
+#define SL_MAX_JWT_FROM 8
+#define SL_MAX_JWT_CLAIMS 8
+#define SL_JWT_TEXT_MAX 255    /* bytes of a key's id, a claim's name, a place */
+#define SL_JWT_SPKI_MAX 1024   /* RSA of 4,096 bits has about 550 */
+#define SL_JWT_LEEWAY_MAX 3600 /* s */
+
+enum sl_jwt_alg { SL_JWT_RS256 = 1, SL_JWT_ES256 = 2, SL_JWT_EDDSA = 3 };
+
+/* A public key.  What it is made of is found out where it is used (l7/jwt_keys.h): RS256: RSA, [2048, 4096] bits; ES256: a point of
+ * P-256; EDDSA: Ed25519. */
+struct sl_img_jwt_key {
+	uint32_t alg; /* enum sl_jwt_alg */
+	uint32_t zero;
+	struct sl_img_str
+		kid; /* [0, SL_JWT_TEXT_MAX]; no two keys have the same alg and the same kid, but for "" */
+	struct sl_img_str spki; /* SubjectPublicKeyInfo, DER, [1, SL_JWT_SPKI_MAX] */
+};
+static_assert(sizeof(struct sl_img_jwt_key) == 24, "");
+
+enum sl_jwt_place {
+	SL_JWT_FROM_BEARER = 1, /* Authorization: Bearer; name empty */
+	SL_JWT_FROM_HEADER = 2, /* the whole value */
+	SL_JWT_FROM_COOKIE = 3,
+	SL_JWT_FROM_QUERY = 4,
+};
+
+struct sl_img_jwt_from {
+	uint32_t place; /* enum sl_jwt_place */
+	uint32_t zero;
+	struct sl_img_str
+		name; /* [1, SL_JWT_TEXT_MAX]; HEADER: a token, lower case; COOKIE: a token */
+};
+static_assert(sizeof(struct sl_img_jwt_from) == 16, "");
+
+struct sl_img_jwt_claim {
+	struct sl_img_str claim;  /* [1, SL_JWT_TEXT_MAX] */
+	struct sl_img_str header; /* a token, lower case, none of sl_http_reserved */
+};
+
+enum {
+	SL_JWT_STRIP = 1 << 0, /* endpoints do not see the token */
+};
+
+/* A JWT object: an issuer, and its keys as far as they are known. */
+struct sl_img_jwt {
+	struct sl_obj_head head;
+	char name[SL_NAME_MAX];
+	uint32_t key_cnt,
+		key_off; /* struct sl_img_jwt_key[], [0, SL_MAX_JWT_KEYS]; 0: not known yet, every token is refused */
+	uint32_t audience_cnt,
+		audience_off;        /* struct sl_img_str[], each [1, SL_JWT_TEXT_MAX]; none: any */
+	uint32_t from_cnt, from_off; /* struct sl_img_jwt_from[], [1, SL_MAX_JWT_FROM], in order */
+	uint32_t claim_cnt, claim_off; /* struct sl_img_jwt_claim[] */
+	uint32_t str_bytes, str_off;   /* padded with 0 */
+	struct sl_img_str issuer;      /* [0, 1024]: `iss`; empty: any */
+	struct sl_img_str
+		payload_header; /* lower case: gets the claims as sent, base64url; empty: not */
+	uint32_t leeway_s;      /* [0, SL_JWT_LEEWAY_MAX] */
+	uint32_t flags;         /* SL_JWT_STRIP */
+};
+static_assert(sizeof(struct sl_img_jwt) == 144, "");
+
 /* ---- CORS ---- */
 
 struct sl_img_cors {
