@@ -1,0 +1,211 @@
+/* A set: buckets of keys whose hash leads here, with their rings, all in one piece of memory.
+ *
+ *   lock · time · used ── map of units ── hash[] ── entry[] ── units of 16 slots
+ *
+ * Entries are dense: the last one takes the place of one that goes.  A ring has as many units as its limit had tokens for when it was
+ * made.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and may go at any time.
+ *
+ * Time of a set never goes back: a worker that is behind another one must not find a bucket idle no more that the other has let go.
+ * Under the lock nothing waits and nothing is called, so it is held for about 100 ns, longer only for the first key in a while.
+ */
+#include "l7/rate_priv.h"
+
+#include <immintrin.h>
+
+#define UNIT 16 /* slots */
+#define UNITS 194
+
+struct entry {
+	uint64_t idle; /* units of time: from then on */
+	struct rate_ring ring;
+	uint16_t slot, incarnation; /* of the limit */
+	uint8_t first, units;
+	uint8_t zero[2];
+};
+static_assert(SL_RATE_GRAINS / UNIT <= UNITS && UNITS <= UINT8_MAX, "");
+
+struct rate_set {
+	_Atomic uint32_t lock;
+	uint32_t cnt;
+	uint64_t time;
+	uint64_t map[4]; /* units in use */
+	uint64_t hash[UNITS];
+	struct entry entry[UNITS];
+	SL_ALIGNED _Atomic uint64_t slot[UNITS][UNIT];
+};
+static_assert(sizeof(struct rate_set) <= RATE_SET_BYTES, "");
+
+/* Acquire and release: what the set holds belongs to who has the lock. */
+static void
+lock(struct rate_set *s)
+{
+	while (atomic_exchange_explicit(&s->lock, 1, memory_order_acquire))
+		while (atomic_load_explicit(&s->lock, memory_order_relaxed))
+			_mm_pause();
+}
+
+static void
+unlock(struct rate_set *s)
+{
+	atomic_store_explicit(&s->lock, 0, memory_order_release);
+}
+
+/* ---- units ---- */
+
+static bool
+unit_used(const struct rate_set *s, unsigned i)
+{
+	return s->map[i / 64] >> i % 64 & 1;
+}
+
+static void
+units_mark(struct rate_set *s, unsigned first, unsigned cnt)
+{
+	for (unsigned i = first; i < first + cnt; i++)
+		s->map[i / 64] ^= 1ull << i % 64;
+}
+
+/* The first of cnt free ones in a row; UNITS: there are none. */
+static unsigned
+units_find(const struct rate_set *s, unsigned cnt)
+{
+	unsigned run = 0;
+
+	for (unsigned i = 0; i < UNITS; i++) {
+		run = unit_used(s, i) ? 0 : run + 1;
+		if (run == cnt)
+			return i + 1 - cnt;
+	}
+	return UNITS;
+}
+
+/* ---- entries ---- */
+
+static struct entry *
+find(struct rate_set *s, uint64_t hash)
+{
+	for (uint32_t i = 0; i < s->cnt; i++)
+		if (s->hash[i] == hash)
+			return &s->entry[i];
+	return NULL;
+}
+
+static void
+drop(struct rate_set *s, uint32_t i)
+{
+	units_mark(s, s->entry[i].first, s->entry[i].units);
+	s->cnt--;
+	s->hash[i] = s->hash[s->cnt];
+	s->entry[i] = s->entry[s->cnt];
+}
+
+/* Relaxed, as all counts of keys: a number that bounds, nothing is ordered by it. */
+static void
+uncount(_Atomic uint32_t *cnt)
+{
+	if (cnt)
+		atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
+}
+
+static bool
+count(const struct rate_key *k)
+{
+	if (atomic_fetch_add_explicit(k->cnt, 1, memory_order_relaxed) < k->keys)
+		return true;
+	uncount(k->cnt);
+	return false;
+}
+
+static struct entry *
+insert(struct rate_set *s, const struct rate_key *k, uint32_t tokens)
+{
+	unsigned units = (SL_MIN(tokens, (uint32_t)SL_RATE_GRAINS) + UNIT - 1) / UNIT;
+	unsigned first = units_find(s, SL_MAX(units, 1u));
+
+	if (first == UNITS || !count(k))
+		return NULL;
+	struct entry *e = &s->entry[s->cnt];
+	*e = (struct entry){
+		.slot = (uint16_t)k->slot,
+		.incarnation = (uint16_t)k->incarnation,
+		.first = (uint8_t)first,
+		.units = (uint8_t)SL_MAX(units, 1u),
+	};
+	s->hash[s->cnt++] = k->hash;
+	units_mark(s, first, e->units);
+	memset((void *)s->slot[first], 0, e->units * sizeof(s->slot[0]));
+	return e;
+}
+
+static void
+let_go(struct rate_set *s, const struct rate_counts *counts)
+{
+	for (uint32_t i = s->cnt; i-- > 0;)
+		if (s->entry[i].idle <= s->time) {
+			uncount(counts->of(counts->ctx, s->entry[i].slot, s->entry[i].incarnation));
+			drop(s, i);
+		}
+}
+
+static void
+open_at(struct rate_set *s, uint64_t now)
+{
+	lock(s);
+	s->time = SL_MAX(s->time, now);
+}
+
+bool
+rate_set_take(struct rate_set *s, const struct rate_key *k, const struct rate_now *n,
+	      const struct rate_counts *counts, struct rate_taken *ret)
+{
+	open_at(s, n->now);
+	struct rate_now at = *n;
+	at.now = s->time;
+	struct entry *e = find(s, k->hash);
+	if (!e)
+		e = insert(s, k, n->tokens);
+	if (!e) {
+		let_go(s, counts);
+		e = insert(s, k, n->tokens);
+	}
+	if (e) {
+		*ret = rate_ring_take(&e->ring, s->slot[e->first], e->units * UNIT, &at);
+		if (ret->cnt)
+			e->idle = SL_MAX(e->idle, at.now + at.per);
+	}
+	unlock(s);
+	return e != NULL;
+}
+
+void
+rate_set_give(struct rate_set *s, uint64_t hash, uint32_t slot, uint64_t time, uint64_t per)
+{
+	lock(s);
+	struct entry *e = find(s, hash);
+	if (e && slot < e->units * UNIT)
+		rate_ring_give(&s->slot[e->first][slot], time, per);
+	unlock(s);
+}
+
+bool
+rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n, uint32_t *ret_remaining,
+	      uint64_t *ret_back)
+{
+	lock(s);
+	const struct entry *e = find(s, hash);
+	if (e)
+		*ret_remaining = rate_ring_look(s->slot[e->first], e->units * UNIT, n, ret_back);
+	unlock(s);
+	return e != NULL;
+}
+
+void
+rate_set_sweep(struct rate_set *s, uint64_t now, const struct rate_counts *counts)
+{
+	/* mostly there is nothing, and a page that was never touched stays so */
+	if (((volatile struct rate_set *)s)->cnt == 0)
+		return;
+	open_at(s, now);
+	let_go(s, counts);
+	unlock(s);
+}
