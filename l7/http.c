@@ -651,6 +651,8 @@ sl_http_xchg_due(struct http_xchg *x)
 		next = SL_MIN(next, ms_to(x->timeout_due, now));
 	if (xchg_waits(x) && x->try_timed)
 		next = SL_MIN(next, ms_to(x->try_due, now));
+	if (sl_unlikely(x->hedges || x->hedge_left) && xchg_waits(x))
+		next = SL_MIN(next, sl_http_hedge_due(x, now));
 	sl_http_conn_due(x->conn, SL_MAX(next, 1u));
 }
 
@@ -674,6 +676,7 @@ xchg_stood_still(struct http_xchg *x)
 	x->rflags |= SL_RF_SI;
 	x->flags &= ~(unsigned)XF_KEEP;
 	if (xchg_waits(x)) {
+		sl_http_hedge_only(x);
 		sl_http_try_failed(x, 0, body ? 408 : 504, SL_RF_SI, code);
 		return;
 	}
@@ -689,6 +692,7 @@ xchg_times(struct http_xchg *x)
 	bool waits = xchg_waits(x);
 
 	if (waits && x->timed && passed(x->timeout_due, now)) {
+		sl_http_hedge_only(x);
 		sl_http_try_failed(x, 0, 504, SL_RF_UT, SL_HTTP_CNT_TIMEOUT);
 	} else if (x->retry_waits && passed(x->retry_at, now)) {
 		x->retry_waits = 0;
@@ -697,6 +701,9 @@ xchg_times(struct http_xchg *x)
 		x->try_timed = 0;
 		http_count(x->http, SL_HTTP_CNT_TRY_TIMEOUT);
 		sl_http_try_failed(x, SL_RETRY_TIMEOUT, 504, SL_RF_UT, SL_HTTP_CNT_TIMEOUT);
+	} else if (sl_unlikely(x->hedges || x->hedge_left) && waits &&
+		   sl_http_hedge_due(x, now) == 0) {
+		sl_http_hedge_late(x, now);
 	} else if (xchg_idle(x) >= x->stream_idle_ms) {
 		xchg_stood_still(x);
 	}
@@ -893,6 +900,10 @@ sweep_one(struct http_conn *c)
 
 	if (c->state == CONN_FREE || c->state == CONN_OVER || c->state == CONN_LINGER)
 		return;
+	if (x && sl_unlikely(x->hedges)) {
+		sl_http_hedge_doomed(x, is_doomed);
+		x = c->x;
+	}
 	if (x && is_doomed(x)) {
 		http_count(c->http, SL_HTTP_CNT_DROPPED_ADMIN);
 		if (x->state == XCHG_SENT)

@@ -91,6 +91,7 @@ sl_http_local(struct http_xchg *x, const struct http_local *l)
 	struct http_conn *c = x->conn;
 	bool has_body = !(x->req.flags & PIPE_OVER);
 
+	sl_http_hedge_only(x);
 	/* a client that waits for 100 sends no body, or does: nobody can tell where the next request begins */
 	if (has_body && (x->flags & XF_CONTINUE || x->req.left > HTTP_DRAIN_MAX))
 		x->flags &= ~(unsigned)XF_KEEP;
@@ -254,9 +255,8 @@ retry_code(const struct http_xchg *x, uint16_t status)
 	return false;
 }
 
-/* Which of the route's conditions for another try the answer meets; 0: none. */
-static unsigned
-retry_kind(const struct http_xchg *x, uint16_t status)
+unsigned
+sl_http_retry_kind(const struct http_xchg *x, uint16_t status)
 {
 	if (x->retry_on & SL_RETRY_CODES && retry_code(x, status))
 		return SL_RETRY_CODES;
@@ -279,7 +279,7 @@ tunnel(struct http_xchg *x)
 static bool
 tried_again(struct http_xchg *x, const struct sl_http_head *head)
 {
-	unsigned kind = retry_kind(x, head->status);
+	unsigned kind = sl_http_retry_kind(x, head->status);
 
 	if (!kind)
 		return false;
@@ -341,11 +341,19 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 		sl_stream_consume(x->upstream, consumed);
 		return true;
 	}
+	if (sl_unlikely(x->hedges) && sl_http_hedge_loses(x, head->status)) {
+		sl_http_told(x, false);
+		sl_http_up_drop(x, false);
+		(void)sl_http_hedge_instead(x);
+		return false;
+	}
 	if (tried_again(x, head))
 		return false;
+	if (sl_unlikely(x->hedges || x->hedge_left))
+		sl_http_hedge_only(x);
 	if (head->status >= 500)
 		sl_http_told(x, false);
-	if (x->tries > 1 && !retry_kind(x, head->status))
+	if (x->tries - x->hedged > 1 && !sl_http_retry_kind(x, head->status))
 		http_count(h, SL_HTTP_CNT_RETRY_OK);
 	x->status = head->status;
 	x->answered_ns = x->first_ns = http_now(h);
@@ -403,6 +411,11 @@ read_head(struct http_xchg *x)
 			return false;
 		}
 		x->seen = 0;
+		if (sl_unlikely(x->flags & XF_HEDGE)) {
+			if (!sl_http_hedge_came(x, &h->head, (uint32_t)n))
+				return false;
+			continue;
+		}
 		if (!room_for(x, (uint32_t)n) || !head_came(x, &h->head, (uint32_t)n))
 			return false;
 	}
@@ -429,7 +442,7 @@ sl_http_answer_go(struct http_xchg *x)
 			over(x);
 		return;
 	}
-	if (!x->upstream || !x->conn || (x->state != XCHG_ANSWER && !read_head(x)))
+	if (!x->upstream || !(x->conn || x->of) || (x->state != XCHG_ANSWER && !read_head(x)))
 		return;
 	switch (sl_http_pipe(x->http, &x->ans, x->upstream, x->conn->client)) {
 	case PIPE_DONE:

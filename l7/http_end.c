@@ -299,17 +299,19 @@ sl_http_xchg_end(struct http_xchg *x)
 	uint64_t now = http_now(h);
 
 	SL_ASSERT(x->state != XCHG_OVER);
+	if (sl_unlikely(x->hedges))
+		sl_http_hedge_only(x);
 	sl_http_up_drop(x, false);
 	if (x->flags & XF_REQUEST_LIMIT)
 		sl_limit_give(h->limits, x->service_slot, SL_LIMIT_REQUESTS);
 	if (x->flags & XF_RETRY_LIMIT)
 		sl_limit_give(h->limits, x->service_slot, SL_LIMIT_RETRIES);
-	if (!(x->flags & XF_MIRROR)) {
+	if (!(x->flags & (XF_MIRROR | XF_HEDGE))) {
 		count_route(x, now);
 		if (x->flags & XF_LOG && x->head)
 			log_it(x, now);
 	}
-	if (x->head)
+	if (x->head && !x->of)
 		sl_arena_give(h->arena, x->head, x->head_room);
 	x->head = NULL;
 	if (x->rest)

@@ -71,7 +71,7 @@ sl_http_retries(struct http_xchg *x, unsigned kind)
 	if (kind == SL_RETRY_REUSED && !(x->flags & XF_RETRYABLE))
 		return false;
 	if (x->retries == 0) {
-		if (x->tries > 1)
+		if (x->tries - x->hedged > 1)
 			x->rflags |= SL_RF_URX;
 		return false;
 	}
@@ -95,7 +95,8 @@ sl_http_retries(struct http_xchg *x, unsigned kind)
 static uint32_t
 backoff(struct http_xchg *x)
 {
-	uint64_t most = (uint64_t)x->backoff_ms << SL_MIN(x->tries ? x->tries - 1u : 0u, 20u);
+	unsigned tries = x->tries - x->hedged;
+	uint64_t most = (uint64_t)x->backoff_ms << SL_MIN(tries ? tries - 1u : 0u, 20u);
 
 	if (x->backoff_max_ms)
 		most = SL_MIN(most, x->backoff_max_ms);
@@ -124,6 +125,10 @@ void
 sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t rflags,
 		   unsigned code)
 {
+	if (sl_unlikely(x->flags & XF_HEDGE)) {
+		sl_http_hedge_failed(x, kind, status, rflags, code);
+		return;
+	}
 	/* a stale connection of the pool says nothing of the endpoint, nor does what the client or the operator did */
 	bool fault = kind != SL_RETRY_REUSED && !(rflags & (SL_RF_LR | SL_RF_UO | SL_RF_UH)) &&
 		     status != 408;
@@ -131,6 +136,8 @@ sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t
 	sl_http_up_drop(x, false);
 	if (fault)
 		sl_http_told(x, false);
+	if (sl_http_hedge_instead(x))
+		return;
 	if (kind && sl_http_retries(x, kind)) {
 		sl_http_try_next(x);
 		return;
@@ -216,11 +223,14 @@ not_had(struct http_xchg *x, enum sl_up_verdict why)
 	refused(x, why);
 }
 
-static void
-begin_try(struct http_xchg *x, struct sl_up *up)
+void
+sl_http_begin_try(struct http_xchg *x, struct sl_up *up)
 {
+	struct http_conn *c = x->of ? x->of->conn : x->conn;
 	struct sl_http *h = x->http;
 
+	if (sl_unlikely(x->hedges || x->hedge_left) && !(x->req.flags & PIPE_OVER))
+		sl_http_hedge_only(x); /* a body goes one way */
 	x->flags &= ~(unsigned)(XF_WAITS | XF_REUSED | XF_UP_TLS);
 	x->up = up;
 	x->upstream = sl_up_stream(up);
@@ -236,12 +246,12 @@ begin_try(struct http_xchg *x, struct sl_up *up)
 	x->seen = 0;
 	x->head_sent = 0;
 	x->sent_ns = http_now(h);
-	if (x->conn) {
-		const struct sl_stream_row *row = sl_stream_row(x->conn->client);
-		sl_stream_label(x->conn->client, x->conn->listener_slot, x->service_slot,
-				x->endpoint_slot, x->endpoint_incarnation, x->upstream);
+	if (c) {
+		const struct sl_stream_row *row = sl_stream_row(c->client);
+		sl_stream_label(c->client, c->listener_slot, x->service_slot, x->endpoint_slot,
+				x->endpoint_incarnation, x->upstream);
 		sl_stream_label(x->upstream, row->listener_slot, x->service_slot, x->endpoint_slot,
-				x->endpoint_incarnation, x->conn->client);
+				x->endpoint_incarnation, c->client);
 	} else {
 		sl_stream_set_timer(x->upstream, HTTP_MIRROR_MS);
 	}
@@ -256,38 +266,48 @@ mirror_yields(struct http_xchg *x)
 }
 
 void
-sl_http_ask(struct http_xchg *x)
+sl_http_ask_of(const struct http_xchg *x, struct sl_tuple *ret_client, struct sl_up_ask *ret_ask)
 {
-	struct sl_http *h = x->http;
-	struct sl_tuple client = {.proto = SL_IPPROTO_TCP};
-	struct sl_up *up = NULL;
-
+	*ret_client = (struct sl_tuple){.proto = SL_IPPROTO_TCP};
 	if (x->conn) {
-		client = sl_stream_row(x->conn->client)->tuple;
-		client.src = x->conn->peer;
-		client.sport = x->conn->peer_port;
+		*ret_client = sl_stream_row(x->conn->client)->tuple;
+		ret_client->src = x->conn->peer;
+		ret_client->sport = x->conn->peer_port;
 	}
-	struct sl_up_ask ask = {
+	*ret_ask = (struct sl_up_ask){
 		.service_slot = x->service_slot,
 		.service_incarnation = x->service_incarnation,
 		.hashed = (x->flags & XF_HASHED) != 0,
 		.avoid_cnt = x->avoid_cnt,
 		.hash = x->hash,
 		.subset = x->subset,
-		.client = &client,
+		.client = ret_client,
 	};
-	memcpy(ask.avoid, x->avoid, sizeof(ask.avoid));
+	memcpy(ret_ask->avoid, x->avoid, sizeof(ret_ask->avoid));
 	if (sl_unlikely(x->name_len)) {
-		ask.host = x->head + x->name_off;
-		ask.host_len = x->name_len;
+		ret_ask->host = x->head + x->name_off;
+		ret_ask->host_len = x->name_len;
 	}
+}
+
+void
+sl_http_ask(struct http_xchg *x)
+{
+	struct sl_http *h = x->http;
+	struct sl_tuple client;
+	struct sl_up_ask ask;
+	struct sl_up *up = NULL;
+
+	sl_http_ask_of(x, &client, &ask);
 	x->tries++;
 	x->flags &= ~(unsigned)XF_TOLD;
 	x->state = XCHG_ASKING;
 	try_timed(x);
+	if (sl_unlikely(x->hedge_left) && x->tries == 1)
+		sl_http_hedge_begin(x);
 	enum sl_up_verdict v = sl_upstream_ask(h->upstream, &x->ticket, &ask, &up);
 	if (v == SL_UP_READY)
-		begin_try(x, up);
+		sl_http_begin_try(x, up);
 	else if (v == SL_UP_WAIT && (x->conn || x->ticket.up))
 		x->flags |= XF_WAITS;
 	else if (v == SL_UP_WAIT) /* a mirror does not queue where requests do */
@@ -299,7 +319,12 @@ sl_http_ask(struct http_xchg *x)
 static void
 up_ready(struct sl_up_ticket *t, struct sl_up *up)
 {
-	begin_try(xchg_of(t), up);
+	struct http_xchg *x = xchg_of(t);
+
+	if (sl_unlikely(x->flags & XF_HEDGE))
+		sl_http_hedge_ready(x, up);
+	else
+		sl_http_begin_try(x, up);
 }
 
 static void

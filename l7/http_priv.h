@@ -7,6 +7,7 @@
  *   http_pipe.c     bodies, from stream to stream
  *   http_end.c      the end of an exchange: statistics, access log
  *   http_mirror.c   copies of requests to other services
+ *   http_hedge.c    further tries beside a slow one
  *   http_explain.c  what would become of a request
  *   http_policy.c   what stands between a route and its action
  *
@@ -154,13 +155,14 @@ enum {                            /* http_xchg.flags */
        XF_REUSED = 1 << 14, /* this try's connection had had requests before */
        XF_TOLD = 1 << 15,   /* env.result learned of this try */
        XF_DOOMED = 1 << 16, /* the last sweep found its endpoint disabled or removed */
-       XF_UP_TLS = 1 << 16, /* this try's connection is TLS */
+       XF_UP_TLS = 1 << 17, /* this try's connection is TLS */
+       XF_HEDGE = 1 << 18,  /* another try of the exchange `of` */
 };
 
 struct http_xchg {
 	/* line 0 and 1: moved while bytes move */
 	struct sl_http *http;
-	struct http_conn *conn; /* NULL: a mirror */
+	struct http_conn *conn; /* NULL: a mirror, or a hedge */
 	struct sl_up *up;       /* lent; NULL: none */
 	struct sl_stream *upstream;
 	uint8_t state;
@@ -208,6 +210,12 @@ struct http_xchg {
 	struct sl_addr endpoint;
 	sl_be16 endpoint_port;
 	uint64_t start_ns, sent_ns, answered_ns, first_ns; /* 0: not yet */
+	/* hedging: tries beside this one are exchanges of their own, which send this one's head */
+	struct http_xchg *of; /* HEDGE: whose; it ends them before itself */
+	uint32_t hedges;      /* those under way: place + 1, then `next` */
+	uint32_t hedge_ms, hedge_at;
+	uint8_t hedge_left; /* further ones; hedge_at is when */
+	uint8_t hedged;     /* of `tries` */
 	uint32_t next;
 };
 
@@ -346,6 +354,10 @@ void sl_http_refuse(struct http_conn *c, uint16_t status, uint32_t rflags, unsig
 extern const struct sl_up_ops sl_http_up_ops;
 extern const struct sl_stream_ops sl_http_upstream_ops;
 void sl_http_ask(struct http_xchg *x);
+/* sl_http_ask_of: what a try of x asks for.  sl_http_begin_try: up was lent for it: the head goes out. */
+void sl_http_ask_of(const struct http_xchg *x, struct sl_tuple *ret_client,
+		    struct sl_up_ask *ret_ask);
+void sl_http_begin_try(struct http_xchg *x, struct sl_up *up);
 /* sl_http_named: the head in x->head was made: what endpoints that go by server names are asked by.  host_len: of its host with its
  * port; shadow: "-shadow" is not part of it. */
 void sl_http_named(struct http_xchg *x, bool shadow);
@@ -363,8 +375,9 @@ void sl_http_request_go(struct http_xchg *x); /* moves what there is of head and
 void sl_http_up_drop(struct http_xchg *x, bool clean);
 void sl_http_tunnel_go(struct http_xchg *x);
 
-/* http_answer.c */
+/* http_answer.c.  sl_http_retry_kind: which of the route's conditions for another try an answer meets; 0: none. */
 void sl_http_answer_go(struct http_xchg *x);
+unsigned sl_http_retry_kind(const struct http_xchg *x, uint16_t status);
 /* sl_http_local: the gateway's own answer of an exchange. */
 struct http_local {
 	uint16_t status;
@@ -389,5 +402,26 @@ void sl_http_mirror(struct http_conn *c, const struct sl_http_rule *rule,
 		    const struct http_decision *d, const struct sl_http_head *head,
 		    uint32_t consumed, struct sl_head_request *how);
 void sl_http_mirror_readable(struct http_xchg *x);
+
+/* http_hedge.c: beside a try that takes long, others, to other endpoints (image_policy.h: hedge_ms, hedge_max).  The first answer
+ * goes on; those that cost another try are worth less than a try that is still under way.
+ * sl_http_hedge_begin: the first try is asked for.  sl_http_hedge_only: no try beside x's own any more, now or later. */
+void sl_http_hedge_begin(struct http_xchg *x);
+void sl_http_hedge_only(struct http_xchg *x);
+/* sl_http_hedge_instead: x's own try came to nothing, and was told; whether others are under way that x waits for.
+ * sl_http_hedge_loses: whether an answer is worth less than these. */
+bool sl_http_hedge_instead(struct http_xchg *x);
+bool sl_http_hedge_loses(const struct http_xchg *x, uint16_t status);
+/* sl_http_hedge_due: ms until another try is to be made, or one takes too long; UINT32_MAX: never.  _late: one of these, if it is
+ * time. */
+uint32_t sl_http_hedge_due(const struct http_xchg *x, uint32_t now_ms);
+void sl_http_hedge_late(struct http_xchg *x, uint32_t now_ms);
+/* Of a hedge w: its connection is there; it failed; a head of an answer came: true: read another one. */
+void sl_http_hedge_ready(struct http_xchg *w, struct sl_up *up);
+void sl_http_hedge_failed(struct http_xchg *w, unsigned kind, uint16_t status, uint32_t rflags,
+			  unsigned code);
+bool sl_http_hedge_came(struct http_xchg *w, const struct sl_http_head *head, uint32_t consumed);
+/* sl_http_hedge_doomed: those whose endpoint was taken away are cut. */
+void sl_http_hedge_doomed(struct http_xchg *x, bool (*is_doomed)(struct http_xchg *w));
 
 #endif

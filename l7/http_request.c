@@ -365,6 +365,18 @@ xchg_begin(struct http_conn *c, const struct sl_http_rule *rule, const struct sl
 	return x;
 }
 
+/* What policy says of tries: only what may be done twice is tried beside itself. */
+static void
+policy_numbers(struct http_xchg *x, const struct http_decision *d)
+{
+	const struct sl_img_policy *p = d->policy;
+
+	if (!p->hedge_ms || !(x->flags & XF_RETRYABLE))
+		return;
+	x->hedge_ms = p->hedge_ms;
+	x->hedge_left = (uint8_t)p->hedge_max;
+}
+
 static void
 route_numbers(struct http_xchg *x, const struct http_decision *d)
 {
@@ -381,6 +393,8 @@ route_numbers(struct http_xchg *x, const struct http_decision *d)
 	memcpy(x->retry_codes, r->retry_codes, sizeof(x->retry_codes));
 	x->backoff_ms = r->backoff_ms;
 	x->backoff_max_ms = r->backoff_max_ms;
+	if (sl_unlikely(d->policy))
+		policy_numbers(x, d);
 	sl_http_xchg_due(x);
 	if (x->req.flags & PIPE_OVER)
 		sl_http_timed(x);

@@ -44,6 +44,7 @@ array_add(struct array *a, const void *item, size_t cnt)
 struct build {
 	const struct sl_test_vhost *v;
 	struct array route, cond, cond_id, scan, target, mirror, edit, str;
+	struct array policy, cors, fault;
 	struct array pattern; /* struct pattern */
 	uint32_t *table;      /* conditions by hash: index + 1 */
 	uint32_t table_room;
@@ -235,6 +236,45 @@ route_targets(struct build *b, const struct sl_test_http_route *t, struct sl_img
 	}
 }
 
+/* Each with a NUL behind it. */
+static struct sl_img_str
+origins_add(struct build *b, const char *const *origins)
+{
+	struct sl_img_str ret = {(uint32_t)b->str.cnt, 0};
+
+	for (; *origins; origins++)
+		array_add(&b->str, *origins, strlen(*origins) + 1);
+	ret.len = (uint32_t)b->str.cnt - ret.off;
+	return ret;
+}
+
+static void
+route_policy(struct build *b, const struct sl_test_policy *p, struct sl_img_http_route *r)
+{
+	struct sl_img_policy row = {.hedge_ms = p->hedge_ms, .hedge_max = p->hedge_max};
+
+	row.sticky_cookie = str_add(&b->str, p->sticky_cookie);
+	row.sticky_ttl_s = p->sticky_ttl_s;
+	if (p->cors) {
+		const struct sl_img_cors cors = {
+			.origins = origins_add(b, p->cors->origins),
+			.methods = str_add(&b->str, p->cors->methods),
+			.headers = str_add(&b->str, p->cors->headers),
+			.expose = str_add(&b->str, p->cors->expose),
+			.max_age_s = p->cors->max_age_s,
+			.credentials = p->cors->credentials,
+		};
+		array_add(&b->cors, &cors, 1);
+		row.cors = (uint32_t)b->cors.cnt;
+	}
+	if (p->fault) {
+		array_add(&b->fault, p->fault, 1);
+		row.fault = (uint32_t)b->fault.cnt;
+	}
+	array_add(&b->policy, &row, 1);
+	r->policy = (uint32_t)b->policy.cnt;
+}
+
 static void
 route_values(const struct sl_test_http_route *t, struct sl_img_http_route *r)
 {
@@ -273,6 +313,8 @@ route_add(struct build *b, uint32_t i)
 	route_values(t, &r);
 	route_targets(b, t, &r);
 	route_edits(b, t, &r);
+	if (t->policy)
+		route_policy(b, t->policy, &r);
 	r.sticky_name = str_add(&b->str, t->sticky_name);
 	r.host = str_add(&b->str, t->host);
 	r.path = str_add(&b->str, t->path);
@@ -398,6 +440,7 @@ vhost_put(const struct build *b)
 	size_t size = sizeof(struct sl_img_vhost) + section_size(&b->route) +
 		      section_size(&b->cond) + section_size(&b->cond_id) + section_size(&b->scan) +
 		      section_size(&b->target) + section_size(&b->mirror) + section_size(&b->edit) +
+		      section_size(&b->policy) + section_size(&b->cors) + section_size(&b->fault) +
 		      section_size(&b->str);
 	uint8_t *obj = calloc(1, size);
 	struct sl_img_vhost *v = (void *)obj;
@@ -418,6 +461,9 @@ vhost_put(const struct build *b)
 	section_put(obj, &at, &b->target, &v->target_cnt, &v->target_off);
 	section_put(obj, &at, &b->mirror, &v->mirror_cnt, &v->mirror_off);
 	section_put(obj, &at, &b->edit, &v->edit_cnt, &v->edit_off);
+	section_put(obj, &at, &b->policy, &v->policy_cnt, &v->policy_off);
+	section_put(obj, &at, &b->cors, &v->cors_cnt, &v->cors_off);
+	section_put(obj, &at, &b->fault, &v->fault_cnt, &v->fault_off);
 	section_put(obj, &at, &b->str, &v->str_bytes, &v->str_off);
 	return v;
 }
@@ -436,8 +482,9 @@ conds_max(const struct sl_test_vhost *v)
 static void
 build_free(struct build *b)
 {
-	struct array *const arrays[] = {&b->route,  &b->cond, &b->cond_id, &b->scan,   &b->target,
-					&b->mirror, &b->edit, &b->str,     &b->pattern};
+	struct array *const arrays[] = {&b->route,   &b->cond,   &b->cond_id, &b->scan,
+					&b->target,  &b->mirror, &b->edit,    &b->str,
+					&b->pattern, &b->policy, &b->cors,    &b->fault};
 	struct pattern *p = (void *)b->pattern.p;
 
 	for (size_t i = 0; i < b->pattern.cnt; i++)
@@ -458,6 +505,9 @@ sl_test_vhost_build(const struct sl_test_vhost *v, struct sl_test_vhost_image *r
 			  .target.each = sizeof(struct sl_img_target),
 			  .mirror.each = sizeof(struct sl_img_mirror),
 			  .edit.each = sizeof(struct sl_img_edit),
+			  .policy.each = sizeof(struct sl_img_policy),
+			  .cors.each = sizeof(struct sl_img_cors),
+			  .fault.each = sizeof(struct sl_img_fault),
 			  .str.each = 1,
 			  .pattern.each = sizeof(struct pattern),
 			  .table_room = 16};

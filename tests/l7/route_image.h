@@ -42,6 +42,22 @@ struct sl_test_edit {
 	const char *name, *value;
 };
 
+struct sl_test_cors {
+	const char *const *origins; /* to NULL */
+	const char *methods, *headers, *expose;
+	uint32_t max_age_s; /* UINT32_MAX: not sent */
+	bool credentials;
+};
+
+/* A route's row of policy. */
+struct sl_test_policy {
+	const struct sl_test_cors *cors;  /* NULL: none */
+	const struct sl_img_fault *fault; /* likewise */
+	uint32_t hedge_ms, hedge_max;
+	const char *sticky_cookie;
+	uint32_t sticky_ttl_s;
+};
+
 struct sl_test_http_route {
 	const char *name;                 /* NULL: "r0", "r1" … in order */
 	const struct sl_test_cond *conds; /* NULL: none */
@@ -57,8 +73,9 @@ struct sl_test_http_route {
 	uint16_t retry_codes[SL_RETRY_CODES_MAX];
 	uint32_t timeout_ms, try_ms, stream_idle_ms, backoff_ms, backoff_max_ms;
 	const char *sticky_name, *host, *path, *body, *content_type;
-	uint32_t slot;        /* 0: the vhost's first_slot + its place */
-	uint32_t incarnation; /* 0: 1 */
+	const struct sl_test_policy *policy; /* NULL: none */
+	uint32_t slot;                       /* 0: the vhost's first_slot + its place */
+	uint32_t incarnation;                /* 0: 1 */
 };
 
 struct sl_test_vhost {
