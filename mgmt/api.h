@@ -42,7 +42,8 @@
  *     "dataplane": {"connected": BOOL, "socket", "pid", "boot_id", "workers", "ports": [NAME…],
  *                   "privileges": STRING|null,                 what it has kept, for people
  *                   "since": TIME, "error": STRING|null}       not connected: pid 0, workers 0, boot_id null
- *     "generation":{"active": N, "pending": N, "file", "comment", "uid", "committed": TIME}   0: none
+ *     "generation":{"active": N, "pending": N, "file", "comment", "uid", "committed": TIME,
+ *                   "confirm": {"generation", "back_to", "given_s": N, "left_s": X}|null}   0: none; confirm: what waits for it
  *                   (pending: kept, not yet taken by the dataplane; file, comment, uid, committed are those of
  *                   the pending one if there is one, else of the active one; null when neither)
  *     "counts":    {"listeners", "services", "endpoints", "up", "down", "unknown", "unprobed",
@@ -118,7 +119,7 @@
  *                         "silent", "registered", "removed", "expired", "heartbeats", "denied", "writes", "records", "failing": BOOL}
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
- *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null}]   newest first;
+ *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null, "confirm_left_s": X|null}]   newest first;
  *                         text: why refused or corrupt; corrupt: file … root are null, bytes 0
  *        "audit"      → "audit": [the JSON lines, newest last]
  *   Counters are 0 and "dataplane": false stands in the answer when the dataplane is not connected
@@ -276,8 +277,10 @@
  *   → "text", "pid", "boot_id"            of the dataplane that will now go; the next one is in status.  error refused:
  *     the file does not run here, its check fails, or it has other formats; unavailable, busy (one is under way),
  *     timeout.
- * {"verb":"push", "file", "text", "comment"?, "force"?: BOOL (although tables come from the store)}
- * {"verb":"rollback", "generation"?: N (default: the one active before the present one), "comment"?}
+ * {"verb":"push", "file", "text", "comment"?, "force"?: BOOL (although tables come from the store), "confirm_s"?: N}
+ * {"verb":"rollback", "generation"?: N (default: the one active before the present one), "comment"?, "confirm_s"?: N}
+ *   With confirm_s, [1, 86400]: taken back by itself, by a rollback to the push before, so long after it became active, unless
+ *   confirm comes, or another push or rollback becomes active (confirm.h).  error not_found: there is no push before.
  *   Answered when the dataplane has decided, or at once when it is not connected: then the generation is
  *   kept and offered as soon as the dataplane comes.
  *   → "generation": N, "previous": N (0 none), "outcome": "active"|"pending",
@@ -291,6 +294,8 @@
  *   → "outcome": "stored", "key": STRING, "revision": N    or error config, invalid (no store), refused (changed meanwhile),
  *   unavailable.
  *   A push of a table equal to the active one still makes a new generation number.
+ * {"verb":"confirm", "generation"?: N (if it is another that waits: not_found), "comment"?}
+ *   → "generation": N, "left_s": X        error not_found: nothing waits; refused: it is being taken back
  */
 #ifndef SL_MGMT_API_H
 #define SL_MGMT_API_H
@@ -302,6 +307,7 @@
 #define SL_API_VERSION 1
 #define SL_API_MAX (64u << 20) /* bytes of JSON in one frame */
 #define SL_API_CLIENTS 64
+#define SL_CONFIRM_MAX_S 86400 /* longest time in which a push may be confirmed */
 #define SL_API_SOCKET                                                                              \
 	"/run/sluice/api.sock" /* unless sluiced.conf or sluicectl -s says otherwise */
 

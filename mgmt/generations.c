@@ -65,6 +65,8 @@ meta_dump(const struct sl_generation_meta *m)
 			      "rollback_of", (json_int_t)m->rollback_of);
 	if (!o)
 		return NULL;
+	if (m->confirm_s)
+		json_object_set_new(o, "confirm_s", json_integer(m->confirm_s));
 	char *text = meta_sum(o, sum);
 	free(text);
 	text = NULL;
@@ -88,17 +90,18 @@ static const char *
 meta_load(const char *text, size_t len, uint64_t number, struct sl_generation_meta *m)
 {
 	const char *file, *comment, *user, *why, *root, *table_sum, *state, *sum;
-	json_int_t gen, uid, written, bytes, rollback_of;
+	json_int_t gen, uid, written, bytes, rollback_of, confirm_s = 0;
 	char hex[65] = "";
 	const char *wrong = NULL;
 	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 
 	if (!o ||
-	    json_unpack(o, "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s !}",
+	    json_unpack(o,
+			"{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s?I, s:s !}",
 			"generation", &gen, "state", &state, "file", &file, "comment", &comment,
 			"user", &user, "text", &why, "root", &root, "table_sum", &table_sum, "uid",
 			&uid, "written_ms", &written, "bytes", &bytes, "rollback_of", &rollback_of,
-			"sum", &sum)) {
+			"confirm_s", &confirm_s, "sum", &sum)) {
 		json_decref(o);
 		return "meta.json is truncated or not what sluiced writes";
 	}
@@ -110,7 +113,8 @@ meta_load(const char *text, size_t len, uint64_t number, struct sl_generation_me
 		wrong = "meta.json does not match its checksum";
 	else if ((uint64_t)gen != number)
 		wrong = "meta.json belongs to another generation";
-	else if (strlen(root) > 64 || strlen(table_sum) != 64 || !state_of(state))
+	else if (strlen(root) > 64 || strlen(table_sum) != 64 || !state_of(state) ||
+		 confirm_s < 0 || confirm_s > UINT32_MAX)
 		wrong = "meta.json holds a value sluiced does not write";
 	if (!wrong) {
 		*m = (struct sl_generation_meta){
@@ -124,6 +128,7 @@ meta_load(const char *text, size_t len, uint64_t number, struct sl_generation_me
 			.written_ms = written,
 			.bytes = (uint64_t)bytes,
 			.rollback_of = (uint64_t)rollback_of,
+			.confirm_s = (uint32_t)confirm_s,
 		};
 		snprintf(m->root, sizeof(m->root), "%s", root);
 		snprintf(m->sum, sizeof(m->sum), "%s", table_sum);
@@ -379,7 +384,7 @@ remove_half_written(const char *dir)
 }
 
 void
-sl_generations_prune(const char *dir, uint64_t keep)
+sl_generations_prune(const char *dir, uint64_t keep, uint64_t keep_too)
 {
 	char path[PATH_LEN];
 	unsigned cnt;
@@ -387,7 +392,7 @@ sl_generations_prune(const char *dir, uint64_t keep)
 
 	remove_half_written(dir);
 	for (unsigned i = SL_GENERATIONS_KEEP; i < cnt; i++)
-		if (n[i] != keep)
+		if (n[i] != keep && n[i] != keep_too)
 			remove_dir(path_of(path, dir, n[i], ""));
 	free(n);
 }

@@ -37,6 +37,7 @@ struct sl_generation_meta {
 	int64_t written_ms;
 	uint64_t bytes; /* of table.conf */
 	uint64_t rollback_of;
+	uint32_t confirm_s; /* it takes itself back (confirm.h) after so long; 0: not */
 };
 
 void sl_generation_meta_fini(struct sl_generation_meta *m);
@@ -64,7 +65,7 @@ void sl_generations_list_free(struct sl_generation_meta *list, unsigned cnt);
 uint64_t sl_generations_last(const char *dir);
 
 /* sl_generations_prune removes half-written directories and all but the newest SL_GENERATIONS_KEEP; `keep`
- * (the active one) stays whatever its age. */
-void sl_generations_prune(const char *dir, uint64_t keep);
+ * (the active one) and `keep_too` (what may be gone back to; 0: none) stay whatever their age. */
+void sl_generations_prune(const char *dir, uint64_t keep, uint64_t keep_too);
 
 #endif

@@ -136,7 +136,7 @@ sl_show_services(struct sl_daemon *d)
 /* ---- generations ---- */
 
 static json_t *
-generation_json(const struct sl_generation_meta *m, bool in_force)
+generation_json(const struct sl_generation_meta *m, bool in_force, const struct sl_confirm_wait *w)
 {
 	enum sl_generation_state state = m->state;
 	bool known = state != SL_GENERATION_CORRUPT;
@@ -144,13 +144,15 @@ generation_json(const struct sl_generation_meta *m, bool in_force)
 	if (state == SL_GENERATION_ACTIVE && !in_force)
 		state = SL_GENERATION_SUPERSEDED;
 	const char *text = m->text && m->text[0] ? m->text : NULL;
-	return json_pack("{s:I, s:s, s:s?, s:s?, s:o, s:s?, s:o, s:I, s:I, s:s?, s:s?}",
+	json_t *left = w->generation == m->number ? json_real(w->left_ms / 1000.0) : json_null();
+	return json_pack("{s:I, s:s, s:s?, s:s?, s:o, s:s?, s:o, s:I, s:I, s:s?, s:s?, s:o}",
 			 "generation", NUM(m->number), "state", sl_generation_state_name(state),
 			 "file", known ? m->file : NULL, "comment", known ? m->comment : NULL,
 			 "uid", known ? json_integer(m->uid) : json_null(), "user",
 			 known ? m->user : NULL, "written", sl_show_time(m->written_ms), "bytes",
 			 NUM(m->bytes), "rollback_of", NUM(m->rollback_of), "root",
-			 known && m->root[0] ? m->root : NULL, "text", text);
+			 known && m->root[0] ? m->root : NULL, "text", text, "confirm_left_s",
+			 left);
 }
 
 static json_t *
@@ -159,13 +161,14 @@ show_generations(struct sl_daemon *d)
 	const struct sl_table *t = sl_tables_active(d->tables);
 	struct sl_generation_meta *list;
 	json_t *out = json_array();
+	const struct sl_confirm_wait w = sl_tables_waits(d->tables);
 	unsigned cnt;
 
 	if (sl_generations_list(sl_tables_dir(d->tables), &list, &cnt))
 		return out;
 	for (unsigned i = 0; i < cnt; i++)
 		json_array_append_new(
-			out, generation_json(&list[i], t && t->push->number == list[i].number));
+			out, generation_json(&list[i], t && t->push->number == list[i].number, &w));
 	sl_generations_list_free(list, cnt);
 	return out;
 }
@@ -240,13 +243,20 @@ status_generation(struct sl_daemon *d)
 	const struct sl_table *active = sl_tables_active(d->tables);
 	const struct sl_table *next = sl_tables_next(d->tables), *t = next ? next : active;
 
-	return json_pack("{s:I, s:I, s:I, s:s?, s:s?, s:o, s:o}", "active",
+	const struct sl_confirm_wait w = sl_tables_waits(d->tables);
+	json_t *waits = w.generation
+				? json_pack("{s:I, s:I, s:I, s:f}", "generation", NUM(w.generation),
+					    "back_to", NUM(w.back_to), "given_s",
+					    (json_int_t)w.given_s, "left_s", w.left_ms / 1000.0)
+				: json_null();
+
+	return json_pack("{s:I, s:I, s:I, s:s?, s:s?, s:o, s:o, s:o}", "active",
 			 NUM(active ? active->number : 0), "push",
 			 NUM(active ? active->push->number : 0), "pending",
 			 NUM(next && next->pending ? next->push->number : 0), "file",
 			 t ? t->push->file : NULL, "comment", t ? t->push->comment : NULL, "uid",
 			 t ? json_integer(t->push->uid) : json_null(), "committed",
-			 sl_show_time(t ? t->push->written_ms : 0));
+			 sl_show_time(t ? t->push->written_ms : 0), "confirm", waits);
 }
 
 static json_t *

@@ -53,6 +53,7 @@ sl_pushed_create(const struct sl_push_request *q, const char *locality, struct s
 		return -ENOMEM;
 	p->refs = 1;
 	p->rollback_of = q->rollback_of;
+	p->confirm_s = q->confirm_s;
 	p->uid = q->uid;
 	p->written_ms = wall_ms();
 	p->file = copy(q->file);
@@ -119,6 +120,7 @@ sl_pushed_read(const char *dir, uint64_t number, const char *locality, struct sl
 		.text = text,
 		.len = len,
 		.rollback_of = m.rollback_of,
+		.confirm_s = m.confirm_s,
 	};
 	err = sl_pushed_create(&q, locality, diag, ret_pushed);
 	if (!err) {
@@ -187,6 +189,7 @@ sl_table_write(const struct sl_table *t, const char *dir, struct sl_diag *diag)
 		.uid = p->uid,
 		.written_ms = p->written_ms,
 		.rollback_of = p->rollback_of,
+		.confirm_s = p->confirm_s,
 	};
 	for (unsigned i = 0; i < SL_ID_BYTES; i++)
 		snprintf(m.root + 2 * i, 3, "%02x", t->compiled->root.id.b[i]);

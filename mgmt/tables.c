@@ -77,6 +77,8 @@ struct sl_tables {
 	struct sl_slot_map *
 		start; /* of the first compilation: what was on disk, until there is an active one */
 	struct push *pushes, **tail;
+	struct sl_confirm *confirm;
+	bool going_back; /* a rollback of what was not confirmed is under way */
 	struct sl_shards *shards;
 	struct compaction *compaction; /* under way, or NULL */
 	uint64_t unkept_said;
@@ -206,6 +208,8 @@ audit(struct sl_tables *t, const struct push *p, const struct sl_table *tab, con
 	if (tab->push->rollback_of)
 		json_object_set_new(e, "rollback_of",
 				    json_integer((json_int_t)tab->push->rollback_of));
+	if (tab->push->confirm_s)
+		json_object_set_new(e, "confirm_s", json_integer(tab->push->confirm_s));
 	if (v && v->reason_cnt)
 		json_object_set_new(e, "reasons", reasons_json(v));
 	int err = sl_audit_add(t->c.audit, wall_ms(), p ? p->q.uid : -1, p ? p->q.user : "sluiced",
@@ -239,6 +243,7 @@ answer(struct push *p, enum sl_push_outcome outcome, const struct sl_table *tab,
 		.generation = tab ? tab->number : 0,
 		.previous = previous,
 		.rollback_of = tab ? tab->push->rollback_of : 0,
+		.confirm_s = tab ? tab->push->confirm_s : 0,
 		.objects = tab ? tab->compiled->cnt : 0,
 		.compile_ms = tab ? tab->push->parse_ms + tab->compile_ms : 0,
 		.total_ms = (double)(uv_hrtime() - p->since_ns) / 1e6,
@@ -327,6 +332,110 @@ activate(struct sl_tables *t)
 	t->next = NULL;
 	t->running = tab->number;
 	return put_active(t, tab);
+}
+
+/* ---- confirmations ---- */
+
+/* Whether tab is what takes back what waits. */
+static bool
+takes_back(const struct sl_table *tab, const struct sl_confirm_wait *w)
+{
+	return tab && tab->push->uid == -1 && tab->push->rollback_of == w->back_to;
+}
+
+/* tab, of a push, is about to become active: what waited is over, and it may wait itself. */
+static void
+wait_for(struct sl_tables *t, const struct sl_table *tab)
+{
+	struct sl_confirm_wait w = sl_confirm_get(t->confirm);
+	uint64_t back_to = w.generation ? w.back_to : t->active ? t->active->push->number : 0;
+	struct sl_diag diag = {0};
+
+	if (w.generation == tab->push->number) /* of before a restart */
+		return;
+	if (w.generation)
+		say(t, "generation %" PRIu64 " %s: generation %" PRIu64 " takes its place",
+		    w.generation,
+		    takes_back(tab, &w) ? "was not confirmed" : "needs no confirmation any more",
+		    tab->push->number);
+	if (tab->push->confirm_s && back_to) {
+		sl_confirm_begin(t->confirm, tab->push->number, back_to, tab->push->confirm_s,
+				 &diag);
+		say(t,
+		    "generation %" PRIu64 " is taken back to %" PRIu64
+		    " unless it is confirmed within %u s",
+		    tab->push->number, back_to, tab->push->confirm_s);
+	} else if (w.generation) {
+		sl_confirm_end(t->confirm, &diag);
+	}
+	say_diag(t, &diag);
+}
+
+static void
+on_taken_back(void *ctx, const struct sl_push_result *r)
+{
+	struct sl_tables *t = ctx;
+
+	t->going_back = false;
+	if (r->outcome != SL_PUSH_ACTIVE && r->outcome != SL_PUSH_PENDING)
+		say(t, "generation %" PRIu64 " could not be taken back: %s; it is tried again",
+		    sl_confirm_get(t->confirm).generation,
+		    r->verdict && r->verdict->reason_cnt ? r->verdict->reasons[0]
+		    : r->diag && r->diag->cnt            ? r->diag->items[0].text
+							 : "it took too long");
+}
+
+/* Its time is over. */
+static void
+on_due(void *ctx, const struct sl_confirm_wait *w)
+{
+	struct sl_tables *t = ctx;
+	bool other = t->next && t->next->pending && t->next->push->number != w->generation;
+	char comment[96];
+
+	if (t->going_back || t->pushes || other || t->stopping)
+		return;
+	snprintf(comment, sizeof(comment), "generation %" PRIu64 " was not confirmed within %u s",
+		 w->generation, w->given_s);
+	say(t, "%s", comment);
+	const struct sl_push_request q = {
+		.uid = -1,
+		.user = "sluiced",
+		.comment = comment,
+		.rollback_of = w->back_to,
+	};
+	t->going_back = true;
+	sl_tables_push(t, &q, on_taken_back, t);
+}
+
+struct sl_confirm_wait
+sl_tables_waits(const struct sl_tables *t)
+{
+	return sl_confirm_get(t->confirm);
+}
+
+int
+sl_tables_confirm(struct sl_tables *t, uint64_t generation, int64_t uid, const char *user,
+		  const char *comment, struct sl_confirm_wait *ret_wait)
+{
+	struct sl_confirm_wait w = sl_confirm_get(t->confirm);
+	struct sl_diag diag = {0};
+
+	*ret_wait = w;
+	if (!w.generation || (generation && generation != w.generation))
+		return -ENOENT;
+	if (t->going_back || takes_back(t->next, &w))
+		return -EALREADY;
+	sl_confirm_end(t->confirm, &diag);
+	say_diag(t, &diag);
+	say(t, "generation %" PRIu64 " is confirmed", w.generation);
+	json_t *e =
+		json_pack("{s:s, s:s, s:I, s:s}", "verb", "confirm", "outcome", "ok", "generation",
+			  (json_int_t)w.generation, "comment", comment ? comment : "");
+	int err = sl_audit_add(t->c.audit, wall_ms(), uid, user, e);
+	if (err)
+		say(t, "audit log: cannot write: %s", strerror(-err));
+	return 0;
 }
 
 /* ---- bases made anew ---- */
@@ -430,7 +539,8 @@ settle(struct sl_tables *t, struct sl_table *old)
 	say_diag(t, &diag);
 	drop_start(t);
 	sl_table_destroy(old);
-	sl_generations_prune(t->generations, t->active->push->number);
+	sl_generations_prune(t->generations, t->active->push->number,
+			     sl_confirm_get(t->confirm).back_to);
 	tend_shards(t);
 }
 
@@ -446,6 +556,7 @@ renumber(struct sl_tables *t, struct sl_table *tab, uint64_t above)
 	t->last = SL_MAX(t->last, above);
 	tab->number = ++t->last;
 	if (!tab->push->discovers) {
+		sl_confirm_renumber(t->confirm, tab->push->number, tab->number, &diag);
 		tab->push->number = tab->number;
 		err = sl_table_write(tab, t->generations, &diag);
 	}
@@ -546,6 +657,7 @@ offer_current(struct sl_tables *t)
 			sl_table_destroy(activate(t));
 			return;
 		}
+		wait_for(t, tab);
 		audit(t, NULL, tab, "active", NULL);
 		settle(t, activate(t));
 	}
@@ -655,6 +767,11 @@ job(uv_work_t *w)
 	p->outcome = SL_PUSH_NOT_FOUND;
 	if (p->q.rollback_of && fetch_old(p))
 		return;
+	if (p->q.confirm_s && !t->active) {
+		sl_diag_add(&p->diag, NULL, 0, NULL, "push it without --confirm",
+			    "there is no table before it that it could be taken back to");
+		return;
+	}
 	p->outcome = SL_PUSH_CONFIG;
 	int err = sl_pushed_create(&p->q, t->c.locality, &p->diag, &p->pushed);
 	if (err == -ENOMEM) {
@@ -995,6 +1112,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 		    (double)v->swap_ns / 1e6);
 	if (fresh && push) {
 		t->count_active++;
+		wait_for(t, tab);
 		audit(t, p, tab, "active", NULL);
 	}
 	if (fresh)
@@ -1214,6 +1332,22 @@ load(struct sl_tables *t, struct sl_diag *notes)
 	}
 }
 
+/* What waits must be there to be taken back. */
+static void
+check_wait(struct sl_tables *t, struct sl_diag *notes)
+{
+	struct sl_confirm_wait w = sl_confirm_get(t->confirm);
+
+	if (!w.generation || (t->active && t->active->push->number == w.generation) ||
+	    (t->next && t->next->push->number == w.generation))
+		return;
+	sl_diag_add(notes, NULL, 0, NULL, "see: show generations",
+		    "generation %" PRIu64
+		    " waited to be confirmed, and is not the active one any more",
+		    w.generation);
+	sl_confirm_end(t->confirm, notes);
+}
+
 /* What slots.json says, and the journal after it. */
 static int
 open_slots(struct sl_tables *t, struct sl_diag *notes)
@@ -1280,7 +1414,9 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	t->settle_until = uv_now(conf->loop) + SL_TABLES_SETTLE_MS;
 	sl_slot_map_init(&t->empty);
 	t->last = sl_generations_last(dir);
-	err = open_slots(t, notes);
+	err = sl_confirm_create(conf->loop, conf->state_dir, on_due, t, notes, &t->confirm);
+	if (!err)
+		err = open_slots(t, notes);
 	if (!err)
 		err = open_shards(t, notes);
 	if (err) {
@@ -1288,6 +1424,7 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 		return err;
 	}
 	load(t, notes);
+	check_wait(t, notes);
 	if (t->active) {
 		write_map(t, t->active);
 		if (t->start && save_slots(t, notes) == 0)
@@ -1321,6 +1458,7 @@ sl_tables_destroy(struct sl_tables *t)
 	sl_slot_journal_destroy(t->journal);
 	sl_slot_map_fini(&t->empty);
 	sl_shards_destroy(t->shards);
+	sl_confirm_destroy(t->confirm);
 	uv_timer_stop(t->timer);
 	uv_close((uv_handle_t *)t->timer, on_freed);
 	uv_timer_stop(t->revise_timer);

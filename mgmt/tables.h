@@ -16,6 +16,8 @@
  * SL_TABLES_SETTLE_MS: what it has is newer than what was on disk.
  * A refusal drops `next` and leaves `active` as it is.  Without a dataplane a push is kept as `next`, and a
  * later push replaces it.  Pushes are worked on one at a time, in order of arrival.
+ * Confirm: a push may take itself back (confirm.h): the wait begins when it becomes active, and ends when another push does; that one goes
+ *          back as far as the first would have, if it waits, too.  While a later push is undecided nothing is taken back.
  * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active` when it was pushed, with its predecessor in
  *          slots.json.prev; what has become of it since in slots.journal (slot_journal.h), written before each offer.
  *          DIR/shards, the databases for regexes (shards.h).
@@ -27,6 +29,7 @@
 
 #include "mgmt/audit.h"
 #include "mgmt/compile.h"
+#include "mgmt/confirm.h"
 #include "mgmt/counters.h"
 #include "mgmt/generations.h"
 #include "mgmt/operstate.h"
@@ -45,6 +48,7 @@ struct sl_pushed {
 	unsigned refs;   /* atomic */
 	uint64_t number; /* in generations.h */
 	uint64_t rollback_of;
+	uint32_t confirm_s;
 	int64_t uid;
 	int64_t written_ms;
 	char *file, *comment, *user;
@@ -74,7 +78,7 @@ enum sl_push_outcome {
 	SL_PUSH_PENDING,   /* kept; no dataplane, or it went away before it answered */
 	SL_PUSH_CONFIG,    /* diag */
 	SL_PUSH_REFUSED,   /* by the dataplane: verdict->reasons */
-	SL_PUSH_NOT_FOUND, /* rollback to a generation that is not there: diag */
+	SL_PUSH_NOT_FOUND, /* no generation to go back to: diag */
 	SL_PUSH_INTERNAL,  /* disk, memory: diag */
 	SL_PUSH_TIMEOUT,   /* goes on without an audience */
 	SL_PUSH_BUSY,      /* others took too long; nothing was done */
@@ -83,6 +87,7 @@ enum sl_push_outcome {
 struct sl_push_result {
 	enum sl_push_outcome outcome;
 	uint64_t generation, previous, rollback_of;
+	uint32_t confirm_s;
 	uint32_t objects;
 	double compile_ms, total_ms;
 	const struct sl_publish_verdict *verdict; /* ACTIVE, REFUSED; else NULL */
@@ -98,6 +103,8 @@ struct sl_push_request {
 	const char *text; /* copied; NULL for a rollback */
 	size_t len;
 	uint64_t rollback_of; /* 0: push; a number; SL_TABLES_PREVIOUS */
+	uint32_t
+		confirm_s; /* taken back by itself after so long, [1, SL_CONFIRM_MAX_S]; 0: it stands */
 };
 
 struct sl_tables_conf {
@@ -147,6 +154,12 @@ void sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v);
 /* fn is called once, from the loop, possibly before sl_tables_push returns. */
 void sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_push_fn *fn,
 		    void *ctx);
+
+/* What waits to be confirmed; generation 0: nothing.  sl_tables_confirm: it stands.  0; -ENOENT: nothing waits, or another generation
+ * than this (0: whichever); -EALREADY: it is being taken back. */
+struct sl_confirm_wait sl_tables_waits(const struct sl_tables *t);
+int sl_tables_confirm(struct sl_tables *t, uint64_t generation, int64_t uid, const char *user,
+		      const char *comment, struct sl_confirm_wait *ret_wait);
 
 /* sl_tables_revise: endpoints that are discovered are other ones now. */
 void sl_tables_revise(struct sl_tables *t);

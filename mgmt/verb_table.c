@@ -218,6 +218,8 @@ push_ok(const struct sl_verb_run *r, const struct sl_push_result *p)
 		"total_ms", p->total_ms);
 	if (p->rollback_of)
 		json_object_set_new(a, "rollback_of", json_integer((json_int_t)p->rollback_of));
+	if (p->confirm_s)
+		json_object_set_new(a, "confirm_s", json_integer(p->confirm_s));
 	sl_verb_add_warnings(a, p->diag);
 	return a;
 }
@@ -242,6 +244,13 @@ sl_verb_push(const struct sl_verb_run *r)
 
 	if (json_is_true(json_object_get(r->body, "store"))) {
 		free(own);
+		if (json_object_get(r->body, "confirm_s")) {
+			sl_call_answer(r->call,
+				       sl_call_error(r->verb, "invalid",
+						     "push to this gateway alone, or without it",
+						     "the store takes nothing back by itself"));
+			return;
+		}
 		sl_verb_push_store(r);
 		return;
 	}
@@ -270,6 +279,35 @@ sl_verb_push(const struct sl_verb_run *r)
 		.rollback_of = !rollback ? 0
 			       : to      ? (uint64_t)to
 					 : SL_TABLES_PREVIOUS,
+		.confirm_s = (uint32_t)sl_verb_number(r, "confirm_s", 0),
 	};
 	sl_tables_push(r->d->tables, &q, on_pushed, own);
+}
+
+/* ---- confirm ---- */
+
+void
+sl_verb_confirm(const struct sl_verb_run *r)
+{
+	uint64_t generation = (uint64_t)sl_verb_number(r, "generation", 0);
+	struct sl_confirm_wait w;
+	int err = sl_tables_confirm(r->d->tables, generation, (int64_t)r->peer->uid, r->peer->user,
+				    sl_verb_text(r, "comment"), &w);
+	json_t *a;
+
+	if (err == -EALREADY)
+		a = sl_call_error(r->verb, "refused", "push it again",
+				  "generation %" PRIu64 " is being taken back: its %u s are over",
+				  w.generation, w.given_s);
+	else if (err && w.generation)
+		a = sl_call_error(r->verb, "not_found", NULL,
+				  "generation %" PRIu64 " waits to be confirmed, not %" PRIu64,
+				  w.generation, generation);
+	else if (err)
+		a = sl_call_error(r->verb, "not_found", "see: show generations",
+				  "nothing waits to be confirmed");
+	else
+		a = json_pack("{s:b, s:s, s:I, s:f}", "ok", 1, "verb", r->verb, "generation",
+			      (json_int_t)w.generation, "left_s", w.left_ms / 1000.0);
+	sl_call_answer(r->call, a);
 }

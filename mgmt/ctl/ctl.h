@@ -64,6 +64,7 @@ enum ctl_opt {
 	CTL_OPT_METADATA, /* in ctl.metadata; set when there is one */
 	CTL_OPT_PERCENT,
 	CTL_OPT_LEAVING,
+	CTL_OPT_CONFIRM,
 	CTL_OPT_CNT
 };
 
@@ -166,6 +167,7 @@ int ctl_check(struct ctl *c);
 int ctl_push(struct ctl *c);
 int ctl_diff(struct ctl *c);
 int ctl_rollback(struct ctl *c);
+int ctl_confirm(struct ctl *c);
 int ctl_status(struct ctl *c);
 int ctl_show(struct ctl *c);
 int ctl_flows(struct ctl *c);   /* show flows */

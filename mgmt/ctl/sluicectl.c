@@ -18,6 +18,8 @@ const struct ctl_verb ctl_verbs[] = {
 	 ctl_diff},
 	{"rollback", "[GENERATION]", 0, 1, "admin",
 	 "take an earlier generation again (default: the previous)", ctl_rollback},
+	{"confirm", "[GENERATION]", 0, 1, "admin",
+	 "let stand what push --confirm would take back by itself", ctl_confirm},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE|PORT]", 1, 2, "viewer",
 	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, tls, "
@@ -123,6 +125,7 @@ static const struct option options[] = {
 	{"metadata", required_argument, NULL, OPT + CTL_OPT_METADATA},
 	{"percent", required_argument, NULL, OPT + CTL_OPT_PERCENT},
 	{"leaving", required_argument, NULL, OPT + CTL_OPT_LEAVING},
+	{"confirm", required_argument, NULL, OPT + CTL_OPT_CONFIRM},
 	{NULL, 0, NULL, 0},
 };
 
@@ -172,6 +175,9 @@ static const char *const option_help[] = {
 	"push",
 	"    --store              into the store that gateways take their table from",
 	"    --force              although the table comes from there, or somebody else changed it",
+	"push, rollback",
+	"    --confirm TIME       taken back by itself unless sluicectl confirm comes within it: "
+	"60s",
 	"register",
 	"    --address ADDR       required",
 	"    --port N             of it (default: the question's)",
@@ -269,7 +275,7 @@ static const char completion_head[] =
 	"--listener | \\\n"
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
 	"\t\t--retrans | --queue | --sort | --cert | --key | --ca | -c | --boot | --root | "
-	"--dataplane) ((i++)) ;;\n"
+	"--dataplane | --confirm) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
@@ -281,7 +287,7 @@ static const char completion_head[] =
 	"\t-m | --comment | --reason | -H | --header | --http | --from | --host | --route | --port "
 	"| --client "
 	"| --vip | --worker | --idle-over | --limit | "
-	"--interval | --address | --retrans | --queue) "
+	"--interval | --address | --retrans | --queue | --confirm) "
 	"return ;;\n"
 	"\t--proto) words='tcp udp' ;;\n"
 	"\t--state)\n"
@@ -314,7 +320,7 @@ static const char completion_tail[] =
 	"\t\twords=$(\"${COMP_WORDS[0]}\" \"${ask[@]}\" --json cert list 2>/dev/null |\n"
 	"\t\t\tsed -n 's/^      \"name\": \"\\(.*\\)\",*$/\\1/p') ;; esac ;;\n"
 	"\t2:tickets) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
-	"\t1:rollback) words=$(_sluicectl_names generations) ;;\n"
+	"\t1:rollback | 1:confirm) words=$(_sluicectl_names generations) ;;\n"
 	"\t1:drain | 1:undrain | 1:disable | 1:enable | 1:weight) words=$(_sluicectl_names "
 	"services) ;;\n"
 	"\t2:drain | 2:undrain | 2:disable | 2:enable | 2:weight)\n"
@@ -373,7 +379,8 @@ enum {
 	ENDPOINT = 1024,
 	PUSH = 2048,
 	REGISTER = 4096,
-	HEARTBEAT = 8192
+	HEARTBEAT = 8192,
+	ROLLBACK = 16384
 };
 static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
@@ -419,6 +426,7 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_REASON] = ENDPOINT,
 	[CTL_OPT_STORE] = PUSH,
 	[CTL_OPT_FORCE] = PUSH,
+	[CTL_OPT_CONFIRM] = PUSH | ROLLBACK,
 };
 
 /* What options go with, in words; bits as above. */
@@ -438,7 +446,8 @@ who(unsigned bits, char *buf, size_t size)
 					    "drain, undrain, disable, enable, weight, maintenance",
 					    "push",
 					    "register",
-					    "heartbeat"};
+					    "heartbeat",
+					    "rollback"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -473,6 +482,8 @@ what_is_asked(const struct ctl *c)
 		return COUNTS;
 	if (!strcmp(verb, "push"))
 		return PUSH;
+	if (!strcmp(verb, "rollback"))
+		return ROLLBACK;
 	if (!strcmp(verb, "cert"))
 		return CERT;
 	if (!strcmp(verb, "doctor"))

@@ -157,6 +157,7 @@ static const struct show {
 	  {"USER", "user"},
 	  {">BYTES", "bytes"},
 	  {">ROLLBACK OF", "rollback_of"},
+	  {">TO CONFIRM", "confirm_left_s"},
 	  {"COMMENT", "comment"},
 	  {"", "text"}}},
 };
@@ -277,6 +278,8 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 		ctl_table_cell(t, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v) && (!strcmp(key, "busy") || !strcmp(key, "headroom")))
 		ctl_table_cell(t, "%.1f %%", 100 * json_real_value(v));
+	else if (json_is_real(v) && !strcmp(key, "confirm_left_s"))
+		ctl_table_time(t, (long long)(1000 * json_real_value(v)));
 	else if (json_is_real(v))
 		ctl_table_cell(t, "%.3f", json_real_value(v));
 	else if (json_is_boolean(v))
@@ -425,6 +428,11 @@ ctl_status(struct ctl *c)
 		printf(" (%s, %s)\n", ctl_str(g, "file"), ctl_str(g, "committed"));
 	else
 		printf(": no table has been pushed (sluicectl push FILE)\n");
+	const json_t *w = json_object_get(g, "confirm");
+	if (json_is_object(w))
+		printf("confirm     generation %lld is taken back to %lld in %.0f s unless: "
+		       "sluicectl confirm\n",
+		       ctl_int(w, "generation"), ctl_int(w, "back_to"), ctl_num(w, "left_s"));
 	printf("table       %lld listeners, %lld services, %lld endpoints\n",
 	       ctl_int(n, "listeners"), ctl_int(n, "services"), ctl_int(n, "endpoints"));
 	printf("endpoints   %lld up, %lld down, %lld unknown, %lld unprobed, %lld draining, %lld "

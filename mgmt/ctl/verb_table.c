@@ -4,7 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mgmt/api.h"
 #include "mgmt/conf.h"
+#include "mgmt/conf_value.h"
 #include "mgmt/ctl/ctl.h"
 #include "mgmt/shards.h"
 
@@ -166,12 +168,46 @@ print_stored(const json_t *a)
 	ctl_print_warnings(a);
 }
 
+/* "--confirm 60s" → "confirm_s"; false: told, and r dropped. */
+static bool
+put_confirm(struct ctl *c, json_t *r)
+{
+	const char *text = c->opt[CTL_OPT_CONFIRM];
+	uint32_t ms = 0;
+	const char *why = text ? sl_value_duration(text, &ms) : NULL;
+
+	if (!text)
+		return true;
+	if (!why && (ms == 0 || ms % 1000))
+		why = "is not in whole seconds";
+	if (!why && ms > SL_CONFIRM_MAX_S * 1000u)
+		why = "is over 24h";
+	if (!why) {
+		json_object_set_new(r, "confirm_s", json_integer(ms / 1000));
+		return true;
+	}
+	json_decref(r);
+	ctl_fail(c, CTL_USAGE, "60s, 5m, 1h", "--confirm: '%s' %s", text, why);
+	return false;
+}
+
+static void
+print_confirm(const json_t *a)
+{
+	if (ctl_int(a, "confirm_s"))
+		printf("taken back by itself %lld s after it became active, unless: sluicectl "
+		       "confirm\n",
+		       ctl_int(a, "confirm_s"));
+}
+
 int
 ctl_push(struct ctl *c)
 {
 	json_t *r = file_request(c, "push", true);
 	int rc = CTL_USAGE;
 
+	if (r && !put_confirm(c, r))
+		return rc;
 	if (r && c->opt[CTL_OPT_STORE])
 		json_object_set_new(r, "store", json_true());
 	if (r && c->opt[CTL_OPT_FORCE])
@@ -181,6 +217,8 @@ ctl_push(struct ctl *c)
 		print_stored(a);
 	else if (a)
 		print_outcome(a);
+	if (a)
+		print_confirm(a);
 	json_decref(a);
 	return rc;
 }
@@ -231,27 +269,54 @@ ctl_diff(struct ctl *c)
 	return same ? CTL_OK : CTL_NO;
 }
 
-int
-ctl_rollback(struct ctl *c)
+/* {"verb", "generation"?, "comment"?}; NULL: told. */
+static json_t *
+generation_request(struct ctl *c, const char *verb)
 {
-	json_t *r = json_pack("{s:s}", "verb", "rollback");
-	int rc;
+	json_t *r = json_pack("{s:s}", "verb", verb);
 
 	if (c->argc) {
 		char *end;
 		long long n = strtoll(c->argv[0], &end, 10);
 		if (*end || n < 1) {
 			json_decref(r);
-			return ctl_fail(c, CTL_USAGE, "a number from 1 on", "'%s' is no generation",
-					c->argv[0]);
+			ctl_fail(c, CTL_USAGE, "a number from 1 on", "'%s' is no generation",
+				 c->argv[0]);
+			return NULL;
 		}
 		json_object_set_new(r, "generation", json_integer(n));
 	}
-	if (!ctl_put(c, r, "comment", c->comment))
-		return CTL_USAGE;
+	return ctl_put(c, r, "comment", c->comment) ? r : NULL;
+}
+
+int
+ctl_rollback(struct ctl *c)
+{
+	json_t *r = generation_request(c, "rollback");
+	int rc = CTL_USAGE;
+
+	if (!r || !put_confirm(c, r))
+		return rc;
 	json_t *a = ctl_call(c, r, &rc);
-	if (a)
+	if (a) {
 		print_outcome(a);
+		print_confirm(a);
+	}
+	json_decref(a);
+	return rc;
+}
+
+int
+ctl_confirm(struct ctl *c)
+{
+	json_t *r = generation_request(c, "confirm");
+	int rc = CTL_USAGE;
+	json_t *a = r ? ctl_call(c, r, &rc) : NULL;
+
+	if (a)
+		printf("generation %lld is confirmed, %.0f s before it would have been taken "
+		       "back\n",
+		       ctl_int(a, "generation"), ctl_num(a, "left_s"));
 	json_decref(a);
 	return rc;
 }

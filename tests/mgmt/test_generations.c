@@ -139,7 +139,7 @@ a_half_written_one_is_not_listed(void)
 }
 
 static void
-sixteen_are_kept_and_the_active_one(void)
+sixteen_are_kept_and_those_that_are_needed(void)
 {
 	struct sl_generation_meta *list;
 	unsigned cnt;
@@ -147,13 +147,14 @@ sixteen_are_kept_and_the_active_one(void)
 	open_dir();
 	for (unsigned i = 1; i <= 20; i++)
 		put(i, "x");
-	sl_generations_prune(dir, 2);
-	CU_ASSERT(sl_generations_list(dir, &list, &cnt) == 0 && cnt == 17);
-	CU_ASSERT(list[0].number == 20 && list[15].number == 5 && list[16].number == 2);
+	sl_generations_prune(dir, 2, 3);
+	CU_ASSERT(sl_generations_list(dir, &list, &cnt) == 0 && cnt == 18);
+	CU_ASSERT(list[0].number == 20 && list[15].number == 5 && list[16].number == 3 &&
+		  list[17].number == 2);
 	sl_generations_list_free(list, cnt);
 	close_dir();
 }
 
 SL_SUITE("generations", SL_TEST(what_is_written_is_read), SL_TEST(a_mark_replaces_the_state),
 	 SL_TEST(any_damage_is_seen), SL_TEST(a_half_written_one_is_not_listed),
-	 SL_TEST(sixteen_are_kept_and_the_active_one))
+	 SL_TEST(sixteen_are_kept_and_those_that_are_needed))
