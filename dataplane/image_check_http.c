@@ -50,8 +50,9 @@ sl_look_http_service(struct sl_look *c, const struct sl_img_service *s)
 	sl_look_range(c, "http", no, "eject_max_pct", h->eject_max_pct, 1, 100);
 	sl_look_range(c, "http", no, "budget_pct", h->budget_pct, 0, 100);
 	sl_look_range(c, "http", no, "hash_on", h->hash_on, SL_HASH_ON_SOURCE, SL_HASH_ON_QUERY);
-	for (unsigned i = 0; i < sizeof(h->zero); i++)
-		sl_look_zero(c, "http", no, "zero", h->zero[i]);
+	sl_look_range(c, "http", no, "split_local", h->split_local, 0, 1);
+	sl_look_range(c, "http", no, "failure_pct", h->failure_pct, 0, 100);
+	sl_look_range(c, "http", no, "rate_deviation", h->rate_deviation, 0, 10000);
 	check_hash_name(c, h);
 }
 

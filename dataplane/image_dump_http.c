@@ -48,11 +48,22 @@ sl_image_dump_http_service(const struct sl_img_http_service *h, FILE *f)
 {
 	fprintf(f,
 		"http max_pending %u max_requests %u max_retries %u requests_per_connection %u "
-		"idle_ms %u idle_connections %u budget %u min %u\n",
+		"idle_ms %u idle_connections %u budget %u min %u",
 		h->max_pending, h->max_requests, h->max_retries, h->conn_requests, h->conn_idle_ms,
 		h->conn_idle_max, h->budget_pct, h->budget_min);
-	fprintf(f, "ejection after %u sweep_ms %u time_ms %u max_time_ms %u max_percent %u\n",
+	dump_number("min_per_second", h->budget_per_s, f);
+	dump_number("endpoint_requests", h->endpoint_requests, f);
+	fputc('\n', f);
+	fprintf(f, "ejection after %u sweep_ms %u time_ms %u max_time_ms %u max_percent %u",
 		h->eject_after, h->sweep_ms, h->eject_ms, h->eject_max_ms, h->eject_max_pct);
+	dump_number("gateway_after", h->gateway_after, f);
+	dump_number("local_after", h->local_after, f);
+	dump_number("split_local", h->split_local, f);
+	dump_number("failure_percent", h->failure_pct, f);
+	dump_number("rate_deviation", h->rate_deviation, f);
+	if (h->rate_deviation || h->failure_pct)
+		fprintf(f, " of %u endpoints %u requests", h->rate_endpoints, h->rate_requests);
+	fputc('\n', f);
 	fprintf(f, h->hash_name[0] ? "hash %s %s\n" : "hash %s\n", sl_hash_on_name(h->hash_on),
 		h->hash_name);
 }

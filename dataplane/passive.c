@@ -27,11 +27,12 @@ sl_passive_up(struct sl_passive *p, const struct sl_boot *boot, bool huge,
 		size_t bytes = sl_ring_bytes(REPORTS, sizeof(struct sl_outlier_report));
 		void *ring = sl_host_map(bytes, false, NULL);
 		p->loads[i] = sl_host_map(SL_MAX_ENDPOINTS * sizeof(uint32_t), huge, NULL);
-		if (!ring || !p->loads[i])
+		p->tallies[i] = sl_host_map(sizeof(*p->tallies[i]), huge, NULL);
+		if (!ring || !p->loads[i] || !p->tallies[i])
 			return -ENOMEM;
 		p->reports[i] = sl_ring_init(ring, REPORTS, sizeof(struct sl_outlier_report));
 	}
-	p->outlier = sl_outlier_create(states, p->counts);
+	p->outlier = sl_outlier_create(states, p->counts, p->tallies, p->worker_cnt);
 	return p->outlier ? 0 : -ENOMEM;
 }
 
@@ -49,6 +50,7 @@ sl_passive_worker(struct sl_passive *p, const struct sl_boot *boot, bool huge,
 		.head_bytes = (size_t)boot->http_head_mb << 20,
 		.ledger = p->ledger,
 		.outliers = p->counts,
+		.tally = p->tallies[conf->id],
 		.reports = p->reports[conf->id],
 	};
 	memcpy(c->loads, p->loads, sizeof(p->loads));

@@ -17,6 +17,7 @@ struct sl_passive {
 	struct sl_outlier_counts *counts;
 	struct sl_outlier *outlier; /* NULL: no HTTP */
 	uint32_t *loads[SL_BOOT_MAX_WORKERS];
+	struct sl_outlier_tally *tallies[SL_BOOT_MAX_WORKERS];
 	struct sl_ring *reports[SL_BOOT_MAX_WORKERS];
 	unsigned worker_cnt;
 };

@@ -130,28 +130,50 @@ env_serves(void *ctx, uint32_t endpoint_slot, uint16_t incarnation)
 
 /* ---- results ---- */
 
+static bool
+is_placed(const struct sl_view *view, uint32_t slot, uint16_t incarnation)
+{
+	return slot < view->hop_cnt && view->hops[slot].incarnation == incarnation;
+}
+
 static void
-env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation, bool ok)
+report(struct sl_worker *w, uint32_t endpoint_slot, uint16_t incarnation, enum sl_ejected why)
+{
+	const struct sl_outlier_report r = {endpoint_slot, incarnation, (uint16_t)why};
+
+	w->stats->http.count[SL_HTTP_CNT_EJECT_REPORT]++;
+	w->stats->http.count[SL_HTTP_CNT_EJECT_GATEWAY] += why == SL_EJECTED_GATEWAY;
+	w->stats->http.count[SL_HTTP_CNT_EJECT_LOCAL] += why == SL_EJECTED_LOCAL;
+	if (w->conf.http.reports)
+		sl_ring_put(w->conf.http.reports, &r, 1);
+}
+
+static void
+env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation,
+	   enum sl_try what, uint32_t us)
 {
 	struct sl_worker *w = ctx;
 	const struct sl_worker_http *c = &w->conf.http;
 	const struct sl_view *view = w->streams.view;
-	const struct sl_outlier_report report = {.endpoint_slot = endpoint_slot,
-						 .incarnation = incarnation};
 
-	if (ok) {
+	(void)us;
+	if (what == SL_TRY_OK) {
 		sl_outlier_ok(c->outliers, endpoint_slot, incarnation);
-		return;
+		if (sl_likely(!view || !view->results))
+			return;
 	}
 	uint32_t place = view ? sl_streams_service(w, service_slot) : 0;
 	if (place == 0)
 		return;
-	uint16_t after = view->services[place - 1].img->http.eject_after;
-	if (after && sl_outlier_failed(c->outliers, endpoint_slot, incarnation, after)) {
-		w->stats->http.count[SL_HTTP_CNT_EJECT_REPORT]++;
-		if (c->reports)
-			sl_ring_put(c->reports, &report, 1);
-	}
+	const struct sl_img_http_service *http = &view->services[place - 1].img->http;
+	if (sl_outlier_rates(http) && c->tally && is_placed(view, endpoint_slot, incarnation))
+		sl_outlier_tallied(c->tally, endpoint_slot, what == SL_TRY_OK);
+	if (what == SL_TRY_OK)
+		return;
+	enum sl_ejected why =
+		sl_outlier_failed(c->outliers, endpoint_slot, incarnation, what, http);
+	if (why)
+		report(w, endpoint_slot, incarnation, why);
 }
 
 /* ---- endpoints ---- */
@@ -171,9 +193,23 @@ choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_serv
 		.loads = (const uint32_t *const *)w->conf.http.loads,
 		.load_cnt = w->conf.worker_cnt,
 	};
+	ret->load_max = svc->img->http.endpoint_requests;
 	if (set)
 		sl_levels_look(w, view, svc, set, ret);
 	return set || (!svc->sets && subset == 0);
+}
+
+/* Whether there was an endpoint but for endpoint_requests. */
+static SL_COLD bool
+somebody_is_full(struct sl_worker *w, const struct sl_service *svc, const struct sl_up_ask *ask,
+		 const struct sl_choose_ctx *choose)
+{
+	struct sl_choose_ctx ctx = *choose;
+
+	ctx.load_max = 0;
+	ctx.dry = true;
+	ctx.random = draw(w->requests);
+	return sl_choose_request(svc, &ctx, ask->hashed, ask->hash, NULL, 0).endpoint != UINT32_MAX;
 }
 
 static enum sl_up_verdict
@@ -214,6 +250,11 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 		if (ret->sources)
 			return SL_UP_READY;
 		avoid[avoid_cnt++] = e->slot;
+	}
+	if (there && choose.load_max && somebody_is_full(w, svc, ask, &choose)) {
+		ret->tcp = &svc->img->tcp;
+		ret->http = &svc->img->http;
+		return SL_UP_OVERFLOW;
 	}
 	w->service_stats[svc->slot].no_endpoint++;
 	return SL_UP_NO_ENDPOINT;

@@ -601,7 +601,7 @@ client_closed(struct sl_stream *s, enum sl_stream_end why)
 			sl_http_up_drop(x, true);
 		} else {
 			if (x->state == XCHG_ANSWER)
-				sl_http_told(x, true);
+				sl_http_told(x, SL_TRY_OK);
 			x->rflags |= SL_RF_DC;
 			http_count(c->http, SL_HTTP_CNT_CLIENT_GONE);
 		}

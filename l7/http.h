@@ -37,6 +37,14 @@ struct sl_http_rule {
 	struct sl_match_scratch *scratch; /* this worker's, for the generation's databases */
 };
 
+/* What became of a try. */
+enum sl_try {
+	SL_TRY_OK,      /* an answer below 500, whole or left by its client */
+	SL_TRY_5XX,     /* 500 and above but */
+	SL_TRY_GATEWAY, /* 502, 503, 504 */
+	SL_TRY_LOCAL, /* no answer of the endpoint's: no connection, reset, time-out; or one that broke off */
+};
+
 struct sl_http_env {
 	void *ctx;
 	bool (*rule)(void *ctx, const struct sl_tuple *tuple, struct sl_http_rule *ret);
@@ -46,9 +54,10 @@ struct sl_http_env {
 	bool (*listens)(void *ctx, uint32_t listener_slot, uint16_t incarnation);
 	/* serves: whether an exchange with the endpoint may go on (not removed, not disabled). */
 	bool (*serves)(void *ctx, uint32_t endpoint_slot, uint16_t incarnation);
-	/* result: of a try, for passive health: ok, or failed (5xx, no connection, reset, time-out). */
+	/* result: of a try, for passive health and balancing; us: from the head sent to that of the answer, or to the failure; 0: it
+	 * was not sent. */
 	void (*result)(void *ctx, uint32_t service_slot, uint32_t endpoint_slot,
-		       uint16_t incarnation, bool ok);
+		       uint16_t incarnation, enum sl_try what, uint32_t us);
 };
 
 struct sl_http_conf {

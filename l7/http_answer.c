@@ -285,7 +285,8 @@ tried_again(struct http_xchg *x, const struct sl_http_head *head)
 		return false;
 	if (!sl_http_retries(x, kind))
 		return false;
-	sl_http_told(x, false);
+	/* what its route tries again is a failure, whatever its number */
+	sl_http_told(x, SL_MAX(sl_http_try_of(head->status), SL_TRY_5XX));
 	sl_http_up_drop(x, false);
 	sl_http_try_next(x);
 	return true;
@@ -320,7 +321,7 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 		}
 		x->status = 101;
 		x->first_ns = http_now(h);
-		sl_http_told(x, true);
+		sl_http_told(x, SL_TRY_OK);
 		count_answer(x, 101);
 		if (!pass_head(x, head, true))
 			return false;
@@ -342,7 +343,7 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 		return true;
 	}
 	if (sl_unlikely(x->hedges) && sl_http_hedge_loses(x, head->status)) {
-		sl_http_told(x, false);
+		sl_http_told(x, SL_MAX(sl_http_try_of(head->status), SL_TRY_5XX));
 		sl_http_up_drop(x, false);
 		(void)sl_http_hedge_instead(x);
 		return false;
@@ -352,7 +353,7 @@ head_came(struct http_xchg *x, const struct sl_http_head *head, uint32_t consume
 	if (sl_unlikely(x->hedges || x->hedge_left))
 		sl_http_hedge_only(x);
 	if (head->status >= 500)
-		sl_http_told(x, false);
+		sl_http_told(x, sl_http_try_of(head->status));
 	if (x->tries - x->hedged > 1 && !sl_http_retry_kind(x, head->status))
 		http_count(h, SL_HTTP_CNT_RETRY_OK);
 	x->status = head->status;
@@ -429,7 +430,7 @@ answered(struct http_xchg *x)
 	bool whole = x->req.flags & PIPE_OVER && x->head_sent == x->head_len;
 	bool clean = whole && x->flags & XF_UP_KEEP;
 
-	sl_http_told(x, true);
+	sl_http_told(x, SL_TRY_OK);
 	sl_http_up_drop(x, clean && sl_stream_readable_bytes(x->upstream) == 0);
 	over(x);
 }
@@ -449,13 +450,13 @@ sl_http_answer_go(struct http_xchg *x)
 		answered(x);
 		break;
 	case PIPE_EARLY:
-		sl_http_told(x, false);
+		sl_http_told(x, SL_TRY_LOCAL);
 		x->rflags |= SL_RF_UC;
 		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
 		sl_http_conn_end(x->conn, SL_END_ABORTED);
 		break;
 	case PIPE_BAD:
-		sl_http_told(x, false);
+		sl_http_told(x, SL_TRY_LOCAL);
 		x->rflags |= SL_RF_UPE;
 		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
 		sl_http_conn_end(x->conn, SL_END_ABORTED);

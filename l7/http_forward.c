@@ -47,8 +47,19 @@ service_of(const struct http_xchg *x)
 	return env->service(env->ctx, x->service_slot, x->service_incarnation);
 }
 
+/* Of this try: what the endpoint took, as far as it goes; 0: it was not asked. */
+static uint32_t
+took_us(const struct http_xchg *x)
+{
+	uint64_t until = x->answered_ns ? x->answered_ns : http_now(x->http);
+
+	return x->sent_ns && until > x->sent_ns
+		       ? (uint32_t)SL_MIN((until - x->sent_ns) / 1000 + 1, (uint64_t)UINT32_MAX)
+		       : 0;
+}
+
 void
-sl_http_told(struct http_xchg *x, bool ok)
+sl_http_told(struct http_xchg *x, enum sl_try what)
 {
 	const struct sl_http_env *env = &x->http->conf.env;
 
@@ -57,7 +68,7 @@ sl_http_told(struct http_xchg *x, bool ok)
 	x->flags |= XF_TOLD;
 	if (x->endpoint_slot != UINT32_MAX)
 		env->result(env->ctx, x->service_slot, x->endpoint_slot, x->endpoint_incarnation,
-			    ok);
+			    what, took_us(x));
 }
 
 bool
@@ -76,7 +87,7 @@ sl_http_retries(struct http_xchg *x, unsigned kind)
 		return false;
 	}
 	if (!(x->flags & XF_RETRY_LIMIT)) {
-		if (!sl_limit_retry(h->limits, x->service_slot, &svc->http)) {
+		if (!sl_limit_retry(h->limits, x->service_slot, &svc->http, http_now(h))) {
 			http_count(h, SL_HTTP_CNT_RETRY_LIMIT);
 			x->rflags |= SL_RF_URX;
 			return false;
@@ -135,7 +146,7 @@ sl_http_try_failed(struct http_xchg *x, unsigned kind, uint16_t status, uint32_t
 
 	sl_http_up_drop(x, false);
 	if (fault)
-		sl_http_told(x, false);
+		sl_http_told(x, SL_TRY_LOCAL);
 	if (sl_http_hedge_instead(x))
 		return;
 	if (kind && sl_http_retries(x, kind)) {
@@ -300,6 +311,7 @@ sl_http_ask(struct http_xchg *x)
 
 	sl_http_ask_of(x, &client, &ask);
 	x->tries++;
+	x->sent_ns = 0;
 	x->flags &= ~(unsigned)XF_TOLD;
 	x->state = XCHG_ASKING;
 	try_timed(x);
@@ -487,7 +499,7 @@ up_closed(struct sl_stream *s, enum sl_stream_end why)
 	sl_upstream_gone(x->http->upstream, up);
 	if (x->flags & XF_MIRROR) {
 		if (x->state == XCHG_ANSWER || !(x->flags & XF_REUSED))
-			sl_http_told(x, false);
+			sl_http_told(x, SL_TRY_LOCAL);
 		sl_http_xchg_end(x);
 		return;
 	}
@@ -508,7 +520,7 @@ up_closed(struct sl_stream *s, enum sl_stream_end why)
 		sl_http_try_failed(x, kind, 502, SL_RF_UC, SL_HTTP_CNT_UPSTREAM_RESET);
 	} else if (x->state == XCHG_ANSWER) {
 		x->rflags |= SL_RF_UC;
-		sl_http_told(x, false);
+		sl_http_told(x, SL_TRY_LOCAL);
 		http_count(x->http, SL_HTTP_CNT_ANSWER_CUT);
 		sl_http_conn_end(x->conn, SL_END_ABORTED);
 	}

@@ -87,7 +87,7 @@ sl_http_hedge_failed(struct http_xchg *w, unsigned kind, uint16_t status, uint32
 	struct http_xchg *x = w->of;
 
 	if (kind != SL_RETRY_REUSED && !(rflags & (SL_RF_LR | SL_RF_UO | SL_RF_UH)))
-		sl_http_told(w, false);
+		sl_http_told(w, SL_TRY_LOCAL);
 	bool last = x->hedges == (uint32_t)(w - x->http->xchgs) + 1 && !w->next && !own_try(x);
 	if (!last) {
 		avoid(x, w->endpoint_slot);
@@ -159,7 +159,7 @@ sl_http_hedge_came(struct http_xchg *w, const struct sl_http_head *head, uint32_
 	}
 	bool others = own_try(x) || w->next || x->hedges != (uint32_t)(w - x->http->xchgs) + 1;
 	if (others && sl_http_hedge_loses(x, head->status)) {
-		sl_http_told(w, false);
+		sl_http_told(w, SL_MAX(sl_http_try_of(head->status), SL_TRY_5XX));
 		avoid(x, w->endpoint_slot);
 		leave(w);
 		return false;
@@ -225,7 +225,7 @@ hedge_new(struct http_xchg *x)
 	const struct sl_img_service *svc =
 		env->service(env->ctx, x->service_slot, x->service_incarnation);
 
-	if (!svc || !sl_limit_retry(h->limits, x->service_slot, &svc->http))
+	if (!svc || !sl_limit_retry(h->limits, x->service_slot, &svc->http, http_now(h)))
 		return NULL;
 	struct http_xchg *w = sl_http_xchg_new(h);
 	if (!w) {
@@ -278,7 +278,7 @@ ask(struct http_xchg *x, struct http_xchg *w)
 	else if (v == SL_UP_WAIT)
 		sl_upstream_cancel(u, &w->ticket);
 	else if (v == SL_UP_FAILED)
-		sl_http_told(w, false);
+		sl_http_told(w, SL_TRY_LOCAL);
 	return false;
 }
 

@@ -110,7 +110,7 @@ sl_http_mirror_readable(struct http_xchg *x)
 		if (n == SL_BAD || (n == SL_PARTIAL && ended)) {
 			/* an old connection may have ended before it was used again */
 			if (len || !(x->flags & XF_REUSED))
-				sl_http_told(x, false);
+				sl_http_told(x, SL_TRY_LOCAL);
 			sl_http_xchg_end(x);
 			return;
 		}
@@ -127,7 +127,7 @@ sl_http_mirror_readable(struct http_xchg *x)
 		if (h->head.flags & SL_HEAD_KEEP)
 			x->flags |= XF_UP_KEEP;
 		if (h->head.status >= 500)
-			sl_http_told(x, false);
+			sl_http_told(x, sl_http_try_of(h->head.status));
 		x->state = XCHG_ANSWER;
 	}
 	if (x->state != XCHG_ANSWER)
@@ -136,12 +136,12 @@ sl_http_mirror_readable(struct http_xchg *x)
 	case PIPE_MORE:
 		return;
 	case PIPE_DONE:
-		sl_http_told(x, true);
+		sl_http_told(x, SL_TRY_OK);
 		sl_http_up_drop(x, x->flags & XF_UP_KEEP && x->head_sent == x->head_len &&
 					   sl_stream_readable_bytes(x->upstream) == 0);
 		break;
 	default:
-		sl_http_told(x, false);
+		sl_http_told(x, SL_TRY_LOCAL);
 		break;
 	}
 	sl_http_xchg_end(x);

@@ -361,8 +361,16 @@ void sl_http_begin_try(struct http_xchg *x, struct sl_up *up);
 /* sl_http_named: the head in x->head was made: what endpoints that go by server names are asked by.  host_len: of its host with its
  * port; shadow: "-shadow" is not part of it. */
 void sl_http_named(struct http_xchg *x, bool shadow);
-/* sl_http_told: what became of the try, once: ok when its answer is whole, or nobody waits for the rest. */
-void sl_http_told(struct http_xchg *x, bool ok);
+/* sl_http_told: what became of the try, once: OK when its answer is whole, or nobody waits for the rest.  sl_http_try_of: of an
+ * answer's status. */
+void sl_http_told(struct http_xchg *x, enum sl_try what);
+static inline enum sl_try
+sl_http_try_of(unsigned status)
+{
+	return status < 500                   ? SL_TRY_OK
+	       : status > 501 && status < 505 ? SL_TRY_GATEWAY
+					      : SL_TRY_5XX;
+}
 /* sl_http_timed: the request is whole: its time-out begins. */
 void sl_http_timed(struct http_xchg *x);
 /* sl_http_try_failed: a try came to nothing: another one, or the answer `status`.  kind: SL_RETRY_* or 0: never again. */

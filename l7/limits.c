@@ -10,6 +10,8 @@
 
 #include <stdatomic.h>
 
+#define SECOND_NS 1000000000ull
+
 struct share {
 	uint32_t used, taken;
 };
@@ -140,12 +142,37 @@ sl_limit_elsewhere(const struct sl_limits *l, uint32_t service_slot, enum sl_lim
 	return ledger_load(l, service_slot, what) > l->service[service_slot].of[what].taken;
 }
 
+/* One of the retries that may be made each second: `retry_ns` runs ahead by a second's part with each, at most to now. */
+static bool
+take_floor(struct sl_limits *l, uint32_t slot, uint32_t per_s, uint64_t now_ns)
+{
+	_Atomic uint64_t *at = &l->ledger->service[slot].retry_ns;
+	uint64_t old = atomic_load_explicit(at, memory_order_relaxed), next;
+
+	if (per_s == 0)
+		return false;
+	do {
+		next = SL_MAX(old, now_ns > SECOND_NS ? now_ns - SECOND_NS : 0) +
+		       (SECOND_NS + per_s - 1) / per_s;
+		if (next > now_ns)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(at, &old, next, memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
 bool
-sl_limit_retry(struct sl_limits *l, uint32_t service_slot, const struct sl_img_http_service *http)
+sl_limit_retry(struct sl_limits *l, uint32_t service_slot, const struct sl_img_http_service *http,
+	       uint64_t now_ns)
 {
 	uint64_t under_way = sl_limit_held(l, service_slot, SL_LIMIT_REQUESTS);
 	uint64_t budget = SL_MAX(under_way * http->budget_pct / 100, (uint64_t)http->budget_min);
+	bool within = sl_limit_held(l, service_slot, SL_LIMIT_RETRIES) < budget;
 
-	return sl_limit_held(l, service_slot, SL_LIMIT_RETRIES) < budget &&
-	       sl_limit_take(l, service_slot, SL_LIMIT_RETRIES, http->max_retries);
+	if (!sl_limit_take(l, service_slot, SL_LIMIT_RETRIES, http->max_retries))
+		return false;
+	if (within || take_floor(l, service_slot, http->budget_per_s, now_ns))
+		return true;
+	sl_limit_give(l, service_slot, SL_LIMIT_RETRIES);
+	return false;
 }

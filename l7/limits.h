@@ -26,6 +26,7 @@ struct sl_ledger { /* zeroed */
 	struct {
 		SL_ALIGNED _Atomic uint32_t
 			taken[SL_LIMIT_CNT]; /* relaxed: a number, nothing is ordered by it */
+		_Atomic uint64_t retry_ns;   /* budget_per_s: when its next retry is due by then */
 	} service[SL_MAX_SERVICES];
 };
 
@@ -46,8 +47,8 @@ bool sl_limit_full(const struct sl_limits *l, uint32_t service_slot, enum sl_lim
 bool sl_limit_elsewhere(const struct sl_limits *l, uint32_t service_slot, enum sl_limit what);
 
 /* sl_limit_retry: takes a RETRIES when neither max_retries nor the budget is reached: budget_pct of this worker's requests
- * under way, but budget_min always. */
+ * under way, but budget_min always; beyond it budget_per_s a second, of all workers, of which up to a second's are saved. */
 bool sl_limit_retry(struct sl_limits *l, uint32_t service_slot,
-		    const struct sl_img_http_service *http);
+		    const struct sl_img_http_service *http, uint64_t now_ns);
 
 #endif

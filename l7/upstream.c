@@ -658,6 +658,8 @@ serve_first(struct sl_upstream *u, struct service *svc)
 		v = connect_for(u, t, &ask, &target, &why);
 		if (v == SL_UP_OVERFLOW || (v == SL_UP_NO_MEMORY && why == SL_END_OK))
 			return false;
+	} else if (v == SL_UP_OVERFLOW) {
+		return false;
 	}
 	dequeue(u, t);
 	if (v == SL_UP_WAIT)
@@ -698,7 +700,7 @@ sl_upstream_ask(struct sl_upstream *u, struct sl_up_ticket *t, const struct sl_u
 	t->endpoint_slot = UINT32_MAX;
 	enum sl_up_verdict v = env->pick(env->ctx, ask, &target);
 	if (sl_unlikely(v != SL_UP_READY))
-		return v;
+		return v == SL_UP_OVERFLOW ? enqueue(u, t, ask, &target) : v;
 	if (sl_unlikely(svc->first)) /* not before those who came before */
 		return enqueue(u, t, ask, &target);
 	up = find_idle(u, &target, key_of(u, ask, &target));

@@ -91,8 +91,8 @@ struct sl_up_ops {
 
 struct sl_upstream_env {
 	void *ctx;
-	/* pick: an endpoint by the service's policy, none of ask->avoid while there is another.  READY: *ret; else NO_SERVICE or
-	 * NO_ENDPOINT. */
+	/* pick: an endpoint by the service's policy, none of ask->avoid while there is another.  READY: *ret; else NO_SERVICE,
+	 * NO_ENDPOINT or, with ret->tcp and ret->http, OVERFLOW: each has as many requests as it may: who asks waits. */
 	enum sl_up_verdict (*pick)(void *ctx, const struct sl_up_ask *ask,
 				   struct sl_up_target *ret);
 	/* lives: whether an idle connection to it may take another request, and whether its service is there. */

@@ -23,6 +23,7 @@ struct ask {
 	struct sl_addr client; /* of the tuple, as far as it counts */
 	bool by_client;
 	bool panic;            /* in level */
+	bool odd;              /* panic, or a load_max: more than words decide */
 	const uint32_t *avoid; /* [avoid_cnt] endpoint slots */
 	unsigned avoid_cnt;
 };
@@ -60,7 +61,20 @@ sl_choose_takes(const struct sl_state_word2 *w, uint32_t incarnation, bool panic
 	return panic ? !(m & REFUSING_IN_PANIC) : !(m & REFUSING) && m >> 16 > 0;
 }
 
-/* Not one of avoid[], and in panic nothing but what people said counts. */
+/* Requests under way on a slot, over all workers: their counters are read beside them, relaxed. */
+static uint64_t
+load_of(const struct sl_choose_ctx *ctx, uint32_t slot)
+{
+	uint64_t sum = 0;
+
+	if (!ctx->loads)
+		return ctx->conns ? ctx->conns[slot] : 0;
+	for (unsigned w = 0; w < ctx->load_cnt; w++)
+		sum += __atomic_load_n(&ctx->loads[w][slot], __ATOMIC_RELAXED);
+	return sum;
+}
+
+/* Not one of avoid[], nor full, and in panic nothing but what people said counts. */
 static bool
 admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
 {
@@ -69,8 +83,12 @@ admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
 	for (unsigned i = 0; i < q->avoid_cnt; i++)
 		if (q->avoid[i] == e->slot)
 			return false;
-	if (sl_unlikely(q->panic))
-		return sl_choose_takes(w, e->incarnation, true);
+	if (sl_unlikely(q->odd)) {
+		if (q->ctx->load_max && load_of(q->ctx, e->slot) >= q->ctx->load_max)
+			return false;
+		if (q->panic)
+			return sl_choose_takes(w, e->incarnation, true);
+	}
 	return sl_choose_admits(w, e->incarnation, hash2);
 }
 
@@ -256,19 +274,6 @@ share_at(const struct ask *q, uint32_t at, uint32_t *ret_begin)
 	return member(q->level, lo);
 }
 
-/* Requests under way on a slot, over all workers: their counters are read beside them, relaxed. */
-static uint64_t
-load_of(const struct sl_choose_ctx *ctx, uint32_t slot)
-{
-	uint64_t sum = 0;
-
-	if (!ctx->loads)
-		return ctx->conns ? ctx->conns[slot] : 0;
-	for (unsigned w = 0; w < ctx->load_cnt; w++)
-		sum += __atomic_load_n(&ctx->loads[w][slot], __ATOMIC_RELAXED);
-	return sum;
-}
-
 /* Of two different ones that admit, the one with less to do for its weight; UINT32_MAX: neither admits. */
 static uint32_t
 better_of_two(const struct ask *q, uint64_t hash, uint32_t all)
@@ -410,6 +415,7 @@ choose_level(struct ask *q)
 		uint32_t i = n == 0 ? first : n - (n <= first);
 		q->level = &set->levels[i];
 		q->panic = shares && shares->panic >> i & 1;
+		q->odd = q->panic || q->ctx->load_max;
 		struct sl_choice c = choose(q);
 		if (sl_unlikely(c.endpoint == UINT32_MAX))
 			continue;
@@ -475,6 +481,7 @@ sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			.level = &svc->top,
 			.ctx = ctx,
 			.key = by_hash ? hash : ctx->random,
+			.odd = ctx->load_max > 0,
 			.avoid = avoid,
 			.avoid_cnt = avoid_cnt};
 	struct sl_choice c = choose_in(&q);

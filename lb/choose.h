@@ -18,6 +18,9 @@
  * Flows of mode tcp: LEAST_REQUEST counts ctx.loads where given, else this worker's flows, and is drawn, as RANDOM, by the hash of
  * the tuple; RING_HASH goes by the client's address.
  *
+ * load_max: what is full is passed over as if it refused.  Workers look at each other's loads without a lock: of those that ask at
+ * the same moment each may be let in, so that with n workers up to n - 1 more than load_max may be under way.
+ *
  * Levels: of a set with shares (shares.h) the key's hash with a salt of its own says which level is asked; when nobody in that admits (or
  * all who do are to be avoided), the others are, from the first on.  In a level that is in panic health, ejection and fractions are ignored: what is not disabled
  * or drained and has a weight takes all.
@@ -107,6 +110,7 @@ struct sl_choose_ctx {
 		loads; /* [load_cnt] workers' requests under way by endpoint slot (LEAST_REQUEST): each its own lines,
 			      * read relaxed.  NULL: conns */
 	unsigned load_cnt;
+	uint32_t load_max; /* who has so many under way takes none; 0: no limit.  Needs loads */
 	/* of svc->sets: who is asked for; NULL: the whole service, which is plain */
 	const struct sl_set *set;
 	const struct sl_shares *shares; /* of the set; NULL: all to its first level, no panic */

@@ -31,6 +31,15 @@ describe_http(const struct sl_conf_http *h, struct sl_img_http_service *img)
 		.budget_pct = (uint8_t)h->budget_pct,
 		.budget_min = (uint8_t)h->budget_min,
 		.hash_on = h->hash_on,
+		.split_local = h->split_local,
+		.failure_pct = (uint8_t)h->failure_pct,
+		.gateway_after = (uint16_t)h->gateway_after,
+		.local_after = (uint16_t)h->local_after,
+		.rate_deviation = (uint16_t)h->rate_deviation,
+		.rate_endpoints = (uint16_t)h->rate_endpoints,
+		.rate_requests = (uint16_t)h->rate_requests,
+		.budget_per_s = (uint16_t)h->budget_per_s,
+		.endpoint_requests = h->endpoint_requests,
 	};
 	memcpy(img->hash_name, h->hash_name, SL_NAME_MAX);
 }

@@ -292,7 +292,11 @@ struct sl_conf_http {
 	uint32_t conn_requests;                          /* 0: no limit */
 	uint32_t conn_idle_ms, conn_idle_max;
 	uint32_t eject_after, sweep_ms, eject_ms, eject_max_ms, eject_max_pct;
-	uint32_t panic_pct, budget_pct, budget_min;
+	uint32_t gateway_after, local_after, failure_pct;
+	uint32_t rate_deviation, rate_endpoints, rate_requests;
+	bool split_local;
+	uint32_t panic_pct, budget_pct, budget_min, budget_per_s;
+	uint32_t endpoint_requests;  /* 0: no limit */
 	uint8_t hash_on;             /* enum sl_hash_on */
 	bool given, hash_given;      /* the group is in the file */
 	char hash_name[SL_NAME_MAX]; /* headers: lower case */

@@ -74,6 +74,7 @@ sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v)
 {
 	sl_diff_put(v, "http.max_pending", "%u", h->max_pending);
 	sl_diff_put(v, "http.max_requests", "%u", h->max_requests);
+	sl_diff_put(v, "http.endpoint_requests", "%u", h->endpoint_requests);
 	sl_diff_put(v, "http.max_retries", "%u", h->max_retries);
 	sl_diff_put(v, "http.requests_per_connection", "%u", h->conn_requests);
 	sl_diff_put(v, "http.idle_timeout", "%u ms", h->conn_idle_ms);
@@ -83,7 +84,15 @@ sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v)
 		    h->hash_name);
 	sl_diff_put(v, "http.budget.percent", "%u %%", h->budget_pct);
 	sl_diff_put(v, "http.budget.min", "%u", h->budget_min);
+	sl_diff_put(v, "http.budget.min_per_second", "%u", h->budget_per_s);
 	sl_diff_put(v, "http.ejection.after", "%u", h->eject_after);
+	sl_diff_put(v, "http.ejection.gateway_after", "%u", h->gateway_after);
+	sl_diff_put(v, "http.ejection.local_after", "%u", h->local_after);
+	sl_diff_put(v, "http.ejection.split_local", "%s", h->split_local ? "true" : "false");
+	sl_diff_put(v, "http.ejection.rate_deviation", "%u", h->rate_deviation);
+	sl_diff_put(v, "http.ejection.failure_percent", "%u %%", h->failure_pct);
+	sl_diff_put(v, "http.ejection.rate_endpoints", "%u", h->rate_endpoints);
+	sl_diff_put(v, "http.ejection.rate_requests", "%u", h->rate_requests);
 	sl_diff_put(v, "http.ejection.sweep", "%u ms", h->sweep_ms);
 	sl_diff_put(v, "http.ejection.time", "%u ms", h->eject_ms);
 	sl_diff_put(v, "http.ejection.max_time", "%u ms", h->eject_max_ms);

@@ -102,14 +102,21 @@ store(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 				 __ATOMIC_RELAXED);
 }
 
-uint16_t
-sl_oper_passive(const struct sl_oper *o, const struct sl_oper_endpoint *e)
+/* The dataplane's word, 0: it says nothing of it. */
+static uint64_t
+passive_word(const struct sl_oper *o, const struct sl_oper_endpoint *e)
 {
 	if (!o->seg || e->at.slot >= SL_MAX_ENDPOINTS)
 		return 0;
 	uint64_t w =
 		__atomic_load_n((uint64_t *)&o->seg->slot[e->at.slot].passive, __ATOMIC_RELAXED);
-	return sl_state_incarnation(w) == e->at.incarnation ? sl_state_flags(w) : 0;
+	return sl_state_incarnation(w) == e->at.incarnation ? w : 0;
+}
+
+uint16_t
+sl_oper_passive(const struct sl_oper *o, const struct sl_oper_endpoint *e)
+{
+	return sl_state_flags(passive_word(o, e));
 }
 
 bool
@@ -164,6 +171,9 @@ describe(const struct sl_oper *o, const struct sl_conf *c, const struct sl_slot_
 	e->slow_start_ms = s->slow_start_ms;
 	e->health = s->health.type == SL_HEALTH_NONE ? SL_OPER_UNPROBED : SL_OPER_UNKNOWN;
 	e->eject_after = (uint16_t)s->http.eject_after;
+	e->gateway_after = (uint16_t)s->http.gateway_after;
+	e->local_after = (uint16_t)s->http.local_after;
+	e->failure_pct = (uint8_t)s->http.failure_pct;
 	recall(o, e);
 	e->ramp_from_ms = UINT64_MAX;
 	return true;
@@ -224,6 +234,7 @@ inherit(const struct sl_oper *o, struct sl_oper_endpoint *e)
 	if (old && old->at.incarnation == e->at.incarnation) {
 		e->ramp_from_ms = old->ramp_from_ms;
 		e->ejected = old->ejected;
+		e->ejected_why = old->ejected_why;
 		e->ejected_wall_ms = old->ejected_wall_ms;
 		if (e->health != SL_OPER_UNPROBED && old->health != SL_OPER_UNPROBED) {
 			e->health = old->health;
@@ -515,10 +526,12 @@ sl_oper_watch(struct sl_oper *o, int64_t wall_ms, sl_oper_watch_fn *fn, void *ct
 {
 	for (uint32_t i = 0; o->seg && i < o->ep_cnt; i++) {
 		struct sl_oper_endpoint *e = &o->eps[i];
-		bool ejected = sl_oper_passive(o, e) & SL_ST_EJECTED;
+		uint64_t word = passive_word(o, e);
+		bool ejected = sl_state_flags(word) & SL_ST_EJECTED;
 		if (ejected == e->ejected)
 			continue;
 		e->ejected = ejected;
+		e->ejected_why = sl_state_why(word);
 		e->ejected_wall_ms = ejected ? wall_ms : 0;
 		fn(ctx, e);
 	}
@@ -609,12 +622,31 @@ say_hint(const struct sl_oper *o, const struct sl_oper_endpoint *e, struct sl_op
 		}
 }
 
-static void
-say_ejected(const struct sl_oper_endpoint *e, struct sl_oper_account *a)
+void
+sl_oper_ejected(const struct sl_oper_endpoint *e, unsigned why, char ret[SL_OPER_EJECTED_MAX])
 {
-	char why[SL_OPER_TEXT_MAX];
+	static const char rate[] = "far more of its requests failed than of the others'";
 
-	snprintf(why, sizeof(why), "%u requests in a row failed", e->eject_after);
+	if (why == SL_EJECTED_GATEWAY)
+		snprintf(ret, SL_OPER_EJECTED_MAX, "%u gateway errors in a row", e->gateway_after);
+	else if (why == SL_EJECTED_LOCAL)
+		snprintf(ret, SL_OPER_EJECTED_MAX, "%u requests in a row were not answered",
+			 e->local_after);
+	else if (why == SL_EJECTED_RATE)
+		snprintf(ret, SL_OPER_EJECTED_MAX, "%s", rate);
+	else if (why == SL_EJECTED_PERCENT)
+		snprintf(ret, SL_OPER_EJECTED_MAX, "%u %% or more of its requests failed",
+			 e->failure_pct);
+	else
+		snprintf(ret, SL_OPER_EJECTED_MAX, "%u requests in a row failed", e->eject_after);
+}
+
+static void
+say_ejected(const struct sl_oper *o, const struct sl_oper_endpoint *e, struct sl_oper_account *a)
+{
+	char why[SL_OPER_EJECTED_MAX];
+
+	sl_oper_ejected(e, sl_state_why(passive_word(o, e)), why);
 	say(a, "dataplane", e->ejected_wall_ms, why);
 }
 
@@ -657,7 +689,7 @@ sl_oper_account(const struct sl_oper *o, const struct sl_oper_endpoint *e,
 	else if (probe)
 		say(ret, "probe", e->health_wall_ms, e->health_text);
 	else if (ejected)
-		say_ejected(e, ret);
+		say_ejected(o, e, ret);
 	else if (e->percent < 100)
 		say_operator(o, e, SL_KEPT_PERCENT, ret);
 	else if (e->hint_percent < 100)

@@ -54,9 +54,11 @@ struct sl_oper_endpoint {
 	bool disabled;
 	uint8_t percent; /* [0, 100] */
 	bool hint_drain, hint_down;
-	uint8_t hint_percent;    /* the product of hints */
-	bool ejected;            /* by the dataplane, when sl_oper_watch looked last */
-	uint16_t eject_after;    /* of its service */
+	uint8_t hint_percent; /* the product of hints */
+	bool ejected;         /* by the dataplane, when sl_oper_watch looked last */
+	uint16_t eject_after, gateway_after, local_after; /* of its service */
+	uint8_t failure_pct;
+	unsigned ejected_why;    /* enum sl_ejected, when it was ejected last */
 	int64_t ejected_wall_ms; /* since when, or 0 */
 	uint64_t ramp_from_ms;   /* now_ms when the ramp began; UINT64_MAX: none */
 };
@@ -123,6 +125,9 @@ const struct sl_oper_endpoint *sl_oper_by_slot(const struct sl_oper *o, uint32_t
 uint64_t sl_oper_word(const struct sl_oper *o, const struct sl_oper_endpoint *e);
 /* sl_oper_passive: the dataplane's own flags for it, 0 when there is no segment. */
 uint16_t sl_oper_passive(const struct sl_oper *o, const struct sl_oper_endpoint *e);
+/* sl_oper_ejected: why the dataplane ejected it (enum sl_ejected why), in words. */
+#define SL_OPER_EJECTED_MAX 96
+void sl_oper_ejected(const struct sl_oper_endpoint *e, unsigned why, char ret[SL_OPER_EJECTED_MAX]);
 /* sl_oper_admits: whether it takes any new flow by its admin word and weight. */
 bool sl_oper_admits(const struct sl_oper *o, const struct sl_oper_endpoint *e);
 

@@ -53,11 +53,12 @@ static void
 on_passive(void *ctx, const struct sl_oper_endpoint *e)
 {
 	struct sl_daemon *d = ((struct sl_probing *)ctx)->d;
+	char why[SL_OPER_EJECTED_MAX];
 
+	sl_oper_ejected(e, e->ejected_why, why);
 	if (e->ejected)
-		sl_daemon_say("health: %s/%s is ejected by the dataplane: %u requests in a row "
-			      "failed",
-			      e->service, e->name, e->eject_after);
+		sl_daemon_say("health: %s/%s is ejected by the dataplane: %s", e->service, e->name,
+			      why);
 	else
 		sl_daemon_say("health: %s/%s is let in again by the dataplane", e->service,
 			      e->name);

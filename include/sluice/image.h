@@ -290,11 +290,25 @@ struct sl_img_http_service {
 	uint8_t budget_pct;    /* retries under way, of requests under way, [0, 100] */
 	uint8_t budget_min;    /* but as many as this always, [0, 255] */
 	uint8_t hash_on;       /* enum sl_hash_on */
-	uint8_t zero[2];
+	uint8_t split_local; /* 1: failures to connect, resets and time-outs are not counted in eject_after and gateway_after */
+	uint8_t failure_pct; /* failed tries of a sweep that eject an endpoint, [0, 100] per cent; 0: never */
+	/* consecutive, 0: never: */
+	uint16_t
+		gateway_after; /* 502, 503, 504; without split_local failures without an answer, too */
+	uint16_t local_after; /* no connection, reset, time-out, broken answer */
+	uint16_t
+		rate_deviation; /* a success rate so far below the mean ejects: thousandths of the standard deviation,
+				   * [0, 10000]; 0: never */
+	/* rate_deviation, failure_pct: */
+	uint16_t rate_endpoints; /* so many need to have had */
+	uint16_t rate_requests;  /* so many tries in the sweep */
+	uint16_t
+		budget_per_s; /* retries a second that may be made beside the budget, of all workers */
+	uint32_t endpoint_requests; /* under way to one endpoint; 0: no limit */
 	char hash_name
 		[SL_NAME_MAX]; /* HEADER (lower case), COOKIE, QUERY: its name, a token; else all 0 */
 };
-static_assert(sizeof(struct sl_img_http_service) == 108, "");
+static_assert(sizeof(struct sl_img_http_service) == 124, "");
 
 /* Ring of RING_HASH (ketama): a hash goes to the first point not below it, else to the first. */
 #define SL_MAX_RING (1u << 20)
@@ -372,7 +386,7 @@ struct sl_img_service {
 	uint32_t
 		tls_off; /* PROXY: struct sl_img_tls_service, then its sans (image_tls.h); 0: endpoints speak plaintext */
 };
-static_assert(sizeof(struct sl_img_service) == 280, "");
+static_assert(sizeof(struct sl_img_service) == 296, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */

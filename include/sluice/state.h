@@ -7,7 +7,7 @@
  *   admin    written by sluiced (health, drain, disable, fraction)
  *   passive  written by the dataplane's main thread (ejection: dataplane/outlier.h)
  *
- * Layout of a word:  bits 0–15 flags · 16–23 fraction · 24–31 zero · 32–63 incarnation
+ * Layout of a word:  bits 0–15 flags · 16–23 fraction · 24–31 zero (passive: enum sl_ejected) · 32–63 incarnation
  * A word whose incarnation differs from the endpoint's in the table says nothing about it: the
  * endpoint is then taken as freshly added, healthy, whole (SL_STATE_FRESH).
  */
@@ -25,6 +25,16 @@ enum {
 	SL_ST_DRAIN = 1 << 1,    /* no new flows; established ones go on */
 	SL_ST_DISABLED = 1 << 2, /* no new flows; established ones end */
 	SL_ST_EJECTED = 1 << 3,  /* passive word only */
+};
+
+/* Why the dataplane ejected an endpoint. */
+enum sl_ejected {
+	SL_EJECTED_NOT = 0,
+	SL_EJECTED_FAILED,  /* eject_after answers 5xx or failures in a row */
+	SL_EJECTED_GATEWAY, /* gateway_after */
+	SL_EJECTED_LOCAL,   /* local_after */
+	SL_EJECTED_RATE,    /* its success rate is far below the others' */
+	SL_EJECTED_PERCENT, /* failure_pct */
 };
 
 #define SL_FRACTION_WHOLE 255 /* every new flow is admitted; f admits hash2 & 255 < f; 0 none */
@@ -60,6 +70,12 @@ static inline uint8_t
 sl_state_fraction(uint64_t word)
 {
 	return (uint8_t)(word >> 16);
+}
+
+static inline unsigned
+sl_state_why(uint64_t word)
+{
+	return (uint8_t)(word >> 24);
 }
 
 static inline uint32_t

@@ -158,7 +158,9 @@ static const struct mistake mistakes[] = {
 	{SV(http.budget_pct), 101, "http.budget_pct: is 101, must be in [0, 100]", "budget", 0},
 	{SV(http.hash_on), 4, "http.hash_on: is 4, must be in [0, 3]", "hash on", 0},
 	{SV(http.hash_on), 0, "http.hash_name: \"x-user\" must be empty", "name of an address", 0},
-	{SV(http.zero[1]), 1, "http.zero: is 1, must be 0", "zero", 0},
+	{SV(http.split_local), 2, "http.split_local: is 2, must be in [0, 1]", "split", 0},
+	{SV(http.failure_pct), 101, "http.failure_pct: is 101, must be in [0, 100]", "failures", 0},
+	{SV(http.rate_deviation), 10001, "http.rate_deviation: is 10001", "deviation", 0},
 	{SV(http.hash_name[0]), 'X', "\"X-user\" is not a token in lower case", "case", 0},
 	{SV(http.hash_name[1]), ' ', "\"x user\" is not a token", "blank", 0},
 	{SV(http.hash_name[9]), 'x', "http.hash_name: is not padded with 0", "padding", 0},
@@ -635,7 +637,7 @@ dump_shows_every_record(void)
 		    "trusted 10.0.0.0/8\n"},
 		{REF_CANARY, "hash header x-user\n"},
 		{REF_CANARY, "ring 16\n  shares 8 8\n  points "},
-		{REF_TABLE, "object routes version 6 size "},
+		{REF_TABLE, "object routes version 7 size "},
 		{REF_TABLE, "name edge\nheader_ms 10000\nidle_ms 3600000\nstream_idle_ms 300000\n"
 			    "max_header_bytes 61440\nmax_headers 100\nmax_requests 0\nmax_body 0\n"
 			    "slash_2f keep\nmerge_slashes 1\ntrusted_hops 0\naccess_log 0\n"

@@ -189,13 +189,15 @@ env_serves(void *ctx, uint32_t endpoint_slot, uint16_t incarnation)
 }
 
 static void
-env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation, bool ok)
+env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation,
+	   enum sl_try what, uint32_t us)
 {
 	struct scene *s = ctx;
 
 	CU_ASSERT(incarnation == 1 && service_slot == (endpoint_slot == 2 ? SCENE_B : SCENE_A));
-	s->ep[endpoint_slot].ok += ok;
-	s->ep[endpoint_slot].bad += !ok;
+	(void)us;
+	s->ep[endpoint_slot].ok += what == SL_TRY_OK;
+	s->ep[endpoint_slot].bad += what != SL_TRY_OK;
 }
 
 static enum sl_up_verdict

@@ -253,7 +253,7 @@ retries_keep_to_breaker_and_budget(void)
 		uint32_t got = 0;
 		for (uint32_t n = 0; n < rows[i].requests; n++)
 			CU_ASSERT_TRUE(take(&g, 0, 0));
-		while (got < 1000 && sl_limit_retry(g.worker[0], SLOT, &http))
+		while (got < 1000 && sl_limit_retry(g.worker[0], SLOT, &http, 0))
 			got++;
 		if (got != rows[i].want)
 			printf("  %s: %u\n", rows[i].reason, got);
@@ -261,6 +261,34 @@ retries_keep_to_breaker_and_budget(void)
 		CU_ASSERT_EQUAL(sl_limit_held(g.worker[0], SLOT, SL_LIMIT_RETRIES), got);
 		gate_close(&g);
 	}
+}
+
+static void
+some_retries_a_second_may_always_be_made(void)
+{
+	const struct sl_img_http_service http = {.budget_per_s = 4, .max_retries = 100};
+	struct gate g = gate_of(2);
+	uint64_t now = 50 * 1000000000ull;
+	unsigned got = 0;
+
+	/* a second's at once, of both workers together */
+	for (unsigned i = 0; i < 10; i++)
+		got += sl_limit_retry(g.worker[i % 2], SLOT, &http, now);
+	CU_ASSERT_EQUAL(got, 4);
+	CU_ASSERT_EQUAL(sl_limit_held(g.worker[0], SLOT, SL_LIMIT_RETRIES), 2);
+	/* then one each quarter; what was refused costs nothing */
+	for (unsigned ms = 0; ms < 10000; ms++)
+		got += sl_limit_retry(g.worker[ms % 2], SLOT, &http, now + ms * 1000000ull);
+	CU_ASSERT_EQUAL(got, 4 + 39);
+	/* beside the budget, not in its place; the breaker holds */
+	const struct sl_img_http_service few = {
+		.budget_per_s = 4, .budget_min = 60, .max_retries = 45};
+	now += 100 * 1000000000ull;
+	got = 0;
+	for (unsigned i = 0; i < 10; i++)
+		got += sl_limit_retry(g.worker[0], SLOT, &few, now);
+	CU_ASSERT_EQUAL(got, 2);
+	gate_close(&g);
 }
 
 /* ---- threads ---- */
@@ -337,4 +365,5 @@ SL_SUITE("limits", SL_TEST(a_small_limit_is_exact_whoever_takes),
 	 SL_TEST(no_limit_is_counted_all_the_same),
 	 SL_TEST(a_changed_limit_holds_for_what_is_taken_from_then_on),
 	 SL_TEST(counters_and_services_are_apart), SL_TEST(retries_keep_to_breaker_and_budget),
+	 SL_TEST(some_retries_a_second_may_always_be_made),
 	 SL_TEST(threads_never_exceed_a_limit_and_leave_nothing))

@@ -527,7 +527,7 @@ a_large_service_takes_the_best_of_some_draws(void)
 
 enum { RING_MAX = 64 * SL_RING_POINTS };
 static struct sl_img_point ring[RING_MAX];
-static uint32_t sums[CNT], loads[2][SL_MAX_ENDPOINTS];
+static uint32_t sums[CNT], loads[2][SL_MAX_ENDPOINTS], load_max;
 static const uint32_t *const loads_of[2] = {loads[0], loads[1]};
 
 static const uint8_t request_policies[] = {
@@ -575,6 +575,7 @@ request_ctx(bool hashed, uint64_t hash, uint64_t random, bool panic, const uint3
 					  .cursors = &cursor,
 					  .loads = loads_of,
 					  .load_cnt = 2,
+					  .load_max = load_max,
 					  .set = panic ? &set : NULL,
 					  .shares = panic ? &shares : NULL,
 					  .random = random};
@@ -750,6 +751,37 @@ sums_change_no_choice(void)
 			CU_ASSERT_TRUE(a.endpoint == UINT32_MAX ||
 				       endpoints[a.endpoint].weight > 0);
 		}
+	}
+}
+
+/* Whatever the policy, in a panic and of those tried before, too. */
+static void
+who_has_all_that_he_may_takes_no_more(void)
+{
+	for (unsigned p = 0; p < SL_ARRAY_CNT(request_policies); p++) {
+		set_up_requests(request_policies[p], true);
+		load_max = 5;
+		for (unsigned i = 0; i < CNT; i++) {
+			loads[0][FIRST_SLOT + i] = i % 3;
+			loads[1][FIRST_SLOT + i] = 3 + i % 2;
+		}
+		const uint32_t avoid[] = {FIRST_SLOT, FIRST_SLOT + 1};
+		for (uint64_t k = 0; k < 2000; k++) {
+			uint32_t e = request_ctx(k % 2, k, k * SL_HASH_P0, k % 3 == 0, avoid,
+						 k % 5 ? 0 : 2)
+					     .endpoint;
+			CU_ASSERT_FATAL(e < CNT);
+			CU_ASSERT_TRUE(loads[0][FIRST_SLOT + e] + loads[1][FIRST_SLOT + e] < 5);
+		}
+		for (unsigned i = 0; i < CNT; i++)
+			loads[1][FIRST_SLOT + i] = 5;
+		for (uint64_t k = 0; k < 20; k++)
+			CU_ASSERT_EQUAL(request(k % 2, k, k).endpoint, UINT32_MAX);
+		loads[0][FIRST_SLOT + 6] = loads[1][FIRST_SLOT + 6] = 2;
+		for (uint64_t k = 0; k < 20; k++)
+			CU_ASSERT_EQUAL(request(k % 2, k, k).endpoint, 6);
+		load_max = 0;
+		CU_ASSERT_TRUE(request(false, 0, 1).endpoint < CNT);
 	}
 }
 
@@ -958,6 +990,7 @@ SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(a_hash_goes_to_the_first_point_not_below_it),
 	 SL_TEST(an_endpoint_that_goes_moves_no_others_requests),
 	 SL_TEST(random_goes_by_weight_with_and_without_sums), SL_TEST(sums_change_no_choice),
+	 SL_TEST(who_has_all_that_he_may_takes_no_more),
 	 SL_TEST(least_request_counts_what_all_workers_have_under_way),
 	 SL_TEST(least_request_levels_where_random_does_not),
 	 SL_TEST(who_was_tried_is_avoided_while_another_one_admits),

@@ -41,6 +41,7 @@ struct rig {
 	struct sl_ledger *ledger;
 	struct sl_outlier_counts *outliers;
 	uint32_t *loads[RIG_WORKERS];
+	struct sl_outlier_tally *tallies[RIG_WORKERS];
 	struct sl_ring *reports;
 	struct sl_events_head *events;
 	struct sl_state_word2 *states;
@@ -359,8 +360,10 @@ make_http_shared(struct rig *r)
 {
 	r->ledger = take(r, sizeof(*r->ledger));
 	r->outliers = take(r, sizeof(*r->outliers));
-	for (unsigned i = 0; i < r->conf.workers; i++)
+	for (unsigned i = 0; i < r->conf.workers; i++) {
 		r->loads[i] = take(r, SL_MAX_ENDPOINTS * sizeof(uint32_t));
+		r->tallies[i] = take(r, sizeof(*r->tallies[i]));
+	}
 	/* workers take their turns on one thread: one ring for all */
 	r->reports = sl_ring_init(take(r, sl_ring_bytes(64, sizeof(struct sl_outlier_report))), 64,
 				  sizeof(struct sl_outlier_report));
@@ -380,6 +383,7 @@ make_http(struct rig *r, struct sl_worker_conf *c)
 		.head_bytes = 4 << 20,
 		.ledger = r->ledger,
 		.outliers = r->outliers,
+		.tally = r->tallies[c->id],
 		.reports = r->reports,
 	};
 	memcpy(c->http.loads, r->loads, sizeof(r->loads));
