@@ -671,7 +671,7 @@ static const struct {
 	[SL_OBJ_VHOST] = {"VHOST", sizeof(struct sl_img_vhost), sl_look_vhost},
 	[SL_OBJ_SHARD] = {"SHARD", sizeof(struct sl_img_shard), sl_look_shard},
 	[SL_OBJ_AUTHZ] = {"AUTHZ", sizeof(struct sl_img_vhost), check_unread},
-	[SL_OBJ_JWT] = {"JWT", sizeof(struct sl_obj_head), check_unread},
+	[SL_OBJ_JWT] = {"JWT", sizeof(struct sl_img_jwt), sl_look_jwt},
 };
 
 void

@@ -125,6 +125,9 @@ void sl_look_policy(const struct sl_look_policy *p, const struct sl_look_strings
 /* A limit of any section. */
 void sl_look_rate(struct sl_look *c, const char *section, const struct sl_img_rate *r, uint32_t i);
 
+/* Of image_check_jwt.c. */
+void sl_look_jwt(struct sl_look *c);
+
 /* Of image_check_levels.c: subsets, levels and the levels' sections.  endpoints NULL: none, or not readable. */
 void sl_look_levels(struct sl_look *c, const struct sl_img_service *s,
 		    const struct sl_img_endpoint *endpoints);

@@ -12,6 +12,9 @@ void sl_image_dump_vhost(const uint8_t *bytes, FILE *f);
 /* What the listener says of TLS, in lines of its own. */
 void sl_image_dump_tls(const struct sl_img_listeners *ls, const struct sl_img_listener *l, FILE *f);
 void sl_image_dump_service_tls(const struct sl_img_tls_service *t, FILE *f);
+void sl_image_dump_jwt(const uint8_t *bytes, FILE *f);
+/* " WORD "TEXT"" when there is one; strs: of the object. */
+void sl_image_dump_text(const char *word, const uint8_t *strs, struct sl_img_str s, FILE *f);
 void sl_image_dump_shard(const uint8_t *bytes, FILE *f);
 
 #endif

@@ -32,12 +32,12 @@ dump_number(const char *word, uint32_t v, FILE *f)
 		fprintf(f, " %s %u", word, v);
 }
 
-static void
-dump_text(const char *word, const uint8_t *strs, struct sl_img_str s, FILE *f)
+void
+sl_image_dump_text(const char *word, const uint8_t *strs, struct sl_img_str s, FILE *f)
 {
 	if (!s.len)
 		return;
-	fprintf(f, " %s ", word);
+	fprintf(f, word[0] ? " %s " : " ", word);
 	dump_str(strs, s, f);
 }
 
@@ -205,7 +205,7 @@ dump_forward(const struct vhost *v, const struct sl_img_http_route *r)
 	}
 	if (r->sticky) {
 		fprintf(v->f, "      sticky %s", sticky[r->sticky]);
-		dump_text("name", v->strs, r->sticky_name, v->f);
+		sl_image_dump_text("name", v->strs, r->sticky_name, v->f);
 		fputc('\n', v->f);
 	}
 	for (uint32_t i = 0; i < r->mirror_cnt; i++) {
@@ -237,13 +237,13 @@ dump_route(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
 	fprintf(v->f, "\n      %s", actions[r->action]);
 	dump_number("code", r->code, v->f);
 	fputs(schemes[r->redirect_https], v->f);
-	dump_text("host", v->strs, r->host, v->f);
+	sl_image_dump_text("host", v->strs, r->host, v->f);
 	dump_number("port", r->redirect_port, v->f);
 	if (r->rewrite)
-		dump_text(rewrites[r->rewrite], v->strs, r->path, v->f);
+		sl_image_dump_text(rewrites[r->rewrite], v->strs, r->path, v->f);
 	dump_number("strip_query", r->strip_query, v->f);
-	dump_text("body", v->strs, r->body, v->f);
-	dump_text("content_type", v->strs, r->content_type, v->f);
+	sl_image_dump_text("body", v->strs, r->body, v->f);
+	sl_image_dump_text("content_type", v->strs, r->content_type, v->f);
 	fputc('\n', v->f);
 	if (r->action == SL_ACTION_FORWARD)
 		dump_forward(v, r);
@@ -255,7 +255,7 @@ static void
 dump_scan(const struct vhost *v, const struct sl_img_scan *s, uint32_t i)
 {
 	fprintf(v->f, "  [%u] %s", i, fields[s->field]);
-	dump_text("name", v->strs, s->name, v->f);
+	sl_image_dump_text("name", v->strs, s->name, v->f);
 	fprintf(v->f, " base %u ", s->base_cnt);
 	sl_image_dump_id(&s->base, v->f);
 	if (s->delta_cnt) {

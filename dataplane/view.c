@@ -810,7 +810,8 @@ build_all(struct sl_view_build *b)
 	for (uint32_t i = 0; i < b->v->service_cnt; i++)
 		build_sources(b, i);
 	build_hops(b);
-	return sl_view_http_build(b);
+	err = sl_view_jwt_build(b);
+	return err ? err : sl_view_http_build(b);
 }
 
 int
@@ -859,5 +860,6 @@ sl_view_destroy(struct sl_view *v)
 	free(v->hops);
 	free((void *)(uintptr_t)v->tunnel_hash);
 	sl_view_http_free(v);
+	sl_view_jwt_free(v);
 	free(v);
 }

@@ -98,6 +98,7 @@ struct sl_view {
 	const struct sl_table *tables; /* [table_cnt] */
 	const struct sl_vhost *vhosts; /* [vhost_cnt] */
 	uint32_t table_cnt, vhost_cnt;
+	struct sl_issuer *issuers; /* [SL_MAX_JWT], by slot; NULL: there are none */
 	/* [worker], for this generation's databases: written by that worker alone while it finds routes; NULL: no tables */
 	struct sl_match_scratch *scratch;
 	struct sl_view_made

@@ -53,4 +53,8 @@ int sl_view_levels_build(struct sl_view_build *b);
 int sl_view_http_build(struct sl_view_build *b);
 void sl_view_http_free(struct sl_view *v);
 
+/* sl_view_jwt_build: issuers, which virtual hosts name.  As above. */
+int sl_view_jwt_build(struct sl_view_build *b);
+void sl_view_jwt_free(struct sl_view *v);
+
 #endif

@@ -14,6 +14,14 @@ struct sl_vhost {
 	uint16_t zero;
 };
 
+/* An issuer of tokens. */
+struct sl_jwt_keys;
+struct sl_issuer {
+	const struct sl_img_jwt *img; /* NULL: the slot is free */
+	const struct sl_jwt_keys *keys;
+	uint16_t incarnation;
+};
+
 struct sl_table {
 	const struct sl_img_routes *img;
 	const struct sl_hosts *hosts; /* → index into vhosts of the view */
