@@ -54,8 +54,9 @@ sl_passive_worker(struct sl_passive *p, const struct sl_boot *boot, bool huge,
 		.reports = p->reports[conf->id],
 	};
 	memcpy(c->loads, p->loads, sizeof(p->loads));
+	c->ewma = sl_host_map(SL_MAX_ENDPOINTS * sizeof(*c->ewma), huge, NULL);
 	c->mem = sl_host_map(sl_worker_http_bytes(c), huge, NULL);
-	return c->mem ? 0 : -ENOMEM;
+	return c->ewma && c->mem ? 0 : -ENOMEM;
 }
 
 void

@@ -148,6 +148,19 @@ report(struct sl_worker *w, uint32_t endpoint_slot, uint16_t incarnation, enum s
 		sl_ring_put(w->conf.http.reports, &r, 1);
 }
 
+/* What rates and latencies go by. */
+static void
+learn(struct sl_worker *w, const struct sl_service *svc, uint32_t slot, uint16_t incarnation,
+      enum sl_try what, uint32_t us)
+{
+	const struct sl_worker_http *c = &w->conf.http;
+
+	if (sl_outlier_rates(&svc->img->http) && c->tally)
+		sl_outlier_tallied(c->tally, slot, what == SL_TRY_OK);
+	if (svc->policy == SL_POLICY_EWMA && c->ewma && (us || what != SL_TRY_OK))
+		sl_ewma_fed(&c->ewma[slot], incarnation, us, what != SL_TRY_OK, w->now_ns);
+}
+
 static void
 env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t incarnation,
 	   enum sl_try what, uint32_t us)
@@ -156,7 +169,6 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 	const struct sl_worker_http *c = &w->conf.http;
 	const struct sl_view *view = w->streams.view;
 
-	(void)us;
 	if (what == SL_TRY_OK) {
 		sl_outlier_ok(c->outliers, endpoint_slot, incarnation);
 		if (sl_likely(!view || !view->results))
@@ -165,9 +177,10 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 	uint32_t place = view ? sl_streams_service(w, service_slot) : 0;
 	if (place == 0)
 		return;
-	const struct sl_img_http_service *http = &view->services[place - 1].img->http;
-	if (sl_outlier_rates(http) && c->tally && is_placed(view, endpoint_slot, incarnation))
-		sl_outlier_tallied(c->tally, endpoint_slot, what == SL_TRY_OK);
+	const struct sl_service *svc = &view->services[place - 1];
+	const struct sl_img_http_service *http = &svc->img->http;
+	if (sl_unlikely(view->results) && is_placed(view, endpoint_slot, incarnation))
+		learn(w, svc, endpoint_slot, incarnation, what, us);
 	if (what == SL_TRY_OK)
 		return;
 	enum sl_ejected why =
@@ -192,6 +205,8 @@ choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_serv
 		.cursors = w->cursors,
 		.loads = (const uint32_t *const *)w->conf.http.loads,
 		.load_cnt = w->conf.worker_cnt,
+		.ewma = w->conf.http.ewma,
+		.now_ns = w->now_ns,
 	};
 	ret->load_max = svc->img->http.endpoint_requests;
 	if (set)

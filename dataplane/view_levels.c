@@ -127,7 +127,7 @@ sl_view_levels_build(struct sl_view_build *b)
 		const struct sl_img_service *s = svc->img;
 		const struct sl_img_level *l = levels_of(s);
 		svc->set_cnt = 1 + s->subset_cnt;
-		v->results |= sl_outlier_rates(&s->http);
+		v->results |= sl_outlier_rates(&s->http) || s->policy == SL_POLICY_EWMA;
 		if (is_plain(s)) {
 			if (l)
 				svc->top = level_of(svc, l);

@@ -100,6 +100,7 @@ size_t sl_worker_tcp_bytes(const struct sl_worker_tcp *tcp);
 struct sl_ledger;
 struct sl_outlier_counts;
 struct sl_outlier_tally;
+struct sl_ewma;
 struct sl_worker_http {
 	uint32_t conns;                     /* client connections */
 	uint32_t exchanges;                 /* requests under way */
@@ -109,6 +110,7 @@ struct sl_worker_http {
 	struct sl_ledger *ledger;           /* shared by all workers: breakers */
 	struct sl_outlier_counts *outliers; /* likewise: failures in a row */
 	struct sl_outlier_tally *tally;     /* its own, or NULL: no rates */
+	struct sl_ewma *ewma;               /* its own [SL_MAX_ENDPOINTS], zeroed, or NULL */
 	uint32_t *loads
 		[64]; /* [worker_cnt] of [SL_MAX_ENDPOINTS]: requests under way; this worker writes its own */
 	struct sl_ring *reports; /* struct sl_outlier_report to main, or NULL */

@@ -274,9 +274,22 @@ share_at(const struct ask *q, uint32_t at, uint32_t *ret_begin)
 	return member(q->level, lo);
 }
 
+/* What a request more costs there, for a weight of 1. */
+static inline uint64_t
+cost_of(const struct ask *q, const struct sl_img_endpoint *e, bool by_latency)
+{
+	const struct sl_choose_ctx *ctx = q->ctx;
+	uint64_t load = load_of(ctx, e->slot);
+
+	if (!by_latency)
+		return load + 1;
+	return sl_ewma_cost(sl_ewma_now(&ctx->ewma[e->slot], (uint16_t)e->incarnation, ctx->now_ns),
+			    load);
+}
+
 /* Of two different ones that admit, the one with less to do for its weight; UINT32_MAX: neither admits. */
-static uint32_t
-better_of_two(const struct ask *q, uint64_t hash, uint32_t all)
+static inline uint32_t
+better_of_two(const struct ask *q, uint64_t hash, uint32_t all, bool by_latency)
 {
 	const struct sl_service *svc = q->svc;
 	uint32_t begin, none, a = share_at(q, sl_hash_reduce(hash, all), &begin), b = a;
@@ -293,8 +306,7 @@ better_of_two(const struct ask *q, uint64_t hash, uint32_t all)
 		return takes_a ? a : UINT32_MAX;
 	if (!takes_a)
 		return b;
-	uint64_t load_a = load_of(q->ctx, first->slot) + 1,
-		 load_b = load_of(q->ctx, second->slot) + 1;
+	uint64_t load_a = cost_of(q, first, by_latency), load_b = cost_of(q, second, by_latency);
 	return load_a * second->weight <= load_b * first->weight ? a : b;
 }
 
@@ -349,7 +361,9 @@ candidate(const struct ask *q, uint64_t hash, uint32_t size, unsigned salt)
 		i = share_at(q, sl_hash_reduce(hash, size), &none);
 		break;
 	case SL_POLICY_LEAST_REQUEST:
-		return better_of_two(q, hash, size);
+		return better_of_two(q, hash, size, false);
+	case SL_POLICY_EWMA:
+		return better_of_two(q, hash, size, q->ctx->ewma != NULL);
 	default:
 		i = q->level->maglev[sl_hash_reduce(hash, size)];
 	}
@@ -372,6 +386,7 @@ policy_of(const struct ask *q, uint32_t *ret_size)
 		*ret_size = weight_of_all(q);
 		return SL_WHY_RANDOM;
 	case SL_POLICY_LEAST_REQUEST:
+	case SL_POLICY_EWMA:
 		*ret_size = weight_of_all(q);
 		return SL_WHY_LEAST;
 	default:

@@ -15,7 +15,8 @@
  *
  * LEAST_REQUEST draws two different endpoints by weight and takes the one with the smaller (requests + 1) / weight, requests of all
  * workers; RANDOM draws one.  RING_HASH takes the endpoint of the first point of the ring not below the hash's high 32 bits.
- * Flows of mode tcp: LEAST_REQUEST counts ctx.loads where given, else this worker's flows, and is drawn, as RANDOM, by the hash of
+ * EWMA draws two likewise and takes the one with the smaller (what its answers take × (requests + 1)) / weight (ewma.h).
+ * Flows of mode tcp: LEAST_REQUEST and EWMA count ctx.loads where given, else this worker's flows, and are drawn, as RANDOM, by the hash of
  * the tuple; RING_HASH goes by the client's address.
  *
  * load_max: what is full is passed over as if it refused.  Workers look at each other's loads without a lock: of those that ask at
@@ -31,6 +32,7 @@
 #ifndef SL_LB_CHOOSE_H
 #define SL_LB_CHOOSE_H
 
+#include "lb/ewma.h"
 #include "lb/hash.h"
 #include "sluice/image.h"
 #include "sluice/state.h"
@@ -114,7 +116,11 @@ struct sl_choose_ctx {
 	/* of svc->sets: who is asked for; NULL: the whole service, which is plain */
 	const struct sl_set *set;
 	const struct sl_shares *shares; /* of the set; NULL: all to its first level, no panic */
-	uint64_t random; /* drawn for this choice: RANDOM, LEAST_REQUEST, and what is not hashed */
+	uint64_t
+		random; /* drawn for this choice: RANDOM, LEAST_REQUEST, EWMA, and what is not hashed */
+	const struct sl_ewma *
+		ewma; /* EWMA: [SL_MAX_ENDPOINTS], this worker's.  NULL: all are alike, as LEAST_REQUEST */
+	uint64_t now_ns; /* of ewma */
 };
 
 /* sl_choose picks. */
@@ -143,7 +149,8 @@ const struct sl_set *sl_choose_set(const struct sl_service *svc, uint64_t key);
 static inline bool
 sl_choose_draws(uint8_t policy)
 {
-	return policy == SL_POLICY_LEAST_REQUEST || policy == SL_POLICY_RANDOM;
+	return policy == SL_POLICY_LEAST_REQUEST || policy == SL_POLICY_RANDOM ||
+	       policy == SL_POLICY_EWMA;
 }
 
 void sl_choose_sums(const struct sl_img_endpoint *endpoints, const uint16_t *members, uint32_t cnt,

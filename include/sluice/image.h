@@ -231,8 +231,10 @@ enum sl_policy {
 		5, /* of two drawn by weight the one with fewer under way, over all workers */
 	SL_POLICY_RING_HASH = 6, /* hash of the request (sl_img_http_service.hash_on) → `ring` */
 	SL_POLICY_RANDOM = 7,    /* weighted */
+	SL_POLICY_EWMA =
+		8, /* of two drawn by weight the one that will answer sooner: by what its answers took, and what is under way */
 };
-#define SL_POLICY_LAST SL_POLICY_RANDOM
+#define SL_POLICY_LAST SL_POLICY_EWMA
 
 enum sl_forward {
 	SL_FORWARD_NAT = 1, /* destination rewritten; replies come back through the gateway */
@@ -410,7 +412,8 @@ bool sl_name_ok(const char name[SL_NAME_MAX]);
 	X(LEAST_CONN, "least_conn")                                                                \
 	X(LEAST_REQUEST, "least_request")                                                          \
 	X(RING_HASH, "ring_hash")                                                                  \
-	X(RANDOM, "random")
+	X(RANDOM, "random")                                                                        \
+	X(EWMA, "ewma")
 #define SL_HASH_ONS(X)                                                                             \
 	X(SOURCE, "source")                                                                        \
 	X(HEADER, "header")                                                                        \

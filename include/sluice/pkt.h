@@ -30,9 +30,9 @@ enum sl_why {
 	SL_WHY_MAGLEV,      /* Maglev table, by tuple */
 	SL_WHY_SOURCE,      /* Maglev table, by client address */
 	SL_WHY_ROUND_ROBIN, /* next in the schedule */
-	SL_WHY_WALK,   /* every salt met an endpoint that admits nothing: endpoint list walked */
-	SL_WHY_LEAST,  /* fewest flows, or requests, for its weight */
-	SL_WHY_RING,   /* next point of the ring, by hash */
+	SL_WHY_WALK,  /* every salt met an endpoint that admits nothing: endpoint list walked */
+	SL_WHY_LEAST, /* fewest flows, or requests, for its weight; policy ewma: the shortest wait */
+	SL_WHY_RING,  /* next point of the ring, by hash */
 	SL_WHY_RANDOM, /* drawn by weight */
 };
 

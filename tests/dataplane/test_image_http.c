@@ -147,7 +147,7 @@ static const struct mistake mistakes[] = {
 	{NAT(http.max_pending), 1, "http: must be all 0: forward is not proxy", "limits of nat", 0},
 	{NAT(policy), SL_POLICY_RANDOM, "policy: is 7, must be in [1, 4]", "policy of proxy", 0},
 	{NAT(tls_off), 1, "tls_off: is 1, must be 0", "zero", 0},
-	{SV(policy), 8, "policy: is 8, must be in [1, 7]", "policy", 0},
+	{SV(policy), 9, "policy: is 9, must be in [1, 8]", "policy", 0},
 	{SV(http.conn_idle_ms), 0, "http.conn_idle_ms: is 0, must be in [1, 604800000]", "idle", 0},
 	{SV(http.conn_idle_max), 65536, "http.conn_idle_max: is 65536", "idle connections", 0},
 	{SV(http.eject_ms), 0, "http.eject_ms: is 0, must be in [1, 3600000]", "ejection", 0},

@@ -532,7 +532,7 @@ static const uint32_t *const loads_of[2] = {loads[0], loads[1]};
 
 static const uint8_t request_policies[] = {
 	SL_POLICY_MAGLEV,        SL_POLICY_ROUND_ROBIN, SL_POLICY_SOURCE_HASH, SL_POLICY_LEAST_CONN,
-	SL_POLICY_LEAST_REQUEST, SL_POLICY_RING_HASH,   SL_POLICY_RANDOM};
+	SL_POLICY_LEAST_REQUEST, SL_POLICY_RING_HASH,   SL_POLICY_RANDOM,      SL_POLICY_EWMA};
 
 static void
 build_ring(uint32_t without)
@@ -733,10 +733,11 @@ random_goes_by_weight_with_and_without_sums(void)
 static void
 sums_change_no_choice(void)
 {
-	static const uint8_t policies[] = {SL_POLICY_RANDOM, SL_POLICY_LEAST_REQUEST};
+	static const uint8_t policies[] = {SL_POLICY_RANDOM, SL_POLICY_LEAST_REQUEST,
+					   SL_POLICY_EWMA};
 
-	for (unsigned r = 0; r < 400; r++) {
-		set_up_requests(policies[r % 2], false);
+	for (unsigned r = 0; r < 600; r++) {
+		set_up_requests(policies[r % 3], false);
 		for (unsigned i = 0; i < CNT; i++) {
 			endpoints[i].weight = (uint16_t)(rnd(3) ? rnd(257) : 0);
 			loads[rnd(2)][FIRST_SLOT + i] = rnd(9);

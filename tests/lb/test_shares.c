@@ -25,7 +25,7 @@ static struct sl_shares shares;
 
 static const uint8_t policies[] = {
 	SL_POLICY_MAGLEV,        SL_POLICY_ROUND_ROBIN, SL_POLICY_SOURCE_HASH, SL_POLICY_LEAST_CONN,
-	SL_POLICY_LEAST_REQUEST, SL_POLICY_RING_HASH,   SL_POLICY_RANDOM};
+	SL_POLICY_LEAST_REQUEST, SL_POLICY_RING_HASH,   SL_POLICY_RANDOM,      SL_POLICY_EWMA};
 
 /* Endpoint i is of level i % level_cnt, all of weight 1 and fresh. */
 static void
@@ -393,7 +393,7 @@ shares_within_a_level_go_by_weight(void)
 			cnt[c.endpoint]++;
 			of_level[c.level]++;
 			if (policies[p] == SL_POLICY_LEAST_CONN ||
-			    policies[p] == SL_POLICY_LEAST_REQUEST)
+			    policies[p] == SL_POLICY_LEAST_REQUEST || policies[p] == SL_POLICY_EWMA)
 				conns[endpoints[c.endpoint].slot]++;
 		}
 		for (uint32_t e = 0; e < 2 * EACH; e++) {

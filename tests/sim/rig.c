@@ -384,6 +384,7 @@ make_http(struct rig *r, struct sl_worker_conf *c)
 		.ledger = r->ledger,
 		.outliers = r->outliers,
 		.tally = r->tallies[c->id],
+		.ewma = take(r, SL_MAX_ENDPOINTS * sizeof(struct sl_ewma)),
 		.reports = r->reports,
 	};
 	memcpy(c->http.loads, r->loads, sizeof(r->loads));

@@ -96,8 +96,8 @@ push(unsigned out, bool gone)
 			     "\"any\"; }, { name = \"zero\"; metadata = ( \"v=0\" ); } ); "
 			     "endpoints = (\n",
 			     s ? "," : "", 'a' + (int)s,
-			     (const char *[]){"round_robin", "least_request",
-					      "random"}[(run.seed + s) % 3],
+			     (const char *[]){"round_robin", "least_request", "random",
+					      "ewma"}[(run.seed / 4 + s) % 4],
 			     more[s], gone ? "{ name = \"all\"; metadata = ( \"x=y\" ); }, " : "");
 		for (unsigned e = 0, n = 0; e < 2; e++)
 			if (s * 2 + e != out && out != ALL)
