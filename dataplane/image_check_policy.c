@@ -74,7 +74,7 @@ check_fault(struct sl_look *c, const struct sl_img_fault *f, uint32_t i)
 		sl_look_range(c, "faults", i, "abort_status", f->abort_status, 200, 599);
 	sl_look_range(c, "faults", i, "by_header", f->by_header, 0, 1);
 	sl_look_zero(c, "faults", i, "zero", f->zero);
-	sl_look_zero(c, "faults", i, "zero1", f->zero1);
+	sl_look_range(c, "faults", i, "counter", f->counter, 0, SL_FAULT_COUNTERS - 1);
 }
 
 /* ---- CORS ---- */

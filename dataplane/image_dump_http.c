@@ -235,6 +235,7 @@ dump_route(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
 	for (uint32_t k = 0; k < r->cond_cnt; k++)
 		fprintf(v->f, " %u", ids[r->cond_first + k]);
 	fprintf(v->f, "\n      %s", actions[r->action]);
+	dump_number("policy", r->policy, v->f);
 	dump_number("code", r->code, v->f);
 	fputs(schemes[r->redirect_https], v->f);
 	sl_image_dump_text("host", v->strs, r->host, v->f);
@@ -277,6 +278,7 @@ sl_image_dump_vhost(const uint8_t *bytes, FILE *f)
 	fprintf(f, "name %s\ntable %s\nroutes %u\n", img->name, img->table, img->route_cnt);
 	for (uint32_t i = 0; i < img->route_cnt; i++)
 		dump_route(&v, &r[i], i);
+	sl_image_dump_traffic(bytes, f);
 	fprintf(f, "conditions %u\n", img->cond_cnt);
 	for (uint32_t i = 0; i < img->cond_cnt; i++)
 		dump_cond(&v, &d[i], i);

@@ -65,6 +65,24 @@ check_policy(struct check *k, const char *where, const struct sl_conf_policy *p)
 	check_names(k, where, &jwt, p->line, p->jwt, p->jwt_cnt);
 }
 
+/* What only requests that are forwarded meet; where a table or a host says it, other routes of it are none of its business. */
+static void
+check_action(struct check *k, const char *where, const struct sl_conf_hroute *r)
+{
+	const struct sl_conf_policy *p = &r->policy;
+
+	if (r->incomplete || r->action == SL_ACTION_FORWARD)
+		return;
+	at(k, "%s.policy.hedge", where);
+	if (p->hedge.line)
+		tell(k, p->hedge.line, "remove it, or give service or split",
+		     "the gateway answers itself, nobody is tried");
+	at(k, "%s.policy.fault.delay", where);
+	if (p->fault.line && p->fault.delay)
+		tell(k, p->fault.line, "remove it, or give service or split",
+		     "the gateway answers itself, nothing goes on later");
+}
+
 /* What comes together on a route. */
 static void
 check_sum(struct check *k, const char *where, const struct sl_conf_policy *const from[3])
@@ -100,6 +118,7 @@ check_vhost(struct check *k, uint32_t table, uint32_t host)
 		snprintf(where, sizeof(where), "route_tables[%u].hosts[%u].routes[%u]", table, host,
 			 i);
 		check_policy(k, where, &v->routes[i].policy);
+		check_action(k, where, &v->routes[i]);
 		check_sum(k, where, from);
 	}
 }

@@ -11,6 +11,8 @@
 
 struct sources {
 	const struct sl_conf_policy *of[FROM];
+	const struct sl_conf_hroute *route;
+	uint32_t slot[FROM];
 };
 
 /* Room for one more record of `each` bytes behind cnt. */
@@ -36,10 +38,14 @@ one_more(void *list, uint32_t cnt, size_t each)
 /* ---- the parts ---- */
 
 void
-sl_compile_policy_texts(const struct sl_conf_policy *p, void (*count)(void *ctx, const char *text),
-			void *ctx)
+sl_compile_policy_texts(const struct sl_conf_policy *p,
+			void (*count)(void *ctx, const char *text, size_t len), void *ctx)
 {
-	(void)p, (void)count, (void)ctx;
+	const char *const texts[] = {p->cors.methods, p->cors.headers, p->cors.expose};
+
+	count(ctx, p->cors.origins, p->cors.origin_bytes);
+	for (unsigned i = 0; i < SL_ARRAY_CNT(texts); i++)
+		count(ctx, texts[i], texts[i] ? strlen(texts[i]) : 0);
 }
 
 /* Limits of all three. */
@@ -62,6 +68,80 @@ add_refs(const struct sl_compiling *k, struct sl_policy_rows *rows, const struct
 	return 0;
 }
 
+static struct sl_img_str
+put(const struct sl_policy_texts *texts, const char *text)
+{
+	return texts->put(texts->ctx, text, text ? strlen(text) : 0);
+}
+
+/* The nearest that says it; FROM: none. */
+#define NEAREST(s, part)                                                                           \
+	((s)->of[2]->part.line   ? 2u                                                              \
+	 : (s)->of[1]->part.line ? 1u                                                              \
+	 : (s)->of[0]->part.line ? 0u                                                              \
+				 : FROM)
+
+static int
+add_cors(struct sl_policy_rows *rows, const struct sl_policy_texts *texts, const struct sources *s,
+	 struct sl_img_policy *row)
+{
+	unsigned from = NEAREST(s, cors);
+
+	if (from == FROM)
+		return 0;
+	const struct sl_conf_cors *c = &s->of[from]->cors;
+	const struct sl_img_cors img = {
+		.origins = texts->put(texts->ctx, c->origins, c->origin_bytes),
+		.methods = put(texts, c->methods),
+		.headers = put(texts, c->headers),
+		.expose = put(texts, c->expose),
+		.max_age_s = c->max_age_s,
+		.credentials = c->credentials,
+	};
+	int err = PUSH(rows->cors, rows->cors_cnt, img);
+	row->cors = rows->cors_cnt;
+	return err;
+}
+
+static int
+add_fault(struct sl_policy_rows *rows, const struct sources *s, struct sl_img_policy *row)
+{
+	static const uint32_t counters[FROM] = {SL_FAULT_OF_TABLE, SL_FAULT_OF_VHOST, 0};
+	unsigned from = NEAREST(s, fault);
+
+	if (from == FROM)
+		return 0;
+	const struct sl_conf_fault *f = &s->of[from]->fault;
+	const struct sl_img_fault img = {
+		.delay_ppm = f->delay_ppm,
+		.delay_ms = f->delay_ms,
+		.abort_ppm = f->abort_ppm,
+		.abort_status = f->abort_status,
+		.by_header = f->by_header,
+		.max_active = f->max_active,
+		.counter = counters[from] + s->slot[from],
+	};
+	int err = PUSH(rows->faults, rows->fault_cnt, img);
+	row->fault = rows->fault_cnt;
+	return err;
+}
+
+/* Tries beside the first, and the cookie that keeps a split. */
+static void
+add_tries(const struct sl_policy_texts *texts, const struct sources *s, struct sl_img_policy *row)
+{
+	unsigned from = NEAREST(s, hedge);
+
+	if (from != FROM) {
+		row->hedge_ms = s->of[from]->hedge.after_ms;
+		row->hedge_max = s->of[from]->hedge.max;
+	}
+	if (!s->route || !s->route->sticky_set)
+		return;
+	row->sticky_cookie = put(texts, s->route->sticky_name);
+	row->sticky_ttl_s = s->route->sticky_ttl_s;
+}
+
 /* ---- a row ---- */
 
 static int
@@ -71,9 +151,13 @@ make_row(const struct sl_compiling *k, struct sl_policy_rows *rows,
 	struct sl_img_policy row = {0};
 	int err = add_rates(k, rows, s, &row);
 
-	(void)texts;
 	if (!err)
 		err = add_refs(k, rows, s, &row);
+	if (!err)
+		err = add_cors(rows, texts, s, &row);
+	if (!err)
+		err = add_fault(rows, s, &row);
+	add_tries(texts, s, &row);
 	if (!err)
 		err = PUSH(rows->policies, rows->policy_cnt, row);
 	*ret = rows->policy_cnt;
@@ -83,13 +167,16 @@ make_row(const struct sl_compiling *k, struct sl_policy_rows *rows,
 int
 sl_compile_policy_row(const struct sl_compiling *k, struct sl_policy_rows *rows,
 		      const struct sl_policy_texts *texts, const struct sl_conf_table *t,
-		      const struct sl_conf_vhost *v, const struct sl_conf_hroute *r, uint32_t *ret)
+		      const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
+		      const uint32_t slots[FROM], uint32_t *ret)
 {
-	const struct sources s = {{&t->policy, &v->policy, &r->policy}};
+	struct sources s = {
+		{&t->policy, &v->policy, &r->policy}, r, {slots[0], slots[1], slots[2]}};
 
 	*ret = 0;
-	if (r->policy.line)
+	if (r->policy.line || r->sticky_set)
 		return make_row(k, rows, texts, &s, ret);
+	s.route = NULL; /* of many */
 	if (!t->policy.line && !v->policy.line)
 		return 0;
 	int err = rows->shared ? 0 : make_row(k, rows, texts, &s, &rows->shared);

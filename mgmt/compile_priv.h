@@ -68,14 +68,15 @@ struct sl_policy_rows {
 };
 struct sl_policy_texts {
 	void *ctx;
-	struct sl_img_str (*put)(void *ctx, const char *text);
+	struct sl_img_str (*put)(void *ctx, const char *text, size_t len);
 };
 void sl_compile_policy_texts(const struct sl_conf_policy *p,
-			     void (*count)(void *ctx, const char *text), void *ctx);
+			     void (*count)(void *ctx, const char *text, size_t len), void *ctx);
+/* slots: of the table, the host and the route. */
 int sl_compile_policy_row(const struct sl_compiling *k, struct sl_policy_rows *rows,
 			  const struct sl_policy_texts *texts, const struct sl_conf_table *t,
 			  const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
-			  uint32_t *ret);
+			  const uint32_t slots[3], uint32_t *ret);
 void sl_compile_policy_fini(struct sl_policy_rows *rows);
 
 /* sl_compile_keep_base notes the base of a scan for the new map. */

@@ -51,6 +51,7 @@ struct host {
 	struct sl_img_mirror *mirrors;
 	struct sl_img_edit *edits;
 	struct sl_policy_rows policy;
+	uint32_t table_slot, vhost_slot;
 	struct scan *scans;
 	struct scanned *scanned;
 	struct sl_pattern *patterns; /* scratch, as many as scanned */
@@ -249,10 +250,8 @@ texts_fini(struct texts *t)
 }
 
 static struct sl_img_str
-put_text(struct texts *t, const char *s)
+put_bytes(struct texts *t, const char *s, size_t len)
 {
-	size_t len = s ? strlen(s) : 0;
-
 	if (len == 0)
 		return (struct sl_img_str){0, 0};
 	uint32_t at = (uint32_t)hash_bytes(s, len) & t->mask;
@@ -267,6 +266,12 @@ put_text(struct texts *t, const char *s)
 	t->refs[t->ref_cnt++] = fresh;
 	t->index[at] = t->ref_cnt;
 	return fresh;
+}
+
+static struct sl_img_str
+put_text(struct texts *t, const char *s)
+{
+	return put_bytes(t, s, s ? strlen(s) : 0);
 }
 
 /* ---- ROUTES ---- */
@@ -365,9 +370,13 @@ count_text(struct sizes *n, const char *s)
 }
 
 static void
-count_policy(void *sizes, const char *s)
+count_policy(void *sizes, const char *s, size_t len)
 {
-	count_text(sizes, s);
+	struct sizes *n = sizes;
+
+	(void)s;
+	n->texts++;
+	n->bytes += len;
 }
 
 static void
@@ -626,11 +635,11 @@ add_edits(struct host *h, const struct sl_conf_hroute *r, struct sl_img_http_rou
 }
 
 static struct sl_img_str
-put_policy_text(void *host, const char *text)
+put_policy_text(void *host, const char *text, size_t len)
 {
 	struct host *h = host;
 
-	return put_text(&h->texts, text);
+	return put_bytes(&h->texts, text, len);
 }
 
 static int
@@ -671,8 +680,9 @@ add_route(struct host *h, const struct sl_conf_hroute *r, const struct sl_placed
 	add_targets(h, r, img);
 	add_edits(h, r, img);
 	const struct sl_policy_texts texts = {h, put_policy_text};
+	const uint32_t slots[3] = {h->table_slot, h->vhost_slot, placed->slot};
 	if (!err)
-		err = sl_compile_policy_row(h->k, &h->policy, &texts, h->table, h->vhost, r,
+		err = sl_compile_policy_row(h->k, &h->policy, &texts, h->table, h->vhost, r, slots,
 					    &img->policy);
 	return err;
 }
@@ -977,7 +987,15 @@ build_host(struct sl_compiling *k, const struct sl_conf_table *t, const struct s
 	   uint32_t place, void *arg)
 {
 	struct hosts_build *b = arg;
-	struct host h = {.k = k, .run = b->run, .table = t, .vhost = v, .first_route = b->hroutes};
+	struct host h = {
+		.k = k,
+		.run = b->run,
+		.table = t,
+		.vhost = v,
+		.first_route = b->hroutes,
+		.table_slot = k->table_placed[sl_compile_table_place(k, t->name)].slot,
+		.vhost_slot = k->vhost_placed[place].slot,
+	};
 	int err = host_init(&h);
 
 	b->hroutes += v->route_cnt;

@@ -355,15 +355,45 @@ struct sl_conf_target {
 	int line;
 };
 
+/* Each of the following: line 0: not given. */
+struct sl_conf_cors {
+	char *origins;                    /* as in the object, a NUL behind each, of */
+	uint32_t origin_bytes;            /* these */
+	uint32_t max_age_s;               /* UINT32_MAX: not sent */
+	char *methods, *headers, *expose; /* as they are sent; NULL: none given */
+	bool credentials;
+	int line;
+};
+
+struct sl_conf_fault {
+	uint32_t delay_ppm, delay_ms; /* delay_ms 0: none */
+	uint32_t abort_ppm;           /* 0: none */
+	uint32_t max_active;          /* 0: no limit */
+	uint16_t abort_status;
+	bool by_header;
+	bool delay, abort; /* given */
+	int line;
+};
+
+struct sl_conf_hedge {
+	uint32_t after_ms, max;
+	int line;
+};
+
 /* What a route table, a host or a route says of policy; names of what stands at the top of the file, in file order. */
 struct sl_conf_policy {
 	struct sl_img_tls_name *limits, *authz, *jwt; /* [limit_cnt], [authz_cnt], [jwt_cnt] */
 	uint32_t limit_cnt, authz_cnt, jwt_cnt;
 	bool jwt_required; /* a request without a token is refused */
-	int line;          /* 0: nothing is said */
+	struct sl_conf_cors cors;
+	struct sl_conf_fault fault;
+	struct sl_conf_hedge hedge;
+	int line; /* 0: nothing is said */
 };
 
-#define SL_CONF_MAX_CONDS 64 /* of one route */
+#define SL_CONF_MAX_ORIGINS 64
+#define SL_CONF_MAX_CORS_NAMES 64 /* of headers */
+#define SL_CONF_MAX_CONDS 64      /* of one route */
 struct sl_conf_hroute {
 	char name[SL_NAME_MAX];
 	struct sl_conf_cond *
@@ -378,8 +408,10 @@ struct sl_conf_hroute {
 	bool split;      /* the targets are those of `split`, not of `service` */
 	bool incomplete; /* as of an endpoint */
 	uint16_t code, redirect_port;
-	char *sticky_name; /* header: lower case */
-	char *host, *path; /* of rewrite and redirect */
+	char *sticky_name;     /* header: lower case */
+	bool sticky_set;       /* clients without the cookie are given it, for */
+	uint32_t sticky_ttl_s; /* so long; 0: their session */
+	char *host, *path;     /* of rewrite and redirect */
 	char *body, *content_type;
 	struct sl_conf_target *targets; /* [target_cnt]; one of weight 1 for `service` */
 	struct sl_conf_target *mirrors; /* [mirror_cnt] */

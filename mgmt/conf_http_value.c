@@ -130,6 +130,69 @@ sl_value_token(const char *text)
 }
 
 const char *
+sl_value_header_name(const char *text, char *to, size_t size)
+{
+	const char *why = sl_value_token(text);
+	size_t n = strlen(text);
+
+	if (!why && n >= size)
+		why = "is too long";
+	if (!why)
+		memcpy(to, text, n + 1);
+	return why;
+}
+
+/* Labels of letters, digits, '-' and '_'; or an address in brackets. */
+static const char *
+origin_host(const char *p, const char **ret_end)
+{
+	bool label = false;
+
+	if (*p == '[') {
+		size_t n = 1 + strspn(p + 1, "0123456789abcdefABCDEF:.");
+		*ret_end = p + n + 1;
+		return n > 1 && p[n] == ']' ? NULL : "has a host that is none";
+	}
+	for (; is_alnum(*p) || *p == '-' || *p == '_' || *p == '.'; p++) {
+		if (*p == '.' && !label)
+			return "has a host that is none";
+		label = *p != '.';
+	}
+	*ret_end = p;
+	return label ? NULL : "has a host that is none";
+}
+
+const char *
+sl_value_origin(const char *text, char *to, size_t size)
+{
+	const char *host = strstr(text, "://"), *end;
+	uint64_t port = 1;
+
+	if (strlen(text) >= size)
+		return "is too long";
+	if (strcmp(text, "*") == 0) {
+		memcpy(to, text, 2);
+		return NULL;
+	}
+	if (!host || host == text ||
+	    (size_t)(host - text) != strspn(text, "abcdefghijklmnopqrstuvwxyz"
+						  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						  "0123456789+-."))
+		return "is no origin: it begins with a scheme, as https://";
+	host += 3;
+	const char *why = origin_host(strncmp(host, "*.", 2) ? host : host + 2, &end);
+	if (!why && *end == ':')
+		end = digits(end + 1, 65536, &port);
+	if (!why && (!end || port == 0))
+		why = "has a port that is none";
+	if (!why && *end)
+		why = *end == '/' ? "has a path, which an origin has not" : "is no origin";
+	for (size_t i = 0; !why && i <= strlen(text); i++)
+		to[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
+	return why;
+}
+
+const char *
 sl_value_plain(const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)

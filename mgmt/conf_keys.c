@@ -19,6 +19,7 @@
 #define SL_RANGE_IDLE "1ms to 168h, as 1h"
 #define SL_RANGE_LIMIT "0 to 2147483647; 0: no limit"
 #define SL_RANGE_SAN "a host name, or a URI, which may end with *, as spiffe://domain/ns/prod/*"
+#define SL_RANGE_ORIGIN "an origin, as https://shop.example or https://*.example, or \"*\" for all"
 #define SL_RANGE_LOCALITY "up to three names with / between, as eu/a/r7"
 #define SL_RANGE_META                                                                              \
 	"pairs, as \"version=v2\", of names and values of letters, digits, '.', '_', '-', '/'"
@@ -67,6 +68,11 @@
 #define MIRROR_STRUCT struct sl_conf_target
 #define EDIT_STRUCT struct edit_draft
 #define POLICY_STRUCT struct sl_conf_policy
+#define CORS_STRUCT struct cors_draft
+#define FAULT_STRUCT struct sl_conf_fault
+#define FAULT_DELAY_STRUCT struct sl_conf_fault
+#define FAULT_ABORT_STRUCT struct sl_conf_fault
+#define HEDGE_STRUCT struct sl_conf_hedge
 
 /* What a list of the group holds. */
 #define ADDRESS_ELEM struct sl_conf_address
@@ -100,6 +106,11 @@ const struct group_info sl_group_info[GROUPS] = {
 	[IDENTITY] = {sizeof(struct cond_draft), sl_finish_identity},
 	[EDIT] = {sizeof(struct edit_draft), sl_finish_edit},
 	[POLICY] = {0, sl_finish_policy},
+	[CORS] = {sizeof(struct cors_draft), sl_finish_cors},
+	[FAULT] = {0, sl_finish_fault},
+	[FAULT_DELAY] = {0, sl_finish_fault_delay},
+	[FAULT_ABORT] = {0, sl_finish_fault_abort},
+	[HEDGE] = {0, sl_finish_hedge},
 };
 
 /* What conf_keys.def says about pairs of fields. */
@@ -212,6 +223,8 @@ const char *const sl_type_text[] = {
 	[HOSTS] = "a list of strings (host names)",
 	[NAMES] = "a list of strings (names)",
 	[SANS] = "a list of strings (names of peers)",
+	[ORIGINS] = "a list of strings (origins)",
+	[TOKENS] = "a list of strings (names of headers)",
 	[ALPNS] = "a list of strings (protocols)",
 	[METAS] = "a list of strings (pairs)",
 	[LINES] = "a list of strings (headers)",
@@ -274,6 +287,10 @@ const struct key sl_keys[] = {
 	KEY_ARRAY(g, k, NAMES, struct sl_img_tls_name, f, c, m, SL_RANGE_NAME, t2)
 #define SL_SANS(g, k, f, c, m, t2)                                                                 \
 	KEY_ARRAY(g, k, SANS, struct sl_img_tls_san, f, c, m, SL_RANGE_SAN, t2)
+#define SL_ORIGINS(g, k, f, c, m, t2)                                                              \
+	KEY_ARRAY(g, k, ORIGINS, char[SL_CONF_ORIGIN_MAX], f, c, m, SL_RANGE_ORIGIN, t2)
+#define SL_TOKENS(g, k, f, c, m, t2)                                                               \
+	KEY_ARRAY(g, k, TOKENS, struct sl_img_tls_name, f, c, m, SL_RANGE_SHORT_TOKEN, t2)
 #define SL_ALPNS(g, k, f, c, m, t2)                                                                \
 	KEY_ARRAY(g, k, ALPNS, struct sl_img_tls_alpn, f, c, m,                                    \
 		  "1 to 31 visible characters, as http/1.1", t2)

@@ -18,4 +18,5 @@ sl_conf_policy_fini(struct sl_conf_policy *p)
 	free(p->limits);
 	free(p->authz);
 	free(p->jwt);
+	sl_conf_cors_fini(&p->cors);
 }

@@ -2,7 +2,8 @@
  *
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
  *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
- *                                  conf_policy.c  what of policy may stand together
+ *                                  conf_policy.c  what of policy may stand together,
+ *                                  conf_traffic.c of CORS, faults, hedging
  *                                  conf_tls.c     likewise of TLS
  */
 #ifndef SL_MGMT_CONF_PRIV_H
@@ -48,6 +49,11 @@ enum group {
 	MIRROR,
 	EDIT,
 	POLICY, /* of tables, hosts, routes */
+	CORS,
+	FAULT,
+	FAULT_DELAY,
+	FAULT_ABORT,
+	HEDGE,
 	GROUPS
 };
 
@@ -92,6 +98,8 @@ enum type {
 	HOSTS,
 	NAMES,
 	SANS,
+	ORIGINS,
+	TOKENS,
 	ALPNS,
 	METAS,
 	LINES,
@@ -171,7 +179,17 @@ struct cond_draft {
 
 struct pick_draft {
 	const char *header, *cookie, *query;
-	bool source;
+	bool source, set;
+	uint32_t ttl_ms;
+};
+
+#define SL_CONF_ORIGIN_MAX 288 /* a scheme, a name of 253, a port */
+struct cors_draft {
+	char (*origins)[SL_CONF_ORIGIN_MAX];
+	struct sl_img_tls_name *headers, *expose;
+	uint32_t origin_cnt, header_cnt, expose_cnt;
+	uint32_t methods, max_age_ms;
+	bool credentials;
 };
 
 struct redirect_draft {
@@ -241,6 +259,14 @@ void sl_conf_out_of_place(struct walk *w, const struct sl_node *s, const char *k
 /* conf_policy.c */
 void sl_finish_policy(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_conf_policy_fini(struct sl_conf_policy *p);
+
+/* conf_traffic.c */
+void sl_finish_cors(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_fault(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_fault_delay(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_fault_abort(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_hedge(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_conf_cors_fini(struct sl_conf_cors *c);
 
 /* conf_tls.c */
 void sl_finish_listener_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);

@@ -386,6 +386,15 @@ finish_sticky(struct walk *w, const struct sl_node *route, const struct pick_dra
 	} else if (key && strcmp(key, "source") == 0 && is_true(w, s, key, d->source)) {
 		r->sticky = SL_STICKY_SOURCE;
 	}
+	r->sticky_set = r->sticky_name && r->sticky == SL_STICKY_COOKIE && d->set;
+	r->sticky_ttl_s = d->ttl_ms / 1000;
+	if (w->clean && !d->cookie)
+		sl_conf_out_of_place(w, s, "set", "cookie");
+	if (w->clean && !d->set)
+		sl_conf_out_of_place(w, s, "ttl", "set = true");
+	if (d->ttl_ms % 1000)
+		sl_walk_tell(w, sl_node_member(s, "ttl"), "give whole seconds",
+			     "ttl is %u ms, which a cookie cannot say", d->ttl_ms);
 	sl_walk_pop(w, was);
 }
 

@@ -74,6 +74,10 @@ const char *sl_value_range(const char *text, int64_t *ret_lo, int64_t *ret_hi);
 const char *sl_value_plain(const char *text);
 /* A token and a field value (RFC 9110, 5.6.2, 5.5). */
 const char *sl_value_token(const char *text);
+/* A token of at most size - 1 bytes, to `to`. */
+const char *sl_value_header_name(const char *text, char *to, size_t size);
+/* An origin (RFC 6454, 6.2) in lower case: scheme "://" host, with a port or not; "*." may stand before the host; or "*". */
+const char *sl_value_origin(const char *text, char *to, size_t size);
 const char *sl_value_field(const char *text);
 
 /* A path without query; a template ("/users/{id}/{rest=**}"); what is made of one ("/v2/{id}"). */

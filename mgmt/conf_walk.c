@@ -336,6 +336,8 @@ parse_text(const struct key *k, const char *text, void *field)
 	case HOSTS:
 	case NAMES:
 	case SANS:
+	case ORIGINS:
+	case TOKENS:
 	case ALPNS:
 	case METAS:
 	case LINES:
@@ -431,6 +433,10 @@ take_element(const struct key *k, const char *text, int line, void *elem)
 		return sl_value_name(text, elem);
 	case SANS:
 		return sl_value_san(text, elem);
+	case ORIGINS:
+		return sl_value_origin(text, elem, k->size);
+	case TOKENS:
+		return sl_value_header_name(text, elem, k->size);
 	case ALPNS:
 		return sl_value_alpn(text, elem);
 	default: /* PREFIXES */
@@ -442,13 +448,14 @@ take_element(const struct key *k, const char *text, int line, void *elem)
 static void
 tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 {
-	const char *what = k->type == ADDRS   ? "give an address within quotes"
-			   : k->type == HOSTS ? "give a host name within quotes"
-			   : k->type == WORDS ? "give a word within quotes"
-			   : k->type == METAS ? "give a pair within quotes"
-			   : k->type == LINES ? "give a header within quotes"
-			   : k->type >= NAMES ? "give a name within quotes"
-					      : "give an address or a prefix within quotes";
+	const char *what = k->type == ADDRS     ? "give an address within quotes"
+			   : k->type == HOSTS   ? "give a host name within quotes"
+			   : k->type == WORDS   ? "give a word within quotes"
+			   : k->type == METAS   ? "give a pair within quotes"
+			   : k->type == LINES   ? "give a header within quotes"
+			   : k->type == ORIGINS ? "give an origin within quotes"
+			   : k->type >= NAMES   ? "give a name within quotes"
+						: "give an address or a prefix within quotes";
 	sl_walk_tell(w, e, what, "is %s, must be a string", setting_type_text(e));
 }
 

@@ -41,6 +41,9 @@ void sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v)
 void sl_diff_service_members(const struct sl_conf_service *s, struct sl_diff_values *v);
 void sl_diff_endpoint_members(const struct sl_conf_endpoint *e, struct sl_diff_values *v);
 
+/* diff_traffic.c: CORS, faults, hedging of what a table, a host or a route says of policy. */
+void sl_diff_traffic_values(const struct sl_conf_policy *p, struct sl_diff_values *v);
+
 /* diff_tls.c */
 void sl_diff_listener_tls(const struct sl_conf_listener *l, struct sl_diff_values *v);
 void sl_diff_service_tls(const struct sl_conf_service *s, struct sl_diff_values *v);

@@ -119,6 +119,7 @@ sl_diff_table_values(const struct sl_conf_table *t, struct sl_diff_values *v)
 	sl_diff_put(v, "merge_slashes", "%s", h->merge_slashes ? "true" : "false");
 	sl_diff_put(v, "trusted_hops", "%u", h->trusted_hops);
 	sl_diff_put(v, "access_log", "%s", h->log ? "true" : "false");
+	sl_diff_traffic_values(&t->policy, v);
 }
 
 static int
@@ -149,6 +150,7 @@ sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v)
 	}
 	free(sorted);
 	sl_diff_put_text(v, "match", &t);
+	sl_diff_traffic_values(&h->policy, v);
 }
 
 /* ---- conditions ---- */
@@ -261,6 +263,8 @@ target_values(const struct sl_conf_hroute *r, struct sl_diff_values *v)
 	sl_diff_put_text(v, "split", &t);
 	sl_diff_add(&s, sticky[r->sticky]);
 	sl_diff_add(&s, r->sticky_name);
+	if (r->sticky_set)
+		sl_diff_addf(&s, " set for %u s", r->sticky_ttl_s);
 	sl_diff_put_text(v, "sticky", &s);
 }
 
@@ -396,6 +400,7 @@ sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v)
 	mirror_value(r, v);
 	edits_value(r, 0, "request_headers", v);
 	edits_value(r, 1, "response_headers", v);
+	sl_diff_traffic_values(&r->policy, v);
 	v->minor = true;
 	time_value(v, "timeout", r, r->timeout_ms);
 	time_value(v, "try_timeout", r, r->try_ms);

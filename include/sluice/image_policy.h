@@ -148,13 +148,20 @@ struct sl_img_fault {
 	uint32_t delay_ppm, delay_ms; /* of the requests, [0, 10^6]; [0, 3600000] */
 	uint32_t abort_ppm;
 	uint16_t abort_status; /* [200, 599]; 0: none */
-	uint8_t by_header; /* 1: only for requests that ask by x-sluice-fault-delay (ms), -abort (status), -percent */
+	/* 1: only for requests that ask by x-sluice-fault-delay (ms, at most delay_ms), -abort (status), -percent (at most *_ppm) */
+	uint8_t by_header;
 	uint8_t zero;
 	uint32_t
 		max_active; /* of the whole gateway, delays under way by this policy; 0: no limit */
-	uint32_t zero1;
+	uint32_t counter;   /* where these are counted, [0, SL_FAULT_COUNTERS): by who says it, so
+			     * that routes of one policy share it */
 };
 static_assert(sizeof(struct sl_img_fault) == 24, "");
+
+/* What a route says is counted at its slot, what a virtual host says behind these, what a table says behind those. */
+#define SL_FAULT_OF_VHOST SL_MAX_HTTP_ROUTES
+#define SL_FAULT_OF_TABLE (SL_FAULT_OF_VHOST + SL_MAX_VHOSTS)
+#define SL_FAULT_COUNTERS (SL_FAULT_OF_TABLE + SL_MAX_TABLES)
 
 /* ---- what a route goes by ---- */
 

@@ -524,6 +524,37 @@ quoted_text_is_printable_and_fits(void)
 			       "\"0123456789a...\"");
 }
 
+/* ---- policy ---- */
+
+static struct sl_conf *every_key(void);
+
+static void
+policy_of_traffic_has_its_values_and_defaults(void)
+{
+	static const char origins[] = "https://shop.example\0https://*.shop.example:8443";
+	struct sl_conf *c = every_key();
+	const struct sl_conf_vhost *v = &c->tables[0].vhosts[1];
+	const struct sl_conf_cors *cors = &v->policy.cors;
+	const struct sl_conf_fault *f = &v->policy.fault, *of_route = &v->routes[0].policy.fault;
+
+	CU_ASSERT_EQUAL(cors->origin_bytes, sizeof(origins));
+	CU_ASSERT(memcmp(cors->origins, origins, sizeof(origins)) == 0);
+	CU_ASSERT_STRING_EQUAL(cors->methods, "GET, PUT");
+	CU_ASSERT_STRING_EQUAL(cors->headers, "X-A, content-type");
+	CU_ASSERT_STRING_EQUAL(cors->expose, "x-total");
+	CU_ASSERT(cors->credentials && cors->max_age_s == 600 && cors->line);
+	CU_ASSERT(f->delay_ppm == 5000 && f->delay_ms == 3600000 && f->abort_ppm == 1000000);
+	CU_ASSERT(f->abort_status == 0 && f->by_header && f->max_active == 100 && f->line);
+	CU_ASSERT(of_route->delay_ms == 0 && of_route->delay_ppm == 0 &&
+		  of_route->abort_ppm == 1000000 && of_route->abort_status == 503 &&
+		  !of_route->by_header && of_route->max_active == 0);
+	CU_ASSERT(v->policy.hedge.after_ms == 50 && v->policy.hedge.max == 7);
+	CU_ASSERT(!v->routes[0].policy.cors.line && !v->routes[0].policy.hedge.line);
+	CU_ASSERT(v->routes[0].sticky_set && v->routes[0].sticky_ttl_s == 3600);
+	CU_ASSERT(!c->tables[0].policy.line && !c->tables[0].vhosts[0].routes[0].sticky_set);
+	sl_conf_free(c);
+}
+
 /* ---- route tables ---- */
 
 static struct sl_conf *
@@ -883,6 +914,7 @@ SL_SUITE("conf", SL_TEST(keys_of_probes_reach_their_fields),
 	 SL_TEST(services_of_requests_have_their_values_and_defaults),
 	 SL_TEST(tables_and_hosts_have_their_values_and_defaults),
 	 SL_TEST(conditions_come_in_order_and_normalised),
+	 SL_TEST(policy_of_traffic_has_its_values_and_defaults),
 	 SL_TEST(actions_have_their_values_and_defaults),
 	 SL_TEST(sizes_percentages_and_ranges_are_exact), SL_TEST(a_body_may_be_as_long_as_64_kib),
 	 SL_TEST(trusted_prefixes_of_all_listeners_are_limited),

@@ -25,7 +25,7 @@ def items(text):
     for line in text.split("\n"):
         if line.startswith((".Ss ", ".Sh ")):
             first, *more = line[4:].split(", ")
-            sections = [first] + [first.rpartition(".")[0] + "." + m for m in more]
+            sections = [first] + [m if m.startswith("route_tables.") else first.rpartition(".")[0] + "." + m for m in more]
         elif line.startswith(".It Cm "):
             key = line.split()[2]
             for s in sections:
@@ -66,6 +66,8 @@ SL_HOSTS(g,k,f,c,m,r,h) @K g k - NULL
 SL_NAMES(g,k,f,c,m,h) @K g k - NULL
 SL_SANS(g,k,f,c,m,h) @K g k - NULL
 SL_ALPNS(g,k,f,c,m,h) @K g k - NULL
+SL_ORIGINS(g,k,f,c,m,h) @K g k - NULL
+SL_TOKENS(g,k,f,c,m,h) @K g k - NULL
 SL_METAS(g,k,f,r,h) @K g k - NULL
 SL_WORDS(g,k,w,f,d,h) @K g k - NULL
 SL_LINES(g,k,f,r,h) @K g k - NULL
@@ -87,7 +89,7 @@ def table():
     rows = table_rows()
     assert len(rows) > 150, "conf_keys.def was not understood"
     paths = {"ROOT": {"KEYS"}}
-    for _ in range(6):  # deeper than groups are
+    for _ in range(8):  # deeper than groups are
         for kind, group, key, sub, _default in rows:
             if kind == "G":
                 paths.setdefault(sub, set()).update(
