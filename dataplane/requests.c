@@ -62,6 +62,7 @@ sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t liste
 		.tls = sl_view_tls(view, listener),
 		.table = &view->tables[view->listener_service[listener]],
 		.vhosts = view->vhosts,
+		.issuers = view->issuers,
 		.scratch = &view->scratch[w->conf.id],
 	};
 	return true;
@@ -159,6 +160,17 @@ learn(struct sl_worker *w, const struct sl_service *svc, uint32_t slot, uint16_t
 		sl_outlier_tallied(c->tally, slot, what == SL_TRY_OK);
 	if (svc->policy == SL_POLICY_EWMA && c->ewma && (us || what != SL_TRY_OK))
 		sl_ewma_fed(&c->ewma[slot], incarnation, us, what != SL_TRY_OK, w->now_ns);
+}
+
+/* From the page that the kernel shares: no system call. */
+static int64_t
+env_wall(void *ctx)
+{
+	struct timespec ts = {0};
+
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	return ts.tv_sec;
 }
 
 static void
@@ -378,8 +390,8 @@ sl_requests_start(struct sl_worker *w)
 	conf.tls = w->tls;
 	conf.listeners = w->conf.tcp.limits;
 	conf.ledger = c->ledger;
-	conf.env =
-		(struct sl_http_env){w, env_rule, env_service, env_listens, env_serves, env_result};
+	conf.env = (struct sl_http_env){w,          env_rule,   env_service, env_listens,
+					env_serves, env_result, env_wall};
 	conf.upstream = (struct sl_upstream_env){
 		w, env_pick, env_lives, sl_streams_began, sl_streams_ended, env_load,
 	};

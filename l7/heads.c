@@ -637,7 +637,7 @@ sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 	uint32_t skip = request_skips(in, how);
 	char client[SL_ADDR_STRLEN];
 	struct set s;
-	struct sink k = {.w = &w, .set = set_for(&s, &how->edits)};
+	struct sink k = {.w = &w, .set = set_for(&s, how->before.cnt ? &how->before : &how->edits)};
 
 	put_target(&w, in, how);
 	put_host(&w, how->host.len ? how->host : authority_of(in), how->shadow);
@@ -649,6 +649,8 @@ sl_head_write_request(uint8_t *out, uint32_t max, const struct sl_http_head *in,
 		ADD(&k, "x-request-id",
 		    ((struct sl_bytes){(const uint8_t *)how->request_id, SL_REQUEST_ID_LEN}),
 		    MORE_NOT);
+	if (sl_unlikely(how->before.cnt))
+		set_edit(k.set, &how->before);
 	sink_end(&k, &how->edits);
 	put_framing(&w, in->body, in->length);
 	if (how->upgrade)

@@ -21,9 +21,10 @@ struct sl_edits {
 #define SL_REQUEST_ID_MAX 128 /* bytes of a client's own */
 
 struct sl_head_request {
-	struct sl_bytes path;  /* as it is to be sent: rewritten or normalised */
-	struct sl_bytes query; /* .at NULL: none, without "?" */
-	struct sl_bytes host;  /* authority; .len 0: the request's own */
+	struct sl_bytes path;   /* as it is to be sent: rewritten or normalised */
+	struct sl_bytes query;  /* .at NULL: none, without "?" */
+	struct sl_bytes host;   /* authority; .len 0: the request's own */
+	struct sl_edits before; /* come before edits */
 	struct sl_edits edits;
 	struct sl_addr client; /* the client's address: x-forwarded-for gets it */
 	uint8_t https;         /* x-forwarded-proto */

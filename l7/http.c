@@ -86,7 +86,7 @@ conns_back(struct sl_http *h)
 		struct http_conn *c = &h->conns[dead - 1];
 		uint32_t place = dead;
 		dead = c->next;
-		if (c->again) { /* still in that list */
+		if (c->again || c->wait) { /* still in that list */
 			c->next = h->conn_dead;
 			h->conn_dead = place;
 			continue;
@@ -298,7 +298,7 @@ client_done(struct http_conn *c)
 static bool
 between(const struct http_conn *c)
 {
-	return c->state == CONN_IDLE || c->state == CONN_HEAD;
+	return (c->state == CONN_IDLE || c->state == CONN_HEAD) && !c->wait;
 }
 
 /* A head is written whole, so a request waits until the client has read enough of the answers before it. */
@@ -342,6 +342,18 @@ go_on(struct sl_http *h)
 		struct http_conn *c = &h->conns[place - 1];
 		h->again = c->again;
 		c->again = 0;
+		sl_http_conn_go(c);
+		xchgs_back(h);
+	}
+}
+
+/* Likewise those whose tokens may be verified now. */
+static void
+tokens_go_on(struct sl_http *h)
+{
+	struct http_conn *c;
+
+	for (unsigned n = 0; n < HTTP_AGAIN_MAX && (c = sl_http_jwt_next(h)); n++) {
 		sl_http_conn_go(c);
 		xchgs_back(h);
 	}
@@ -781,7 +793,8 @@ lines(size_t n)
 
 /* Where everything lies behind the engine itself. */
 struct places {
-	size_t upstream, limits, arena, conns, xchgs, gather, out, path, cert, answer_text, end;
+	size_t upstream, limits, arena, conns, xchgs, gather, out, path, cert, answer_text, tokens,
+		end;
 };
 
 static struct places
@@ -799,7 +812,8 @@ lay_out(const struct sl_http_conf *conf)
 	p.path = p.out + lines(HTTP_OUT);
 	p.cert = p.path + lines(SL_HTTP_HEAD_MAX);
 	p.answer_text = p.cert + lines(SL_XFCC_MAX);
-	p.end = p.answer_text + lines(HTTP_ANSWER_TEXT);
+	p.tokens = p.answer_text + lines(HTTP_ANSWER_TEXT);
+	p.end = p.tokens + lines(sl_jwt_verifier_bytes());
 	return p;
 }
 
@@ -818,6 +832,8 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 
 	h->conf = *conf;
 	h->again = UINT32_MAX;
+	h->tokens.wait = UINT32_MAX;
+	h->tokens.verifier = sl_jwt_verifier_init(at + p.tokens, conf->seed);
 	h->random[0] = conf->seed ^ 0x9e3779b97f4a7c15ull;
 	h->random[1] = (conf->seed << 1 | 1) * 0xda942042e4dd58b5ull;
 	h->limits = sl_limits_init(at + p.limits, conf->ledger, conf->worker_cnt);
@@ -857,6 +873,7 @@ sl_http_fini(struct sl_http *h)
 				&h->conf.listeners->listener[h->conns[i].listener_slot]);
 	sl_upstream_fini(h->upstream);
 	sl_limits_fini(h->limits);
+	sl_jwt_verifier_fini(h->tokens.verifier);
 }
 
 enum sl_tcp_admit
@@ -944,13 +961,15 @@ sweep(struct sl_http *h)
 bool
 sl_http_tick(struct sl_http *h)
 {
+	sl_http_jwt_tick(h);
+	tokens_go_on(h);
 	go_on(h);
 	conns_back(h);
 	xchgs_back(h);
 	sl_upstream_tick(h->upstream);
 	sweep(h);
 	h->conf.stats->head_bytes = sl_arena_used(h->arena);
-	return h->again != UINT32_MAX;
+	return h->again != UINT32_MAX || h->tokens.wait != UINT32_MAX;
 }
 
 void

@@ -34,6 +34,7 @@ struct sl_http_rule {
 	const struct sl_img_tls_listener *tls; /* NULL: plaintext */
 	const struct sl_table *table;
 	const struct sl_vhost *vhosts;
+	const struct sl_issuer *issuers;  /* of tokens, by slot; NULL: there are none */
 	struct sl_match_scratch *scratch; /* this worker's, for the generation's databases */
 };
 
@@ -58,6 +59,8 @@ struct sl_http_env {
 	 * was not sent. */
 	void (*result)(void *ctx, uint32_t service_slot, uint32_t endpoint_slot,
 		       uint16_t incarnation, enum sl_try what, uint32_t us);
+	/* wall: time of the day in seconds, for tokens; NULL: not known, so no token is good. */
+	int64_t (*wall)(void *ctx);
 };
 
 struct sl_http_conf {

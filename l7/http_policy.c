@@ -50,15 +50,28 @@ sl_http_policy_refuse(struct http_decision *d, uint16_t status, uint32_t rflags,
 	d->text = text;
 }
 
+/* Until one of them answers. */
+static void
+judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
+      const struct sl_http_head *head, struct http_decision *d, bool dry)
+{
+	(void)who;
+	sl_http_judge_jwt(h, rule, head, d, dry);
+}
+
 void
 sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
 	      const struct sl_http_head *head, struct http_decision *d, bool dry)
 {
 	const struct sl_img_vhost *v = d->vhost->img;
 
+	h->claims.cnt = 0;
+	h->tokens.hidden_cnt = 0;
 	if (sl_likely(d->route->policy == 0))
 		return;
 	d->policy = (const struct sl_img_policy *)((const char *)v + v->policy_off) +
 		    (d->route->policy - 1);
-	(void)h, (void)rule, (void)who, (void)head, (void)dry;
+	judge(h, rule, who, head, d, dry);
+	if (dry)
+		sl_http_jwt_restore(h, head);
 }

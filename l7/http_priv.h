@@ -9,6 +9,7 @@
  *   http_mirror.c   copies of requests to other services
  *   http_hedge.c    further tries beside a slow one
  *   http_explain.c  what would become of a request
+ *   http_jwt.c      tokens of requests
  *   http_policy.c   what stands between a route and its action
  *
  * Life: connections and exchanges that are over are marked, and taken back in the next turn (sl_http_tick), outside any event: so
@@ -21,6 +22,7 @@
 #include "l7/arena.h"
 #include "l7/heads.h"
 #include "l7/http.h"
+#include "l7/jwt_keys.h"
 #include "l7/path.h"
 #include "l7/shared_count.h"
 
@@ -46,6 +48,13 @@
 #define HTTP_MIRROR_MS 15000
 #define HTTP_POLICY_EDITS 24  /* lines that policy adds to one answer */
 #define HTTP_POLICY_TEXT 2048 /* bytes of their names and values */
+#define HTTP_TOKEN_EDITS 12   /* lines that a token adds to a request */
+#define HTTP_TOKEN_TEXT                                                                            \
+	(2 * SL_HTTP_HEAD_MAX + 65536) /* of these, names of claims in claims, a query */
+#define HTTP_TOKEN_WAITS 1024          /* connections whose tokens wait to be verified */
+#define HTTP_TOKEN_WAIT_MS 1000
+#define HTTP_HIDDEN_MAX 64 /* lines of a client that are hidden */
+#define HTTP_WALL_MS 100   /* so old the time of the day may be */
 #define HTTP_ANSWER_TEXT (SL_MAX_EDITS * (255 + 4096) + HTTP_POLICY_TEXT)
 
 /* ---- a body on its way ---- */
@@ -122,6 +131,9 @@ struct http_conn {
 	uint8_t ending; /* the listener is gone: after this exchange, no more */
 	uint8_t roomy;  /* there is as much room for the next answer as there will be */
 	uint8_t tls;    /* 1: it is spoken, or about to be */
+	uint8_t waited; /* the request has stood in the next list, first since waited_ms */
+	uint32_t waited_ms;
+	uint32_t wait; /* list of those whose tokens wait: as `again` */
 };
 
 /* ---- an exchange: a request and its answer ---- */
@@ -230,6 +242,28 @@ struct http_claims {
 	struct sl_claim claim[HTTP_CLAIMS_MAX];
 };
 
+/* ---- tokens ---- */
+
+struct http_hidden {
+	struct sl_http_line line;
+	uint16_t at;
+};
+
+/* Of the request being handled, but for the lists. */
+struct http_tokens {
+	struct sl_jwt_verifier *verifier;
+	int64_t wall_s; /* time of the day, 0: not known */
+	uint32_t wall_ms;
+	uint32_t wait, wait_last,
+		wait_cnt; /* connections, in the order in which they came: place + 1; wait: UINT32_MAX: none */
+	struct sl_jwt token;
+	uint8_t found[SL_JWT_TOKEN_MAX + 1]; /* a token of a query, decoded */
+	struct http_hidden hidden[HTTP_HIDDEN_MAX];
+	uint32_t hidden_cnt, text_len;
+	struct sl_img_edit edits[HTTP_TOKEN_EDITS]; /* d->request_edits of them; texts in text */
+	uint8_t text[HTTP_TOKEN_TEXT];
+};
+
 /* ---- the engine ---- */
 
 struct sl_http {
@@ -254,6 +288,7 @@ struct sl_http {
 	struct sl_http_head head;           /* the one being read */
 	struct sl_match_result match;
 	struct http_claims claims;
+	struct http_tokens tokens;
 	/* of the decision under way */
 	struct sl_img_edit policy_edits[HTTP_POLICY_EDITS]; /* texts in policy_text */
 	uint8_t policy_text[HTTP_POLICY_TEXT];
@@ -305,9 +340,10 @@ struct http_decision {
 	const uint8_t *strs;                   /* of the virtual host */
 	struct sl_bytes path, query;           /* path: in normal form */
 	uint16_t status;                       /* answered here: refused, or by policy; 0: not */
-	uint16_t edit_cnt;   /* in h->policy_edits: of the answer, whoever gives it */
-	uint16_t edit_bytes; /* of their texts in h->policy_text */
-	uint16_t zero;
+	uint16_t edit_cnt;     /* in h->policy_edits: of the answer, whoever gives it */
+	uint16_t edit_bytes;   /* of their texts in h->policy_text */
+	uint8_t request_edits; /* in h->tokens.edits: of the request, before the route's */
+	uint8_t wait; /* with a status: it may be asked again later, once sl_http_jwt_wait takes it */
 	uint32_t delay_ms; /* before the request goes on */
 	uint32_t rflags;
 	unsigned count;              /* enum sl_http_counter of the refusal */
@@ -331,6 +367,16 @@ bool sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char 
 void sl_http_policy_why(struct http_decision *d, const char *set, const char *rule);
 void sl_http_policy_refuse(struct http_decision *d, uint16_t status, uint32_t rflags,
 			   unsigned count, const char *text);
+
+/* http_jwt.c.  restore: lines of the head that were hidden are as they were.  wait: the connection's request is handled anew when
+ * signatures may be checked; false: it is to be answered. */
+void sl_http_judge_jwt(struct sl_http *h, const struct sl_http_rule *rule,
+		       const struct sl_http_head *head, struct http_decision *d, bool dry);
+void sl_http_jwt_restore(struct sl_http *h, const struct sl_http_head *head);
+bool sl_http_jwt_wait(struct http_conn *c);
+/* tick: each turn.  next: who may go on now; NULL: nobody. */
+void sl_http_jwt_tick(struct sl_http *h);
+struct http_conn *sl_http_jwt_next(struct sl_http *h);
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, struct sl_bytes identity,
 		    struct http_decision *ret);

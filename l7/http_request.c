@@ -481,6 +481,7 @@ write_head(struct http_xchg *x, const struct sl_http_rule *rule, const struct ht
 		.path = d->path,
 		.query = d->query,
 		.host = str(d->strs, r->host),
+		.before = {h->tokens.edits, h->tokens.text, d->request_edits},
 		.edits = edits_of(d, 0),
 		.client = x->conn->peer,
 		.https = x->conn->tls,
@@ -605,12 +606,18 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 {
 	struct sl_http *h = c->http;
 	struct http_decision d;
-
-	http_count(h, SL_HTTP_CNT_REQUESTS);
 	struct http_ask who = {c->peer, sl_http_identity(c)};
 	sl_http_decide(h, rule, head, who.identity, &d);
 	if (d.route)
 		sl_http_judge(h, rule, &who, head, &d, false);
+	if (sl_unlikely(d.wait) && sl_http_jwt_wait(c)) {
+		c->requests--;
+		c->state = CONN_HEAD;
+		sl_http_conn_due(c, rule->table->img->http.header_ms);
+		return;
+	}
+	c->waited = 0;
+	http_count(h, SL_HTTP_CNT_REQUESTS);
 	struct http_xchg *x = xchg_begin(c, rule, head);
 	if (!x) {
 		sl_stream_consume(c->client, consumed);
