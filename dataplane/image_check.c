@@ -634,6 +634,18 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 }
 
 static void
+check_rates(struct sl_look *c, const struct sl_img_service *s)
+{
+	const struct sl_img_rate *r = sl_look_open(
+		c, &(struct sl_look_section){
+			   "rates", s->rate_cnt, s->rate_off, 0,
+			   s->forward == SL_FORWARD_PROXY ? SL_MAX_SERVICE_RATES : 0, sizeof(*r)});
+
+	for (uint32_t i = 0; r && i < s->rate_cnt; i++)
+		sl_look_rate(c, "rates", &r[i], i);
+}
+
+static void
 check_service(struct sl_look *c)
 {
 	const struct sl_img_service *s = (const void *)c->bytes;
@@ -647,6 +659,7 @@ check_service(struct sl_look *c)
 	for (uint32_t i = 0; e && i < s->endpoint_cnt; i++)
 		check_endpoint(c, &e[i], i, s->family, slots);
 	sl_look_levels(c, s, e);
+	check_rates(c, s);
 	sl_look_service_tls(c, s);
 }
 

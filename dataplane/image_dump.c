@@ -257,6 +257,7 @@ dump_service(const uint8_t *bytes, FILE *f)
 			e->incarnation);
 	}
 	dump_levels(bytes, s, f);
+	sl_image_dump_rates((const void *)(bytes + s->rate_off), s->rate_cnt, f);
 	if (s->tls_off)
 		sl_image_dump_service_tls((const void *)(bytes + s->tls_off), f);
 }

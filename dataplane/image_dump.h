@@ -17,6 +17,9 @@ void sl_image_dump_service_tls(const struct sl_img_tls_service *t, FILE *f);
 void sl_image_dump_jwt(const uint8_t *bytes, FILE *f);
 /* " WORD "TEXT"" when there is one; strs: of the object. */
 void sl_image_dump_text(const char *word, const uint8_t *strs, struct sl_img_str s, FILE *f);
+/* Limits of a service; what policy the routes of a virtual host name. */
+void sl_image_dump_rates(const struct sl_img_rate *r, uint32_t cnt, FILE *f);
+void sl_image_dump_policies(const uint8_t *bytes, FILE *f);
 void sl_image_dump_shard(const uint8_t *bytes, FILE *f);
 
 #endif

@@ -279,6 +279,7 @@ sl_image_dump_vhost(const uint8_t *bytes, FILE *f)
 	for (uint32_t i = 0; i < img->route_cnt; i++)
 		dump_route(&v, &r[i], i);
 	sl_image_dump_traffic(bytes, f);
+	sl_image_dump_policies(bytes, f);
 	fprintf(f, "conditions %u\n", img->cond_cnt);
 	for (uint32_t i = 0; i < img->cond_cnt; i++)
 		dump_cond(&v, &d[i], i);

@@ -81,7 +81,6 @@ home_clear(struct home *h, uint32_t incarnation)
 	atomic_store_explicit(&h->ring.at, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->ring.grains, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->ring.mixed, 0, memory_order_relaxed);
-	atomic_store_explicit(&h->keys, 0, memory_order_relaxed);
 	atomic_store_explicit(&h->life, incarnation, memory_order_release);
 }
 
@@ -136,14 +135,15 @@ set_of(const struct sl_rates *r, uint64_t hash)
 	return (struct rate_set *)(void *)r->shared->set[i];
 }
 
+/* Of a limit that is no more, the buckets go at once. */
 static _Atomic uint32_t *
-count_of(void *ctx, uint32_t slot, uint32_t incarnation)
+count_of(void *ctx, uint32_t slot, uint32_t incarnation, bool *ret_old)
 {
 	struct sl_rates_shared *s = ctx;
 	struct home *h = &s->home[slot];
+	uint32_t life = atomic_load_explicit(&h->life, memory_order_relaxed);
 
-	if (atomic_load_explicit(&h->life, memory_order_relaxed) != incarnation)
-		return NULL;
+	*ret_old = !(life & BUSY) && (int16_t)(life - incarnation) > 0;
 	return &h->keys;
 }
 

@@ -103,8 +103,7 @@ drop(struct rate_set *s, uint32_t i)
 static void
 uncount(_Atomic uint32_t *cnt)
 {
-	if (cnt)
-		atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
 }
 
 static bool
@@ -140,11 +139,15 @@ insert(struct rate_set *s, const struct rate_key *k, uint32_t tokens)
 static void
 let_go(struct rate_set *s, const struct rate_counts *counts)
 {
-	for (uint32_t i = s->cnt; i-- > 0;)
-		if (s->entry[i].idle <= s->time) {
-			uncount(counts->of(counts->ctx, s->entry[i].slot, s->entry[i].incarnation));
+	for (uint32_t i = s->cnt; i-- > 0;) {
+		const struct entry *e = &s->entry[i];
+		bool old;
+		_Atomic uint32_t *cnt = counts->of(counts->ctx, e->slot, e->incarnation, &old);
+		if (old || e->idle <= s->time) {
+			uncount(cnt);
 			drop(s, i);
 		}
+	}
 }
 
 static void

@@ -59,9 +59,9 @@ struct rate_key {
 	_Atomic uint32_t *cnt; /* and has */
 };
 
-/* What buckets a limit has, for who lets go of some: NULL: the limit is no more. */
+/* The number of buckets that the limit of a slot has, for who lets go of some; *ret_old: this one's limit is no more. */
 struct rate_counts {
-	_Atomic uint32_t *(*of)(void *ctx, uint32_t slot, uint32_t incarnation);
+	_Atomic uint32_t *(*of)(void *ctx, uint32_t slot, uint32_t incarnation, bool *ret_old);
 	void *ctx;
 };
 

@@ -10,8 +10,7 @@ struct named {
 static const char *
 limit_name(const struct sl_conf *c, uint32_t i)
 {
-	(void)c, (void)i;
-	return NULL;
+	return i < c->rate_cnt ? c->rates[i].name : NULL;
 }
 
 static const char *
@@ -44,17 +43,28 @@ there(const struct check *k, const struct named *n, const char *name)
 	return false;
 }
 
+/* path: of the list. */
 static void
-check_names(struct check *k, const char *where, const struct named *n, int line,
-	    const struct sl_img_tls_name *names, uint32_t cnt)
+check_list(struct check *k, const char *path, const struct named *n, int line,
+	   const struct sl_img_tls_name *names, uint32_t cnt)
 {
 	for (uint32_t i = 0; i < cnt; i++) {
 		if (!names[i].name[0] || there(k, n, names[i].name))
 			continue;
-		at(k, "%s.policy.%s[%u]", where, n->key, i);
+		at(k, "%s[%u]", path, i);
 		tell(k, line, "give the name of one, or add it at the top of the file",
 		     "there is no %s \"%s\"", n->what, names[i].name);
 	}
+}
+
+static void
+check_names(struct check *k, const char *where, const struct named *n, int line,
+	    const struct sl_img_tls_name *names, uint32_t cnt)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s.policy.%s", where, n->key);
+	check_list(k, path, n, line, names, cnt);
 }
 
 static void
@@ -123,10 +133,78 @@ check_vhost(struct check *k, uint32_t table, uint32_t host)
 	}
 }
 
+/* ---- limits ---- */
+
+static int
+rate_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_rate *)a)->name,
+		      ((const struct sl_conf_rate *)b)->name);
+}
+
+static void
+rate_twin(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_rate *r = k->c->rates;
+
+	(void)owner;
+	if (!r[later].name[0])
+		return;
+	at(k, "limits[%u].name", later);
+	tell(k, r[later].line, "names of limits are distinct",
+	     "\"%s\" is the name of the limit of line %d, too", r[later].name, r[first].line);
+}
+
+static const struct sl_conf_rate *
+rate_of(const struct check *k, const char *name)
+{
+	for (uint32_t i = 0; i < k->c->rate_cnt; i++)
+		if (strcmp(k->c->rates[i].name, name) == 0)
+			return &k->c->rates[i];
+	return NULL;
+}
+
+/* A connection of mode tcp has no header. */
+static void
+check_connections(struct check *k, uint32_t service)
+{
+	const struct sl_conf_service *s = &k->c->services[service];
+
+	for (uint32_t i = 0; i < s->limit_cnt; i++) {
+		const struct sl_conf_rate *r = rate_of(k, s->limits[i].name);
+		if (!r || r->by != SL_RATE_HEADER)
+			continue;
+		at(k, "services[%u].limits[%u]", service, i);
+		tell(k, s->line, "name limits by all, source or identity",
+		     "limit \"%s\" is by header, and a listener of mode tcp leads here", r->name);
+	}
+}
+
+static void
+check_service(struct check *k, uint32_t service)
+{
+	const struct sl_conf_service *s = &k->c->services[service];
+	char path[64];
+
+	if (s->forward && s->forward != SL_FORWARD_PROXY) {
+		sl_check_out_of_place(k, service, "limits", s->limit_cnt != 0, "forward \"proxy\"");
+		return;
+	}
+	snprintf(path, sizeof(path), "services[%u].limits", service);
+	check_list(k, path, &limits, s->line, s->limits, s->limit_cnt);
+	if (k->links.streamed && k->links.streamed[service])
+		check_connections(k, service);
+}
+
 void
 sl_check_policies(struct check *k)
 {
 	char where[32];
+
+	sl_check_twins(k, 0, k->c->rates, k->c->rate_cnt, sizeof(*k->c->rates), rate_order,
+		       rate_twin);
+	for (uint32_t i = 0; i < k->c->service_cnt; i++)
+		check_service(k, i);
 
 	for (uint32_t i = 0; i < k->c->table_cnt; i++) {
 		snprintf(where, sizeof(where), "route_tables[%u]", i);

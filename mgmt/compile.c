@@ -161,6 +161,8 @@ assign_slots(struct sl_compiling *k, struct sl_slot_map *m)
 	if (err == 0)
 		err = assign_endpoints(k, m, keys);
 	if (err == 0)
+		err = sl_compile_assign_rates(k, m);
+	if (err == 0)
 		err = sl_compile_assign_routes(k, m);
 	free(keys);
 	return err;
@@ -499,6 +501,8 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.nodes);
 	free(k.eps);
 	free(k.sources);
+	free(k.rate_order);
+	free(k.rate_placed);
 	free(k.ref_placed);
 	for (uint32_t i = 0; i < k.base_cnt; i++)
 		free(k.bases[i].scan);

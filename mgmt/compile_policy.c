@@ -48,14 +48,33 @@ sl_compile_policy_texts(const struct sl_conf_policy *p,
 		count(ctx, texts[i], texts[i] ? strlen(texts[i]) : 0);
 }
 
+static bool
+has_rate(const struct sl_policy_rows *rows, const struct sl_img_policy *row,
+	 const struct sl_img_rate *rate)
+{
+	for (uint32_t i = row->rate_first; i < rows->rate_cnt; i++)
+		if (rows->rates[i].slot == rate->slot)
+			return true;
+	return false;
+}
+
 /* Limits of all three. */
 static int
 add_rates(const struct sl_compiling *k, struct sl_policy_rows *rows, const struct sources *s,
 	  struct sl_img_policy *row)
 {
-	(void)k, (void)s;
+	struct sl_img_rate rate;
+	int err = 0;
+
 	row->rate_first = rows->rate_cnt;
-	return 0;
+	for (unsigned i = 0; i < FROM; i++)
+		for (uint32_t j = 0; j < s->of[i]->limit_cnt && !err; j++) {
+			sl_compile_rate(k, s->of[i]->limits[j].name, &rate);
+			if (!has_rate(rows, row, &rate))
+				err = PUSH(rows->rates, rows->rate_cnt, rate);
+			row->rate_cnt = rows->rate_cnt - row->rate_first;
+		}
+	return err;
 }
 
 /* Issuers of tokens of all three, then sets of rules. */

@@ -23,6 +23,8 @@ struct sl_compiling {
 	struct sl_maglev_node *nodes;   /* [SL_MAX_SERVICE_ENDPOINTS] scratch */
 	struct sl_img_endpoint *eps;    /* likewise */
 	struct sl_addr *sources;        /* [SL_MAX_SOURCES] likewise */
+	uint32_t *rate_order;           /* [rate_cnt]: limits by name */
+	struct sl_placed *rate_placed;  /* by place there */
 	/* compile_routes.c: tables by name; all virtual hosts by (table, name); all routes by (host, place in its list) */
 	uint32_t vhost_cnt, hroute_cnt;
 	uint32_t *table_order; /* [table_cnt] */
@@ -54,6 +56,10 @@ uint32_t sl_compile_table_place(const struct sl_compiling *k, const char *name);
 int sl_compile_routes(struct sl_compiling *k);
 int sl_compile_shards(struct sl_compiling *k);
 void sl_compile_routes_fini(struct sl_compiling *k);
+
+/* compile_rate.c: slots of limits; what stands in an object for the one of the name. */
+int sl_compile_assign_rates(struct sl_compiling *k, struct sl_slot_map *m);
+void sl_compile_rate(const struct sl_compiling *k, const char *name, struct sl_img_rate *ret);
 
 /* compile_policy.c: the rows of policy of a virtual host, and what they name.  put: the place of a text in the object; texts: calls
  * count for each text that put will be asked for.  row: what t, v and r say together: *ret is index + 1, 0: nothing. */

@@ -117,6 +117,30 @@ same_tls(const struct sl_img_service *old, const void *tls, uint32_t tls_size)
 	       memcmp((const char *)old + old->tls_off, tls, tls_size) == 0;
 }
 
+/* Its limits, in file order, each once; their number. */
+static uint32_t
+limits_of(const struct sl_compiling *k, const struct sl_conf_service *s,
+	  struct sl_img_rate rates[SL_MAX_SERVICE_RATES])
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t i = 0; i < s->limit_cnt && cnt < SL_MAX_SERVICE_RATES; i++) {
+		uint32_t before = 0;
+		sl_compile_rate(k, s->limits[i].name, &rates[cnt]);
+		while (before < cnt && rates[before].slot != rates[cnt].slot)
+			before++;
+		cnt += before == cnt;
+	}
+	return cnt;
+}
+
+static bool
+same_limits(const struct sl_img_service *old, const struct sl_img_rate *rates, uint32_t cnt)
+{
+	return old->rate_cnt == cnt &&
+	       memcmp((const char *)old + old->rate_off, rates, cnt * sizeof(*rates)) == 0;
+}
+
 static bool
 unchanged(const struct sl_compiling *k, const struct sl_img_service *old,
 	  const struct sl_img_service *img)
@@ -140,6 +164,7 @@ static int
 build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uint32_t tls_size,
 	      struct sl_compiled_object *ret)
 {
+	struct sl_img_rate rates[SL_MAX_SERVICE_RATES];
 	struct sl_img_service img, *obj;
 	uint32_t end = sizeof(img), n;
 	int err = sl_compile_levels_gather(k, place);
@@ -148,10 +173,12 @@ build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uin
 		return err;
 	describe(k, place, &img);
 	n = img.endpoint_cnt;
+	img.rate_cnt = limits_of(k, sl_compile_service_at(k, place), rates);
 	const struct sl_compiled_object *prev =
 		sl_compile_previous(k, SL_OBJ_SERVICE, &k->service_placed[place]);
 	const struct sl_img_service *old = prev ? prev->bytes : NULL;
-	if (old && unchanged(k, old, &img) && same_tls(old, tls, tls_size)) {
+	if (old && unchanged(k, old, &img) && same_limits(old, rates, img.rate_cnt) &&
+	    same_tls(old, tls, tls_size)) {
 		sl_object_share(prev, ret);
 		return 0;
 	}
@@ -159,6 +186,7 @@ build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uin
 	img.endpoint_off = sl_object_section(&end, n, sizeof(struct sl_img_endpoint));
 	if ((err = sl_compile_levels_place(k, &img, &end)) != 0)
 		return err;
+	img.rate_off = sl_object_section(&end, img.rate_cnt, sizeof(*rates));
 	img.tls_off = sl_object_section(&end, tls_size, 1);
 	if (!(obj = sl_object_create(SL_OBJ_SERVICE, end)))
 		return -ENOMEM;
@@ -167,6 +195,8 @@ build_service(const struct sl_compiling *k, uint32_t place, const void *tls, uin
 	memcpy((char *)obj + img.source_off, k->sources,
 	       img.source_cnt * sizeof(*k->sources) * (img.source_cnt > 0));
 	memcpy((char *)obj + img.endpoint_off, k->eps, n * sizeof(*k->eps) * (n > 0));
+	if (img.rate_cnt)
+		memcpy((char *)obj + img.rate_off, rates, img.rate_cnt * sizeof(*rates));
 	if (tls_size)
 		memcpy((char *)obj + img.tls_off, tls, tls_size);
 	if ((err = sl_compile_levels_fill(k, old, obj)) != 0) {

@@ -91,6 +91,7 @@ sl_conf_free(struct sl_conf *c)
 		free(c->services[i].sources);
 		free(c->services[i].discover);
 		free(c->services[i].subsets);
+		free(c->services[i].limits);
 		sl_conf_tls_fini(&c->services[i].tls);
 	}
 	for (uint32_t i = 0; i < c->listener_cnt; i++) {
@@ -99,6 +100,7 @@ sl_conf_free(struct sl_conf *c)
 		sl_conf_tls_fini(&c->listeners[i].tls);
 	}
 	sl_conf_tables_free(c);
+	free(c->rates);
 	free(c->services);
 	free(c->listeners);
 	free(c->addresses);

@@ -74,6 +74,15 @@
  *
  * Policy of requests: what a table, a host and a route say adds up:
  *
+ *   limits = ( {                              # how many requests may pass in a time, over all workers
+ *     name = "per-client"; requests = 100;    # 1 to 10000000
+ *     per = "1s";                             # a request counts for so long: 10ms to 24h
+ *     by = "all" | "source" | "identity" | "header";   # one number for all, or one for each; default "all"
+ *     header = "x-api-key";                   # by header
+ *     source_bits4 = 32; source_bits6 = 64;   # by source: leading bits of the client's address that count
+ *     keys = 4096;                            # not by all: how many have a number of their own at a time
+ *     headers = false; }, … );                # answers carry x-ratelimit-limit, -remaining, -reset
+ *   services = ( { …; limits = ( "name", … ); }, … );   # proxy: of its requests, mode tcp: its connections
  *   route_tables = ( { …; policy = { limits = ( "name", … ); authorization = ( "name", … ); jwt = ( "name", … );
  *                                    jwt_required = false; };            # true: a request without a token is refused
  *                      hosts = ( { …; policy = { … }; routes = ( { …; policy = { … }; }, … ); }, … ); }, … );
@@ -380,6 +389,18 @@ struct sl_conf_hedge {
 	int line;
 };
 
+/* A limit, for policy and services to name. */
+struct sl_conf_rate {
+	char name[SL_NAME_MAX];
+	uint32_t requests, per_ms;
+	uint32_t keys;            /* 0: not by key */
+	uint8_t by;               /* enum sl_rate_key */
+	uint8_t bits4, bits6;     /* by source; else 0 */
+	bool headers;             /* answers say what is left */
+	char header[SL_NAME_MAX]; /* by header: lower case; else "" */
+	int line;
+};
+
 /* What a route table, a host or a route says of policy; names of what stands at the top of the file, in file order. */
 struct sl_conf_policy {
 	struct sl_img_tls_name *limits, *authz, *jwt; /* [limit_cnt], [authz_cnt], [jwt_cnt] */
@@ -498,6 +519,8 @@ struct sl_conf_service {
 	struct sl_conf_discover *discover; /* [discover_cnt], in file order */
 	struct sl_conf_subset *subsets;    /* [subset_cnt], in file order */
 	uint32_t discover_cnt, subset_cnt;
+	struct sl_img_tls_name *limits; /* [limit_cnt], in file order */
+	uint32_t limit_cnt;
 	bool locality_failover;
 	uint8_t panic_pct; /* not of forward proxy; SL_CONF_NO_PANIC: not given */
 	int line;
@@ -547,7 +570,8 @@ struct sl_conf {
 	struct sl_conf_service *services;
 	struct sl_conf_listener *listeners;
 	struct sl_conf_table *tables; /* route_tables */
-	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt;
+	struct sl_conf_rate *rates;   /* limits */
+	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt, rate_cnt;
 };
 
 /* What counts where a key was not given. */

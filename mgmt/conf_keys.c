@@ -73,6 +73,7 @@
 #define FAULT_DELAY_STRUCT struct sl_conf_fault
 #define FAULT_ABORT_STRUCT struct sl_conf_fault
 #define HEDGE_STRUCT struct sl_conf_hedge
+#define RATE_STRUCT struct rate_draft
 
 /* What a list of the group holds. */
 #define ADDRESS_ELEM struct sl_conf_address
@@ -92,6 +93,7 @@
 #define TARGET_ELEM struct sl_conf_target
 #define MIRROR_ELEM struct sl_conf_target
 #define EDIT_ELEM struct sl_conf_edit
+#define RATE_ELEM struct sl_conf_rate
 
 const struct group_info sl_group_info[GROUPS] = {
 	[HASH] = {sizeof(struct pick_draft), sl_finish_hash},
@@ -111,6 +113,7 @@ const struct group_info sl_group_info[GROUPS] = {
 	[FAULT_DELAY] = {0, sl_finish_fault_delay},
 	[FAULT_ABORT] = {0, sl_finish_fault_abort},
 	[HEDGE] = {0, sl_finish_hedge},
+	[RATE] = {sizeof(struct rate_draft), sl_finish_rate},
 };
 
 /* What conf_keys.def says about pairs of fields. */
@@ -166,6 +169,11 @@ static const struct word xfcc_words[] = {SL_XFCCS(XFCC_WORD){NULL, 0}};
 static const struct word suite_words[] = {SL_TLS_SUITE_WORDS(SUITE_WORD){NULL, 0}};
 static const struct word group_words[] = {SL_TLS_GROUP_WORDS(GROUP_WORD){NULL, 0}};
 static const struct word cc_words[] = {{"cubic", SL_CC_CUBIC}, {"reno", SL_CC_RENO}, {NULL, 0}};
+static const struct word rate_words[] = {{"all", SL_RATE_ALL},
+					 {"source", SL_RATE_SOURCE},
+					 {"identity", SL_RATE_IDENTITY},
+					 {"header", SL_RATE_HEADER},
+					 {NULL, 0}};
 static const struct word slash_words[] = {
 	{"keep", SL_2F_KEEP}, {"decode", SL_2F_DECODE}, {"reject", SL_2F_REJECT}, {NULL, 0}};
 /* CONNECT is no path's: the gateway answers it itself. */

@@ -3,7 +3,9 @@
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
  *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
  *                                  conf_policy.c  what of policy may stand together,
- *                                  conf_traffic.c of CORS, faults, hedging
+ *                                  conf_traffic.c of CORS, faults, hedging,
+ *                                  conf_policy.c  what of policy may stand together
+ *                                  conf_rate.c    of limits
  *                                  conf_tls.c     likewise of TLS
  */
 #ifndef SL_MGMT_CONF_PRIV_H
@@ -54,6 +56,7 @@ enum group {
 	FAULT_DELAY,
 	FAULT_ABORT,
 	HEDGE,
+	RATE, /* of limits */
 	GROUPS
 };
 
@@ -255,6 +258,14 @@ void sl_conf_tables_free(struct sl_conf *c);
 bool sl_conf_given(const struct sl_node *s, const char *key);
 void sl_conf_out_of_place(struct walk *w, const struct sl_node *s, const char *key,
 			  const char *with);
+
+struct rate_draft {
+	struct sl_conf_rate rate;
+	const char *header;
+};
+
+/* conf_rate.c */
+void sl_finish_rate(struct walk *w, const struct sl_node *s, void *draft, void *out);
 
 /* conf_policy.c */
 void sl_finish_policy(struct walk *w, const struct sl_node *s, void *draft, void *out);

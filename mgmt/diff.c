@@ -10,16 +10,17 @@
 
 #include "sluice/streams.h"
 
-enum kind { GATEWAY, ADDRESS, ROUTE, SERVICE, ENDPOINT, LISTENER, TABLE, VHOST, HROUTE };
-static const char *const kind_name[] = {"gateway",  "address",     "route", "service",   "endpoint",
-					"listener", "route_table", "host",  "http_route"};
+enum kind { GATEWAY, ADDRESS, ROUTE, SERVICE, ENDPOINT, LISTENER, TABLE, VHOST, HROUTE, LIMIT };
+static const char *const kind_name[] = {"gateway",    "address",  "route",       "service",
+					"endpoint",   "listener", "route_table", "host",
+					"http_route", "limit"};
 
 struct item {
 	const struct sl_conf *conf;
 	const void *thing;
 	const struct sl_conf_vhost *vhost; /* HROUTE: whose */
 	/* order: gateway 0, addresses 1, routes 2, services and endpoints 3, listeners 4, route tables with all that is
-	 * theirs 5 */
+	 * theirs 5, limits 6 */
 	uint8_t group;
 	uint8_t kind;
 	bool moved; /* HROUTE: out of order among those that both sides have */
@@ -38,7 +39,7 @@ struct items {
 static struct item *
 add(struct items *l, const struct sl_conf *c, enum kind kind, const void *thing)
 {
-	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5};
+	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5, 6};
 	struct item *it = &l->item[l->cnt++];
 	it->conf = c;
 	it->thing = thing;
@@ -102,7 +103,7 @@ collect(const struct sl_conf *c, struct items *l)
 			cnt += 1u + c->tables[i].vhosts[j].route_cnt;
 	if (c)
 		cnt += c->table_cnt + c->address_cnt + c->route_cnt + c->service_cnt +
-		       c->listener_cnt;
+		       c->listener_cnt + c->rate_cnt;
 	l->cnt = 0;
 	l->item = calloc(cnt, sizeof(*l->item));
 	if (!l->item || !c)
@@ -132,6 +133,8 @@ collect(const struct sl_conf *c, struct items *l)
 			 c->listeners[i].name);
 	for (uint32_t i = 0; i < c->table_cnt; i++)
 		collect_table(c, &c->tables[i], l);
+	for (uint32_t i = 0; i < c->rate_cnt; i++)
+		snprintf(add(l, c, LIMIT, &c->rates[i])->name, SL_NAME_MAX, "%s", c->rates[i].name);
 	qsort(l->item, l->cnt, sizeof(*l->item), item_cmp);
 	return true;
 }
@@ -312,6 +315,7 @@ service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 		    s->tunnel_plen ? sl_prefix_format(&s->tunnel, s->tunnel_plen, text) : "");
 	put_number(v, "gue_port", sl_conf_gue_port(s), SL_GUE_PORT);
 	sl_diff_service_members(s, v);
+	sl_diff_names(v, "limits", s->limits, s->limit_cnt);
 	v->minor = true;
 	tcp_values(s, v);
 	sl_diff_http_values(&s->http, v);
@@ -366,6 +370,8 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		sl_diff_vhost_values(it->thing, v);
 	} else if (it->kind == HROUTE) {
 		sl_diff_route_values(it->thing, v);
+	} else if (it->kind == LIMIT) {
+		sl_diff_limit_values(it->thing, v);
 	}
 }
 

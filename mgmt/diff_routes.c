@@ -120,6 +120,7 @@ sl_diff_table_values(const struct sl_conf_table *t, struct sl_diff_values *v)
 	sl_diff_put(v, "trusted_hops", "%u", h->trusted_hops);
 	sl_diff_put(v, "access_log", "%s", h->log ? "true" : "false");
 	sl_diff_traffic_values(&t->policy, v);
+	sl_diff_policy_values(&t->policy, v);
 }
 
 static int
@@ -151,6 +152,7 @@ sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v)
 	free(sorted);
 	sl_diff_put_text(v, "match", &t);
 	sl_diff_traffic_values(&h->policy, v);
+	sl_diff_policy_values(&h->policy, v);
 }
 
 /* ---- conditions ---- */
@@ -401,6 +403,7 @@ sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v)
 	edits_value(r, 0, "request_headers", v);
 	edits_value(r, 1, "response_headers", v);
 	sl_diff_traffic_values(&r->policy, v);
+	sl_diff_policy_values(&r->policy, v);
 	v->minor = true;
 	time_value(v, "timeout", r, r->timeout_ms);
 	time_value(v, "try_timeout", r, r->try_ms);

@@ -8,7 +8,7 @@
  *    "listeners":[{"incarnation":1,"key":"web-v4"},{"freed":2,"incarnation":7}],
  *    "routes":[…],"seq":3,"services":[…],"tables":[…],"version":2,"vhosts":[…]}
  *
- * Version 1 ends with the endpoints.
+ * Version 1 ends with the endpoints.  "rates" stands before the routes when there are slots of limits.
  */
 #include "mgmt/slots.h"
 
@@ -217,6 +217,7 @@ sl_slot_map_init(struct sl_slot_map *m)
 		.tables.max = SL_MAX_TABLES,
 		.vhosts.max = SL_MAX_VHOSTS,
 		.hroutes.max = SL_MAX_HTTP_ROUTES,
+		.rates.max = SL_MAX_RATES,
 		.seq = 1,
 	};
 }
@@ -239,6 +240,7 @@ sl_slot_map_fini(struct sl_slot_map *m)
 	space_fini(&m->tables);
 	space_fini(&m->vhosts);
 	space_fini(&m->hroutes);
+	space_fini(&m->rates);
 	sl_slot_bases_clear(m);
 	*m = (struct sl_slot_map){0};
 }
@@ -327,7 +329,7 @@ sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
 	    space_copy(&m->services, &copy.services) ||
 	    space_copy(&m->endpoints, &copy.endpoints) || space_copy(&m->tables, &copy.tables) ||
 	    space_copy(&m->vhosts, &copy.vhosts) || space_copy(&m->hroutes, &copy.hroutes) ||
-	    bases_copy(m, &copy)) {
+	    space_copy(&m->rates, &copy.rates) || bases_copy(m, &copy)) {
 		sl_slot_map_fini(&copy);
 		return -ENOMEM;
 	}
@@ -592,6 +594,12 @@ sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table *t,
 	return place(&m->hroutes, sl_slot_key_hroute(t->name, v->name, r->name, key), ret);
 }
 
+int
+sl_slot_find_rate(const struct sl_slot_map *m, const char *name, struct sl_placed *ret)
+{
+	return place(&m->rates, name, ret);
+}
+
 /* ---- text ---- */
 
 static void
@@ -636,6 +644,8 @@ sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 	save_bases(f, m);
 	save_space(f, "endpoints", &m->endpoints);
 	save_space(f, "listeners", &m->listeners);
+	if (m->rates.cnt)
+		save_space(f, "rates", &m->rates);
 	save_space(f, "routes", &m->hroutes);
 	fprintf(f, "\"seq\":%llu,", (unsigned long long)m->seq);
 	save_space(f, "services", &m->services);
@@ -885,18 +895,37 @@ load_bases(struct load *l, const json_t *list)
 	}
 }
 
+/* A space that is not in the text when it is empty; whether it is there. */
+static bool
+load_more(struct load *l, const json_t *root, const char *name, struct sl_slot_space *s,
+	  bool (*key_ok)(const char *))
+{
+	const json_t *list = json_object_get(root, name);
+
+	if (!list)
+		return false;
+	if (json_array_size(list) == 0)
+		wrong(l, name, "is not a list with owners");
+	else
+		load_space(l, root, name, s, key_ok);
+	return true;
+}
+
 static void
 load_root(struct load *l, const json_t *root)
 {
 	json_int_t seq = json_integer_value(json_object_get(root, "seq"));
 	json_int_t version = json_integer_value(json_object_get(root, "version"));
+	size_t more = 0;
 
+	l->map.seq = (uint64_t)seq;
+	if (version == VERSION && seq >= 1)
+		more += load_more(l, root, "rates", &l->map.rates, name_key_ok);
 	if ((version != VERSION && version != 1) || seq < 1 ||
-	    json_object_size(root) != (version == 1 ? 5u : 9u)) {
+	    json_object_size(root) != (version == 1 ? 5u : 9u + more)) {
 		wrong(l, NULL, "is not a slot map of version 1 or 2");
 		return;
 	}
-	l->map.seq = (uint64_t)seq;
 	load_space(l, root, "listeners", &l->map.listeners, name_key_ok);
 	load_space(l, root, "services", &l->map.services, name_key_ok);
 	load_space(l, root, "endpoints", &l->map.endpoints, endpoint_key_ok);

@@ -387,8 +387,11 @@ struct sl_img_service {
 	struct sl_img_http_service http;
 	uint32_t
 		tls_off; /* PROXY: struct sl_img_tls_service, then its sans (image_tls.h); 0: endpoints speak plaintext */
+	uint32_t
+		rate_cnt; /* PROXY: [0, SL_MAX_SERVICE_RATES]; else 0: limits of its requests, of mode tcp its connections */
+	uint32_t rate_off; /* struct sl_img_rate[] (image_policy.h) */
 };
-static_assert(sizeof(struct sl_img_service) == 296, "");
+static_assert(sizeof(struct sl_img_service) == 304, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */

@@ -102,6 +102,27 @@ owners_keep_slot_and_incarnation_through_a_thousand_pushes(void)
 }
 
 static void
+limits_keep_their_slots_through_the_disk(void)
+{
+	const char *const two[] = {"a", "b"}, *const other[] = {"b", "c"};
+	struct sl_placed placed[2], at;
+	struct sl_slot_map m;
+
+	sl_slot_map_init(&m);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&m.rates, &m.seq, two, 2, placed), 0);
+	through_the_disk(&m);
+	m.rates.max = 2; /* c takes the place of a */
+	CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&m.rates, &m.seq, other, 2, placed), 0);
+	through_the_disk(&m);
+	CU_ASSERT_EQUAL(sl_slot_find_rate(&m, "a", &at), -ENOENT);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rate(&m, "b", &at), 0);
+	CU_ASSERT(at.slot == 1 && at.incarnation == 1);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rate(&m, "c", &at), 0);
+	CU_ASSERT(at.slot == 0 && at.incarnation == 2);
+	sl_slot_map_fini(&m);
+}
+
+static void
 assign_one(struct sl_slot_space *s, uint64_t *seq, const char *const *keys, uint32_t n,
 	   uint32_t which, uint32_t slot, uint32_t incarnation)
 {
@@ -354,6 +375,9 @@ load_refuses_what_save_would_not_write(void)
 		{NEW("[]", "[]", "[]", "[" BASE("b/x/path") ", " BASE("b/x/path") "]"),
 		 "a base twice"},
 		{NEW("[]", "[]", "[]", "[" BASE("b/x/\\\"path") "]"), "a scan with a quote"},
+		{NEW("[]", "[]", "[]", "[], \"rates\": []"), "no limits are not told"},
+		{NEW("[]", "[]", "[]", "[], \"rates\": [{\"key\": \"a/b\", \"incarnation\": 1}]"),
+		 "a limit's key"},
 		{"{\"version\": 1, \"seq\": 0, \"listeners\": [], " REST, "seq starts at 1"},
 		{"{\"version\": 1, \"seq\": 5.0, \"listeners\": [], " REST, "a fraction"},
 		{"{\"version\": 1, \"seq\": 99999999999999999999, \"listeners\": [], " REST,
@@ -435,7 +459,8 @@ an_empty_map_loads(void)
 	sl_slot_map_fini(&m);
 }
 
-SL_SUITE("slots", SL_TEST(owners_keep_slot_and_incarnation_through_a_thousand_pushes),
+SL_SUITE("slots", SL_TEST(limits_keep_their_slots_through_the_disk),
+	 SL_TEST(owners_keep_slot_and_incarnation_through_a_thousand_pushes),
 	 SL_TEST(never_used_slots_come_first_then_the_longest_freed),
 	 SL_TEST(of_many_free_slots_the_longest_freed_are_taken_in_their_order),
 	 SL_TEST(a_slot_freed_by_a_push_may_be_given_in_it_with_a_new_incarnation),
