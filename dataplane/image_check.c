@@ -665,12 +665,6 @@ check_service(struct sl_look *c)
 
 /* ---- any object ---- */
 
-static void
-check_unread(struct sl_look *c)
-{
-	sl_look_bad(c, "head", SL_LOOK_NOWHERE, "kind", "is one that this program does not read");
-}
-
 static const struct {
 	const char *name;
 	size_t fixed; /* bytes before the first section */
@@ -683,7 +677,7 @@ static const struct {
 	[SL_OBJ_ROUTES] = {"ROUTES", sizeof(struct sl_img_routes), sl_look_routes},
 	[SL_OBJ_VHOST] = {"VHOST", sizeof(struct sl_img_vhost), sl_look_vhost},
 	[SL_OBJ_SHARD] = {"SHARD", sizeof(struct sl_img_shard), sl_look_shard},
-	[SL_OBJ_AUTHZ] = {"AUTHZ", sizeof(struct sl_img_vhost), check_unread},
+	[SL_OBJ_AUTHZ] = {"AUTHZ", sizeof(struct sl_img_vhost), sl_look_authz},
 	[SL_OBJ_JWT] = {"JWT", sizeof(struct sl_img_jwt), sl_look_jwt},
 };
 

@@ -107,6 +107,7 @@ void sl_look_bad_text(struct sl_look *c, const char *section, uint32_t i, const 
 /* Of image_check_http.c and image_check_vhost.c. */
 void sl_look_routes(struct sl_look *c);
 void sl_look_vhost(struct sl_look *c);
+void sl_look_authz(struct sl_look *c); /* a set of rules, with the layout of a VHOST */
 void sl_look_shard(struct sl_look *c);
 void sl_look_http_service(struct sl_look *c, const struct sl_img_service *s);
 

@@ -1,4 +1,4 @@
-/* A virtual host: fixed part, then all sections in order, then the records.  They point into each other and into the strings,
+/* A virtual host, or a set of rules, which has its layout: fixed part, then all sections in order, then the records.  They point into each other and into the strings,
  * which stand last; what points into a section that cannot be read is left unread: that was reported once. */
 #include "dataplane/image_check_priv.h"
 
@@ -21,6 +21,7 @@ struct vhost {
 	const struct sl_img_edit *edits;
 	struct sl_look_policy policy;
 	struct sl_look_strings str;
+	bool authz; /* it is an AUTHZ */
 };
 
 /* -- templates -- */
@@ -135,7 +136,18 @@ enum {
 static const uint32_t ops_of[] = {
 	[SL_FIELD_PATH] = OPS_VALUED,  [SL_FIELD_METHOD] = OP(EXACT) | OP(IN),
 	[SL_FIELD_HEADER] = OPS_NAMED, [SL_FIELD_QUERY] = OPS_NAMED,
-	[SL_FIELD_COOKIE] = OPS_NAMED,
+	[SL_FIELD_COOKIE] = OPS_NAMED, [SL_FIELD_LINES] = OPS_NAMED,
+	[SL_FIELD_CLAIM] = OPS_NAMED,
+};
+/* Of AUTHZ: on paths what is asked of a path that is read in two ways (l7/authz.h). */
+static const uint32_t authz_ops_of[] = {
+	[SL_FIELD_PATH] = OP(EXACT) | OP(SEGMENTS) | OP(TEMPLATE) | OP(PREFIX) | OP(SUFFIX),
+	[SL_FIELD_METHOD] = OP(EXACT) | OP(IN),
+	[SL_FIELD_HEADER] = OPS_NAMED,
+	[SL_FIELD_QUERY] = 0,
+	[SL_FIELD_COOKIE] = 0,
+	[SL_FIELD_LINES] = OPS_NAMED,
+	[SL_FIELD_CLAIM] = OPS_NAMED,
 };
 #undef OP
 
@@ -151,18 +163,37 @@ is_identity(const uint8_t *s, uint32_t len)
 	return len == sizeof(SL_IDENTITY_NAME) - 1 && memcmp(s, SL_IDENTITY_NAME, len) == 0;
 }
 
-/* The name of a header, parameter or cookie, of a condition or a scan; none of the other fields. */
+static bool
+is_own(const uint8_t *s, uint32_t len)
+{
+	static const char *const names[] = {
+#define X(ID, name) name,
+		SL_OWN_NAMES(X)
+#undef X
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(names); i++)
+		if (len == strlen(names[i]) && memcmp(s, names[i], len) == 0)
+			return true;
+	return false;
+}
+
+/* The name of a header, parameter, cookie or claim, of a condition or a scan; none of the other fields. */
 static void
-check_field_name(const struct sl_look_strings *t, const char *section, uint32_t i, unsigned field,
+check_field_name(const struct vhost *v, const char *section, uint32_t i, unsigned field,
 		 struct sl_img_str name)
 {
+	const struct sl_look_strings *t = &v->str;
 	bool named = field >= SL_FIELD_HEADER;
+	bool header = field == SL_FIELD_HEADER || field == SL_FIELD_LINES;
 	const uint8_t *s = sl_look_string(t, section, i, "name", name, named, named ? 255 : 0);
 
 	if (!s || !named)
 		return;
-	if (field == SL_FIELD_HEADER && !sl_look_token(s, name.len, true) &&
-	    !is_identity(s, name.len))
+	if (field == SL_FIELD_HEADER &&
+	    (is_identity(s, name.len) || (v->authz && is_own(s, name.len))))
+		return;
+	if (header && !sl_look_token(s, name.len, true))
 		sl_look_bad_text(t->c, section, i, "name", s, name.len,
 				 "is not a token in lower case");
 	else if (field == SL_FIELD_COOKIE && !sl_look_token(s, name.len, false))
@@ -274,26 +305,33 @@ check_cond_scan(const struct vhost *v, const struct sl_img_cond *d, uint32_t i)
 			    d->scan);
 }
 
+static unsigned
+field_last(const struct vhost *v)
+{
+	return v->authz ? SL_FIELD_LAST : SL_FIELD_COOKIE;
+}
+
 static void
 check_cond(const struct vhost *v, const struct sl_img_cond *d, uint32_t i)
 {
 	bool letters = op_in(d->op, OPS_VALUED) && d->field != SL_FIELD_METHOD;
+	unsigned last = field_last(v);
 
-	sl_look_range(v->c, "conds", i, "field", d->field, SL_FIELD_PATH, SL_FIELD_COOKIE);
+	sl_look_range(v->c, "conds", i, "field", d->field, SL_FIELD_PATH, last);
 	sl_look_range(v->c, "conds", i, "op", d->op, SL_COND_EXACT, SL_COND_IN);
 	sl_look_range(v->c, "conds", i, "flags", d->flags, 0, SL_COND_INVERT | SL_COND_ICASE);
 	sl_look_zero(v->c, "conds", i, "zero", d->zero);
 	sl_look_zero(v->c, "conds", i, "zero1", d->zero1);
-	if (d->field < SL_FIELD_PATH || d->field > SL_FIELD_COOKIE || d->op < SL_COND_EXACT ||
+	if (d->field < SL_FIELD_PATH || d->field > last || d->op < SL_COND_EXACT ||
 	    d->op > SL_COND_IN)
 		return;
-	if (!op_in(d->op, ops_of[d->field]))
+	if (!op_in(d->op, v->authz ? authz_ops_of[d->field] : ops_of[d->field]))
 		sl_look_bad(v->c, "conds", i, "op", "is %u, which field %u does not have", d->op,
 			    d->field);
 	if (d->flags & SL_COND_ICASE && !letters)
 		sl_look_bad(v->c, "conds", i, "flags", "is %u, but op %u has no letters to compare",
 			    d->flags, d->op);
-	check_field_name(&v->str, "conds", i, d->field, d->name);
+	check_field_name(v, "conds", i, d->field, d->name);
 	check_cond_value(v, d, i);
 	check_cond_numbers(v, d, i);
 	check_cond_scan(v, d, i);
@@ -361,13 +399,14 @@ id_none(const struct sl_obj_id *id)
 static void
 check_scan(const struct vhost *v, const struct sl_img_scan *s, uint32_t i)
 {
-	sl_look_range(v->c, "scans", i, "field", s->field, SL_FIELD_PATH, SL_FIELD_COOKIE);
+	sl_look_range(v->c, "scans", i, "field", s->field,
+		      v->authz ? SL_FIELD_HEADER : SL_FIELD_PATH, field_last(v));
 	if (s->field == SL_FIELD_METHOD)
 		sl_look_bad(v->c, "scans", i, "field", "is %u (METHOD), which is not scanned",
 			    s->field);
 	for (unsigned k = 0; k < sizeof(s->zero); k++)
 		sl_look_zero(v->c, "scans", i, "zero", s->zero[k]);
-	check_field_name(&v->str, "scans", i, s->field, s->name);
+	check_field_name(v, "scans", i, s->field, s->name);
 	if (id_none(&s->base))
 		sl_look_bad(v->c, "scans", i, "base", "is all 0, must be the id of a SHARD");
 	sl_look_range(v->c, "scans", i, "base_cnt", s->base_cnt, 1, 65536);
@@ -697,4 +736,90 @@ sl_look_vhost(struct sl_look *c)
 	for (uint32_t i = 0; v.edits && i < v.img->edit_cnt; i++)
 		check_edit(&v, &v.edits[i], i);
 	sl_look_policy(&v.policy, &v.str);
+}
+
+/* -- a set of rules -- */
+
+/* 0: DENY, 1: ALLOW, 2: the default, 3: AUDIT: the order in which they stand. */
+static unsigned
+rule_rank(const struct sl_img_http_route *r)
+{
+	return r->action == SL_AUTHZ_AUDIT                             ? 3
+	       : r->action == SL_AUTHZ_ALLOW                           ? 1
+	       : r->cond_cnt || strcmp(r->name, SL_AUTHZ_DEFAULT) != 0 ? 0
+								       : 2;
+}
+
+static void
+check_rule(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
+{
+	struct sl_img_http_route rest = *r;
+	const uint8_t *byte = (const uint8_t *)&rest;
+
+	sl_look_name(v->c, "routes", i, "name", r->name);
+	sl_look_range(v->c, "routes", i, "action", r->action, SL_AUTHZ_DENY, SL_AUTHZ_AUDIT);
+	sl_look_range(v->c, "routes", i, "incarnation", r->incarnation, 1, 1);
+	check_span(v, i, "cond_cnt", r->cond_first, r->cond_cnt, 64, v->img->cond_id_cnt);
+	if (r->code != 0 && (r->code != 403 || r->action != SL_AUTHZ_DENY))
+		sl_look_bad(v->c, "routes", i, "code", "is %u, must be 0, or of a DENY 403",
+			    r->code);
+	if (i && rule_rank(&r[-1]) > rule_rank(r))
+		sl_look_bad(v->c, "routes", i, "action",
+			    "is out of order: DENY, ALLOW, the default, AUDIT");
+	if (i && rule_rank(r) == 2 && rule_rank(&r[-1]) == 2)
+		sl_look_bad(v->c, "routes", i, "name", "is a second default");
+	rest.incarnation = rest.cond_first = rest.cond_cnt = 0;
+	rest.action = 0;
+	rest.code = 0;
+	memset(rest.name, 0, sizeof(rest.name));
+	for (size_t k = 0; k < sizeof(rest); k++)
+		if (byte[k]) {
+			sl_look_bad(v->c, "routes", i, "",
+				    "has byte %zu set, which rules do not have", k);
+			return;
+		}
+}
+
+static void
+check_no_records(struct sl_look *c, const struct sl_img_vhost *img)
+{
+	const struct {
+		const char *section;
+		uint32_t cnt;
+	} none[] = {
+		{"targets", img->target_cnt}, {"mirrors", img->mirror_cnt},
+		{"edits", img->edit_cnt},     {"policies", img->policy_cnt},
+		{"rates", img->rate_cnt},     {"policy_refs", img->policy_ref_cnt},
+		{"cors", img->cors_cnt},      {"faults", img->fault_cnt},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(none); i++)
+		if (none[i].cnt)
+			sl_look_bad(c, none[i].section, SL_LOOK_NOWHERE, "",
+				    "has %u records, but a set of rules has none", none[i].cnt);
+	for (unsigned i = 0; i < sizeof(img->table); i++)
+		if (img->table[i]) {
+			sl_look_bad(c, "", SL_LOOK_NOWHERE, "table", "is not empty");
+			return;
+		}
+}
+
+void
+sl_look_authz(struct sl_look *c)
+{
+	struct vhost v;
+
+	open_vhost(&v, c);
+	v.authz = true;
+	sl_look_name(c, "", SL_LOOK_NOWHERE, "name", v.img->name);
+	check_no_records(c, v.img);
+	for (uint32_t i = 0; v.routes && i < v.img->route_cnt; i++)
+		check_rule(&v, &v.routes[i], i);
+	for (uint32_t i = 0; v.conds && i < v.img->cond_cnt; i++)
+		check_cond(&v, &v.conds[i], i);
+	if (v.conds)
+		check_distinct(&v, "conds", "", v.img->cond_cnt, cond_cmp);
+	check_cond_ids(&v);
+	for (uint32_t i = 0; v.scans && i < v.img->scan_cnt; i++)
+		check_scan(&v, &v.scans[i], i);
 }

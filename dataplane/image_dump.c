@@ -318,6 +318,7 @@ sl_image_dump(const void *bytes, size_t size, FILE *f)
 		sl_image_dump_shard(bytes, f);
 		break;
 	case SL_OBJ_AUTHZ:
+		sl_image_dump_authz(bytes, f);
 		break;
 	case SL_OBJ_JWT:
 		sl_image_dump_jwt(bytes, f);

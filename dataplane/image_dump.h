@@ -11,6 +11,7 @@ void sl_image_dump_routes(const uint8_t *bytes, FILE *f);
 void sl_image_dump_vhost(const uint8_t *bytes, FILE *f);
 /* Of a virtual host: CORS, faults, hedging, cookies of splits. */
 void sl_image_dump_traffic(const uint8_t *bytes, FILE *f);
+void sl_image_dump_authz(const uint8_t *bytes, FILE *f);
 /* What the listener says of TLS, in lines of its own. */
 void sl_image_dump_tls(const struct sl_img_listeners *ls, const struct sl_img_listener *l, FILE *f);
 void sl_image_dump_service_tls(const struct sl_img_tls_service *t, FILE *f);

@@ -106,7 +106,8 @@ struct vhost {
 
 static const char *const fields[] = {
 	[SL_FIELD_PATH] = "path",   [SL_FIELD_METHOD] = "method", [SL_FIELD_HEADER] = "header",
-	[SL_FIELD_QUERY] = "query", [SL_FIELD_COOKIE] = "cookie",
+	[SL_FIELD_QUERY] = "query", [SL_FIELD_COOKIE] = "cookie", [SL_FIELD_LINES] = "lines",
+	[SL_FIELD_CLAIM] = "claim",
 };
 
 static void
@@ -266,26 +267,64 @@ dump_scan(const struct vhost *v, const struct sl_img_scan *s, uint32_t i)
 	fputc('\n', v->f);
 }
 
+static void
+dump_conds(const struct vhost *v)
+{
+	const struct sl_img_cond *d = (const void *)(v->bytes + v->img->cond_off);
+	const struct sl_img_scan *s = (const void *)(v->bytes + v->img->scan_off);
+
+	fprintf(v->f, "conditions %u\n", v->img->cond_cnt);
+	for (uint32_t i = 0; i < v->img->cond_cnt; i++)
+		dump_cond(v, &d[i], i);
+	fprintf(v->f, "scans %u\n", v->img->scan_cnt);
+	for (uint32_t i = 0; i < v->img->scan_cnt; i++)
+		dump_scan(v, &s[i], i);
+}
+
 void
 sl_image_dump_vhost(const uint8_t *bytes, FILE *f)
 {
 	const struct sl_img_vhost *img = (const void *)bytes;
 	const struct vhost v = {img, bytes, bytes + img->str_off, f};
 	const struct sl_img_http_route *r = (const void *)(bytes + img->route_off);
-	const struct sl_img_cond *d = (const void *)(bytes + img->cond_off);
-	const struct sl_img_scan *s = (const void *)(bytes + img->scan_off);
 
 	fprintf(f, "name %s\ntable %s\nroutes %u\n", img->name, img->table, img->route_cnt);
 	for (uint32_t i = 0; i < img->route_cnt; i++)
 		dump_route(&v, &r[i], i);
 	sl_image_dump_traffic(bytes, f);
 	sl_image_dump_policies(bytes, f);
-	fprintf(f, "conditions %u\n", img->cond_cnt);
-	for (uint32_t i = 0; i < img->cond_cnt; i++)
-		dump_cond(&v, &d[i], i);
-	fprintf(f, "scans %u\n", img->scan_cnt);
-	for (uint32_t i = 0; i < img->scan_cnt; i++)
-		dump_scan(&v, &s[i], i);
+	dump_conds(&v);
+}
+
+/* ---- AUTHZ ---- */
+
+static void
+dump_rule(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
+{
+	static const char *const actions[] = {
+		[SL_AUTHZ_DENY] = "deny", [SL_AUTHZ_ALLOW] = "allow", [SL_AUTHZ_AUDIT] = "audit"};
+	const uint32_t *ids = (const void *)(v->bytes + v->img->cond_id_off);
+
+	fprintf(v->f, "  [%u] %s %s", i, actions[r->action], r->name);
+	if (r->action == SL_AUTHZ_DENY && r->code == 0)
+		fputs(" told only", v->f);
+	fputs(" conds", v->f);
+	for (uint32_t k = 0; k < r->cond_cnt; k++)
+		fprintf(v->f, " %u", ids[r->cond_first + k]);
+	fputc('\n', v->f);
+}
+
+void
+sl_image_dump_authz(const uint8_t *bytes, FILE *f)
+{
+	const struct sl_img_vhost *img = (const void *)bytes;
+	const struct vhost v = {img, bytes, bytes + img->str_off, f};
+	const struct sl_img_http_route *r = (const void *)(bytes + img->route_off);
+
+	fprintf(f, "name %s\nalternatives %u\n", img->name, img->route_cnt);
+	for (uint32_t i = 0; i < img->route_cnt; i++)
+		dump_rule(&v, &r[i], i);
+	dump_conds(&v);
 }
 
 /* ---- SHARD ---- */

@@ -63,6 +63,8 @@ sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t liste
 		.table = &view->tables[view->listener_service[listener]],
 		.vhosts = view->vhosts,
 		.issuers = view->issuers,
+		.authz = view->authz,
+		.authz_cnt = view->authz_cnt,
 		.scratch = &view->scratch[w->conf.id],
 	};
 	return true;
@@ -399,6 +401,7 @@ sl_requests_start(struct sl_worker *w)
 	conf.listener_stats = w->listener_stats;
 	conf.vhost_stats = sl_stats_vhosts(seg, id);
 	conf.route_stats = sl_stats_routes(seg, id);
+	conf.authz_stats = sl_stats_authz(seg, id);
 	conf.endpoint_stats = w->endpoint_stats;
 	conf.events = w->conf.events;
 	conf.events_size = w->conf.events_size;

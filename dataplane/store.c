@@ -486,7 +486,8 @@ keep_made(struct sl_store *s, const struct generation *g)
 	for (uint32_t i = g->cnt; i-- > 0;) {
 		struct object *o = g->objs[i];
 		uint16_t kind = ((const struct sl_obj_head *)o->bytes)->kind;
-		if (o->made || (kind != SL_OBJ_VHOST && kind != SL_OBJ_SHARD))
+		bool match = kind == SL_OBJ_VHOST || kind == SL_OBJ_AUTHZ;
+		if (o->made || (!match && kind != SL_OBJ_SHARD))
 			continue;
 		if (kind == SL_OBJ_SHARD || hold_shards(s, o)) /* else it goes with the view */
 			o->made = sl_view_take(g->view, i);

@@ -98,11 +98,14 @@ struct sl_view {
 	const struct sl_table *tables; /* [table_cnt] */
 	const struct sl_vhost *vhosts; /* [vhost_cnt] */
 	uint32_t table_cnt, vhost_cnt;
-	struct sl_issuer *issuers; /* [SL_MAX_JWT], by slot; NULL: there are none */
-	/* [worker], for this generation's databases: written by that worker alone while it finds routes; NULL: no tables */
+	struct sl_issuer *issuers;    /* [SL_MAX_JWT], by slot; NULL: there are none */
+	const struct sl_authz *authz; /* [authz_cnt]: sets of rules by slot (img NULL: none) */
+	uint32_t authz_cnt;
+	/* [worker], for this generation's databases: written by that worker alone while it finds routes and judges; NULL:
+	 * there is nothing to match */
 	struct sl_match_scratch *scratch;
-	struct sl_view_made
-		*made; /* [vhost_cnt + shards]: behind tables and vhosts; of view_http.c */
+	struct sl_view_made *
+		made; /* [vhost_cnt + shards + sets of rules]: behind tables and vhosts; of view_http.c */
 	uint32_t made_cnt, scratch_cnt;
 	struct sl_obj_id root_id;
 	/* written by workers: requests that outlive a turn hold the generation; plain per-worker counters */
@@ -227,7 +230,7 @@ int sl_view_create(const struct sl_object *root, const struct sl_obj_id *root_id
 		   struct sl_view **ret_view);
 void sl_view_destroy(struct sl_view *v);
 
-/* Matches (of a VHOST) and databases (of a SHARD) take long to make and depend on nothing but their objects, so one is made
+/* Matches (of a VHOST or AUTHZ) and databases (of a SHARD) take long to make and depend on nothing but their objects, so one is made
  * for all generations that name the object.
  *
  * sl_view_take: what this view made of objs[ref], which from now on is the caller's: it outlives all views that were given it,

@@ -1,7 +1,8 @@
 /* A generation's tables and virtual hosts:
  *
  *   SHARD ─▶ database ─┐                        VHOST slot ─▶ index ─┐
- *   VHOST ─────────────┴▶ match ─▶ vhosts[]     ROUTES ──────────────┴▶ hosts ─▶ tables[]
+ *   VHOST ─────────────┼▶ match ─▶ vhosts[]     ROUTES ──────────────┴▶ hosts ─▶ tables[]
+ *   AUTHZ ─────────────┴▶ match ─▶ authz[slot]
  *   all databases ─▶ hs scratch, one for each worker; largest match ─▶ working memory, likewise
  *
  * References are checked first and nothing is made of objects that contradict each other.  Refs of a kind stand by slot, or
@@ -19,7 +20,8 @@
 struct sl_view_made {
 	void *it;
 	uint32_t ref;
-	bool given; /* or taken: not ours to free */
+	uint16_t kind; /* enum sl_obj_kind, of the ref */
+	bool given;    /* or taken: not ours to free */
 };
 
 #define NOT_THERE UINT32_MAX
@@ -319,29 +321,33 @@ check_route(struct sl_view_build *b, uint32_t vhost, uint32_t route, uint64_t *s
 	slots[r->slot / 64] |= 1ull << r->slot % 64;
 }
 
+static void
+owner_format(const struct sl_img_vhost *v, char *buf, size_t size)
+{
+	if (v->head.kind == SL_OBJ_AUTHZ)
+		snprintf(buf, size, "authorization \"%s\"", v->name);
+	else
+		snprintf(buf, size, "table \"%s\", virtual host \"%s\"", v->table, v->name);
+}
+
 /* The SHARD that a scan names, or NOT_THERE and a reason. */
 static uint32_t
-check_shard(struct sl_view_build *b, uint32_t vhost, uint32_t scan, const char *which,
+check_shard(struct sl_view_build *b, uint32_t ref, uint32_t scan, const char *which,
 	    const struct sl_obj_id *id, uint32_t patterns)
 {
 	uint32_t i = shard_by_id(b, id);
 
 	if (i != NOT_THERE && shard_img(b, i)->pattern_cnt == patterns)
 		return i;
-	const struct sl_img_vhost *v = vhost_img(b, vhost);
-	char path[64];
-	snprintf(path, sizeof(path), "refs[%u].scans[%u].%s", b->first[SL_OBJ_VHOST] + vhost, scan,
-		 which);
+	char path[64], owner[160];
+	snprintf(path, sizeof(path), "refs[%u].scans[%u].%s", ref, scan, which);
+	owner_format(b->objs[ref].bytes, owner, sizeof(owner));
 	if (i == NOT_THERE)
-		sl_view_bad(b, path, NULL,
-			    "table \"%s\", virtual host \"%s\": %02x%02x%02x%02x… is no SHARD that "
-			    "the root names",
-			    v->table, v->name, id->b[0], id->b[1], id->b[2], id->b[3]);
+		sl_view_bad(b, path, NULL, "%s: %02x%02x%02x%02x… is no SHARD that the root names",
+			    owner, id->b[0], id->b[1], id->b[2], id->b[3]);
 	else
-		sl_view_bad(b, path, NULL,
-			    "table \"%s\", virtual host \"%s\": the SHARD has %u patterns, the "
-			    "scan counts %u",
-			    v->table, v->name, shard_img(b, i)->pattern_cnt, patterns);
+		sl_view_bad(b, path, NULL, "%s: the SHARD has %u patterns, the scan counts %u",
+			    owner, shard_img(b, i)->pattern_cnt, patterns);
 	return NOT_THERE;
 }
 
@@ -351,20 +357,46 @@ scans_of(const struct sl_img_vhost *v)
 	return sl_view_section(v, v->scan_cnt, v->scan_off);
 }
 
+/* ref: of a VHOST or AUTHZ. */
 static void
-check_scans(struct sl_view_build *b, uint32_t vhost, bool *used)
+check_scans(struct sl_view_build *b, uint32_t ref, bool *used)
 {
-	const struct sl_img_vhost *v = vhost_img(b, vhost);
+	const struct sl_img_vhost *v = b->objs[ref].bytes;
 
 	for (uint32_t i = 0; i < v->scan_cnt; i++) {
 		const struct sl_img_scan *s = &scans_of(v)[i];
-		uint32_t at = check_shard(b, vhost, i, "base", &s->base, s->base_cnt);
+		uint32_t at = check_shard(b, ref, i, "base", &s->base, s->base_cnt);
 		if (at != NOT_THERE)
 			used[at] = true;
-		at = s->delta_cnt ? check_shard(b, vhost, i, "delta", &s->delta, s->delta_cnt)
+		at = s->delta_cnt ? check_shard(b, ref, i, "delta", &s->delta, s->delta_cnt)
 				  : NOT_THERE;
 		if (at != NOT_THERE)
 			used[at] = true;
+	}
+}
+
+/* The sets of rules that rows of policy name. */
+static void
+check_policy_refs(struct sl_view_build *b, uint32_t vhost)
+{
+	const struct sl_img_vhost *v = vhost_img(b, vhost);
+	const struct sl_img_policy_ref *r =
+		sl_view_section(v, v->policy_ref_cnt, v->policy_ref_off);
+	char path[64];
+
+	for (uint32_t i = 0; i < v->policy_ref_cnt; i++) {
+		uint32_t at =
+			r[i].kind == SL_OBJ_AUTHZ ? by_slot(b, SL_OBJ_AUTHZ, r[i].slot) : NOT_THERE;
+		if (r[i].kind != SL_OBJ_AUTHZ ||
+		    (at != NOT_THERE &&
+		     b->refs[b->first[SL_OBJ_AUTHZ] + at].incarnation == r[i].incarnation))
+			continue;
+		snprintf(path, sizeof(path), "refs[%u].policy_refs[%u]",
+			 b->first[SL_OBJ_VHOST] + vhost, i);
+		sl_view_bad(b, path, NULL,
+			    "table \"%s\", virtual host \"%s\": a policy names authorization slot "
+			    "%u, incarnation %u, which the root does not name",
+			    v->table, v->name, r[i].slot, r[i].incarnation);
 	}
 }
 
@@ -378,8 +410,11 @@ check_vhosts(struct sl_view_build *b)
 	for (uint32_t i = 0; i < b->v->vhost_cnt; i++) {
 		for (uint32_t k = 0; k < vhost_img(b, i)->route_cnt; k++)
 			check_route(b, i, k, slots);
-		check_scans(b, i, used);
+		check_scans(b, b->first[SL_OBJ_VHOST] + i, used);
+		check_policy_refs(b, i);
 	}
+	for (uint32_t i = 0; i < b->cnt[SL_OBJ_AUTHZ]; i++)
+		check_scans(b, b->first[SL_OBJ_AUTHZ] + i, used);
 	for (uint32_t i = 0; i < b->cnt[SL_OBJ_SHARD]; i++) {
 		if (used[i])
 			continue;
@@ -459,7 +494,7 @@ make_match(struct sl_view_build *b, uint32_t ref, void **ret_match)
 	const struct sl_img_vhost *v = b->objs[ref].bytes;
 	struct sl_match_dbs *dbs = calloc(v->scan_cnt + 1u, sizeof(*dbs));
 	struct sl_match *m = NULL;
-	char path[32];
+	char path[32], owner[160];
 
 	if (!dbs)
 		return -ENOMEM;
@@ -474,11 +509,30 @@ make_match(struct sl_view_build *b, uint32_t ref, void **ret_match)
 	if (err == -ENOMEM || err == 0)
 		return err;
 	snprintf(path, sizeof(path), "refs[%u]", ref);
-	sl_view_bad(b, path, "give the routes paths that differ earlier",
-		    "table \"%s\", virtual host \"%s\": its path templates overlap in more ways "
-		    "than can be looked at",
-		    v->table, v->name);
+	owner_format(v, owner, sizeof(owner));
+	sl_view_bad(b, path, "give paths that differ earlier",
+		    "%s: its path templates overlap in more ways than can be looked at", owner);
 	return 0;
+}
+
+/* Where the databases end in made, and the sets of rules begin. */
+static uint32_t
+shards_end(const struct sl_view_build *b)
+{
+	return b->v->vhost_cnt + b->cnt[SL_OBJ_SHARD];
+}
+
+static int
+make_authz(struct sl_view_build *b, uint32_t i)
+{
+	struct sl_view_made *made = &b->v->made[i];
+	const struct sl_img_ref *ref = &b->refs[made->ref];
+	int err = made->it ? 0 : make_match(b, made->ref, &made->it);
+
+	if (!err && made->it)
+		sl_authz_init(&b->authz[ref->slot], b->objs[made->ref].bytes, made->it,
+			      (uint16_t)ref->incarnation);
+	return err;
 }
 
 /* What was given is taken as it is, the rest is made: databases first. */
@@ -490,12 +544,15 @@ make_all(struct sl_view_build *b)
 
 	for (uint32_t i = 0; i < v->made_cnt; i++) {
 		uint32_t ref = b->first[SL_OBJ_VHOST] + i;
-		v->made[i] = (struct sl_view_made){.ref = ref, .it = b->objs[ref].made};
+		v->made[i] = (struct sl_view_made){
+			.ref = ref, .kind = (uint16_t)b->refs[ref].kind, .it = b->objs[ref].made};
 		v->made[i].given = v->made[i].it != NULL;
 	}
-	for (uint32_t i = v->made_cnt; i-- > v->vhost_cnt && !err;)
+	for (uint32_t i = shards_end(b); i-- > v->vhost_cnt && !err;)
 		if (!v->made[i].it)
 			err = make_database(b, v->made[i].ref, &v->made[i].it);
+	for (uint32_t i = shards_end(b); i < v->made_cnt && !err && !b->bad; i++)
+		err = make_authz(b, i);
 	for (uint32_t i = 0; i < v->vhost_cnt && !err && !b->bad; i++) {
 		const struct sl_img_ref *ref = &b->refs[v->made[i].ref];
 		if (!v->made[i].it)
@@ -522,7 +579,7 @@ sl_view_take(struct sl_view *v, uint32_t ref)
 void
 sl_view_unmake(enum sl_obj_kind kind, void *made)
 {
-	if (kind == SL_OBJ_VHOST)
+	if (kind == SL_OBJ_VHOST || kind == SL_OBJ_AUTHZ)
 		sl_match_destroy(made);
 	else if (kind == SL_OBJ_SHARD)
 		free(made);
@@ -555,7 +612,9 @@ make_scratches(struct sl_view_build *b)
 	v->scratch_cnt = b->ports->worker_cnt;
 	for (uint32_t i = 0; i < v->vhost_cnt; i++)
 		bytes = SL_MAX(bytes, sl_match_bytes(v->vhosts[i].match));
-	for (uint32_t i = v->vhost_cnt; i < v->made_cnt && !err; i++)
+	for (uint32_t i = shards_end(b); i < v->made_cnt; i++)
+		bytes = SL_MAX(bytes, sl_match_bytes(v->made[i].it));
+	for (uint32_t i = v->vhost_cnt; i < shards_end(b) && !err; i++)
 		if (hs_alloc_scratch(v->made[i].it, &proto) != HS_SUCCESS)
 			err = -ENOMEM;
 	for (uint32_t i = 0; i < v->scratch_cnt && !err; i++)
@@ -572,15 +631,19 @@ sl_view_http_build(struct sl_view_build *b)
 	struct sl_view *v = b->v;
 
 	v->vhost_cnt = b->cnt[SL_OBJ_VHOST];
-	v->made_cnt = v->vhost_cnt + b->cnt[SL_OBJ_SHARD];
-	if (!v->vhost_cnt) /* all refs behind the tables are SHARDs */
-		b->first[SL_OBJ_VHOST] = b->first[SL_OBJ_SHARD];
+	v->made_cnt = v->vhost_cnt + b->cnt[SL_OBJ_SHARD] + b->cnt[SL_OBJ_AUTHZ];
+	if (!v->vhost_cnt) /* all that is made stands one behind the other */
+		b->first[SL_OBJ_VHOST] =
+			b->cnt[SL_OBJ_SHARD] ? b->first[SL_OBJ_SHARD] : b->first[SL_OBJ_AUTHZ];
 	if (!v->table_cnt && !v->made_cnt)
 		return 0;
+	if (b->cnt[SL_OBJ_AUTHZ])
+		v->authz_cnt = b->refs[b->first[SL_OBJ_AUTHZ] + b->cnt[SL_OBJ_AUTHZ] - 1].slot + 1;
 	v->tables = b->tables = sl_view_mem(v->table_cnt * sizeof(*b->tables));
 	v->vhosts = b->vhosts = sl_view_mem(v->vhost_cnt * sizeof(*b->vhosts));
+	v->authz = b->authz = sl_view_mem(v->authz_cnt * sizeof(*b->authz));
 	v->made = calloc(v->made_cnt + 1u, sizeof(*v->made));
-	if (!v->tables || !v->vhosts || !v->made) {
+	if (!v->tables || !v->vhosts || !v->authz || !v->made) {
 		v->made_cnt = v->table_cnt = 0;
 		return -ENOMEM;
 	}
@@ -589,7 +652,7 @@ sl_view_http_build(struct sl_view_build *b)
 		err = check_vhosts(b);
 	if (!err && !b->bad)
 		err = make_all(b);
-	if (!err && !b->bad && v->table_cnt && b->ports->worker_cnt)
+	if (!err && !b->bad && (v->table_cnt || v->authz_cnt) && b->ports->worker_cnt)
 		err = make_scratches(b);
 	return err;
 }
@@ -604,11 +667,14 @@ sl_view_http_free(struct sl_view *v)
 	free(v->scratch);
 	for (uint32_t i = 0; v->tables && i < v->table_cnt; i++)
 		sl_hosts_destroy((struct sl_hosts *)(uintptr_t)v->tables[i].hosts);
-	for (uint32_t i = 0; i < v->made_cnt; i++) /* matches stand before their databases */
-		if (!v->made[i].given)
-			sl_view_unmake(i < v->vhost_cnt ? SL_OBJ_VHOST : SL_OBJ_SHARD,
-				       v->made[i].it);
+	for (uint32_t i = 0; i < v->made_cnt; i++) /* matches go before their databases */
+		if (!v->made[i].given && v->made[i].kind != SL_OBJ_SHARD)
+			sl_view_unmake(v->made[i].kind, v->made[i].it);
+	for (uint32_t i = 0; i < v->made_cnt; i++)
+		if (!v->made[i].given && v->made[i].kind == SL_OBJ_SHARD)
+			sl_view_unmake(v->made[i].kind, v->made[i].it);
 	free(v->made);
 	free((void *)(uintptr_t)v->tables);
 	free((void *)(uintptr_t)v->vhosts);
+	free((void *)(uintptr_t)v->authz);
 }

@@ -27,6 +27,7 @@ struct sl_view_build {
 	struct sl_fib *fib;
 	struct sl_table *tables;
 	struct sl_vhost *vhosts;
+	struct sl_authz *authz;
 	char known[512]; /* text: what addresses and routes there are; made at the first need */
 };
 

@@ -90,6 +90,32 @@ method_holds(const struct match_find *f, const struct match_cond *c)
 }
 
 static bool
+path_holds(struct match_find *f, const struct match_cond *c)
+{
+	const struct sl_bytes *loose = &f->in->loose;
+	bool is = c->slot && c->op < SL_COND_PREFIX && !f->slow
+			  ? mark_get(f, c->slot) == MARK_TRUE
+			  : value_holds(f, c, f->in->path, f->in->path_len);
+
+	if (sl_unlikely(c->invert && loose->at && !is))
+		is = value_holds(f, c, loose->at, loose->len);
+	return is != c->invert;
+}
+
+static bool
+any_holds(struct match_find *f, const struct match_cond *c)
+{
+	struct values_each each = {0};
+	const uint8_t *p;
+	uint32_t n;
+
+	while (sl_values_next(f, c->key, &each, &p, &n))
+		if (value_holds(f, c, p, n))
+			return true;
+	return false;
+}
+
+static bool
 holds(struct match_find *f, const struct match_cond *c)
 {
 	const uint8_t *p;
@@ -97,8 +123,10 @@ holds(struct match_find *f, const struct match_cond *c)
 
 	if (c->field == SL_FIELD_METHOD)
 		return method_holds(f, c) != c->invert;
-	if (c->field == SL_FIELD_PATH && c->slot && c->op < SL_COND_PREFIX && !f->slow)
-		return (mark_get(f, c->slot) == MARK_TRUE) != c->invert;
+	if (c->field == SL_FIELD_PATH)
+		return path_holds(f, c);
+	if (sl_unlikely(c->field >= SL_FIELD_LINES))
+		return any_holds(f, c) != c->invert;
 	return (sl_values_get(f, c->key, &p, &n) && value_holds(f, c, p, n)) != c->invert;
 }
 

@@ -414,6 +414,16 @@ sl_http_identity(const struct http_conn *c)
 	return (struct sl_bytes){len ? (const uint8_t *)dns : NULL, len};
 }
 
+struct sl_bytes
+sl_http_sni(const struct http_conn *c)
+{
+	const struct sl_tls_info *info = c->tls ? sl_tls_info(c->client) : NULL;
+	const struct sl_tls_peer *p = info ? info->peer : NULL;
+
+	return p ? (struct sl_bytes){(const uint8_t *)sl_tls_peer_sni(p), p->sni_len}
+		 : (struct sl_bytes){0};
+}
+
 static void
 secure(struct http_conn *c, const struct sl_http_rule *rule)
 {

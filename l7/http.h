@@ -34,7 +34,9 @@ struct sl_http_rule {
 	const struct sl_img_tls_listener *tls; /* NULL: plaintext */
 	const struct sl_table *table;
 	const struct sl_vhost *vhosts;
-	const struct sl_issuer *issuers;  /* of tokens, by slot; NULL: there are none */
+	const struct sl_issuer *issuers; /* of tokens, by slot; NULL: there are none */
+	const struct sl_authz *authz;    /* [authz_cnt], by slot */
+	uint32_t authz_cnt;
 	struct sl_match_scratch *scratch; /* this worker's, for the generation's databases */
 };
 
@@ -80,6 +82,7 @@ struct sl_http_conf {
 	struct sl_stats_listener *listener_stats;
 	struct sl_stats_vhost *vhost_stats;
 	struct sl_stats_route *route_stats;
+	struct sl_stats_authz *authz_stats;
 	struct sl_stats_endpoint *endpoint_stats;
 	struct sl_events_worker *events; /* NULL: no access log */
 	uint32_t events_size;

@@ -3,6 +3,8 @@
 
 #include "sluice/ctl.h"
 
+#include <stdio.h>
+
 static void
 say(struct sl_ctl_explained_http *ret, char *text, const void *bytes, uint32_t n)
 {
@@ -121,11 +123,16 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 	if (d.vhost)
 		ret->vhost_slot = d.vhost->slot;
 	if (d.route) {
-		const struct http_ask who = {client->src, identity};
+		const struct http_ask who = {.peer = client->src,
+					     .identity = identity,
+					     .port = sl_from_be16(client->dport)};
 		sl_http_judge(h, rule, &who, &h->head, &d, true);
 	}
 	if (d.status) {
-		refused(ret, text, d.status, d.rflags, d.text);
+		char said[SL_ACCESS_WHY_MAX + 96];
+		snprintf(said, sizeof(said), d.why[0] ? "%s: %s" : "%s",
+			 d.text ? d.text : sl_status_text(d.status), d.why);
+		refused(ret, text, d.status, d.rflags, said);
 		return;
 	}
 	ret->route_slot = d.route->slot;

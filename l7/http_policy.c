@@ -55,8 +55,9 @@ static void
 judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
       const struct sl_http_head *head, struct http_decision *d, bool dry)
 {
-	(void)who;
 	sl_http_judge_jwt(h, rule, head, d, dry);
+	if (!d->status)
+		sl_http_judge_authz(h, rule, who, head, d, dry);
 }
 
 void

@@ -11,6 +11,7 @@
  *   http_explain.c  what would become of a request
  *   http_jwt.c      tokens of requests
  *   http_policy.c   what stands between a route and its action
+ *   http_authz.c    of that: sets of rules
  *
  * Life: connections and exchanges that are over are marked, and taken back in the next turn (sl_http_tick), outside any event: so
  * a pointer is good for the whole of an event, whatever was called in between; who calls something that may end them looks
@@ -331,6 +332,8 @@ const uint8_t *sl_http_span(struct sl_http *h, struct sl_stream *s, uint32_t max
  * DNS SAN; .at NULL: none. */
 const struct sl_tls_peer *sl_http_peer(const struct http_conn *c);
 struct sl_bytes sl_http_identity(const struct http_conn *c);
+/* sl_http_sni: the server name it asked for; .len 0: none. */
+struct sl_bytes sl_http_sni(const struct http_conn *c);
 
 /* http_request.c: what a head asks for. */
 struct http_decision {
@@ -355,6 +358,9 @@ struct http_decision {
 struct http_ask {
 	struct sl_addr peer;      /* as its packets or the PROXY header say */
 	struct sl_bytes identity; /* of its verified certificate; .at NULL: none */
+	struct sl_bytes
+		sni;   /* the server name that it asked for by TLS; .len 0: none, or not known */
+	uint16_t port; /* of the listener */
 };
 
 /* http_policy.c: what stands between the route and its action (image_policy.h says in which order); d: of sl_http_decide, with a
@@ -364,6 +370,10 @@ void sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const str
 		   const struct sl_http_head *head, struct http_decision *d, bool dry);
 bool sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name,
 			 const void *value, size_t len);
+/* http_authz.c: 403 unless all sets of rules of the row allow it. */
+void sl_http_judge_authz(struct sl_http *h, const struct sl_http_rule *rule,
+			 const struct http_ask *who, const struct sl_http_head *head,
+			 struct http_decision *d, bool dry);
 void sl_http_policy_why(struct http_decision *d, const char *set, const char *rule);
 void sl_http_policy_refuse(struct http_decision *d, uint16_t status, uint32_t rflags,
 			   unsigned count, const char *text);

@@ -606,7 +606,13 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 {
 	struct sl_http *h = c->http;
 	struct http_decision d;
-	struct http_ask who = {c->peer, sl_http_identity(c)};
+	const struct http_ask who = {
+		.peer = c->peer,
+		.identity = sl_http_identity(c),
+		.sni = sl_http_sni(c),
+		.port = sl_from_be16(sl_stream_row(c->client)->tuple.dport),
+	};
+
 	sl_http_decide(h, rule, head, who.identity, &d);
 	if (d.route)
 		sl_http_judge(h, rule, &who, head, &d, false);

@@ -84,7 +84,7 @@ merge_some(struct match_find *f)
 
 	while (f->heap_cnt && heap[0] < f->best) {
 		uint32_t route = heap_take(f);
-		if (route_holds(f, route))
+		if (route >= f->from && route_holds(f, route))
 			f->best = route;
 	}
 	f->heap_cnt = 0;
@@ -126,20 +126,12 @@ pattern_holds(unsigned id, unsigned long long from, unsigned long long to, unsig
 	return 0;
 }
 
-void
-sl_match_scan(struct match_find *f, uint32_t scan)
+static void
+scan_value(struct match_find *f, const struct match_scan *s, const uint8_t *p, uint32_t n)
 {
-	const struct match_scan *s = &f->m->scan[scan];
 	struct scanning base = {f, s->slot, s->base_cnt};
 	struct scanning delta = {f, s->slot + s->base_cnt, s->delta_cnt};
-	const uint8_t *p;
-	uint32_t n;
 
-	if (mark_get(f, f->m->scan_mark + scan))
-		return;
-	mark_set(f, f->m->scan_mark + scan, MARK_TRUE);
-	if (!sl_values_get(f, s->key, &p, &n))
-		return;
 	/* Failures are those of a scratch that does not fit or is in use: the generation's is neither. */
 	hs_scan(s->base, (const char *)p, n, 0, f->hs, pattern_holds, &base);
 	f->scanned++;
@@ -147,6 +139,21 @@ sl_match_scan(struct match_find *f, uint32_t scan)
 		hs_scan(s->delta, (const char *)p, n, 0, f->hs, pattern_holds, &delta);
 		f->scanned++;
 	}
+}
+
+void
+sl_match_scan(struct match_find *f, uint32_t scan)
+{
+	const struct match_scan *s = &f->m->scan[scan];
+	struct values_each each = {0};
+	const uint8_t *p;
+	uint32_t n;
+
+	if (mark_get(f, f->m->scan_mark + scan))
+		return;
+	mark_set(f, f->m->scan_mark + scan, MARK_TRUE);
+	while (sl_values_next(f, s->key, &each, &p, &n))
+		scan_value(f, s, p, n);
 }
 
 uint64_t
@@ -157,6 +164,19 @@ sl_match_entry_hash(uint32_t key, unsigned kind, bool fold, uint32_t len, uint64
 	return sl_bytes_mix(h, tag * 0x9e3779b97f4a7c15ull) | 1;
 }
 
+/* Several values may lead to one entry, and the heap has room for each list once. */
+static inline bool
+entry_fresh(struct match_find *f, uint32_t entry)
+{
+	if (sl_likely(!f->m->several))
+		return true;
+	uint32_t mark = f->m->entry_mark + entry;
+	if (mark_get(f, mark))
+		return false;
+	mark_set(f, mark, MARK_TRUE);
+	return true;
+}
+
 static void
 entry_push(struct match_find *f, uint64_t hash)
 {
@@ -164,7 +184,7 @@ entry_push(struct match_find *f, uint64_t hash)
 
 	for (uint64_t i = hash >> 20;; i++) {
 		const struct match_entry *e = &m->entry[i & m->entry_mask];
-		if (e->hash == hash)
+		if (e->hash == hash && entry_fresh(f, (uint32_t)(i & m->entry_mask)))
 			heap_push(f, e->list);
 		if (e->hash == hash || !e->hash)
 			return;
@@ -203,20 +223,20 @@ static __attribute__((noinline)) void
 value_push(struct match_find *f, uint32_t key)
 {
 	const struct match_key *k = &f->m->key[key];
+	struct values_each each = {0};
 	const uint8_t *p;
 	uint32_t n;
 
-	if (!sl_values_get(f, key, &p, &n))
-		return;
 	if (k->present)
 		heap_push(f, k->present);
-	for (unsigned fold = 0; fold < k->folds; fold++) {
-		if (k->exact[fold])
-			entry_push(f, sl_match_entry_hash(key, MATCH_EXACT, fold, n,
-							  sl_bytes_hash(0, p, n, fold)));
-		prefixes_push(f, key, fold, p, n);
-		suffixes_push(f, key, fold, p, n);
-	}
+	while (sl_values_next(f, key, &each, &p, &n))
+		for (unsigned fold = 0; fold < k->folds; fold++) {
+			if (k->exact[fold])
+				entry_push(f, sl_match_entry_hash(key, MATCH_EXACT, fold, n,
+								  sl_bytes_hash(0, p, n, fold)));
+			prefixes_push(f, key, fold, p, n);
+			suffixes_push(f, key, fold, p, n);
+		}
 }
 
 static inline void
@@ -230,7 +250,8 @@ key_push(struct match_find *f, uint32_t key)
 static void
 fields_read(struct match_find *f)
 {
-	static const uint8_t fields[] = {SL_FIELD_HEADER, SL_FIELD_QUERY, SL_FIELD_COOKIE};
+	static const uint8_t fields[] = {SL_FIELD_HEADER, SL_FIELD_QUERY, SL_FIELD_COOKIE,
+					 SL_FIELD_LINES, SL_FIELD_CLAIM};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(fields); i++)
 		if (f->m->field_first[fields[i]] < f->best)
@@ -315,9 +336,17 @@ uint32_t
 sl_match_find(const struct sl_match *m, const struct sl_match_input *in,
 	      struct sl_match_scratch *scratch, struct sl_match_result *ret)
 {
+	return sl_match_find_from(m, in, scratch, 0, ret);
+}
+
+uint32_t
+sl_match_find_from(const struct sl_match *m, const struct sl_match_input *in,
+		   struct sl_match_scratch *scratch, uint32_t from, struct sl_match_result *ret)
+{
 	struct match_find f;
 
 	find_begin(&f, m, in, scratch);
+	f.from = from;
 	for (unsigned fold = 0; fold < 2; fold++)
 		if (m->trie[fold])
 			sl_segments_walk(m->trie[fold], in->path, in->path_len, slot_holds, &f);

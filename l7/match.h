@@ -62,6 +62,19 @@ struct sl_match_input {
 	 * name).  NULL: there is none */
 	const uint8_t *identity;
 	uint32_t identity_len;
+	/* of AUTHZ: what else stands beside the headers, by names that no client can send; and claims */
+	const struct sl_match_own *own;
+	const struct sl_claim *claims;
+	uint32_t own_cnt, claim_cnt;
+	/* .at NULL, or the path as an endpoint may read it, too: an inverted condition on the path holds only when it holds for
+	 * both */
+	struct sl_bytes loose;
+};
+
+/* As if it were a header: a name of SL_OWN_NAMES. */
+struct sl_match_own {
+	struct sl_bytes name, value;
+	uint16_t hash; /* sl_http_name_hash of the name */
 };
 
 /* A worker's working memory, for matches of any size in turn: bytes ≥ sl_match_bytes of the largest one, zeroed once,
@@ -87,6 +100,10 @@ struct sl_match_result {
 /* sl_match_find: the first route in list order all of whose conditions hold. */
 uint32_t sl_match_find(const struct sl_match *m, const struct sl_match_input *in,
 		       struct sl_match_scratch *scratch, struct sl_match_result *ret);
+/* sl_match_find_from: likewise, of the routes from that one on. */
+uint32_t sl_match_find_from(const struct sl_match *m, const struct sl_match_input *in,
+			    struct sl_match_scratch *scratch, uint32_t from,
+			    struct sl_match_result *ret);
 
 /* sl_match_holds: whether condition `cond` of the object holds; for explain and tests, the slow way. */
 bool sl_match_holds(const struct sl_match *m, const struct sl_match_input *in,

@@ -19,7 +19,8 @@
 static uint16_t
 key_name_hash(uint8_t field, const uint8_t *name, uint32_t len)
 {
-	return field == SL_FIELD_HEADER ? sl_http_name_hash(name, len) : 0;
+	return field == SL_FIELD_HEADER || field == SL_FIELD_LINES ? sl_http_name_hash(name, len)
+								   : 0;
 }
 
 static uint32_t
@@ -44,8 +45,9 @@ key_intern(struct sl_match *m, uint8_t field, const struct sl_img_str *name)
 	while (m->key_table[i & m->key_mask] != MATCH_NONE)
 		i++;
 	m->key_table[i & m->key_mask] = key;
-	if (field == SL_FIELD_HEADER)
+	if (field == SL_FIELD_HEADER || field == SL_FIELD_LINES)
 		m->header_bloom |= 1ull << (hash & 63);
+	m->several |= field >= SL_FIELD_LINES;
 	return key;
 }
 
@@ -403,7 +405,8 @@ words_lay_out(struct sl_match *m)
 	m->cond_mark = m->slot_cnt;
 	m->key_mark = m->cond_mark + m->cond_cnt;
 	m->scan_mark = m->key_mark + m->key_cnt;
-	m->places = m->scan_mark + m->scan_cnt;
+	m->entry_mark = m->scan_mark + m->scan_cnt;
+	m->places = m->entry_mark + (m->several ? m->entry_mask + 1 : 0);
 	m->present = m->places + 2 * m->key_cnt;
 	m->heap = m->present + m->key_cnt;
 	m->word_cnt = m->heap + 2 * m->list_cnt;

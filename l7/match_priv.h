@@ -90,14 +90,16 @@ struct sl_match {
 	uint32_t *key_table; /* open addressing by (field, name): keys; MATCH_NONE: free */
 	uint32_t key_mask;
 	uint64_t header_bloom; /* of the hashes of header names */
+	bool several;          /* there are LINES or CLAIM: an entry may be met twice */
 	uint32_t *list;        /* routes, ascending, each list with its end */
 	uint32_t *slot_list;   /* of slots */
 	uint32_t scan_first;   /* the first route filed under a pattern */
 	uint32_t method_list[SL_METHOD_CNT], any_list;
-	uint32_t field_first[SL_FIELD_COOKIE + 1]; /* the first route filed under anything of it */
+	uint32_t field_first[SL_FIELD_LAST + 1]; /* the first route filed under anything of it */
 	/* words of scratch */
 	uint32_t slot_cnt, cond_cnt, key_cnt, scan_cnt, list_cnt;
 	uint32_t cond_mark, key_mark, scan_mark; /* marks of slots begin at 0 */
+	uint32_t entry_mark;                     /* with `several`: of the entries that were met */
 	uint32_t places, present, heap;          /* words that are no marks */
 	uint32_t word_cnt;
 };
@@ -126,6 +128,7 @@ struct match_find {
 	uint32_t present_cnt;
 	uint32_t heap_cnt;
 	uint32_t best;
+	uint32_t from; /* routes before it are not of interest */
 	uint32_t verified, scanned;
 	uint32_t looks; /* values looked at by an automaton instead of a scan */
 	uint8_t fields; /* bits of enum sl_field: keys of the request are known */

@@ -3,7 +3,7 @@
 #ifndef SL_L7_SITE_H
 #define SL_L7_SITE_H
 
-#include "l7/match.h"
+#include "l7/authz.h"
 
 /* Pointers into the generation. */
 struct sl_vhost {

@@ -10,7 +10,9 @@ enum {
 	IN_JOIN = 1u << 28,
 	IN_QUERY = 2u << 28,
 	IN_IDENTITY = 3u << 28,
-	IN_MASK = 3u << 28
+	IN_OWN = 4u << 28, /* the offset is an index, as in */
+	IN_CLAIMS = 5u << 28,
+	IN_MASK = 7u << 28
 };
 
 static void
@@ -27,7 +29,7 @@ place_set(const struct match_find *f, uint32_t key, uint32_t where, uint32_t off
 uint32_t
 sl_values_key_hash(uint8_t field, uint16_t hash, const uint8_t *name, uint32_t len)
 {
-	if (field == SL_FIELD_HEADER)
+	if (field == SL_FIELD_HEADER || field == SL_FIELD_LINES)
 		return hash * 0x9e3779b1u >> 8;
 	return (uint32_t)sl_bytes_hash(field, name, len, false);
 }
@@ -36,7 +38,7 @@ uint32_t
 sl_values_key(const struct sl_match *m, uint8_t field, uint16_t hash, const uint8_t *name,
 	      uint32_t len)
 {
-	bool fold = field == SL_FIELD_HEADER;
+	bool fold = field == SL_FIELD_HEADER || field == SL_FIELD_LINES;
 
 	for (uint32_t i = sl_values_key_hash(field, hash, name, len);; i++) {
 		uint32_t key = m->key_table[i & m->key_mask];
@@ -58,6 +60,24 @@ present_add(struct match_find *f, uint32_t key)
 }
 
 static void
+header_line(struct match_find *f, const struct sl_http_line *l, uint8_t field)
+{
+	uint32_t key =
+		sl_values_key(f->m, field, l->hash, f->in->head->bytes + l->name, l->name_len);
+
+	if (key == MATCH_NONE)
+		return;
+	uint32_t mark = f->m->key_mark + key;
+	if (mark_get(f, mark)) { /* one line more: joined when somebody asks */
+		mark_set(f, mark, MARK_LATER);
+		return;
+	}
+	mark_set(f, mark, MARK_TRUE);
+	place_set(f, key, IN_HEAD, l->value, l->value_len);
+	present_add(f, key);
+}
+
+static void
 headers_read(struct match_find *f)
 {
 	const struct sl_http_head *h = f->in->head;
@@ -66,22 +86,44 @@ headers_read(struct match_find *f)
 		const struct sl_http_line *l = &h->line[i];
 		if (sl_likely(!(f->m->header_bloom >> (l->hash & 63) & 1)))
 			continue;
-		uint32_t key = sl_values_key(f->m, SL_FIELD_HEADER, l->hash, h->bytes + l->name,
-					     l->name_len);
-		if (key == MATCH_NONE)
+		header_line(f, l, SL_FIELD_HEADER);
+		if (sl_unlikely(f->m->several))
+			header_line(f, l, SL_FIELD_LINES);
+	}
+}
+
+/* As if they were headers. */
+static void
+own_read(struct match_find *f)
+{
+	for (uint32_t i = 0; i < f->in->own_cnt; i++) {
+		const struct sl_match_own *o = &f->in->own[i];
+		if (!(f->m->header_bloom >> (o->hash & 63) & 1))
 			continue;
-		uint32_t mark = f->m->key_mark + key;
-		if (mark_get(f, mark)) { /* one line more: joined when somebody asks */
-			mark_set(f, mark, MARK_LATER);
+		uint32_t key =
+			sl_values_key(f->m, SL_FIELD_HEADER, o->hash, o->name.at, o->name.len);
+		if (key == MATCH_NONE || mark_get(f, f->m->key_mark + key))
 			continue;
-		}
-		mark_set(f, mark, MARK_TRUE);
-		place_set(f, key, IN_HEAD, l->value, l->value_len);
+		mark_set(f, f->m->key_mark + key, MARK_TRUE);
+		place_set(f, key, IN_OWN | i, 0, o->value.len);
 		present_add(f, key);
 	}
 }
 
-/* As if it were a header. */
+static void
+claims_read(struct match_find *f)
+{
+	for (uint32_t i = 0; i < f->in->claim_cnt; i++) {
+		const struct sl_bytes *name = &f->in->claims[i].name;
+		uint32_t key = sl_values_key(f->m, SL_FIELD_CLAIM, 0, name->at, name->len);
+		if (key == MATCH_NONE || mark_get(f, f->m->key_mark + key))
+			continue;
+		mark_set(f, f->m->key_mark + key, MARK_LATER); /* the first of them, perhaps */
+		place_set(f, key, IN_CLAIMS | i, 0, 0);
+		present_add(f, key);
+	}
+}
+
 static void
 identity_read(struct match_find *f)
 {
@@ -277,6 +319,8 @@ cookies_read(struct match_find *f)
 void
 sl_values_read(struct match_find *f, uint8_t field)
 {
+	if (field == SL_FIELD_LINES)
+		field = SL_FIELD_HEADER; /* they are read with it */
 	if (f->fields >> field & 1)
 		return;
 	f->fields |= (uint8_t)(1u << field);
@@ -285,6 +329,11 @@ sl_values_read(struct match_find *f, uint8_t field)
 		headers_read(f);
 		if (sl_unlikely(f->in->identity != NULL))
 			identity_read(f);
+		if (sl_unlikely(f->in->own_cnt))
+			own_read(f);
+		break;
+	case SL_FIELD_CLAIM:
+		claims_read(f);
 		break;
 	case SL_FIELD_QUERY:
 		query_read(f);
@@ -295,6 +344,23 @@ sl_values_read(struct match_find *f, uint8_t field)
 	default:
 		break;
 	}
+}
+
+static void
+place_get(const struct match_find *f, uint32_t key, const uint8_t **ret, uint32_t *ret_len)
+{
+	const uint32_t *place = &f->word[f->m->places + 2 * key];
+	uint32_t where = place[0] & IN_MASK, off = place[0] & ~(uint32_t)IN_MASK;
+
+	*ret_len = place[1];
+	if (where == IN_OWN)
+		*ret = f->in->own[off].value.at;
+	else
+		*ret = (where == IN_JOIN       ? f->mem->join
+			: where == IN_QUERY    ? f->in->query
+			: where == IN_IDENTITY ? f->in->identity
+					       : f->in->head->bytes) +
+		       off;
 }
 
 bool
@@ -317,13 +383,71 @@ sl_values_get(struct match_find *f, uint32_t key, const uint8_t **ret, uint32_t 
 			query_decode(f, key);
 		mark_set(f, mark, MARK_TRUE);
 	}
-	const uint32_t *place = &f->word[f->m->places + 2 * key];
-	uint32_t where = place[0] & IN_MASK;
-	*ret = (where == IN_JOIN       ? f->mem->join
-		: where == IN_QUERY    ? f->in->query
-		: where == IN_IDENTITY ? f->in->identity
-				       : f->in->head->bytes) +
-	       (place[0] & ~IN_MASK);
-	*ret_len = place[1];
+	place_get(f, key, ret, ret_len);
 	return true;
+}
+
+/* ---- one after the other ---- */
+
+static bool
+lines_next(struct match_find *f, uint32_t key, struct values_each *each, const uint8_t **ret,
+	   uint32_t *ret_len)
+{
+	const struct sl_http_head *h = f->in->head;
+	const struct match_key *k = &f->m->key[key];
+
+	while (each->at < h->line_cnt) {
+		const struct sl_http_line *l = &h->line[each->at++];
+		if (l->hash != k->hash || l->name_len != k->name_len ||
+		    !sl_bytes_eq(h->bytes + l->name, k->name, k->name_len, true))
+			continue;
+		*ret = h->bytes + l->value;
+		*ret_len = l->value_len;
+		return true;
+	}
+	if (each->at++ > h->line_cnt)
+		return false;
+	if ((f->word[f->m->places + 2 * key] & IN_MASK) != IN_JOIN)
+		header_join(f, key);
+	place_get(f, key, ret, ret_len);
+	return true;
+}
+
+static bool
+claims_next(const struct match_find *f, uint32_t key, struct values_each *each, const uint8_t **ret,
+	    uint32_t *ret_len)
+{
+	const struct match_key *k = &f->m->key[key];
+
+	if (each->at == 0)
+		each->at = f->word[f->m->places + 2 * key] & ~(uint32_t)IN_MASK;
+	while (each->at < f->in->claim_cnt) {
+		const struct sl_claim *c = &f->in->claims[each->at++];
+		if (c->name.len != k->name_len || memcmp(c->name.at, k->name, k->name_len) != 0)
+			continue;
+		*ret = c->value.at;
+		*ret_len = c->value.len;
+		return true;
+	}
+	return false;
+}
+
+bool
+sl_values_next(struct match_find *f, uint32_t key, struct values_each *each, const uint8_t **ret,
+	       uint32_t *ret_len)
+{
+	uint8_t field = f->m->key[key].field;
+
+	if (sl_likely(field < SL_FIELD_LINES))
+		return each->at++ == 0 && sl_values_get(f, key, ret, ret_len);
+	sl_values_read(f, field);
+	unsigned state = mark_get(f, f->m->key_mark + key);
+	if (!state)
+		return false;
+	if (field == SL_FIELD_CLAIM)
+		return claims_next(f, key, each, ret, ret_len);
+	if (state == MARK_LATER)
+		return lines_next(f, key, each, ret, ret_len);
+	place_get(f, key, ret, ret_len);
+	return each->at++ == 0;
 }

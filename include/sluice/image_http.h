@@ -90,7 +90,11 @@ enum sl_field {
 	SL_FIELD_HEADER = 3, /* lines of the same name joined by ", " (RFC 9110, 5.3) */
 	SL_FIELD_QUERY = 4,  /* first parameter of the name, decoded */
 	SL_FIELD_COOKIE = 5, /* first cookie of the name */
+	/* of AUTHZ alone: what a name has several of is looked at one by one, and any of them fulfils a condition */
+	SL_FIELD_LINES = 6, /* lines of a header, and what they come to joined, as HEADER has it */
+	SL_FIELD_CLAIM = 7, /* values of a verified token's claim (l7/match.h) */
 };
+#define SL_FIELD_LAST SL_FIELD_CLAIM
 
 enum sl_cond_op {
 	SL_COND_EXACT = 1,
@@ -117,6 +121,16 @@ enum {
 /* The HEADER of this name is none that a client can send: it is the identity in the client's certificate, where one was verified
  * (its first URI SAN, else its first DNS SAN); else there is no such header. */
 #define SL_IDENTITY_NAME ":identity"
+/* Likewise in AUTHZ, besides; values as l7/authz.h says. */
+#define SL_OWN_NAMES(X)                                                                            \
+	X(SOURCE, ":source")                                                                       \
+	X(REMOTE, ":remote")                                                                       \
+	X(HOST, ":host")                                                                           \
+	X(PORT, ":port")                                                                           \
+	X(SNI, ":sni")                                                                             \
+	X(TRUST_DOMAIN, ":trust-domain")                                                           \
+	X(NAMESPACE, ":namespace")                                                                 \
+	X(SERVICE_ACCOUNT, ":service-account")
 
 struct sl_img_cond {
 	uint8_t field; /* enum sl_field */

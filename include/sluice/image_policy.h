@@ -58,9 +58,16 @@ static_assert(sizeof(struct sl_img_rate) == 152, "");
 
 /* ---- who may what ---- */
 
-/* An AUTHZ object (SL_OBJ_AUTHZ) has the layout of struct sl_img_vhost: `name` is the set's, `table` all 0, its routes are what
- * its rules come to, in this order: DENY, then ALLOW; then AUDIT, which decides nothing.  See l7/authz.h. */
+/* An AUTHZ object (SL_OBJ_AUTHZ) has the layout of struct sl_img_vhost: `name` is the set's, `table` all 0, of the sections only
+ * routes, conds, cond_ids, scans and strings have records.  Its routes are what its rules come to, in this order:
+ *
+ *   DENY…, ALLOW…, one DENY without conditions (where what no rule allows is denied), AUDIT…, which decide nothing
+ *
+ * Of a route there are: name (the rule's; several routes have it), action, code (DENY: 403, or 0: only told), conditions,
+ * incarnation 1; all else is 0.  See l7/authz.h. */
 enum sl_authz_action { SL_AUTHZ_DENY = 1, SL_AUTHZ_ALLOW = 2, SL_AUTHZ_AUDIT = 3 };
+#define SL_AUTHZ_DEFAULT                                                                           \
+	"default" /* name of the DENY without conditions behind ALLOW; of no rule */
 
 /* ---- tokens ---- */
 

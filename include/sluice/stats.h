@@ -13,6 +13,7 @@
  *     struct sl_stats_endpoint  [SL_MAX_ENDPOINTS]   by endpoint slot
  *     struct sl_stats_vhost     [SL_MAX_VHOSTS]      by virtual host slot
  *     struct sl_stats_route     [SL_MAX_HTTP_ROUTES] by route slot
+ *     struct sl_stats_authz     [SL_MAX_AUTHZ]       by slot of a set of rules
  * Untouched pages of the big arrays cost nothing.
  */
 #ifndef SLUICE_STATS_H
@@ -22,7 +23,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 7
+#define SL_STATS_VERSION 8
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -245,6 +246,15 @@ struct sl_stats_route {
 };
 static_assert(sizeof(struct sl_stats_route) == 256, "four lines");
 
+/* Requests, and of listeners of mode tcp connections. */
+struct sl_stats_authz {
+	uint64_t allowed;
+	uint64_t denied;
+	uint64_t
+		audited; /* told of: by AUDIT rules, and denied where the set is audit_only (allowed is not counted then) */
+	uint64_t zero;
+};
+
 struct sl_stats_head {
 	uint32_t magic; /* stored last by the creator */
 	uint32_t version;
@@ -260,6 +270,8 @@ struct sl_stats_head {
 	uint32_t endpoint_off;
 	uint32_t vhost_off;
 	uint32_t route_off;
+	uint32_t authz_off;
+	uint32_t zero;
 	char port_name[SL_STATS_MAX_PORTS][SL_NAME_MAX];
 };
 
@@ -321,6 +333,13 @@ sl_stats_routes(void *mem, unsigned worker)
 {
 	return (struct sl_stats_route *)((char *)sl_stats_worker(mem, worker) +
 					 ((struct sl_stats_head *)mem)->route_off);
+}
+
+static inline struct sl_stats_authz *
+sl_stats_authz(void *mem, unsigned worker)
+{
+	return (struct sl_stats_authz *)((char *)sl_stats_worker(mem, worker) +
+					 ((struct sl_stats_head *)mem)->authz_off);
 }
 
 #endif

@@ -360,6 +360,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 	s->source = sl_addr_from_v4((uint8_t[]){10, 9, 9, 9});
 	s->listener_stats = zeroed(SL_MAX_LISTENERS * sizeof(*s->listener_stats));
 	s->vhost_stats = zeroed(SL_MAX_VHOSTS * sizeof(*s->vhost_stats));
+	s->authz_stats = zeroed(SL_MAX_AUTHZ * sizeof(*s->authz_stats));
 	s->route_stats = zeroed(SL_MAX_HTTP_ROUTES * sizeof(*s->route_stats));
 	s->endpoint_stats = zeroed(SL_MAX_ENDPOINTS * sizeof(*s->endpoint_stats));
 	s->listeners = zeroed(sizeof(*s->listeners));
@@ -399,6 +400,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 		.stats = &s->stats,
 		.listener_stats = s->listener_stats,
 		.vhost_stats = s->vhost_stats,
+		.authz_stats = s->authz_stats,
 		.route_stats = s->route_stats,
 		.endpoint_stats = s->endpoint_stats,
 		.events = sl_events_worker(s->events, 0),
@@ -752,9 +754,10 @@ scene_end(struct scene *s)
 	sl_hosts_destroy(s->hosts);
 	sl_test_scratch_free(&s->scratch);
 	fake_destroy(s->tcp);
-	void *const all[] = {
-		s->routes,    s->listener_stats, s->vhost_stats, s->route_stats, s->endpoint_stats,
-		s->listeners, s->ledger,         s->events,      s->mem,         s->peers};
+	void *const all[] = {s->routes,      s->listener_stats, s->vhost_stats,
+			     s->authz_stats, s->route_stats,    s->endpoint_stats,
+			     s->listeners,   s->ledger,         s->events,
+			     s->mem,         s->peers};
 	for (size_t i = 0; i < SL_ARRAY_CNT(all); i++)
 		free(all[i]);
 }
