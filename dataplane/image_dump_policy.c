@@ -26,6 +26,15 @@ sl_image_dump_rates(const struct sl_img_rate *r, uint32_t cnt, FILE *f)
 	}
 }
 
+/* Issuers of tokens and sets of rules that a row names. */
+static void
+dump_refs(const struct sl_img_policy_ref *r, uint32_t cnt, FILE *f)
+{
+	for (uint32_t i = 0; i < cnt; i++, r++)
+		fprintf(f, " %s slot %u incarnation %u%s", r->kind == SL_OBJ_JWT ? "jwt" : "rules",
+			r->slot, r->incarnation, r->flags ? " required" : "");
+}
+
 void
 sl_image_dump_policies(const uint8_t *bytes, FILE *f)
 {
@@ -38,6 +47,9 @@ sl_image_dump_policies(const uint8_t *bytes, FILE *f)
 		fprintf(f, "  [%u]", i);
 		if (p->rate_cnt)
 			fprintf(f, " limits %u from %u", p->rate_cnt, p->rate_first);
+		dump_refs((const struct sl_img_policy_ref *)(bytes + v->policy_ref_off) +
+				  p->ref_first,
+			  p->ref_cnt, f);
 		fputc('\n', f);
 	}
 	sl_image_dump_rates((const void *)(bytes + v->rate_off), v->rate_cnt, f);

@@ -23,8 +23,7 @@ authz_name(const struct sl_conf *c, uint32_t i)
 static const char *
 jwt_name(const struct sl_conf *c, uint32_t i)
 {
-	(void)c, (void)i;
-	return NULL;
+	return i < c->jwt_cnt ? c->jwts[i].name : NULL;
 }
 
 static const struct named limits = {"limits", "limit", limit_name};
@@ -196,6 +195,21 @@ check_service(struct check *k, uint32_t service)
 		check_connections(k, service);
 }
 
+static void
+check_issuers(struct check *k)
+{
+	const struct sl_conf *c = k->c;
+
+	for (uint32_t i = 1; i < c->jwt_cnt; i++)
+		for (uint32_t j = 0; j < i; j++) {
+			if (!c->jwts[i].name[0] || strcmp(c->jwts[i].name, c->jwts[j].name) != 0)
+				continue;
+			at(k, "jwt[%u].name", i);
+			tell(k, c->jwts[i].line, "give each a name of its own",
+			     "\"%s\" is the name of jwt[%u], too", c->jwts[i].name, j);
+		}
+}
+
 void
 sl_check_policies(struct check *k)
 {
@@ -203,6 +217,7 @@ sl_check_policies(struct check *k)
 
 	sl_check_twins(k, 0, k->c->rates, k->c->rate_cnt, sizeof(*k->c->rates), rate_order,
 		       rate_twin);
+	check_issuers(k);
 	for (uint32_t i = 0; i < k->c->service_cnt; i++)
 		check_service(k, i);
 

@@ -164,6 +164,8 @@ assign_slots(struct sl_compiling *k, struct sl_slot_map *m)
 		err = sl_compile_assign_rates(k, m);
 	if (err == 0)
 		err = sl_compile_assign_routes(k, m);
+	if (err == 0)
+		err = sl_compile_assign_jwt(k, m);
 	free(keys);
 	return err;
 }
@@ -441,6 +443,8 @@ build(struct sl_compiling *k)
 	if (err == 0)
 		err = sl_compile_shards(k);
 	if (err == 0)
+		err = sl_compile_jwts(k);
+	if (err == 0)
 		err = put_bases(k);
 	return err ? err : build_root(k);
 }
@@ -503,6 +507,7 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.sources);
 	free(k.rate_order);
 	free(k.rate_placed);
+	free(k.jwt_placed);
 	free(k.ref_placed);
 	for (uint32_t i = 0; i < k.base_cnt; i++)
 		free(k.bases[i].scan);

@@ -39,6 +39,7 @@ struct sl_scan_base {
 struct sl_slot_map {
 	struct sl_slot_space listeners, services, endpoints;
 	struct sl_slot_space tables, vhosts, hroutes; /* "edge", "edge/shop", "edge/shop/canary" */
+	struct sl_slot_space jwt;                     /* issuers of tokens, by name */
 	struct sl_slot_space rates;                   /* limits, by name */
 	uint64_t seq;                                 /* next freed_seq */
 	struct sl_scan_base *bases;                   /* [base_cnt], by scan */

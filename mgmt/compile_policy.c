@@ -77,14 +77,45 @@ add_rates(const struct sl_compiling *k, struct sl_policy_rows *rows, const struc
 	return err;
 }
 
+static bool
+has_ref(const struct sl_policy_rows *rows, uint32_t first, uint32_t kind, uint32_t slot)
+{
+	for (uint32_t i = first; i < rows->ref_cnt; i++)
+		if (rows->refs[i].kind == kind && rows->refs[i].slot == slot)
+			return true;
+	return false;
+}
+
+/* Where one of the three requires a token, each says so. */
+static int
+add_issuers(const struct sl_compiling *k, struct sl_policy_rows *rows, const struct sources *s)
+{
+	uint32_t first = rows->ref_cnt, required = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < FROM; i++)
+		required |= s->of[i]->jwt_required;
+	for (unsigned i = 0; i < FROM; i++)
+		for (uint32_t n = 0; n < s->of[i]->jwt_cnt && !err; n++) {
+			const struct sl_placed *p = sl_compile_jwt_placed(k, s->of[i]->jwt[n].name);
+			if (!p || has_ref(rows, first, SL_OBJ_JWT, p->slot))
+				continue;
+			const struct sl_img_policy_ref ref = {SL_OBJ_JWT, p->slot, p->incarnation,
+							      required};
+			err = PUSH(rows->refs, rows->ref_cnt, ref);
+		}
+	return err;
+}
+
 /* Issuers of tokens of all three, then sets of rules. */
 static int
 add_refs(const struct sl_compiling *k, struct sl_policy_rows *rows, const struct sources *s,
 	 struct sl_img_policy *row)
 {
-	(void)k, (void)s;
 	row->ref_first = rows->ref_cnt;
-	return 0;
+	int err = add_issuers(k, rows, s);
+	row->ref_cnt = rows->ref_cnt - row->ref_first;
+	return err;
 }
 
 static struct sl_img_str

@@ -30,6 +30,7 @@ struct sl_compiling {
 	uint32_t *table_order; /* [table_cnt] */
 	uint32_t *vhost_order; /* [vhost_cnt], index within the table */
 	struct sl_placed *table_placed, *vhost_placed, *hroute_placed; /* by place */
+	struct sl_placed *jwt_placed;        /* [jwt_cnt], in the order of the file */
 	uint32_t *table_ref, *vhost_ref;     /* by place: index into the root's refs */
 	const struct sl_slot_map *prev_map;  /* whose bases count */
 	struct sl_slot_map *map;             /* the new one */
@@ -84,6 +85,11 @@ int sl_compile_policy_row(const struct sl_compiling *k, struct sl_policy_rows *r
 			  const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
 			  const uint32_t slots[3], uint32_t *ret);
 void sl_compile_policy_fini(struct sl_policy_rows *rows);
+
+/* compile_jwt.c: slots; by name, NULL: there is none; objects, behind all others. */
+int sl_compile_assign_jwt(struct sl_compiling *k, struct sl_slot_map *m);
+const struct sl_placed *sl_compile_jwt_placed(const struct sl_compiling *k, const char *name);
+int sl_compile_jwts(struct sl_compiling *k);
 
 /* sl_compile_keep_base notes the base of a scan for the new map. */
 int sl_compile_keep_base(struct sl_compiling *k, const char *scan, const struct sl_shard_key *key);

@@ -87,6 +87,16 @@
  *                                    jwt_required = false; };            # true: a request without a token is refused
  *                      hosts = ( { …; policy = { … }; routes = ( { …; policy = { … }; }, … ); }, … ); }, … );
  *
+ *   jwt = ( { name = "main";                                                 # an issuer of tokens
+ *             issuer = "https://login.example";                              # `iss`; any unless given
+ *             audiences = ( "api", … );                                      # one of which `aud` names; any unless given
+ *             jwks = "file:/etc/sluice/jwks.json";                           # its keys; or "https://…"
+ *             jwks_ca = "/etc/ssl/own.pem"; jwks_interval = "5m";            # of a URL
+ *             from = ( "bearer", "header:x-jwt", "cookie:session", "query:access_token" );  # "bearer" unless given
+ *             leeway = "60s"; forward = true;                                # false: endpoints do not see the token
+ *             claim_headers = ( { claim = "sub"; header = "x-user"; }, … );
+ *             payload_header = "x-jwt-payload"; }, … );
+ *
  * Mode "http" and what belongs to it:
  *
  *   listeners = ( { …; mode = "http"; routes = "edge"; } );              # a route table in place of a service
@@ -414,7 +424,47 @@ struct sl_conf_policy {
 
 #define SL_CONF_MAX_ORIGINS 64
 #define SL_CONF_MAX_CORS_NAMES 64 /* of headers */
-#define SL_CONF_MAX_CONDS 64      /* of one route */
+/* ---- issuers of tokens ---- */
+
+struct sl_conf_text {
+	char text[SL_JWT_TEXT_MAX + 1];
+};
+
+struct sl_conf_jwt_from {
+	uint8_t place; /* enum sl_jwt_place */
+	char name[SL_JWT_TEXT_MAX + 1];
+};
+
+struct sl_conf_jwt_claim {
+	char *claim, *header; /* header: lower case */
+	int line;
+};
+
+struct sl_conf_jwt_key {
+	uint8_t alg; /* enum sl_jwt_alg */
+	uint16_t spki_len;
+	char kid[SL_JWT_TEXT_MAX + 1]; /* "": none */
+	uint8_t spki[SL_JWT_SPKI_MAX];
+};
+
+struct sl_conf_jwt {
+	char name[SL_NAME_MAX];
+	char *issuer;                     /* NULL: any */
+	char *jwks, *ca;                  /* ca NULL: the system's */
+	char *payload_header;             /* NULL: none */
+	struct sl_conf_text *audiences;   /* [audience_cnt] */
+	struct sl_conf_jwt_claim *claims; /* [claim_cnt] */
+	uint32_t audience_cnt, claim_cnt, from_cnt;
+	struct sl_conf_jwt_from from[SL_MAX_JWT_FROM];
+	uint32_t leeway_ms, interval_ms;
+	bool forward;
+	/* not of the file: of what `jwks` names (jwks.h), which they belong to */
+	const struct sl_conf_jwt_key *keys; /* [key_cnt] */
+	uint32_t key_cnt;
+	int line;
+};
+
+#define SL_CONF_MAX_CONDS 64 /* of one route */
 struct sl_conf_hroute {
 	char name[SL_NAME_MAX];
 	struct sl_conf_cond *
@@ -570,7 +620,9 @@ struct sl_conf {
 	struct sl_conf_service *services;
 	struct sl_conf_listener *listeners;
 	struct sl_conf_table *tables; /* route_tables */
-	struct sl_conf_rate *rates;   /* limits */
+	struct sl_conf_jwt *jwts;     /* [jwt_cnt] */
+	uint32_t jwt_cnt;
+	struct sl_conf_rate *rates; /* limits */
 	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt, rate_cnt;
 };
 

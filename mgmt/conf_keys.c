@@ -10,6 +10,7 @@
 #define SL_RANGE_FIELD "at most 4096 bytes without control characters, no blank first or last"
 #define SL_RANGE_TEXT "at most 4096 bytes without control characters"
 #define SL_RANGE_TEXT1 "1 to 4096 bytes without control characters"
+#define SL_RANGE_TEXT255 "1 to 255 bytes without control characters"
 #define SL_RANGE_PATH "a path from / on without query, at most 4096 bytes"
 #define SL_RANGE_TEMPLATE                                                                          \
 	"a path whose segments are literal, {name} or, last, {name=**}; at most 16 of these"
@@ -68,6 +69,8 @@
 #define MIRROR_STRUCT struct sl_conf_target
 #define EDIT_STRUCT struct edit_draft
 #define POLICY_STRUCT struct sl_conf_policy
+#define JWT_STRUCT struct jwt_draft
+#define CLAIM_STRUCT struct claim_draft
 #define CORS_STRUCT struct cors_draft
 #define FAULT_STRUCT struct sl_conf_fault
 #define FAULT_DELAY_STRUCT struct sl_conf_fault
@@ -93,6 +96,8 @@
 #define TARGET_ELEM struct sl_conf_target
 #define MIRROR_ELEM struct sl_conf_target
 #define EDIT_ELEM struct sl_conf_edit
+#define JWT_ELEM struct sl_conf_jwt
+#define CLAIM_ELEM struct sl_conf_jwt_claim
 #define RATE_ELEM struct sl_conf_rate
 
 const struct group_info sl_group_info[GROUPS] = {
@@ -108,6 +113,8 @@ const struct group_info sl_group_info[GROUPS] = {
 	[IDENTITY] = {sizeof(struct cond_draft), sl_finish_identity},
 	[EDIT] = {sizeof(struct edit_draft), sl_finish_edit},
 	[POLICY] = {0, sl_finish_policy},
+	[JWT] = {sizeof(struct jwt_draft), sl_finish_jwt},
+	[CLAIM] = {sizeof(struct claim_draft), sl_finish_claim},
 	[CORS] = {sizeof(struct cors_draft), sl_finish_cors},
 	[FAULT] = {0, sl_finish_fault},
 	[FAULT_DELAY] = {0, sl_finish_fault_delay},
@@ -234,6 +241,7 @@ const char *const sl_type_text[] = {
 	[ORIGINS] = "a list of strings (origins)",
 	[TOKENS] = "a list of strings (names of headers)",
 	[ALPNS] = "a list of strings (protocols)",
+	[TEXTS] = "a list of strings",
 	[METAS] = "a list of strings (pairs)",
 	[LINES] = "a list of strings (headers)",
 	[WORDS] = "a list of strings (words)",
@@ -302,6 +310,7 @@ const struct key sl_keys[] = {
 #define SL_ALPNS(g, k, f, c, m, t2)                                                                \
 	KEY_ARRAY(g, k, ALPNS, struct sl_img_tls_alpn, f, c, m,                                    \
 		  "1 to 31 visible characters, as http/1.1", t2)
+#define SL_TEXTS(g, k, f, c, m, r, t2) KEY_ARRAY(g, k, TEXTS, struct sl_conf_text, f, c, m, r, t2)
 #define SL_WORDS(g, k, w, f, d, t2)                                                                \
 	{.name = #k,                                                                               \
 	 .group = g,                                                                               \

@@ -2,6 +2,7 @@
  *
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
  *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
+ *                                  conf_jwt.c     of issuers of tokens,
  *                                  conf_policy.c  what of policy may stand together,
  *                                  conf_traffic.c of CORS, faults, hedging,
  *                                  conf_policy.c  what of policy may stand together
@@ -51,6 +52,8 @@ enum group {
 	MIRROR,
 	EDIT,
 	POLICY, /* of tables, hosts, routes */
+	JWT,
+	CLAIM,
 	CORS,
 	FAULT,
 	FAULT_DELAY,
@@ -104,6 +107,7 @@ enum type {
 	ORIGINS,
 	TOKENS,
 	ALPNS,
+	TEXTS,
 	METAS,
 	LINES,
 	WORDS,
@@ -215,6 +219,19 @@ struct retry_draft {
 	uint16_t codes[SL_RETRY_CODES_MAX];
 };
 
+struct claim_draft {
+	const char *claim, *header;
+};
+
+struct jwt_draft {
+	char name[SL_NAME_MAX];
+	const char *issuer, *jwks, *ca, *payload_header;
+	struct sl_conf_text *audiences, *from;
+	struct sl_conf_jwt_claim *claims;
+	uint32_t audience_cnt, from_cnt, claim_cnt, leeway_ms, interval_ms;
+	bool forward;
+};
+
 struct edit_draft {
 	const char *set, *add, *append, *remove, *value;
 };
@@ -266,6 +283,11 @@ struct rate_draft {
 
 /* conf_rate.c */
 void sl_finish_rate(struct walk *w, const struct sl_node *s, void *draft, void *out);
+
+/* conf_jwt.c */
+void sl_finish_jwt(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_claim(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_conf_jwts_free(struct sl_conf *c);
 
 /* conf_policy.c */
 void sl_finish_policy(struct walk *w, const struct sl_node *s, void *draft, void *out);

@@ -339,6 +339,7 @@ parse_text(const struct key *k, const char *text, void *field)
 	case ORIGINS:
 	case TOKENS:
 	case ALPNS:
+	case TEXTS:
 	case METAS:
 	case LINES:
 	case INTS:
@@ -416,6 +417,20 @@ string_of(const struct sl_node *s)
 	return s->type == SL_NODE_STRING ? s->text : NULL;
 }
 
+static const char *
+take_short(const char *text, struct sl_conf_text *ret)
+{
+	const char *why = sl_value_plain(text);
+	size_t n = strlen(text);
+
+	if (why)
+		return why;
+	if (n == 0 || n >= sizeof(ret->text) || strchr(text, '\t'))
+		return "is empty, has a tab, or is longer than 255 bytes";
+	memcpy(ret->text, text, n);
+	return NULL;
+}
+
 /* One text of a list.  What is wrong leaves the place as zeroed, the length of a prefix over 128. */
 static const char *
 take_element(const struct key *k, const char *text, int line, void *elem)
@@ -439,6 +454,8 @@ take_element(const struct key *k, const char *text, int line, void *elem)
 		return sl_value_header_name(text, elem, k->size);
 	case ALPNS:
 		return sl_value_alpn(text, elem);
+	case TEXTS:
+		return take_short(text, elem);
 	default: /* PREFIXES */
 		p->plen = UINT32_MAX;
 		return sl_value_trusted(text, &p->prefix, &p->plen);
@@ -454,6 +471,7 @@ tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 			   : k->type == METAS   ? "give a pair within quotes"
 			   : k->type == LINES   ? "give a header within quotes"
 			   : k->type == ORIGINS ? "give an origin within quotes"
+			   : k->type == TEXTS   ? "give a text within quotes"
 			   : k->type >= NAMES   ? "give a name within quotes"
 						: "give an address or a prefix within quotes";
 	sl_walk_tell(w, e, what, "is %s, must be a string", setting_type_text(e));

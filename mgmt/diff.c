@@ -10,17 +10,29 @@
 
 #include "sluice/streams.h"
 
-enum kind { GATEWAY, ADDRESS, ROUTE, SERVICE, ENDPOINT, LISTENER, TABLE, VHOST, HROUTE, LIMIT };
+enum kind {
+	GATEWAY,
+	ADDRESS,
+	ROUTE,
+	SERVICE,
+	ENDPOINT,
+	LISTENER,
+	TABLE,
+	VHOST,
+	HROUTE,
+	LIMIT,
+	ISSUER
+};
 static const char *const kind_name[] = {"gateway",    "address",  "route",       "service",
 					"endpoint",   "listener", "route_table", "host",
-					"http_route", "limit"};
+					"http_route", "limit",    "issuer"};
 
 struct item {
 	const struct sl_conf *conf;
 	const void *thing;
 	const struct sl_conf_vhost *vhost; /* HROUTE: whose */
 	/* order: gateway 0, addresses 1, routes 2, services and endpoints 3, listeners 4, route tables with all that is
-	 * theirs 5, limits 6 */
+	 * theirs 5, limits 6, issuers of tokens 7 */
 	uint8_t group;
 	uint8_t kind;
 	bool moved; /* HROUTE: out of order among those that both sides have */
@@ -39,7 +51,7 @@ struct items {
 static struct item *
 add(struct items *l, const struct sl_conf *c, enum kind kind, const void *thing)
 {
-	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5, 6};
+	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7};
 	struct item *it = &l->item[l->cnt++];
 	it->conf = c;
 	it->thing = thing;
@@ -103,7 +115,7 @@ collect(const struct sl_conf *c, struct items *l)
 			cnt += 1u + c->tables[i].vhosts[j].route_cnt;
 	if (c)
 		cnt += c->table_cnt + c->address_cnt + c->route_cnt + c->service_cnt +
-		       c->listener_cnt + c->rate_cnt;
+		       c->listener_cnt + c->rate_cnt + c->jwt_cnt;
 	l->cnt = 0;
 	l->item = calloc(cnt, sizeof(*l->item));
 	if (!l->item || !c)
@@ -135,6 +147,8 @@ collect(const struct sl_conf *c, struct items *l)
 		collect_table(c, &c->tables[i], l);
 	for (uint32_t i = 0; i < c->rate_cnt; i++)
 		snprintf(add(l, c, LIMIT, &c->rates[i])->name, SL_NAME_MAX, "%s", c->rates[i].name);
+	for (uint32_t i = 0; i < c->jwt_cnt; i++)
+		snprintf(add(l, c, ISSUER, &c->jwts[i])->name, SL_NAME_MAX, "%s", c->jwts[i].name);
 	qsort(l->item, l->cnt, sizeof(*l->item), item_cmp);
 	return true;
 }
@@ -372,6 +386,8 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		sl_diff_route_values(it->thing, v);
 	} else if (it->kind == LIMIT) {
 		sl_diff_limit_values(it->thing, v);
+	} else if (it->kind == ISSUER) {
+		sl_diff_issuer_values(it->thing, v);
 	}
 }
 

@@ -48,3 +48,35 @@ sl_diff_limit_values(const struct sl_conf_rate *r, struct sl_diff_values *v)
 		sl_diff_put(v, "keys", "%s", "");
 	sl_diff_put(v, "headers", "%s", r->headers ? "true" : "");
 }
+
+static void
+put_or_nothing(struct sl_diff_values *v, const char *key, const char *text)
+{
+	sl_diff_put(v, key, "%s", text ? text : "");
+}
+
+void
+sl_diff_issuer_values(const struct sl_conf_jwt *j, struct sl_diff_values *v)
+{
+	static const char *const places[] = {"", "bearer", "header:", "cookie:", "query:"};
+	struct sl_diff_text audiences = {0}, from = {0}, claims = {0};
+
+	put_or_nothing(v, "issuer", j->issuer);
+	put_or_nothing(v, "jwks", j->jwks);
+	put_or_nothing(v, "jwks_ca", j->ca);
+	sl_diff_put(v, "jwks_interval", "%u ms", j->interval_ms);
+	sl_diff_put(v, "leeway", "%u ms", j->leeway_ms);
+	sl_diff_put(v, "forward", "%s", j->forward ? "true" : "false");
+	put_or_nothing(v, "payload_header", j->payload_header);
+	for (uint32_t i = 0; i < j->audience_cnt; i++)
+		sl_diff_addf(&audiences, "%s%s", i ? " " : "", j->audiences[i].text);
+	sl_diff_put_text(v, "audiences", &audiences);
+	for (uint32_t i = 0; i < j->from_cnt; i++)
+		sl_diff_addf(&from, "%s%s%s", i ? " " : "", places[j->from[i].place],
+			     j->from[i].name);
+	sl_diff_put_text(v, "from", &from);
+	for (uint32_t i = 0; i < j->claim_cnt; i++)
+		sl_diff_addf(&claims, "%s%s %s", i ? ", " : "", j->claims[i].claim,
+			     j->claims[i].header);
+	sl_diff_put_text(v, "claim_headers", &claims);
+}

@@ -37,9 +37,10 @@ void sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *
 void sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v);
 void sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v);
 
-/* diff_policy.c: what tables, hosts and routes say of policy; a limit; a list of names, in their order. */
+/* diff_policy.c: what tables, hosts and routes say of policy; a limit; an issuer; a list of names, in their order. */
 void sl_diff_policy_values(const struct sl_conf_policy *p, struct sl_diff_values *v);
 void sl_diff_limit_values(const struct sl_conf_rate *r, struct sl_diff_values *v);
+void sl_diff_issuer_values(const struct sl_conf_jwt *j, struct sl_diff_values *v);
 void sl_diff_names(struct sl_diff_values *v, const char *key, const struct sl_img_tls_name *names,
 		   uint32_t cnt);
 

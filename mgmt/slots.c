@@ -8,7 +8,8 @@
  *    "listeners":[{"incarnation":1,"key":"web-v4"},{"freed":2,"incarnation":7}],
  *    "routes":[…],"seq":3,"services":[…],"tables":[…],"version":2,"vhosts":[…]}
  *
- * Version 1 ends with the endpoints.  "rates" stands before the routes when there are slots of limits.
+ * Version 1 ends with the endpoints.  "rates" stands before the routes when there are slots of limits, "jwt" before the listeners when there
+ * are slots of issuers.
  */
 #include "mgmt/slots.h"
 
@@ -218,6 +219,7 @@ sl_slot_map_init(struct sl_slot_map *m)
 		.vhosts.max = SL_MAX_VHOSTS,
 		.hroutes.max = SL_MAX_HTTP_ROUTES,
 		.rates.max = SL_MAX_RATES,
+		.jwt.max = SL_MAX_JWT,
 		.seq = 1,
 	};
 }
@@ -241,6 +243,7 @@ sl_slot_map_fini(struct sl_slot_map *m)
 	space_fini(&m->vhosts);
 	space_fini(&m->hroutes);
 	space_fini(&m->rates);
+	space_fini(&m->jwt);
 	sl_slot_bases_clear(m);
 	*m = (struct sl_slot_map){0};
 }
@@ -329,7 +332,8 @@ sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
 	    space_copy(&m->services, &copy.services) ||
 	    space_copy(&m->endpoints, &copy.endpoints) || space_copy(&m->tables, &copy.tables) ||
 	    space_copy(&m->vhosts, &copy.vhosts) || space_copy(&m->hroutes, &copy.hroutes) ||
-	    space_copy(&m->rates, &copy.rates) || bases_copy(m, &copy)) {
+	    space_copy(&m->rates, &copy.rates) || space_copy(&m->jwt, &copy.jwt) ||
+	    bases_copy(m, &copy)) {
 		sl_slot_map_fini(&copy);
 		return -ENOMEM;
 	}
@@ -643,6 +647,8 @@ sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 		return -ENOMEM;
 	save_bases(f, m);
 	save_space(f, "endpoints", &m->endpoints);
+	if (m->jwt.cnt)
+		save_space(f, "jwt", &m->jwt);
 	save_space(f, "listeners", &m->listeners);
 	if (m->rates.cnt)
 		save_space(f, "rates", &m->rates);
@@ -919,8 +925,10 @@ load_root(struct load *l, const json_t *root)
 	size_t more = 0;
 
 	l->map.seq = (uint64_t)seq;
-	if (version == VERSION && seq >= 1)
+	if (version == VERSION && seq >= 1) {
+		more += load_more(l, root, "jwt", &l->map.jwt, name_key_ok);
 		more += load_more(l, root, "rates", &l->map.rates, name_key_ok);
+	}
 	if ((version != VERSION && version != 1) || seq < 1 ||
 	    json_object_size(root) != (version == 1 ? 5u : 9u + more)) {
 		wrong(l, NULL, "is not a slot map of version 1 or 2");

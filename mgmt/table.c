@@ -41,7 +41,7 @@ discovers(const struct sl_conf *c)
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		if (c->services[i].discover_cnt)
 			return true;
-	return false;
+	return c->jwt_cnt > 0; /* whose keys are */
 }
 
 int
