@@ -718,7 +718,10 @@ xchg_times(struct http_xchg *x)
 		sl_http_try_failed(x, 0, 504, SL_RF_UT, SL_HTTP_CNT_TIMEOUT);
 	} else if (x->retry_waits && passed(x->retry_at, now)) {
 		x->retry_waits = 0;
-		sl_http_ask(x);
+		if (sl_unlikely(x->flags & XF_DELAYED))
+			sl_http_fault_over(x);
+		else
+			sl_http_ask(x);
 	} else if (waits && x->try_timed && passed(x->try_due, now)) {
 		x->try_timed = 0;
 		http_count(x->http, SL_HTTP_CNT_TRY_TIMEOUT);

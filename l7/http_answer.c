@@ -126,6 +126,24 @@ sl_http_local(struct http_xchg *x, const struct http_local *l)
 		sl_http_answer_go(x);
 }
 
+static struct sl_edits
+own_edits(const struct http_xchg *x)
+{
+	return (struct sl_edits){(const void *)(x->head + x->edits_off), x->head + x->strs_off,
+				 x->edit_cnt};
+}
+
+/* Those that policy adds, whoever answers. */
+static struct sl_edits
+policy_edits(const struct http_xchg *x)
+{
+	struct sl_edits e = own_edits(x);
+
+	e.edit += e.cnt - x->policy_edits;
+	e.cnt = x->policy_edits;
+	return e;
+}
+
 /* What goes with 405 (RFC 9110, 15.5.6). */
 static const char allow_text[] = "AllowGET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
 static const struct sl_img_edit allow = {
@@ -145,11 +163,14 @@ sl_http_local_error(struct http_xchg *x, uint16_t status, uint32_t rflags, unsig
 	http_count(x->http, code);
 	memcpy(body, text, n);
 	body[n++] = '\n';
+	struct sl_edits edits = {&allow, (const uint8_t *)allow_text, status == 405};
+	if (sl_unlikely(x->policy_edits))
+		edits = policy_edits(x);
 	const struct http_local l = {
 		.status = status,
 		.body = {(const uint8_t *)body, (uint32_t)n},
 		.content_type = {(const uint8_t *)"text/plain", 10},
-		.edits = {&allow, (const uint8_t *)allow_text, status == 405},
+		.edits = edits,
 	};
 	sl_http_local(x, &l);
 }
@@ -212,13 +233,6 @@ frame(struct http_xchg *x, const struct sl_http_head *head)
 		x->flags |= XF_UP_KEEP;
 	else
 		x->flags &= ~(unsigned)XF_UP_KEEP;
-}
-
-static struct sl_edits
-own_edits(const struct http_xchg *x)
-{
-	return (struct sl_edits){(const void *)(x->head + x->edits_off), x->head + x->strs_off,
-				 x->edit_cnt};
 }
 
 /* The head to the client; false: the exchange is over. */

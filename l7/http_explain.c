@@ -127,6 +127,8 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 					     .identity = identity,
 					     .port = sl_from_be16(client->dport)};
 		sl_http_judge(h, rule, &who, &h->head, &d, true);
+		ret->route_slot = d.route->slot;
+		ret->route = h->match.route;
 	}
 	if (d.status) {
 		char said[SL_ACCESS_WHY_MAX + 96];
@@ -135,8 +137,6 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		refused(ret, text, d.status, d.rflags, said);
 		return;
 	}
-	ret->route_slot = d.route->slot;
-	ret->route = h->match.route;
 	if (d.route->action == SL_ACTION_FORWARD) {
 		forwarded(h, &d, &h->head, client, ret, text, ret_ask);
 	} else {

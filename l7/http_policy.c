@@ -3,22 +3,30 @@
 #include "l7/http_priv.h"
 
 bool
-sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name, const void *value,
-		    size_t len)
+sl_http_policy_line(struct sl_http *h, struct http_decision *d, enum sl_edit_op op,
+		    const char *name, const void *value, size_t len)
 {
 	size_t n = strlen(name);
 
 	if (d->edit_cnt == HTTP_POLICY_EDITS || d->edit_bytes + n + len > HTTP_POLICY_TEXT)
 		return false;
 	memcpy(h->policy_text + d->edit_bytes, name, n);
-	memcpy(h->policy_text + d->edit_bytes + n, value, len);
+	if (len) /* what is empty may be nowhere */
+		memcpy(h->policy_text + d->edit_bytes + n, value, len);
 	h->policy_edits[d->edit_cnt++] = (struct sl_img_edit){
-		.op = SL_EDIT_SET,
+		.op = op,
 		.name = {d->edit_bytes, (uint32_t)n},
 		.value = {(uint32_t)(d->edit_bytes + n), (uint32_t)len},
 	};
 	d->edit_bytes = (uint16_t)(d->edit_bytes + n + len);
 	return true;
+}
+
+bool
+sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name, const void *value,
+		    size_t len)
+{
+	return sl_http_policy_line(h, d, SL_EDIT_SET, name, value, len);
 }
 
 static size_t
@@ -55,9 +63,15 @@ static void
 judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
       const struct sl_http_head *head, struct http_decision *d, bool dry)
 {
-	sl_http_judge_jwt(h, rule, head, d, dry);
+	sl_http_judge_cors(h, head, d);
+	if (!d->status)
+		sl_http_judge_jwt(h, rule, head, d, dry);
 	if (!d->status)
 		sl_http_judge_authz(h, rule, who, head, d, dry);
+	if (!d->status)
+		sl_http_judge_fault(h, head, d, dry);
+	if (!d->status)
+		sl_http_judge_sticky(h, rule, head, d, dry);
 }
 
 void
@@ -73,6 +87,8 @@ sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct h
 	d->policy = (const struct sl_img_policy *)((const char *)v + v->policy_off) +
 		    (d->route->policy - 1);
 	judge(h, rule, who, head, d, dry);
+	if (d->foreign && !d->wait && !dry)
+		http_count(h, SL_HTTP_CNT_CORS_FOREIGN);
 	if (dry)
 		sl_http_jwt_restore(h, head);
 }

@@ -10,8 +10,11 @@
  *   http_hedge.c    further tries beside a slow one
  *   http_explain.c  what would become of a request
  *   http_jwt.c      tokens of requests
- *   http_policy.c   what stands between a route and its action
- *   http_authz.c    of that: sets of rules
+ *   http_policy.c   what stands between a route and its action, and of that
+ *   http_authz.c    sets of rules
+ *   http_cors.c     CORS
+ *   http_fault.c    faults for tests
+ *   http_sticky.c   cookies that keep clients of a split
  *
  * Life: connections and exchanges that are over are marked, and taken back in the next turn (sl_http_tick), outside any event: so
  * a pointer is good for the whole of an event, whatever was called in between; who calls something that may end them looks
@@ -165,11 +168,12 @@ enum {                            /* http_xchg.flags */
        XF_LOG = 1 << 11,
        XF_WAITS = 1 << 12, /* the ticket is with upstream */
        XF_HASHED = 1 << 13,
-       XF_REUSED = 1 << 14, /* this try's connection had had requests before */
-       XF_TOLD = 1 << 15,   /* env.result learned of this try */
-       XF_DOOMED = 1 << 16, /* the last sweep found its endpoint disabled or removed */
-       XF_UP_TLS = 1 << 17, /* this try's connection is TLS */
-       XF_HEDGE = 1 << 18,  /* another try of the exchange `of` */
+       XF_REUSED = 1 << 14,  /* this try's connection had had requests before */
+       XF_TOLD = 1 << 15,    /* env.result learned of this try */
+       XF_DOOMED = 1 << 16,  /* the last sweep found its endpoint disabled or removed */
+       XF_UP_TLS = 1 << 17,  /* this try's connection is TLS */
+       XF_HEDGE = 1 << 18,   /* another try of the exchange `of` */
+       XF_DELAYED = 1 << 19, /* waits on purpose, counted at fault_counter */
 };
 
 struct http_xchg {
@@ -209,7 +213,8 @@ struct http_xchg {
 	uint32_t vhost_slot, route_slot, table_slot;
 	uint16_t endpoint_incarnation;
 	uint16_t status, upstream_status;
-	uint16_t edit_cnt; /* of the answer */
+	uint16_t edit_cnt;     /* of the answer */
+	uint16_t policy_edits; /* the last ones of these: of policy, also for our own errors */
 	uint32_t avoid[8];
 	uint64_t hash;
 	uint64_t subset; /* of the service, as in struct sl_up_ask */
@@ -223,6 +228,8 @@ struct http_xchg {
 	struct sl_addr endpoint;
 	sl_be16 endpoint_port;
 	uint64_t start_ns, sent_ns, answered_ns, first_ns; /* 0: not yet */
+	uint32_t fault_counter;
+	uint16_t fault_status; /* the answer after a wait; 0: none */
 	/* hedging: tries beside this one are exchanges of their own, which send this one's head */
 	struct http_xchg *of; /* HEDGE: whose; it ends them before itself */
 	uint32_t hedges;      /* those under way: place + 1, then `next` */
@@ -347,7 +354,11 @@ struct http_decision {
 	uint16_t edit_bytes;   /* of their texts in h->policy_text */
 	uint8_t request_edits; /* in h->tokens.edits: of the request, before the route's */
 	uint8_t wait; /* with a status: it may be asked again later, once sl_http_jwt_wait takes it */
-	uint32_t delay_ms; /* before the request goes on */
+	bool foreign; /* of an origin that CORS does not allow */
+	bool drawn;   /* its target follows from drawn_hash: the client is given the cookie */
+	uint64_t drawn_hash;
+	uint32_t delay_ms;     /* before the request goes on */
+	uint16_t fault_status; /* answered so, after delay_ms */
 	uint32_t rflags;
 	unsigned count;              /* enum sl_http_counter of the refusal */
 	const char *text;            /* for people: a sentence; of policy the answer's body, too */
@@ -365,11 +376,13 @@ struct http_ask {
 
 /* http_policy.c: what stands between the route and its action (image_policy.h says in which order); d: of sl_http_decide, with a
  * route.  dry: nothing is taken, counted or remembered.  sl_http_policy_edit adds a line to the answer: in place of all of its
- * name; false: no room.  sl_http_policy_refuse: answered here, with why ("shop/deny-admins"), which log and explain tell. */
+ * name; false: no room; sl_http_policy_line does any other edit.  sl_http_policy_refuse: answered here, with why ("shop/deny-admins"), which log and explain tell. */
 void sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
 		   const struct sl_http_head *head, struct http_decision *d, bool dry);
 bool sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name,
 			 const void *value, size_t len);
+bool sl_http_policy_line(struct sl_http *h, struct http_decision *d, enum sl_edit_op op,
+			 const char *name, const void *value, size_t len);
 /* http_authz.c: 403 unless all sets of rules of the row allow it. */
 void sl_http_judge_authz(struct sl_http *h, const struct sl_http_rule *rule,
 			 const struct http_ask *who, const struct sl_http_head *head,
@@ -387,6 +400,22 @@ bool sl_http_jwt_wait(struct http_conn *c);
 /* tick: each turn.  next: who may go on now; NULL: nobody. */
 void sl_http_jwt_tick(struct sl_http *h);
 struct http_conn *sl_http_jwt_next(struct sl_http *h);
+/* http_cors.c.  sl_http_cors_allows: whether one of origins (image_policy.h) is this one. */
+void sl_http_judge_cors(struct sl_http *h, const struct sl_http_head *head,
+			struct http_decision *d);
+bool sl_http_cors_allows(struct sl_bytes origins, struct sl_bytes origin);
+/* http_fault.c.  sl_http_fault_hide: what asks for faults is not passed on.  sl_http_fault_wait: x goes on after d->delay_ms, or at
+ * once where too many wait.  _over: that time has come.  _end: it waits no more. */
+void sl_http_judge_fault(struct sl_http *h, const struct sl_http_head *head,
+			 struct http_decision *d, bool dry);
+bool sl_http_fault_by_header(const struct http_decision *d);
+void sl_http_fault_hide(struct sl_http_head *head);
+void sl_http_fault_wait(struct http_xchg *x, const struct http_decision *d);
+void sl_http_fault_over(struct http_xchg *x);
+void sl_http_fault_end(struct http_xchg *x);
+/* http_sticky.c */
+void sl_http_judge_sticky(struct sl_http *h, const struct sl_http_rule *rule,
+			  const struct sl_http_head *head, struct http_decision *d, bool dry);
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, struct sl_bytes identity,
 		    struct http_decision *ret);
@@ -397,9 +426,13 @@ uint64_t sl_http_subset(const struct sl_img_service *svc, const struct sl_img_ta
 const struct sl_img_target *sl_http_target(struct sl_http *h, const struct http_decision *d,
 					   const struct sl_http_head *head,
 					   const struct sl_addr *peer);
+/* sl_http_hash: of a value that something is kept by. */
+uint64_t sl_http_hash(const void *value, size_t len);
 /* sl_http_hash_on: what the service hashes on; false: the request has none. */
 bool sl_http_hash_on(const struct sl_img_service *svc, const struct sl_http_head *head,
 		     const struct http_decision *d, const struct sl_addr *peer, uint64_t *ret);
+/* sl_http_go_on: what was written of the request in x goes to its service, if that has a place. */
+void sl_http_go_on(struct http_xchg *x);
 void sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, uint32_t consumed);
 /* sl_http_refuse answers a client who is not in an exchange, and closes.  head_only: he asked with HEAD. */

@@ -110,6 +110,12 @@ hash_bytes(const void *p, size_t n)
 	return sl_hash_name(0x68747470, p, n, 0);
 }
 
+uint64_t
+sl_http_hash(const void *value, size_t len)
+{
+	return hash_bytes(value, len);
+}
+
 static bool
 header_hash(const struct sl_http_head *head, struct sl_bytes name, uint64_t *ret)
 {
@@ -179,7 +185,7 @@ sl_http_target(struct sl_http *h, const struct http_decision *d, const struct sl
 			    ? cookie_hash(head, str(d->strs, r->sticky_name), &at)
 			    : r->sticky == SL_STICKY_SOURCE;
 	if (!kept)
-		at = sl_http_random(h);
+		at = d->drawn ? d->drawn_hash : sl_http_random(h);
 	else if (r->sticky == SL_STICKY_SOURCE)
 		at = hash_bytes(peer, sizeof(*peer));
 	uint64_t point = (uint64_t)(((unsigned __int128)at * r->weight_sum) >> 64);
@@ -310,6 +316,7 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 	memcpy(x->head, h->out, head_len);
 	x->head_len = head_len;
 	edits_copy(x, &edits, at);
+	x->policy_edits = edits.cnt ? d->edit_cnt : 0;
 	x->record_off = at + edits_len;
 	if (record && head_len == 0) /* what is forwarded has one in its head */
 		id_new(h);
@@ -396,7 +403,7 @@ route_numbers(struct http_xchg *x, const struct http_decision *d)
 	if (sl_unlikely(d->policy))
 		policy_numbers(x, d);
 	sl_http_xchg_due(x);
-	if (x->req.flags & PIPE_OVER)
+	if (x->req.flags & PIPE_OVER && !d->delay_ms)
 		sl_http_timed(x);
 }
 
@@ -539,6 +546,8 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_
 	x->subset = svc ? sl_http_subset(svc, t) : 0;
 	if (head->flags & SL_HEAD_UPGRADE && (x->req.flags & PIPE_OVER) && head->version == 11)
 		x->flags |= XF_UPGRADE;
+	if (sl_unlikely(sl_http_fault_by_header(d)))
+		sl_http_fault_hide(&h->head);
 	uint32_t n = write_head(x, rule, d, head, &how);
 	if (n == 0 || !keep(x, d, head, n)) {
 		sl_stream_consume(c->client, consumed);
@@ -550,10 +559,21 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_
 		sl_http_named(x, false);
 	if (svc && sl_http_hash_on(svc, head, d, &c->peer, &x->hash))
 		x->flags |= XF_HASHED;
-	if (d->route->mirror_cnt)
+	if (d->route->mirror_cnt && !d->fault_status)
 		sl_http_mirror(c, rule, d, head, consumed, &how);
 	sl_stream_consume(c->client, consumed);
-	if (claim(x, svc))
+	if (sl_unlikely(d->delay_ms))
+		sl_http_fault_wait(x, d);
+	else if (claim(x, svc))
+		sl_http_ask(x);
+}
+
+void
+sl_http_go_on(struct http_xchg *x)
+{
+	const struct sl_http_env *env = &x->http->conf.env;
+
+	if (claim(x, env->service(env->ctx, x->service_slot, x->service_incarnation)))
 		sl_http_ask(x);
 }
 
@@ -593,7 +613,7 @@ act(struct http_conn *c, const struct sl_http_rule *rule, const struct http_deci
 	}
 	if (!keep(x, d, head, 0))
 		x->flags &= ~(unsigned)XF_LOG;
-	x->edit_cnt = 0; /* these answers are edited from the table itself */
+	x->edit_cnt = x->policy_edits = 0; /* these answers are edited from the table itself */
 	if (d->route->action == SL_ACTION_RESPOND)
 		respond(x, d, consumed);
 	else

@@ -28,6 +28,7 @@ struct sl_ledger { /* zeroed */
 			taken[SL_LIMIT_CNT]; /* relaxed: a number, nothing is ordered by it */
 		_Atomic uint64_t retry_ns;   /* budget_per_s: when its next retry is due by then */
 	} service[SL_MAX_SERVICES];
+	SL_ALIGNED _Atomic uint32_t delays[SL_FAULT_COUNTERS]; /* under way, of faults: relaxed */
 };
 
 struct sl_limits;

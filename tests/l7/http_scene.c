@@ -28,6 +28,39 @@ static const struct sl_img_target to_both[] = {
 static const struct sl_img_mirror shadow[] = {
 	{.service = SCENE_B, .incarnation = 1, .per_million = 1000000}};
 
+/* ---- policy ---- */
+
+static const struct sl_test_policy shared = {
+	.cors = &(const struct sl_test_cors){
+		.origins = (const char *const[]){"https://shop.example",
+						 "https://*.shop.example:8443", NULL},
+		.methods = "GET, PUT",
+		.headers = "x-a, x-b",
+		.expose = "x-total",
+		.max_age_s = 600,
+		.credentials = true,
+	}};
+static const struct sl_test_policy open_to_all = {
+	.cors = &(const struct sl_test_cors){.origins = (const char *const[]){"*", NULL},
+					     .max_age_s = UINT32_MAX}};
+#define FAULT(...)                                                                                 \
+	{                                                                                          \
+		.fault = &(const struct sl_img_fault)                                              \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+static const struct sl_test_policy delayed =
+	FAULT(.delay_ppm = 1000000, .delay_ms = 200, .max_active = 2, .counter = 7);
+static const struct sl_test_policy aborted = FAULT(.abort_ppm = 1000000, .abort_status = 503);
+static const struct sl_test_policy both =
+	FAULT(.delay_ppm = 1000000, .delay_ms = 200, .abort_ppm = 1000000, .abort_status = 418,
+	      .max_active = 1, .counter = 8);
+static const struct sl_test_policy some = FAULT(.abort_ppm = 50000, .abort_status = 503);
+static const struct sl_test_policy asked =
+	FAULT(.delay_ppm = 1000000, .delay_ms = 300, .abort_ppm = 1000000, .by_header = 1);
+static const struct sl_test_policy kept = {.sticky_cookie = "canary", .sticky_ttl_s = 3600};
+
 #define PREFIX(path) .conds = SL_TEST_CONDS(SL_TEST_PATH(SEGMENTS, path))
 #define TO(t) .targets = t, .target_cnt = SL_ARRAY_CNT(t), .edits = {quiet}
 
@@ -122,6 +155,31 @@ static const struct sl_test_http_route routes[] = {
 	 .retries = 1,
 	 .retry_on = SL_RETRY_5XX | SL_RETRY_RESET | SL_RETRY_TIMEOUT,
 	 .policy = &(const struct sl_test_policy){.hedge_ms = 50, .hedge_max = 3}},
+	{.name = "cors", PREFIX("/cors"), TO(to_a), .policy = &shared},
+	{.name = "cors-any", PREFIX("/cors-any"), TO(to_a), .policy = &open_to_all},
+	{.name = "cors-here",
+	 PREFIX("/cors-here"),
+	 .action = SL_ACTION_RESPOND,
+	 .code = 200,
+	 .body = "hi\n",
+	 .content_type = "text/plain",
+	 .policy = &shared},
+	{.name = "delayed", PREFIX("/delayed"), TO(to_a), .timeout_ms = 500, .policy = &delayed},
+	{.name = "aborted", PREFIX("/aborted"), TO(to_a), .policy = &aborted},
+	{.name = "both", PREFIX("/both"), TO(to_a), .policy = &both},
+	{.name = "some", PREFIX("/some"), TO(to_a), .policy = &some},
+	{.name = "asked", PREFIX("/asked"), TO(to_a), .policy = &asked},
+	{.name = "aborted-here",
+	 PREFIX("/aborted-here"),
+	 .action = SL_ACTION_RESPOND,
+	 .code = 200,
+	 .policy = &both},
+	{.name = "kept",
+	 PREFIX("/kept"),
+	 TO(to_both),
+	 .sticky = SL_STICKY_COOKIE,
+	 .sticky_name = "canary",
+	 .policy = &kept},
 	{.name = "all", TO(to_a), .retries = 1, .retry_on = SL_RETRY_CONNECT | SL_RETRY_REUSED},
 };
 

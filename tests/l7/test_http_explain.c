@@ -2,7 +2,7 @@
 #include "sluice/ctl.h"
 #include "tests/l7/http_scene.h"
 
-enum { ALL = 24, SOME = 99 }; /* the last route of the scene's table; a service by chance */
+enum { ALL = 34, SOME = 99 }; /* the last route of the scene's table; a service by chance */
 
 static const struct explained {
 	const char *why, *say;
@@ -17,6 +17,14 @@ static const struct explained {
 	{"another virtual host", "GET /only HTTP/1.1\r\nHost: few\r\n\r\n", 0, 0, 21, 0, SCENE_A,
 	 "/only", "/only"},
 	{"a redirect", GET("/old/x?y"), 301, 0, 20, 2, UINT32_MAX, "/old/x", "http://h/new/x?y"},
+	{"a CORS preflight",
+	 "OPTIONS /cors HTTP/1.1\r\nHost: h\r\nOrigin: https://shop.example\r\n"
+	 "Access-Control-Request-Method: PUT\r\n\r\n",
+	 204, 0, 20, 24, UINT32_MAX, "/cors",
+	 "a CORS preflight of an origin that is allowed: cors/preflight"},
+	{"a fault of all requests", GET("/aborted"), 503, SL_RF_FI, 20, 28, UINT32_MAX, "/aborted",
+	 "fault injected: fault/abort"},
+	{"of some, as it may be", GET("/some"), 0, 0, 20, 30, SCENE_A, "/some", "/some"},
 	{"a direct answer", GET("/direct"), 200, 0, 20, 0, UINT32_MAX, "/direct", ""},
 	{"one of two services", GET("/split"), 0, 0, 20, 9, SOME, "/split", "/split"},
 	{"no host", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404, SL_RF_NR, UINT32_MAX, UINT32_MAX,
