@@ -65,6 +65,8 @@ enum ctl_opt {
 	CTL_OPT_PERCENT,
 	CTL_OPT_LEAVING,
 	CTL_OPT_CONFIRM,
+	CTL_OPT_OUT,
+	CTL_OPT_STRICT,
 	CTL_OPT_CNT
 };
 
@@ -193,6 +195,7 @@ int ctl_explain_http(struct ctl *c); /* explain --http */
 void ctl_explain_level(const json_t *answer);
 int ctl_upgrade(struct ctl *c);
 int ctl_doctor(struct ctl *c);
+int ctl_import(struct ctl *c);
 int ctl_cert(struct ctl *c);
 int ctl_tickets(struct ctl *c);
 int ctl_completion(struct ctl *c);

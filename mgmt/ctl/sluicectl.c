@@ -65,6 +65,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{"doctor", "", 0, 0, "none",
 	 "say what is wrong with this node for a gateway, and how to mend it (exit 1: something)",
 	 ctl_doctor},
+	{"import", "istio|gateway-api FILE…", 2, 256, "none",
+	 "their YAML as a table, and a list of what it cannot say (exit 1: something)", ctl_import},
 	{"completion", "bash", 1, 1, "none",
 	 "print a completion script: source <(sluicectl completion bash)", ctl_completion},
 	{"help", "[VERB]", 0, 1, "none", "this text", ctl_help},
@@ -126,6 +128,8 @@ static const struct option options[] = {
 	{"percent", required_argument, NULL, OPT + CTL_OPT_PERCENT},
 	{"leaving", required_argument, NULL, OPT + CTL_OPT_LEAVING},
 	{"confirm", required_argument, NULL, OPT + CTL_OPT_CONFIRM},
+	{"out", required_argument, NULL, OPT + CTL_OPT_OUT},
+	{"strict", no_argument, NULL, OPT + CTL_OPT_STRICT},
 	{NULL, 0, NULL, 0},
 };
 
@@ -191,6 +195,11 @@ static const char *const option_help[] = {
 	"-c, --boot FILE          the dataplane's boot file (/etc/sluice/dataplane.conf)",
 	"    --dataplane PROGRAM  that reads it (default: sluice-dataplane beside this one)",
 	"    --root DIR           look at the proc and sys below DIR, not at this machine",
+	"import",
+	"-o, --out FILE           where the table goes (default: standard output)",
+	"    --address ADDR[,ADDR…]  of its listeners: one for each workload of Gateways, and the "
+	"mesh",
+	"    --strict             nothing is written unless all could be said",
 	"",
 	"-h, --help           this text, or that of a verb",
 	"    --version        of this program",
@@ -274,14 +283,16 @@ static const char completion_head[] =
 	"--flags | --port | --client | --vip | --proto | --service | "
 	"--listener | \\\n"
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
-	"\t\t--retrans | --queue | --sort | --cert | --key | --ca | -c | --boot | --root | "
+	"\t\t--retrans | --queue | --sort | --cert | --key | --ca | -c | --boot | -o | --out | "
+	"--root | "
 	"--dataplane | --confirm) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
 	"\tdone\n"
 	"\tcase $prev in\n"
-	"\t-s | --socket | --cert | --key | --ca | -c | --boot | --root | --dataplane) "
+	"\t-s | --socket | --cert | --key | --ca | -c | --boot | -o | --out | --root | "
+	"--dataplane) "
 	"COMPREPLY=($(compgen -f -- \"$cur\")); return "
 	";;\n"
 	"\t-m | --comment | --reason | -H | --header | --http | --from | --host | --route | --port "
@@ -311,6 +322,8 @@ static const char completion_tail[] =
 	"\t1:show) words=$what ;;\n"
 	"\t1:help) words=$verbs ;;\n"
 	"\t1:completion) words=bash ;;\n"
+	"\t1:import) words='istio gateway-api' ;;\n"
+	"\t[2-9]:import) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
 	"\t1:explain) words='tcp udp' ;;\n"
 	"\t1:cert) words='add replace remove check list show' ;;\n"
 	"\t1:tickets) words='show rotate install own' ;;\n"
@@ -380,7 +393,8 @@ enum {
 	PUSH = 2048,
 	REGISTER = 4096,
 	HEARTBEAT = 8192,
-	ROLLBACK = 16384
+	ROLLBACK = 16384,
+	IMPORT = 32768
 };
 static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CLIENT] = FLOWS,
@@ -395,7 +409,7 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_LIMIT] = FLOWS | STREAMS,
 	[CTL_OPT_COUNT] = FLOWS | STREAMS,
 	[CTL_OPT_HALVES] = FLOWS,
-	[CTL_OPT_ADDRESS] = STREAMS | REGISTER,
+	[CTL_OPT_ADDRESS] = STREAMS | REGISTER | IMPORT,
 	[CTL_OPT_TTL] = REGISTER,
 	[CTL_OPT_WEIGHT] = REGISTER,
 	[CTL_OPT_PRIORITY] = REGISTER,
@@ -427,6 +441,8 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_STORE] = PUSH,
 	[CTL_OPT_FORCE] = PUSH,
 	[CTL_OPT_CONFIRM] = PUSH | ROLLBACK,
+	[CTL_OPT_OUT] = IMPORT,
+	[CTL_OPT_STRICT] = IMPORT,
 };
 
 /* What options go with, in words; bits as above. */
@@ -447,7 +463,8 @@ who(unsigned bits, char *buf, size_t size)
 					    "push",
 					    "register",
 					    "heartbeat",
-					    "rollback"};
+					    "rollback",
+					    "import"};
 	size_t n = 0;
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -492,6 +509,8 @@ what_is_asked(const struct ctl *c)
 		return REGISTER;
 	if (!strcmp(verb, "heartbeat"))
 		return HEARTBEAT;
+	if (!strcmp(verb, "import"))
+		return IMPORT;
 	if (!strcmp(verb, "explain") && c->opt[CTL_OPT_HTTP])
 		return EXPLAIN;
 	for (size_t i = 0; !strcmp(verb, "show") && i < sizeof(shows) / sizeof(shows[0]); i++)
@@ -523,7 +542,7 @@ parse_options(struct ctl *c, int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt_long(argc, argv, "s:jm:hH:c:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "s:jm:hH:c:o:", options, NULL)) != -1) {
 		switch (o) {
 		case 's':
 			c->socket = optarg;
@@ -542,6 +561,9 @@ parse_options(struct ctl *c, int argc, char **argv)
 			break;
 		case 'c':
 			c->opt[CTL_OPT_BOOT] = optarg;
+			break;
+		case 'o':
+			c->opt[CTL_OPT_OUT] = optarg;
 			break;
 		case 'f':
 			c->flags = optarg;

@@ -5,7 +5,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # Complete for a bare Debian 12, without recommended packages.  libdpdk-dev brings the drivers of all ports.
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libssl-dev libconfig-dev libcunit1-dev
-libhyperscan-dev libipsec-mb-dev libuv1-dev libc-ares-dev libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libseccomp-dev"
+libhyperscan-dev libipsec-mb-dev libuv1-dev libc-ares-dev libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libyaml-dev"
 RUN_PACKAGES="dnsmasq-base openssl python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping iperf3"
 TEST_PACKAGES="bird2 dnsmasq-base dpdk etcd-client etcd-server gdb gnutls-bin haproxy lintian mandoc nghttp2-client openssh-client openssh-server openssl prometheus python3-scapy
 systemd testssl.sh tmux unbound varnish wrk"
