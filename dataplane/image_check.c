@@ -629,6 +629,10 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 	check_tunnel(c, s);
 	check_tcp(c, s);
 	sl_look_http_service(c, s);
+	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zone_zero", s->zone_zero);
+	sl_look_range(c, "", SL_LOOK_NOWHERE, "zone_min", s->zone_min, 0, SL_MAX_SERVICE_ENDPOINTS);
+	sl_look_range(c, "", SL_LOOK_NOWHERE, "zone_traffic", s->zone_traffic, 0,
+		      s->zone_min ? 10000 : 0);
 	sl_look_range(c, "", SL_LOOK_NOWHERE, "max_endpoints", s->max_endpoints, 1,
 		      SL_MAX_SERVICE_ENDPOINTS);
 }

@@ -59,6 +59,10 @@ check_place(struct levels *l, const struct sl_img_level *v, uint32_t i)
 		      i == 0 ? 0 : l->s->subset_cnt);
 	sl_look_range(l->c, "levels", i, "priority", v->priority, 0, SL_MAX_LEVELS - 1);
 	must_be(l, "levels", i, "priority", v->priority, first ? 0 : v[-1].priority + 1);
+	sl_look_zero(l->c, "levels", i, "zero", v->zero);
+	sl_look_range(l->c, "levels", i, "beside", v->beside, 0, !first && l->s->zone_min);
+	sl_look_range(l->c, "levels", i, "zone", v->zone, v->beside && !first ? v[-1].zone + 1u : 0,
+		      l->s->zone_min ? SL_MAX_LEVELS - 1 : 0);
 	if (first)
 		memset(l->placed, 0, l->s->endpoint_cnt);
 	return l->c->bad == before;

@@ -190,7 +190,10 @@ dump_level(const uint8_t *bytes, const struct sl_img_level *l, FILE *f)
 {
 	const uint16_t *members = l->member_off ? (const void *)(bytes + l->member_off) : NULL;
 
-	fprintf(f, "priority %u members", l->priority);
+	fprintf(f, "priority %u", l->priority);
+	if (l->zone || l->beside)
+		fprintf(f, l->beside ? " zone %u beside" : " zone %u", l->zone);
+	fputs(" members", f);
 	for (uint32_t i = 0; members && i < SL_MIN(l->member_cnt, 16u); i++)
 		fprintf(f, " %u", members[i]);
 	fputs(!members ? " all\n" : l->member_cnt > 16 ? " …\n" : "\n", f);
@@ -232,6 +235,9 @@ dump_service(const uint8_t *bytes, FILE *f)
 	fprintf(f, "name %s\npolicy %s\nforward %s\nfamily %u\nmax_endpoints %u\n", s->name,
 		sl_policy_name(s->policy), sl_forward_name(s->forward), s->family,
 		s->max_endpoints);
+	if (s->zone_min)
+		fprintf(f, "zone_aware traffic %u min_endpoints %u\n", s->zone_traffic,
+			s->zone_min);
 	if (s->panic_pct)
 		fprintf(f, "panic %u\n", s->panic_pct);
 	if (s->source_bits4)

@@ -426,6 +426,8 @@ build_services(struct sl_view_build *b)
 			.gue_port = s->gue_port_be,
 			.tunnel_plen = (uint8_t)s->tunnel_plen,
 			.panic_pct = s->panic_pct,
+			.zone_min = s->zone_min,
+			.zone_traffic = s->zone_traffic,
 			.incarnation = ref->incarnation,
 			.source_cnt = s->source_cnt,
 			.sources = sl_view_section(s, s->source_cnt, s->source_off),

@@ -46,6 +46,8 @@ level_of(const struct sl_service *svc, const struct sl_img_level *l)
 		.maglev_cnt = l->maglev_cnt,
 		.sched_cnt = l->sched_cnt,
 		.ring_cnt = l->ring_cnt,
+		.zone = (uint8_t)l->zone,
+		.beside = l->beside,
 		.cursor = sl_choose_cursor(svc->slot, l->subset, l->priority),
 	};
 }

@@ -56,6 +56,8 @@ struct sl_level {
 	uint32_t sched_cnt;
 	uint32_t ring_cnt;
 	uint32_t cursor; /* ROUND_ROBIN: its place in ctx.cursors */
+	uint8_t zone;    /* as in the image, */
+	bool beside;     /* likewise */
 };
 
 struct sl_shares;
@@ -84,7 +86,8 @@ struct sl_service {
 	uint8_t source_bits4, source_bits6; /* SOURCE_HASH */
 	sl_be16 gue_port;
 	uint8_t tunnel_plen;
-	uint8_t panic_pct; /* [0, 100] */
+	uint8_t panic_pct;               /* [0, 100] */
+	uint16_t zone_min, zone_traffic; /* as in the image */
 	uint32_t incarnation;
 	uint32_t source_cnt;
 	const struct sl_addr *sources; /* FULLNAT: [source_cnt] or NULL */

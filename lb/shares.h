@@ -11,6 +11,12 @@
  * so that a level stands in for up to two sevenths of itself before the next one is asked.  Levels are filled from the first on until
  * the whole is given away; where all of them together lack, each gets its part of what there is.
  *
+ * Zones: levels that stand beside each other (of one rank, each another zone) are one level in all of this; what that takes is
+ * theirs by zone.  Zone z has the part c(z) of the capacity (weight of those that take) and its gateways take the part t(z) of
+ * all traffic: this zone's zone_traffic, or all zones alike.  Our own zone keeps min(1, c / t) of what is ours to give, the others get
+ * the rest in proportion to what they have to spare, max(0, c(z) − t(z)); when all gateways do so, every endpoint gets its weight's
+ * part.  With fewer than zone_min endpoints that take, and in a panic, zones do not count: by capacity alone.
+ *
  * Panic: a set of one level is in panic when fewer than panic_pct per cent of its endpoints with a weight take.  Of several levels
  * those are of which this holds while all together lack; when it holds of all, health says nothing any more, and what nobody
  * drained or disabled is loaded by weight.

@@ -78,7 +78,7 @@
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
  *                         now), "ports_refused" (new flows refused for want of one), "discover": [NAME…] (sources it asks), "levels": [LEVEL…],
  *                         "subsets": [{"name", "metadata": "k=v,…", "fallback": "any"|"none", "levels": [LEVEL…]}…] (in the order of the file),
- *                         "locality_failover": BOOL, "panic_threshold": 0–100}]
+ *                         "locality_failover": BOOL, "zone_aware": BOOL, "panic_threshold": 0–100}]
  *        "endpoints"  → "endpoints": [ENDPOINT…]
  *        "sources"    → "sources": [{"service", "source", "name" (what is asked for), "state": "good"|"kept" (an older answer than the last
  *                         is in use)|"trouble"|"asking", "endpoints", "left_out", "answered": TIME|null, "age_s": N|null (of the
@@ -129,7 +129,7 @@
  *              [NAME…], "client": "none"|"optional"|"required", "client_names": [TEXT…], "tickets": BOOL,
  *              "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
  *              "auto_server_name": BOOL, "names": [TEXT…], "certificate": NAME|""}
- *   LEVEL     {"priority", "distance" (locality_failover: 0: same zone, 1: same region, 2: another; else 0), "endpoints", "admitting"}: those that
+ *   LEVEL     {"priority", "distance" (locality_failover, zone_aware: 0: same zone, 1: same region, 2: another; else 0), "endpoints", "admitting"}: those that
  *              take flows together, in the order in which they are asked
  *   ENDPOINT  {"service", "name", "address", "port" (0: the listener's), "weight", "slot", "incarnation",
  *              "source": NAME of a source|"table"|"registry", "source_name" (what it was asked), "answered": TIME|null, "age_s":

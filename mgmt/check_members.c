@@ -132,6 +132,12 @@ sl_check_members(struct check *k, uint32_t i)
 	check_subsets(k, s, i);
 	for (uint32_t j = 0; j < s->discover_cnt; j++)
 		check_question(k, s, i, j);
+	if (s->zones.given && s->locality_failover) {
+		at(k, "services[%u].zone_aware", i);
+		tell(k, s->line, "remove one of the two",
+		     "a service has zone_aware or locality_failover: other zones stand beside the "
+		     "gateway's own, or behind it");
+	}
 	if (s->forward == SL_FORWARD_PROXY && s->panic_pct != SL_CONF_NO_PANIC) {
 		at(k, "services[%u].panic_threshold", i);
 		tell(k, s->line, "give http = { panic_threshold = ...; } instead",
@@ -194,10 +200,13 @@ sl_check_members_warn(struct check *k)
 		if (s->discover_cnt)
 			continue;
 		warn_subsets(k, s, i);
-		if (!s->locality_failover || someone_is_placed(s))
+		if ((!s->locality_failover && !s->zones.given) || someone_is_placed(s))
 			continue;
-		at(k, "services[%u].locality_failover", i);
+		at(k, s->zones.given ? "services[%u].zone_aware" : "services[%u].locality_failover",
+		   i);
 		sl_diag_warn(k->diag, k->file, s->line, k->path, "give endpoints their locality",
-			     "no endpoint has a locality: none comes behind another");
+			     s->zones.given
+				     ? "no endpoint has a locality: all are in the gateway's zone"
+				     : "no endpoint has a locality: none comes behind another");
 	}
 }

@@ -25,6 +25,7 @@ struct sl_levels_draft {
 	uint32_t room;
 	uint16_t *sched; /* schedules of all levels in turn */
 	uint32_t sched_cnt, sched_room;
+	struct sl_level_ranks ranks;            /* by place in the file */
 	uint8_t rank[SL_MAX_SERVICE_ENDPOINTS]; /* by place of the endpoint */
 	uint16_t turned[SL_MAX_SERVICE_ENDPOINTS];
 };
@@ -87,7 +88,7 @@ gather_set(const struct sl_compiling *k, uint32_t place, struct sl_levels_draft 
 {
 	const struct sl_conf_service *s = sl_compile_service_at(k, place);
 	const uint32_t *order = k->endpoint_order + k->endpoint_first[place];
-	uint32_t ranks = 0, before = d->level_cnt;
+	uint32_t ranks = 0, before = d->level_cnt, last = SL_RANKS;
 
 	for (uint32_t i = 0; i < s->endpoint_cnt; i++) {
 		bool in = !*meta || sl_value_meta_has(s->endpoints[order[i]].meta, meta);
@@ -97,7 +98,14 @@ gather_set(const struct sl_compiling *k, uint32_t place, struct sl_levels_draft 
 	for (; ranks; ranks &= ranks - 1) {
 		unsigned rank = (unsigned)__builtin_ctz(ranks);
 		struct sl_img_level *l = &d->levels[d->level_cnt];
-		*l = (struct sl_img_level){.subset = set, .priority = d->level_cnt - before};
+		*l = (struct sl_img_level){
+			.subset = set,
+			.priority = d->level_cnt - before,
+			.zone = d->ranks.zone[rank],
+			.beside = s->zones.given && last < SL_RANKS &&
+				  d->ranks.priority[last] == d->ranks.priority[rank],
+		};
+		last = rank;
 		d->first[d->level_cnt++] = d->member_cnt;
 		for (uint32_t i = 0; i < s->endpoint_cnt; i++)
 			if (d->turned[i] && d->rank[i] == rank)
@@ -136,8 +144,10 @@ sl_compile_levels_gather(const struct sl_compiling *k, uint32_t place)
 	d->level_cnt = d->subset_cnt = d->member_cnt = d->sched_cnt = 0;
 	if (make_room(d, s))
 		return -ENOMEM;
+	if (sl_level_ranks(k->c, s, &d->ranks))
+		return -ENOMEM;
 	for (uint32_t i = 0; i < s->endpoint_cnt; i++)
-		d->rank[i] = (uint8_t)sl_level_rank(k->c, s, &s->endpoints[order[i]]);
+		d->rank[i] = d->ranks.of[order[i]];
 	gather_set(k, place, d, 0, "");
 	gather_subsets(k, place, d);
 	return 0;
@@ -174,6 +184,7 @@ sl_compile_levels_unchanged(const struct sl_compiling *k, const struct sl_img_se
 		return false;
 	for (uint32_t i = 0; i < d->level_cnt; i++)
 		if (l[i].subset != d->levels[i].subset || l[i].priority != d->levels[i].priority ||
+		    l[i].zone != d->levels[i].zone || l[i].beside != d->levels[i].beside ||
 		    !same_members(old, &l[i], d->members + d->first[i], d->levels[i].member_cnt))
 			return false;
 	return true;

@@ -64,6 +64,8 @@ describe(const struct sl_compiling *k, uint32_t place, struct sl_img_service *im
 		.source_cnt = s->source_cnt,
 		.endpoint_cnt = s->endpoint_cnt,
 		.max_endpoints = s->max_endpoints,
+		.zone_min = (uint16_t)(s->zones.given ? s->zones.min_endpoints : 0),
+		.zone_traffic = (uint16_t)(s->zones.given ? s->zones.traffic_pct * 100 : 0),
 	};
 	memcpy(img->name, s->name, SL_NAME_MAX);
 	if (s->forward == SL_FORWARD_PROXY)
@@ -155,6 +157,7 @@ unchanged(const struct sl_compiling *k, const struct sl_img_service *old,
 	       memcmp(old->name, img->name, SL_NAME_MAX) == 0 &&
 	       memcmp(&old->tcp, &img->tcp, sizeof(img->tcp)) == 0 &&
 	       memcmp(&old->http, &img->http, sizeof(img->http)) == 0 &&
+	       old->zone_min == img->zone_min && old->zone_traffic == img->zone_traffic &&
 	       old->max_endpoints == img->max_endpoints && old->endpoint_cnt == img->endpoint_cnt &&
 	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0 &&
 	       sl_compile_levels_unchanged(k, old);

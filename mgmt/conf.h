@@ -60,6 +60,7 @@
  *       empty = "keep" | "accept"; }, … );    # an answer that leaves nobody who takes flows: not believed, or believed
  *     subsets = ( { name = "v2"; metadata = ( "version=v2" ); fallback = "none" | "any"; }, … );   # proxy: for routes
  *     locality_failover = false;              # endpoints of other zones and regions come behind those near the gateway
+ *     zone_aware = { traffic_percent = 0; min_endpoints = 6; };   # or: they stand beside them, for what the own zone cannot take
  *     panic_threshold = 0;                    # not proxy (there: http): per cent below which health is ignored; 0: never
  *   }, … );
  *   listeners = ( { name = "web-v4"; address = "203.0.113.10";   # or a prefix: "203.0.113.0/24"
@@ -548,6 +549,12 @@ struct sl_conf_subset {
 #define SL_MAX_PRIORITY 7
 #define SL_CONF_NO_PANIC UINT8_MAX
 
+struct sl_conf_zones {
+	bool given;             /* the group is in the file */
+	uint32_t traffic_pct;   /* 0: as much as each other zone's */
+	uint32_t min_endpoints; /* [1, SL_MAX_SERVICE_ENDPOINTS] */
+};
+
 struct sl_conf_service {
 	char name[SL_NAME_MAX];
 	enum sl_forward forward;
@@ -572,7 +579,8 @@ struct sl_conf_service {
 	struct sl_img_tls_name *limits; /* [limit_cnt], in file order */
 	uint32_t limit_cnt;
 	bool locality_failover;
-	uint8_t panic_pct; /* not of forward proxy; SL_CONF_NO_PANIC: not given */
+	struct sl_conf_zones zones; /* zone_aware */
+	uint8_t panic_pct;          /* not of forward proxy; SL_CONF_NO_PANIC: not given */
 	int line;
 };
 

@@ -50,6 +50,7 @@
 #define ENDPOINT_STRUCT struct sl_conf_endpoint
 #define DISCOVER_STRUCT struct sl_conf_discover
 #define SUBSET_STRUCT struct sl_conf_subset
+#define ZONES_STRUCT struct sl_conf_zones
 #define LISTENER_STRUCT struct sl_conf_listener
 #define LTLS_STRUCT struct sl_conf_tls
 #define SNI_STRUCT struct sl_conf_sni

@@ -33,6 +33,7 @@ enum group {
 	ENDPOINT,
 	DISCOVER,
 	SUBSET,
+	ZONES,
 	LISTENER,
 	LTLS, /* of listeners */
 	SNI,

@@ -729,6 +729,8 @@ init_element(enum group g, void *base, int line)
 		((struct sl_conf_subset *)base)->line = line;
 	} else if (g == LISTENER) {
 		((struct sl_conf_listener *)base)->line = line;
+	} else if (g == ZONES) {
+		((struct sl_conf_zones *)base)->given = true;
 	} else if (g == HTTP) {
 		((struct sl_conf_http *)base)->given = true;
 	} else if (g == LTLS || g == STLS) {

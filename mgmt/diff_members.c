@@ -74,6 +74,11 @@ sl_diff_service_members(const struct sl_conf_service *s, struct sl_diff_values *
 	discover_value(s, v);
 	subsets_value(s, v);
 	sl_diff_put(v, "locality_failover", "%s", s->locality_failover ? "true" : "");
+	if (s->zones.given)
+		sl_diff_put(v, "zone_aware", "traffic %u %%, from %u endpoints on",
+			    s->zones.traffic_pct, s->zones.min_endpoints);
+	else
+		sl_diff_put(v, "zone_aware", "%s", "");
 	if (s->forward != SL_FORWARD_PROXY && sl_conf_panic_pct(s))
 		sl_diff_put(v, "panic_threshold", "%u %%", sl_conf_panic_pct(s));
 	else

@@ -1,6 +1,8 @@
 /* levels — which endpoints of a service are asked together, and how much room that takes.
  *
- * An endpoint's rank is its priority; with locality_failover it is priority × 3 + distance from the gateway.  Ranks in use, in
+ * An endpoint's rank is its priority; with locality_failover it is priority × 3 + distance from the gateway; with zone_aware each
+ * zone in use of each priority is a rank, the gateway's own first, then the others by name: those of one priority stand beside each
+ * other.  Where that would be more than SL_MAX_LEVELS, the last zones by name are one.  Ranks in use, in
  * their order, are the levels 0, 1, … of the service; those in use among a subset's endpoints are the subset's.
  *
  * Pure: the same configuration gives the same levels on every gateway of the same locality.
@@ -17,7 +19,19 @@
  * or "-") is taken to be the same; racks do not count. */
 unsigned sl_level_distance(const char *gateway, const char *endpoint);
 
-/* sl_level_rank: in [0, SL_RANKS). */
+/* Of the endpoints of a service: which rank each is of, and what zone and priority a rank is. */
+struct sl_level_ranks {
+	uint8_t of[SL_MAX_SERVICE_ENDPOINTS]; /* by place in s->endpoints; in [0, SL_RANKS) */
+	uint8_t priority[SL_RANKS]; /* zone_aware: of those beside each other it is the same */
+	uint8_t zone[SL_RANKS];     /* zone_aware: 0: the gateway's own; else 0 */
+};
+static_assert(SL_RANKS <= SL_MAX_LEVELS, "a level for each rank");
+
+/* sl_level_ranks: 0, or -ENOMEM. */
+int sl_level_ranks(const struct sl_conf *c, const struct sl_conf_service *s,
+		   struct sl_level_ranks *ret);
+
+/* sl_level_rank: priority and distance, in [0, SL_RANKS): an endpoint's rank but with zone_aware. */
 unsigned sl_level_rank(const struct sl_conf *c, const struct sl_conf_service *s,
 		       const struct sl_conf_endpoint *e);
 

@@ -30,7 +30,7 @@ count(struct sl_daemon *d, const struct sl_conf *c, const struct sl_conf_service
 static json_t *
 levels(const struct sl_conf_service *s, const struct ranks *r)
 {
-	unsigned each = s->locality_failover ? SL_DISTANCES : 1;
+	unsigned each = s->locality_failover || s->zones.given ? SL_DISTANCES : 1;
 	json_t *list = json_array();
 
 	for (unsigned rank = 0; rank < SL_RANKS; rank++)
@@ -76,7 +76,8 @@ sl_show_members(struct sl_daemon *d, const struct sl_conf *c, const struct sl_co
 	struct ranks r;
 
 	count(d, c, s, "", &r);
-	return json_pack("{s:o, s:o, s:o, s:b, s:i}", "discover", questions(s), "levels",
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:i}", "discover", questions(s), "levels",
 			 levels(s, &r), "subsets", subsets(d, c, s), "locality_failover",
-			 s->locality_failover, "panic_threshold", (int)sl_conf_panic_pct(s));
+			 s->locality_failover, "zone_aware", s->zones.given, "panic_threshold",
+			 (int)sl_conf_panic_pct(s));
 }

@@ -338,8 +338,13 @@ struct sl_img_level {
 	uint32_t sched_off; /* uint16_t[sched_cnt], likewise.  An empty section has offset 0 */
 	uint32_t ring_cnt;  /* [1, SL_MAX_RING] for RING_HASH with some weight > 0; else 0 */
 	uint32_t ring_off;  /* struct sl_img_point[ring_cnt] sorted by hash, then endpoint */
+	/* with zone_min; else 0: */
+	uint16_t zone; /* 0: the gateway's own; [1, SL_MAX_LEVELS): another one of the service */
+	uint16_t
+		beside; /* 1: of the same rank as the level before, in a later zone: they share by zone */
+	uint32_t zero;
 };
-static_assert(sizeof(struct sl_img_level) == 40, "");
+static_assert(sizeof(struct sl_img_level) == 48, "");
 
 /* What routes name: endpoints by their metadata. */
 struct sl_img_subset {
@@ -383,6 +388,10 @@ struct sl_img_service {
 		subset_off; /* struct sl_img_subset[] sorted by name, names distinct.  Behind it, of each level in turn: members,
 				 * Maglev table, schedule, ring */
 	uint32_t max_endpoints; /* as declared: [1, SL_MAX_SERVICE_ENDPOINTS] */
+	uint16_t zone_min; /* fewer endpoints that take: zones do not count; 0: they never do */
+	uint16_t
+		zone_traffic; /* what this zone's gateways take of all traffic, of 10000; 0: as much as each other zone's */
+	uint32_t zone_zero;
 	struct sl_img_tcp tcp;
 	struct sl_img_http_service http;
 	uint32_t
@@ -391,7 +400,7 @@ struct sl_img_service {
 		rate_cnt; /* PROXY: [0, SL_MAX_SERVICE_RATES]; else 0: limits of its requests, of mode tcp its connections */
 	uint32_t rate_off; /* struct sl_img_rate[] (image_policy.h) */
 };
-static_assert(sizeof(struct sl_img_service) == 304, "");
+static_assert(sizeof(struct sl_img_service) == 312, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */

@@ -609,7 +609,146 @@ cursors_lie_in_the_table_and_the_plain_ones_apart(void)
 		CU_ASSERT(cnt[sched[1][i]] > 2500);
 }
 
-SL_SUITE("shares", SL_TEST(shares_follow_the_health_of_two_and_three_levels),
+/* ---- zones ---- */
+
+enum { ZONES = LEVELS };
+
+/* Endpoint i is in zone i % zones, `own` of them is the gateway's; all of one rank. */
+static void
+set_up_zones(uint32_t zones, uint32_t own, uint16_t traffic, unsigned panic_pct)
+{
+	set_up(SL_POLICY_RANDOM, zones, panic_pct);
+	build();
+	svc.zone_min = 6;
+	svc.zone_traffic = traffic;
+	for (uint32_t z = 0; z < zones; z++) {
+		levels[z].zone = (uint8_t)(z + (own != 0));
+		levels[z].beside = z > 0;
+	}
+}
+
+/* As the sentence says it, in numbers with a point. */
+static void
+zones_by_hand(double share[ZONES])
+{
+	double cap[ZONES] = {0}, base[ZONES] = {0}, spare[ZONES] = {0}, all = 0, base_all = 0;
+	uint32_t n = set.level_cnt, taking = 0, people = 0;
+
+	for (uint32_t e = 0; e < svc.endpoint_cnt; e++) {
+		double weight = endpoints[e].weight;
+		cap[e % n] += takes(e) ? weight : 0;
+		base[e % n] += willing(e) ? weight : 0;
+		taking += takes(e) && weight > 0;
+		people += weight > 0;
+	}
+	for (uint32_t z = 0; z < n; z++)
+		all += cap[z], base_all += base[z];
+	bool panic = people && 100.0 * taking / people < svc.panic_pct - 1e-9;
+	double zones = n + (levels[0].zone != 0), spares = 0, own = 0;
+	double ours = svc.zone_traffic ? svc.zone_traffic / 10000.0 : 1 / zones;
+	for (uint32_t z = 0; z < n; z++)
+		share[z] = panic && base_all > 0 ? base[z] / base_all
+			   : all > 0             ? cap[z] / all
+						 : z == 0;
+	if (panic || all == 0 || zones < 2 || taking < svc.zone_min)
+		return;
+	if (levels[0].zone == 0)
+		own = fmin(1, cap[0] / all / ours);
+	for (uint32_t z = levels[0].zone == 0; z < n; z++) {
+		spare[z] = fmax(0, cap[z] / all - (1 - ours) / (zones - 1));
+		spares += spare[z];
+	}
+	for (uint32_t z = 0; z < n; z++)
+		share[z] = z == 0 && levels[0].zone == 0 ? own
+			   : spares > 0                  ? (1 - own) * spare[z] / spares
+							 : 0;
+}
+
+static void
+zones_get_what_the_reference_gives_them(void)
+{
+	static const uint16_t flags[] = {0, 0, 0, SL_ST_UNHEALTHY, SL_ST_DRAIN, SL_ST_DISABLED};
+
+	for (unsigned round = 0; round < 20000; round++) {
+		double want[ZONES], got[ZONES] = {0}, off = 0;
+		set_up_zones(1 + rnd(ZONES), rnd(3) == 0, (uint16_t)(rnd(2) ? rnd(10001) : 0),
+			     rnd(2) ? rnd(101) : 0);
+		svc.zone_min = (uint16_t)(1 + rnd(30));
+		unsigned sick = rnd(101);
+		for (uint32_t e = 0; e < svc.endpoint_cnt; e++) {
+			endpoints[e].weight = rnd(4) ? (uint16_t)(1 + rnd(256)) : 0;
+			bool ill = rnd(100) < sick / (1 + e % 3);
+			set_admin(e, ill ? flags[rnd(SL_ARRAY_CNT(flags))] : 0, 255);
+		}
+		measure();
+		zones_by_hand(want);
+		for (uint32_t z = 0; z < set.level_cnt; z++) {
+			got[z] = sl_shares_of(&shares, z) / 10000.0;
+			off = fmax(off, fabs(got[z] - want[z]));
+		}
+		/* what zones have to spare may be of the size of what is rounded */
+		if (off > 0.01)
+			printf("  round %u: %.3f %.3f %.3f, wanted %.3f %.3f %.3f\n", round, got[0],
+			       got[1], got[2], want[0], want[1], want[2]);
+		CU_ASSERT(off <= 0.01);
+		CU_ASSERT_EQUAL(shares.upto[set.level_cnt - 1], SL_SHARES_WHOLE);
+	}
+}
+
+/* Gateways in every zone, each with its part of the traffic, which all know: all endpoints get alike, and no more leaves a zone than
+ * must. */
+static void
+gateways_of_all_zones_together_load_all_endpoints_alike(void)
+{
+	for (unsigned round = 0; round < 300; round++) {
+		uint32_t first = 1 + rnd(18), second = 1 + rnd(19 - first);
+		const double cnt[ZONES] = {first, second, 20 - first - second + 1.0};
+		double got[ZONES] = {0};
+		for (uint32_t own = 0; own < ZONES; own++) {
+			set_up_zones(ZONES, 0, 0, 0);
+			/* zone `own` stands first, the others behind it: so many of each take */
+			uint32_t zone[ZONES] = {own, own == 0 ? 1 : 0, own == 2 ? 1 : 2};
+			for (uint32_t z = 0; z < ZONES; z++)
+				fail(z, EACH - (uint32_t)cnt[zone[z]]);
+			measure();
+			for (uint32_t z = 0; z < ZONES; z++)
+				got[zone[z]] += sl_shares_of(&shares, z) / 10000.0 / ZONES;
+			double kept = fmin(1, cnt[own] / 21 * ZONES);
+			CU_ASSERT_DOUBLE_EQUAL(sl_shares_of(&shares, 0) / 10000.0, kept, 0.002);
+		}
+		for (uint32_t z = 0; z < ZONES; z++) {
+			if (fabs(got[z] - cnt[z] / 21) > 0.005)
+				printf("  of %g, %g, %g zone %u gets %.3f\n", cnt[0], cnt[1],
+				       cnt[2], z, got[z]);
+			CU_ASSERT_DOUBLE_EQUAL(got[z], cnt[z] / 21, 0.005);
+		}
+	}
+}
+
+/* Two ranks, of which the first has two zones: health is counted of the rank, and its share is split. */
+static void
+zones_of_a_rank_stand_for_each_other_before_the_next_rank(void)
+{
+	set_up_zones(3, 0, 0, 0);
+	levels[2].zone = 0;
+	levels[2].beside = false;
+	measure();
+	CU_ASSERT_EQUAL(shares.upto[0], SL_SHARES_WHOLE); /* two zones alike: all stays */
+	fail(0, EACH); /* our zone is gone: the other one has 70 % of what the rank had */
+	measure();
+	CU_ASSERT_EQUAL(sl_shares_of(&shares, 0), 0);
+	CU_ASSERT_EQUAL(sl_shares_of(&shares, 1), 7000);
+	CU_ASSERT_EQUAL(sl_shares_of(&shares, 2), 3000);
+	fail(0, EACH / 2); /* half of it */
+	measure();
+	CU_ASSERT_EQUAL(sl_shares_of(&shares, 0) + sl_shares_of(&shares, 1), SL_SHARES_WHOLE);
+	CU_ASSERT_DOUBLE_EQUAL(sl_shares_of(&shares, 0), 6666, 3);
+}
+
+SL_SUITE("shares", SL_TEST(zones_get_what_the_reference_gives_them),
+	 SL_TEST(gateways_of_all_zones_together_load_all_endpoints_alike),
+	 SL_TEST(zones_of_a_rank_stand_for_each_other_before_the_next_rank),
+	 SL_TEST(shares_follow_the_health_of_two_and_three_levels),
 	 SL_TEST(shares_follow_any_weights_and_words), SL_TEST(known_rows_come_out),
 	 SL_TEST(panic_of_one_level_begins_below_the_threshold),
 	 SL_TEST(every_policy_gives_each_level_its_share),

@@ -226,6 +226,9 @@ members_that_are_hardly_meant_are_warned_of(void)
 		{SVC("s", "nat", "locality_failover = true;",
 		     META("1", "") "," META("2", "locality = \"eu\";")),
 		 NULL, NULL},
+		{SVC("s", "nat", "zone_aware = {};", META("1", "")),
+		 "no endpoint has a locality: all are in the gateway's zone",
+		 "services[0].zone_aware"},
 	};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {

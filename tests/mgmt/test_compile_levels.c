@@ -42,6 +42,7 @@ make(uint32_t n, enum sl_policy policy, uint32_t subsets)
 	s->policy = policy;
 	s->max_endpoints = SL_MAX(n, 1u);
 	s->locality_failover = rnd(2);
+	s->zones = (struct sl_conf_zones){!s->locality_failover && rnd(2), rnd(101), 1 + rnd(9)};
 	s->endpoint_cnt = n;
 	s->endpoints = calloc(n + 1u, sizeof(*s->endpoints));
 	for (uint32_t i = 0; i < n; i++) {
@@ -81,6 +82,56 @@ by_name(const struct sl_conf_service *s, const char *name)
 
 /* ---- who is in which level ---- */
 
+static const char *const zones[] = {"-/b", "eu", "eu/a", "eu/b", "us/a", "us/b"};
+
+/* Of zone_aware, in the order of ranks: 0: near, then by name of region and zone. */
+static unsigned
+zone_by_hand(const struct sl_conf *c, const struct sl_conf_endpoint *e)
+{
+	char name[SL_LOCALITY_MAX];
+	char *slash;
+
+	if (sl_level_distance(c->locality, e->locality) == 0)
+		return 0;
+	strcpy(name, e->locality);
+	if ((slash = strchr(name, '/')) && (slash = strchr(slash + 1, '/')))
+		*slash = 0;
+	for (unsigned z = 0; z < SL_ARRAY_CNT(zones); z++)
+		if (strcmp(name, zones[z]) == 0)
+			return 1 + z;
+	CU_FAIL_FATAL("a zone that is not in the list");
+	return 0;
+}
+
+/* Zones are numbered through the whole service, and the last ones are one where all would be too many. */
+static unsigned
+zone_number(const struct sl_conf *c, const struct sl_conf_service *s, unsigned zone)
+{
+	unsigned number = 0, priorities = 0, cnt = 0;
+
+	for (uint32_t i = 0; i < s->endpoint_cnt; i++)
+		priorities |= 1u << s->endpoints[i].priority;
+	for (unsigned p = 0; p < 8; p++)
+		cnt += priorities >> p & 1;
+	for (unsigned z = 1; z <= zone; z++)
+		for (uint32_t i = 0; i < s->endpoint_cnt; i++)
+			if (zone_by_hand(c, &s->endpoints[i]) == z) {
+				number++;
+				break;
+			}
+	return SL_MIN(number, SL_MAX_LEVELS / cnt - 1);
+}
+
+/* A number that orders endpoints as their ranks do. */
+static unsigned
+rank_by_hand(const struct sl_conf *c, const struct sl_conf_service *s,
+	     const struct sl_conf_endpoint *e)
+{
+	if (!s->zones.given)
+		return 10 * sl_level_rank(c, s, e);
+	return 10 * e->priority + zone_number(c, s, zone_by_hand(c, e));
+}
+
 /* The levels of one set, from index at on: as many as there are ranks among those that have meta, ascending, with exactly
  * these members.  The index behind, or UINT32_MAX. */
 static uint32_t
@@ -90,14 +141,14 @@ judge_set(const struct sl_conf *c, const struct sl_img_service *img, uint32_t se
 	const struct sl_conf_service *s = c->services;
 	const struct sl_img_endpoint *e = (const void *)((const char *)img + img->endpoint_off);
 	uint32_t priority = 0;
+	unsigned last = UINT32_MAX;
 
-	for (unsigned rank = 0; rank < SL_RANKS; rank++) {
+	for (unsigned rank = 0; rank < 10 * SL_RANKS; rank++) {
 		uint16_t want[MOST];
 		uint32_t n = 0;
 		for (uint32_t i = 0; i < img->endpoint_cnt; i++) {
 			const struct sl_conf_endpoint *from = by_name(s, e[i].name);
-			if (sl_level_rank(c, s, from) == rank &&
-			    sl_value_meta_has(from->meta, meta))
+			if (rank_by_hand(c, s, from) == rank && sl_value_meta_has(from->meta, meta))
 				want[n++] = (uint16_t)i;
 		}
 		if (n == 0)
@@ -106,6 +157,9 @@ judge_set(const struct sl_conf *c, const struct sl_img_service *img, uint32_t se
 		const uint16_t *m = (const void *)((const char *)img + l->member_off);
 		bool good = at <= img->level_cnt && l->subset == set && l->priority == priority++ &&
 			    l->member_cnt == n;
+		good = good && l->zone == (s->zones.given ? rank % 10 : 0) &&
+		       l->beside == (s->zones.given && last / 10 == rank / 10);
+		last = rank;
 		for (uint32_t i = 0; good && i < n; i++)
 			good = (l->member_off ? m[i] : i) == want[i];
 		if (!good)
@@ -140,6 +194,34 @@ judge(const struct sl_conf *c, const struct sl_img_service *img)
 			return false;
 	}
 	return at == img->level_cnt;
+}
+
+/* As many zones as a source may make up: each endpoint is in a level still, and the last zones of a priority are one. */
+static void
+more_zones_than_levels_are_one_at_the_end(void)
+{
+	for (unsigned priorities = 1; priorities <= 8; priorities++) {
+		struct sl_conf *c = make(60, SL_POLICY_RANDOM, 0);
+		struct sl_conf_service *s = c->services;
+		strcpy(c->locality, "eu/a");
+		s->locality_failover = false;
+		s->zones = (struct sl_conf_zones){true, 0, 6};
+		for (uint32_t i = 0; i < 60; i++) {
+			s->endpoints[i].priority = i % priorities;
+			snprintf(s->endpoints[i].locality, SL_LOCALITY_MAX, "us/z%02u", i);
+		}
+		struct pushed p = push(c, NULL);
+		const struct sl_img_service *img = service(p.out, "s");
+		uint32_t members = 0;
+		for (uint32_t i = 0; i < img->level_cnt; i++)
+			members += level(img, i)->member_cnt;
+		CU_ASSERT_EQUAL(members, 60);
+		CU_ASSERT(img->level_cnt <= SL_MAX_LEVELS && img->level_cnt >= priorities);
+		CU_ASSERT_EQUAL(img->zone_min, 6);
+		CU_ASSERT(checks_pass(p.out));
+		pushed_fini(&p);
+		sl_conf_free(c);
+	}
 }
 
 static void
@@ -209,6 +291,12 @@ change(struct sl_conf *c, unsigned which)
 	case 13:
 		c->hash_seed = rnd(2);
 		break;
+	case 14:
+		s->zones.given ^= 1;
+		break;
+	case 15:
+		s->zones.traffic_pct = rnd(101);
+		break;
 	}
 }
 
@@ -224,7 +312,7 @@ no_change_is_overlooked(void)
 		struct pushed was = push(c, NULL);
 		for (unsigned i = 0; i < 30; i++) {
 			struct pushed with, without;
-			change(c, i % 14);
+			change(c, i % 16);
 			with = push(c, &was);
 			CU_ASSERT_EQUAL_FATAL(sl_compile(c, &was.map, NULL, NULL, NULL,
 							 &without.map, &without.out),
@@ -258,7 +346,7 @@ a_level_keeps_its_places_when_another_changes(void)
 	struct sl_conf_service *s = c->services;
 	unsigned moved = 0, places;
 
-	s->locality_failover = false;
+	s->locality_failover = s->zones.given = false;
 	for (uint32_t i = 0; i < 40; i++) {
 		s->endpoints[i].priority = i % 2;
 		s->endpoints[i].weight = 1;
@@ -296,6 +384,7 @@ the_largest_service_is_an_object(void)
 			make(maglev ? 655 : SL_MAX_SERVICE_ENDPOINTS, policies[i], SL_MAX_SUBSETS);
 		struct sl_conf_service *s = c->services;
 		s->locality_failover = true;
+		s->zones.given = false;
 		strcpy(c->locality, "eu/a");
 		for (uint32_t k = 0; k < s->endpoint_cnt; k++) {
 			s->endpoints[k].priority = k % 8;
@@ -316,5 +405,6 @@ the_largest_service_is_an_object(void)
 }
 
 SL_SUITE("compile_levels", SL_TEST(levels_are_those_of_the_reference),
-	 SL_TEST(no_change_is_overlooked), SL_TEST(a_level_keeps_its_places_when_another_changes),
+	 SL_TEST(more_zones_than_levels_are_one_at_the_end), SL_TEST(no_change_is_overlooked),
+	 SL_TEST(a_level_keeps_its_places_when_another_changes),
 	 SL_TEST(the_largest_service_is_an_object))

@@ -353,11 +353,17 @@ members_reach_their_fields(void)
 		"\"accept\"; },\n    { source = \"registry\"; } ); },\n"
 		"  { name = \"n\"; forward = \"nat\"; panic_threshold = 0; }, { name = \"o\"; "
 		"forward = "
-		"\"nat\"; } );");
+		"\"nat\"; }, { name = \"z\"; forward = \"nat\"; zone_aware = { traffic_percent = "
+		"40; "
+		"}; endpoints = ( { name = \"a\"; address = \"192.0.2.1\"; port = 80; locality = "
+		"\"eu\"; } ); } );");
 	const struct sl_conf_service *s = &c->services[0];
 	const struct sl_conf_discover *q = s->discover;
 
 	CU_ASSERT_TRUE(s->locality_failover);
+	CU_ASSERT(s[3].zones.given && s[3].zones.traffic_pct == 40);
+	CU_ASSERT_EQUAL(s[3].zones.min_endpoints, 6);
+	CU_ASSERT_FALSE(s->zones.given);
 	CU_ASSERT_EQUAL(s->panic_pct, SL_CONF_NO_PANIC);
 	CU_ASSERT_EQUAL(sl_conf_panic_pct(s), 50);
 	CU_ASSERT_STRING_EQUAL(s->endpoints[0].locality, "eu/a/r1");
