@@ -36,6 +36,8 @@
  *       records = "ipsec-mb";                  # ipsec-mb | openssl: who seals and opens; openssl: slow, to compare
  *       core_dumps = false;                    # true: this process may be dumped and traced; keys are left out as far as can be
  *       key_log = "/tmp/keys.log"; };          # secrets of all sessions, for Wireshark: debug builds alone, elsewhere an error
+ *     limits_mb = 16;                          # of all workers, for limits by client, identity or header: 150 bytes to 2.1 KB for
+ *                                              # each key, the more the higher its limit.  Only what is used is taken
  *     events_kb = 4096;                        # of each worker, for access-log records on their way to sluiced: a power
  *                                              # of two from 4 to 262144.  0: none, and no access log
  *     power = "poll";                          # poll | adaptive
@@ -110,6 +112,7 @@ struct sl_boot {
 	int tcp_streams;   /* 0: no TCP */
 	int http_requests; /* 0: no HTTP */
 	int http_pool, http_head_mb;
+	int limits_mb;
 	int tcp_timewait, tcp_memory_mb, tcp_receive_max, tcp_send_max;
 	int tls_sessions; /* 0: no TLS */
 	int tls_handshakes, tls_threads, tls_budget_us, tls_memory_mb;

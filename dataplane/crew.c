@@ -2,6 +2,7 @@
 
 #include "dataplane/publish.h"
 #include "dataplane/tcp/tcp.h"
+#include "l7/rate.h"
 #include "l7/relay.h"
 #include "lb/flow.h"
 
@@ -84,6 +85,7 @@ make_tcp(struct sl_gateway *g, struct sl_worker_conf *c)
 		.snd_max = (uint32_t)b->tcp_send_max,
 		.places = sl_streams_worker(g->streams, c->id),
 		.limits = g->relay_limits,
+		.rates = g->rates,
 	};
 	t->seg_cnt = SL_MIN(4 * t->block_cnt, 1u << 24);
 	size_t bytes = sl_worker_tcp_bytes(t);
@@ -126,6 +128,22 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	return 0;
 }
 
+/* Not in hugepages: most of it is never touched. */
+static int
+make_rates(struct sl_gateway *g)
+{
+	size_t bytes = (size_t)g->boot.limits_mb << 20;
+	struct sl_hash_key key;
+
+	if (g->boot.tcp_streams == 0)
+		return 0;
+	void *mem = sl_host_map(bytes, false, NULL);
+	if (!mem || sl_gateway_random(&key, sizeof(key)))
+		return -ENOMEM;
+	g->rates = sl_rates_shared_init(mem, bytes, &key);
+	return 0;
+}
+
 static int
 make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 {
@@ -135,7 +153,7 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 
 	g->paths = sl_host_map(sizeof(*g->paths), g->host.huge, NULL);
 	g->relay_limits = sl_host_map(sizeof(*g->relay_limits), false, NULL);
-	err = neigh && g->paths && g->relay_limits ? 0 : -ENOMEM;
+	err = neigh && g->paths && g->relay_limits ? make_rates(g) : -ENOMEM;
 	if (neigh)
 		g->neigh = sl_neigh_init(neigh);
 	if (!err)

@@ -40,6 +40,7 @@ struct sl_gateway {
 	size_t events_bytes;
 	int events_fd;
 	struct sl_relay_limits *relay_limits;
+	struct sl_rates_shared *rates;
 	struct sl_passive passive;
 	struct sl_tls_main tls;
 	struct sl_rss rss;

@@ -392,6 +392,8 @@ sl_requests_start(struct sl_worker *w)
 	conf.tls = w->tls;
 	conf.listeners = w->conf.tcp.limits;
 	conf.ledger = c->ledger;
+	conf.rates = w->rates;
+	conf.rate_stats = w->rate_stats;
 	conf.env = (struct sl_http_env){w,          env_rule,   env_service, env_listens,
 					env_serves, env_result, env_wall};
 	conf.upstream = (struct sl_upstream_env){

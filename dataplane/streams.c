@@ -9,6 +9,7 @@
  * endpoints' because the stack chose the port for it.
  */
 #include "dataplane/worker_priv.h"
+#include "l7/rate.h"
 #include "l7/tls/hello.h"
 
 #define ETH_LEN 14
@@ -529,6 +530,7 @@ sl_streams_begin(struct sl_worker *w, const struct sl_view *view)
 {
 	w->streams.view = view;
 	sl_tcp_begin(w->tcp, w->now_ns);
+	sl_streams_limits_tick(w);
 }
 
 unsigned
@@ -588,7 +590,8 @@ sl_worker_tcp_bytes(const struct sl_worker_tcp *tcp)
 	const struct sl_tcp_conf conf = stack_conf(tcp);
 	size_t stack = sl_tcp_bytes(&conf);
 
-	return stack ? lines(stack) + sl_relay_bytes(tcp->streams / 2) : 0;
+	return stack ? lines(stack) + lines(sl_rates_bytes()) + sl_relay_bytes(tcp->streams / 2)
+		     : 0;
 }
 
 /* Without it (sessions 0; main has seen to it that the CPU does) listeners with TLS take nobody. */
@@ -618,7 +621,8 @@ sl_streams_start(struct sl_worker *w)
 	const struct sl_worker_tcp *c = &w->conf.tcp;
 	struct sl_stats_tcp *s = &w->stats->tcp;
 	struct sl_tcp_conf conf = stack_conf(c);
-	uint8_t *relay_mem = (uint8_t *)c->mem + lines(sl_tcp_bytes(&conf));
+	uint8_t *rates_mem = (uint8_t *)c->mem + lines(sl_tcp_bytes(&conf));
+	uint8_t *relay_mem = rates_mem + lines(sl_rates_bytes());
 
 	conf.worker = w->conf.id;
 	conf.rss = w->conf.rss;
@@ -639,13 +643,15 @@ sl_streams_start(struct sl_worker *w)
 	conf.context = relay_mem; /* where sl_relay_init makes it */
 	w->tcp = sl_tcp_init(c->mem, &conf);
 	start_tls(w);
+	w->rate_stats = sl_stats_rates(w->conf.stats, w->conf.id);
+	w->rates = c->rates ? sl_rates_init(rates_mem, c->rates, w->conf.worker_cnt) : NULL;
 	const struct sl_relay_conf relay = {
 		.capacity = c->streams / 2,
 		.tcp = w->tcp,
 		.tls = w->tls,
 		.limits = c->limits,
 		.env = {w, env_rule, env_pick, sl_streams_began, sl_streams_ended, env_moved,
-			env_lives, env_named},
+			env_lives, env_named, sl_streams_passes},
 		.stats = s,
 		.tls_stats = &w->stats->tls,
 	};

@@ -85,12 +85,15 @@ struct sl_worker_port {
 
 /* What a worker ends TCP with.  streams 0: it does not, and listeners of mode TCP take nothing. */
 struct sl_relay_limits;
+struct sl_rates_shared;
 struct sl_worker_tcp {
 	uint32_t streams; /* places; as struct sl_tcp_conf says (capacity), and so are these: */
 	uint32_t timewait_cnt, half_open_max, seg_cnt, block_cnt, pinned_max, rcv_max, snd_max;
 	void *places; /* [streams × sl_tcp_stride()], zeroed: its part of the region (streams.h) */
 	void *mem;    /* sl_worker_tcp_bytes(), zeroed, line-aligned */
 	struct sl_relay_limits *limits; /* shared by all workers */
+	struct sl_rates_shared *
+		rates; /* likewise; NULL: limits of requests and new connections are not looked at */
 };
 
 /* sl_worker_tcp_bytes: memory for stack and relay; 0 where a range is not kept. */

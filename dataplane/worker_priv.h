@@ -123,6 +123,9 @@ struct sl_worker {
 	struct sl_tcp *tcp;           /* NULL: no TCP ends here */
 	struct sl_tls *tls;           /* NULL: no TLS */
 	struct sl_requests *requests; /* NULL: no HTTP does */
+	struct sl_rates *rates;       /* limits; NULL: none are looked at */
+	struct sl_stats_rate *rate_stats;
+	uint32_t rate_seen; /* slot of a limit whose buckets were counted last */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
 	struct sl_stats_listener *listener_stats;
@@ -260,6 +263,12 @@ void sl_streams_begin(struct sl_worker *w, const struct sl_view *view);
 unsigned sl_streams_run(struct sl_worker *w);
 void sl_streams_reset(struct sl_worker *w);
 void sl_streams_gauges(struct sl_worker *w);
+
+/* streams_limits.c: whether a new connection is within the limits of its service; housekeeping of limits, each turn. */
+bool sl_streams_passes(void *worker, const struct sl_stream *client, bool tls,
+		       const struct sl_tuple *tuple, uint32_t service_slot,
+		       uint16_t service_incarnation);
+void sl_streams_limits_tick(struct sl_worker *w);
 
 /* The place of a service or listener in the turn's view, + 1; 0: it is not there.  Accounts of connections to endpoints. */
 uint32_t sl_streams_service(struct sl_worker *w, uint32_t slot);

@@ -76,6 +76,8 @@ struct sl_http_conf {
 	struct sl_tls *tls;                /* NULL: none in this dataplane */
 	struct sl_relay_limits *listeners; /* shared: connections of listeners */
 	struct sl_ledger *ledger;          /* shared: breakers of services */
+	struct sl_rates *rates;            /* limits, this worker's; NULL: none is looked at */
+	struct sl_stats_rate *rate_stats;
 	struct sl_http_env env;
 	struct sl_upstream_env upstream;
 	struct sl_stats_http *stats;

@@ -22,10 +22,21 @@ refused(struct sl_ctl_explained_http *ret, char *text, unsigned status, uint32_t
 	say(ret, text, why, (uint32_t)strlen(why));
 }
 
+/* Refused, as d says. */
 static void
-forwarded(struct sl_http *h, const struct http_decision *d, const struct sl_http_head *head,
-	  const struct sl_tuple *client, struct sl_ctl_explained_http *ret, char *text,
-	  struct sl_up_ask *ask)
+judged(struct sl_ctl_explained_http *ret, char *text, const struct http_decision *d)
+{
+	char said[SL_ACCESS_WHY_MAX + 96];
+
+	snprintf(said, sizeof(said), d->why[0] ? "%s: %s" : "%s",
+		 d->text ? d->text : sl_status_text(d->status), d->why);
+	refused(ret, text, d->status, d->rflags, said);
+}
+
+static void
+forwarded(struct sl_http *h, struct http_decision *d, const struct sl_http_head *head,
+	  const struct http_ask *who, const struct sl_tuple *client,
+	  struct sl_ctl_explained_http *ret, char *text, struct sl_up_ask *ask)
 {
 	const struct sl_http_env *env = &h->conf.env;
 	const struct sl_img_target *t = sl_http_target(h, d, head, &client->src);
@@ -37,6 +48,10 @@ forwarded(struct sl_http *h, const struct http_decision *d, const struct sl_http
 	ret->service_slot = t->service;
 	if (!svc) {
 		refused(ret, text, 503, SL_RF_NC, "the service is not in the table");
+		return;
+	}
+	if (!sl_http_service_rates(h, svc, who, head, d, true)) {
+		judged(ret, text, d);
 		return;
 	}
 	say(ret, text, h->out, n);
@@ -122,23 +137,22 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		memcpy(path, d.path.at, ret->path_len);
 	if (d.vhost)
 		ret->vhost_slot = d.vhost->slot;
+	const struct http_ask who = {
+		.peer = client->src,
+		.identity = identity,
+		.port = sl_from_be16(client->dport),
+	};
 	if (d.route) {
-		const struct http_ask who = {.peer = client->src,
-					     .identity = identity,
-					     .port = sl_from_be16(client->dport)};
 		sl_http_judge(h, rule, &who, &h->head, &d, true);
 		ret->route_slot = d.route->slot;
 		ret->route = h->match.route;
 	}
 	if (d.status) {
-		char said[SL_ACCESS_WHY_MAX + 96];
-		snprintf(said, sizeof(said), d.why[0] ? "%s: %s" : "%s",
-			 d.text ? d.text : sl_status_text(d.status), d.why);
-		refused(ret, text, d.status, d.rflags, said);
+		judged(ret, text, &d);
 		return;
 	}
 	if (d.route->action == SL_ACTION_FORWARD) {
-		forwarded(h, &d, &h->head, client, ret, text, ret_ask);
+		forwarded(h, &d, &h->head, &who, client, ret, text, ret_ask);
 	} else {
 		ret->status = d.route->code;
 		if (d.route->action == SL_ACTION_REDIRECT)

@@ -68,6 +68,8 @@ judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask 
 		sl_http_judge_jwt(h, rule, head, d, dry);
 	if (!d->status)
 		sl_http_judge_authz(h, rule, who, head, d, dry);
+	if (!d->status && !d->wait)
+		sl_http_judge_rates(h, who, head, d, dry);
 	if (!d->status)
 		sl_http_judge_fault(h, head, d, dry);
 	if (!d->status)

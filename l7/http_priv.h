@@ -15,6 +15,7 @@
  *   http_cors.c     CORS
  *   http_fault.c    faults for tests
  *   http_sticky.c   cookies that keep clients of a split
+ *   http_rate.c     limits
  *
  * Life: connections and exchanges that are over are marked, and taken back in the next turn (sl_http_tick), outside any event: so
  * a pointer is good for the whole of an event, whatever was called in between; who calls something that may end them looks
@@ -400,6 +401,12 @@ bool sl_http_jwt_wait(struct http_conn *c);
 /* tick: each turn.  next: who may go on now; NULL: nobody. */
 void sl_http_jwt_tick(struct sl_http *h);
 struct http_conn *sl_http_jwt_next(struct sl_http *h);
+/* http_rate.c: limits of the route's row, and those of the service that a request goes to; service: false: refused in d. */
+void sl_http_judge_rates(struct sl_http *h, const struct http_ask *who,
+			 const struct sl_http_head *head, struct http_decision *d, bool dry);
+bool sl_http_service_rates(struct sl_http *h, const struct sl_img_service *svc,
+			   const struct http_ask *who, const struct sl_http_head *head,
+			   struct http_decision *d, bool dry);
 /* http_cors.c.  sl_http_cors_allows: whether one of origins (image_policy.h) is this one. */
 void sl_http_judge_cors(struct sl_http *h, const struct sl_http_head *head,
 			struct http_decision *d);

@@ -530,8 +530,11 @@ claim(struct http_xchg *x, const struct sl_img_service *svc)
 	return true;
 }
 
+static void answer(struct http_conn *c, const struct http_decision *d,
+		   const struct sl_http_head *head, uint32_t consumed);
+
 static void
-forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_decision *d,
+forward(struct http_conn *c, const struct sl_http_rule *rule, struct http_decision *d,
 	const struct sl_http_head *head, uint32_t consumed)
 {
 	struct http_xchg *x = c->x;
@@ -544,6 +547,13 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, const struct http_
 	x->service_slot = t->service;
 	x->service_incarnation = (uint16_t)t->incarnation;
 	x->subset = svc ? sl_http_subset(svc, t) : 0;
+	if (svc && sl_unlikely(svc->rate_cnt)) {
+		const struct http_ask who = {.peer = c->peer, .identity = sl_http_identity(c)};
+		if (!sl_http_service_rates(h, svc, &who, head, d, false)) {
+			answer(c, d, head, consumed);
+			return;
+		}
+	}
 	if (head->flags & SL_HEAD_UPGRADE && (x->req.flags & PIPE_OVER) && head->version == 11)
 		x->flags |= XF_UPGRADE;
 	if (sl_unlikely(sl_http_fault_by_header(d)))
@@ -598,10 +608,23 @@ answered(struct http_xchg *x, const struct http_decision *d)
 	sl_http_local(x, &l);
 }
 
+static void
+answer(struct http_conn *c, const struct http_decision *d, const struct sl_http_head *head,
+       uint32_t consumed)
+{
+	struct http_xchg *x = c->x;
+
+	if (!keep(x, d, head, 0))
+		x->flags &= ~(unsigned)XF_LOG;
+	sl_stream_consume(c->client, consumed);
+	sl_http_xchg_due(x);
+	answered(x, d);
+}
+
 /* ---- a head ---- */
 
 static void
-act(struct http_conn *c, const struct sl_http_rule *rule, const struct http_decision *d,
+act(struct http_conn *c, const struct sl_http_rule *rule, struct http_decision *d,
     const struct sl_http_head *head, uint32_t consumed)
 {
 	struct http_xchg *x = c->x;

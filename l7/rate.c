@@ -222,10 +222,11 @@ key_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, uin
 
 /* ---- verdicts ---- */
 
+/* Without the units that a token is late by rounding, so that 10 s are not told as 11. */
 static uint32_t
 ms_until(uint64_t time, uint64_t now)
 {
-	uint64_t ns = time > now ? (time - now) << RATE_UNIT : 0;
+	uint64_t ns = time > now + 2 ? (time - now - 2) << RATE_UNIT : 0;
 
 	return (uint32_t)SL_MIN((ns + 999999) / 1000000, (uint64_t)UINT32_MAX);
 }
@@ -306,17 +307,18 @@ sl_rate_look(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens
 
 /* ---- housekeeping ---- */
 
-void
+bool
 sl_rates_tick(struct sl_rates *r, uint64_t now_ns)
 {
 	const struct rate_counts counts = {count_of, r->shared};
 
-	if (now_ns < r->sweep_ns)
-		return;
+	if (sl_likely(now_ns < r->sweep_ns))
+		return false;
 	r->sweep_ns = now_ns + SWEEP_NS;
 	r->sweep = r->sweep + 1 < r->shared->set_cnt ? r->sweep + 1 : 0;
 	rate_set_sweep((struct rate_set *)(void *)r->shared->set[r->sweep], now_ns >> RATE_UNIT,
 		       &counts);
+	return true;
 }
 
 uint32_t

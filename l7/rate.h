@@ -63,8 +63,9 @@ void sl_rate_give(struct sl_rates *r, const struct sl_img_rate *rate,
 void sl_rate_look(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens,
 		  const void *key, uint32_t len, uint64_t now_ns, struct sl_rate_verdict *ret);
 
-/* sl_rates_tick: housekeeping, each turn: lets go of buckets whose tokens are all back, some each millisecond. */
-void sl_rates_tick(struct sl_rates *r, uint64_t now_ns);
+/* sl_rates_tick: housekeeping, each turn: lets go of buckets whose tokens are all back, some each millisecond; true: it was one of those
+ * turns. */
+bool sl_rates_tick(struct sl_rates *r, uint64_t now_ns);
 
 /* sl_rates_keys: buckets that the limit in the slot has now. */
 uint32_t sl_rates_keys(const struct sl_rates_shared *shared, uint32_t rate_slot);

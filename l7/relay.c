@@ -382,6 +382,23 @@ pick(struct relay_conn *c, struct sl_relay_pick *ret)
 	return false;
 }
 
+/* Whether the limits of the service let a new connection through. */
+static bool
+passes(struct relay_conn *c)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct sl_tuple told;
+
+	if (!env->passes || c->tried)
+		return true;
+	told = client_tuple(c);
+	if (env->passes(env->ctx, c->client, (c->flags & BY_TLS) != 0, &told, c->service_slot,
+			c->service_incarnation))
+		return true;
+	count(c->relay, SL_TCP_RELAY_RATE);
+	return false;
+}
+
 /* Begins to connect to an endpoint, or ends the connection. */
 static void
 connect_any(struct relay_conn *c)
@@ -390,6 +407,10 @@ connect_any(struct relay_conn *c)
 	struct sl_relay_pick p;
 	enum sl_stream_end why;
 
+	if (sl_unlikely(!passes(c))) {
+		conn_abort(c, SL_END_ABORTED);
+		return;
+	}
 	do {
 		if (!pick(c, &p)) {
 			conn_abort(c, SL_END_ABORTED);

@@ -83,6 +83,11 @@ struct sl_relay_env {
 	 * *ret is written.  May be NULL where no rule is by name. */
 	enum sl_relay_named (*named)(void *ctx, const struct sl_tuple *tuple, const char *host,
 				     struct sl_relay_rule *ret);
+	/* passes: whether a new connection of the client (as in pick; with tls, its stream tells who it is) is within the limits of the
+	 * service; asked once, before the first pick.  NULL: all are. */
+	bool (*passes)(void *ctx, const struct sl_stream *client, bool tls,
+		       const struct sl_tuple *tuple, uint32_t service_slot,
+		       uint16_t service_incarnation);
 };
 
 struct sl_relay_conf {

@@ -14,6 +14,7 @@
  *     struct sl_stats_vhost     [SL_MAX_VHOSTS]      by virtual host slot
  *     struct sl_stats_route     [SL_MAX_HTTP_ROUTES] by route slot
  *     struct sl_stats_authz     [SL_MAX_AUTHZ]       by slot of a set of rules
+ *     struct sl_stats_rate      [SL_MAX_RATES]       by slot of a limit
  * Untouched pages of the big arrays cost nothing.
  */
 #ifndef SLUICE_STATS_H
@@ -255,6 +256,13 @@ struct sl_stats_authz {
 	uint64_t zero;
 };
 
+struct sl_stats_rate {
+	uint64_t allowed; /* tokens taken */
+	uint64_t refused;
+	uint64_t overflow; /* of both: by the bucket that keys without one of their own share */
+	uint64_t keys;     /* gauge, of worker 0 for all: buckets by key now */
+};
+
 struct sl_stats_head {
 	uint32_t magic; /* stored last by the creator */
 	uint32_t version;
@@ -271,7 +279,7 @@ struct sl_stats_head {
 	uint32_t vhost_off;
 	uint32_t route_off;
 	uint32_t authz_off;
-	uint32_t zero;
+	uint32_t rate_off;
 	char port_name[SL_STATS_MAX_PORTS][SL_NAME_MAX];
 };
 
@@ -340,6 +348,13 @@ sl_stats_authz(void *mem, unsigned worker)
 {
 	return (struct sl_stats_authz *)((char *)sl_stats_worker(mem, worker) +
 					 ((struct sl_stats_head *)mem)->authz_off);
+}
+
+static inline struct sl_stats_rate *
+sl_stats_rates(void *mem, unsigned worker)
+{
+	return (struct sl_stats_rate *)((char *)sl_stats_worker(mem, worker) +
+					((struct sl_stats_head *)mem)->rate_off);
 }
 
 #endif

@@ -49,6 +49,7 @@ least_file_has_the_documented_defaults(void)
 	CU_ASSERT_STRING_EQUAL(b.tls_key_log, "");
 	CU_ASSERT_EQUAL(b.tls_line, 0);
 	CU_ASSERT_EQUAL(b.events_kb, 4096);
+	CU_ASSERT_EQUAL(b.limits_mb, 16);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_POLL);
 	CU_ASSERT_FALSE(b.has_rss_key);
 	CU_ASSERT_EQUAL(b.port_cnt, 1);
@@ -68,7 +69,7 @@ every_key_arrives(void)
 		"workers = [ 0, 0, 1 ]; main_cpu = 1;\n"
 		"memory = { hugepages = \"never\"; size_mb = 128; };\n"
 		"buffers = 4096; mbuf_data = 9216; flows = 0x1000; power = \"adaptive\";\n"
-		"events_kb = 8;"
+		"events_kb = 8; limits_mb = 5;"
 		"tls = { sessions = 32; handshakes = 5; threads = 2; cpus = [ 6, 0 ]; budget_us = "
 		"77; memory_mb = 99; records = \"openssl\"; core_dumps = true; };"
 		"http = { requests = 500; pool = 600; head_mb = 7; }; "
@@ -110,6 +111,7 @@ every_key_arrives(void)
 	CU_ASSERT_TRUE(b.tls_core_dumps);
 	CU_ASSERT_EQUAL(b.tls_line, 5);
 	CU_ASSERT_EQUAL(b.events_kb, 8);
+	CU_ASSERT_EQUAL(b.limits_mb, 5);
 	CU_ASSERT_EQUAL(b.power, SL_POWER_ADAPTIVE);
 	CU_ASSERT_TRUE(b.has_rss_key);
 	CU_ASSERT_EQUAL(b.rss_key[11], 11);
@@ -130,7 +132,8 @@ static const struct {
 	{"workres = [ 1 ];\n" LEAST, "boot.conf:1: workres: unknown key (did you mean workers?)"},
 	{"zzzzzzzzzz = 1;\n" LEAST,
 	 "boot.conf:1: zzzzzzzzzz: unknown key (keys here: control, daemon_user, workers, "
-	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, http, tls, events_kb, power, "
+	 "main_cpu, memory, buffers, mbuf_data, flows, tcp, http, tls, limits_mb, events_kb, "
+	 "power, "
 	 "privileges, user, stop_wait_ms, rss_key, ports)"},
 	{"workers = [ 1, \"x\" ];\n" PORTS, "boot.conf:1: mismatched element type in array"},
 	{PORTS, "boot.conf: workers: is missing"},

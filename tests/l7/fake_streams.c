@@ -547,7 +547,10 @@ sl_tcp_now_ms(const struct sl_tcp *t)
 uint64_t
 sl_tcp_now_ns(const struct sl_tcp *t)
 {
-	return t->now_ms * 1000000ull;
+	/* of which now_ms is the low end: it goes on where that wraps */
+	uint64_t ms = t->now_ms >= UINT32_MAX - 5000 ? t->now_ms : (1ull << 32) + t->now_ms;
+
+	return ms * 1000000ull;
 }
 
 /* ---- l7/tls/session.h ---- */

@@ -64,6 +64,21 @@ static const struct sl_test_policy kept = {.sticky_cookie = "canary", .sticky_tt
 #define PREFIX(path) .conds = SL_TEST_CONDS(SL_TEST_PATH(SEGMENTS, path))
 #define TO(t) .targets = t, .target_cnt = SL_ARRAY_CNT(t), .edits = {quiet}
 
+#define RATE(i, n, per, by, ...)                                                                   \
+	{                                                                                          \
+		.slot = i, .incarnation = 1, .tokens = n, .per_ms = per, .key = SL_RATE_##by,      \
+		__VA_ARGS__                                                                        \
+	}
+static const struct sl_img_rate rates[] = {
+	RATE(10, 3, 10000, ALL, .name = "site", .flags = SL_RATE_HEADERS),
+	RATE(11, 2, 2500, HEADER, .name = "per-key", .header = "x-key", .keys = 8,
+	     .flags = SL_RATE_HEADERS),
+	RATE(12, 9, 1000, SOURCE, .name = "per-client", .keys = 8, .plen4 = 24, .plen6 = 64),
+	RATE(13, 100, 1000, ALL, .name = "wide"),
+	RATE(14, 1, 1000, IDENTITY, .name = "per-peer", .keys = 8),
+};
+#define SCENE_RATES(first, cnt) &rates[first], .rate_cnt = cnt
+
 static const struct sl_test_http_route routes[] = {
 	{.name = "direct",
 	 PREFIX("/direct"),
@@ -180,6 +195,19 @@ static const struct sl_test_http_route routes[] = {
 	 .sticky = SL_STICKY_COOKIE,
 	 .sticky_name = "canary",
 	 .policy = &kept},
+	{.name = "few",
+	 PREFIX("/limited/few"),
+	 TO(to_a),
+	 .policy = &(const struct sl_test_policy){.rates = SCENE_RATES(3, 2)}},
+	{.name = "many",
+	 PREFIX("/limited"),
+	 TO(to_a),
+	 .policy = &(const struct sl_test_policy){.rates = SCENE_RATES(0, 3)}},
+	{.name = "here",
+	 PREFIX("/told"),
+	 .action = SL_ACTION_RESPOND,
+	 .code = 200,
+	 .policy = &(const struct sl_test_policy){.rates = SCENE_RATES(0, 1)}},
 	{.name = "all", TO(to_a), .retries = 1, .retry_on = SL_RETRY_CONNECT | SL_RETRY_REUSED},
 };
 
@@ -400,7 +428,22 @@ services_init(struct scene *s)
 			.budget_min = 3,
 		};
 		s->service[i].tcp.max_connections = 64;
+		s->service[i].rate_off =
+			(uint32_t)((char *)s->service_rates[i] - (char *)&s->service[i]);
 	}
+}
+
+static struct sl_rates *
+rates_init(struct scene *s)
+{
+	static const struct sl_hash_key key = {.b = {1, 2, 3}};
+	struct sl_rates_shared *all;
+
+	s->rates_mem = aligned_alloc(4096, SL_RATE_MEMORY_MIN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s->rates_mem);
+	memset(s->rates_mem, 0, SL_RATE_MEMORY_MIN);
+	all = sl_rates_shared_init(s->rates_mem, SL_RATE_MEMORY_MIN, &key);
+	return sl_rates_init(zeroed(sl_rates_bytes()), all, 1);
 }
 
 void
@@ -423,6 +466,8 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 	s->endpoint_stats = zeroed(SL_MAX_ENDPOINTS * sizeof(*s->endpoint_stats));
 	s->listeners = zeroed(sizeof(*s->listeners));
 	s->ledger = zeroed(sizeof(*s->ledger));
+	s->rate_stats = zeroed(SL_MAX_RATES * sizeof(*s->rate_stats));
+	s->rates = rates_init(s);
 	s->events = zeroed(sl_events_bytes(1, EVENTS_SIZE));
 	sl_events_init(s->events, 1, EVENTS_SIZE, 1);
 	table_init(s, &c->http, c->any_host);
@@ -453,6 +498,8 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 		.tls = fake_tls(s->tcp),
 		.listeners = s->listeners,
 		.ledger = s->ledger,
+		.rates = s->rates,
+		.rate_stats = s->rate_stats,
 		.env = {s, env_rule, env_service, env_listens, env_serves, env_result},
 		.upstream = {s, env_pick, env_lives, env_began, env_ended, env_load},
 		.stats = &s->stats,
@@ -812,9 +859,9 @@ scene_end(struct scene *s)
 	sl_hosts_destroy(s->hosts);
 	sl_test_scratch_free(&s->scratch);
 	fake_destroy(s->tcp);
-	void *const all[] = {s->routes,      s->listener_stats, s->vhost_stats,
-			     s->authz_stats, s->route_stats,    s->endpoint_stats,
-			     s->listeners,   s->ledger,         s->events,
+	void *const all[] = {s->routes,      s->listener_stats, s->vhost_stats, s->authz_stats,
+			     s->route_stats, s->endpoint_stats, s->listeners,   s->ledger,
+			     s->rates_mem,   s->rates,          s->rate_stats,  s->events,
 			     s->mem,         s->peers};
 	for (size_t i = 0; i < SL_ARRAY_CNT(all); i++)
 		free(all[i]);

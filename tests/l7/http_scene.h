@@ -11,6 +11,7 @@
 #define SL_TESTS_HTTP_SCENE_H
 
 #include "l7/http_priv.h"
+#include "l7/rate.h"
 #include "sluice/stats.h"
 #include "tests/l7/fake_streams.h"
 #include "tests/l7/route_image.h"
@@ -52,6 +53,9 @@ struct scene {
 	struct sl_stats_endpoint *endpoint_stats;
 	struct sl_relay_limits *listeners;
 	struct sl_ledger *ledger;
+	void *rates_mem;
+	struct sl_rates *rates;
+	struct sl_stats_rate *rate_stats;
 	void *events;
 	struct sl_test_vhost_image image[2];
 	struct sl_match *match[2];
@@ -62,6 +66,7 @@ struct scene {
 	struct sl_match_scratch scratch;
 	struct sl_http_rule rule;
 	struct sl_img_service service[2];
+	struct sl_img_rate service_rates[2][SL_MAX_SERVICE_RATES]; /* of each, [service.rate_cnt] */
 	struct sl_img_tls_listener tls; /* the rule's, with scene_conf.tls */
 	struct {
 		struct sl_img_tls_service says; /* of TLS, */

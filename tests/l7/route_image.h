@@ -56,6 +56,8 @@ struct sl_test_policy {
 	uint32_t hedge_ms, hedge_max;
 	const char *sticky_cookie;
 	uint32_t sticky_ttl_s;
+	const struct sl_img_rate *rates; /* [rate_cnt] */
+	uint32_t rate_cnt;
 };
 
 struct sl_test_http_route {

@@ -2,7 +2,7 @@
 #include "sluice/ctl.h"
 #include "tests/l7/http_scene.h"
 
-enum { ALL = 34, SOME = 99 }; /* the last route of the scene's table; a service by chance */
+enum { ALL = 37, SOME = 99 }; /* the last route of the scene's table; a service by chance */
 
 static const struct explained {
 	const char *why, *say;
@@ -27,6 +27,7 @@ static const struct explained {
 	{"of some, as it may be", GET("/some"), 0, 0, 20, 30, SCENE_A, "/some", "/some"},
 	{"a direct answer", GET("/direct"), 200, 0, 20, 0, UINT32_MAX, "/direct", ""},
 	{"one of two services", GET("/split"), 0, 0, 20, 9, SOME, "/split", "/split"},
+	{"within its limits", GET("/told"), 200, 0, 20, 36, UINT32_MAX, "/told", ""},
 	{"no host", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404, SL_RF_NR, UINT32_MAX, UINT32_MAX,
 	 UINT32_MAX, "/", "no virtual host has the name"},
 	{"no route", "GET / HTTP/1.1\r\nHost: few\r\n\r\n", 404, SL_RF_NR, 21, UINT32_MAX,
@@ -132,5 +133,34 @@ requests_are_hashed_on_what_the_service_says(void)
 	}
 }
 
-SL_SUITE("http_explain", SL_TEST(explanations_say_what_requests_would_do),
+/* Asking takes nothing; and it says which limit would refuse. */
+static void
+limits_are_asked_without_taking(void)
+{
+	const struct sl_tuple client = {.src = sl_addr_from_v4((uint8_t[]){192, 0, 2, 7}),
+					.dport = sl_to_be16(80)};
+	struct scene s;
+
+	scene_init(&s, NULL);
+	struct peer *c = scene_client(&s);
+	for (unsigned i = 0; i < 12; i++) {
+		char text[SL_CTL_TEXT_MAX + 1] = {0};
+		uint8_t path[SL_CTL_REQUEST_MAX / 2 + 1] = {0};
+		struct sl_ctl_explained_http e = {0};
+		struct sl_up_ask ask;
+		if (i % 3 == 2) {
+			peer_says(&s, c, GET("/told"));
+			c->len = 0;
+		}
+		const uint8_t *say = (const uint8_t *)GET("/told");
+		sl_http_explain(s.http, &s.rule, &client, say, strlen(GET("/told")), &e, text, path,
+				&ask);
+		CU_ASSERT_EQUAL(e.status, i < 8 ? 200 : 429);
+		CU_ASSERT_STRING_EQUAL(text, i < 8 ? "" : "rate limited: limits/site");
+	}
+	scene_end(&s);
+}
+
+SL_SUITE("http_explain", SL_TEST(limits_are_asked_without_taking),
+	 SL_TEST(explanations_say_what_requests_would_do),
 	 SL_TEST(requests_are_hashed_on_what_the_service_says))

@@ -125,7 +125,7 @@ a_burst_of_all_tokens_passes_and_each_is_back_per_after_it_was_taken(void)
 	CU_ASSERT_EQUAL(takes(&g, 0, &r, NULL, start + 300 * ms, 60), 40);
 	struct sl_rate_verdict v = take(&g, 0, &r, NULL, start + 400 * ms);
 	CU_ASSERT_FALSE(v.allowed);
-	CU_ASSERT_EQUAL(v.retry_ms, 601); /* rounded up */
+	CU_ASSERT_EQUAL(v.retry_ms, 600);
 	CU_ASSERT_EQUAL(takes(&g, 0, &r, NULL, start + 999 * ms, 9), 0);
 	CU_ASSERT_EQUAL(takes(&g, 0, &r, NULL, start + 1001 * ms, 99), 60);
 	CU_ASSERT_EQUAL(takes(&g, 0, &r, NULL, start + 1301 * ms, 99), 40);
@@ -328,16 +328,16 @@ what_remains_and_when_more_is_there_is_told(void)
 	r.flags = SL_RATE_HEADERS;
 	v = take(&g, 0, &r, NULL, start);
 	CU_ASSERT_EQUAL(v.remaining, 9);
-	CU_ASSERT_EQUAL(v.reset_ms, 1001);
+	CU_ASSERT_EQUAL(v.reset_ms, 1000);
 	CU_ASSERT_EQUAL(takes(&g, 0, &r, NULL, start + 500 * ms, 8), 8);
 	sl_rate_look(g.worker[0], &r, r.tokens, NULL, 0, start + 600 * ms, &v);
 	CU_ASSERT_TRUE(v.allowed);
 	CU_ASSERT_EQUAL(v.remaining, 1);
-	CU_ASSERT_EQUAL(v.reset_ms, 401);
+	CU_ASSERT_EQUAL(v.reset_ms, 400);
 	CU_ASSERT_EQUAL(takes(&g, 0, &r, NULL, start + 600 * ms, 8), 1); /* looking took nothing */
 	sl_rate_look(g.worker[0], &r, r.tokens, NULL, 0, start + 600 * ms, &v);
 	CU_ASSERT_FALSE(v.allowed);
-	CU_ASSERT_EQUAL(v.retry_ms, 401);
+	CU_ASSERT_EQUAL(v.retry_ms, 400);
 	gate_close(&g);
 }
 
