@@ -84,6 +84,9 @@
  *                         is in use)|"trouble"|"asking", "endpoints", "left_out", "answered": TIME|null, "age_s": N|null (of the
  *                         last good answer), "answers", "troubles", "trouble_since": TIME|null, "kept": BOOL, "why"}]   a row for each
  *                         question of the active table; "service": only its
+ *        "jwt"        → "jwt": [{"name", "issuer" ("": any), "jwks", "state": "good"|"kept" (keys of an older reading are in use)|"trouble" (no key
+ *                         is known)|"asking", "keys": N (in the table), "kids": [{"kid", "alg"}…] (as read last), "left_out", "read": TIME|null,
+ *                         "age_s": N|null, "reads", "troubles", "trouble_since": TIME|null, "why"}]   a row for each issuer of the active table
  *        "workers"    → "workers": [{"worker", "busy": 0.0–1.0 (share of ticks since boot), "headroom": 0.0–1.0
  *                         (share of turns that found nothing, since boot), COUNTERS of struct sl_stats_worker but
  *                         drop[], histograms and tcp.count[]; gauges of TCP as "tcp_streams", "tcp_streams_max" …}]

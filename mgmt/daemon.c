@@ -148,6 +148,7 @@ ask_for(struct sl_daemon *d, const struct sl_table *t)
 		sl_daemon_say("discovery: out of memory: the questions of the table before go on");
 		return;
 	}
+	sl_jwks_table(d->jwks, t->push->conf);
 	d->rostered = sl_pushed_ref(t->push);
 	sl_pushed_unref(old);
 }
@@ -219,7 +220,11 @@ on_endpoints(void *ctx, const struct sl_conf *c)
 {
 	struct sl_daemon *d = ctx;
 
-	return sl_roster_conf(d->roster, c);
+	struct sl_conf *made = sl_roster_conf(d->roster, c);
+
+	if (made)
+		sl_jwks_fill(d->jwks, made);
+	return made;
 }
 
 static bool
@@ -227,7 +232,7 @@ on_settled(void *ctx)
 {
 	struct sl_daemon *d = ctx;
 
-	return sl_roster_settled(d->roster);
+	return sl_roster_settled(d->roster) && sl_jwks_settled(d->jwks);
 }
 
 static void
@@ -276,7 +281,10 @@ open_roster(struct sl_daemon *d, struct sl_diag *diag)
 		.ctx = d,
 	};
 
-	return sl_roster_create(&rc, diag, &d->notes, &d->roster);
+	const struct sl_jwks_conf jc = {d->loop, d->conf->state_dir, on_changed, on_say, d};
+	int err = sl_jwks_create(&jc, diag, &d->jwks);
+
+	return err ? err : sl_roster_create(&rc, diag, &d->notes, &d->roster);
 }
 
 /* Behind the roster, which it answers, and before tables, which ask it. */
@@ -788,6 +796,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_port_facts_destroy(d->port_facts);
 	sl_secrets_destroy(d->secrets);
 	sl_roster_destroy(d->roster);
+	sl_jwks_destroy(d->jwks);
 	sl_registry_destroy(d->registry);
 	sl_tables_destroy(d->tables);
 	sl_store_destroy(d->store);

@@ -18,6 +18,7 @@
 #include "mgmt/health.h"
 #include "mgmt/metrics.h"
 #include "mgmt/registry.h"
+#include "mgmt/jwks.h"
 #include "mgmt/roster.h"
 #include "mgmt/server.h"
 #include "mgmt/tables.h"
@@ -32,6 +33,7 @@ struct sl_daemon {
 	struct sl_secrets *secrets;
 	struct sl_announce *announce;
 	struct sl_roster *roster;
+	struct sl_jwks *jwks;
 	struct sl_store *store;     /* NULL: none */
 	struct sl_pushed *rostered; /* whose questions the roster asks */
 	struct sl_registry *registry;

@@ -1,5 +1,6 @@
 /* Questions stand in a hash by what is asked, those that the table asks have an id, and a source answers by id.  An answer is
  * kept with its question; the services that ask it are made anew before `changed` is told, once for all of a turn. */
+#include "mgmt/jwks_read.h"
 #include "mgmt/roster_priv.h"
 
 #include "mgmt/roster_disk.h"
@@ -927,9 +928,13 @@ sl_roster_conf(struct sl_roster *r, const struct sl_conf *c)
 	if (!m)
 		return NULL;
 	m->conf = *c;
+	m->conf.jwts = malloc((c->jwt_cnt + 1u) * sizeof(*c->jwts));
+	m->conf.jwt_cnt = m->conf.jwts ? c->jwt_cnt : 0;
+	if (m->conf.jwt_cnt)
+		memcpy(m->conf.jwts, c->jwts, c->jwt_cnt * sizeof(*c->jwts));
 	m->blocks = calloc(c->service_cnt + 1u, sizeof(struct sl_roster_block *));
 	m->conf.services = malloc((c->service_cnt + 1u) * sizeof(*c->services));
-	if (m->blocks && m->conf.services) {
+	if (m->blocks && m->conf.services && m->conf.jwts) {
 		if (c->service_cnt)
 			memcpy(m->conf.services, c->services,
 			       c->service_cnt * sizeof(*c->services));
@@ -958,6 +963,9 @@ sl_roster_conf_free(struct sl_conf *c)
 		return;
 	for (uint32_t i = 0; m->blocks && i < c->service_cnt; i++)
 		sl_roster_block_unref(m->blocks[i]);
+	for (uint32_t i = 0; i < c->jwt_cnt; i++)
+		sl_jwks_give_back(&c->jwts[i]);
+	free(c->jwts);
 	free(m->blocks);
 	free(c->services);
 	free(m);

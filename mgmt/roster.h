@@ -55,8 +55,8 @@ int sl_roster_admit(const struct sl_roster *r, const struct sl_conf *c, const ch
  * the same.  c stays valid until the next call. */
 int sl_roster_table(struct sl_roster *r, const struct sl_conf *c);
 
-/* sl_roster_conf makes c with all endpoints: services with `discover` have arrays of their own, all else is c's, which must
- * outlive it.  NULL: no memory.  The result passes sl_conf_check.  Any thread may read it, sl_roster_conf_free any. */
+/* sl_roster_conf makes c with all endpoints: services with `discover` have arrays of their own, and so have issuers of tokens,
+ * for their keys (jwks.h: sl_jwks_fill); all else is c's, which must outlive it.  NULL: no memory.  The result passes sl_conf_check.  Any thread may read it, sl_roster_conf_free any. */
 struct sl_conf *sl_roster_conf(struct sl_roster *r, const struct sl_conf *c);
 void sl_roster_conf_free(struct sl_conf *c);
 

@@ -330,6 +330,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_endpoints(d, sl_verb_text(r, "service"));
 	if (strcmp(what, "sources") == 0)
 		return sl_show_sources(d, sl_verb_text(r, "service"));
+	if (strcmp(what, "jwt") == 0)
+		return sl_show_jwt(d);
 	if (strcmp(what, "workers") == 0)
 		return sl_show_workers(d, false);
 	if (strcmp(what, "drops") == 0)
@@ -420,7 +422,7 @@ sl_verb_show(const struct sl_verb_run *r)
 	if (!error && !(rows = rows_of(r, what)))
 		error = sl_call_error(
 			r->verb, "invalid",
-			"status, listeners, services, endpoints, sources, hosts, routes, "
+			"status, listeners, services, endpoints, sources, jwt, hosts, routes, "
 			"workers, ports, drops, tcp, http, tls, announce, store, "
 			"registry, generations, audit",
 			"what: \"%s\" cannot be shown", what);

@@ -12,6 +12,7 @@ json_t *sl_show_services(struct sl_daemon *d);
 /* show_endpoints.c: of one service, NULL: all. */
 json_t *sl_show_endpoints(struct sl_daemon *d, const char *service);
 json_t *sl_show_sources(struct sl_daemon *d, const char *service);
+json_t *sl_show_jwt(struct sl_daemon *d);
 json_t *sl_show_workers(struct sl_daemon *d, bool histograms);
 json_t *sl_show_ports(struct sl_daemon *d);
 json_t *sl_show_drops(struct sl_daemon *d);

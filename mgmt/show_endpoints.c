@@ -234,3 +234,48 @@ sl_show_sources(struct sl_daemon *d, const char *service)
 	sl_roster_show(d->roster, add_source, &rows);
 	return rows.list;
 }
+
+/* ---- issuers of tokens ---- */
+
+static json_t *
+keys_of(const struct sl_jwks_set *set)
+{
+	static const char *const algs[] = {"", "RS256", "ES256", "EdDSA"};
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; set && i < set->cnt; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "kid", set->key[i].kid, "alg",
+						      algs[set->key[i].alg]));
+	return list;
+}
+
+json_t *
+sl_show_jwt(struct sl_daemon *d)
+{
+	const struct sl_table *t = sl_tables_active(d->tables);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; t && i < t->conf->jwt_cnt; i++) {
+		const struct sl_conf_jwt *j = &t->conf->jwts[i];
+		struct sl_jwks_status s = {.why = ""};
+		sl_jwks_find(d->jwks, j, &s);
+		json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:i, s:s}", "name", j->name,
+				      "issuer", j->issuer ? j->issuer : "", "jwks", j->jwks, "keys",
+				      (int)j->key_cnt, "reads", NUM(s.reads), "troubles",
+				      NUM(s.troubles), "left_out", s.set ? (int)s.set->left_out : 0,
+				      "why", s.why);
+		if (!o)
+			continue;
+		json_object_set_new(o, "kids", keys_of(s.set));
+		json_object_set_new(o, "read", sl_show_time(s.good_ms));
+		json_object_set_new(o, "age_s", s.good_ms ? age_of(s.good_ms) : json_null());
+		json_object_set_new(o, "trouble_since", sl_show_time(s.trouble_ms));
+		json_object_set_new(o, "state",
+				    json_string(!s.set && s.trouble_ms ? "trouble"
+						: !s.set               ? "asking"
+						: s.trouble_ms         ? "kept"
+								       : "good"));
+		json_array_append_new(list, o);
+	}
+	return list;
+}

@@ -83,6 +83,18 @@ static const struct show {
 	  {">TROUBLES", "troubles"},
 	  {"WHY", "why"},
 	  {"SINCE", "trouble_since"}}},
+	{"jwt",
+	 {{"NAME", "name"},
+	  {"ISSUER", "issuer"},
+	  {"JWKS", "jwks"},
+	  {"STATE", "state"},
+	  {">KEYS", "keys"},
+	  {">LEFT OUT", "left_out"},
+	  {">AGE", "age_s"},
+	  {">READS", "reads"},
+	  {">TROUBLES", "troubles"},
+	  {"WHY", "why"},
+	  {"SINCE", "trouble_since"}}},
 	{"workers",
 	 {{">WORKER", "worker"},
 	  {">BUSY", "busy"},
@@ -331,9 +343,9 @@ print_audit(const json_t *rows)
 }
 
 const char *const ctl_show_what[] = {
-	"status",  "listeners", "services", "endpoints", "sources",     "hosts", "routes",
-	"workers", "ports",     "drops",    "flows",     "streams",     "tcp",   "http",
-	"tls",     "announce",  "registry", "store",     "generations", "audit", NULL};
+	"status",   "listeners", "services", "endpoints",   "sources", "jwt", "hosts", "routes",
+	"workers",  "ports",     "drops",    "flows",       "streams", "tcp", "http",  "tls",
+	"announce", "registry",  "store",    "generations", "audit",   NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
