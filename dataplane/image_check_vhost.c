@@ -314,7 +314,7 @@ field_last(const struct vhost *v)
 static void
 check_cond(const struct vhost *v, const struct sl_img_cond *d, uint32_t i)
 {
-	bool letters = op_in(d->op, OPS_VALUED) && d->field != SL_FIELD_METHOD;
+	bool letters = op_in(d->op, OPS_VALUED) && (v->authz || d->field != SL_FIELD_METHOD);
 	unsigned last = field_last(v);
 
 	sl_look_range(v->c, "conds", i, "field", d->field, SL_FIELD_PATH, last);

@@ -16,8 +16,7 @@ limit_name(const struct sl_conf *c, uint32_t i)
 static const char *
 authz_name(const struct sl_conf *c, uint32_t i)
 {
-	(void)c, (void)i;
-	return NULL;
+	return i < c->authz_cnt ? c->authz[i].name : NULL;
 }
 
 static const char *
@@ -135,6 +134,65 @@ check_vhost(struct check *k, uint32_t table, uint32_t host)
 /* ---- limits ---- */
 
 static int
+authz_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_authz *)a)->name,
+		      ((const struct sl_conf_authz *)b)->name);
+}
+
+static void
+authz_twin(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_authz *a = k->c->authz;
+
+	(void)owner;
+	if (!a[later].name[0])
+		return;
+	at(k, "authorization[%u].name", later);
+	tell(k, a[later].line, "names are distinct", "\"%s\" is the set of rules at line %d",
+	     a[later].name, a[first].line);
+}
+
+static int
+rule_order(const void *a, const void *b)
+{
+	return strcmp(((const struct sl_conf_rule *)a)->name,
+		      ((const struct sl_conf_rule *)b)->name);
+}
+
+static void
+rule_twin(struct check *k, uint32_t owner, uint32_t first, uint32_t later)
+{
+	const struct sl_conf_rule *r = k->c->authz[owner].rules;
+
+	if (!r[later].name[0])
+		return;
+	at(k, "authorization[%u].rules[%u].name", owner, later);
+	tell(k, r[later].line, "names are distinct within a set of rules",
+	     "\"%s\" is the rule at line %d", r[later].name, r[first].line);
+}
+
+static void
+check_rules(struct check *k)
+{
+	sl_check_twins(k, 0, k->c->authz, k->c->authz_cnt, sizeof(*k->c->authz), authz_order,
+		       authz_twin);
+	for (uint32_t i = 0; i < k->c->authz_cnt; i++) {
+		const struct sl_conf_authz *a = &k->c->authz[i];
+		uint64_t alternatives = 1;
+		for (uint32_t j = 0; j < a->rule_cnt; j++)
+			alternatives += a->rules[j].alternatives;
+		at(k, "authorization[%u]", i);
+		if (alternatives > SL_AUTHZ_ALTERNATIVES_MAX)
+			tell(k, a->line, "make several sets of it, which all have to allow",
+			     "its rules come to %llu alternatives, more than %u",
+			     (unsigned long long)alternatives, SL_AUTHZ_ALTERNATIVES_MAX);
+		sl_check_twins(k, i, a->rules, a->rule_cnt, sizeof(*a->rules), rule_order,
+			       rule_twin);
+	}
+}
+
+static int
 rate_order(const void *a, const void *b)
 {
 	return strcmp(((const struct sl_conf_rate *)a)->name,
@@ -215,6 +273,7 @@ sl_check_policies(struct check *k)
 {
 	char where[32];
 
+	check_rules(k);
 	sl_check_twins(k, 0, k->c->rates, k->c->rate_cnt, sizeof(*k->c->rates), rate_order,
 		       rate_twin);
 	check_issuers(k);

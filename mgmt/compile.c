@@ -163,6 +163,8 @@ assign_slots(struct sl_compiling *k, struct sl_slot_map *m)
 	if (err == 0)
 		err = sl_compile_assign_rates(k, m);
 	if (err == 0)
+		err = sl_compile_assign_authz(k, m);
+	if (err == 0)
 		err = sl_compile_assign_routes(k, m);
 	if (err == 0)
 		err = sl_compile_assign_jwt(k, m);
@@ -443,6 +445,8 @@ build(struct sl_compiling *k)
 	if (err == 0)
 		err = sl_compile_shards(k);
 	if (err == 0)
+		err = sl_compile_authz(k);
+	if (err == 0)
 		err = sl_compile_jwts(k);
 	if (err == 0)
 		err = put_bases(k);
@@ -508,6 +512,11 @@ sl_compile(const struct sl_conf *c, const struct sl_slot_map *prev,
 	free(k.rate_order);
 	free(k.rate_placed);
 	free(k.jwt_placed);
+	for (uint32_t i = 0; k.authz_objs && i < c->authz_cnt; i++)
+		sl_object_unref(k.authz_objs[i].bytes);
+	free(k.authz_objs);
+	free(k.authz_order);
+	free(k.authz_placed);
 	free(k.ref_placed);
 	for (uint32_t i = 0; i < k.base_cnt; i++)
 		free(k.bases[i].scan);

@@ -41,6 +41,7 @@ struct sl_slot_map {
 	struct sl_slot_space tables, vhosts, hroutes; /* "edge", "edge/shop", "edge/shop/canary" */
 	struct sl_slot_space jwt;                     /* issuers of tokens, by name */
 	struct sl_slot_space rates;                   /* limits, by name */
+	struct sl_slot_space authz;                   /* sets of rules, by name */
 	uint64_t seq;                                 /* next freed_seq */
 	struct sl_scan_base *bases;                   /* [base_cnt], by scan */
 	uint32_t base_cnt;
@@ -109,6 +110,7 @@ int sl_slot_find_vhost(const struct sl_slot_map *m, const struct sl_conf_table *
 int sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table *t,
 			const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
 			struct sl_placed *ret);
+int sl_slot_find_authz(const struct sl_slot_map *m, const char *name, struct sl_placed *ret);
 int sl_slot_find_rate(const struct sl_slot_map *m, const char *name, struct sl_placed *ret);
 
 #endif

@@ -114,6 +114,14 @@ add_refs(const struct sl_compiling *k, struct sl_policy_rows *rows, const struct
 {
 	row->ref_first = rows->ref_cnt;
 	int err = add_issuers(k, rows, s);
+	for (unsigned i = 0; i < FROM; i++)
+		for (uint32_t n = 0; n < s->of[i]->authz_cnt && !err; n++) {
+			struct sl_placed at = sl_compile_authz_placed(k, s->of[i]->authz[n].name);
+			const struct sl_img_policy_ref ref = {SL_OBJ_AUTHZ, at.slot, at.incarnation,
+							      0};
+			if (!has_ref(rows, row->ref_first, SL_OBJ_AUTHZ, at.slot))
+				err = PUSH(rows->refs, rows->ref_cnt, ref);
+		}
 	row->ref_cnt = rows->ref_cnt - row->ref_first;
 	return err;
 }

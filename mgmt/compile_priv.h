@@ -25,6 +25,10 @@ struct sl_compiling {
 	struct sl_addr *sources;        /* [SL_MAX_SOURCES] likewise */
 	uint32_t *rate_order;           /* [rate_cnt]: limits by name */
 	struct sl_placed *rate_placed;  /* by place there */
+	/* compile_authz.c, likewise of sets of rules; their objects, until they stand among the others */
+	uint32_t *authz_order;
+	struct sl_placed *authz_placed;
+	struct sl_compiled_object *authz_objs;
 	/* compile_routes.c: tables by name; all virtual hosts by (table, name); all routes by (host, place in its list) */
 	uint32_t vhost_cnt, hroute_cnt;
 	uint32_t *table_order; /* [table_cnt] */
@@ -57,6 +61,14 @@ uint32_t sl_compile_table_place(const struct sl_compiling *k, const char *name);
 int sl_compile_routes(struct sl_compiling *k);
 int sl_compile_shards(struct sl_compiling *k);
 void sl_compile_routes_fini(struct sl_compiling *k);
+
+/* compile_authz.c: slots of sets of rules; that of the name; the alternatives of a set as routes of a host, whose conditions are
+ * those of the rules (alternatives_fini after that); the objects, which sl_compile_routes made, behind the databases. */
+int sl_compile_assign_authz(struct sl_compiling *k, struct sl_slot_map *m);
+struct sl_placed sl_compile_authz_placed(const struct sl_compiling *k, const char *name);
+int sl_compile_alternatives(const struct sl_conf_authz *a, struct sl_conf_vhost *ret);
+void sl_compile_alternatives_fini(struct sl_conf_vhost *v);
+int sl_compile_authz(struct sl_compiling *k);
 
 /* compile_rate.c: slots of limits; what stands in an object for the one of the name. */
 int sl_compile_assign_rates(struct sl_compiling *k, struct sl_slot_map *m);

@@ -465,9 +465,32 @@ host_needs_shards(const struct sl_conf_vhost *v)
 	return false;
 }
 
+static bool
+conds_need_shards(const struct sl_conf_cond *c, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		if (needs_scan(&c[i]))
+			return true;
+	return false;
+}
+
+/* Conditions that do stand among those that all hold. */
+static bool
+rules_need_shards(const struct sl_conf *c)
+{
+	for (uint32_t i = 0; i < c->authz_cnt; i++)
+		for (uint32_t j = 0; j < c->authz[i].rule_cnt; j++)
+			if (conds_need_shards(c->authz[i].rules[j].all,
+					      c->authz[i].rules[j].all_cnt))
+				return true;
+	return false;
+}
+
 bool
 sl_compile_needs_shards(const struct sl_conf *c)
 {
+	if (rules_need_shards(c))
+		return true;
 	for (uint32_t i = 0; i < c->table_cnt; i++)
 		for (uint32_t j = 0; j < c->tables[i].vhost_cnt; j++)
 			if (host_needs_shards(&c->tables[i].vhosts[j]))
@@ -908,8 +931,10 @@ copy(void *obj, uint32_t off, const void *from, size_t n, size_t size)
 		memcpy((char *)obj + off, from, n * size);
 }
 
+/* kind: VHOST, or AUTHZ, which is of no table. */
 static int
-write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
+write_host(struct host *h, enum sl_obj_kind kind, const struct sl_placed *placed,
+	   struct sl_compiled_object *ret)
 {
 	struct sl_img_vhost v =
 				    {
@@ -931,7 +956,8 @@ write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
 	uint32_t end = sizeof(v);
 
 	memcpy(v.name, h->vhost->name, SL_NAME_MAX);
-	memcpy(v.table, h->table->name, SL_NAME_MAX);
+	if (kind == SL_OBJ_VHOST)
+		memcpy(v.table, h->table->name, SL_NAME_MAX);
 	v.route_off = sl_object_section(&end, v.route_cnt, sizeof(*h->routes));
 	v.cond_off = sl_object_section(&end, v.cond_cnt, sizeof(*h->conds));
 	v.cond_id_off = sl_object_section(&end, v.cond_id_cnt, sizeof(*h->cond_ids));
@@ -953,7 +979,7 @@ write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
 			    h->table->name, h->vhost->name, end, SL_OBJ_MAX);
 		return -EINVAL;
 	}
-	if (!(obj = sl_object_create(SL_OBJ_VHOST, end)))
+	if (!(obj = sl_object_create(kind, end)))
 		return -ENOMEM;
 	v.head = obj->head;
 	*obj = v;
@@ -972,8 +998,7 @@ write_host(struct host *h, uint32_t place, struct sl_compiled_object *ret)
 	copy(obj, v.cors_off, h->policy.cors, v.cors_cnt, sizeof(*h->policy.cors));
 	copy(obj, v.fault_off, h->policy.faults, v.fault_cnt, sizeof(*h->policy.faults));
 	copy(obj, v.str_off, h->texts.bytes, v.str_bytes, 1);
-	return sl_object_finish(
-		obj, end, sl_compile_previous(h->k, SL_OBJ_VHOST, &h->k->vhost_placed[place]), ret);
+	return sl_object_finish(obj, end, sl_compile_previous(h->k, kind, placed), ret);
 }
 
 struct hosts_build {
@@ -1004,10 +1029,69 @@ build_host(struct sl_compiling *k, const struct sl_conf_table *t, const struct s
 	if (!err)
 		err = build_scans(&h);
 	if (!err)
-		err = write_host(&h, place, &k->out->objs[k->vhost_ref[place]]);
+		err = write_host(&h, SL_OBJ_VHOST, &k->vhost_placed[place],
+				 &k->out->objs[k->vhost_ref[place]]);
 	host_fini(&h);
 	b->bad |= err == -EINVAL;
 	return err == -EINVAL ? 0 : err; /* the next one's mistakes are told, too */
+}
+
+/* ---- AUTHZ: likewise ---- */
+
+static int
+add_rule(struct host *h, const struct sl_conf_hroute *r)
+{
+	struct sl_img_http_route *img = &h->routes[h->route_cnt++];
+	int err = 0;
+
+	*img = (struct sl_img_http_route){
+		.incarnation = 1,
+		.cond_first = r->cond_cnt ? h->cond_id_cnt : 0,
+		.cond_cnt = r->cond_cnt,
+		.action = r->action,
+		.code = r->code,
+	};
+	memcpy(img->name, r->name, SL_NAME_MAX);
+	for (uint32_t i = 0; i < r->cond_cnt && !err; i++)
+		err = add_cond(h, r, &r->conds[i]);
+	return err;
+}
+
+/* The set at a place in the order of names. */
+static int
+build_authz(struct sl_compiling *k, struct sl_shards_run *run, uint32_t place)
+{
+	static const struct sl_conf_table table = {
+		.name = ".authorization"}; /* of no table's name */
+	struct sl_conf_vhost v;
+	struct host h = {.k = k, .run = run, .table = &table, .vhost = &v};
+	int err = sl_compile_alternatives(&k->c->authz[k->authz_order[place]], &v);
+
+	if (!err)
+		err = host_init(&h);
+	for (uint32_t i = 0; i < v.route_cnt && !err; i++)
+		err = add_rule(&h, &v.routes[i]);
+	if (!err)
+		err = build_scans(&h);
+	if (!err)
+		err = write_host(&h, SL_OBJ_AUTHZ, &k->authz_placed[place], &k->authz_objs[place]);
+	host_fini(&h);
+	sl_compile_alternatives_fini(&v);
+	return err;
+}
+
+static int
+build_all_authz(struct sl_compiling *k, struct sl_shards_run *run)
+{
+	int bad = 0;
+
+	for (uint32_t i = 0; i < k->c->authz_cnt; i++) {
+		int err = build_authz(k, run, i);
+		if (err == -ENOMEM)
+			return err;
+		bad = err ? err : bad;
+	}
+	return bad;
 }
 
 int
@@ -1027,9 +1111,10 @@ sl_compile_routes(struct sl_compiling *k)
 	if (k->shards)
 		sl_shards_begin(&run, k->shards, k->diag);
 	err = each_vhost(k, build_host, &b);
+	int rules = err ? 0 : build_all_authz(k, &run);
 	if (k->shards)
 		sl_shards_end(&run);
-	return err ? err : b.bad ? -EINVAL : 0;
+	return err ? err : b.bad ? -EINVAL : rules;
 }
 
 /* ---- SHARD ---- */

@@ -101,6 +101,7 @@ sl_conf_free(struct sl_conf *c)
 	}
 	sl_conf_tables_free(c);
 	sl_conf_jwts_free(c);
+	sl_conf_authz_free(c);
 	free(c->rates);
 	free(c->services);
 	free(c->listeners);

@@ -141,6 +141,24 @@
  *         request_headers = ( { set = "x-a"; value = "b"; }, { remove = "x-e"; }, … ); response_headers = ( likewise );
  *       }, … ); }, … ); }, … );
  *
+ * Who may what (l7/authz.h): a request is denied by any rule that denies it, else needs one that allows it:
+ *
+ *   authorization = ( { name = "shop";
+ *     default = "deny";                       # or "allow": what no rule decides; unless given: deny where a rule allows
+ *     audit_only = false;                     # true: what would be denied is told, and passes
+ *     rules = ( { name = "deny-admins"; action = "deny" | "allow" | "audit";      # audit: told, and decides nothing
+ *       # of each key one value has to fit, of each not_… none may; x* begins so, *x ends so, * is there at all
+ *       identities = ( "spiffe://td/ns/prod-*" ); namespaces = ( "prod" ); trust_domains = ( "td" );
+ *       service_accounts = ( "web", "prod/web" );       # alone, or with its namespace
+ *       addresses = ( "10.0.0.0/8" );                   # as packets and the PROXY header say
+ *       remote_addresses = ( "192.0.2.0/24" );          # as trusted entries of x-forwarded-for say (trusted_hops)
+ *       hosts = ( "shop.example", "*.example" ); ports = ( 443 ); methods = ( "GET", "POST" );
+ *       paths = ( "/exact", "/api*", "*.php", "/users/{id}/files" ); ignore_case = true;  # default: of deny and audit true
+ *       server_names = ( "a.example" );                 # asked for by TLS
+ *       not_identities, not_namespaces, …               # each of these keys has its not_…
+ *       headers = ( as in routes ); claims = ( { name = "realm.roles"; exact = "admin"; invert = false; }, … );   # all hold
+ *     }, … ); }, … );
+ *
  * TLS:
  *
  *   listeners = ( { …; mode = "http" | "tcp"; tls = {                     # the gateway ends clients' TLS
@@ -496,6 +514,33 @@ struct sl_conf_hroute {
 	int line;
 };
 
+/* A rule of a set in authorization: it holds when of each list in `any` one condition holds, and all of `all` do. */
+#define SL_CONF_RULE_LISTS 11
+#define SL_CONF_RULE_VALUES 256        /* of one key */
+#define SL_CONF_RULE_ALTERNATIVES 1024 /* choices of one condition of each list */
+struct sl_conf_rule {
+	char name[SL_NAME_MAX];
+	uint8_t action; /* enum sl_authz_action */
+	struct {
+		struct sl_conf_cond *conds;
+		uint32_t cnt;
+	} any[SL_CONF_RULE_LISTS]; /* cnt 0: the key is not given */
+	struct sl_conf_cond *all;  /* [all_cnt] */
+	uint32_t all_cnt;
+	uint32_t alternatives; /* 0: something of it was wrong */
+	bool streams;          /* it looks at what is known of a connection of mode tcp, alone */
+	int line;
+};
+
+struct sl_conf_authz {
+	char name[SL_NAME_MAX];
+	uint8_t otherwise; /* enum sl_authz_action: what becomes of what no rule decides; 0: DENY where there is an ALLOW rule */
+	bool audit_only;
+	struct sl_conf_rule *rules; /* [rule_cnt], in file order */
+	uint32_t rule_cnt;
+	int line;
+};
+
 struct sl_conf_hostname {
 	uint8_t kind;   /* enum sl_host_kind; 0: not read */
 	char name[256]; /* as in the object: lower case, ".example", "shop.", "" */
@@ -630,6 +675,8 @@ struct sl_conf {
 	struct sl_conf_table *tables; /* route_tables */
 	struct sl_conf_jwt *jwts;     /* [jwt_cnt] */
 	uint32_t jwt_cnt;
+	struct sl_conf_authz *authz; /* [authz_cnt]: authorization */
+	uint32_t authz_cnt;
 	struct sl_conf_rate *rates; /* limits */
 	uint32_t address_cnt, route_cnt, service_cnt, listener_cnt, table_cnt, rate_cnt;
 };

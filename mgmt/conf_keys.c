@@ -27,6 +27,9 @@
 #define SL_RANGE_LINE                                                                              \
 	"headers, as \"x-probe: sluice\", none that the gateway sets, at most 1023 bytes in all"
 #define SL_RANGE_QUESTION "1 to 255 letters, digits, '.', '_', '-', '/'"
+#define SL_RANGE_STARS "texts, also with * first or last, or \"*\": any"
+#define SL_RANGE_PREFIXES "addresses and prefixes, as 192.0.2.0/24 or 2001:db8::/32"
+#define SL_MAX_RULES 16384
 #define SL_HELP_POLICY                                                                             \
 	"limits, rules, tokens: of all requests here, beside what is said further out"
 #define SL_MAX_MS 604800000
@@ -72,6 +75,9 @@
 #define POLICY_STRUCT struct sl_conf_policy
 #define JWT_STRUCT struct jwt_draft
 #define CLAIM_STRUCT struct claim_draft
+#define AUTHZ_STRUCT struct sl_conf_authz
+#define RULE_STRUCT struct rule_draft
+#define RULE_CLAIM_STRUCT struct cond_draft
 #define CORS_STRUCT struct cors_draft
 #define FAULT_STRUCT struct sl_conf_fault
 #define FAULT_DELAY_STRUCT struct sl_conf_fault
@@ -99,6 +105,9 @@
 #define EDIT_ELEM struct sl_conf_edit
 #define JWT_ELEM struct sl_conf_jwt
 #define CLAIM_ELEM struct sl_conf_jwt_claim
+#define AUTHZ_ELEM struct sl_conf_authz
+#define RULE_ELEM struct sl_conf_rule
+#define RULE_CLAIM_ELEM struct sl_conf_cond
 #define RATE_ELEM struct sl_conf_rate
 
 const struct group_info sl_group_info[GROUPS] = {
@@ -116,6 +125,9 @@ const struct group_info sl_group_info[GROUPS] = {
 	[POLICY] = {0, sl_finish_policy},
 	[JWT] = {sizeof(struct jwt_draft), sl_finish_jwt},
 	[CLAIM] = {sizeof(struct claim_draft), sl_finish_claim},
+	[AUTHZ] = {0, sl_finish_authz},
+	[RULE] = {sizeof(struct rule_draft), sl_finish_rule},
+	[RULE_CLAIM] = {sizeof(struct cond_draft), sl_finish_rule_claim},
 	[CORS] = {sizeof(struct cors_draft), sl_finish_cors},
 	[FAULT] = {0, sl_finish_fault},
 	[FAULT_DELAY] = {0, sl_finish_fault_delay},
@@ -194,6 +206,10 @@ static const struct word method_words[] = {{"GET", 1u << SL_METHOD_GET},
 					   {"TRACE", 1u << SL_METHOD_TRACE},
 					   {"PATCH", 1u << SL_METHOD_PATCH},
 					   {NULL, 0}};
+static const struct word rule_words[] = {
+	{"deny", SL_AUTHZ_DENY}, {"allow", SL_AUTHZ_ALLOW}, {"audit", SL_AUTHZ_AUDIT}, {NULL, 0}};
+static const struct word otherwise_words[] = {
+	{"allow", SL_AUTHZ_ALLOW}, {"deny", SL_AUTHZ_DENY}, {NULL, 0}};
 static const struct word retry_words[] = {
 	{"connect", SL_RETRY_CONNECT},       {"reused", SL_RETRY_REUSED},
 	{"reset", SL_RETRY_RESET},           {"5xx", SL_RETRY_5XX},
@@ -243,6 +259,7 @@ const char *const sl_type_text[] = {
 	[TOKENS] = "a list of strings (names of headers)",
 	[ALPNS] = "a list of strings (protocols)",
 	[TEXTS] = "a list of strings",
+	[VALUES] = "a list of strings",
 	[METAS] = "a list of strings (pairs)",
 	[LINES] = "a list of strings (headers)",
 	[WORDS] = "a list of strings (words)",
@@ -298,6 +315,7 @@ const struct key sl_keys[] = {
 #define SL_ADDRS(g, k, f, c, m, r, t2) KEY_ARRAY(g, k, ADDRS, struct sl_addr, f, c, m, r, t2)
 #define SL_PREFIXES(g, k, f, c, m, r, t2)                                                          \
 	KEY_ARRAY(g, k, PREFIXES, struct sl_img_prefix, f, c, m, r, t2)
+#define SL_VALUES(g, k, f, c, m, r, t2) KEY_ARRAY(g, k, VALUES, struct text_draft, f, c, m, r, t2)
 #define SL_HOSTS(g, k, f, c, m, r, t2)                                                             \
 	KEY_ARRAY(g, k, HOSTS, struct sl_conf_hostname, f, c, m, r, t2)
 #define SL_NAMES(g, k, f, c, m, t2)                                                                \

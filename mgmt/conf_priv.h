@@ -3,6 +3,7 @@
  *   conf_keys.c  the rows          conf_walk.c    tree → structs or drafts, by the rows
  *   conf_tree.c  text → tree       conf_routes.c  drafts → structs
  *                                  conf_jwt.c     of issuers of tokens,
+ *                                  conf_authz.c   rules
  *                                  conf_policy.c  what of policy may stand together,
  *                                  conf_traffic.c of CORS, faults, hedging,
  *                                  conf_policy.c  what of policy may stand together
@@ -54,6 +55,9 @@ enum group {
 	EDIT,
 	POLICY, /* of tables, hosts, routes */
 	JWT,
+	AUTHZ,
+	RULE,
+	RULE_CLAIM,
 	CLAIM,
 	CORS,
 	FAULT,
@@ -109,6 +113,7 @@ enum type {
 	TOKENS,
 	ALPNS,
 	TEXTS,
+	VALUES, /* to struct text_draft: pointers into the tree */
 	METAS,
 	LINES,
 	WORDS,
@@ -237,6 +242,29 @@ struct edit_draft {
 	const char *set, *add, *append, *remove, *value;
 };
 
+struct text_draft {
+	const char *text; /* NULL: was no text */
+	int line;
+};
+
+/* The keys of a rule that have lists, in the order of sl_conf_rule.any; [1]: not_… */
+#define RULE_PORTS 16
+struct rule_draft {
+	char name[SL_NAME_MAX];
+	uint8_t action;
+	bool icase;
+	struct text_draft *identities[2], *namespaces[2], *trust_domains[2], *service_accounts[2];
+	struct text_draft *hosts[2], *methods[2], *paths[2], *server_names[2];
+	struct sl_img_prefix *addresses[2], *remotes[2];
+	uint32_t identity_cnt[2], namespace_cnt[2], trust_domain_cnt[2], service_account_cnt[2];
+	uint32_t host_cnt[2], method_cnt[2], path_cnt[2], server_name_cnt[2];
+	uint32_t address_cnt[2], remote_cnt[2];
+	uint16_t ports[RULE_PORTS], not_ports[RULE_PORTS]; /* 0: unused */
+	struct sl_conf_cond *headers, *claims;
+	uint32_t header_cnt, claim_cnt;
+};
+static_assert(sizeof(struct rule_draft) <= MAX_DRAFT, "");
+
 struct route_draft {
 	char name[SL_NAME_MAX];
 	const char *path, *prefix, *template, *path_regex;
@@ -301,6 +329,12 @@ void sl_finish_fault_delay(struct walk *w, const struct sl_node *s, void *draft,
 void sl_finish_fault_abort(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_finish_hedge(struct walk *w, const struct sl_node *s, void *draft, void *out);
 void sl_conf_cors_fini(struct sl_conf_cors *c);
+
+/* conf_authz.c */
+void sl_finish_rule(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_authz(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_finish_rule_claim(struct walk *w, const struct sl_node *s, void *draft, void *out);
+void sl_conf_authz_free(struct sl_conf *c);
 
 /* conf_tls.c */
 void sl_finish_listener_tls(struct walk *w, const struct sl_node *s, void *draft, void *out);

@@ -223,6 +223,12 @@ sl_finish_header(struct walk *w, const struct sl_node *s, void *draft, void *out
 }
 
 void
+sl_finish_rule_claim(struct walk *w, const struct sl_node *s, void *draft, void *out)
+{
+	finish_cond(w, s, draft, out, SL_FIELD_CLAIM);
+}
+
+void
 sl_finish_parameter(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
 	finish_cond(w, s, draft, out, SL_FIELD_QUERY);

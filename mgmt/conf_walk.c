@@ -339,6 +339,7 @@ parse_text(const struct key *k, const char *text, void *field)
 	case ORIGINS:
 	case TOKENS:
 	case ALPNS:
+	case VALUES:
 	case TEXTS:
 	case METAS:
 	case LINES:
@@ -456,6 +457,9 @@ take_element(const struct key *k, const char *text, int line, void *elem)
 		return sl_value_alpn(text, elem);
 	case TEXTS:
 		return take_short(text, elem);
+	case VALUES:
+		*(struct text_draft *)elem = (struct text_draft){text, line};
+		return sl_value_plain(text);
 	default: /* PREFIXES */
 		p->plen = UINT32_MAX;
 		return sl_value_trusted(text, &p->prefix, &p->plen);
@@ -471,9 +475,9 @@ tell_element(struct walk *w, const struct sl_node *e, const struct key *k)
 			   : k->type == METAS   ? "give a pair within quotes"
 			   : k->type == LINES   ? "give a header within quotes"
 			   : k->type == ORIGINS ? "give an origin within quotes"
-			   : k->type == TEXTS   ? "give a text within quotes"
-			   : k->type >= NAMES   ? "give a name within quotes"
-						: "give an address or a prefix within quotes";
+			   : k->type == TEXTS || k->type == VALUES ? "give a text within quotes"
+			   : k->type >= NAMES                      ? "give a name within quotes"
+					      : "give an address or a prefix within quotes";
 	sl_walk_tell(w, e, what, "is %s, must be a string", setting_type_text(e));
 }
 

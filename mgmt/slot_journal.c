@@ -28,16 +28,17 @@ struct sl_slot_journal {
 
 /* ---- spaces ---- */
 
-#define SPACES 8
-static const char *const space_names[SPACES] = {"endpoints", "jwt",      "listeners", "rates",
-						"routes",    "services", "tables",    "vhosts"};
+#define SPACES 9
+static const char *const space_names[SPACES] = {"authz",     "endpoints", "jwt",
+						"listeners", "rates",     "routes",
+						"services",  "tables",    "vhosts"};
 
 static struct sl_slot_space *
 space_of(struct sl_slot_map *m, unsigned i)
 {
-	struct sl_slot_space *const all[SPACES] = {&m->endpoints, &m->jwt,     &m->listeners,
-						   &m->rates,     &m->hroutes, &m->services,
-						   &m->tables,    &m->vhosts};
+	struct sl_slot_space *const all[SPACES] = {&m->authz,     &m->endpoints, &m->jwt,
+						   &m->listeners, &m->rates,     &m->hroutes,
+						   &m->services,  &m->tables,    &m->vhosts};
 	return all[i];
 }
 

@@ -9,7 +9,8 @@
  *    "routes":[…],"seq":3,"services":[…],"tables":[…],"version":2,"vhosts":[…]}
  *
  * Version 1 ends with the endpoints.  "rates" stands before the routes when there are slots of limits, "jwt" before the listeners when there
- * are slots of issuers.
+ * are slots of issuers, "authz" first when
+ * there are sets of rules.
  */
 #include "mgmt/slots.h"
 
@@ -127,10 +128,9 @@ sl_slot_key_scan(const char *table, const char *vhost, unsigned field, const cha
 {
 	static const char hex[] = "0123456789ABCDEF";
 	static const char *const word[] = {
-		[SL_FIELD_PATH] = "path",
-		[SL_FIELD_HEADER] = "header",
-		[SL_FIELD_QUERY] = "query",
-		[SL_FIELD_COOKIE] = "cookie",
+		[SL_FIELD_PATH] = "path",   [SL_FIELD_HEADER] = "header",
+		[SL_FIELD_QUERY] = "query", [SL_FIELD_COOKIE] = "cookie",
+		[SL_FIELD_LINES] = "lines", [SL_FIELD_CLAIM] = "claim",
 	};
 	char *to = buf + strlen(join(buf, (const char *const[]){table, vhost, word[field]}, 3));
 
@@ -220,6 +220,7 @@ sl_slot_map_init(struct sl_slot_map *m)
 		.hroutes.max = SL_MAX_HTTP_ROUTES,
 		.rates.max = SL_MAX_RATES,
 		.jwt.max = SL_MAX_JWT,
+		.authz.max = SL_MAX_AUTHZ,
 		.seq = 1,
 	};
 }
@@ -244,6 +245,7 @@ sl_slot_map_fini(struct sl_slot_map *m)
 	space_fini(&m->hroutes);
 	space_fini(&m->rates);
 	space_fini(&m->jwt);
+	space_fini(&m->authz);
 	sl_slot_bases_clear(m);
 	*m = (struct sl_slot_map){0};
 }
@@ -333,7 +335,7 @@ sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
 	    space_copy(&m->endpoints, &copy.endpoints) || space_copy(&m->tables, &copy.tables) ||
 	    space_copy(&m->vhosts, &copy.vhosts) || space_copy(&m->hroutes, &copy.hroutes) ||
 	    space_copy(&m->rates, &copy.rates) || space_copy(&m->jwt, &copy.jwt) ||
-	    bases_copy(m, &copy)) {
+	    space_copy(&m->authz, &copy.authz) || bases_copy(m, &copy)) {
 		sl_slot_map_fini(&copy);
 		return -ENOMEM;
 	}
@@ -599,6 +601,12 @@ sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table *t,
 }
 
 int
+sl_slot_find_authz(const struct sl_slot_map *m, const char *name, struct sl_placed *ret)
+{
+	return place(&m->authz, name, ret);
+}
+
+int
 sl_slot_find_rate(const struct sl_slot_map *m, const char *name, struct sl_placed *ret)
 {
 	return place(&m->rates, name, ret);
@@ -626,7 +634,7 @@ save_space(FILE *f, const char *name, const struct sl_slot_space *s)
 static void
 save_bases(FILE *f, const struct sl_slot_map *m)
 {
-	fputs("{\"bases\":[", f);
+	fputs("\"bases\":[", f);
 	for (uint32_t i = 0; i < m->base_cnt; i++) {
 		fputs(i ? ",{\"key\":\"" : "{\"key\":\"", f);
 		for (unsigned j = 0; j < sizeof(m->bases[i].key.b); j++)
@@ -645,6 +653,9 @@ sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 
 	if (!f)
 		return -ENOMEM;
+	fputc('{', f);
+	if (m->authz.cnt)
+		save_space(f, "authz", &m->authz);
 	save_bases(f, m);
 	save_space(f, "endpoints", &m->endpoints);
 	if (m->jwt.cnt)
@@ -926,6 +937,7 @@ load_root(struct load *l, const json_t *root)
 
 	l->map.seq = (uint64_t)seq;
 	if (version == VERSION && seq >= 1) {
+		more += load_more(l, root, "authz", &l->map.authz, name_key_ok);
 		more += load_more(l, root, "jwt", &l->map.jwt, name_key_ok);
 		more += load_more(l, root, "rates", &l->map.rates, name_key_ok);
 	}
