@@ -615,6 +615,26 @@ check_tcp(struct sl_look *c, const struct sl_img_service *s)
 }
 
 static void
+check_bandwidth(struct sl_look *c, const struct sl_img_service *s)
+{
+	static const char *const rate[SL_WAYS] = {"rate[0]", "rate[1]"};
+	static const char *const burst[SL_WAYS] = {"burst[0]", "burst[1]"};
+	const struct sl_img_bandwidth *b = &s->bandwidth;
+
+	for (unsigned way = 0; way < SL_WAYS; way++) {
+		bool limited = s->forward == SL_FORWARD_PROXY && b->rate[way];
+		if (b->rate[way] && (!limited || b->rate[way] < SL_BANDWIDTH_MIN ||
+				     b->rate[way] > SL_BANDWIDTH_MAX))
+			sl_look_bad(c, "bandwidth", SL_LOOK_NOWHERE, rate[way],
+				    "is %llu, must be 0, or of PROXY in [%u, %llu]",
+				    (unsigned long long)b->rate[way], SL_BANDWIDTH_MIN,
+				    SL_BANDWIDTH_MAX);
+		sl_look_range(c, "bandwidth", SL_LOOK_NOWHERE, burst[way], b->burst[way],
+			      limited ? SL_BURST_MIN : 0, limited ? SL_BURST_MAX : 0);
+	}
+}
+
+static void
 check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 {
 	sl_look_name(c, "", SL_LOOK_NOWHERE, "name", s->name);
@@ -628,6 +648,7 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 	check_source_bits(c, s);
 	check_tunnel(c, s);
 	check_tcp(c, s);
+	check_bandwidth(c, s);
 	sl_look_http_service(c, s);
 	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zone_zero", s->zone_zero);
 	sl_look_range(c, "", SL_LOOK_NOWHERE, "zone_min", s->zone_min, 0, SL_MAX_SERVICE_ENDPOINTS);

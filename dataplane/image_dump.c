@@ -134,6 +134,17 @@ dump_tcp(const struct sl_img_tcp *t, FILE *f)
 		sl_proxy_out_name(t->proxy_out), sl_stream_cc_name(t->cc));
 }
 
+static void
+dump_bandwidth(const struct sl_img_bandwidth *b, FILE *f)
+{
+	static const char *const word[SL_WAYS] = {"to_endpoints", "to_clients"};
+
+	for (unsigned way = 0; way < SL_WAYS; way++)
+		if (b->rate[way])
+			fprintf(f, "bandwidth %s %llu burst %u\n", word[way],
+				(unsigned long long)b->rate[way], b->burst[way]);
+}
+
 /* ---- levels ---- */
 
 /* How many places each member has. */
@@ -250,6 +261,7 @@ dump_service(const uint8_t *bytes, FILE *f)
 	if (s->forward == SL_FORWARD_PROXY) {
 		dump_tcp(&s->tcp, f);
 		sl_image_dump_http_service(&s->http, f);
+		dump_bandwidth(&s->bandwidth, f);
 	}
 	if (s->source_cnt)
 		fprintf(f, "sources %u\n", s->source_cnt);

@@ -395,7 +395,7 @@ sl_requests_start(struct sl_worker *w)
 	conf.rates = w->rates;
 	conf.rate_stats = w->rate_stats;
 	conf.env = (struct sl_http_env){w,          env_rule,   env_service, env_listens,
-					env_serves, env_result, env_wall};
+					env_serves, env_result, env_wall,    sl_streams_bandwidth};
 	conf.upstream = (struct sl_upstream_env){
 		w, env_pick, env_lives, sl_streams_began, sl_streams_ended, env_load,
 	};

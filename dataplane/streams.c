@@ -523,6 +523,18 @@ env_lives(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation, uint
 	return sl_choose_serves(sl_state_refusal(&w->conf.states[endpoint_slot], incarnation));
 }
 
+const struct sl_img_bandwidth *
+sl_streams_bandwidth(void *worker, uint32_t service_slot, uint16_t incarnation)
+{
+	struct sl_worker *w = worker;
+	const struct sl_view *view = w->streams.view;
+	uint32_t place = view ? sl_streams_service(w, service_slot) : 0;
+
+	if (place == 0 || (uint16_t)view->services[place - 1].incarnation != incarnation)
+		return NULL;
+	return &view->services[place - 1].img->bandwidth;
+}
+
 /* ---- the turn ---- */
 
 void
@@ -651,7 +663,7 @@ sl_streams_start(struct sl_worker *w)
 		.tls = w->tls,
 		.limits = c->limits,
 		.env = {w, env_rule, env_pick, sl_streams_began, sl_streams_ended, env_moved,
-			env_lives, env_named, sl_streams_passes},
+			env_lives, env_named, sl_streams_passes, sl_streams_bandwidth},
 		.stats = s,
 		.tls_stats = &w->stats->tls,
 	};

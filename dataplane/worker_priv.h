@@ -273,6 +273,9 @@ void sl_streams_limits_tick(struct sl_worker *w);
 /* The place of a service or listener in the turn's view, + 1; 0: it is not there.  Accounts of connections to endpoints. */
 uint32_t sl_streams_service(struct sl_worker *w, uint32_t slot);
 uint32_t sl_streams_listener(struct sl_worker *w, uint32_t slot);
+/* sl_streams_bandwidth: as struct sl_shape_env has it. */
+const struct sl_img_bandwidth *sl_streams_bandwidth(void *worker, uint32_t service_slot,
+						    uint16_t incarnation);
 void sl_streams_began(void *worker, uint32_t endpoint_slot, uint16_t incarnation,
 		      uint32_t service_slot);
 void sl_streams_ended(void *worker, uint32_t endpoint_slot, uint16_t incarnation, bool failed);

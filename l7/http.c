@@ -640,19 +640,23 @@ passed(uint32_t due_ms, uint32_t now_ms)
 	return (int32_t)(due_ms - now_ms) <= 0;
 }
 
-/* ms since a byte came, either way. */
+/* ms since a byte came, either way; one that waits for tokens is about to. */
 static uint32_t
 xchg_idle(const struct http_xchg *x)
 {
+	if (sl_http_shape_waits(x, SL_TO_ENDPOINTS) || sl_http_shape_waits(x, SL_TO_CLIENTS))
+		return 0;
 	uint32_t idle = sl_stream_idle_ms(x->conn->client);
 
 	return x->upstream ? SL_MIN(idle, sl_stream_idle_ms(x->upstream)) : idle;
 }
 
+/* Whether it is the endpoint's answer that is waited for: not while its head waits for tokens. */
 static bool
 xchg_waits(const struct http_xchg *x)
 {
-	return x->state == XCHG_ASKING || x->state == XCHG_SENT;
+	return x->state == XCHG_ASKING ||
+	       (x->state == XCHG_SENT && !sl_http_shape_waits(x, SL_TO_CLIENTS));
 }
 
 static uint32_t
@@ -806,8 +810,8 @@ lines(size_t n)
 
 /* Where everything lies behind the engine itself. */
 struct places {
-	size_t upstream, limits, arena, conns, xchgs, gather, out, path, cert, answer_text, tokens,
-		end;
+	size_t upstream, limits, arena, shaper, conns, xchgs, gather, out, path, cert, answer_text,
+		tokens, end;
 };
 
 static struct places
@@ -818,7 +822,8 @@ lay_out(const struct sl_http_conf *conf)
 	p.upstream = lines(sizeof(struct sl_http));
 	p.limits = p.upstream + lines(sl_upstream_bytes(conf->pool));
 	p.arena = p.limits + lines(sl_limits_bytes());
-	p.conns = p.arena + lines(sl_arena_bytes(conf->head_bytes));
+	p.shaper = p.arena + lines(sl_arena_bytes(conf->head_bytes));
+	p.conns = p.shaper + lines(sl_shaper_bytes(conf->exchanges * SL_WAYS));
 	p.xchgs = p.conns + lines(conf->conns * sizeof(struct http_conn));
 	p.gather = p.xchgs + lines(conf->exchanges * sizeof(struct http_xchg));
 	p.out = p.gather + lines(HTTP_GATHER);
@@ -863,6 +868,12 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	};
 	h->upstream = sl_upstream_init(at + p.upstream, &up);
 	h->arena = sl_arena_init(at + p.arena, conf->head_bytes);
+	const struct sl_shaper_conf shaper = {
+		.waiters = conf->exchanges * SL_WAYS,
+		.words = &conf->listeners->shape,
+		.env = {conf->env.ctx, conf->env.bandwidth, sl_http_shape_go, h},
+	};
+	h->shaper = sl_shaper_init(at + p.shaper, &shaper);
 	h->conns = (void *)(at + p.conns);
 	h->xchgs = (void *)(at + p.xchgs);
 	h->gather = (void *)(at + p.gather);
@@ -943,6 +954,8 @@ sweep_one(struct http_conn *c)
 			sl_http_conn_end(c, SL_END_ADMIN);
 		return;
 	}
+	if (x && x->up)
+		sl_http_shape_look(x);
 	if (c->ending || env->listens(env->ctx, c->listener_slot, c->listener_incarnation))
 		return;
 	c->ending = 1;
@@ -980,6 +993,7 @@ sl_http_tick(struct sl_http *h)
 	conns_back(h);
 	xchgs_back(h);
 	sl_upstream_tick(h->upstream);
+	sl_shaper_tick(h->shaper, http_now(h));
 	sweep(h);
 	h->conf.stats->head_bytes = sl_arena_used(h->arena);
 	return h->again != UINT32_MAX || h->tokens.wait != UINT32_MAX;

@@ -63,6 +63,9 @@ struct sl_http_env {
 		       uint16_t incarnation, enum sl_try what, uint32_t us);
 	/* wall: time of the day in seconds, for tokens; NULL: not known, so no token is good. */
 	int64_t (*wall)(void *ctx);
+	/* bandwidth: as struct sl_shape_env has it.  NULL: nobody has a limit. */
+	const struct sl_img_bandwidth *(*bandwidth)(void *ctx, uint32_t service_slot,
+						    uint16_t incarnation);
 };
 
 struct sl_http_conf {
@@ -74,7 +77,7 @@ struct sl_http_conf {
 	unsigned worker, worker_cnt;
 	struct sl_tcp *tcp;
 	struct sl_tls *tls;                /* NULL: none in this dataplane */
-	struct sl_relay_limits *listeners; /* shared: connections of listeners */
+	struct sl_relay_limits *listeners; /* shared: connections of listeners, bandwidths */
 	struct sl_ledger *ledger;          /* shared: breakers of services */
 	struct sl_rates *rates;            /* limits, this worker's; NULL: none is looked at */
 	struct sl_stats_rate *rate_stats;

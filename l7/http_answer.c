@@ -431,7 +431,9 @@ read_head(struct http_xchg *x)
 				return false;
 			continue;
 		}
-		if (!room_for(x, (uint32_t)n) || !head_came(x, &h->head, (uint32_t)n))
+		if (!room_for(x, (uint32_t)n) ||
+		    !sl_http_shape_head(x, SL_TO_CLIENTS, (uint32_t)n) ||
+		    !head_came(x, &h->head, (uint32_t)n))
 			return false;
 	}
 	return x->state == XCHG_ANSWER;
@@ -459,7 +461,7 @@ sl_http_answer_go(struct http_xchg *x)
 	}
 	if (!x->upstream || !(x->conn || x->of) || (x->state != XCHG_ANSWER && !read_head(x)))
 		return;
-	switch (sl_http_pipe(x->http, &x->ans, x->upstream, x->conn->client)) {
+	switch (sl_http_shape_pipe(x, SL_TO_CLIENTS)) {
 	case PIPE_DONE:
 		answered(x);
 		break;

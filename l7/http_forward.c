@@ -242,7 +242,7 @@ sl_http_begin_try(struct http_xchg *x, struct sl_up *up)
 
 	if (sl_unlikely(x->hedges || x->hedge_left) && !(x->req.flags & PIPE_OVER))
 		sl_http_hedge_only(x); /* a body goes one way */
-	x->flags &= ~(unsigned)(XF_WAITS | XF_REUSED | XF_UP_TLS);
+	x->flags &= ~(unsigned)(XF_WAITS | XF_REUSED | XF_UP_TLS | XF_PAID);
 	x->up = up;
 	x->upstream = sl_up_stream(up);
 	x->endpoint_slot = sl_up_endpoint(up);
@@ -257,6 +257,7 @@ sl_http_begin_try(struct http_xchg *x, struct sl_up *up)
 	x->seen = 0;
 	x->head_sent = 0;
 	x->sent_ns = http_now(h);
+	sl_http_shape_look(x);
 	if (c) {
 		const struct sl_stream_row *row = sl_stream_row(c->client);
 		sl_stream_label(c->client, c->listener_slot, x->service_slot, x->endpoint_slot,
@@ -354,12 +355,15 @@ const struct sl_up_ops sl_http_up_ops = {.ready = up_ready, .failed = up_failed}
 
 /* ---- the request ---- */
 
-/* false: some of the head waits for room. */
+/* false: some of the head waits for room, or all of it for tokens. */
 static bool
 head_go(struct http_xchg *x)
 {
 	if (x->head_sent == x->head_len)
 		return true;
+	if (!(x->flags & XF_PAID) && !sl_http_shape_head(x, SL_TO_ENDPOINTS, x->head_len))
+		return false;
+	x->flags |= XF_PAID;
 	x->head_sent +=
 		sl_stream_write(x->upstream, x->head + x->head_sent, x->head_len - x->head_sent);
 	if (x->head_sent == x->head_len)
@@ -416,7 +420,7 @@ sl_http_request_go(struct http_xchg *x)
 		return;
 	if (x->state == XCHG_OVER || !x->upstream || !head_go(x) || x->req.flags & PIPE_OVER)
 		return;
-	enum pipe_verdict v = sl_http_pipe(x->http, &x->req, x->conn->client, x->upstream);
+	enum pipe_verdict v = sl_http_shape_pipe(x, SL_TO_ENDPOINTS);
 	if (v == PIPE_DONE && x->state == XCHG_ANSWER) {
 		sl_http_answer_go(x);
 	} else if (v == PIPE_DONE) {
@@ -431,16 +435,20 @@ sl_http_request_go(struct http_xchg *x)
 
 /* false: an end that TLS did not announce. */
 static bool
-pump(struct sl_stream *from, struct sl_stream *to, uint64_t *moved, uint32_t *flags, uint32_t shut)
+pump(struct http_xchg *x, struct sl_stream *from, struct sl_stream *to, enum sl_way way)
 {
-	*moved += sl_stream_forward(from, to, UINT32_MAX);
+	const uint32_t shut = way == SL_TO_ENDPOINTS ? XF_TO_SHUT : XF_FROM_SHUT;
+	struct http_pipe *p = way == SL_TO_ENDPOINTS ? &x->req : &x->ans;
+
+	p->moved += sl_http_shape_forward(x, from, to, way);
 	uint32_t left = sl_stream_readable_bytes(from);
 	if (left) {
-		sl_stream_wait_room(to, SL_MIN(left, 16384u));
-	} else if (sl_stream_eof(from) && !(*flags & shut)) {
+		if (!sl_http_shape_waits(x, way))
+			sl_stream_wait_room(to, SL_MIN(left, 16384u));
+	} else if (sl_stream_eof(from) && !(x->flags & shut)) {
 		if (sl_unlikely(sl_stream_cut(from)))
 			return false;
-		*flags |= shut;
+		x->flags |= shut;
 		sl_stream_shutdown(to);
 	}
 	return true;
@@ -451,10 +459,10 @@ sl_http_tunnel_go(struct http_xchg *x)
 {
 	if (x->state != XCHG_TUNNEL || !x->upstream || !x->conn)
 		return;
-	if (!pump(x->conn->client, x->upstream, &x->req.moved, &x->flags, XF_TO_SHUT)) {
+	if (!pump(x, x->conn->client, x->upstream, SL_TO_ENDPOINTS)) {
 		x->rflags |= SL_RF_DC;
 		sl_http_conn_end(x->conn, SL_END_ABORTED);
-	} else if (!pump(x->upstream, x->conn->client, &x->ans.moved, &x->flags, XF_FROM_SHUT)) {
+	} else if (!pump(x, x->upstream, x->conn->client, SL_TO_CLIENTS)) {
 		x->rflags |= SL_RF_UC;
 		sl_http_conn_end(x->conn, SL_END_ABORTED);
 	}

@@ -18,7 +18,11 @@ move(struct http_pipe *p, struct sl_stream *from, struct sl_stream *to, uint64_t
 {
 	uint32_t max = (uint32_t)SL_MIN(n, UINT32_MAX), moved;
 
-	if (to) {
+	if (to && sl_unlikely(p->flags & PIPE_SHAPED)) {
+		max = (uint32_t)SL_MIN((int64_t)max, SL_MAX(p->tokens, 0));
+		moved = max ? sl_stream_forward(from, to, max) : 0;
+		p->tokens -= moved;
+	} else if (to) {
 		moved = sl_stream_forward(from, to, max);
 	} else {
 		moved = SL_MIN(max, sl_stream_readable_bytes(from));
@@ -43,7 +47,8 @@ stuck(struct http_pipe *p, struct sl_stream *from, struct sl_stream *to)
 {
 	uint32_t have = sl_stream_readable_bytes(from);
 
-	(void)p;
+	if (have && to && sl_unlikely(p->flags & PIPE_SHAPED) && p->tokens <= 0)
+		return PIPE_TOKENS;
 	if (have && to)
 		return wait_room(to, SL_MIN(have, (uint32_t)HTTP_ROOM));
 	return sl_stream_eof(from) ? PIPE_EARLY : PIPE_MORE;
@@ -81,6 +86,7 @@ announce(struct http_pipe *p, struct sl_stream *to, uint64_t size)
 	line[n++] = '\r';
 	line[n++] = '\n';
 	sl_stream_write(to, line, n);
+	p->tokens -= n;
 	p->flags |= PIPE_BEGAN;
 }
 
@@ -192,6 +198,7 @@ pipe_trailers(struct sl_http *h, struct http_pipe *p, struct sl_stream *from, st
 		announce(p, to, 0);
 		uint32_t out = trailers_write(h->out, &h->head);
 		sl_stream_write(to, h->out, out);
+		p->tokens -= out;
 	}
 	sl_stream_consume(from, (uint32_t)n);
 	return done(p);

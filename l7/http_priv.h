@@ -5,6 +5,7 @@
  *   http_forward.c  to an endpoint: asking, tries, retries, tunnels
  *   http_answer.c   answers: the endpoint's and the gateway's own
  *   http_pipe.c     bodies, from stream to stream
+ *   http_shape.c    bandwidth: what of them may go
  *   http_end.c      the end of an exchange: statistics, access log
  *   http_mirror.c   copies of requests to other services
  *   http_hedge.c    further tries beside a slow one
@@ -65,12 +66,13 @@
 /* ---- a body on its way ---- */
 
 enum pipe_verdict {
-	PIPE_MORE,  /* all there was went through */
-	PIPE_ROOM,  /* waits for room: sl_stream_wait_room was called */
-	PIPE_DONE,  /* the body's last byte went through */
-	PIPE_EARLY, /* the sender ended before that */
-	PIPE_BAD,   /* framing */
-	PIPE_LARGE, /* over max */
+	PIPE_MORE,   /* all there was went through */
+	PIPE_ROOM,   /* waits for room: sl_stream_wait_room was called */
+	PIPE_TOKENS, /* SHAPED: there are none left */
+	PIPE_DONE,   /* the body's last byte went through */
+	PIPE_EARLY,  /* the sender ended before that */
+	PIPE_BAD,    /* framing */
+	PIPE_LARGE,  /* over max */
 };
 
 enum {                         /* http_pipe.flags */
@@ -78,6 +80,7 @@ enum {                         /* http_pipe.flags */
        PIPE_TRAILERS = 1 << 1, /* the last chunk was read, trailers follow */
        PIPE_OVER = 1 << 2,     /* DONE was said */
        PIPE_TOUCHED = 1 << 3,  /* some of it was consumed: it cannot be sent again */
+       PIPE_SHAPED = 1 << 4,   /* within a call: no more than `tokens` bytes go */
 };
 
 struct http_pipe {
@@ -86,6 +89,7 @@ struct http_pipe {
 		owed; /* of a chunk that was announced to the receiver, where the sender has none */
 	uint64_t moved; /* bytes of the body */
 	uint64_t max;   /* of them; 0: no limit */
+	int64_t tokens; /* SHAPED: left; below 0: framing took more than there were */
 	struct sl_http_chunked chunk;
 	uint32_t seen;   /* bytes of trailers that were not whole */
 	uint8_t in, out; /* enum sl_http_body; out NONE: read over */
@@ -175,6 +179,8 @@ enum {                            /* http_xchg.flags */
        XF_UP_TLS = 1 << 17,  /* this try's connection is TLS */
        XF_HEDGE = 1 << 18,   /* another try of the exchange `of` */
        XF_DELAYED = 1 << 19, /* waits on purpose, counted at fault_counter */
+       XF_SHAPED = 1 << 20,  /* the service has a bandwidth, as of this try, or the last sweep */
+       XF_PAID = 1 << 21,    /* this try's head has had its tokens */
 };
 
 struct http_xchg {
@@ -280,6 +286,8 @@ struct sl_http {
 	struct sl_upstream *upstream;
 	struct sl_limits *limits;
 	struct sl_arena *arena;
+	struct sl_shaper
+		*shaper; /* waiters: of each place of an exchange TO_ENDPOINTS, TO_CLIENTS */
 	struct http_conn *conns;
 	struct http_xchg *xchgs;
 	uint32_t conn_free, conn_used, conn_dead; /* lists: place + 1 */
@@ -478,6 +486,18 @@ void sl_http_try_next(struct http_xchg *x);
 void sl_http_request_go(struct http_xchg *x); /* moves what there is of head and body */
 void sl_http_up_drop(struct http_xchg *x, bool clean);
 void sl_http_tunnel_go(struct http_xchg *x);
+
+/* http_shape.c: sl_http_shape_look: a try begins, or time has passed: whether the service has a bandwidth.  _leave: the exchange is over.
+ * _waits: for tokens.  _head: whether n bytes of a head may go now; else the exchange goes on by itself later.  _pipe: sl_http_pipe of the
+ * request's or answer's body.  _forward: sl_stream_forward of a tunnel, as much as may go.  _go: tokens have come. */
+void sl_http_shape_look(struct http_xchg *x);
+void sl_http_shape_leave(struct http_xchg *x);
+bool sl_http_shape_waits(const struct http_xchg *x, enum sl_way way);
+bool sl_http_shape_head(struct http_xchg *x, enum sl_way way, uint32_t n);
+enum pipe_verdict sl_http_shape_pipe(struct http_xchg *x, enum sl_way way);
+uint32_t sl_http_shape_forward(struct http_xchg *x, struct sl_stream *from, struct sl_stream *to,
+			       enum sl_way way);
+void sl_http_shape_go(void *engine, uint32_t waiter);
 
 /* http_answer.c.  sl_http_retry_kind: which of the route's conditions for another try an answer meets; 0: none. */
 void sl_http_answer_go(struct http_xchg *x);

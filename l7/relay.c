@@ -26,8 +26,9 @@
 #define HELLO_MS 10000 /* from the connection, or its PROXY header, to the end of the ClientHello */
 #define SWEEP_MS 1500  /* every connection is asked `lives` once in this time, */
 #define SWEEP_MAX 512  /* at most so many in a turn */
-#define MOVED_MIN 65536       /* payload told at once; less is told by the sweep and at the end */
-#define ROOM_MIN 16384        /* of room that a writer out of room waits for */
+#define MOVED_MIN 65536 /* payload told at once; less is told by the sweep and at the end */
+#define ROOM_MIN 16384  /* of room that a writer out of room waits for */
+#define SEGMENT 1460
 #define TIMER_MAX_MS 86400000 /* at which a longer idle time is looked at in between */
 
 enum relay_state { STATE_FREE, STATE_ALONE, STATE_SECURING, STATE_CONNECTING, STATE_COUPLED };
@@ -40,6 +41,7 @@ enum {                       /* relay_conn.flags */
        UP_TLS = 1 << 4,      /* with the endpoint, */
        UP_SECURING = 1 << 5, /* begun */
        HELLO = 1 << 6,       /* the ClientHello is, or was, waited for */
+       SHAPED = 1 << 7,      /* the service has a bandwidth, as of the last sweep */
 };
 
 /* What a PROXY header said. */
@@ -82,7 +84,8 @@ struct sl_relay {
 	/* the sweep: next place, of those below sweep_end; when it began */
 	uint32_t sweep, sweep_end, sweep_ms;
 	uint32_t zero;
-	struct told *told; /* [capacity] */
+	struct told *told;        /* [capacity] */
+	struct sl_shaper *shaper; /* waiters: of each place TO_ENDPOINTS, TO_CLIENTS */
 	struct relay_conn conns[];
 };
 
@@ -127,6 +130,12 @@ limits_give(struct sl_relay *r, uint32_t listener_slot, uint32_t service_slot)
 
 /* ---- places ---- */
 
+static uint32_t
+waiter_of(const struct relay_conn *c, enum sl_way way)
+{
+	return (uint32_t)(c - c->relay->conns) * SL_WAYS + way;
+}
+
 static struct relay_conn *
 conn_new(struct sl_relay *r)
 {
@@ -149,6 +158,8 @@ conn_put(struct relay_conn *c)
 {
 	struct sl_relay *r = c->relay;
 
+	sl_shaper_leave(r->shaper, waiter_of(c, SL_TO_ENDPOINTS));
+	sl_shaper_leave(r->shaper, waiter_of(c, SL_TO_CLIENTS));
 	c->state = STATE_FREE;
 	c->next = r->free;
 	r->free = (uint32_t)(c - r->conns) + 1;
@@ -206,19 +217,67 @@ both_there(const struct relay_conn *c)
 	return c->client && c->upstream;
 }
 
-/* Both ways alike: forwards what there is and what there is room for, then waits for room or passes the FIN on.  false: an end
- * that is none: nobody may take what came for all of it. */
-static inline bool
-pump(struct sl_stream *from, struct sl_stream *to, uint32_t *moved, uint8_t *flags, uint8_t shut)
+static struct sl_shape_who
+taker(const struct relay_conn *c, enum sl_way way)
 {
-	*moved += sl_stream_forward(from, to, UINT32_MAX);
+	return (struct sl_shape_who){
+		.waiter = waiter_of(c, way),
+		.service_slot = c->service_slot,
+		.incarnation = c->service_incarnation,
+		.way = (uint8_t)way,
+	};
+}
+
+/* As much of what there is as the service has tokens for; what does not go is given back.  With room for some of it one segment
+ * more is asked for: pieces are not cut for the last bytes of room. */
+static uint32_t
+forward_shaped(struct relay_conn *c, struct sl_stream *from, struct sl_stream *to, enum sl_way way)
+{
+	const struct sl_shape_who who = taker(c, way);
+	struct sl_shaper *shaper = c->relay->shaper;
+	uint32_t room = sl_stream_room(to), want = sl_stream_readable_bytes(from);
+
+	want = room ? SL_MIN(want, room + SEGMENT) : 0;
+	uint32_t n = sl_shaper_take(shaper, &who, sl_tcp_now_ns(c->relay->conf.tcp), want);
+	uint32_t moved = n ? sl_stream_forward(from, to, n) : 0;
+	if (moved < n || want == 0) {
+		sl_shaper_return(shaper, &who, n - moved);
+		sl_shaper_leave(shaper, who.waiter);
+	}
+	return moved;
+}
+
+static inline uint32_t
+forward(struct relay_conn *c, struct sl_stream *from, struct sl_stream *to, enum sl_way way)
+{
+	if (sl_likely(!(c->flags & SHAPED)))
+		return sl_stream_forward(from, to, UINT32_MAX);
+	return forward_shaped(c, from, to, way);
+}
+
+static inline bool
+waits(const struct relay_conn *c, enum sl_way way)
+{
+	return c->flags & SHAPED && sl_shaper_waits(c->relay->shaper, waiter_of(c, way));
+}
+
+/* Both ways alike: forwards what there is and what there is room for, then waits for tokens or room, or passes the FIN on.  false: an
+ * end that is none: nobody may take what came for all of it. */
+static inline bool
+pump(struct relay_conn *c, struct sl_stream *from, struct sl_stream *to, uint32_t *moved,
+     enum sl_way way)
+{
+	const uint8_t shut = way == SL_TO_ENDPOINTS ? TO_SHUT : FROM_SHUT;
+
+	*moved += forward(c, from, to, way);
 	uint32_t left = sl_stream_readable_bytes(from);
 	if (sl_unlikely(left)) {
-		sl_stream_wait_room(to, SL_MIN(left, ROOM_MIN));
-	} else if (sl_stream_eof(from) && !(*flags & shut)) {
+		if (!waits(c, way))
+			sl_stream_wait_room(to, SL_MIN(left, ROOM_MIN));
+	} else if (sl_stream_eof(from) && !(c->flags & shut)) {
 		if (sl_unlikely(sl_stream_cut(from)))
 			return false;
-		*flags |= shut;
+		c->flags |= shut;
 		sl_stream_shutdown(to);
 	}
 	return true;
@@ -230,7 +289,7 @@ pump_to(struct relay_conn *c)
 {
 	if (!both_there(c))
 		return true;
-	if (!pump(c->client, c->upstream, &c->to, &c->flags, TO_SHUT)) {
+	if (!pump(c, c->client, c->upstream, &c->to, SL_TO_ENDPOINTS)) {
 		conn_abort(c, SL_END_ABORTED);
 		return false;
 	}
@@ -244,10 +303,37 @@ pump_from(struct relay_conn *c)
 {
 	if (!both_there(c))
 		return;
-	if (!pump(c->upstream, c->client, &c->from, &c->flags, FROM_SHUT))
+	if (!pump(c, c->upstream, c->client, &c->from, SL_TO_CLIENTS))
 		conn_abort(c, SL_END_ABORTED);
 	else if (c->from >= MOVED_MIN)
 		tell_moved(c);
+}
+
+/* Tokens have come. */
+static void
+shaped_go(void *ctx, uint32_t waiter)
+{
+	struct relay_conn *c = &((struct sl_relay *)ctx)->conns[waiter / SL_WAYS];
+
+	if (waiter % SL_WAYS == SL_TO_ENDPOINTS)
+		pump_to(c);
+	else
+		pump_from(c);
+}
+
+static void
+look_shaped(struct relay_conn *c)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	const struct sl_img_bandwidth *b =
+		env->bandwidth ? env->bandwidth(env->ctx, c->service_slot, c->service_incarnation)
+			       : NULL;
+
+	if (sl_unlikely(b && (b->rate[SL_TO_ENDPOINTS] | b->rate[SL_TO_CLIENTS])))
+		c->flags |= SHAPED;
+	else if (!sl_shaper_waits(c->relay->shaper, waiter_of(c, SL_TO_ENDPOINTS)) &&
+		 !sl_shaper_waits(c->relay->shaper, waiter_of(c, SL_TO_CLIENTS)))
+		c->flags &= (uint8_t)~SHAPED;
 }
 
 /* ---- idle ---- */
@@ -272,6 +358,11 @@ idle_timer(struct relay_conn *c)
 		idle_ms = SL_MIN(idle_ms, sl_stream_idle_ms(c->upstream));
 	if (idle_ms < c->idle_ms) {
 		arm_idle(c, idle_ms);
+		return;
+	}
+	if (waits(c, SL_TO_ENDPOINTS) ||
+	    waits(c, SL_TO_CLIENTS)) { /* for its turn, not for a peer */
+		arm_idle(c, 0);
 		return;
 	}
 	count(c->relay, SL_TCP_RELAY_IDLE);
@@ -502,6 +593,7 @@ conn_serve(struct relay_conn *c, const struct sl_relay_rule *rule)
 	c->cc = rule->tcp->cc;
 	c->proxy_out = rule->tcp->proxy_out;
 	c->retries = SL_MIN(rule->tcp->retries, SL_RELAY_TRIES - 1);
+	look_shaped(c);
 }
 
 static void
@@ -826,19 +918,34 @@ static const struct sl_stream_ops upstream_ops = {
 
 /* ---- the relay ---- */
 
+/* Connections, what their PROXY headers said, then who waits for tokens. */
+static size_t
+shaper_off(uint32_t capacity)
+{
+	size_t off = sizeof(struct sl_relay) +
+		     capacity * (sizeof(struct relay_conn) + sizeof(struct told));
+
+	return (off + 7) & ~(size_t)7;
+}
+
 size_t
 sl_relay_bytes(uint32_t capacity)
 {
-	return sizeof(struct sl_relay) +
-	       capacity * (sizeof(struct relay_conn) + sizeof(struct told));
+	return shaper_off(capacity) + sl_shaper_bytes(capacity * SL_WAYS);
 }
 
 struct sl_relay *
 sl_relay_init(void *mem, const struct sl_relay_conf *conf)
 {
+	const struct sl_shaper_conf shaper = {
+		.waiters = conf->capacity * SL_WAYS,
+		.words = &conf->limits->shape,
+		.env = {conf->env.ctx, conf->env.bandwidth, shaped_go, mem},
+	};
 	struct sl_relay *r = mem;
 
 	*r = (struct sl_relay){.conf = *conf, .told = (void *)&r->conns[conf->capacity]};
+	r->shaper = sl_shaper_init((char *)mem + shaper_off(conf->capacity), &shaper);
 	return r;
 }
 
@@ -884,6 +991,7 @@ sweep_one(struct relay_conn *c)
 	if (c->state != STATE_COUPLED)
 		return;
 	tell_moved(c);
+	look_shaped(c);
 	if (!env->lives(env->ctx, c->listener_slot, c->listener_incarnation, c->endpoint_slot,
 			c->incarnation))
 		conn_abort(c, SL_END_ADMIN);
@@ -895,6 +1003,7 @@ sl_relay_tick(struct sl_relay *r)
 {
 	uint32_t now_ms = sl_tcp_now_ms(r->conf.tcp), since_ms = now_ms - r->sweep_ms;
 
+	sl_shaper_tick(r->shaper, sl_tcp_now_ns(r->conf.tcp));
 	if (r->sweep == r->sweep_end) {
 		if (since_ms < SWEEP_MS)
 			return;

@@ -9,20 +9,22 @@
  *
  * Back-pressure: what one side does not take stays in the other's receive queue and closes its window.  Half-close is
  * passed on; a reset ends both, and so does an end that TLS did not announce (sl_stream_cut).  While connecting, the client's bytes wait.
+ * Bandwidth: a byte that the service has no token for (shape.h) stays in the receive queue, too; PROXY headers that go out are free.
  * Owner:   one relay per worker, its connections in the caller's memory.  Threads: [worker] after init [main].
  * Tables:  nothing of a view is kept: settings are copied when a connection opens.
  */
 #ifndef SL_L7_RELAY_H
 #define SL_L7_RELAY_H
 
+#include "l7/shape.h"
 #include "l7/tls/session.h"
-#include "sluice/image.h"
 
 /* Connections of all workers, by slot: shared memory of the process, zeroed.  Counted when a connection opens and ends (not
  * per packet), relaxed: a limit is never exceeded. */
 struct sl_relay_limits {
 	_Atomic uint32_t listener[SL_MAX_LISTENERS];
 	_Atomic uint32_t service[SL_MAX_SERVICES];
+	struct sl_shape_words shape; /* of services, modes TCP, PASSTHROUGH and HTTP together */
 };
 
 /* Service slot of a rule of mode PASSTHROUGH, before the server name is known. */
@@ -88,6 +90,9 @@ struct sl_relay_env {
 	bool (*passes)(void *ctx, const struct sl_stream *client, bool tls,
 		       const struct sl_tuple *tuple, uint32_t service_slot,
 		       uint16_t service_incarnation);
+	/* bandwidth: of a service that is still in the table, as struct sl_shape_env has it.  NULL: nobody has a limit. */
+	const struct sl_img_bandwidth *(*bandwidth)(void *ctx, uint32_t service_slot,
+						    uint16_t incarnation);
 };
 
 struct sl_relay_conf {

@@ -474,6 +474,7 @@ check_keys(struct check *k, uint32_t i)
 		sl_check_out_of_place(k, i, "tcp", s->tcp.given, "forward \"proxy\"");
 		sl_check_out_of_place(k, i, "http", s->http.given, "forward \"proxy\"");
 		sl_check_out_of_place(k, i, "tls", s->tls.given, "forward \"proxy\"");
+		sl_check_out_of_place(k, i, "bandwidth", s->bandwidth.given, "forward \"proxy\"");
 		check_policy(k, i);
 	}
 	if (!sl_forward_tunnels(s->forward))

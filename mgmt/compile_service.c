@@ -44,6 +44,15 @@ describe_http(const struct sl_conf_http *h, struct sl_img_http_service *img)
 	memcpy(img->hash_name, h->hash_name, SL_NAME_MAX);
 }
 
+static void
+describe_bandwidth(const struct sl_conf_bandwidth *b, struct sl_img_bandwidth *img)
+{
+	for (unsigned way = 0; way < SL_WAYS; way++) {
+		img->rate[way] = b->rate[way];
+		img->burst[way] = sl_conf_burst(b, way);
+	}
+}
+
 /* The fields that do not depend on the tables, the sources in k->sources and the endpoints in k->eps. */
 static void
 describe(const struct sl_compiling *k, uint32_t place, struct sl_img_service *img)
@@ -78,8 +87,10 @@ describe(const struct sl_compiling *k, uint32_t place, struct sl_img_service *im
 			.proxy_out = s->tcp.proxy_out,
 			.cc = s->tcp.cc,
 		};
-	if (s->forward == SL_FORWARD_PROXY)
+	if (s->forward == SL_FORWARD_PROXY) {
 		describe_http(&s->http, &img->http);
+		describe_bandwidth(&s->bandwidth, &img->bandwidth);
+	}
 	if (s->source_cnt) {
 		memcpy(k->sources, s->sources, s->source_cnt * sizeof(*k->sources));
 		qsort(k->sources, s->source_cnt, sizeof(*k->sources), source_order);
@@ -158,6 +169,7 @@ unchanged(const struct sl_compiling *k, const struct sl_img_service *old,
 	       memcmp(&old->tcp, &img->tcp, sizeof(img->tcp)) == 0 &&
 	       memcmp(&old->http, &img->http, sizeof(img->http)) == 0 &&
 	       old->zone_min == img->zone_min && old->zone_traffic == img->zone_traffic &&
+	       memcmp(&old->bandwidth, &img->bandwidth, sizeof(img->bandwidth)) == 0 &&
 	       old->max_endpoints == img->max_endpoints && old->endpoint_cnt == img->endpoint_cnt &&
 	       memcmp(endpoints_of(old), k->eps, img->endpoint_cnt * sizeof(*k->eps)) == 0 &&
 	       sl_compile_levels_unchanged(k, old);

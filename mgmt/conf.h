@@ -31,6 +31,9 @@
  *       keepalive = "0s";                     # silence before probes, whole seconds; "0s": none
  *       proxy_protocol = "none" | "v1" | "v2";     # header that tells endpoints the client's address
  *       congestion = "cubic" | "reno"; };
+ *     bandwidth = {                           # proxy: bytes a second over all workers; or with k, m, g (1024); none: no limit
+ *       to_endpoints = "10m"; to_clients = "100m";               # "1k" to "1024g"
+ *       burst = "64k"; };                     # at once after a pause, "8k" to "1g"; unless given 20 ms of the rate, at least 64k
  *     max_endpoints = 655;                    # default 655; sizes the Maglev table
  *     slow_start = "0s";                      # duration text: ms, s, m, h; default "0s"
  *     health = { type = "none" | "tcp" | "http"; interval = "1s"; timeout = "500ms"; rise = 2; fall = 3;
@@ -340,6 +343,13 @@ struct sl_conf_http {
 	char hash_name[SL_NAME_MAX]; /* headers: lower case */
 };
 
+/* Bytes a second, by enum sl_way; 0: no limit. */
+struct sl_conf_bandwidth {
+	uint64_t rate[SL_WAYS];
+	uint64_t burst; /* 0: sl_conf_burst has what counts */
+	bool given;     /* the group is in the file */
+};
+
 /* Lists are allocated, in file order; an element that was wrong is all 0. */
 struct sl_conf_tls {
 	uint8_t min_version, max_version; /* SL_TLS_1_2, SL_TLS_1_3 */
@@ -613,6 +623,7 @@ struct sl_conf_service {
 	struct sl_conf_tcp tcp;   /* of forward proxy; else the defaults */
 	struct sl_conf_http http; /* likewise */
 	struct sl_conf_tls tls;
+	struct sl_conf_bandwidth bandwidth; /* of forward proxy */
 	uint32_t max_endpoints;
 	uint32_t slow_start_ms;
 	struct sl_health_conf health;
@@ -698,6 +709,17 @@ static inline uint16_t
 sl_conf_gue_port(const struct sl_conf_service *s)
 {
 	return s->forward != SL_FORWARD_GUE ? 0 : s->gue_port ? s->gue_port : SL_GUE_PORT;
+}
+
+/* What may go at once after a pause; 0 without a rate. */
+static inline uint32_t
+sl_conf_burst(const struct sl_conf_bandwidth *b, enum sl_way way)
+{
+	uint64_t rate = b->rate[way], turn = rate / 50;
+
+	if (rate == 0 || b->burst)
+		return rate ? (uint32_t)b->burst : 0;
+	return (uint32_t)SL_MIN(SL_MAX(turn, 65536ull), (uint64_t)SL_BURST_MAX);
 }
 
 /* Per cent of the endpoints: with fewer that are healthy, all are taken.  0: never. */

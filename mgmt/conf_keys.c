@@ -18,6 +18,7 @@
 #define SL_RANGE_AUTHORITY "a host name or address, with or without a port"
 #define SL_RANGE_SERVICE "the name of a service"
 #define SL_RANGE_IDLE "1ms to 168h, as 1h"
+#define SL_RANGE_BANDWIDTH "1k to 1024g bytes a second, as 10m; 0: no limit"
 #define SL_RANGE_LIMIT "0 to 2147483647; 0: no limit"
 #define SL_RANGE_SAN "a host name, or a URI, which may end with *, as spiffe://domain/ns/prod/*"
 #define SL_RANGE_ORIGIN "an origin, as https://shop.example or https://*.example, or \"*\" for all"
@@ -48,6 +49,7 @@
 #define HASH_STRUCT struct pick_draft
 #define BUDGET_STRUCT struct sl_conf_http
 #define EJECTION_STRUCT struct sl_conf_http
+#define BANDWIDTH_STRUCT struct sl_conf_bandwidth
 #define HEALTH_STRUCT struct sl_health_conf
 #define AGENT_STRUCT struct sl_health_conf
 #define ENDPOINT_STRUCT struct sl_conf_endpoint

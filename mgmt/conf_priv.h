@@ -29,6 +29,7 @@ enum group {
 	HASH,
 	BUDGET,
 	EJECTION,
+	BANDWIDTH,
 	HEALTH,
 	AGENT,
 	ENDPOINT,

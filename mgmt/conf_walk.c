@@ -215,6 +215,21 @@ parse_duration(const struct key *k, const char *text, void *field)
 	return NULL;
 }
 
+/* 0 is always one: there the row's range says what it is for. */
+static const char *
+parse_size(const struct key *k, const char *text, uint64_t *ret)
+{
+	uint64_t bytes;
+	const char *why = sl_value_size(text, &bytes);
+
+	if (why)
+		return why;
+	if (bytes && (bytes < (uint64_t)k->lo || bytes > (uint64_t)k->hi))
+		return "is out of range";
+	*ret = bytes;
+	return NULL;
+}
+
 static const char *
 parse_percent(const struct key *k, const char *text, void *field)
 {
@@ -311,7 +326,7 @@ parse_text(const struct key *k, const char *text, void *field)
 		store_int(field, k->size, (uint32_t)strtoul(text, NULL, 10)); /* a default */
 		return NULL;
 	case SIZE:
-		return sl_value_size(text, field);
+		return parse_size(k, text, field);
 	case PERCENT:
 		return parse_percent(k, text, field);
 	case TEXT:
@@ -737,6 +752,8 @@ init_element(enum group g, void *base, int line)
 		((struct sl_conf_zones *)base)->given = true;
 	} else if (g == HTTP) {
 		((struct sl_conf_http *)base)->given = true;
+	} else if (g == BANDWIDTH) {
+		((struct sl_conf_bandwidth *)base)->given = true;
 	} else if (g == LTLS || g == STLS) {
 		((struct sl_conf_tls *)base)->line = line;
 		((struct sl_conf_tls *)base)->given = true;

@@ -316,6 +316,19 @@ tcp_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 }
 
 static void
+bandwidth_values(const struct sl_conf_bandwidth *b, struct sl_diff_values *v)
+{
+	static const char *const key[SL_WAYS] = {"bandwidth.to_endpoints", "bandwidth.to_clients"};
+
+	for (unsigned way = 0; way < SL_WAYS; way++)
+		if (b->rate[way])
+			sl_diff_put(v, key[way], "%llu B/s, burst %u",
+				    (unsigned long long)b->rate[way], sl_conf_burst(b, way));
+		else
+			sl_diff_put(v, key[way], "%s", "");
+}
+
+static void
 service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 {
 	char text[SL_PREFIX_STRLEN];
@@ -335,6 +348,7 @@ service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 	sl_diff_http_values(&s->http, v);
 	v->minor = false;
 	sl_diff_service_tls(s, v);
+	bandwidth_values(&s->bandwidth, v);
 	sl_diff_put(v, "max_endpoints", "%u", s->max_endpoints);
 	sl_diff_put(v, "slow_start", "%u ms", s->slow_start_ms);
 	health_values(&s->health, v);

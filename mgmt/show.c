@@ -87,6 +87,24 @@ tally_add(struct sl_daemon *d, const struct sl_oper_endpoint *e, struct tally *t
 	t->disabled += e->disabled;
 }
 
+/* NULL where there is no limit either way. */
+static json_t *
+bandwidth_json(const struct sl_conf_bandwidth *b)
+{
+	static const char *const rate[SL_WAYS] = {"to_endpoints", "to_clients"};
+	static const char *const burst[SL_WAYS] = {"burst_to_endpoints", "burst_to_clients"};
+	json_t *o = NULL;
+
+	for (unsigned way = 0; way < SL_WAYS; way++) {
+		if (b->rate[way] == 0)
+			continue;
+		o = o ? o : json_object();
+		json_object_set_new(o, rate[way], json_integer((json_int_t)b->rate[way]));
+		json_object_set_new(o, burst[way], json_integer(sl_conf_burst(b, way)));
+	}
+	return o ? o : json_null();
+}
+
 static json_t *
 service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_service *s,
 	     const struct tally *n)
@@ -99,7 +117,7 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 	struct sl_stats_service c = sl_counters_service(d->counters, at);
 	json_t *row = json_pack(
 		"{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
-		"s:I, s:I, s:I, s:I}",
+		"s:I, s:I, s:I, s:I, s:o}",
 		"name", s->name, "forward", sl_forward_name(s->forward), "policy",
 		sl_policy_name(s->policy), "health", health[s->health.type], "tls",
 		sl_show_service_tls(s), "max_endpoints", (int)s->max_endpoints, "slow_start_ms",
@@ -107,7 +125,7 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 		"endpoints", n->endpoints, "admitting", n->admitting, "up", n->up, "down", n->down,
 		"draining", n->draining, "disabled", n->disabled, "new_flows", NUM(c.new_flows),
 		"no_endpoint", NUM(c.no_endpoint), "ports_used", NUM(c.ports_used), "ports_refused",
-		NUM(c.ports_out));
+		NUM(c.ports_out), "bandwidth", bandwidth_json(&s->bandwidth));
 	merge(row, sl_show_members(d, t->conf, s));
 	return row;
 }

@@ -265,6 +265,21 @@ struct sl_img_tcp {
 };
 static_assert(sizeof(struct sl_img_tcp) == 24, "");
 
+enum sl_way { SL_TO_ENDPOINTS, SL_TO_CLIENTS };
+#define SL_WAYS 2
+#define SL_BANDWIDTH_MIN 1024 /* bytes a second */
+#define SL_BANDWIDTH_MAX (1ull << 40)
+#define SL_BURST_MIN 8192
+#define SL_BURST_MAX (1u << 30)
+
+/* Payload and heads that a service moves over all workers, each way by enum sl_way: in any time t at most rate × t + burst bytes
+ * (l7/shape.h).  Of SL_FORWARD_PROXY; else all 0. */
+struct sl_img_bandwidth {
+	uint64_t rate[SL_WAYS];  /* bytes a second; 0: no limit */
+	uint32_t burst[SL_WAYS]; /* 0 exactly where rate is */
+};
+static_assert(sizeof(struct sl_img_bandwidth) == 24, "");
+
 /* What requests are hashed by, for policies with a table or ring; requests without it: by chance. */
 enum sl_hash_on {
 	SL_HASH_ON_SOURCE = 0, /* the client's address */
@@ -399,8 +414,9 @@ struct sl_img_service {
 	uint32_t
 		rate_cnt; /* PROXY: [0, SL_MAX_SERVICE_RATES]; else 0: limits of its requests, of mode tcp its connections */
 	uint32_t rate_off; /* struct sl_img_rate[] (image_policy.h) */
+	struct sl_img_bandwidth bandwidth;
 };
-static_assert(sizeof(struct sl_img_service) == 312, "");
+static_assert(sizeof(struct sl_img_service) == 336, "");
 
 struct sl_img_endpoint {
 	struct sl_addr addr;  /* unicast, of the service's family */

@@ -322,6 +322,14 @@ static const struct mistake mistakes[] = {
 	{TCP, AT(service, tcp.proxy_out), 3, "tcp.proxy_out: is 3, must be in [0, 2]", "header"},
 	{TCP, AT(service, tcp.cc), 2, "tcp.cc: is 2, must be in [0, 1]", "congestion control"},
 	{TCP, AT(service, tcp.zero[6]), 2, "tcp.zero: is 2, must be 0", "zero"},
+	{WEB, AT(service, bandwidth.rate[0]), 1024,
+	 "bandwidth.rate[0]: is 1024, must be 0, or of PROXY in [1024, 1099511627776]", "of nat"},
+	{WEB, AT(service, bandwidth.burst[1]), 1, "bandwidth.burst[1]: is 1, must be in [0, 0]",
+	 "of nat"},
+	{TCP, AT(service, bandwidth.rate[1]), 1023, "bandwidth.rate[1]: is 1023, must be 0, or",
+	 "bandwidth"},
+	{TCP, AT(service, bandwidth.rate[1]), 1024, "bandwidth.burst[1]: is 0, must be in [8192,",
+	 "no burst"},
 	{TCP, AT(service, family), 6, "10.0.0.9 is not of the service's family", "source"},
 	{WEB, AT(service, family), 5, "family: is 5, must be 4 or 6", "family"},
 	{WEB, AT(service, family), 6, "10.0.0.11 is not of the service's family, IPv6", "family"},
@@ -447,7 +455,7 @@ dump_shows_every_record(void)
 		int which;
 		const char *shows;
 	} rows[] = {
-		{ROOT, "object root version 6 size 336 id "},
+		{ROOT, "object root version 7 size 336 id "},
 		{ROOT, "name test\nhash_seed 0000000000005eed\nrefs 5\n"},
 		{NETWORK, "addresses 2\n  [0] 10.0.0.1/24 port p0\n  [1] 2001:db8::1/64 port p1\n"},
 		{NETWORK, "routes 2\n  [0] 0.0.0.0/0 via 10.0.0.254\n  [1] 10.9.0.0/16 via "

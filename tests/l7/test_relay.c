@@ -763,7 +763,7 @@ places_are_bounded_and_used_again(void)
 	struct scene *s = scene_of(4);
 	struct sl_stream *late[2];
 
-	CU_ASSERT_TRUE(sl_relay_bytes(5) - sl_relay_bytes(4) <= 136);
+	CU_ASSERT_TRUE(sl_relay_bytes(5) - sl_relay_bytes(4) <= 168);
 	for (unsigned round = 0; round < 10; round++) {
 		struct sl_stream *c[4];
 		for (unsigned i = 0; i < 4; i++)
