@@ -111,11 +111,12 @@ static void
 add(struct making *m, uint8_t field, const char *name, uint8_t op, bool icase, const char *text,
     size_t len)
 {
-	struct sl_conf_cond c = {.field = field, .op = op, .invert = m->invert, .icase = icase};
+	bool fold = icase && op != SL_COND_PRESENT;
+	struct sl_conf_cond c = {.field = field, .op = op, .invert = m->invert, .icase = fold};
 
 	c.name = name ? copy(m->w, name, strlen(name)) : NULL;
 	c.value = op == SL_COND_PRESENT ? NULL : copy(m->w, text, len);
-	if (icase)
+	if (fold)
 		lower(c.value);
 	put(m, c);
 }
