@@ -247,7 +247,7 @@ static bool
 answer_id(struct sl_jwt_verifier *v, const struct sl_jwt_key *k, const struct sl_jwt *t,
 	  struct answer *ret)
 {
-	return EVP_DigestInit_ex(v->hash, v->sha256, NULL) &&
+	return EVP_DigestInit_ex(v->hash, NULL, NULL) && /* that of init: made ready again */
 	       EVP_DigestUpdate(v->hash, k->id, sizeof(k->id)) &&
 	       EVP_DigestUpdate(v->hash, t->token.at, t->token.len) &&
 	       EVP_DigestFinal_ex(v->hash, ret->id, NULL);
@@ -365,7 +365,7 @@ sl_jwt_verifier_init(void *mem, uint64_t seed)
 	v->check = EVP_MD_CTX_new();
 	v->hash = EVP_MD_CTX_new();
 	v->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (v->check && v->hash && v->sha256)
+	if (v->check && v->hash && v->sha256 && EVP_DigestInit_ex(v->hash, v->sha256, NULL))
 		return v;
 	sl_jwt_verifier_fini(v);
 	return NULL;

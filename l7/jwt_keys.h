@@ -7,8 +7,8 @@
  * has to be is looked at each time.
  * Bound: signature checks take at most 1/SL_JWT_SHARE of a worker's time, in portions of SL_JWT_BURST_NS, counted by what each kind of
  *        key was measured to cost.  Past it the answer is BUSY, and sl_jwt_verifier_ready says when to ask again.
- * Memory: fixed (sl_jwt_verifier_bytes); OpenSSL takes and gives back its own during a check, nothing on an answer that is
- *         remembered.
+ * Memory: fixed (sl_jwt_verifier_bytes).  OpenSSL takes and gives back pieces of its own: one for an answer that is remembered, 11 to 54
+ *         for a check (tests/bench/bench_jwt.c).
  */
 #ifndef SL_L7_JWT_KEYS_H
 #define SL_L7_JWT_KEYS_H

@@ -7,7 +7,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libssl-dev libconfig-dev libcunit1-dev
 libhyperscan-dev libipsec-mb-dev libuv1-dev libc-ares-dev libcurl4-openssl-dev libjansson-dev libmicrohttpd-dev libncurses-dev libseccomp-dev libyaml-dev"
 RUN_PACKAGES="dnsmasq-base openssl python3 iproute2 ethtool nginx-light curl procps util-linux iputils-ping iperf3"
-TEST_PACKAGES="bird2 dnsmasq-base dpdk etcd-client etcd-server gdb gnutls-bin haproxy lintian mandoc nghttp2-client openssh-client openssh-server openssl prometheus python3-scapy
+TEST_PACKAGES="bird2 dnsmasq-base dpdk etcd-client etcd-server gdb gnutls-bin haproxy lintian mandoc nghttp2-client openssh-client openssh-server openssl prometheus python3-jwt python3-scapy
 systemd testssl.sh tmux unbound varnish wrk"
 PACKAGE_PACKAGES="dpkg-dev binutils"
 VM_PACKAGES="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod adduser dpdk ipvsadm"
