@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Faults on purpose: delays and errors reach the share of requests they are for, no endpoint sees an aborted request, no more wait than
+# may, whichever worker they are on; who asks by header gets what he asks for, and endpoints do not see it.
+set -euo pipefail
+# shellcheck source=tests/net/lib_traffic.sh
+. "$(dirname "$0")/lib_traffic.sh"
+
+route() { echo "{ name = \"r\"; service = \"web\"; ${2:-} policy = { fault = { $1 }; }; }"; }
+# ms URL [CURL ARGS…]: how long a request took; its status is in $NET_DIR/status.
+ms() { ns cl curl -gs --max-time 10 -o "$NET_DIR/body" -w '%{http_code} %{time_total}' "$@" | awk -v f="$NET_DIR/status" '{ print $1 >f; print int($2 * 1000) }'; }
+status() { cat "$NET_DIR/status"; }
+# burst N: N requests at once, each on a connection of its own; "STATUS MS" of each.
+burst() {
+	ns cl python3 - "$1" <<'PY'
+import http.client, sys, threading, time
+out, barrier = [], threading.Barrier(int(sys.argv[1]))
+def one():
+    c = http.client.HTTPConnection("10.77.9.30", timeout=20)
+    c.connect()
+    barrier.wait()
+    at = time.monotonic()
+    c.request("GET", "/who")
+    r = c.getresponse()
+    r.read()
+    out.append(f"{r.status} {round((time.monotonic() - at) * 1000)}")
+threads = [threading.Thread(target=one) for _ in range(int(sys.argv[1]))]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print("\n".join(out))
+PY
+}
+
+# gives_up: a client that asks, and resets its connection when the gateway has the request.
+gives_up() {
+	ns cl python3 - "$NET_DIR/asked" <<'PY' &
+import os, socket, struct, sys, time
+s = socket.create_connection(("10.77.9.30", 80), timeout=10)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+s.sendall(b"GET /who HTTP/1.1\r\nHost: x\r\n\r\n")
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.02)
+s.close()
+PY
+	local pid=$!
+	waits() { [ "$(http_row gauge exchanges)" = 1 ]; }
+	wait_for 5 "a request that waits" waits
+	touch "$NET_DIR/asked"
+	wait "$pid" || fail "the client that gives up"
+	rm -f "$NET_DIR/asked"
+}
+
+all() {
+	local took n limited before ok got
+
+	# delays: of all, and the route's time-out, which is shorter, begins behind them
+	traffic_push "$(route 'delay = { time = "400ms"; };' 'timeout = "300ms";')"
+	took=$(ms "$u/who")
+	is "a delayed request" "$(status)" 200
+	[ "$took" -ge 400 ] && [ "$took" -lt 1500 ] || fail "a delay of 400 ms took $took ms"
+	took=$(ms "$u/slow/2000")
+	is "no answer in time behind the delay" "$(status)" 504
+	[ "$took" -ge 700 ] || fail "400 ms and a time-out of 300 ms took $took ms"
+	hp up 10.77.9.30 80 /echo 300000
+	is delayed "$(http_count fault_delay)" 3
+	log_whole
+	is "DI in the access log" "$(logged '"flags":"[A-Z,]*DI')" 3
+	is "and what it was" "$(logged '"why":"fault/delay"')" 3
+
+	# errors: a share, exactly the others reach an endpoint
+	traffic_push "$(route 'abort = { percent = "20"; status = 418; };')"
+	before=$(served_all) n=$(http_count fault_abort)
+	got=$(ns cl curl -s --max-time 60 "$u/who?[1-500]" -o /dev/null -w '%{http_code}\n' | sort | uniq -c | xargs)
+	n=$(($(http_count fault_abort) - n))
+	is "500 requests" "$got" "$((500 - n)) 200 $n 418"
+	[ "$n" -ge 60 ] && [ "$n" -le 150 ] || fail "$n of 500 aborted at 20 %"
+	is "requests that reached an endpoint" $(($(served_all) - before)) $((500 - n))
+	log_whole
+	is "FI in the access log" "$(logged '"status":418,"flags":"FI"')" "$n"
+	echo "aborted: $n of 500 at 20 %"
+
+	# no more than five wait at a time, of all workers
+	traffic_push "$(route 'delay = { time = "2s"; }; max_active = 5;')"
+	before=$(http_count fault_delay) limited=$(http_count fault_limit)
+	burst 24 >"$NET_DIR/burst"
+	ok=$(grep -c '^200 ' "$NET_DIR/burst")
+	is "all answered" "$ok" 24
+	is "of 24, delayed" $(($(http_count fault_delay) - before)) 5
+	is "of 24, not delayed" $(($(http_count fault_limit) - limited)) 19
+	is "so they took" "$(awk '$2 >= 2000 { slow++ } $2 < 1500 { fast++ } END { print slow, fast }' "$NET_DIR/burst")" "5 19"
+	# and a place is free again
+	took=$(ms "$u/who")
+	[ "$took" -ge 2000 ] || fail "a request after the burst took $took ms"
+
+	# a client that goes gives its place back
+	traffic_push "$(route 'delay = { time = "30s"; }; max_active = 1;')"
+	before=$(http_count fault_delay) limited=$(http_count fault_limit)
+	gives_up
+	gone() { [ "$(http_row gauge exchanges)" = 0 ]; }
+	wait_for 5 "the client's exchange over" gone
+	gives_up
+	wait_for 5 "the other one over" gone
+	is "both were delayed" $(($(http_count fault_delay) - before)) 2
+	is "none was let through" $(($(http_count fault_limit) - limited)) 0
+
+	# by header
+	traffic_push "$(route 'by_header = true; delay = { time = "500ms"; }; abort = { percent = "100"; };')"
+	before=$(http_count fault_delay)
+	is "who does not ask" "$(code "$u/who")" 200
+	is "who asks for 404" "$(code -H 'x-sluice-fault-abort: 404' "$u/who")" 404
+	is "of none" "$(code -H 'x-sluice-fault-abort: 404' -H 'x-sluice-fault-percent: 0' "$u/who")" 200
+	took=$(ms -H 'x-sluice-fault-delay: 200' -H 'x-a: b' "$u/echo")
+	[ "$took" -ge 200 ] && [ "$took" -lt 500 ] || fail "200 ms that were asked for took $took ms"
+	grep -q 'x-a: b' "$NET_DIR/body" && ! grep -qi x-sluice-fault "$NET_DIR/body" || fail "what the endpoint saw: $(cat "$NET_DIR/body")"
+	took=$(ms -H 'x-sluice-fault-delay: 60000' "$u/who")
+	[ "$took" -ge 500 ] && [ "$took" -lt 2000 ] || fail "500 ms at most took $took ms"
+	is "both were delayed" $(($(http_count fault_delay) - before)) 2
+
+	# what is said beforehand
+	traffic_push "$(route 'abort = { status = 503; };')"
+	is explain "$(ctl_json "[j['status'], j['route'], [f['flag'] for f in j['flags']]]" explain --http 'GET /who')" "[503, 'r', ['FI']]"
+	is "and so it is" "$(code "$u/who")" 503
+	traffic_push '{ name = "r"; service = "web"; }'
+	is "without" "$(code "$u/who")" 200
+}
+each_workers all
