@@ -316,6 +316,20 @@ sl_ctl_server_port(struct sl_ctl_server *s, uint32_t seq, struct sl_ctl_port *m)
 }
 
 void
+sl_ctl_server_shadow(struct sl_ctl_server *s, uint32_t seq, struct sl_ctl_shadow_counts *counts,
+		     struct sl_ctl_shadow_example *examples)
+{
+	uint32_t cnt = counts->example_cnt;
+
+	sl_ctl_init(&counts->head, SL_CTL_SHADOW_COUNTS, sizeof(*counts), seq);
+	put(s, counts, sizeof(*counts));
+	for (uint32_t i = 0; i < cnt; i++) {
+		sl_ctl_init(&examples[i].head, SL_CTL_SHADOW_EXAMPLE, sizeof(examples[i]), seq);
+		put(s, &examples[i], sizeof(examples[i]));
+	}
+}
+
+void
 sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why)
 {
 	reason(s, 0, seq, why);
@@ -563,7 +577,7 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 	case SL_CTL_OFFER: {
 		const struct sl_ctl_offer *m = msg;
 		s->parked = true;
-		ops->offer(ops->ctx, m->generation, &m->root, fds[0]);
+		ops->offer(ops->ctx, m->generation, &m->root, m->sample_ppm, fds[0]);
 		break;
 	}
 	case SL_CTL_OBJECT: {
@@ -588,6 +602,9 @@ on_message(struct sl_ctl_server *s, size_t bytes, const int fds[2], unsigned fd_
 		break;
 	case SL_CTL_PORTS:
 		on_ports(s, msg);
+		break;
+	case SL_CTL_SHADOW:
+		ops->shadow(ops->ctx, head->seq, ((const struct sl_ctl_shadow *)msg)->op);
 		break;
 	case SL_CTL_UPGRADE:
 		ops->upgrade(ops->ctx, head->seq);

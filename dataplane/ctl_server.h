@@ -28,7 +28,8 @@ struct sl_ctl_ops {
 	/* fill generation and root of a WELCOME (the rest stands in the configuration) */
 	void (*active)(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root);
 	/* an offer; an earlier one that is still open is superseded, its verdict sent by the callee */
-	void (*offer)(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd);
+	void (*offer)(void *ctx, uint64_t generation, const struct sl_obj_id *root,
+		      uint32_t sample_ppm, int fd);
 	void (*object)(void *ctx, uint64_t generation, uint32_t ref, int fd);
 	/* the daemon went away: an open offer is dropped */
 	void (*drop)(void *ctx);
@@ -52,6 +53,8 @@ struct sl_ctl_ops {
 	void (*stop)(void *ctx);
 	/* about port, or UINT32_MAX: all; answered by sl_ctl_server_port */
 	void (*ports)(void *ctx, uint32_t seq, uint32_t port);
+	/* what is tried: SL_SHADOW_ASK, _END; answered by sl_ctl_server_shadow, or as explain */
+	void (*shadow)(void *ctx, uint32_t seq, uint32_t op);
 	/* one line for the log */
 	void (*log)(void *ctx, const char *line);
 	void *ctx;
@@ -124,7 +127,11 @@ void sl_ctl_server_goodbye(struct sl_ctl_server *s, const char *text);
 void sl_ctl_server_stopping(struct sl_ctl_server *s, uint32_t wait_ms, uint32_t why);
 /* m: all but head */
 void sl_ctl_server_port(struct sl_ctl_server *s, uint32_t seq, struct sl_ctl_port *m);
-/* an EXPLAIN, EXPLAIN_HTTP or PORTS that cannot be answered: REASON with its seq and generation 0 */
+/* counts, then examples[counts->example_cnt]: all but heads */
+void sl_ctl_server_shadow(struct sl_ctl_server *s, uint32_t seq,
+			  struct sl_ctl_shadow_counts *counts,
+			  struct sl_ctl_shadow_example *examples);
+/* an EXPLAIN, EXPLAIN_HTTP, PORTS or SHADOW that cannot be answered: REASON with its seq and generation 0 */
 void sl_ctl_server_unexplained(struct sl_ctl_server *s, uint32_t seq, const char *why);
 
 #endif

@@ -318,6 +318,8 @@ new_flow(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *p)
 		sl_streams_take(w, view, p);
 		return;
 	}
+	if (sl_unlikely(w->shadow) && !sl_pkt_dry(p))
+		sl_trial_flow(w, view, p);
 	p->service = view->listener_service[p->listener];
 	const struct sl_service *svc = &view->services[p->service];
 

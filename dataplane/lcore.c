@@ -93,6 +93,10 @@ sl_lcore_run(void *lcore)
 			sl_worker_unplug(l->worker, l->unplugged = unplugged);
 		/* pairs with the release of main's publication */
 		const struct sl_view *view = atomic_load_explicit(&s->view, memory_order_acquire);
+		const struct sl_shadow *shadow =
+			atomic_load_explicit(&s->shadow, memory_order_acquire);
+		if (sl_unlikely(shadow != l->shadow))
+			sl_worker_shadow(l->worker, l->shadow = shadow);
 		unsigned done = sl_worker_turn(l->worker, view, sl_clock_at(&s->clock, before));
 		rte_rcu_qsbr_quiescent(s->qsbr, l->id);
 

@@ -27,6 +27,8 @@ struct rte_rcu_qsbr;
 /* Shared by all workers; written by main. */
 struct sl_lcore_shared {
 	SL_ALIGNED const struct sl_view *_Atomic view;
+	const struct sl_shadow *_Atomic
+		shadow;    /* tried beside it (shadow.h), published and taken away as the view */
 	_Atomic bool stop; /* relaxed: seen within a turn or a sleep */
 	_Atomic unsigned
 		stopped; /* workers that took their last turn: release; read by the others, acquire */
@@ -62,7 +64,8 @@ struct sl_lcore {
 	struct sl_worker *worker;
 	struct sl_stats_worker *stats;
 	unsigned id;
-	uint32_t unplugged; /* what the worker was told of */
+	uint32_t unplugged;             /* what the worker was told of, */
+	const struct sl_shadow *shadow; /* this, too */
 	struct sl_port_io io;
 	struct sl_hand hand;
 };

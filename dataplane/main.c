@@ -193,7 +193,7 @@ ctl_active(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root)
 }
 
 static void
-ctl_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
+ctl_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, uint32_t sample_ppm, int fd)
 {
 	struct sl_gateway *g = ctx;
 	int err = sl_takeover_ready(g);
@@ -207,13 +207,19 @@ ctl_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
 				  "lower flows in the boot file, or add memory",
 				  "there is no memory for the flow tables");
 	else
-		sl_publish_offer(g->publish, generation, root, fd);
+		sl_publish_offer(g->publish, generation, root, sample_ppm, fd);
 }
 
 static void
 ctl_object(void *ctx, uint64_t generation, uint32_t ref, int fd)
 {
 	sl_publish_object(((struct sl_gateway *)ctx)->publish, generation, ref, fd);
+}
+
+static void
+ctl_shadow(void *ctx, uint32_t seq, uint32_t op)
+{
+	sl_publish_shadow(((struct sl_gateway *)ctx)->publish, seq, op);
 }
 
 static void
@@ -360,7 +366,7 @@ control_up(struct sl_gateway *g)
 		.events_fd = g->events_fd,
 		.ops = {ctl_active, ctl_offer, ctl_object, ctl_drop, ctl_explain, ctl_explain_http,
 			ctl_flows, ctl_parked, ctl_upgrade, ctl_secret, ctl_forget, ctl_stop,
-			ctl_ports, ctl_log, g},
+			ctl_ports, ctl_shadow, ctl_log, g},
 	};
 	return sl_ctl_server_create(&conf, &g->diag, &g->server);
 }

@@ -3,6 +3,8 @@
  * the swap before it, so at most one is under way; it is refused when a worker is stuck. */
 #include "dataplane/publish.h"
 
+#include "dataplane/shadow.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <rte_rcu_qsbr.h>
@@ -24,13 +26,21 @@ struct sl_publish {
 	void (*log)(const char *line);
 	int (*ready)(void *ctx, const struct sl_view *view, struct sl_diag *diag); /* or NULL */
 	void *ready_ctx;
-	uint64_t times[3]; /* check, build, swap of the open offer; ns */
+	uint64_t times[3];   /* check, build, swap of the open offer; ns */
+	uint32_t sample_ppm; /* of the open offer: it is to be tried; 0: to be active */
 	struct {
 		struct sl_view *view; /* NULL: none under way */
 		uint64_t token;
 		uint64_t since_ns;
 		bool told; /* that it takes long */
 	} swap;
+	struct {
+		struct sl_shadow *run; /* NULL: nothing is tried */
+		struct sl_view *view;
+		bool ending; /* workers may still see it, until */
+		uint64_t token;
+		uint32_t seq; /* of the END to be answered; 0: none */
+	} shadow;
 };
 
 static void say(const struct sl_publish *p, const char *fmt, ...)
@@ -136,6 +146,98 @@ swap_wait(struct sl_publish *p)
 	return true;
 }
 
+/* ---- a table that is tried ---- */
+
+static void
+answer_shadow(struct sl_publish *p, uint32_t seq, bool running)
+{
+	struct sl_ctl_shadow_counts counts;
+	struct sl_ctl_shadow_example *examples = calloc(SL_SHADOW_EXAMPLES, sizeof(*examples));
+
+	if (!examples) {
+		sl_ctl_server_unexplained(p->server, seq, "the dataplane is out of memory");
+		return;
+	}
+	sl_shadow_sum(p->shadow.run, now(p), &counts, examples);
+	counts.running = running;
+	sl_ctl_server_shadow(p->server, seq, &counts, examples);
+	free(examples);
+}
+
+/* No worker sees it any more. */
+static bool
+shadow_over(struct sl_publish *p)
+{
+	if (!p->shadow.ending || rte_rcu_qsbr_check(p->shared->qsbr, p->shadow.token, false) != 1)
+		return false;
+	if (p->shadow.seq)
+		answer_shadow(p, p->shadow.seq, false);
+	say(p, "generation %" PRIu64 " is not tried any more", p->shadow.view->generation);
+	sl_shadow_destroy(p->shadow.run);
+	(void)sl_store_release(p->store, p->shadow.view);
+	memset(&p->shadow, 0, sizeof(p->shadow));
+	return true;
+}
+
+static void
+shadow_end(struct sl_publish *p, uint32_t seq)
+{
+	if (!p->shadow.run || p->shadow.ending)
+		return;
+	p->shadow.seq = seq;
+	p->shadow.ending = true;
+	atomic_store_explicit(&p->shared->shadow, NULL, memory_order_release);
+	p->shadow.token = rte_rcu_qsbr_start(p->shared->qsbr);
+	for (unsigned i = 0; i < SWAP_NAPS && !shadow_over(p); i++)
+		nap();
+}
+
+static int
+shadow_begin(struct sl_publish *p, struct sl_view *view)
+{
+	uint64_t seed = view->seed ^ now(p);
+
+	p->shadow.run = sl_shadow_create(view, p->sample_ppm, p->shared->worker_cnt, seed, now(p));
+	if (!p->shadow.run)
+		return -ENOMEM;
+	p->shadow.view = view;
+	/* pairs with the acquire in sl_lcore_run */
+	atomic_store_explicit(&p->shared->shadow, p->shadow.run, memory_order_release);
+	say(p, "generation %" PRIu64 " is tried with %u of a million requests and flows",
+	    view->generation, p->sample_ppm);
+	sl_ctl_server_verdict(p->server, view->generation, SL_CTL_TRIED, live_cnt(p), p->times);
+	return 0;
+}
+
+/* 0, or why nothing can be tried now. */
+static int
+shadow_check(struct sl_publish *p, struct sl_diag *diag)
+{
+	if (p->shadow.run) {
+		sl_diag_add(diag, NULL, 0, NULL, "end it first",
+			    "generation %" PRIu64 " is being tried", p->shadow.view->generation);
+		return -EBUSY;
+	}
+	if (sl_store_active(p->store))
+		return 0;
+	sl_diag_add(diag, NULL, 0, NULL, "push one",
+		    "there is no active table that another could be tried beside");
+	return -EINVAL;
+}
+
+void
+sl_publish_shadow(void *publish, uint32_t seq, uint32_t op)
+{
+	struct sl_publish *p = publish;
+
+	if (!p->shadow.run || p->shadow.ending)
+		sl_ctl_server_unexplained(p->server, seq, "nothing is tried");
+	else if (op == SL_SHADOW_END)
+		shadow_end(p, seq);
+	else
+		answer_shadow(p, seq, true);
+}
+
 /* ---- what the control server calls ---- */
 
 void
@@ -155,11 +257,19 @@ complete(struct sl_publish *p)
 	struct sl_view *view = NULL;
 	int err = sl_store_offer_complete(p->store, &diag, &view);
 
-	if (!err && p->ready && (err = p->ready(p->ready_ctx, view, &diag)))
+	/* what is tried ends no TLS */
+	if (!err && p->ready && !p->sample_ppm && (err = p->ready(p->ready_ctx, view, &diag)))
 		(void)sl_store_release(p->store, view); /* nobody has seen it */
 	p->times[1] = now(p) - start;
+	if (!err && p->sample_ppm) {
+		err = shadow_begin(p, view);
+		if (err)
+			(void)sl_store_release(p->store, view);
+	}
 	if (err)
 		refused(p, generation, &diag, err);
+	else if (p->sample_ppm)
+		p->sample_ppm = 0;
 	else
 		swap(p, view);
 	sl_diag_fini(&diag);
@@ -191,13 +301,20 @@ sl_publish_refuse(struct sl_publish *p, uint64_t generation, int fd, int err, co
 }
 
 static void
-begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, int fd)
+begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, int fd,
+      uint32_t sample_ppm)
 {
 	struct sl_diag diag = {0};
 	uint64_t start = now(p);
 	unsigned cnt = 0;
-	int err = sl_store_offer_begin(p->store, generation, root, fd, &diag);
+	/* a push needs the place more */
+	if (!sample_ppm && live_cnt(p) == SL_STORE_LIVE_MAX)
+		shadow_end(p, 0);
+	int err = sample_ppm ? shadow_check(p, &diag) : 0;
 
+	p->sample_ppm = sample_ppm;
+	if (!err)
+		err = sl_store_offer_begin(p->store, generation, root, fd, &diag);
 	memset(p->times, 0, sizeof(p->times));
 	p->times[0] = now(p) - start;
 	if (err) {
@@ -213,7 +330,8 @@ begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, i
 }
 
 void
-sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root, int fd)
+sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root,
+		 uint32_t sample_ppm, int fd)
 {
 	struct sl_publish *p = publish;
 	static const uint64_t no_time[3];
@@ -235,10 +353,10 @@ sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *roo
 		return;
 	}
 	const struct sl_view *active = sl_store_active(p->store);
-	if (active && memcmp(&active->root_id, root, sizeof(*root)) == 0)
+	if (active && !sample_ppm && memcmp(&active->root_id, root, sizeof(*root)) == 0)
 		sl_ctl_server_verdict(p->server, generation, SL_CTL_ACTIVE, live_cnt(p), no_time);
 	else
-		begin(p, generation, root, fd);
+		begin(p, generation, root, fd, sample_ppm);
 	close(fd);
 }
 
@@ -275,6 +393,8 @@ sl_publish_drop(void *publish)
 		say(p, "generation %" PRIu64 " dropped: sluiced went away before it was complete",
 		    open);
 	sl_store_offer_abort(p->store);
+	shadow_end(p, 0);
+	p->shadow.seq = 0;
 }
 
 /* ---- turns ---- */
@@ -285,6 +405,8 @@ sl_publish_turn(struct sl_publish *p)
 	struct sl_store_live live[SL_STORE_LIVE_MAX];
 	bool held = false;
 
+	if (p->shadow.ending && !shadow_over(p))
+		held = true;
 	if (p->swap.view && !swap_done(p)) {
 		if (!p->swap.told && now(p) - p->swap.since_ns > STUCK_NS) {
 			p->swap.told = true;
@@ -349,6 +471,8 @@ sl_publish_destroy(struct sl_publish *p)
 	if (!p)
 		return;
 	atomic_store_explicit(&p->shared->view, NULL, memory_order_relaxed);
+	atomic_store_explicit(&p->shared->shadow, NULL, memory_order_relaxed);
+	sl_shadow_destroy(p->shadow.run);
 	sl_store_destroy(p->store);
 	free(p);
 }

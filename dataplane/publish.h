@@ -7,6 +7,9 @@
  *                │                  │            └─▶ VERDICT active; the old view is released when unpinned
  *                └──────────────────┴── refused ─▶ REASON… VERDICT refused; nothing changes
  *
+ * A table that is tried (shadow.h) comes the same way, but is stored beside the active one: VERDICT tried.  It goes when it is asked to end,
+ * and when the daemon goes away, once each worker was quiescent.
+ *
  * Threads: [main].
  */
 #ifndef SL_DATAPLANE_PUBLISH_H
@@ -35,12 +38,16 @@ void sl_publish_before(struct sl_publish *p,
 
 /* What the control server calls (struct sl_ctl_ops). */
 void sl_publish_active(void *publish, uint64_t *ret_generation, struct sl_obj_id *ret_root);
-void sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root, int fd);
+/* sample_ppm: of a table that is tried beside the active one; 0: to be active. */
+void sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root,
+		      uint32_t sample_ppm, int fd);
 /* sl_publish_refuse answers an offer that cannot even be looked at; closes fd. */
 void sl_publish_refuse(struct sl_publish *p, uint64_t generation, int fd, int err, const char *hint,
 		       const char *text);
 void sl_publish_object(void *publish, uint64_t generation, uint32_t ref, int fd);
 void sl_publish_drop(void *publish);
+/* sl_publish_shadow: op: SL_SHADOW_ASK, _END; answered with seq, of END when no worker sees the table any more. */
+void sl_publish_shadow(void *publish, uint32_t seq, uint32_t op);
 
 /* sl_publish_turn ends a swap that all workers have made, and releases what nobody holds.  Returns the
  * milliseconds after which it wants to be called again, or -1: when something comes. */

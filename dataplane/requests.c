@@ -354,6 +354,27 @@ sl_requests_explain(struct sl_worker *w, const struct sl_view *view, struct sl_h
 	q->answer.endpoint_incarnation = svc->endpoints[c.endpoint].incarnation;
 }
 
+/* ---- a table that is tried ---- */
+
+struct sl_choice
+sl_requests_choose(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
+		   uint64_t subset, bool hashed, uint64_t hash, uint64_t random)
+{
+	struct sl_choose_ctx ctx;
+
+	if (!choose_ctx(w, view, svc, subset, &ctx))
+		return (struct sl_choice){.endpoint = UINT32_MAX};
+	ctx.dry = true;
+	ctx.random = random;
+	return sl_choose_request(svc, &ctx, hashed, hash, NULL, 0);
+}
+
+void
+sl_requests_try(struct sl_worker *w)
+{
+	sl_http_try(w->requests->http, w->shadow != NULL);
+}
+
 /* ---- beginning and end ---- */
 
 static struct sl_http_conf
@@ -394,8 +415,19 @@ sl_requests_start(struct sl_worker *w)
 	conf.ledger = c->ledger;
 	conf.rates = w->rates;
 	conf.rate_stats = w->rate_stats;
-	conf.env = (struct sl_http_env){w,          env_rule,   env_service, env_listens,
-					env_serves, env_result, env_wall,    sl_streams_bandwidth};
+	conf.env = (struct sl_http_env){
+		w,
+		env_rule,
+		env_service,
+		env_listens,
+		env_serves,
+		env_result,
+		env_wall,
+		sl_streams_bandwidth,
+		sl_trial_rule,
+		sl_trial_service,
+		sl_trial_compared,
+	};
 	conf.upstream = (struct sl_upstream_env){
 		w, env_pick, env_lives, sl_streams_began, sl_streams_ended, env_load,
 	};

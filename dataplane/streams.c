@@ -120,7 +120,10 @@ sl_streams_take(struct sl_worker *w, const struct sl_view *view, struct sl_pkt *
 	} else {
 		/* a packet before it in the burst may have opened the stream */
 		uint64_t hash = sl_tcp_hash(w->tcp, &p->tuple);
-		input(w, p, hash, sl_tcp_find(w->tcp, hash, &p->tuple));
+		uint32_t idx = sl_tcp_find(w->tcp, hash, &p->tuple);
+		if (sl_unlikely(w->shadow) && idx == SL_TCP_NONE && p->listener != SL_VIEW_NONE)
+			sl_trial_flow(w, view, p);
+		input(w, p, hash, idx);
 	}
 }
 

@@ -232,6 +232,10 @@ void sl_worker_hand_over(struct sl_worker *w, unsigned port);
  * that should leave by them are dropped (PORT_GONE).  They do not come back. */
 void sl_worker_unplug(struct sl_worker *w, uint32_t ports);
 
+/* sl_worker_shadow: what is tried beside the view in the turns to come (shadow.h); NULL: nothing. */
+struct sl_shadow;
+void sl_worker_shadow(struct sl_worker *w, const struct sl_shadow *shadow);
+
 /* One turn.  view NULL: nothing is active yet (packets are dropped: NO_TABLE; ARP waits).  now_ns is monotonic.
  * Returns what was done: packets + messages (0: an empty turn). */
 unsigned sl_worker_turn(struct sl_worker *w, const struct sl_view *view, uint64_t now_ns);

@@ -5,6 +5,7 @@
  *                      ├→ local.c (ARP, ND, echo)     tally.c (flows on an endpoint)
  *                      ├→ streams.c (TCP that ends here: the stack, the relay) → requests.c (HTTP on it)
  *                      ├→ fragments.c, errors.c (of a flow, and no ordinary packet of it)
+ *                      ├→ trial.c (what a table that is tried would do otherwise)
  *                      └→ punt.c (nothing of ours: the kernel's?)
  * Everything here belongs to one worker; nothing is reached from another thread.
  */
@@ -12,6 +13,7 @@
 #define SL_DATAPLANE_WORKER_PRIV_H
 
 #include "dataplane/frag.h"
+#include "dataplane/shadow.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/worker.h"
 #include "l7/relay.h"
@@ -125,7 +127,8 @@ struct sl_worker {
 	struct sl_requests *requests; /* NULL: no HTTP does */
 	struct sl_rates *rates;       /* limits; NULL: none are looked at */
 	struct sl_stats_rate *rate_stats;
-	uint32_t rate_seen; /* slot of a limit whose buckets were counted last */
+	uint32_t rate_seen;             /* slot of a limit whose buckets were counted last */
+	const struct sl_shadow *shadow; /* tried beside the view of this turn; NULL: nothing is */
 	struct sl_stats_worker *stats;
 	struct sl_stats_port *port_stats;
 	struct sl_stats_listener *listener_stats;
@@ -187,6 +190,25 @@ void sl_l4_explain(struct sl_worker *w, const struct sl_view *view, const struct
  * q->why.  view is not NULL. */
 void sl_requests_explain(struct sl_worker *w, const struct sl_view *view,
 			 struct sl_http_question *q);
+
+/* sl_requests_choose chooses for a request as one that is forwarded is chosen for, and moves nothing; random: drawn for it.
+ * UINT32_MAX: nobody, or no such subset.  sl_requests_try: requests are asked of w->shadow, too, or not any more. */
+struct sl_choice sl_requests_choose(struct sl_worker *w, const struct sl_view *view,
+				    const struct sl_service *svc, uint64_t subset, bool hashed,
+				    uint64_t hash, uint64_t random);
+void sl_requests_try(struct sl_worker *w);
+
+/* sl_trial_flow: the first packet of a flow, or of a connection that ends here; asked of w->shadow, too, which is not NULL. */
+void sl_trial_flow(struct sl_worker *w, const struct sl_view *view, const struct sl_pkt *p);
+/* What the HTTP engine asks of w->shadow (http.h, struct sl_http_env). */
+struct sl_http_rule;
+struct sl_http_head;
+struct sl_http_outcome;
+bool sl_trial_rule(void *worker, const struct sl_tuple *tuple, uint8_t drawn,
+		   struct sl_http_rule *ret);
+const struct sl_img_service *sl_trial_service(void *worker, uint32_t slot, uint16_t incarnation);
+void sl_trial_compared(void *worker, const struct sl_tuple *client, const struct sl_http_head *head,
+		       const struct sl_http_outcome *now, const struct sl_http_outcome *then);
 
 /* sl_l4_drop settles a packet as dropped: counted, buffer freed. */
 void sl_l4_drop(struct sl_worker *w, struct sl_pkt *p, enum sl_drop why);

@@ -48,6 +48,19 @@ enum sl_try {
 	SL_TRY_LOCAL, /* no answer of the endpoint's: no connection, reset, time-out; or one that broke off */
 };
 
+/* What a table would make of a request, in numbers.  Slots: UINT32_MAX: none. */
+struct sl_http_outcome {
+	uint32_t listener_slot, vhost_slot, route_slot, service_slot;
+	uint16_t service_incarnation;
+	uint16_t status; /* the gateway's own answer; 0: forwarded */
+	bool hashed;
+	bool fault; /* one was injected */
+	/* a rate limit answered, or chance did what cannot be foreseen: nothing but the route is known */
+	bool undecided;
+	uint64_t subset, hash;
+	char why[64]; /* which rule decided; cut, not always terminated */
+};
+
 struct sl_http_env {
 	void *ctx;
 	bool (*rule)(void *ctx, const struct sl_tuple *tuple, struct sl_http_rule *ret);
@@ -66,6 +79,15 @@ struct sl_http_env {
 	/* bandwidth: as struct sl_shape_env has it.  NULL: nobody has a limit. */
 	const struct sl_img_bandwidth *(*bandwidth)(void *ctx, uint32_t service_slot,
 						    uint16_t incarnation);
+	/* While sl_http_try says so, or NULL.  tried: whether this request is asked of the table that is tried, too, and its rule;
+	 * .table NULL: no listener of it is meant.  drawn: 0: not drawn for yet; else what was said before, 1: it is, 2: it is not.
+	 * tried_service: as service, of that table.  compared: what both would make of it. */
+	bool (*tried)(void *ctx, const struct sl_tuple *tuple, uint8_t drawn,
+		      struct sl_http_rule *ret);
+	const struct sl_img_service *(*tried_service)(void *ctx, uint32_t slot,
+						      uint16_t incarnation);
+	void (*compared)(void *ctx, const struct sl_tuple *client, const struct sl_http_head *head,
+			 const struct sl_http_outcome *now, const struct sl_http_outcome *then);
 };
 
 struct sl_http_conf {
@@ -105,6 +127,8 @@ enum sl_tcp_admit sl_http_admit(struct sl_http *h, const struct sl_http_rule *ru
 
 /* sl_http_tick: housekeeping, each turn, before sl_tcp_run.  Whether requests wait for the next turn. */
 bool sl_http_tick(struct sl_http *h);
+/* sl_http_try: from now on requests are also asked of a table that is tried (env.tried), or not. */
+void sl_http_try(struct sl_http *h, bool on);
 /* sl_http_drop_all resets every connection (the gateway stops). */
 void sl_http_drop_all(struct sl_http *h);
 

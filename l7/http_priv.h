@@ -11,6 +11,7 @@
  *   http_hedge.c    further tries beside a slow one
  *   http_explain.c  what would become of a request
  *   http_jwt.c      tokens of requests
+ *   http_shadow.c   what another table would make of it
  *   http_policy.c   what stands between a route and its action, and of that
  *   http_authz.c    sets of rules
  *   http_cors.c     CORS
@@ -141,6 +142,7 @@ struct http_conn {
 	uint8_t roomy;  /* there is as much room for the next answer as there will be */
 	uint8_t tls;    /* 1: it is spoken, or about to be */
 	uint8_t waited; /* the request has stood in the next list, first since waited_ms */
+	uint8_t drawn;  /* of the request that waits: struct sl_http_env, tried */
 	uint32_t waited_ms;
 	uint32_t wait; /* list of those whose tokens wait: as `again` */
 };
@@ -296,6 +298,7 @@ struct sl_http {
 	/* connections whose next requests wait for a turn to come, in the order in which they came: place + 1 */
 	uint32_t again, again_last; /* again: UINT32_MAX: none */
 	uint64_t random[2];
+	bool trying;     /* sl_http_try */
 	uint8_t *gather; /* [HTTP_GATHER] */
 	uint8_t *out;    /* [HTTP_OUT] */
 	uint8_t *path;   /* [SL_HTTP_HEAD_MAX]: a path in normal form */
@@ -431,6 +434,15 @@ void sl_http_fault_end(struct http_xchg *x);
 /* http_sticky.c */
 void sl_http_judge_sticky(struct sl_http *h, const struct sl_http_rule *rule,
 			  const struct sl_http_head *head, struct http_decision *d, bool dry);
+
+/* http_shadow.c.  sl_http_shadow asks the table that is tried, before the request is decided on; false: it is not sampled.  d: what was
+ * decided, before it is acted upon. */
+bool sl_http_shadow(struct http_conn *c, const struct http_ask *who,
+		    const struct sl_http_head *head, struct sl_http_outcome *ret);
+void sl_http_shadow_compare(struct http_conn *c, const struct sl_http_rule *rule,
+			    const struct http_ask *who, const struct sl_http_head *head,
+			    const struct http_decision *d, const struct sl_http_outcome *then);
+
 void sl_http_decide(struct sl_http *h, const struct sl_http_rule *rule,
 		    const struct sl_http_head *head, struct sl_bytes identity,
 		    struct http_decision *ret);

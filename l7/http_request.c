@@ -656,6 +656,8 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 		.port = sl_from_be16(sl_stream_row(c->client)->tuple.dport),
 	};
 
+	struct sl_http_outcome then;
+	bool tried = sl_unlikely(h->trying) && sl_http_shadow(c, &who, head, &then);
 	sl_http_decide(h, rule, head, who.identity, &d);
 	if (d.route)
 		sl_http_judge(h, rule, &who, head, &d, false);
@@ -666,7 +668,10 @@ sl_http_handle(struct http_conn *c, const struct sl_http_rule *rule,
 		return;
 	}
 	c->waited = 0;
+	c->drawn = 0;
 	http_count(h, SL_HTTP_CNT_REQUESTS);
+	if (sl_unlikely(tried))
+		sl_http_shadow_compare(c, rule, &who, head, &d, &then);
 	struct http_xchg *x = xchg_begin(c, rule, head);
 	if (!x) {
 		sl_stream_consume(c->client, consumed);

@@ -123,6 +123,14 @@
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
  *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null, "confirm_left_s": X|null}]   newest first;
+ *        "shadow"     → "shadow": {"state": "none"|"running"|"ended"}, of the last trial with "generation", "file", "user", "sample_ppm",
+ *                         "for_s", "began": TIME, "ended": TIME|null, "ran_s", "left_s": X, "why": STRING|null (it ended), "revised": N
+ *                         (changes of endpoints of the active table meanwhile), "known": BOOL (counts have come), "requests", "flows":
+ *                         {"seen", "sampled", "changed", "kinds": {"status", "listener", "route", "service", "subset", "endpoint"}, "by_chance"
+ *                         (the endpoint is: not compared), "undecided" (only the route was)}, "answers": [{"from", "to": N|null (forwarded),
+ *                         "requests"}…], "answers_more", "examples" (operator): [{"kind", "what": "request"|"tcp"|"udp", "client",
+ *                         "client_port", "address", "port", "method", "host", "path": STRING|null, "now", "then": {"status": N|null, "listener",
+ *                         "host", "route", "service", "endpoint", "endpoint_address", "endpoint_port", "by_chance", "why"}}…]
  *                         text: why refused or corrupt; corrupt: file … root are null, bytes 0
  *        "audit"      → "audit": [the JSON lines, newest last]
  *   Counters are 0 and "dataplane": false stands in the answer when the dataplane is not connected
@@ -297,6 +305,11 @@
  *   → "outcome": "stored", "key": STRING, "revision": N    or error config, invalid (no store), refused (changed meanwhile),
  *   unavailable.
  *   A push of a table equal to the active one still makes a new generation number.
+ * {"verb":"push", "file", "text", "comment"?, "sample_ppm": 1..1000000, "for_s"?: 1..3600 (30)}
+ *   Tried beside the active table with so many of a million requests and new flows (trial.h): → as push, "outcome": "tried", once it has begun.
+ *   It has a number, and is none of "generations".  error not_found: no table is active; unavailable; config, refused as a push.
+ *   Another push or rollback that becomes active ends it.
+ * {"verb":"shadow", "op": "stop"}   it ends: the last counts are in show shadow soon.  error not_found: nothing is tried
  * {"verb":"confirm", "generation"?: N (if it is another that waits: not_found), "comment"?}
  *   → "generation": N, "left_s": X        error not_found: nothing waits; refused: it is being taken back
  */
@@ -310,6 +323,8 @@
 #define SL_API_VERSION 1
 #define SL_API_MAX (64u << 20) /* bytes of JSON in one frame */
 #define SL_API_CLIENTS 64
+#define SL_TRIAL_S 30          /* for which a table is tried unless asked otherwise, */
+#define SL_TRIAL_MAX_S 3600    /* and at most */
 #define SL_CONFIRM_MAX_S 86400 /* longest time in which a push may be confirmed */
 #define SL_API_SOCKET                                                                              \
 	"/run/sluice/api.sock" /* unless sluiced.conf or sluicectl -s says otherwise */

@@ -194,7 +194,13 @@ on_activated(void *ctx, const struct sl_conf *before)
 	struct sl_daemon *d = ctx;
 	const struct sl_table *t = sl_tables_active(d->tables);
 
-	if (!before) { /* what a revision has new was learnt when it was offered */
+	if (before) {
+		sl_trial_revised(d->trial);
+	} else { /* what a revision has new was learnt when it was offered */
+		char why[64];
+		snprintf(why, sizeof(why), "generation %llu became active",
+			 (unsigned long long)t->number);
+		sl_trial_end(d->trial, why);
 		ask_for(d, t);
 		sl_counters_prepare(d->counters, t->conf, &t->map);
 		sl_access_log_learn(d->access, t->number, &t->map);
@@ -204,6 +210,20 @@ on_activated(void *ctx, const struct sl_conf *before)
 		sl_probing_table(d->probing, t);
 	sl_daemon_ramp(d);
 	sl_store_activated(d->store);
+}
+
+static void
+on_tried(void *ctx, struct sl_table *tab, const struct sl_push_request *q)
+{
+	struct sl_daemon *d = ctx;
+
+	sl_trial_begin(d->trial, d->publish, tab, q);
+}
+
+static const struct sl_table *
+on_active(void *ctx)
+{
+	return sl_tables_active(((struct sl_daemon *)ctx)->tables);
 }
 
 static void
@@ -385,6 +405,7 @@ on_down(void *ctx, const char *why)
 	sl_counters_attach(d->counters, NULL, 0, 0);
 	sl_access_log_detach(d->access);
 	sl_port_facts_down(d->port_facts);
+	sl_trial_lost(d->trial);
 	sl_tables_down(d->tables);
 	if (d->away_since == 0 && sl_tables_active(d->tables))
 		d->away_since = uv_hrtime();
@@ -684,12 +705,23 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.offering = on_offering,
 		.admit = on_admit,
 		.activated = on_activated,
+		.tried = on_tried,
 		.say = on_say,
 		.ctx = d,
 	};
 	struct sl_publish_events ev = {on_up,     on_down, on_verdict,    on_trouble,  on_taken,
 				       on_events, on_say,  sl_secrets_fd, on_stopping, d};
-	int err = sl_tables_create(&tc, &d->notes, &d->tables);
+	const struct sl_trial_conf trial = {
+		.loop = d->loop,
+		.audit = d->audit,
+		.active = on_active,
+		.say = on_say,
+		.ctx = d,
+	};
+	int err = sl_trial_create(&trial, &d->trial);
+
+	if (!err)
+		err = sl_tables_create(&tc, &d->notes, &d->tables);
 
 	if (err) {
 		sl_diag_add(diag, d->conf->state_dir, 0, "state_dir", NULL, "cannot be used: %s",
@@ -799,6 +831,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	sl_jwks_destroy(d->jwks);
 	sl_registry_destroy(d->registry);
 	sl_tables_destroy(d->tables);
+	sl_trial_destroy(d->trial);
 	sl_store_destroy(d->store);
 	sl_pushed_unref(d->rostered);
 	sl_probing_destroy(d->probing);

@@ -22,6 +22,7 @@
 #include "mgmt/roster.h"
 #include "mgmt/server.h"
 #include "mgmt/tables.h"
+#include "mgmt/trial.h"
 
 struct sl_daemon {
 	uv_loop_t *loop;
@@ -39,6 +40,7 @@ struct sl_daemon {
 	struct sl_registry *registry;
 	struct sl_registry_http *registry_http;
 	struct sl_tables *tables;
+	struct sl_trial *trial;
 	struct sl_publish *publish;
 	struct sl_probing *probing;
 	struct sl_prober *prober; /* probing's */

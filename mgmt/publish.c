@@ -38,9 +38,11 @@ struct out { /* one queued message */
 struct question {
 	uint32_t seq; /* 0: free */
 	uint64_t deadline;
-	sl_publish_explain_fn *fn; /* of EXPLAIN, or */
-	sl_publish_http_fn *http;  /* of EXPLAIN_HTTP, or */
-	sl_publish_port_fn *port;  /* of PORTS */
+	sl_publish_explain_fn *fn;    /* of EXPLAIN, or */
+	sl_publish_http_fn *http;     /* of EXPLAIN_HTTP, or */
+	sl_publish_port_fn *port;     /* of PORTS, or */
+	sl_publish_shadow_fn *shadow; /* of SHADOW */
+	uint32_t left;                /* of its answer */
 	void *ctx;
 };
 
@@ -70,6 +72,7 @@ struct sl_publish {
 	struct sl_publish_link link;
 	/* the open offer; generation 0: none */
 	uint64_t generation;
+	bool tried;
 	const struct sl_compiled *compiled;
 	uint32_t *want; /* refs to send, [want_cnt], sent up to want_at */
 	uint32_t want_cnt, want_at;
@@ -196,6 +199,8 @@ answer_question(struct question *at, int err, const struct sl_ctl_explained *e,
 		q.fn(q.ctx, err, e, why);
 	else if (q.port)
 		q.port(q.ctx, err, NULL, why);
+	else if (q.shadow)
+		q.shadow(q.ctx, err, NULL, NULL, why);
 	else
 		q.http(q.ctx, err, http, why);
 }
@@ -732,7 +737,7 @@ take_explained(struct sl_publish *p, const struct sl_ctl_head *h)
 	struct question *q = find_question(p, h->seq);
 	bool http = h->type == SL_CTL_EXPLAINED_HTTP;
 
-	if (q && (q->port || http != (q->http != NULL)))
+	if (q && (q->port || q->shadow || http != (q->http != NULL)))
 		return "an answer to another question than was asked";
 	if (q && http)
 		answer_question(q, 0, NULL, (const void *)h, NULL);
@@ -760,6 +765,25 @@ take_port(struct sl_publish *p, const struct sl_ctl_port *m)
 	return NULL;
 }
 
+/* The counts say how many examples follow. */
+static const char *
+take_shadow(struct sl_publish *p, const struct sl_ctl_shadow_counts *c,
+	    const struct sl_ctl_shadow_example *e)
+{
+	struct question *q = find_question(p, c ? c->head.seq : e->head.seq);
+
+	if (!q)
+		return NULL;
+	if (!q->shadow || (c != NULL) != (q->left == 0))
+		return "an answer to another question than was asked";
+	q->left = c ? c->example_cnt + 1 : q->left;
+	struct question asked = *q;
+	if (--q->left == 0)
+		q->seq = 0; /* the callback may ask again */
+	asked.shadow(asked.ctx, 0, c, e, NULL);
+	return NULL;
+}
+
 /* A REASON of generation 0 is about the question whose seq it returns. */
 static const char *
 take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
@@ -783,8 +807,10 @@ take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 {
 	if (p->generation == 0 || m->generation != p->generation)
 		return NULL;
-	if (m->outcome < SL_CTL_ACTIVE || m->outcome > SL_CTL_SUPERSEDED)
+	if (m->outcome < SL_CTL_ACTIVE || m->outcome > SL_CTL_TRIED)
 		return "a verdict of an unknown kind";
+	if (m->outcome != SL_CTL_REFUSED && p->tried != (m->outcome == SL_CTL_TRIED))
+		return "a verdict of another kind than what was offered";
 	if (m->outcome == SL_CTL_SUPERSEDED)
 		return "a verdict that another offer replaced the last one";
 	struct sl_publish_verdict v = {
@@ -860,6 +886,10 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		return take_explained(p, msg);
 	case SL_CTL_PORT:
 		return take_port(p, msg);
+	case SL_CTL_SHADOW_COUNTS:
+		return take_shadow(p, msg, NULL);
+	case SL_CTL_SHADOW_EXAMPLE:
+		return take_shadow(p, NULL, msg);
 	case SL_CTL_SECRET_ACK:
 		take_secret_ack(p, msg);
 		return NULL;
@@ -991,10 +1021,11 @@ sl_publish_streams(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes)
 	return true;
 }
 
-int
-sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c)
+static int
+offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c, uint32_t sample_ppm)
 {
-	struct sl_ctl_offer m = {.generation = generation, .root = c->root.id};
+	struct sl_ctl_offer m = {
+		.generation = generation, .root = c->root.id, .sample_ppm = sample_ppm};
 
 	if (p->phase != UP)
 		return -ENOTCONN;
@@ -1003,6 +1034,7 @@ sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_comp
 	if (fd < 0)
 		return fd;
 	p->generation = generation;
+	p->tried = sample_ppm != 0;
 	p->compiled = c;
 	p->bytes_sent = c->root.size;
 	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), ++p->seq);
@@ -1010,6 +1042,19 @@ sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_comp
 	if (err)
 		drop_offer(p); /* c is not ours to keep */
 	return err;
+}
+
+int
+sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c)
+{
+	return offer(p, generation, c, 0);
+}
+
+int
+sl_publish_try(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c,
+	       uint32_t sample_ppm)
+{
+	return offer(p, generation, c, sample_ppm);
 }
 
 /* Sends a question that was made but for its head, and notes it. */
@@ -1063,6 +1108,14 @@ sl_publish_ports(struct sl_publish *p, uint32_t port, sl_publish_port_fn *fn, vo
 	struct sl_ctl_ports m = {.port = port};
 
 	return ask(p, SL_CTL_PORTS, &m, sizeof(m), (struct question){.port = fn, .ctx = ctx});
+}
+
+int
+sl_publish_shadow(struct sl_publish *p, uint32_t op, sl_publish_shadow_fn *fn, void *ctx)
+{
+	struct sl_ctl_shadow m = {.op = op};
+
+	return ask(p, SL_CTL_SHADOW, &m, sizeof(m), (struct question){.shadow = fn, .ctx = ctx});
 }
 
 int

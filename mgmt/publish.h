@@ -112,6 +112,9 @@ bool sl_publish_streams(const struct sl_publish *p, int *ret_fd, uint64_t *ret_b
 
 /* sl_publish_offer: c stays valid and unchanged until the verdict, down, or another offer.  0, -ENOTCONN. */
 int sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c);
+/* sl_publish_try likewise offers what is to be tried beside the active table, [1, 1000000] of a million: the verdict is TRIED or REFUSED. */
+int sl_publish_try(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c,
+		   uint32_t sample_ppm);
 
 /* sl_publish_explain asks; fn gets the answer, or NULL with -ETIMEDOUT, -EPIPE, or -EREMOTEIO: the dataplane
  * cannot answer and says why.  0, -ENOTCONN, -EBUSY. */
@@ -131,6 +134,12 @@ int sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, 
  * PORT message, the last one flagged, each about a port that link says there is; or once NULL with err, as of explain. */
 typedef void sl_publish_port_fn(void *ctx, int err, const struct sl_ctl_port *m, const char *why);
 int sl_publish_ports(struct sl_publish *p, uint32_t port, sl_publish_port_fn *fn, void *ctx);
+
+/* sl_publish_shadow asks about what is tried (op: SL_SHADOW_ASK, _END).  fn gets the counts (e NULL), then each of c->example_cnt examples
+ * (c NULL); or once err, as of explain: -EREMOTEIO: nothing is tried. */
+typedef void sl_publish_shadow_fn(void *ctx, int err, const struct sl_ctl_shadow_counts *c,
+				  const struct sl_ctl_shadow_example *e, const char *why);
+int sl_publish_shadow(struct sl_publish *p, uint32_t op, sl_publish_shadow_fn *fn, void *ctx);
 
 /* sl_publish_upgrade asks the dataplane to become the program it was started from.  fn gets error 0 and its text, an
  * errno and what is wrong, or err -ETIMEDOUT, -EPIPE.  0, -ENOTCONN, -EBUSY: one is under way. */

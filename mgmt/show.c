@@ -369,6 +369,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_announce_show(d->announce, active_conf(d));
 	if (strcmp(what, "generations") == 0)
 		return show_generations(d);
+	if (strcmp(what, "shadow") == 0) /* addresses of clients are not for everybody */
+		return sl_trial_report(d->trial, r->peer->role >= SL_ROLE_OPERATOR);
 	if (strcmp(what, "audit") == 0)
 		return sl_audit_tail(d->audit, (unsigned)sl_verb_number(r, "limit", 50));
 	return NULL;
@@ -442,7 +444,7 @@ sl_verb_show(const struct sl_verb_run *r)
 			r->verb, "invalid",
 			"status, listeners, services, endpoints, sources, jwt, hosts, routes, "
 			"workers, ports, drops, tcp, http, tls, announce, store, "
-			"registry, generations, audit",
+			"registry, generations, audit, shadow",
 			"what: \"%s\" cannot be shown", what);
 	if (error) {
 		sl_call_answer(r->call, error);

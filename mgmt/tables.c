@@ -73,6 +73,7 @@ struct sl_tables {
 	char *generations; /* directory */
 	struct sl_publish *publish;
 	struct sl_table *active, *next, *offered;
+	struct sl_table *trying; /* offered to be tried; NULL: none is */
 	struct sl_slot_map empty;
 	struct sl_slot_map *
 		start; /* of the first compilation: what was on disk, until there is an active one */
@@ -752,6 +753,10 @@ compile_push(uv_work_t *w)
 	}
 	p->table->number = p->pushed->number = p->number;
 	p->table->pending = true;
+	if (p->q.sample_ppm) { /* its slots are given to nobody */
+		p->outcome = SL_PUSH_PENDING;
+		return;
+	}
 	note_map(t, p->table, p->map_id);
 	if (sl_table_write(p->table, t->generations, &p->diag) == 0)
 		p->outcome = SL_PUSH_PENDING;
@@ -767,6 +772,11 @@ job(uv_work_t *w)
 	p->outcome = SL_PUSH_NOT_FOUND;
 	if (p->q.rollback_of && fetch_old(p))
 		return;
+	if (p->q.sample_ppm && !t->active) {
+		sl_diag_add(&p->diag, NULL, 0, NULL, "push it without --shadow",
+			    "there is no active table that it could be tried beside");
+		return;
+	}
 	if (p->q.confirm_s && !t->active) {
 		sl_diag_add(&p->diag, NULL, 0, NULL, "push it without --confirm",
 			    "there is no table before it that it could be taken back to");
@@ -796,6 +806,73 @@ turn_away(struct sl_tables *t, struct sl_table *tab, uint64_t previous)
 	audit(t, t->pushes, tab, "config", NULL);
 	finish(t, SL_PUSH_CONFIG, NULL, previous, NULL, NULL);
 	sl_table_destroy(tab);
+	catch_up(t);
+	run_next(t);
+}
+
+/* ---- a table that is tried ---- */
+
+static void
+audit_trial(struct sl_tables *t, const struct sl_table *tab, const char *outcome,
+	    const struct sl_publish_verdict *v)
+{
+	const struct sl_push_request *q = &t->pushes->q;
+	json_t *e = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:I}", "verb", "shadow", "outcome",
+			      outcome, "generation", (json_int_t)tab->number, "file",
+			      tab->push->file, "comment", tab->push->comment, "sample_ppm",
+			      (json_int_t)q->sample_ppm, "for_s", (json_int_t)q->for_s);
+	if (v && v->reason_cnt)
+		json_object_set_new(e, "reasons", reasons_json(v));
+	int err = sl_audit_add(t->c.audit, wall_ms(), q->uid, q->user, e);
+	if (err)
+		say(t, "audit log: cannot write: %s", strerror(-err));
+}
+
+static void
+end_try(struct sl_tables *t, enum sl_push_outcome outcome, struct sl_table *tab,
+	const struct sl_publish_verdict *v)
+{
+	finish(t, outcome, tab, t->active ? t->active->number : 0, v, NULL);
+	sl_table_destroy(tab);
+	catch_up(t);
+	run_next(t);
+}
+
+/* tab, the push at the head, was compiled. */
+static void
+try_it(struct sl_tables *t, struct sl_table *tab)
+{
+	struct push *p = t->pushes;
+
+	if (t->c.admit && t->c.admit(t->c.ctx, tab, &p->diag)) {
+		audit_trial(t, tab, "config", NULL);
+		end_try(t, SL_PUSH_CONFIG, tab, NULL);
+		return;
+	}
+	sl_oper_prepare(t->c.oper, tab->conf, &tab->map);
+	if (!t->linked || sl_publish_try(t->publish, tab->number, tab->compiled, p->q.sample_ppm)) {
+		end_try(t, SL_PUSH_AWAY, tab, NULL);
+		return;
+	}
+	t->offered = t->trying = tab;
+}
+
+static void
+tried(struct sl_tables *t, const struct sl_publish_verdict *v)
+{
+	struct sl_table *tab = t->trying;
+
+	t->trying = NULL;
+	if (v->outcome != SL_CTL_TRIED) {
+		audit_trial(t, tab, "refused", v);
+		end_try(t, SL_PUSH_REFUSED, tab, v);
+		return;
+	}
+	audit_trial(t, tab, "begun", NULL);
+	say(t, "generation %" PRIu64 " is tried beside generation %" PRIu64, tab->number,
+	    t->active->number);
+	t->c.tried(t->c.ctx, tab, &t->pushes->q);
+	finish(t, SL_PUSH_TRIED, tab, t->active->number, v, NULL);
 	catch_up(t);
 	run_next(t);
 }
@@ -836,6 +913,10 @@ job_done(uv_work_t *w, int status)
 	}
 	p->table = NULL;
 	t->last = SL_MAX(t->last, tab->number);
+	if (p->q.sample_ppm) {
+		try_it(t, tab);
+		return;
+	}
 	if (t->c.admit && t->c.admit(t->c.ctx, tab, &p->diag)) {
 		turn_away(t, tab, previous);
 		return;
@@ -1169,6 +1250,10 @@ sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
 	if (!tab || tab->number != v->generation || v->outcome == SL_CTL_SUPERSEDED)
 		return;
 	t->offered = NULL;
+	if (tab == t->trying) {
+		tried(t, v);
+		return;
+	}
 	if (v->outcome == SL_CTL_ACTIVE)
 		taken(t, tab, p, v);
 	else
@@ -1194,6 +1279,11 @@ sl_tables_down(struct sl_tables *t)
 	t->linked = false;
 	t->running = 0;
 	t->offered = NULL;
+	if (t->trying) {
+		t->trying = NULL;
+		end_try(t, SL_PUSH_AWAY, tab, NULL);
+		return;
+	}
 	if (!t->pushes || !t->pushes->working || t->job || !tab)
 		return;
 	audit(t, t->pushes, tab, "pending", NULL);
@@ -1454,6 +1544,7 @@ sl_tables_destroy(struct sl_tables *t)
 	}
 	sl_table_destroy(t->active);
 	sl_table_destroy(t->next);
+	sl_table_destroy(t->trying);
 	drop_start(t);
 	sl_slot_journal_destroy(t->journal);
 	sl_slot_map_fini(&t->empty);

@@ -82,6 +82,8 @@ enum sl_push_outcome {
 	SL_PUSH_INTERNAL,  /* disk, memory: diag */
 	SL_PUSH_TIMEOUT,   /* goes on without an audience */
 	SL_PUSH_BUSY,      /* others took too long; nothing was done */
+	SL_PUSH_TRIED,     /* beside the active one */
+	SL_PUSH_AWAY,      /* no dataplane that could try it */
 };
 
 struct sl_push_result {
@@ -103,6 +105,9 @@ struct sl_push_request {
 	const char *text; /* copied; NULL for a rollback */
 	size_t len;
 	uint64_t rollback_of; /* 0: push; a number; SL_TABLES_PREVIOUS */
+	/* tried beside the active one (trial.h) with [1, 1000000] of a million, for so long; 0: to be active.  It has a number, and
+	 * stands nowhere on disk */
+	uint32_t sample_ppm, for_s;
 	uint32_t
 		confirm_s; /* taken back by itself after so long, [1, SL_CONFIRM_MAX_S]; 0: it stands */
 };
@@ -128,6 +133,8 @@ struct sl_tables_conf {
 	/* after `active` changed; not for the one that sl_tables_create loads.  before: what it was, where only endpoints are other ones
 	 * (sl_conf_moved); NULL: another push */
 	void (*activated)(void *ctx, const struct sl_conf *before);
+	/* the dataplane tries tab, which is the callee's from now on */
+	void (*tried)(void *ctx, struct sl_table *tab, const struct sl_push_request *q);
 	/* one line for the log */
 	void (*say)(void *ctx, const char *line);
 	void *ctx;

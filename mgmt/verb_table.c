@@ -188,6 +188,9 @@ push_error(const struct sl_verb_run *r, const struct sl_push_result *p)
 	case SL_PUSH_BUSY:
 		return sl_call_error(r->verb, "busy", "try again",
 				     "another push is under way for too long; nothing was done");
+	case SL_PUSH_AWAY:
+		return sl_call_error(r->verb, "unavailable", "see: status",
+				     "the dataplane is not connected: nothing is tried");
 	case SL_PUSH_REFUSED:
 		a = sl_call_error(r->verb, "refused", "the table that was active still is",
 				  "the dataplane refused generation %" PRIu64, p->generation);
@@ -206,16 +209,19 @@ static json_t *
 push_ok(const struct sl_verb_run *r, const struct sl_push_result *p)
 {
 	const struct sl_publish_verdict *v = p->verdict;
-	json_t *a = json_pack(
-		"{s:b, s:s, s:I, s:I, s:s, s:s?, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "ok", 1,
-		"verb", r->verb, "generation", (json_int_t)p->generation, "previous",
-		(json_int_t)p->previous, "outcome",
-		p->outcome == SL_PUSH_ACTIVE ? "active" : "pending", "note", p->note, "objects",
-		(json_int_t)p->objects, "objects_sent", (json_int_t)(v ? v->objects_sent : 0),
-		"bytes_sent", (json_int_t)(v ? v->bytes_sent : 0), "compile_ms", p->compile_ms,
-		"check_ms", v ? (double)v->check_ns / 1e6 : 0.0, "build_ms",
-		v ? (double)v->build_ns / 1e6 : 0.0, "swap_ms", v ? (double)v->swap_ns / 1e6 : 0.0,
-		"total_ms", p->total_ms);
+	json_t *a =
+		json_pack("{s:b, s:s, s:I, s:I, s:s, s:s?, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}",
+			  "ok", 1, "verb", r->verb, "generation", (json_int_t)p->generation,
+			  "previous", (json_int_t)p->previous, "outcome",
+			  p->outcome == SL_PUSH_ACTIVE  ? "active"
+			  : p->outcome == SL_PUSH_TRIED ? "tried"
+							: "pending",
+			  "note", p->note, "objects", (json_int_t)p->objects, "objects_sent",
+			  (json_int_t)(v ? v->objects_sent : 0), "bytes_sent",
+			  (json_int_t)(v ? v->bytes_sent : 0), "compile_ms", p->compile_ms,
+			  "check_ms", v ? (double)v->check_ns / 1e6 : 0.0, "build_ms",
+			  v ? (double)v->build_ns / 1e6 : 0.0, "swap_ms",
+			  v ? (double)v->swap_ns / 1e6 : 0.0, "total_ms", p->total_ms);
 	if (p->rollback_of)
 		json_object_set_new(a, "rollback_of", json_integer((json_int_t)p->rollback_of));
 	if (p->confirm_s)
@@ -228,7 +234,8 @@ static void
 on_pushed(void *ctx, const struct sl_push_result *p)
 {
 	struct sl_verb_run *r = ctx;
-	bool ok = p->outcome == SL_PUSH_ACTIVE || p->outcome == SL_PUSH_PENDING;
+	bool ok = p->outcome == SL_PUSH_ACTIVE || p->outcome == SL_PUSH_PENDING ||
+		  p->outcome == SL_PUSH_TRIED;
 
 	sl_call_answer(r->call, ok ? push_ok(r, p) : push_error(r, p));
 	free(r);
@@ -244,17 +251,20 @@ sl_verb_push(const struct sl_verb_run *r)
 
 	if (json_is_true(json_object_get(r->body, "store"))) {
 		free(own);
-		if (json_object_get(r->body, "confirm_s")) {
+		if (json_object_get(r->body, "confirm_s") ||
+		    json_object_get(r->body, "sample_ppm")) {
 			sl_call_answer(r->call,
 				       sl_call_error(r->verb, "invalid",
 						     "push to this gateway alone, or without it",
-						     "the store takes nothing back by itself"));
+						     "the store takes nothing back by itself, and "
+						     "tries nothing"));
 			return;
 		}
 		sl_verb_push_store(r);
 		return;
 	}
-	if (!rollback && sl_store_gives_tables(r->d->store) &&
+	if (!rollback && !json_object_get(r->body, "sample_ppm") &&
+	    sl_store_gives_tables(r->d->store) &&
 	    !json_is_true(json_object_get(r->body, "force"))) {
 		free(own);
 		sl_call_answer(r->call, sl_call_error(r->verb, "refused",
@@ -262,6 +272,14 @@ sl_verb_push(const struct sl_verb_run *r)
 						      "--force changes this one alone",
 						      "this gateway's table comes from %s",
 						      sl_store_key(r->d->store)));
+		return;
+	}
+	if (json_object_get(r->body, "sample_ppm") ? json_object_get(r->body, "confirm_s") != NULL
+						   : json_object_get(r->body, "for_s") != NULL) {
+		free(own);
+		sl_call_answer(r->call, sl_call_error(r->verb, "invalid", NULL,
+						      "sample_ppm goes with for_s, and not "
+						      "with confirm_s"));
 		return;
 	}
 	if (!own) {
@@ -280,6 +298,8 @@ sl_verb_push(const struct sl_verb_run *r)
 			       : to      ? (uint64_t)to
 					 : SL_TABLES_PREVIOUS,
 		.confirm_s = (uint32_t)sl_verb_number(r, "confirm_s", 0),
+		.sample_ppm = (uint32_t)sl_verb_number(r, "sample_ppm", 0),
+		.for_s = (uint32_t)sl_verb_number(r, "for_s", SL_TRIAL_S),
 	};
 	sl_tables_push(r->d->tables, &q, on_pushed, own);
 }
@@ -310,4 +330,24 @@ sl_verb_confirm(const struct sl_verb_run *r)
 		a = json_pack("{s:b, s:s, s:I, s:f}", "ok", 1, "verb", r->verb, "generation",
 			      (json_int_t)w.generation, "left_s", w.left_ms / 1000.0);
 	sl_call_answer(r->call, a);
+}
+
+/* ---- shadow ---- */
+
+void
+sl_verb_shadow(const struct sl_verb_run *r)
+{
+	char why[128];
+
+	if (strcmp(sl_verb_text(r, "op"), "stop")) {
+		sl_call_answer(r->call, sl_call_error(r->verb, "invalid", "stop",
+						      "op: \"%s\" is none", sl_verb_text(r, "op")));
+		return;
+	}
+	snprintf(why, sizeof(why), "stopped by %.100s", r->peer->user);
+	if (sl_trial_end(r->d->trial, why))
+		sl_call_answer(r->call, sl_verb_ok(r));
+	else
+		sl_call_answer(r->call,
+			       sl_call_error(r->verb, "not_found", NULL, "nothing is tried"));
 }

@@ -34,8 +34,9 @@ sl_verb_fn sl_verb_flows;                      /* verb_flows.c */
 sl_verb_fn sl_verb_streams;                    /* verb_streams.c */
 sl_verb_fn sl_verb_register, sl_verb_registry; /* verb_registry.c; the second: show registry */
 sl_verb_fn sl_verb_endpoint;                   /* verb_endpoint.c */
-sl_verb_fn sl_verb_check, sl_verb_diff, sl_verb_push, sl_verb_confirm; /* verb_table.c */
-sl_verb_fn sl_verb_push_store, sl_verb_show_store;                     /* verb_store.c */
+sl_verb_fn sl_verb_check, sl_verb_diff, sl_verb_push, sl_verb_confirm,
+	sl_verb_shadow;                            /* verb_table.c */
+sl_verb_fn sl_verb_push_store, sl_verb_show_store; /* verb_store.c */
 
 /* Helpers: the text or number of a key, NULL or the default when absent. */
 const char *sl_verb_text(const struct sl_verb_run *r, const char *key);

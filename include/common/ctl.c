@@ -15,7 +15,8 @@ typedef const char *body_fn(const void *msg, size_t bytes);
 static body_fn check_welcome, check_offer, check_want, check_object, check_reason, check_explain,
 	check_secret, check_secret_ack, check_bye, check_region, check_taken, check_upgraded,
 	check_streams, check_events, check_explain_http, check_explained, check_explained_http,
-	check_forget, check_ports, check_port, check_stopping;
+	check_forget, check_ports, check_port, check_stopping, check_shadow, check_shadow_counts,
+	check_shadow_example;
 
 static const struct row {
 	uint16_t from;
@@ -40,6 +41,11 @@ static const struct row {
 	[SL_CTL_PORT] = {DATAPLANE, 0, sizeof(struct sl_ctl_port), true, check_port},
 	[SL_CTL_STOPPING] = {DATAPLANE, 0, sizeof(struct sl_ctl_stopping), false, check_stopping},
 	[SL_CTL_STOP] = {DAEMON, 0, sizeof(struct sl_ctl_stop), false, NULL},
+	[SL_CTL_SHADOW] = {DAEMON, 0, sizeof(struct sl_ctl_shadow), false, check_shadow},
+	[SL_CTL_SHADOW_COUNTS] = {DATAPLANE, 0, sizeof(struct sl_ctl_shadow_counts), false,
+				  check_shadow_counts},
+	[SL_CTL_SHADOW_EXAMPLE] = {DATAPLANE, 0, sizeof(struct sl_ctl_shadow_example), false,
+				   check_shadow_example},
 	[SL_CTL_SECRET_ACK] = {DATAPLANE, 0, sizeof(struct sl_ctl_secret_ack), true,
 			       check_secret_ack},
 	[SL_CTL_BYE] = {DAEMON | DATAPLANE, 0, sizeof(struct sl_ctl_bye), true, check_bye},
@@ -188,10 +194,40 @@ check_stopping(const void *msg, size_t bytes)
 }
 
 static const char *
+check_shadow(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_shadow *m = msg;
+	bool known = m->op == SL_SHADOW_ASK || m->op == SL_SHADOW_END;
+	return known && !m->zero ? NULL : "unknown question about what is tried";
+}
+
+static const char *
+check_shadow_counts(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_shadow_counts *m = msg;
+	bool fits = m->running <= 1 && m->pair_cnt <= SL_SHADOW_PAIRS &&
+		    m->example_cnt <= SL_SHADOW_EXAMPLES;
+	return fits ? NULL : "counts of a trial that are out of range";
+}
+
+static const char *
+check_shadow_example(const void *msg, size_t bytes)
+{
+	(void)bytes;
+	const struct sl_ctl_shadow_example *m = msg;
+	bool known = m->kind < SL_SHADOW_KINDS && m->what < SL_SHADOW_WHATS;
+	return known ? NULL : "an example of nothing";
+}
+
+static const char *
 check_offer(const void *msg, size_t bytes)
 {
 	(void)bytes;
 	const struct sl_ctl_offer *m = msg;
+	if (m->sample_ppm > 1000000 || m->zero)
+		return "a sample that is more than all, or a field that must be 0 is not";
 	return m->generation ? NULL : "generation 0";
 }
 

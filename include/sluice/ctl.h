@@ -40,6 +40,10 @@
  * connection end and connects again.  The message names no file: who may replace the program decides.
  * PORTS asks about ports; each is answered by PORTs with its seq, one port after the other, the last message flagged.  Of all
  * ports without, of one with the device's own statistics.  About a port that is not there: REASON as for EXPLAIN.
+ * OFFER with sample_ppm is of a table that is tried beside the active one: it is checked and built like any other, but never
+ * used: of requests and connections that are sampled it is only asked what it would do with them (VERDICT tried).  At most one; it
+ * ends with SHADOW SL_SHADOW_END, or with the connection.  SHADOW is answered by SHADOW_COUNTS and as many SHADOW_EXAMPLEs as that
+ * says, or by REASON: nothing is tried.
  * STOPPING: the dataplane was told to stop, or to upgrade, and goes on for wait_ms at most; the daemon withdraws what it
  * announces and says STOP.  A daemon that has nothing to withdraw answers at once.
  * Both segments of WELCOME are memfds sealed with F_SEAL_SHRINK | F_SEAL_GROW: their size cannot change under
@@ -52,7 +56,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 7
+#define SL_CTL_VERSION 8
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -84,6 +88,9 @@ enum sl_ctl_type {
 	SL_CTL_PORT = 24,
 	SL_CTL_STOPPING = 25,
 	SL_CTL_STOP = 26,
+	SL_CTL_SHADOW = 27,
+	SL_CTL_SHADOW_COUNTS = 28,
+	SL_CTL_SHADOW_EXAMPLE = 29,
 };
 
 struct sl_ctl_head {
@@ -171,6 +178,9 @@ struct sl_ctl_offer { /* + root fd */
 	struct sl_ctl_head head;
 	uint64_t generation; /* ≥ 1, larger than the active one */
 	struct sl_obj_id root;
+	uint32_t
+		sample_ppm; /* [1, 1000000]: tried beside the active one with so many; 0: to be active */
+	uint32_t zero;
 };
 
 struct sl_ctl_want {
@@ -199,6 +209,7 @@ enum sl_ctl_outcome {
 	SL_CTL_ACTIVE = 1,     /* every worker uses it */
 	SL_CTL_REFUSED = 2,    /* REASONs came before; the old generation is still active */
 	SL_CTL_SUPERSEDED = 3, /* a later offer replaced this one */
+	SL_CTL_TRIED = 4,      /* every worker compares it with the active one */
 };
 
 struct sl_ctl_verdict {
@@ -366,6 +377,78 @@ struct sl_ctl_stopping {
 
 struct sl_ctl_stop {
 	struct sl_ctl_head head;
+};
+
+/* ---- a table that is tried ---- */
+
+enum sl_shadow_kind {
+	SL_SHADOW_STATUS, /* another answer, or one in place of none: `pair` has from which to which */
+	SL_SHADOW_LISTENER, /* it has none for the address, or not of that mode */
+	SL_SHADOW_ROUTE,
+	SL_SHADOW_SERVICE,
+	SL_SHADOW_SUBSET,
+	SL_SHADOW_ENDPOINT,
+	SL_SHADOW_KINDS
+};
+enum { SL_SHADOW_REQUESTS, SL_SHADOW_FLOWS, SL_SHADOW_WHATS }; /* of mode http; of the others */
+
+enum { SL_SHADOW_ASK = 1, SL_SHADOW_END = 2 };
+struct sl_ctl_shadow {
+	struct sl_ctl_head head;
+	uint32_t op; /* SL_SHADOW_ASK, _END */
+	uint32_t zero;
+};
+
+#define SL_SHADOW_PAIRS 24
+#define SL_SHADOW_EXAMPLES 48 /* of a run */
+
+/* What was counted of requests, or of flows. */
+struct sl_shadow_tally {
+	uint64_t seen, sampled;
+	uint64_t changed;               /* of the sampled: differ in one kind at least, */
+	uint64_t kind[SL_SHADOW_KINDS]; /* in each */
+	uint64_t chance;                /* forwarded, the endpoint chosen by chance: not compared */
+	uint64_t
+		undecided; /* answered by a rate limit, or by chance: only their routes were compared */
+};
+
+struct sl_ctl_shadow_counts {
+	struct sl_ctl_head head;
+	uint64_t generation; /* that is tried */
+	uint64_t ran_ns;
+	uint32_t sample_ppm;
+	uint32_t running; /* 0: this was the END */
+	uint32_t example_cnt, pair_cnt;
+	struct sl_shadow_tally what[SL_SHADOW_WHATS];
+	struct {
+		uint16_t from, to; /* 0: forwarded */
+		uint32_t zero;
+		uint64_t count;
+	} pair[SL_SHADOW_PAIRS]; /* [pair_cnt] */
+	uint64_t pairs_more;     /* requests of pairs that there was no place for */
+};
+
+/* What one of the two tables would do.  Slots: UINT32_MAX: none. */
+struct sl_shadow_side {
+	uint32_t listener_slot, vhost_slot, route_slot, service_slot, endpoint_slot;
+	uint16_t status; /* 0: forwarded */
+	uint16_t service_incarnation;
+	struct sl_addr endpoint; /* all 0: none, or by chance */
+	sl_be16 endpoint_port;
+	uint8_t by_chance; /* the endpoint is */
+	uint8_t zero;
+	uint32_t zero2;
+	uint64_t subset; /* of the service; 0: the whole */
+	char why[64];    /* which rule decided; padded with 0 */
+};
+
+struct sl_ctl_shadow_example {
+	struct sl_ctl_head head;
+	uint32_t kind;         /* enum sl_shadow_kind: what it is an example of */
+	uint32_t what;         /* SL_SHADOW_REQUESTS, _FLOWS */
+	struct sl_tuple tuple; /* src, sport: the client, as its packets or a PROXY header say */
+	struct sl_shadow_side now, then;
+	char method[16], host[64], path[176]; /* any bytes, cut, padded with 0 */
 };
 
 struct sl_ctl_bye { /* + text */

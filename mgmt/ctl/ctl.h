@@ -67,6 +67,9 @@ enum ctl_opt {
 	CTL_OPT_CONFIRM,
 	CTL_OPT_OUT,
 	CTL_OPT_STRICT,
+	CTL_OPT_SHADOW,
+	CTL_OPT_SAMPLE,
+	CTL_OPT_FOR,
 	CTL_OPT_CNT
 };
 
@@ -170,6 +173,8 @@ int ctl_push(struct ctl *c);
 int ctl_diff(struct ctl *c);
 int ctl_rollback(struct ctl *c);
 int ctl_confirm(struct ctl *c);
+int ctl_push_shadow(struct ctl *c, json_t *request); /* push --shadow; request is taken over */
+int ctl_shadow(struct ctl *c);                       /* show shadow */
 int ctl_status(struct ctl *c);
 int ctl_show(struct ctl *c);
 int ctl_flows(struct ctl *c);   /* show flows */

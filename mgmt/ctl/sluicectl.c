@@ -26,7 +26,7 @@ const struct ctl_verb ctl_verbs[] = {
 	 "announce, "
 	 "flows "
 	 "and "
-	 "streams (operator), registry, generations or audit",
+	 "streams (operator), registry, generations, shadow or audit",
 	 ctl_show},
 	{"stats", "", 0, 0, "viewer", "all counters", ctl_stats},
 	{"top", "", 0, 0, "viewer",
@@ -130,6 +130,9 @@ static const struct option options[] = {
 	{"confirm", required_argument, NULL, OPT + CTL_OPT_CONFIRM},
 	{"out", required_argument, NULL, OPT + CTL_OPT_OUT},
 	{"strict", no_argument, NULL, OPT + CTL_OPT_STRICT},
+	{"shadow", no_argument, NULL, OPT + CTL_OPT_SHADOW},
+	{"sample", required_argument, NULL, OPT + CTL_OPT_SAMPLE},
+	{"for", required_argument, NULL, OPT + CTL_OPT_FOR},
 	{NULL, 0, NULL, 0},
 };
 
@@ -179,6 +182,10 @@ static const char *const option_help[] = {
 	"push",
 	"    --store              into the store that gateways take their table from",
 	"    --force              although the table comes from there, or somebody else changed it",
+	"    --shadow             try it beside the active table, and say what it would do "
+	"otherwise",
+	"    --sample PERCENT     with so much of the traffic (default 1%)  --for TIME (default "
+	"30s)",
 	"push, rollback",
 	"    --confirm TIME       taken back by itself unless sluicectl confirm comes within it: "
 	"60s",
@@ -285,7 +292,7 @@ static const char completion_head[] =
 	"\t\t--state | --worker | --idle-over | --limit | --interval | --address | --side | \\\n"
 	"\t\t--retrans | --queue | --sort | --cert | --key | --ca | -c | --boot | -o | --out | "
 	"--root | "
-	"--dataplane | --confirm) ((i++)) ;;\n"
+	"--dataplane | --confirm | --sample | --for) ((i++)) ;;\n"
 	"\t\t-*) ;;\n"
 	"\t\t*) args+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\tesac\n"
@@ -298,7 +305,8 @@ static const char completion_head[] =
 	"\t-m | --comment | --reason | -H | --header | --http | --from | --host | --route | --port "
 	"| --client "
 	"| --vip | --worker | --idle-over | --limit | "
-	"--interval | --address | --retrans | --queue | --confirm) "
+	"--interval | --address | --retrans | --queue | --confirm | "
+	"--sample | --for) "
 	"return ;;\n"
 	"\t--proto) words='tcp udp' ;;\n"
 	"\t--state)\n"
@@ -443,6 +451,9 @@ static const uint16_t goes_with[CTL_OPT_CNT] = {
 	[CTL_OPT_CONFIRM] = PUSH | ROLLBACK,
 	[CTL_OPT_OUT] = IMPORT,
 	[CTL_OPT_STRICT] = IMPORT,
+	[CTL_OPT_SHADOW] = PUSH,
+	[CTL_OPT_SAMPLE] = PUSH,
+	[CTL_OPT_FOR] = PUSH,
 };
 
 /* What options go with, in words; bits as above. */

@@ -343,9 +343,9 @@ print_audit(const json_t *rows)
 }
 
 const char *const ctl_show_what[] = {
-	"status",   "listeners", "services", "endpoints",   "sources", "jwt", "hosts", "routes",
-	"workers",  "ports",     "drops",    "flows",       "streams", "tcp", "http",  "tls",
-	"announce", "registry",  "store",    "generations", "audit",   NULL};
+	"status",   "listeners", "services", "endpoints",   "sources", "jwt",    "hosts", "routes",
+	"workers",  "ports",     "drops",    "flows",       "streams", "tcp",    "http",  "tls",
+	"announce", "registry",  "store",    "generations", "audit",   "shadow", NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
@@ -380,6 +380,8 @@ ctl_show(struct ctl *c)
 		return ctl_ports(c);
 	if (!strcmp(what, "registry"))
 		return ctl_registry(c);
+	if (!strcmp(what, "shadow"))
+		return ctl_shadow(c);
 	for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
 		if (!strcmp(shows[i].what, what))
 			s = &shows[i];

@@ -200,12 +200,33 @@ print_confirm(const json_t *a)
 		       ctl_int(a, "confirm_s"));
 }
 
+/* Options that do not go together. */
+static bool
+misfits(struct ctl *c)
+{
+	bool shadow = c->opt[CTL_OPT_SHADOW] != NULL;
+
+	if (!shadow && (c->opt[CTL_OPT_SAMPLE] || c->opt[CTL_OPT_FOR]))
+		ctl_fail(c, CTL_USAGE, NULL, "--sample and --for go with --shadow only");
+	else if (shadow && (c->opt[CTL_OPT_CONFIRM] || c->opt[CTL_OPT_STORE]))
+		ctl_fail(c, CTL_USAGE, NULL, "--shadow goes with neither --confirm nor --store");
+	else
+		return false;
+	return true;
+}
+
 int
 ctl_push(struct ctl *c)
 {
 	json_t *r = file_request(c, "push", true);
 	int rc = CTL_USAGE;
 
+	if (r && misfits(c)) {
+		json_decref(r);
+		return rc;
+	}
+	if (r && c->opt[CTL_OPT_SHADOW])
+		return ctl_push_shadow(c, r);
 	if (r && !put_confirm(c, r))
 		return rc;
 	if (r && c->opt[CTL_OPT_STORE])

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 struct fake {
+	uint32_t sample_ppm, shadow_op; /* of the last offer, of the last SHADOW */
 	struct sl_ctl_server *server;
 	unsigned offers, objects, drops, explains;
 	uint64_t generation;
@@ -50,14 +51,27 @@ take_fd(struct fake *f, int fd)
 }
 
 static void
-fake_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
+fake_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, uint32_t sample_ppm,
+	   int fd)
 {
 	struct fake *f = ctx;
 
 	(void)root;
+	f->sample_ppm = sample_ppm;
 	f->offers++;
 	f->generation = generation;
 	take_fd(f, fd);
+}
+
+static void
+fake_shadow(void *ctx, uint32_t seq, uint32_t op)
+{
+	struct fake *f = ctx;
+	struct sl_ctl_shadow_counts counts = {.running = 1, .example_cnt = 2};
+	struct sl_ctl_shadow_example examples[2] = {{.what = SL_SHADOW_FLOWS}};
+
+	f->shadow_op = op;
+	sl_ctl_server_shadow(f->server, seq, &counts, examples);
 }
 
 static void
@@ -218,7 +232,7 @@ fake_conf(struct fake *f, const char *path)
 		.stats_fd = STDERR_FILENO,
 		.ops = {fake_active, fake_offer, fake_object, fake_drop, fake_explain,
 			fake_explain_http, fake_flows, fake_parked, fake_upgrade, fake_secret,
-			fake_forget, fake_stop, fake_ports, fake_log, f},
+			fake_forget, fake_stop, fake_ports, fake_shadow, fake_log, f},
 	};
 }
 
@@ -830,6 +844,33 @@ stopping_is_told_and_stop_is_taken(void)
 }
 
 static void
+counts_of_a_trial_come_with_their_examples(void)
+{
+	struct fake f = {0};
+	int sock = attach(&f);
+	struct sl_ctl_shadow m = {.op = SL_SHADOW_END};
+
+	hello(&f, sock);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_WELCOME));
+	sl_ctl_init(&m.head, SL_CTL_SHADOW, sizeof(m), 78);
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_EQUAL(f.shadow_op, SL_SHADOW_END);
+	const struct sl_ctl_shadow_counts *c = expect(sock, SL_CTL_SHADOW_COUNTS);
+	CU_ASSERT(c && c->head.seq == 78 && c->example_cnt == 2);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct sl_ctl_shadow_example *e = expect(sock, SL_CTL_SHADOW_EXAMPLE);
+		CU_ASSERT(e && e->head.seq == 78 && e->what == !i);
+	}
+	m.op = 3;
+	CU_ASSERT_EQUAL(sl_ctl_send(sock, &m, sizeof(m), NULL, 0), 0);
+	sl_ctl_server_turn(f.server);
+	CU_ASSERT_PTR_NOT_NULL(expect(sock, SL_CTL_BYE));
+	sl_ctl_server_destroy(f.server);
+	close(sock);
+}
+
+static void
 questions_about_ports_are_answered_port_by_port(void)
 {
 	struct fake f = {0};
@@ -888,6 +929,7 @@ struct wrong {
 	}
 #define WHOLE(type, name) HEAD(type, sizeof(struct sl_ctl_##name))
 #define OFFER WHOLE(SL_CTL_OFFER, offer)
+#define OFFER_BYTES sizeof(struct sl_ctl_offer)
 #define OBJECT WHOLE(SL_CTL_OBJECT, object)
 #define EXPLAIN WHOLE(SL_CTL_EXPLAIN, explain)
 #define SECRET WHOLE(SL_CTL_SECRET, secret)
@@ -910,7 +952,7 @@ static struct wrong wrongs[] = {
 	 false,
 	 {.head = {SL_CTL_MAGIC, SL_CTL_VERSION + 1, SL_CTL_HELLO, 24, 0}}},
 	{"unknown", 16, 0, false, {.head = HEAD(0, 16)}},
-	{"unknown", 16, 0, false, {.head = HEAD(27, 16)}},
+	{"unknown", 16, 0, false, {.head = HEAD(30, 16)}},
 	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_STREAMS, 24)}},
 	{"only the other", 24, 0, false, {.head = HEAD(SL_CTL_STOPPING, 24)}},
 	{"must be 0", 24, 0, false, {.ports = {WHOLE(SL_CTL_PORTS, ports), 0, 1}}},
@@ -920,12 +962,14 @@ static struct wrong wrongs[] = {
 	{"length does not", 16, 0, false, {.head = HEAD(SL_CTL_HELLO, 16)}},
 	{"length does not", 32, 0, false, {.head = HEAD(SL_CTL_HELLO, 32)}},
 	{"too long", SL_CTL_MSG_MAX + 1, 0, false, {.head = HEAD(SL_CTL_BYE, 8193)}},
-	{"descriptors", 56, 0, false, {.offer = {OFFER, 1, {{0}}}}},
-	{"descriptors", 56, 2, false, {.offer = {OFFER, 1, {{0}}}}},
+	{"descriptors", OFFER_BYTES, 0, false, {.offer = {OFFER, 1, {{0}}, 0, 0}}},
+	{"descriptors", OFFER_BYTES, 2, false, {.offer = {OFFER, 1, {{0}}, 0, 0}}},
 	{"descriptors", 24, 1, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
 	{"descriptors", 32, 0, false, {.object = {OBJECT, 1, 0, 0}}},
-	{"too many desc", 56, 3, false, {.offer = {OFFER, 1, {{0}}}}},
-	{"generation 0", 56, 1, false, {.offer = {OFFER, 0, {{0}}}}},
+	{"too many desc", OFFER_BYTES, 3, false, {.offer = {OFFER, 1, {{0}}, 0, 0}}},
+	{"generation 0", OFFER_BYTES, 1, false, {.offer = {OFFER, 0, {{0}}, 0, 0}}},
+	{"more than all", OFFER_BYTES, 1, false, {.offer = {OFFER, 1, {{0}}, 1000001, 0}}},
+	{"more than all", OFFER_BYTES, 1, false, {.offer = {OFFER, 1, {{0}}, 0, 1}}},
 	{"generation 0", 32, 1, false, {.object = {OBJECT, 0, 0, 0}}},
 	{"must be 0", 32, 1, false, {.object = {OBJECT, 1, 0, 9}}},
 	{"protocol", sizeof(struct sl_ctl_explain), 0, false, {.explain.head = EXPLAIN}},
@@ -950,7 +994,7 @@ static struct wrong wrongs[] = {
 	{"only the other", 120, 0, false, {.head = HEAD(SL_CTL_EXPLAINED_HTTP, 120)}},
 	{"already", 24, 0, false, {.hello = {WHOLE(SL_CTL_HELLO, hello), 1, 1}}},
 	{"table format", 24, 0, true, {.hello = {WHOLE(SL_CTL_HELLO, hello), 99, 1}}},
-	{"must be HELLO", 56, 1, true, {.offer = {OFFER, 1, {{0}}}}},
+	{"must be HELLO", OFFER_BYTES, 1, true, {.offer = {OFFER, 1, {{0}}, 0, 0}}},
 	{"descriptors", 32, 0, false, {.parked = {PARKED, 8192, 1}}},
 	{"descriptors", 32, 2, false, {.parked = {PARKED, 8192, 1}}},
 	{"0 bytes", 32, 1, false, {.parked = {PARKED, 0, 1}}},
@@ -1318,6 +1362,7 @@ SL_SUITE("ctl", SL_TEST(hello_is_answered_with_segments_and_the_active_generatio
 	 SL_TEST(what_is_to_be_forgotten_is_handed_on_and_answered),
 	 SL_TEST(a_taken_secret_is_in_locked_memory), SL_TEST(stopping_is_told_and_stop_is_taken),
 	 SL_TEST(questions_about_ports_are_answered_port_by_port),
+	 SL_TEST(counts_of_a_trial_come_with_their_examples),
 	 SL_TEST(a_second_daemon_gets_bye_and_the_first_goes_on),
 	 SL_TEST(a_silent_connection_does_not_lock_others_out), SL_TEST(a_foreign_uid_is_refused),
 	 SL_TEST(a_live_socket_is_left_alone_and_a_stale_one_replaced))

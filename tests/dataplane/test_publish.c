@@ -1,6 +1,7 @@
 /* From OFFER to VERDICT over a socket pair, with real objects; the test itself is the worker: it reports quiescent
  * states when it says so. */
 #include "dataplane/publish.h"
+#include "dataplane/shadow.h"
 #include "tests/dataplane/image_build.h"
 #include "tests/suite.h"
 
@@ -109,6 +110,7 @@ rig_up(void)
 	sl_test_image_build(&conf, &r->image[1]);
 	sl_clock_init(&r->shared.clock, 2000000000, 0);
 	r->shared.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
+	r->shared.worker_cnt = 1;
 	rte_rcu_qsbr_init(r->shared.qsbr, 1);
 	rte_rcu_qsbr_thread_register(r->shared.qsbr, 0);
 	rte_rcu_qsbr_thread_online(r->shared.qsbr, 0);
@@ -119,7 +121,7 @@ rig_up(void)
 		.stats_fd = 0,
 		.ops = {sl_publish_active, sl_publish_offer, sl_publish_object, sl_publish_drop,
 			no_explain, no_explain_http, no_flows, no_parked, no_upgrade, no_secret,
-			no_forget, NULL, NULL, ctx_log, r->publish},
+			no_forget, NULL, NULL, sl_publish_shadow, ctx_log, r->publish},
 	};
 	if (sl_ctl_server_create(&sc, NULL, &r->server) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
@@ -197,11 +199,19 @@ say_hello(struct rig *r)
 }
 
 static void
-offer(struct rig *r, unsigned image, uint64_t generation)
+offer_sample(struct rig *r, unsigned image, uint64_t generation, uint32_t sample_ppm)
 {
-	struct sl_ctl_offer m = {.generation = generation, .root = r->image[image].root_id};
+	struct sl_ctl_offer m = {.generation = generation,
+				 .root = r->image[image].root_id,
+				 .sample_ppm = sample_ppm};
 
 	send_fd(r, &m, SL_CTL_OFFER, sizeof(m), &r->image[image].root, true);
+}
+
+static void
+offer(struct rig *r, unsigned image, uint64_t generation)
+{
+	offer_sample(r, image, generation, 0);
 }
 
 static void
@@ -323,6 +333,144 @@ offering_the_active_root_is_active_at_once(void)
 	first_push(r);
 	offer(r, 0, 2);
 	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+/* ---- what is tried ---- */
+
+static void
+shadow_op(struct rig *r, uint32_t op)
+{
+	struct sl_ctl_shadow m = {.op = op};
+
+	send_fd(r, &m, SL_CTL_SHADOW, sizeof(m), NULL, false);
+}
+
+/* Image 1 as generation, all objects but the service held. */
+static void
+try(struct rig *r, uint64_t generation)
+{
+	offer_sample(r, 1, generation, 500000);
+	const struct sl_ctl_want *w = next(r, SL_CTL_WANT);
+	CU_ASSERT_FATAL(w && w->cnt == 1);
+	object(r, 1, generation, w->ref[0], true);
+	CU_ASSERT_TRUE(verdict(r, generation, SL_CTL_TRIED));
+}
+
+static bool
+counts(struct rig *r, uint32_t running)
+{
+	const struct sl_ctl_shadow_counts *c = next(r, SL_CTL_SHADOW_COUNTS);
+
+	return c && c->running == running && c->generation == 2 && c->sample_ppm == 500000;
+}
+
+static void
+what_is_tried_is_seen_by_workers_and_never_active(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	try(r, 2);
+	const struct sl_shadow *s = atomic_load(&r->shared.shadow);
+	CU_ASSERT_FATAL(s && s->view->generation == 2 && s->view->services[0].endpoint_cnt == 3);
+	CU_ASSERT_EQUAL(sl_publish_view(r->publish)->generation, 1);
+	CU_ASSERT_EQUAL(worker_turn(r)->generation, 1);
+	shadow_op(r, SL_SHADOW_ASK);
+	CU_ASSERT(counts(r, 1));
+	offer_sample(r, 0, 3, 1);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	CU_ASSERT_TRUE(verdict(r, 3, SL_CTL_REFUSED));
+	/* an ordinary push of the same, meanwhile */
+	offer(r, 1, 4);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 4, SL_CTL_ACTIVE));
+	CU_ASSERT_PTR_EQUAL(atomic_load(&r->shared.shadow), s);
+	shadow_op(r, SL_SHADOW_END);
+	CU_ASSERT_PTR_NULL(atomic_load(&r->shared.shadow));
+	CU_ASSERT_PTR_NULL(next(r, SL_CTL_SHADOW_COUNTS));
+	CU_ASSERT_EQUAL(s->view->generation, 2); /* not quiescent yet: ASan would tell */
+	worker_turn(r);
+	CU_ASSERT(counts(r, 0));
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	shadow_op(r, SL_SHADOW_END);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	offer_sample(r, 0, 5, 1000000);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	rig_down(r);
+}
+
+static void
+nothing_is_tried_beside_no_table(void)
+{
+	struct rig *r = rig_up();
+
+	say_hello(r);
+	offer_sample(r, 1, 1, 1000000);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_REFUSED));
+	CU_ASSERT_PTR_NULL(atomic_load(&r->shared.shadow));
+	rig_down(r);
+}
+
+static void
+what_is_tried_goes_with_the_daemon(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	try(r, 2);
+	shutdown(r->sock, SHUT_RDWR);
+	sl_ctl_server_turn(r->server);
+	CU_ASSERT_PTR_NULL(atomic_load(&r->shared.shadow));
+	worker_turn(r);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	CU_ASSERT_EQUAL(sl_publish_view(r->publish)->generation, 1);
+	rig_down(r);
+}
+
+/* What is refused of it is refused as of any push. */
+static void
+a_bad_object_of_what_is_to_be_tried_is_refused(void)
+{
+	struct rig *r = rig_up();
+
+	first_push(r);
+	offer_sample(r, 1, 2, 1000000);
+	const struct sl_ctl_want *w = next(r, SL_CTL_WANT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+	object(r, 1, 2, w->ref[0], false);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_REASON));
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
+	CU_ASSERT_PTR_NULL(atomic_load(&r->shared.shadow));
+	rig_down(r);
+}
+
+static void
+a_push_takes_the_place_of_what_is_tried_when_there_is_no_other(void)
+{
+	struct rig *r = rig_up();
+	struct sl_view *held[2];
+
+	first_push(r);
+	for (unsigned i = 0; i < 2; i++) {
+		held[i] = (struct sl_view *)(uintptr_t)sl_publish_view(r->publish);
+		sl_view_pin(held[i], 0);
+		push(r, 1 - i % 2, 2 + i);
+		worker_turn(r);
+		CU_ASSERT_TRUE(verdict(r, 2 + i, SL_CTL_ACTIVE));
+	}
+	offer_sample(r, 1, 4, 1000000);
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	CU_ASSERT_TRUE(verdict(r, 4, SL_CTL_TRIED));
+	rte_rcu_qsbr_thread_offline(r->shared.qsbr, 0);
+	offer(r, 1, 5);
+	CU_ASSERT_PTR_NULL(atomic_load(&r->shared.shadow));
+	CU_ASSERT_PTR_NOT_NULL(next(r, SL_CTL_WANT));
+	CU_ASSERT_TRUE(verdict(r, 5, SL_CTL_ACTIVE));
+	for (unsigned i = 0; i < 2; i++)
+		sl_view_unpin(held[i], 0);
 	rig_down(r);
 }
 
@@ -507,6 +655,10 @@ SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
 	 SL_TEST(the_old_view_stays_while_a_worker_may_see_it_or_holds_it),
 	 SL_TEST(offering_the_active_root_is_active_at_once),
 	 SL_TEST(an_offer_replaces_one_that_is_open),
+	 SL_TEST(what_is_tried_is_seen_by_workers_and_never_active),
+	 SL_TEST(nothing_is_tried_beside_no_table), SL_TEST(what_is_tried_goes_with_the_daemon),
+	 SL_TEST(a_bad_object_of_what_is_to_be_tried_is_refused),
+	 SL_TEST(a_push_takes_the_place_of_what_is_tried_when_there_is_no_other),
 	 SL_TEST(an_offer_does_not_wait_for_a_worker_that_is_stuck),
 	 SL_TEST(an_offer_of_a_peer_that_went_meanwhile_is_not_opened),
 	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),

@@ -33,12 +33,12 @@ active(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root)
 }
 
 static void
-offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, int fd)
+offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, uint32_t sample_ppm, int fd)
 {
 	struct sl_diag diag = {0};
 	const uint32_t refs[2] = {0, 1};
 
-	(void)ctx;
+	(void)ctx, (void)sample_ppm;
 	close(fd);
 	sl_ctl_server_want(server, generation, refs, root->b[0] % 3);
 	sl_diag_add(&diag, NULL, 0, NULL, NULL, "%.32s", (const char *)root->b);
@@ -226,6 +226,16 @@ converse(int sock, const uint8_t *data, size_t size)
 	close(memfd);
 }
 
+static void
+shadow(void *ctx, uint32_t seq, uint32_t op)
+{
+	struct sl_ctl_shadow_counts counts = {.running = op == SL_SHADOW_ASK, .example_cnt = 1};
+	struct sl_ctl_shadow_example example = {.what = SL_SHADOW_FLOWS};
+
+	(void)ctx;
+	sl_ctl_server_shadow(server, seq, &counts, &example);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -233,7 +243,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.state_fd = STDIN_FILENO,
 		.stats_fd = STDERR_FILENO,
 		.ops = {active, offer, object, drop, explain, explain_http, flows, parked, upgrade,
-			secret, forget, no_stop, ports, no_log, NULL},
+			secret, forget, no_stop, ports, shadow, no_log, NULL},
 	};
 	int pair[2], before = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
