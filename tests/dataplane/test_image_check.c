@@ -178,7 +178,7 @@ enum {
 
 static const struct mistake mistakes[] = {
 	{WEB, HEAD(magic), 1, "head.magic: is 0x00000001, must be 0x4a424f53", "magic"},
-	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 6", "version"},
+	{WEB, HEAD(version), 2, "head.version: is 2, this program reads 7", "version"},
 	{WEB, HEAD(kind), 3, "head.kind: is 3, must be 4 (SERVICE)", "kind"},
 	{WEB, HEAD(size), 8, "head.size: is 8, but the object has", "size"},
 	{WEB, HEAD(zero), 9, "head.zero: is 9, must be 0", "zero"},
