@@ -3,6 +3,7 @@
 #include "mgmt/explain.h"
 
 #include "mgmt/show.h"
+#include "mgmt/traffic.h"
 #include "sluice/events.h"
 
 #include <errno.h>
@@ -388,6 +389,25 @@ say_target(json_t *list, const struct sl_ctl_explained_http *e, const struct sl_
 		sl_explain_say_level(list, &e->level);
 }
 
+static void
+say_traffic(json_t *list, const struct place *p)
+{
+	struct sl_traffic said;
+
+	if (!p->route)
+		return;
+	sl_traffic_of(p->table, p->vhost, p->route, &said);
+	if (*said.cors)
+		sl_explain_say(list, "pages of other origins may use it: %s", said.cors);
+	if (*said.fault)
+		sl_explain_say(list, "faults are injected: %s", said.fault);
+	if (*said.hedge)
+		sl_explain_say(list, "while no answer begins, others are asked, too: %s",
+			       said.hedge);
+	if (*said.sticky)
+		sl_explain_say(list, "clients that have none are given a cookie: %s", said.sticky);
+}
+
 static json_t *
 sentences(const struct question *q, const struct sl_ctl_explained_http *e, const struct place *p,
 	  const struct sl_conf_listener *l, const struct sl_conf_service *s,
@@ -415,6 +435,7 @@ sentences(const struct question *q, const struct sl_ctl_explained_http *e, const
 		sl_explain_say(list, "no virtual host of table %s has that name", p->table->name);
 	sl_explain_say(list, "%u candidates were verified, %u databases scanned", e->verified,
 		       e->scanned);
+	say_traffic(list, p);
 	if (e->status)
 		sl_explain_say(list, "the gateway itself answers %u", e->status);
 	say_target(list, e, p->route, s, ep);

@@ -1,6 +1,8 @@
 /* Virtual hosts and routes of the active table with what is counted of them, in the order of the file. */
 #include "mgmt/show.h"
 
+#include "mgmt/traffic.h"
+
 #include <stdio.h>
 
 static json_t *
@@ -81,6 +83,29 @@ add_counters(json_t *o, const struct sl_stats_route *s)
 	json_object_set_new(o, "last", last);
 }
 
+/* By word, what holds for the route: {"fault": "5 % wait 200 ms"}; *ret_words: ["fault"]. */
+static json_t *
+traffic(const struct sl_conf_table *t, const struct sl_conf_vhost *v,
+	const struct sl_conf_hroute *r, json_t **ret_words)
+{
+	struct sl_traffic said;
+	json_t *o = json_object();
+
+	sl_traffic_of(t, v, r, &said);
+	const char *const rows[][2] = {{"cors", said.cors},
+				       {"fault", said.fault},
+				       {"hedge", said.hedge},
+				       {"sticky", said.sticky}};
+	*ret_words = json_array();
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		if (!*rows[i][1])
+			continue;
+		json_object_set_new(o, rows[i][0], json_string(rows[i][1]));
+		json_array_append_new(*ret_words, json_string(rows[i][0]));
+	}
+	return o;
+}
+
 static json_t *
 route_row(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_table *ct,
 	  const struct sl_conf_vhost *v, const struct sl_conf_hroute *r)
@@ -94,6 +119,9 @@ route_row(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_ta
 			      v->name, "route", r->name, "action", sl_show_action(r), "services",
 			      targets(r), "to", destinations(r), "slot", (int)at.slot,
 			      "incarnation", (int)at.incarnation);
+	json_t *words = NULL;
+	json_object_set_new(o, "traffic", traffic(ct, v, r, &words));
+	json_object_set_new(o, "policy", words);
 	add_counters(o, &s);
 	return o;
 }

@@ -119,6 +119,13 @@ all() {
 	traffic_push "$(route 'abort = { status = 503; };')"
 	is explain "$(ctl_json "[j['status'], j['route'], [f['flag'] for f in j['flags']]]" explain --http 'GET /who')" "[503, 'r', ['FI']]"
 	is "and so it is" "$(code "$u/who")" 503
+	ctl explain --http 'GET /who' | grep -q 'faults are injected: 100 % are answered 503' || fail "explain: $(ctl explain --http 'GET /who')"
+	is "show routes" "$(ctl_json "[[r['policy'], r['traffic']['fault']] for r in j['routes']]" show routes)" "[[['fault'], '100 % are answered 503']]"
+	ctl show routes >"$NET_DIR/routes"
+	grep -q 'POLICY' "$NET_DIR/routes" && grep -q ' fault *$' "$NET_DIR/routes" || fail "show routes: $(cat "$NET_DIR/routes")"
+	ROUTES=$(route 'abort = { status = 418; };') http_table "$NET_DIR/t.conf"
+	ctl diff "$NET_DIR/t.conf" >"$NET_DIR/diff" || true # 1: they differ
+	grep -q 'policy.fault abort 100 % 503 → abort 100 % 418' "$NET_DIR/diff" || fail "diff: $(cat "$NET_DIR/diff")"
 	traffic_push '{ name = "r"; service = "web"; }'
 	is "without" "$(code "$u/who")" 200
 }
