@@ -145,6 +145,7 @@ static const struct sl_kind istio_kinds[] = {
 	{"networking.istio.io", "DestinationRule"},
 	{"networking.istio.io", "ServiceEntry"},
 	{"networking.istio.io", "Gateway"},
+	{"security.istio.io", "AuthorizationPolicy"},
 	{"", "Service"},
 	{"discovery.k8s.io", "EndpointSlice"},
 	{"", "Pod"},
@@ -186,31 +187,45 @@ rest_of(struct sl_import *im, struct sl_object *o)
 	sl_left_rest(&im->left, o->root);
 }
 
-/* The keys of a service in the order of the documentation. */
+/* Members in the order of the keys; others behind them. */
 static void
-order_service(struct sl_out *s)
+order(struct sl_out *group, const char *const *keys)
 {
-	static const char *const keys[] = {"name",     "policy",        "tcp",        "http",
-					   "tls",      "max_endpoints", "slow_start", "endpoints",
-					   "discover", "subsets"};
 	struct sl_out sorted = {0}, *next;
 
-	for (size_t i = 0; i < SL_ARRAY_CNT(keys); i++) {
-		struct sl_out *o = sl_out_find(s, keys[i]);
+	for (; *keys; keys++) {
+		struct sl_out *o = sl_out_find(group, *keys);
 		if (!o)
 			continue;
-		sl_out_remove(s, keys[i]);
+		sl_out_remove(group, *keys);
 		o->next = NULL;
 		sl_out_attach(&sorted, o);
 	}
-	for (struct sl_out *o = s->first; o; o = next) {
+	for (struct sl_out *o = group->first; o; o = next) {
 		next = o->next;
 		o->next = NULL;
 		sl_out_attach(&sorted, o);
 	}
-	s->first = sorted.first;
-	s->last = sorted.last;
-	s->cnt = sorted.cnt;
+	group->first = sorted.first;
+	group->last = sorted.last;
+	group->cnt = sorted.cnt;
+}
+
+static void
+order_all(struct sl_import *im)
+{
+	static const char *const root[] = {"gateway", "services", "authorization", "listeners",
+					   NULL};
+	static const char *const service[] = {
+		"name",       "policy",    "tcp",      "http",    "tls", "max_endpoints",
+		"slow_start", "endpoints", "discover", "subsets", NULL};
+	static const char *const table[] = {"name", "merge_slashes", "policy", NULL};
+
+	order(&im->root, root);
+	for (struct sl_out *s = im->services->first; s; s = s->next)
+		order(s, service);
+	for (struct sl_out *t = im->tables->first; t; t = t->next)
+		order(t, table);
 }
 
 static bool
@@ -252,8 +267,7 @@ static void
 finish(struct sl_import *im)
 {
 	part_listeners(im);
-	for (struct sl_out *s = im->services->first; s; s = s->next)
-		order_service(s);
+	order_all(im);
 	if (!im->services->first)
 		sl_out_remove(&im->root, "services");
 	if (!im->listeners->first)

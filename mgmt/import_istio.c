@@ -846,5 +846,6 @@ sl_istio_import(struct sl_import *im)
 	redirect_hosts(&is);
 	take_entries(&is);
 	sl_istio_policies_end(im);
+	sl_istio_authorize(im, is.binds);
 	prune(&is);
 }

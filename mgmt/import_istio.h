@@ -67,4 +67,7 @@ const char *sl_istio_host(struct sl_import *im, const char *host, const char *sp
 /* Services of DestinationRules that nothing leads to; then policies of services of mode tcp. */
 void sl_istio_policies_end(struct sl_import *im);
 
+/* import_istio_authz.c: AuthorizationPolicies, once all routes are there. */
+void sl_istio_authorize(struct sl_import *im, struct sl_bind *binds);
+
 #endif

@@ -207,11 +207,23 @@ place(struct sl_import *im, struct sl_backend *b, const struct placed *p, uint32
 
 /* ---- endpoints that a source knows ---- */
 
+/* NULL: it cannot be asked for, which is told at the node. */
 static struct sl_out *
-discover(struct sl_import *im, struct sl_backend *b, const char *source, const char *name)
+discover(struct sl_import *im, struct sl_backend *b, const char *source, const char *name,
+	 struct sl_yaml *node)
 {
-	struct sl_out *d = sl_out_group(&im->m, sl_out_in_list(&im->m, b->out, "discover"), NULL);
+	char question[256];
+	const char *why = sl_value_question(name, question);
+	struct sl_out *list = sl_out_find(b->out, "discover");
 
+	if (!why && list && list->cnt == SL_MAX_DISCOVER)
+		why = "is one more than the 8 questions of a service";
+	if (why) {
+		sl_left_out(&im->left, node, "as a name that \"%s\" is asked for it %s", source,
+			    why);
+		return NULL;
+	}
+	struct sl_out *d = sl_out_group(&im->m, sl_out_in_list(&im->m, b->out, "discover"), NULL);
 	sl_out_text(&im->m, d, "source", source);
 	sl_out_text(&im->m, d, "name", name);
 	if (strcmp(source, "dns") == 0)
@@ -225,30 +237,36 @@ static void
 discover_dns(struct sl_import *im, struct sl_backend *b, const char *host, uint16_t port,
 	     struct sl_yaml *node)
 {
-	char name[256];
-	const char *why = sl_value_question(host, name);
+	struct sl_out *d = discover(im, b, "dns", host, node);
 
-	if (why) {
-		sl_left_out(&im->left, node, "as a name that DNS is asked for it %s", why);
-		return;
-	}
-	struct sl_out *d = discover(im, b, "dns", host);
-	if (port)
+	if (d && port)
 		sl_out_number(&im->m, d, "port", port);
-	else
+	else if (d)
 		sl_left_changed(
 			&im->left, node,
 			"no port is known of %s: its endpoints have none until discover has port",
 			sl_words_show(&im->m, host));
 }
 
+static bool
+is_name(struct sl_import *im, const char *text)
+{
+	return *text && strcmp(sl_words_name(&im->m, text), text) == 0;
+}
+
 static void
 discover_cluster(struct sl_import *im, struct sl_backend *b, const char *name, const char *space,
-		 struct sl_yaml *port)
+		 struct sl_yaml *port, struct sl_yaml *node)
 {
-	struct sl_out *d = discover(im, b, "kubernetes", name);
 	const char *port_name = port ? sl_yaml_get_text(port, "name") : NULL;
 
+	if (!is_name(im, space) || (port_name && *port_name && !is_name(im, port_name))) {
+		sl_left_out(&im->left, node, "has a namespace or port that no cluster has");
+		return;
+	}
+	struct sl_out *d = discover(im, b, "kubernetes", name, node);
+	if (!d)
+		return;
 	sl_out_text(&im->m, d, "namespace", space);
 	if (port_name && *port_name)
 		sl_out_text(&im->m, d, "port_name", port_name);
@@ -375,7 +393,7 @@ serve_service(struct sl_import *im, struct sl_backend *b, struct sl_yaml *asked)
 	}
 	if (place_slices(im, b, port))
 		return;
-	discover_cluster(im, b, b->service->name, b->service->space, port);
+	discover_cluster(im, b, b->service->name, b->service->space, port, asked);
 }
 
 /* ---- ServiceEntry ---- */
@@ -480,7 +498,7 @@ serve_unknown(struct sl_import *im, struct sl_backend *b, struct sl_yaml *asked)
 				"the source "
 				"\"kubernetes\" says",
 				sl_words_show(&im->m, space), sl_words_show(&im->m, name));
-		discover_cluster(im, b, name, space, NULL);
+		discover_cluster(im, b, name, space, NULL, asked);
 		return;
 	}
 	sl_left_changed(&im->left, asked,

@@ -330,6 +330,58 @@ policies_keep_their_meaning(void)
 	}
 }
 
+/* The rows as spec of an AuthorizationPolicy of the Service web, which a route leads to. */
+static void
+rules_deny_no_less(void)
+{
+	static const struct row rows[] = {
+		{"rules: [{from: [{source: {principals: [td/ns/a/sa/b]}}]}]",
+		 "identities = ( \"spiffe://td/ns/a/sa/b\" )", NULL, "a principal is an identity"},
+		{"rules: [{to: [{operation: {paths: [/a, /b*]}}]}]", "paths = ( \"/a\", \"/b*\" )",
+		 NULL, "paths"},
+		{"rules: [{}]", "default = \"deny\";", NULL, "what no rule allows is denied"},
+		{"{}", "default = \"deny\";", NULL, "no rule: nothing is allowed"},
+		{"action: DENY, rules: [{}]", "default = \"allow\";", NULL,
+		 "what no rule denies is allowed"},
+		{"action: DENY, rules: [{from: [{source: {namespaces: [a]}}, {source: {namespaces: "
+		 "[b]}}], "
+		 "to: [{operation: {methods: [PUT]}}]}]",
+		 "name = \"p-0-2\"; action = \"deny\"", NULL,
+		 "a rule for each source and operation"},
+		{"rules: [{when: [{key: destination.ip, values: [10.0.0.1]}]}]",
+		 "!action = \"allow\"", "the rule allows nothing",
+		 "an ALLOW goes with what it cannot say"},
+		{"action: DENY, rules: [{to: [{operation: {methods: [PUT], ports: ['1']}}]}]",
+		 "action = \"deny\"; methods = ( \"PUT\" );", "denies without it", "a DENY stays"},
+		{"action: DENY, rules: [{to: [{operation: {paths: ['/a/../b']}}]}]",
+		 "action = \"deny\"; }", "denies without it", "a path that no request has"},
+		{"rules: [{when: [{key: 'request.headers[x]', values: [a, b*]}]}]",
+		 "regex = \"a|b.*\"", NULL, "one of several values"},
+		{"action: AUDIT, rules: [{}]", "action = \"audit\"", NULL, "audit"},
+		{"action: CUSTOM, rules: [{}]", "!authorization", "so requests pass", "told"},
+		{"selector: {matchLabels: {app: other}}, rules: [{}]", "!authorization",
+		 "is of what it is for", "another workload's"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[4096];
+		const char *field = strcmp(rows[i].field, "{}") ? rows[i].field : "";
+		snprintf(text, sizeof(text),
+			 GATEWAY SERVICE "{apiVersion: networking.istio.io/v1, kind: "
+					 "VirtualService, metadata: {name: v}, "
+					 "spec: {hosts: [a.example], gateways: [g], http: [{" TO
+					 "}]}}\n---\n"
+					 "{apiVersion: security.istio.io/v1, kind: "
+					 "AuthorizationPolicy, metadata: {name: p}, "
+					 "spec: {%s}}\n",
+			 field);
+		if (!import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1"))
+			continue;
+		check_row(&rows[i]);
+		done();
+	}
+}
+
 /* ---- precedence ---- */
 
 /* Two matches of the Gateway API: whichever stands first in the file, `first` is first in the table. */
@@ -425,5 +477,5 @@ nothing_goes_by_in_silence(void)
 
 SL_SUITE("import", SL_TEST(files_become_these_tables), SL_TEST(matches_keep_their_meaning),
 	 SL_TEST(actions_keep_their_meaning), SL_TEST(policies_keep_their_meaning),
-	 SL_TEST(precedence_is_an_order), SL_TEST(names_stay_names),
+	 SL_TEST(rules_deny_no_less), SL_TEST(precedence_is_an_order), SL_TEST(names_stay_names),
 	 SL_TEST(nothing_goes_by_in_silence))
