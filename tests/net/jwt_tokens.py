@@ -5,6 +5,7 @@ sets that does as it is told.
   jwks DIR NAME:KID…               the key set of these, to standard output; "NAME:" has no kid
   token DIR NAME KID CLAIMS [HEADER]   a token; CLAIMS and HEADER are JSON, exp, nbf and iat as "+60" from now
   forge DIR NAME KIND              what nobody should accept (KINDS)
+  flood DIR NAME KID HOST N COPIES  N tokens, each in COPIES requests, pipelined on ten connections at once: how many answers of which status
   serve PORT DIR                   GET / gives DIR/set by the word in DIR/how: good, 500, html, huge, slow, empty, none
 """
 
@@ -129,6 +130,39 @@ def forge(where, name, kind):
     }[kind]
 
 
+def flood(where, name, kid, host, n, copies):
+    import collections, re, socket, threading
+
+    many = [token(where, name, kid, {"n": i}, {}) for i in range(n)]
+    seen, lock = collections.Counter(), threading.Lock()
+
+    def client(i):
+        mine = [t for t in many[i::10] for _ in range(copies)]
+        s = socket.create_connection((host, 80), 10)
+        s.settimeout(20)
+        text = "".join(
+            f"GET /must/x HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {t}\r\n\r\n" for t in mine
+        )
+        sender = threading.Thread(target=lambda: s.sendall(text.encode()))
+        sender.start()
+        data = b""
+        while len(re.findall(rb"HTTP/1.1 \d", data)) < len(mine):
+            more = s.recv(65536)
+            if not more:
+                break
+            data += more
+        sender.join()
+        with lock:
+            seen.update(x.decode() for x in re.findall(rb"HTTP/1.1 (\d+)", data))
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return dict(sorted(seen.items()))
+
+
 class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         how = open(f"{self.server.where}/how").read().strip()
@@ -161,6 +195,8 @@ def main():
         print(token(*args[:3], json.loads(args[3]), json.loads(args[4]) if len(args) > 4 else {}))
     elif verb == "forge":
         print(forge(*args))
+    elif verb == "flood":
+        print(flood(*args[:4], int(args[4]), int(args[5])))
     elif verb == "serve":
         server = http.server.ThreadingHTTPServer(("127.0.0.1", int(args[0])), Server)
         server.where = args[1]

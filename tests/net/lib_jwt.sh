@@ -171,6 +171,14 @@ gives "twice in a query" 401 "$u/places/x?access_token=$t&access_token=$(tokens 
 gives "twice in cookies" 401 -H "cookie: session=$t; session=$(tokens token "$k" d d '{}')" "$u/places/x"
 gives "not a place of its own" 401 -H "$(bearer "$t")" "$u/places/x"
 
+# ---- more tokens than may be verified at once: they wait ----
+
+before=$(http_count token_waited)
+is "answers to 600 new tokens" "$(ns cl /usr/bin/python3 "$top/tests/net/jwt_tokens.py" flood "$k" d d 10.77.9.30 600 1)" "{'200': 600}"
+waited=$(($(http_count token_waited) - before))
+[ "$waited" -gt 0 ] || fail "600 signatures were checked at once"
+is "requests given up" "$(http_count token_busy)" 0
+
 # ---- what is told ----
 
 ctl explain --http 'GET /must/x' --host 10.77.9.30 --listener v10-77-9-30 >"$NET_DIR/explain" || true
@@ -245,4 +253,4 @@ is "reason" "$(why never-1)" fetched/no-keys
 
 quiet
 no_bad_drops
-echo "tokens: $(http_count token_refused) refused, $(http_count token_checked) checked, $(http_count token_kept) known"
+echo "tokens: $waited waited, $(http_count token_refused) refused, $(http_count token_checked) checked, $(http_count token_kept) known"
