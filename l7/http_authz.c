@@ -19,6 +19,8 @@ static void
 ask(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
     const struct sl_http_head *head, const struct http_decision *d, struct asked *ret)
 {
+	const struct http_claims *claims = who->claims ? who->claims : &h->claims;
+
 	ret->remote = sl_authz_remote(head, rule->table->img->http.trusted_hops, &who->peer);
 	const struct sl_authz_who w = {
 		.source = &who->peer,
@@ -40,8 +42,8 @@ ask(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *w
 		.identity_len = who->identity.len,
 		.own = ret->own.own,
 		.own_cnt = ret->own.cnt,
-		.claims = h->claims.claim,
-		.claim_cnt = h->claims.cnt,
+		.claims = claims->claim,
+		.claim_cnt = claims->cnt,
 	};
 }
 

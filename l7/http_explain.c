@@ -72,29 +72,66 @@ line_len(const uint8_t *at, uint32_t left)
 	return end ? (uint32_t)(end - at) + 1 : 0;
 }
 
-/* A line ":identity: name" says who the client's certificate says that he is.  It is no line of the request, which is put to h->gather
- * without it. */
-static const uint8_t *
-take_identity(struct sl_http *h, const uint8_t *request, uint32_t *len, struct sl_bytes *ret)
+static struct sl_bytes
+trimmed(const uint8_t *at, uint32_t len)
 {
-	static const char name[] = "\n:identity:";
-	const uint32_t skip = sizeof(name) - 2;
-	const uint8_t *line = memmem(request, *len, name, sizeof(name) - 1);
+	while (len && (*at == ' ' || *at == '\t'))
+		at++, len--;
+	while (len && strchr("\r\n \t", at[len - 1]))
+		len--;
+	return (struct sl_bytes){at, len};
+}
 
-	if (!line || *len > HTTP_GATHER)
+/* Whether the line begins with the name; what stands behind it goes to *ret. */
+static bool
+begins(const uint8_t *line, uint32_t len, const char *name, struct sl_bytes *ret)
+{
+	uint32_t n = (uint32_t)strlen(name);
+
+	if (len < n || memcmp(line, name, n) != 0)
+		return false;
+	*ret = (struct sl_bytes){line + n, len - n};
+	return true;
+}
+
+static bool
+take_claim(struct sl_bytes rest, struct http_claims *claims)
+{
+	const uint8_t *colon = memchr(rest.at, ':', rest.len);
+
+	if (!colon || claims->cnt == HTTP_CLAIMS_MAX)
+		return false;
+	uint32_t name = (uint32_t)(colon - rest.at);
+	claims->claim[claims->cnt++] = (struct sl_claim){
+		.name = {rest.at, name},
+		.value = trimmed(colon + 1, rest.len - name - 1),
+	};
+	return true;
+}
+
+/* A line ":identity: name" says who the client's certificate says that he is, lines ":claim.NAME: value" what his verified token
+ * says, in place of it.  They are no lines of the request, which is put to h->gather without them; what they say stays where it is. */
+static const uint8_t *
+take_own(struct sl_http *h, const uint8_t *request, uint32_t *len, struct sl_bytes *identity,
+	 struct http_claims *claims)
+{
+	uint32_t out = 0;
+
+	if (!memmem(request, *len, "\n:", 2) || *len > HTTP_GATHER)
 		return request;
-	uint32_t off = (uint32_t)(++line - request), n = line_len(line, *len - off);
-	if (n == 0)
-		return request;
-	struct sl_bytes value = {line + skip, n - skip};
-	while (value.len && *value.at == ' ')
-		value = (struct sl_bytes){value.at + 1, value.len - 1};
-	while (value.len && strchr("\r\n ", value.at[value.len - 1]))
-		value.len--;
-	*ret = value;
-	memcpy(h->gather, request, off);
-	memcpy(h->gather + off, line + n, *len - off - n);
-	*len -= n;
+	for (uint32_t at = 0, n; at < *len; at += n) {
+		struct sl_bytes rest;
+		n = line_len(request + at, *len - at);
+		if (n && begins(request + at, n, ":identity:", &rest)) {
+			*identity = trimmed(rest.at, rest.len);
+		} else if (!n || !begins(request + at, n, ":claim.", &rest) ||
+			   !take_claim(rest, claims)) {
+			n = n ? n : *len - at;
+			memcpy(h->gather + out, request + at, n);
+			out += n;
+		}
+	}
+	*len = out;
 	return h->gather;
 }
 
@@ -116,7 +153,8 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 	ret->vhost_slot = ret->route_slot = ret->route = UINT32_MAX;
 	ret->service_slot = ret->endpoint_slot = UINT32_MAX;
 	*ret_ask = (struct sl_up_ask){.service_slot = UINT32_MAX};
-	request = take_identity(h, request, &len, &identity);
+	h->said.cnt = 0;
+	request = take_own(h, request, &len, &identity, &h->said);
 	if (identity.at && (!rule->tls || rule->tls->client == SL_TLS_CLIENT_NONE)) {
 		refused(ret, text, 400, SL_RF_DPE,
 			"no client has an identity: the listener asks for no certificates");
@@ -141,6 +179,7 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		.peer = client->src,
 		.identity = identity,
 		.port = sl_from_be16(client->dport),
+		.claims = h->said.cnt ? &h->said : NULL,
 	};
 	if (d.route) {
 		sl_http_judge(h, rule, &who, &h->head, &d, true);

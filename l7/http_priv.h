@@ -308,6 +308,7 @@ struct sl_http {
 	struct sl_http_head head;           /* the one being read */
 	struct sl_match_result match;
 	struct http_claims claims;
+	struct http_claims said; /* of a question (explain) */
 	struct http_tokens tokens;
 	/* of the decision under way */
 	struct sl_img_edit policy_edits[HTTP_POLICY_EDITS]; /* texts in policy_text */
@@ -384,6 +385,8 @@ struct http_ask {
 	struct sl_bytes
 		sni;   /* the server name that it asked for by TLS; .len 0: none, or not known */
 	uint16_t port; /* of the listener */
+	const struct http_claims
+		*claims; /* of a question: what his token is to say; NULL: it is looked at */
 };
 
 /* http_policy.c: what stands between the route and its action (image_policy.h says in which order); d: of sl_http_decide, with a
