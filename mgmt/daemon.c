@@ -602,6 +602,26 @@ snapshot_certs(struct sl_daemon *d, struct sl_metrics_snapshot *s)
 	return 0;
 }
 
+static void
+snapshot_issuers(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
+{
+	for (uint32_t i = 0; t && i < t->conf->jwt_cnt; i++) {
+		const struct sl_conf_jwt *j = &t->conf->jwts[i];
+		struct sl_jwks_status st = {0};
+		sl_jwks_find(d->jwks, j, &st);
+		d->m_issuers[s->issuer_cnt++] = (struct sl_metrics_issuer){
+			.name = j->name,
+			.keys = j->key_cnt,
+			.age_s =
+				st.good_ms ? (double)(sl_daemon_wall_ms() - st.good_ms) / 1000 : -1,
+			.trouble = st.trouble_ms != 0,
+			.reads = st.reads,
+			.troubles = st.troubles,
+		};
+	}
+	s->issuers = d->m_issuers;
+}
+
 struct source_rows {
 	struct sl_daemon *d;
 	size_t cnt, room;
@@ -676,6 +696,7 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	int err = snapshot_certs(d, s);
 	if (!err)
 		err = snapshot_sources(d, s);
+	snapshot_issuers(d, t, s);
 	return err || !t ? err : snapshot_table(d, t, s);
 }
 

@@ -35,6 +35,7 @@ struct sl_daemon {
 	struct sl_announce *announce;
 	struct sl_roster *roster;
 	struct sl_jwks *jwks;
+	struct sl_metrics_issuer m_issuers[SL_MAX_JWT];
 	struct sl_store *store;     /* NULL: none */
 	struct sl_pushed *rostered; /* whose questions the roster asks */
 	struct sl_registry *registry;

@@ -615,6 +615,7 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 	if (!slots_in_range(s) || (s->stats && sl_expo_open(s->stats, s->stats_bytes, &g)))
 		return -EINVAL;
 	put_head(&o, s);
+	sl_metrics_issuers(&o, s);
 	sl_metrics_sources(&o, s);
 	sl_metrics_certs(&o, s);
 	put_links(&o, s);

@@ -91,6 +91,15 @@ struct sl_metrics_source {
 	uint64_t answers, troubles;
 };
 
+/* An issuer of tokens. */
+struct sl_metrics_issuer {
+	const char *name;
+	uint32_t keys;
+	double age_s; /* of the last good reading; below 0: there was none */
+	bool trouble;
+	uint64_t reads, troubles;
+};
+
 struct sl_metrics_snapshot {
 	const char *version;     /* of the daemon, for sluice_build_info */
 	bool connected;          /* to a dataplane */
@@ -110,6 +119,8 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_route *routes;   /* [route_cnt], (table, vhost, name) distinct */
 	const struct sl_metrics_cert *certs;     /* [cert_cnt], names distinct */
 	const struct sl_metrics_source *sources; /* [source_cnt], rows distinct */
+	const struct sl_metrics_issuer *issuers; /* [issuer_cnt] */
+	size_t issuer_cnt;
 	const struct sl_metrics_port *ports;     /* [port_cnt], names distinct */
 	const struct sl_announce_plan *announce; /* or NULL: no VIP is announced by the daemon */
 	bool bird_up;                            /* BIRD answers */

@@ -183,6 +183,10 @@ is "requests given up" "$(http_count token_busy)" 0
 
 ctl explain --http 'GET /must/x' --host 10.77.9.30 --listener v10-77-9-30 >"$NET_DIR/explain" || true
 grep -q 'jwt/no-token' "$NET_DIR/explain" || fail "explain: $(cat "$NET_DIR/explain")"
+metrics() { curl -sf --max-time 10 --unix-socket "$NET_DIR/metrics.sock" http://sluiced/metrics; }
+metrics >"$NET_DIR/metrics"
+grep -q '^sluice_jwks_keys{issuer="main"} 3$' "$NET_DIR/metrics" || fail "metrics: $(grep jwks "$NET_DIR/metrics")"
+grep -q '^sluice_jwks_trouble{issuer="fetched"} 0$' "$NET_DIR/metrics" || fail "metrics: $(grep jwks "$NET_DIR/metrics")"
 is "keys of an issuer" "$(ctl_json "[(r['keys'], r['state']) for r in j['jwt'] if r['name'] == 'main']" show jwt)" "[(3, 'good')]"
 
 # ---- keys rotate under traffic ----
