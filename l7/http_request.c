@@ -556,7 +556,7 @@ forward(struct http_conn *c, const struct sl_http_rule *rule, struct http_decisi
 	}
 	if (head->flags & SL_HEAD_UPGRADE && (x->req.flags & PIPE_OVER) && head->version == 11)
 		x->flags |= XF_UPGRADE;
-	if (sl_unlikely(sl_http_fault_by_header(d)))
+	if (sl_unlikely(d->policy != NULL) && sl_http_fault_by_header(d))
 		sl_http_fault_hide(&h->head);
 	uint32_t n = write_head(x, rule, d, head, &how);
 	if (n == 0 || !keep(x, d, head, n)) {

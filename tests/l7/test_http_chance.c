@@ -275,9 +275,10 @@ struct world {
 static void
 client_asks(struct world *w, struct client *c)
 {
-	static const char *const routes[] = {"",         "/once",  "/reset", "/5xx",   "/codes",
-					     "/gateway", "/slow",  "/try",   "/idle",  "/backoff",
-					     "/mirror",  "/split", "/nosvc", "/direct"};
+	static const char *const routes[] = {
+		"",       "/once",   "/reset",   "/5xx",    "/codes", "/gateway", "/slow",
+		"/try",   "/idle",   "/backoff", "/mirror", "/split", "/nosvc",   "/direct",
+		"/hedge", "/hedges", "/delayed", "/kept",   "/cors"};
 	static const struct {
 		const char *name;
 		uint8_t id;
@@ -303,7 +304,7 @@ client_asks(struct world *w, struct client *c)
 	}
 	c->asked[c->cnt].tag = tag;
 	c->asked[c->cnt++].method = methods[m].id;
-	out_text(&c->out, "%s %s/%u HTTP/1.1\r\nHost: h\r\n%s", methods[m].name, routes[chance(14)],
+	out_text(&c->out, "%s %s/%u HTTP/1.1\r\nHost: h\r\n%s", methods[m].name, routes[chance(19)],
 		 tag, chance(4) ? "" : "a: b\r\nX-c:d \r\n");
 	if (chance(25) == 0) {
 		out_text(&c->out, "Connection: close\r\n");

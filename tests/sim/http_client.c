@@ -5,8 +5,8 @@
 
 #define PATIENCE_NS (30 * TCP_S)
 
-const char *const req_path[REQ_KINDS] = {"a",  "b",     "c",     "retry", "mirror",
-					 "up", "local", "redir", "none"};
+const char *const req_path[REQ_KINDS] = {"a",     "b",  "c",     "retry", "mirror",
+					 "hedge", "up", "local", "redir", "none"};
 
 /* Heads that two readers could take for two things, or nobody for one.  Each %u: its number. */
 static const char *const malformed[] = {

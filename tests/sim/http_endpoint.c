@@ -28,7 +28,7 @@ enum how {
 static void
 judge_again(struct run *run, struct req *r)
 {
-	unsigned most = r->kind == REQ_RETRY ? 3 : 2;
+	unsigned most = r->kind == REQ_RETRY ? 3 : r->kind == REQ_HEDGE ? 4 : 2;
 
 	if (r->seen == 0)
 		return;
@@ -38,7 +38,7 @@ judge_again(struct run *run, struct req *r)
 		run_wrong(run, "request %u is sent again with a body", r->id);
 	else if (r->kind != REQ_RETRY && !r->idempotent)
 		run_wrong(run, "request %u is not idempotent and sent again", r->id);
-	else if (r->kind != REQ_RETRY && !r->reused)
+	else if (r->kind != REQ_RETRY && r->kind != REQ_HEDGE && !r->reused)
 		run_wrong(run, "request %u was sent on a new connection, and again", r->id);
 }
 

@@ -26,6 +26,7 @@ enum req_kind {
 	REQ_LIMIT, /* service c, at most 3 requests */
 	REQ_RETRY, /* service a, subset one (e1; without it, any), tried again on reset and 5xx too */
 	REQ_MIRROR,  /* service a, half of them to d, too */
+	REQ_HEDGE,   /* service a, beside what is slow others are asked; some are delayed first */
 	REQ_UPGRADE, /* service a, subset zero (e0, or nobody); becomes a tunnel, or does not */
 	REQ_LOCAL,   /* answered by the gateway: 403 */
 	REQ_REDIR,   /* likewise: 301 */
@@ -108,6 +109,7 @@ struct run {
 	uint64_t disturbed_ns; /* until then anything may fail */
 	bool closing;          /* the run is over: endpoints close */
 	unsigned fine, own, cut, steps;
+	unsigned hedges, won, delayed; /* tries beside others; that won; requests delayed */
 	char wrong[240];
 };
 

@@ -136,6 +136,11 @@ push(unsigned out, bool gone)
 		if (k == REQ_RETRY)
 			table_append(&t, "retry = { attempts = 2; on = ( \"connect\", \"reused\", "
 					 "\"reset\", \"5xx\" ); };");
+		if (k == REQ_HEDGE)
+			table_append(&t,
+				     "policy = { hedge = { after = \"1ms\"; max = 2; }; fault = { "
+				     "delay = { "
+				     "percent = \"10\"; time = \"50ms\"; }; max_active = 3; }; };");
 		if (k == REQ_MIRROR)
 			table_append(&t, "mirror = ( { service = \"d\"; percent = \"50\"; } );");
 		table_append(&t, " }\n");
@@ -222,6 +227,10 @@ taken(unsigned service, enum sl_limit what)
 static void
 judge_limits(void)
 {
+	for (unsigned i = 0; i < REQ_KINDS; i++)
+		if (rig_ledger(run.net.rig)->delays[i] > 3)
+			run_wrong(&run, "%u requests are delayed",
+				  rig_ledger(run.net.rig)->delays[i]);
 	if (taken(1, SL_LIMIT_CONNECTIONS) > 2)
 		run_wrong(&run, "%u connections of two", taken(1, SL_LIMIT_CONNECTIONS));
 	if (taken(2, SL_LIMIT_REQUESTS) > 3)
@@ -262,7 +271,14 @@ judge_stopped(void)
 				  "heads",
 				  w, (unsigned)s->conns, (unsigned)s->exchanges,
 				  (unsigned)s->head_bytes);
+		run.hedges += (unsigned)s->count[SL_HTTP_CNT_HEDGE];
+		run.won += (unsigned)s->count[SL_HTTP_CNT_HEDGE_WON];
+		run.delayed += (unsigned)s->count[SL_HTTP_CNT_FAULT_DELAY];
 	}
+	for (unsigned i = 0; i < REQ_KINDS; i++)
+		if (rig_ledger(run.net.rig)->delays[i])
+			run_wrong(&run, "%u delays of route %u are kept",
+				  rig_ledger(run.net.rig)->delays[i], i);
 }
 
 /* ---- the access log ---- */
@@ -478,7 +494,7 @@ every_answer_is_the_one_asked_for(void)
 	const char *only = getenv("SIM_SEED"), *many = getenv("SIM_SEEDS");
 	uint64_t from = only ? strtoull(only, NULL, 0) : 1;
 	uint64_t to = only ? from : many ? strtoull(many, NULL, 0) : 500;
-	unsigned fine = 0, own = 0, cut = 0;
+	unsigned fine = 0, own = 0, cut = 0, hedges = 0, won = 0, delayed = 0;
 
 	logs = getenv("SIM_LOG");
 	for (uint64_t seed = from; seed <= to; seed++) {
@@ -486,9 +502,16 @@ every_answer_is_the_one_asked_for(void)
 		fine += run.fine;
 		own += run.own;
 		cut += run.cut;
+		hedges += run.hedges;
+		won += run.won;
+		delayed += run.delayed;
 	}
-	printf("    %u answers, %u of the gateway's own, %u connections cut ", fine, own, cut);
+	printf("    %u answers, %u of the gateway's own, %u connections cut; %u hedges, %u won; %u "
+	       "delays ",
+	       fine, own, cut, hedges, won, delayed);
 	CU_ASSERT_TRUE(fine > cut);
+	if (to - from >= 100)
+		CU_ASSERT_TRUE(hedges > won && won && delayed);
 }
 
 static void
