@@ -49,7 +49,7 @@ compile(const struct sl_conf *c)
 	must_pass(&first->objs[1], SL_OBJ_LISTENERS);
 	for (uint32_t i = 2; i < first->cnt; i++) {
 		const struct sl_obj_head *head = first->objs[i].bytes;
-		must(head->kind >= SL_OBJ_SERVICE && head->kind <= SL_OBJ_VHOST);
+		must(head->kind >= SL_OBJ_SERVICE && head->kind <= SL_OBJ_KIND_LAST);
 		must_pass(&first->objs[i], (enum sl_obj_kind)head->kind);
 	}
 	must(sl_compile(c, &first_map, first, NULL, NULL, &second_map, &second) == 0);

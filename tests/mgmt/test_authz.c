@@ -925,6 +925,95 @@ random_rules_answer_as_the_model_does(void)
 /* ---- what a set costs ---- */
 
 static void
+judge_by(const struct sl_img_vhost *img, const struct sl_match *m)
+{
+	size_t n = (sl_match_bytes(m) + 63) / 64 * 64;
+	struct sl_match_scratch scratch = {.mem = aligned_alloc(64, n), .bytes = n};
+	struct sl_http_head head = {.bytes = (const uint8_t *)"GET", .method_len = 3};
+	const struct sl_claim claim = {bytes("g"), bytes("v")};
+	const struct sl_match_input in = {.head = &head,
+					  .path = (const uint8_t *)"/u/5",
+					  .path_len = 4,
+					  .identity = (const uint8_t *)"xy",
+					  .identity_len = 2,
+					  .claims = &claim,
+					  .claim_cnt = 1};
+	struct sl_authz a;
+	struct sl_authz_verdict v;
+
+	memset(scratch.mem, 0, n);
+	sl_authz_init(&a, img, m, 1);
+	sl_authz_judge(&a, &in, bytes("/a/b"), &scratch, &v);
+	CU_ASSERT(v.rule == SL_MATCH_NONE || v.rule < img->route_cnt);
+	free(scratch.mem);
+}
+
+/* Objects with a few bytes changed: refused, or judged by. */
+static void
+damaged_objects_are_refused_or_harmless(void)
+{
+	struct set s = set_of(
+		"rules = ( { name = \"a\"; action = \"allow\"; paths = ( \"/a/*\", \"/u/{id}\" ); "
+		"not_addresses = ( \"10.0.0.0/9\" ); identities = ( \"x*\" ); methods = ( \"GET\", "
+		"\"PURGE\" ); "
+		"claims = ( { name = \"g\"; exact = \"v\"; } ); }, "
+		"{ name = \"d\"; action = \"deny\"; headers = ( { name = \"x-a\"; prefix = \"b\"; "
+		"} ); }, "
+		"{ name = \"w\"; action = \"audit\"; hosts = ( \"*.example\" ); } );");
+	const struct sl_img_vhost *img = s.view->authz[0].img;
+	uint8_t *copy = malloc(img->head.size);
+	unsigned taken = 0, refused = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct sl_diag diag = {0};
+		struct sl_match *m;
+		seed = (i + 1) * 0x9e3779b97f4a7c15ull;
+		memcpy(copy, img, img->head.size);
+		for (unsigned k = 1 + chance(3); k > 0; k--)
+			copy[chance(img->head.size)] =
+				(uint8_t)(chance(2) ? chance(256) : chance(4));
+		if (sl_image_check(copy, img->head.size, SL_OBJ_AUTHZ, NULL, "o", &diag) == 0) {
+			CU_ASSERT_EQUAL_FATAL(sl_match_create((const void *)copy, NULL, &m), 0);
+			judge_by((const void *)copy, m);
+			taken++;
+			sl_match_destroy(m);
+		} else {
+			refused++;
+		}
+		sl_diag_fini(&diag);
+	}
+	CU_ASSERT(refused > 1000 && taken > 1000);
+	free(copy);
+	set_fini(&s);
+}
+
+/* Values that lead to one entry over and over: there is room for each list once. */
+static void
+many_values_of_one_name_take_no_more_memory(void)
+{
+	struct set s = set_of(DENY("claims = ( { name = \"g\"; exact = \"v\"; },"
+				   " { name = \"h\"; present = true; invert = true; } );"));
+	const struct sl_authz *a = &s.view->authz[0];
+	size_t n = (sl_match_bytes(a->match) + 63) / 64 * 64;
+	struct sl_match_scratch scratch = {.mem = guard_buf(n), .bytes = n};
+	struct sl_claim claims[256];
+	struct sl_http_head head = {.bytes = (const uint8_t *)"GET", .method_len = 3};
+	struct sl_authz_verdict v;
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(claims); i++)
+		claims[i] = (struct sl_claim){bytes(i ? "g" : "h"), bytes("v")};
+	const struct sl_match_input in = {.head = &head,
+					  .path = (const uint8_t *)"/y",
+					  .path_len = 2,
+					  .claims = claims,
+					  .claim_cnt = SL_ARRAY_CNT(claims)};
+	sl_authz_judge(a, &in, (struct sl_bytes){0}, &scratch, &v);
+	CU_ASSERT(!v.denied && v.verified == 1);
+	guard_free(scratch.mem, n);
+	set_fini(&s);
+}
+
+static void
 loose_paths_take_a_time_that_grows_with_their_length(void)
 {
 	static uint8_t path[60000], buf[60000];
@@ -946,4 +1035,6 @@ SL_SUITE("authz", SL_TEST(rules_of_every_kind_answer_as_written),
 	 SL_TEST(rules_that_only_tell_decide_nothing),
 	 SL_TEST(no_spelling_of_a_denied_path_gets_through),
 	 SL_TEST(random_rules_answer_as_the_model_does),
+	 SL_TEST(damaged_objects_are_refused_or_harmless),
+	 SL_TEST(many_values_of_one_name_take_no_more_memory),
 	 SL_TEST(loose_paths_take_a_time_that_grows_with_their_length))

@@ -68,6 +68,8 @@ SL_SANS(g,k,f,c,m,h) @K g k - NULL
 SL_ALPNS(g,k,f,c,m,h) @K g k - NULL
 SL_ORIGINS(g,k,f,c,m,h) @K g k - NULL
 SL_TOKENS(g,k,f,c,m,h) @K g k - NULL
+SL_VALUES(g,k,f,c,m,r,h) @K g k - NULL
+SL_TEXTS(g,k,f,c,m,r,h) @K g k - NULL
 SL_METAS(g,k,f,r,h) @K g k - NULL
 SL_WORDS(g,k,w,f,d,h) @K g k - NULL
 SL_LINES(g,k,f,r,h) @K g k - NULL
