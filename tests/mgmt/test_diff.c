@@ -71,6 +71,30 @@ route_tables_differ_in_the_words_of_their_file(void)
 		 "added host t/h: match *\n"
 		 "added http_route t/h/x: path /x, service a\n",
 		 "all new; defaults are not told"},
+		{ONE(R("x")),
+		 ONE(ROUTE("x",
+			   "service = \"a\"; policy = { hedge = { after = \"50ms\"; max = 2; }; "
+			   "fault = { delay = { percent = \"0.5\"; time = \"1s\"; }; abort = { "
+			   "status = 503; }; max_active = 9; }; };")),
+		 "changed http_route t/h/x: policy.fault (none) → delay 0.5 % 1000 ms, abort 100 % "
+		 "503, "
+		 "max_active 9, policy.hedge (none) → 2 after 50 ms\n",
+		 "faults, hedging"},
+		{TABLE("policy = { cors = { origins = ( \"https://a\", \"https://*.b\" ); methods "
+		       "= ( "
+		       "\"GET\" ); credentials = true; max_age = \"1m\"; }; };",
+		       HOST("h", "\"*\"", R("x"))),
+		 ONE(R("x")),
+		 "changed route_table t: policy.cors https://a https://*.b methods GET max_age 60 "
+		 "s "
+		 "credentials → (none)\n",
+		 "CORS of a table"},
+		{ONE(ROUTE("x", "split = ( { service = \"c\"; weight = 1; } ); sticky = { cookie = "
+				"\"k\"; };")),
+		 ONE(ROUTE("x", "split = ( { service = \"c\"; weight = 1; } ); sticky = { cookie = "
+				"\"k\"; set = true; ttl = \"1m\"; };")),
+		 "changed http_route t/h/x: sticky cookie k → cookie k set for 60 s\n",
+		 "a cookie that is given"},
 		{ONE(R("x")), ONE(ROUTE("x", "service = \"c\"; subset = \"s\";")),
 		 "changed http_route t/h/x: service a → c, subset (none) → s\n", "subset"},
 		{ONE(ROUTE("x", "split = ( { service = \"c\"; weight = 1; } );")),
