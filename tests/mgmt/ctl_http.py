@@ -50,13 +50,13 @@ ROWS = [
      {"verb": "show", "what": "routes", "table": "edge", "host": "shop", "route": "canary"},
      {"ok": True, "dataplane": True, "routes": [
          route("canary", "split", requests=123456, **{"2xx": 123000, "5xx": 456}, retries=7, bytes_in=999,
-               bytes_out=12 << 20, first_us=830, last_us=1250000),
+               bytes_out=12 << 20, first_us=830, last_us=1250000, policy=["fault", "hedge"]),
          route("old", "redirect", requests=1, **{"3xx": 1}, local=1, first_us=12345, last_us=12399)]},
      0,
      """\
-TABLE  HOST  ROUTE   ACTION    TO  REQUESTS     2XX  3XX  4XX  5XX  RETRIES  LOCAL   IN    OUT   FIRST    LAST
-edge   shop  canary  split     -     123456  123000    0    0  456        7      0  999  12.0M   830us    1.2s
-edge   shop  old     redirect  -          1       0    1    0    0        0      1    0      0  12.3ms  12.3ms
+TABLE  HOST  ROUTE   ACTION    TO  REQUESTS     2XX  3XX  4XX  5XX  RETRIES  LOCAL   IN    OUT   FIRST    LAST  POLICY
+edge   shop  canary  split     -     123456  123000    0    0  456        7      0  999  12.0M   830us    1.2s  fault, hedge
+edge   shop  old     redirect  -          1       0    1    0    0        0      1    0      0  12.3ms  12.3ms  -
 """),
     (["show", "listeners"], {"verb": "show", "what": "listeners"},
      {"ok": True, "dataplane": True, "listeners": [
