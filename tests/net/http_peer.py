@@ -2,7 +2,8 @@
 
   http_peer.py serve NAME PORT RECORD   both families; says "ready"; what each request was, exactly, is appended to RECORD as a
                                         line of JSON {"head", "body", "conn", "n"}; ends at SIGTERM.  What stands in file RECORD.mood, if
-                                        there is one, is done to each request: "status N" or "delay MS".  By the path:
+                                        there is one, is done to each request: "status N", "delay MS" or "do KIND", as
+                                        a path without a number.  By the path:
       /who            NAME
       /echo           a JSON object: the request's head, length and sha256 of its body
       /bytes/N        N bytes with Content-Length; /chunked/N: in chunks of all sizes, with a trailer; /close/N: until the end
@@ -150,6 +151,8 @@ class Server:
             what, value = open(self.mood, encoding="ascii").read().split()
             if what == "status":
                 kind, arg = "status", value
+            elif what == "do":
+                kind, arg = value, ""
             else:
                 time.sleep(int(value) / 1000)
         except (OSError, ValueError):

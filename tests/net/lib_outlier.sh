@@ -1,0 +1,155 @@
+# shellcheck shell=bash
+# lib_outlier.sh — endpoints that answer 503, reset, hang and are slow: who is left alone, why, and who is asked instead; what of
+# the traffic stays in the gateway's zone.  Sourced by outlier_*w.sh.
+set -euo pipefail
+# shellcheck source=tests/net/lib_http.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib_http.sh"
+
+# mood I [WHAT]: what endpoint I does to each request (http_peer.py).
+mood() {
+	if [ $# = 1 ]; then
+		rm -f "$NET_DIR/record$1.mood"
+	else
+		echo "$2" >"$NET_DIR/record$1.mood.new"
+		mv "$NET_DIR/record$1.mood.new" "$NET_DIR/record$1.mood"
+	fi
+}
+of() { ctl_json "[e['$2'] for e in j['endpoints'] if e['name'] == '$1'][0]" show endpoints web; }
+# ask_all N: N requests, one after the other, and how often each status was heard: "200:n 503:m".
+ask_all() { for _ in $(seq "$1"); do code "$u/who" && echo; done | sort | uniq -c | awk '{ print $2 ":" $1 }' | xargs; }
+heard() { local w; for w in $1; do [ "${w%:*}" = "$2" ] && echo "${w#*:}" && return; done; echo 0; }
+# served I: requests that endpoint I has had.
+served() { wc -l <"$NET_DIR/record$1"; }
+
+# out_for WHY KEYS MOOD STATUS [SWEEP]: e2 in that mood is ejected for WHY; each failed request was one of its own, and counted.
+out_for() {
+	local why=$1 keys=$2 mood=$3 status=$4 before bad
+	HTTP_KEYS="panic_threshold = 0; ejection = { after = 0; $keys time = \"2s\"; max_time = \"2s\"; sweep = \"${5:-200ms}\"; };" http_push
+	before=$(http_count eject_report)
+	mood 2 "$mood"
+	ejects() { ask_all 4 >>"$NET_DIR/heard" && [ "$(of e2 ejected)" = True ]; }
+	: >"$NET_DIR/heard"
+	wait_for 20 "e2 ejected ($mood)" ejects
+	is "why it is out" "$(of e2 why)" "$why"
+	bad=$(tr ' ' '\n' <"$NET_DIR/heard" | awk -F: -v s="$status" '$1 == s { n += $2 } END { print n + 0 }')
+	[ "$bad" -ge 3 ] || fail "$bad answers $status, at least 3 wanted: $(cat "$NET_DIR/heard")"
+	is "answers but 200 and $status" "$(tr ' ' '\n' <"$NET_DIR/heard" | grep -vc "^200:\|^$status:" || true)" 0
+	[[ $why = *%* ]] || [ "$(http_count eject_report)" -gt "$before" ] || fail "eject_report did not count"
+	grep -q "health: web/e2 is ejected by the dataplane: $why" "$NET_DIR/sluiced.log" || fail "no word of it: $why"
+	mood 2
+	# while it is out nobody hears of it
+	local had
+	had=$(served 2)
+	while [ "$(of e2 ejected)" = True ]; do
+		is "while e2 is out" "$(heard "$(ask_all 3)" 200)" 3
+		[ "$(of e2 ejected)" = False ] || is "requests to e2 while it is out" "$(served 2)" "$had"
+	done
+	asked_again() { ask_all 4 >/dev/null && [ "$(served 2)" -gt "$had" ]; }
+	wait_for 10 "e2 asked again" asked_again
+}
+
+stays_in() { # KEYS MOOD: it is not ejected
+	HTTP_KEYS="panic_threshold = 0; ejection = { after = 0; $1 sweep = \"200ms\"; };" http_push
+	mood 2 "$2"
+	ask_all 40 >"$NET_DIR/heard"
+	is "e2 ejected ($2)" "$(of e2 ejected)" False
+	mood 2
+}
+
+outliers() {
+	export POLICY=round_robin ROUTES='{ name = "r"; retry = { attempts = 0; }; timeout = "300ms"; service = "web"; }'
+	http_push
+	out_for "3 gateway errors in a row" "gateway_after = 3;" "status 503" 503
+	out_for "3 requests in a row were not answered" "local_after = 3; split_local = true;" "do reset-before" 502
+	out_for "3 requests in a row were not answered" "local_after = 3;" "delay 600" 504
+	out_for "3 gateway errors in a row" "gateway_after = 3;" "do reset-before" 502
+	out_for "60 % or more of its requests failed" "failure_percent = 60; rate_endpoints = 4; rate_requests = 4;" "status 500" 500 2s
+	stays_in "gateway_after = 3; local_after = 3;" "status 500"
+	stays_in "gateway_after = 3; split_local = true;" "do reset-before"
+	stays_in "local_after = 3;" "status 503"
+}
+
+# A breaker of each endpoint: those that come too many wait, nobody is refused, and none has more at a time than it may.
+breakers() {
+	export POLICY=random ROUTES='{ name = "r"; service = "web"; }'
+	HTTP_KEYS='endpoint_requests = 2; ejection = { after = 0; };' http_push
+	load crowd --seconds 120 --requests 400 --threads 16 --keepalive --spread "$u/slow/20"
+	all_good crowd
+	HTTP_KEYS='endpoint_requests = 1; max_pending = 1; ejection = { after = 0; };' http_push
+	local before
+	before=$(http_count overflow)
+	run cl flood python3 "$top/scripts/lib/load.py" --seconds 60 --requests 60 --threads 16 --spread "$u/slow/200"
+	over() { [ "$(http_count overflow)" -gt "$before" ]; }
+	wait_for 10 "the breaker refuses" over
+	wait "$(pid_of flood)" || true
+	quiet
+}
+
+# A slow endpoint of four has less than a tenth of its share; well again, it is asked again.
+by_latency() {
+	export POLICY=ewma HTTP_KEYS='ejection = { after = 0; };'
+	http_push
+	mood 3 "delay 300"
+	load warm --seconds 120 --requests 200 --threads 4 --keepalive --spread "$u/who"
+	all_good warm
+	load ewma --seconds 120 --requests 1200 --threads 4 --keepalive --spread "$u/who"
+	all_good ewma
+	mood 3
+	local slow all
+	slow=$(answers_of ewma e3) all=$(say ewma 'j["requests"]')
+	echo "ewma: the slow endpoint had $slow of $all"
+	[ $((slow * 40)) -lt "$all" ] || fail "the slow endpoint had $slow of $all"
+	local had
+	had=$(served 3)
+	load again --seconds 60 --threads 2 --keepalive --spread "$u/who"
+	asked() { [ "$(served 3)" -gt $((had + 50)) ]; }
+	wait_for 60 "e3 asked again" asked
+	kill -TERM "$(pid_of again)"
+	all_good again
+}
+
+# e1 and e2 stand in the gateway's zone, e3 and e4 in another.
+push_zones() {
+	http_table "$NET_DIR/t.conf"
+	sed -i -e "/10.77.2.1[12]\"/s/weight/locality = \"eu\/a\"; weight/" -e "/10.77.2.1[34]\"/s/weight/locality = \"eu\/b\"; weight/" "$NET_DIR/t.conf"
+	ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push: $(cat "$NET_DIR/push.out")"
+}
+away() { for _ in $(seq "$1"); do get "$u/who" && echo; done | grep -c 'e[34]' || true; }
+
+zones() {
+	local n
+	export POLICY=random HTTP_KEYS='ejection = { after = 0; };'
+	SERVICE_KEYS='zone_aware = { traffic_percent = 50; min_endpoints = 3; };' push_zones
+	is "half of the traffic, half of the endpoints" "$(away 60)" 0
+	# our gateways take all traffic: half of it goes where the other half of the endpoints is
+	SERVICE_KEYS='zone_aware = { traffic_percent = 100; min_endpoints = 3; };' push_zones
+	n=$(away 100)
+	[ "$n" -gt 25 ] && [ "$n" -lt 75 ] || fail "$n of 100 requests to the other zone, about half wanted"
+	# health counts: with e1 drained a third of the endpoints is here, and two thirds of our half may stay
+	SERVICE_KEYS='zone_aware = { traffic_percent = 50; min_endpoints = 3; };' push_zones
+	ctl drain web e1 >/dev/null
+	leaves() { [ "$(away 10)" -gt 0 ]; }
+	wait_for 10 "some leave" leaves
+	n=$(away 120)
+	[ "$n" -gt 18 ] && [ "$n" -lt 66 ] || fail "$n of 120 requests to the other zone, about 40 wanted"
+	# below min_endpoints zones do not count
+	ctl drain web e2 >/dev/null
+	all_away() { [ "$(away 10)" = 10 ]; }
+	wait_for 10 "all to the other zone" all_away
+	ctl undrain web e1 >/dev/null
+	ctl undrain web e2 >/dev/null
+	SERVICE_KEYS='zone_aware = { traffic_percent = 50; min_endpoints = 5; };' push_zones
+	leaves_too() { n=$(away 40) && [ "$n" -gt 8 ] && [ "$n" -lt 32 ]; }
+	wait_for 20 "too few endpoints for zones: half goes away" leaves_too
+}
+
+export DAEMON_KEYS='locality = "eu/a";' PORT=8080
+net_up
+for i in $ENDPOINTS; do http_peer_up "$i"; done
+gateway_up
+u=$(url 10.77.9.30)
+outliers
+breakers
+by_latency
+zones
+quiet
