@@ -650,7 +650,6 @@ check_service_fields(struct sl_look *c, const struct sl_img_service *s)
 	check_tcp(c, s);
 	check_bandwidth(c, s);
 	sl_look_http_service(c, s);
-	sl_look_zero(c, "", SL_LOOK_NOWHERE, "zone_zero", s->zone_zero);
 	sl_look_range(c, "", SL_LOOK_NOWHERE, "zone_min", s->zone_min, 0, SL_MAX_SERVICE_ENDPOINTS);
 	sl_look_range(c, "", SL_LOOK_NOWHERE, "zone_traffic", s->zone_traffic, 0,
 		      s->zone_min ? 10000 : 0);

@@ -50,6 +50,8 @@ sl_look_http_service(struct sl_look *c, const struct sl_img_service *s)
 	sl_look_range(c, "http", no, "eject_max_pct", h->eject_max_pct, 1, 100);
 	sl_look_range(c, "http", no, "budget_pct", h->budget_pct, 0, 100);
 	sl_look_range(c, "http", no, "hash_on", h->hash_on, SL_HASH_ON_SOURCE, SL_HASH_ON_QUERY);
+	sl_look_range(c, "http", no, "adaptive_pct", h->adaptive_pct, 0, 200);
+	sl_look_zero(c, "http", no, "adaptive_zero", h->adaptive_zero);
 	sl_look_range(c, "http", no, "split_local", h->split_local, 0, 1);
 	sl_look_range(c, "http", no, "failure_pct", h->failure_pct, 0, 100);
 	sl_look_range(c, "http", no, "rate_deviation", h->rate_deviation, 0, 10000);

@@ -53,6 +53,8 @@ sl_image_dump_http_service(const struct sl_img_http_service *h, FILE *f)
 		h->conn_idle_max, h->budget_pct, h->budget_min);
 	dump_number("min_per_second", h->budget_per_s, f);
 	dump_number("endpoint_requests", h->endpoint_requests, f);
+	if (h->adaptive_min)
+		fprintf(f, " adaptive min %u buffer %u", h->adaptive_min, h->adaptive_pct);
 	fputc('\n', f);
 	fprintf(f, "ejection after %u sweep_ms %u time_ms %u max_time_ms %u max_percent %u",
 		h->eject_after, h->sweep_ms, h->eject_ms, h->eject_max_ms, h->eject_max_pct);

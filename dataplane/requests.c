@@ -433,6 +433,7 @@ sl_requests_start(struct sl_worker *w)
 	};
 	conf.stats = &w->stats->http;
 	conf.listener_stats = w->listener_stats;
+	conf.service_stats = w->service_stats;
 	conf.vhost_stats = sl_stats_vhosts(seg, id);
 	conf.route_stats = sl_stats_routes(seg, id);
 	conf.authz_stats = sl_stats_authz(seg, id);

@@ -811,7 +811,7 @@ lines(size_t n)
 /* Where everything lies behind the engine itself. */
 struct places {
 	size_t upstream, limits, arena, shaper, conns, xchgs, gather, out, path, cert, answer_text,
-		tokens, end;
+		tokens, adaptive, end;
 };
 
 static struct places
@@ -831,7 +831,8 @@ lay_out(const struct sl_http_conf *conf)
 	p.cert = p.path + lines(SL_HTTP_HEAD_MAX);
 	p.answer_text = p.cert + lines(SL_XFCC_MAX);
 	p.tokens = p.answer_text + lines(HTTP_ANSWER_TEXT);
-	p.end = p.tokens + lines(sl_jwt_verifier_bytes());
+	p.adaptive = p.tokens + lines(sl_jwt_verifier_bytes());
+	p.end = p.adaptive + lines(SL_MAX_SERVICES * sizeof(struct sl_adaptive));
 	return p;
 }
 
@@ -854,7 +855,9 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	h->tokens.verifier = sl_jwt_verifier_init(at + p.tokens, conf->seed);
 	h->random[0] = conf->seed ^ 0x9e3779b97f4a7c15ull;
 	h->random[1] = (conf->seed << 1 | 1) * 0xda942042e4dd58b5ull;
+	h->adaptive = (struct sl_adaptive *)(void *)(at + p.adaptive);
 	h->limits = sl_limits_init(at + p.limits, conf->ledger, conf->worker_cnt);
+	sl_limits_stats(h->limits, conf->service_stats);
 	const struct sl_upstream_conf up = {
 		.capacity = conf->pool,
 		.seed = conf->seed,
@@ -984,6 +987,19 @@ sweep(struct sl_http *h)
 		sweep_one(&h->conns[h->sweep]);
 }
 
+/* What breakers have, of one service. */
+static void
+tell(struct sl_http *h)
+{
+	uint32_t slot = sl_limits_tell(h->limits);
+	struct sl_adaptive *a = &h->adaptive[slot];
+
+	if (!h->conf.service_stats)
+		return;
+	uint32_t limit = sl_adaptive_limit(a, 0);
+	h->conf.service_stats[slot].adaptive_limit = limit == UINT32_MAX ? 0 : limit;
+}
+
 bool
 sl_http_tick(struct sl_http *h)
 {
@@ -995,6 +1011,7 @@ sl_http_tick(struct sl_http *h)
 	sl_upstream_tick(h->upstream);
 	sl_shaper_tick(h->shaper, http_now(h));
 	sweep(h);
+	tell(h);
 	h->conf.stats->head_bytes = sl_arena_used(h->arena);
 	return h->again != UINT32_MAX || h->tokens.wait != UINT32_MAX;
 }

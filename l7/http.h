@@ -107,6 +107,7 @@ struct sl_http_conf {
 	struct sl_upstream_env upstream;
 	struct sl_stats_http *stats;
 	struct sl_stats_listener *listener_stats;
+	struct sl_stats_service *service_stats; /* NULL: none */
 	struct sl_stats_vhost *vhost_stats;
 	struct sl_stats_route *route_stats;
 	struct sl_stats_authz *authz_stats;

@@ -307,6 +307,8 @@ sl_http_xchg_end(struct http_xchg *x)
 	sl_http_shape_leave(x);
 	if (x->flags & XF_REQUEST_LIMIT)
 		sl_limit_give(h->limits, x->service_slot, SL_LIMIT_REQUESTS);
+	if (sl_unlikely(x->flags & XF_ADAPTIVE))
+		sl_adaptive_give(&h->adaptive[x->service_slot]);
 	if (x->flags & XF_RETRY_LIMIT)
 		sl_limit_give(h->limits, x->service_slot, SL_LIMIT_RETRIES);
 	if (!(x->flags & (XF_MIRROR | XF_HEDGE))) {

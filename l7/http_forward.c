@@ -58,6 +58,17 @@ took_us(const struct http_xchg *x)
 		       : 0;
 }
 
+static void
+adapt(struct http_xchg *x)
+{
+	const struct sl_img_service *svc = service_of(x);
+	uint32_t us = took_us(x);
+
+	if (svc && svc->http.adaptive_min && us)
+		sl_adaptive_fed(&x->http->adaptive[x->service_slot], us, svc->http.adaptive_min,
+				svc->http.adaptive_pct, http_now(x->http));
+}
+
 void
 sl_http_told(struct http_xchg *x, enum sl_try what)
 {
@@ -66,6 +77,8 @@ sl_http_told(struct http_xchg *x, enum sl_try what)
 	if (x->flags & XF_TOLD)
 		return;
 	x->flags |= XF_TOLD;
+	if (sl_unlikely(x->flags & XF_ADAPTIVE) && what == SL_TRY_OK)
+		adapt(x);
 	if (x->endpoint_slot != UINT32_MAX)
 		env->result(env->ctx, x->service_slot, x->endpoint_slot, x->endpoint_incarnation,
 			    what, took_us(x));

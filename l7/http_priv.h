@@ -26,6 +26,7 @@
 #ifndef SL_L7_HTTP_PRIV_H
 #define SL_L7_HTTP_PRIV_H
 
+#include "l7/adaptive.h"
 #include "l7/arena.h"
 #include "l7/heads.h"
 #include "l7/http.h"
@@ -175,14 +176,15 @@ enum {                            /* http_xchg.flags */
        XF_LOG = 1 << 11,
        XF_WAITS = 1 << 12, /* the ticket is with upstream */
        XF_HASHED = 1 << 13,
-       XF_REUSED = 1 << 14,  /* this try's connection had had requests before */
-       XF_TOLD = 1 << 15,    /* env.result learned of this try */
-       XF_DOOMED = 1 << 16,  /* the last sweep found its endpoint disabled or removed */
-       XF_UP_TLS = 1 << 17,  /* this try's connection is TLS */
-       XF_HEDGE = 1 << 18,   /* another try of the exchange `of` */
-       XF_DELAYED = 1 << 19, /* waits on purpose, counted at fault_counter */
-       XF_SHAPED = 1 << 20,  /* the service has a bandwidth, as of this try, or the last sweep */
-       XF_PAID = 1 << 21,    /* this try's head has had its tokens */
+       XF_REUSED = 1 << 14,   /* this try's connection had had requests before */
+       XF_TOLD = 1 << 15,     /* env.result learned of this try */
+       XF_DOOMED = 1 << 16,   /* the last sweep found its endpoint disabled or removed */
+       XF_UP_TLS = 1 << 17,   /* this try's connection is TLS */
+       XF_HEDGE = 1 << 18,    /* another try of the exchange `of` */
+       XF_DELAYED = 1 << 19,  /* waits on purpose, counted at fault_counter */
+       XF_SHAPED = 1 << 20,   /* the service has a bandwidth, as of this try, or the last sweep */
+       XF_PAID = 1 << 21,     /* this try's head has had its tokens */
+       XF_ADAPTIVE = 1 << 22, /* counted in `adaptive` */
 };
 
 struct http_xchg {
@@ -287,6 +289,7 @@ struct sl_http {
 	struct sl_http_conf conf;
 	struct sl_upstream *upstream;
 	struct sl_limits *limits;
+	struct sl_adaptive *adaptive; /* [SL_MAX_SERVICES], by slot */
 	struct sl_arena *arena;
 	struct sl_shaper
 		*shaper; /* waiters: of each place of an exchange TO_ENDPOINTS, TO_CLIENTS */

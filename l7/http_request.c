@@ -527,6 +527,17 @@ claim(struct http_xchg *x, const struct sl_img_service *svc)
 		return false;
 	}
 	x->flags |= XF_REQUEST_LIMIT;
+	if (sl_likely(!svc->http.adaptive_min))
+		return true;
+	if (!sl_adaptive_take(&h->adaptive[x->service_slot], x->service_incarnation,
+			      svc->http.adaptive_min)) {
+		sl_http_why(x, "adaptive");
+		if (h->conf.service_stats)
+			h->conf.service_stats[x->service_slot].adaptive_refused++;
+		sl_http_local_error(x, 503, SL_RF_UO, SL_HTTP_CNT_OVERFLOW);
+		return false;
+	}
+	x->flags |= XF_ADAPTIVE;
 	return true;
 }
 

@@ -19,7 +19,9 @@ struct share {
 struct sl_limits {
 	struct sl_ledger *ledger;
 	uint32_t exact_below; /* limits */
-	uint32_t zero;
+	uint32_t used;        /* slots that ever had something lie below */
+	uint32_t next;        /* told next */
+	struct sl_stats_service *stats;
 	struct {
 		struct share of[SL_LIMIT_CNT];
 		uint8_t shared[SL_LIMIT_CNT]; /* 1: by shares */
@@ -87,6 +89,30 @@ fetch(struct sl_limits *l, uint32_t slot, enum sl_limit what, uint32_t n, uint32
 	return true;
 }
 
+void
+sl_limits_stats(struct sl_limits *l, struct sl_stats_service *stats)
+{
+	l->stats = stats;
+}
+
+uint32_t
+sl_limits_tell(struct sl_limits *l)
+{
+	uint32_t slot = l->next < l->used ? l->next : 0;
+
+	l->next = slot + 1;
+	for (unsigned what = 0; l->stats && slot < l->used && what < SL_LIMIT_CNT; what++)
+		l->stats[slot].under_way[what] = l->service[slot].of[what].used;
+	return slot;
+}
+
+static SL_COLD void
+reached(struct sl_limits *l, uint32_t slot, enum sl_limit what)
+{
+	if (l->stats)
+		l->stats[slot].reached[what]++;
+}
+
 bool
 sl_limit_take(struct sl_limits *l, uint32_t service_slot, enum sl_limit what, uint32_t max)
 {
@@ -103,8 +129,12 @@ sl_limit_take(struct sl_limits *l, uint32_t service_slot, enum sl_limit what, ui
 		/* the limit has become another one */
 		give_back(l, service_slot, what, s->taken - s->used);
 	}
-	if (!fetch(l, service_slot, what, shared ? SL_LIMIT_SHARE : 1, top))
+	if (!fetch(l, service_slot, what, shared ? SL_LIMIT_SHARE : 1, top)) {
+		reached(l, service_slot, what);
 		return false;
+	}
+	if (sl_unlikely(service_slot >= l->used))
+		l->used = service_slot + 1;
 	s->used++;
 	return true;
 }
@@ -174,5 +204,6 @@ sl_limit_retry(struct sl_limits *l, uint32_t service_slot, const struct sl_img_h
 	if (within || take_floor(l, service_slot, http->budget_per_s, now_ns))
 		return true;
 	sl_limit_give(l, service_slot, SL_LIMIT_RETRIES);
+	reached(l, service_slot, SL_LIMIT_RETRIES);
 	return false;
 }

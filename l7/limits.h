@@ -10,6 +10,7 @@
 #define SL_L7_LIMITS_H
 
 #include "sluice/image.h"
+#include "sluice/stats.h"
 
 #define SL_LIMIT_EXACT 64
 #define SL_LIMIT_SHARE 16
@@ -21,6 +22,7 @@ enum sl_limit {
 	SL_LIMIT_RETRIES,
 	SL_LIMIT_CNT
 };
+static_assert(SL_LIMIT_CNT == SL_STATS_BREAKERS, "a row of statistics for each");
 
 struct sl_ledger { /* zeroed */
 	struct {
@@ -35,6 +37,11 @@ struct sl_limits;
 size_t sl_limits_bytes(void);
 struct sl_limits *sl_limits_init(void *mem, struct sl_ledger *ledger, unsigned worker_cnt);
 void sl_limits_fini(struct sl_limits *l); /* gives everything back */
+
+/* sl_limits_stats: this worker's [SL_MAX_SERVICES], to which it is told from now on; NULL: nowhere.  sl_limits_tell: housekeeping, each
+ * turn: what one service has under way; all that ever had some in turn.  Its slot. */
+void sl_limits_stats(struct sl_limits *l, struct sl_stats_service *stats);
+uint32_t sl_limits_tell(struct sl_limits *l);
 
 /* sl_limit_take: one more of it, max 0: no limit (counted all the same).  false: that would be one too many.
  * sl_limit_give: one less.  sl_limit_held: this worker's own. */

@@ -78,7 +78,10 @@
  *                         "draining", "disabled", "new_flows", "no_endpoint", "ports_used" (fullnat: source ports,
  *                         now), "ports_refused" (new flows refused for want of one), "discover": [NAME…] (sources it asks), "levels": [LEVEL…],
  *                         "subsets": [{"name", "metadata": "k=v,…", "fallback": "any"|"none", "levels": [LEVEL…]}…] (in the order of the file),
- *                         "locality_failover": BOOL, "zone_aware": BOOL, "panic_threshold": 0–100}]
+ *                         "locality_failover": BOOL, "zone_aware": BOOL, "panic_threshold": 0–100,
+ *                         of proxy: "breakers": [{"name": "connections"|"pending"|"requests"|"retries", "max": N|null (no limit), "under_way" (of all
+ *                         workers, told now and then), "remaining": N|null, "open": BOOL, "limited" (times one more was too many)}…],
+ *                         "adaptive": {"min" (0: off), "limit" (of all workers; 0: not known yet), "refused"}}]
  *        "endpoints"  → "endpoints": [ENDPOINT…]
  *        "sources"    → "sources": [{"service", "source", "name" (what is asked for), "state": "good"|"kept" (an older answer than the last
  *                         is in use)|"trouble"|"asking", "endpoints", "left_out", "answered": TIME|null, "age_s": N|null (of the

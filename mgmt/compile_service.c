@@ -40,6 +40,8 @@ describe_http(const struct sl_conf_http *h, struct sl_img_http_service *img)
 		.rate_requests = (uint16_t)h->rate_requests,
 		.budget_per_s = (uint16_t)h->budget_per_s,
 		.endpoint_requests = h->endpoint_requests,
+		.adaptive_min = (uint16_t)h->adaptive_min,
+		.adaptive_pct = (uint8_t)(h->adaptive_min ? h->adaptive_pct : 0),
 	};
 	memcpy(img->hash_name, h->hash_name, SL_NAME_MAX);
 }

@@ -337,10 +337,11 @@ struct sl_conf_http {
 	uint32_t rate_deviation, rate_endpoints, rate_requests;
 	bool split_local;
 	uint32_t panic_pct, budget_pct, budget_min, budget_per_s;
-	uint32_t endpoint_requests;  /* 0: no limit */
-	uint8_t hash_on;             /* enum sl_hash_on */
-	bool given, hash_given;      /* the group is in the file */
-	char hash_name[SL_NAME_MAX]; /* headers: lower case */
+	uint32_t endpoint_requests;          /* 0: no limit */
+	uint32_t adaptive_min, adaptive_pct; /* min 0: off */
+	uint8_t hash_on;                     /* enum sl_hash_on */
+	bool given, hash_given;              /* the group is in the file */
+	char hash_name[SL_NAME_MAX];         /* headers: lower case */
 };
 
 /* Bytes a second, by enum sl_way; 0: no limit. */

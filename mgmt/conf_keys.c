@@ -50,6 +50,7 @@
 #define BUDGET_STRUCT struct sl_conf_http
 #define EJECTION_STRUCT struct sl_conf_http
 #define BANDWIDTH_STRUCT struct sl_conf_bandwidth
+#define ADAPTIVE_STRUCT struct sl_conf_http
 #define HEALTH_STRUCT struct sl_health_conf
 #define AGENT_STRUCT struct sl_health_conf
 #define ENDPOINT_STRUCT struct sl_conf_endpoint

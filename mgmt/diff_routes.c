@@ -75,6 +75,8 @@ sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v)
 	sl_diff_put(v, "http.max_pending", "%u", h->max_pending);
 	sl_diff_put(v, "http.max_requests", "%u", h->max_requests);
 	sl_diff_put(v, "http.endpoint_requests", "%u", h->endpoint_requests);
+	sl_diff_put(v, "http.adaptive.min", "%u", h->adaptive_min);
+	sl_diff_put(v, "http.adaptive.buffer_percent", "%u %%", h->adaptive_pct);
 	sl_diff_put(v, "http.max_retries", "%u", h->max_retries);
 	sl_diff_put(v, "http.requests_per_connection", "%u", h->conn_requests);
 	sl_diff_put(v, "http.idle_timeout", "%u ms", h->conn_idle_ms);

@@ -378,6 +378,24 @@ static const struct sl_expo_column service_columns[] = {
 	 "Source ports in use towards endpoints (mode fullnat).", S(ports_used)},
 	{"sluice_service_source_ports_refused_total", "counter",
 	 "New flows refused for want of a source port (mode fullnat).", S(ports_out)},
+	/* forward proxy */
+	{"sluice_service_connections", "gauge", "Connections to endpoints.", S(under_way[0])},
+	{"sluice_service_pending", "gauge", "Requests that wait for a connection.",
+	 S(under_way[1])},
+	{"sluice_service_requests", "gauge", "Requests under way.", S(under_way[2])},
+	{"sluice_service_retries", "gauge", "Retries under way.", S(under_way[3])},
+	{"sluice_service_connections_limited_total", "counter",
+	 "Times that the breaker of connections was open.", S(reached[0])},
+	{"sluice_service_pending_limited_total", "counter",
+	 "Times that the breaker of waiting requests was open.", S(reached[1])},
+	{"sluice_service_requests_limited_total", "counter",
+	 "Times that the breaker of requests was open.", S(reached[2])},
+	{"sluice_service_retries_limited_total", "counter",
+	 "Times that the breaker of retries was open.", S(reached[3])},
+	{"sluice_service_adaptive_limit", "gauge",
+	 "Requests that adaptive lets be under way; 0: off, or not known yet.", S(adaptive_limit)},
+	{"sluice_service_adaptive_refused_total", "counter", "Requests that adaptive refused.",
+	 S(adaptive_refused)},
 };
 
 static int

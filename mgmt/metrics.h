@@ -131,7 +131,10 @@ struct sl_metrics_snapshot {
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */
 #define SL_METRICS_GAUGE(type, field) (1u << (offsetof(struct type, field) / 8))
-#define SL_METRICS_SERVICE_GAUGES SL_METRICS_GAUGE(sl_stats_service, ports_used)
+#define SL_METRICS_SERVICE_GAUGES                                                                  \
+	(SL_METRICS_GAUGE(sl_stats_service, ports_used) |                                          \
+	 SL_METRICS_GAUGE(sl_stats_service, under_way) * ((1u << SL_STATS_BREAKERS) - 1) |         \
+	 SL_METRICS_GAUGE(sl_stats_service, adaptive_limit))
 #define SL_METRICS_ENDPOINT_GAUGES SL_METRICS_GAUGE(sl_stats_endpoint, active)
 
 /* Gauges of struct sl_stats_tcp: X(now, most, name, sentence). */

@@ -105,6 +105,32 @@ bandwidth_json(const struct sl_conf_bandwidth *b)
 	return o ? o : json_null();
 }
 
+/* What the service may have at a time, and has. */
+static json_t *
+breakers(const struct sl_conf_service *s, const struct sl_stats_service *c)
+{
+#define WORD(word) #word,
+	static const char *const word[] = {SL_STATS_BREAKER_WORDS(WORD)};
+#undef WORD
+	const uint32_t max[] = {s->tcp.max_connections, s->http.max_pending, s->http.max_requests,
+				s->http.max_retries};
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < SL_STATS_BREAKERS; i++) {
+		uint64_t left = max[i] > c->under_way[i] ? max[i] - c->under_way[i] : 0;
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:o, s:I, s:o, s:b, s:I}", "name", word[i], "max",
+				  max[i] ? json_integer(max[i]) : json_null(), "under_way",
+				  NUM(c->under_way[i]), "remaining",
+				  max[i] ? json_integer((json_int_t)left) : json_null(), "open",
+				  max[i] && left == 0, "limited", NUM(c->reached[i])));
+	}
+	return json_pack("{s:o, s:{s:i, s:I, s:I}}", "breakers", list, "adaptive", "min",
+			 (int)s->http.adaptive_min, "limit", NUM(c->adaptive_limit), "refused",
+			 NUM(c->adaptive_refused));
+}
+
 static json_t *
 service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_service *s,
 	     const struct tally *n)
@@ -127,6 +153,8 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 		"no_endpoint", NUM(c.no_endpoint), "ports_used", NUM(c.ports_used), "ports_refused",
 		NUM(c.ports_out), "bandwidth", bandwidth_json(&s->bandwidth));
 	merge(row, sl_show_members(d, t->conf, s));
+	if (s->forward == SL_FORWARD_PROXY)
+		merge(row, breakers(s, &c));
 	return row;
 }
 

@@ -322,10 +322,14 @@ struct sl_img_http_service {
 	uint16_t
 		budget_per_s; /* retries a second that may be made beside the budget, of all workers */
 	uint32_t endpoint_requests; /* under way to one endpoint; 0: no limit */
+	/* adaptive concurrency (l7/adaptive.h), of each worker: */
+	uint16_t adaptive_min; /* so many requests may always be under way; 0: it is off */
+	uint8_t adaptive_pct;  /* more than the least that answers take is borne, [0, 200] */
+	uint8_t adaptive_zero;
 	char hash_name
 		[SL_NAME_MAX]; /* HEADER (lower case), COOKIE, QUERY: its name, a token; else all 0 */
 };
-static_assert(sizeof(struct sl_img_http_service) == 124, "");
+static_assert(sizeof(struct sl_img_http_service) == 128, "");
 
 /* Ring of RING_HASH (ketama): a hash goes to the first point not below it, else to the first. */
 #define SL_MAX_RING (1u << 20)
@@ -406,7 +410,6 @@ struct sl_img_service {
 	uint16_t zone_min; /* fewer endpoints that take: zones do not count; 0: they never do */
 	uint16_t
 		zone_traffic; /* what this zone's gateways take of all traffic, of 10000; 0: as much as each other zone's */
-	uint32_t zone_zero;
 	struct sl_img_tcp tcp;
 	struct sl_img_http_service http;
 	uint32_t

@@ -24,7 +24,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 8
+#define SL_STATS_VERSION 9
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -208,11 +208,20 @@ struct sl_stats_listener {
 	uint64_t refused; /* new flows not admitted, any reason */
 };
 
+/* What a service may have at a time, in the order of enum sl_limit: X(word). */
+#define SL_STATS_BREAKER_WORDS(X) X(connections) X(pending) X(requests) X(retries)
+#define SL_STATS_BREAKERS 4
+
 struct sl_stats_service {
 	uint64_t new_flows;
 	uint64_t no_endpoint; /* new flows for which no endpoint could be chosen */
 	uint64_t ports_used;  /* gauge: fullnat: source ports in use */
 	uint64_t ports_out;   /* fullnat: new flows refused for want of a source port */
+	/* forward proxy: breakers, each of which is a row of SL_STATS_BREAKERS */
+	uint64_t under_way[SL_STATS_BREAKERS]; /* gauges, told now and then */
+	uint64_t reached[SL_STATS_BREAKERS];   /* times that one more was too many */
+	uint64_t adaptive_limit;               /* gauge: 0: off, or not known yet */
+	uint64_t adaptive_refused;
 };
 
 struct sl_stats_endpoint {

@@ -158,6 +158,8 @@ static const struct mistake mistakes[] = {
 	{SV(http.budget_pct), 101, "http.budget_pct: is 101, must be in [0, 100]", "budget", 0},
 	{SV(http.hash_on), 4, "http.hash_on: is 4, must be in [0, 3]", "hash on", 0},
 	{SV(http.hash_on), 0, "http.hash_name: \"x-user\" must be empty", "name of an address", 0},
+	{SV(http.adaptive_pct), 201, "http.adaptive_pct: is 201, must be in [0, 200]", "buffer", 0},
+	{SV(http.adaptive_zero), 1, "http.adaptive_zero: is 1, must be 0", "zero", 0},
 	{SV(http.split_local), 2, "http.split_local: is 2, must be in [0, 1]", "split", 0},
 	{SV(http.failure_pct), 101, "http.failure_pct: is 101, must be in [0, 100]", "failures", 0},
 	{SV(http.rate_deviation), 10001, "http.rate_deviation: is 10001", "deviation", 0},

@@ -93,7 +93,6 @@ static const struct mistake mistakes[] = {
 	{LEVELS_MAGLEV, LV(1, zone), 1, "levels[1].zone: is 1, must be in [0, 0]",
 	 "a zone, without zones"},
 	{LEVELS_MAGLEV, SV(zone_min), 16385, "zone_min: is 16385, must be in [0, 16384]", "most"},
-	{LEVELS_MAGLEV, SV(zone_zero), 1, "zone_zero: is 1, must be 0", "zero"},
 	{LEVELS_MAGLEV, LV(0, zero), 1, "levels[0].zero: is 1, must be 0", "zero"},
 	{LEVELS_MAGLEV, SV(zone_traffic), 1, "zone_traffic: is 1, must be in [0, 0]", "no zones"},
 	{LEVELS_MAGLEV, LV(0, member_cnt), 0, "levels[0].member_cnt: is 0, must be in [1, 4]",

@@ -291,6 +291,32 @@ some_retries_a_second_may_always_be_made(void)
 	gate_close(&g);
 }
 
+static void
+what_is_under_way_is_told(void)
+{
+	static struct sl_stats_service stats[SL_MAX_SERVICES];
+	struct gate g = gate_of(1);
+
+	sl_limits_stats(g.worker[0], stats);
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(sl_limit_take(g.worker[0], SLOT, SL_LIMIT_PENDING, 3));
+	CU_ASSERT_FALSE(sl_limit_take(g.worker[0], SLOT, SL_LIMIT_PENDING, 3));
+	CU_ASSERT_TRUE(sl_limit_take(g.worker[0], 0, SL_LIMIT_RETRIES, 0));
+	/* one service a turn, and only those that ever had something */
+	for (uint32_t i = 0; i <= SLOT; i++)
+		CU_ASSERT_EQUAL(sl_limits_tell(g.worker[0]), i);
+	CU_ASSERT_EQUAL(sl_limits_tell(g.worker[0]), 0);
+	CU_ASSERT_EQUAL(stats[SLOT].under_way[SL_LIMIT_PENDING], 3);
+	CU_ASSERT_EQUAL(stats[SLOT].reached[SL_LIMIT_PENDING], 1);
+	CU_ASSERT_EQUAL(stats[SLOT].under_way[SL_LIMIT_REQUESTS], 0);
+	CU_ASSERT_EQUAL(stats[0].under_way[SL_LIMIT_RETRIES], 1);
+	sl_limit_give(g.worker[0], SLOT, SL_LIMIT_PENDING);
+	for (uint32_t i = 0; i <= SLOT; i++)
+		sl_limits_tell(g.worker[0]);
+	CU_ASSERT_EQUAL(stats[SLOT].under_way[SL_LIMIT_PENDING], 2);
+	gate_close(&g);
+}
+
 /* ---- threads ---- */
 
 struct crowd {
@@ -365,5 +391,5 @@ SL_SUITE("limits", SL_TEST(a_small_limit_is_exact_whoever_takes),
 	 SL_TEST(no_limit_is_counted_all_the_same),
 	 SL_TEST(a_changed_limit_holds_for_what_is_taken_from_then_on),
 	 SL_TEST(counters_and_services_are_apart), SL_TEST(retries_keep_to_breaker_and_budget),
-	 SL_TEST(some_retries_a_second_may_always_be_made),
+	 SL_TEST(some_retries_a_second_may_always_be_made), SL_TEST(what_is_under_way_is_told),
 	 SL_TEST(threads_never_exceed_a_limit_and_leave_nothing))

@@ -604,6 +604,8 @@ services_of_requests_have_their_values_and_defaults(void)
 	CU_ASSERT_EQUAL(said->rate_requests, 65535);
 	CU_ASSERT_EQUAL(said->budget_per_s, 65535);
 	CU_ASSERT_EQUAL(said->endpoint_requests, 9);
+	CU_ASSERT_EQUAL(said->adaptive_min, 65535);
+	CU_ASSERT_EQUAL(said->adaptive_pct, 200);
 	CU_ASSERT_EQUAL(said->sweep_ms, 10);
 	CU_ASSERT_EQUAL(said->eject_ms, 1);
 	CU_ASSERT_EQUAL(said->eject_max_ms, 604800000);
@@ -636,6 +638,8 @@ services_of_requests_have_their_values_and_defaults(void)
 		CU_ASSERT_EQUAL(h->rate_requests, 100);
 		CU_ASSERT_EQUAL(h->budget_per_s, 0);
 		CU_ASSERT_EQUAL(h->endpoint_requests, 0);
+		CU_ASSERT_EQUAL(h->adaptive_min, 0);
+		CU_ASSERT_EQUAL(h->adaptive_pct, 25);
 		CU_ASSERT_EQUAL(h->sweep_ms, 10000);
 		CU_ASSERT_EQUAL(h->eject_ms, 30000);
 		CU_ASSERT_EQUAL(h->eject_max_ms, 300000);

@@ -269,6 +269,38 @@ hosts_are_shown_with_their_patterns(void)
 	fixture_close(&f);
 }
 
+static json_t *
+breaker(json_t *a, unsigned i)
+{
+	json_t *o = json_array_get(json_object_get(a, "services"), 0);
+
+	return json_array_get(json_object_get(o, "breakers"), i);
+}
+
+static void
+breakers_are_shown_with_what_is_left(void)
+{
+	open_all();
+	struct sl_stats_service *s = &sl_stats_services(f.dp.stats, 0)[0];
+	s->under_way[0] = 24;
+	s->under_way[2] = 2000; /* a push lowered the limit */
+	s->reached[2] = 5;
+	s->adaptive_limit = 77;
+	json_t *a = ask("{\"verb\":\"show\",\"what\":\"services\"}");
+	json_t *o = breaker(a, 0);
+	CU_ASSERT_STRING_EQUAL(answer_text(o, "name"), "connections");
+	CU_ASSERT(answer_int(o, "max") == 1024 && answer_int(o, "remaining") == 1000);
+	CU_ASSERT(json_is_false(json_object_get(o, "open")));
+	o = breaker(a, 2);
+	CU_ASSERT_STRING_EQUAL(answer_text(o, "name"), "requests");
+	CU_ASSERT(answer_int(o, "under_way") == 2000 && answer_int(o, "remaining") == 0);
+	CU_ASSERT(answer_int(o, "limited") == 5 && json_is_true(json_object_get(o, "open")));
+	o = json_object_get(json_array_get(json_object_get(a, "services"), 0), "adaptive");
+	CU_ASSERT(answer_int(o, "min") == 0 && answer_int(o, "limit") == 77);
+	json_decref(a);
+	fixture_close(&f);
+}
+
 static void
 what_is_counted_of_http_is_shown_with_sentences(void)
 {
@@ -583,6 +615,7 @@ of_a_listener_that_passes_tls_through_the_server_name_decides(void)
 SL_SUITE("requests", SL_TEST(levels_and_subsets_are_shown_with_who_takes_flows),
 	 SL_TEST(routes_are_shown_in_the_order_of_the_file_with_what_was_counted),
 	 SL_TEST(names_narrow_what_is_shown), SL_TEST(hosts_are_shown_with_their_patterns),
+	 SL_TEST(breakers_are_shown_with_what_is_left),
 	 SL_TEST(what_is_counted_of_http_is_shown_with_sentences),
 	 SL_TEST(counters_of_a_route_begin_when_it_gets_its_slot),
 	 SL_TEST(a_request_becomes_a_head_for_its_listener),

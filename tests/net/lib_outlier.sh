@@ -63,7 +63,7 @@ outliers() {
 	out_for "3 requests in a row were not answered" "local_after = 3; split_local = true;" "do reset-before" 502
 	out_for "3 requests in a row were not answered" "local_after = 3;" "delay 600" 504
 	out_for "3 gateway errors in a row" "gateway_after = 3;" "do reset-before" 502
-	out_for "60 % or more of its requests failed" "failure_percent = 60; rate_endpoints = 4; rate_requests = 4;" "status 500" 500 2s
+	out_for "60 % or more of its requests failed" "failure_percent = 60; rate_endpoints = 2; rate_requests = 2;" "status 500" 500 2s
 	stays_in "gateway_after = 3; local_after = 3;" "status 500"
 	stays_in "gateway_after = 3; split_local = true;" "do reset-before"
 	stays_in "local_after = 3;" "status 503"
@@ -82,6 +82,50 @@ breakers() {
 	over() { [ "$(http_count overflow)" -gt "$before" ]; }
 	wait_for 10 "the breaker refuses" over
 	wait "$(pid_of flood)" || true
+	quiet
+}
+
+# row NAME FIELD: of the breakers of service web.  adaptive FIELD: of its adaptive concurrency.
+row() { ctl_json "[b['$2'] for s in j['services'] if s['name'] == 'web' for b in s['breakers'] if b['name'] == '$1'][0]" show services; }
+adaptive() { ctl_json "[s['adaptive']['$1'] for s in j['services'] if s['name'] == 'web'][0]" show services; }
+
+# What breakers have is shown while they have it.
+shown() {
+	export POLICY=random ROUTES='{ name = "r"; service = "web"; }'
+	HTTP_KEYS='max_requests = 3; ejection = { after = 0; };' http_push
+	load held --seconds 60 --requests 300 --threads 3 --keepalive "$u/slow/100"
+	is_open() { [ "$(row requests max) $(row requests under_way) $(row requests remaining) $(row requests open)" = "3 3 0 True" ]; }
+	wait_for 10 "the breaker shown open" is_open
+	is "another one" "$(row pending open)" False
+	local before
+	before=$(row requests limited)
+	one_too_many() { [ "$(code "$u/who")" = 503 ] && [ "$(row requests limited)" -gt "$before" ]; }
+	wait_for 10 "one too many, refused and counted" one_too_many
+	kill -TERM "$(pid_of held)"
+	wait "$(pid_of held)" || true
+	closed() { [ "$(row requests under_way) $(row requests remaining) $(row requests open)" = "0 3 False" ]; }
+	wait_for 10 "the breaker shown closed" closed
+	quiet
+}
+
+# Answers that take a hundred times as long as they did: some requests are refused, and none any more when all is well.
+adapts() {
+	export POLICY=random ROUTES='{ name = "r"; retry = { attempts = 0; }; service = "web"; }'
+	HTTP_KEYS='adaptive = { min = 2; buffer_percent = 50; }; ejection = { after = 0; };' http_push
+	load light --seconds 120 --threads 12 --keepalive --spread "$u/who"
+	known() { [ "$(adaptive limit)" -gt 0 ]; }
+	wait_for 20 "a limit known" known
+	is "requests refused while answers are fast" "$(adaptive refused)" 0
+	local i
+	for i in $ENDPOINTS; do mood "$i" "delay 150"; done
+	sheds() { [ "$(adaptive refused)" -gt 2 ]; } # a client that is refused goes
+	wait_for 30 "requests refused while answers are slow" sheds
+	for i in $ENDPOINTS; do mood "$i"; done
+	rests() { local n; n=$(adaptive refused) && known && code "$u/who" >/dev/null && code "$u/who" >/dev/null && [ "$(adaptive refused)" = "$n" ]; }
+	wait_for 60 "none refused any more" rests
+	kill -TERM "$(pid_of light)"
+	wait "$(pid_of light)" || true
+	tail -n 1 "$NET_DIR/light.log"
 	quiet
 }
 
@@ -150,6 +194,8 @@ gateway_up
 u=$(url 10.77.9.30)
 outliers
 breakers
+shown
+adapts
 by_latency
 zones
 quiet
