@@ -64,7 +64,8 @@
  *   → "against": N, "same": BOOL, "changes": [{"change": "added"|"removed"|"changed"|"moved",
  *       "kind": "gateway"|"address"|"route"|"service"|"endpoint"|"listener"|"route_table"|"host"|"http_route",
  *       "name": "web" | "web/web-1" | "edge/shop/canary" | "front 192.0.2.2/24" | "0.0.0.0/0",
- *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}]                or error config
+ *       "text": "weight 1 → 3, address 198.51.100.11 → 198.51.100.12"}],
+ *     "shadow"?: as of show shadow, without examples (the last trial was of this text)                or error config
  *
  * {"verb":"show", "what": WHAT, "service"?: NAME (endpoints only), "table"?, "host"?: NAME (routes, hosts), "route"?: NAME
  *  (routes), "port"?: NAME and with it "extended"?: BOOL (ports), "limit"?: 1..1000 (audit only, default 50)}
@@ -125,7 +126,7 @@
  *                         "silent", "registered", "removed", "expired", "heartbeats", "denied", "writes", "records", "failing": BOOL}
  *        "generations"→ "generations": [{"generation", "state": "active"|"superseded"|"pending"|"refused"|
  *                         "corrupt", "file", "comment", "uid", "user", "written": TIME, "bytes",
- *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null, "confirm_left_s": X|null}]   newest first;
+ *                         "rollback_of": N (0 none), "root": HEX|null, "text": STRING|null, "confirm_left_s": X|null}]   newest first; "shadow": as of show shadow, without examples;
  *        "shadow"     → "shadow": {"state": "none"|"running"|"ended"}, of the last trial with "generation", "file", "user", "sample_ppm",
  *                         "for_s", "began": TIME, "ended": TIME|null, "ran_s", "left_s": X, "why": STRING|null (it ended), "revised": N
  *                         (changes of endpoints of the active table meanwhile), "known": BOOL (counts have come), "requests", "flows":

@@ -480,6 +480,8 @@ sl_verb_show(const struct sl_verb_run *r)
 	}
 	json_t *a = sl_verb_ok(r);
 	json_object_set_new(a, what, rows);
+	if (strcmp(what, "generations") == 0)
+		json_object_set_new(a, "shadow", sl_trial_report(r->d->trial, false));
 	if (strcmp(what, "generations") && strcmp(what, "audit"))
 		json_object_set_new(a, "dataplane",
 				    json_boolean(sl_publish_link(r->d->publish) != NULL));

@@ -370,3 +370,11 @@ sl_trial_revised(struct sl_trial *t)
 {
 	t->revised += t->state == RUNNING;
 }
+
+bool
+sl_trial_of(const struct sl_trial *t, const char *text, size_t len)
+{
+	const struct sl_pushed *p = t->state == NONE ? NULL : t->table->push;
+
+	return p && p->text_len == len && memcmp(p->text, text, len) == 0;
+}

@@ -40,5 +40,7 @@ void sl_trial_revised(struct sl_trial *t);
 
 /* sl_trial_report as api.h says (show shadow); people: with examples, which have addresses of clients. */
 json_t *sl_trial_report(const struct sl_trial *t, bool people);
+/* sl_trial_of: whether the last run was of this text. */
+bool sl_trial_of(const struct sl_trial *t, const char *text, size_t len);
 
 #endif

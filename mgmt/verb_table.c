@@ -101,6 +101,9 @@ diff_answer(const struct parse *p)
 	json_object_set_new(a, "against", json_integer(t ? (json_int_t)t->push->number : 0));
 	json_object_set_new(a, "same", json_boolean(json_array_size(changes) == 0));
 	json_object_set_new(a, "changes", changes);
+	json_t *text = json_object_get(p->r.body, "text");
+	if (sl_trial_of(p->r.d->trial, json_string_value(text), json_string_length(text)))
+		json_object_set_new(a, "shadow", sl_trial_report(p->r.d->trial, false));
 	sl_verb_add_warnings(a, &p->diag);
 	return a;
 }

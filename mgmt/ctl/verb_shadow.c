@@ -311,6 +311,23 @@ ctl_push_shadow(struct ctl *c, json_t *r)
 	return rc;
 }
 
+void
+ctl_print_shadow(const json_t *a)
+{
+	const json_t *s = json_object_get(a, "shadow"), *r = json_object_get(s, "requests"),
+		     *f = json_object_get(s, "flows");
+
+	if (!s || !strcmp(ctl_str(s, "state"), "none"))
+		return;
+	printf("%s as generation %lld %s: %lld of %lld sampled requests, %lld of %lld flows would "
+	       "go "
+	       "otherwise (show shadow)\n",
+	       ctl_str(s, "file"), ctl_int(s, "generation"),
+	       !strcmp(ctl_str(s, "state"), "running") ? "is tried" : "was tried",
+	       ctl_int(r, "changed"), ctl_int(r, "sampled"), ctl_int(f, "changed"),
+	       ctl_int(f, "sampled"));
+}
+
 int
 ctl_shadow(struct ctl *c)
 {

@@ -401,6 +401,7 @@ ctl_show(struct ctl *c)
 		print_show(c, s, json_object_get(a, what));
 	else
 		print_audit(json_object_get(a, what));
+	ctl_print_shadow(a);
 	if (*ctl_str(a, "trouble"))
 		fprintf(stderr, "%s\n", ctl_str(a, "trouble"));
 	if (json_is_false(json_object_get(a, "dataplane")))

@@ -285,6 +285,7 @@ ctl_diff(struct ctl *c)
 		       ctl_str(d, "kind"), ctl_str(d, "name"), *ctl_str(d, "text") ? ": " : "",
 		       ctl_str(d, "text"));
 	}
+	ctl_print_shadow(a);
 	ctl_print_warnings(a);
 	json_decref(a);
 	return same ? CTL_OK : CTL_NO;

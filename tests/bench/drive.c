@@ -3,6 +3,8 @@
  *   bench_drive SOCKET          answers one JSON object per line; commands on standard input:
  *     load FILE                 parse, compile, offer; answered when the dataplane has judged
  *     swap FILE_A FILE_B N      load A and B in turn, N pushes, as fast as verdicts come
+ *     try FILE PPM              offer it to be tried beside the active one (shadow.h); answered when that has begun
+ *     untry                     end that; answered with what was counted
  *     pair NAME CERT KEY        PEM files checked, made a secret, sent; answered when the dataplane has it
  *     sample                    counters of all workers now, and of TLS
  *     quit
@@ -41,6 +43,7 @@ struct drive {
 	bool swapping;
 	struct table now, next; /* now: active; next: on offer */
 	struct sl_shards *shards;
+	uint32_t sample_ppm; /* the push under way is to be tried; 0: not */
 	uint64_t generation;
 	double begun, parse_ms, compile_ms, offer_at;
 	double *push_ms; /* [done] */
@@ -209,7 +212,9 @@ push(struct drive *d)
 	if (!compile(d, d->name[which], d->text[which]))
 		return false;
 	d->offer_at = now_ms();
-	int rc = sl_publish_offer(d->link, ++d->generation, d->next.compiled);
+	int rc = d->sample_ppm
+			 ? sl_publish_try(d->link, ++d->generation, d->next.compiled, d->sample_ppm)
+			 : sl_publish_offer(d->link, ++d->generation, d->next.compiled);
 	if (rc) {
 		fail("offer", strerror(-rc), NULL);
 		table_fini(&d->next);
@@ -239,6 +244,7 @@ pushes_end(struct drive *d)
 	d->before = NULL;
 	d->left = d->done = 0;
 	d->swapping = false;
+	d->sample_ppm = 0;
 }
 
 static void
@@ -263,7 +269,9 @@ pushed(const struct drive *d, const struct sl_publish_verdict *v)
 
 	json_object_set_new(o, "event", json_string("pushed"));
 	json_object_set_new(o, "outcome",
-			    json_string(v->outcome == SL_CTL_ACTIVE ? "active" : "refused"));
+			    json_string(v->outcome == SL_CTL_ACTIVE  ? "active"
+					: v->outcome == SL_CTL_TRIED ? "tried"
+								     : "refused"));
 	put(o, "generation", v->generation);
 	json_object_set_new(o, "total_ms", json_real(now_ms() - d->begun));
 	json_object_set_new(o, "parse_ms", json_real(d->parse_ms));
@@ -351,6 +359,34 @@ begin(struct drive *d, const char *a, const char *b, unsigned n)
 }
 
 static void
+on_untried(void *ctx, int err, const struct sl_ctl_shadow_counts *c,
+	   const struct sl_ctl_shadow_example *e, const char *why)
+{
+	json_t *o = json_object();
+
+	(void)ctx;
+	if (err)
+		fail("untry", why ? why : strerror(-err), NULL);
+	if (err || e) {
+		json_decref(o);
+		return;
+	}
+	json_object_set_new(o, "event", json_string("untried"));
+	put(o, "seen", c->what[SL_SHADOW_REQUESTS].seen);
+	put(o, "sampled", c->what[SL_SHADOW_REQUESTS].sampled);
+	put(o, "changed", c->what[SL_SHADOW_REQUESTS].changed);
+	answer(o);
+}
+
+static void
+try(struct drive *d, const char *file, unsigned ppm)
+{
+	if (!d->left)
+		d->sample_ppm = ppm;
+	begin(d, file, NULL, 1);
+}
+
+static void
 on_secret(void *ctx, uint32_t kind, const char *name, int err, int error, const char *text)
 {
 	json_t *o = json_object();
@@ -402,6 +438,12 @@ command(struct drive *d, char *line)
 		answer(sample(d));
 	else if (!strcmp(line, "quit"))
 		uv_stop(&d->loop);
+	else if (!strcmp(line, "untry")) {
+		int rc = sl_publish_shadow(d->link, SL_SHADOW_END, on_untried, d);
+		if (rc)
+			fail(line, strerror(-rc), NULL);
+	} else if (sscanf(line, "try %4095s %u", a, &n) == 2 && n > 0 && n <= 1000000)
+		try(d, a, n);
 	else if (sscanf(line, "load %4095s", a) == 1)
 		begin(d, a, NULL, 1);
 	else if (sscanf(line, "pair %63s %4095s %4095s", name, a, b) == 3)

@@ -59,7 +59,65 @@ stop whole INT
 json "$NET_DIR/whole.log" "j['shadow']['state'] + ', ' + j['shadow']['why']" >"$NET_DIR/out"
 is "its end" "$(cat "$NET_DIR/out")" "ended, stopped by root"
 wait_for 5 "its memory to go" not_tried 1
+! ctl diff "$NET_DIR/then.conf" >"$NET_DIR/out" || fail "the tables do not differ"
+grep -q "was tried: .* of 320 sampled requests" "$NET_DIR/out" || fail "diff of what was tried says: $(cat "$NET_DIR/out")"
+ctl show generations >"$NET_DIR/out"
+grep -q "then.conf as generation 2 was tried" "$NET_DIR/out" || fail "show generations says: $(cat "$NET_DIR/out")"
 ctl push "$NET_DIR/then.conf" >"$NET_DIR/push.out" 2>&1 || fail "an ordinary push of the same file: $(cat "$NET_DIR/push.out")"
 python3 "$py" replay 20000 "$AWAY" "$NET_DIR/then.json" -- "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/sluiced.sock"
 python3 "$py" judge "$NET_DIR/whole.log" "$NET_DIR/now.json" "$NET_DIR/then.json" >"$NET_DIR/judged" 2>&1 || fail "$(cat "$NET_DIR/judged")"
 cat "$NET_DIR/judged"
+
+# ---- its ends ----
+
+# its report, once it has ended: of show shadow, as text
+ended() { wait_for 10 "the trial to end" state_of_trial ended; }
+why() { shadow why; }
+
+trial timed push --shadow --sample 50% --for 1s "$NET_DIR/now.conf"
+wait "$(pid_of timed)" || fail "a trial of a second: $(cat "$NET_DIR/timed.log")"
+grep -q 'its time is over' "$NET_DIR/timed.log" || fail "a trial of a second says: $(cat "$NET_DIR/timed.log")"
+
+trial replaced push --shadow --for 600s "$NET_DIR/now.conf"
+! ctl push --shadow "$NET_DIR/now.conf" >"$NET_DIR/out" 2>&1 || fail "two trials at once"
+grep -q 'is being tried' "$NET_DIR/out" || fail "a second trial is refused by: $(cat "$NET_DIR/out")"
+ctl push "$NET_DIR/now.conf" >"$NET_DIR/push.out" 2>&1 || fail "push: $(cat "$NET_DIR/push.out")"
+wait "$(pid_of replaced)" || fail "a trial that a push ended: $(cat "$NET_DIR/replaced.log")"
+grep -q 'became active' "$NET_DIR/replaced.log" || fail "a trial that a push ended says: $(cat "$NET_DIR/replaced.log")"
+
+trial orphan push --shadow --for 2s "$NET_DIR/then.conf"
+stop orphan KILL
+ended
+is "why it ended without who asked for it" "$(why)" "its time is over"
+
+trial killed push --shadow --for 600s "$NET_DIR/then.conf"
+n=$(grep -c 'is not tried any more' "$NET_DIR/dataplane.log")
+stop sluiced KILL
+wait_for 5 "the dataplane to end it" not_tried $((n + 1))
+wait "$(pid_of killed)" && fail "a trial whose sluiced was killed is well"
+daemon_up
+is "a trial after a restart" "$(shadow state)" none
+
+trial lost push --shadow --for 600s "$NET_DIR/then.conf"
+stop dataplane KILL
+ended
+is "why it ended with the dataplane" "$(why)" "the dataplane went away"
+dataplane_up
+wait_for 10 "the table" grep -q 'active on all' "$NET_DIR/dataplane.log"
+linked() { [ "$(ctl_json "j['dataplane']['connected']" status)" = True ]; }
+wait_for 5 "the link" linked
+wait "$(pid_of lost)" || fail "a trial whose dataplane was killed: $(cat "$NET_DIR/lost.log")"
+
+sed 's/service = "ends";/service = "nobody";/' "$NET_DIR/then.conf" >"$NET_DIR/bad.conf"
+! ctl push --shadow "$NET_DIR/bad.conf" >"$NET_DIR/out" 2>&1 || fail "a bad table is tried"
+grep -q nobody "$NET_DIR/out" || fail "a bad table is refused by: $(cat "$NET_DIR/out")"
+sed 's/port = "back"; address = "10.77/port = "side"; address = "10.77/' "$NET_DIR/then.conf" >"$NET_DIR/bad.conf"
+! ctl push --shadow "$NET_DIR/bad.conf" >"$NET_DIR/out" 2>&1 || fail "a table that the dataplane refuses is tried"
+grep -q 'side' "$NET_DIR/out" || fail "it is refused by: $(cat "$NET_DIR/out")"
+is "trials in the audit log" "$(ctl_json "' '.join(sorted({l['outcome'] for l in j['audit'] if l['verb'] == 'shadow'}))" show audit)" "begun ended refused"
+for args in "--sample 0%" "--sample 101%" "--sample 5" "--for 0s" "--for 2h" "--confirm 5s"; do
+	# shellcheck disable=SC2086 # words
+	! ctl push --shadow $args "$NET_DIR/then.conf" >"$NET_DIR/out" 2>&1 || fail "push --shadow $args is taken"
+done
+quiet
+no_bad_drops
