@@ -350,6 +350,10 @@ candidate(const struct ask *q, uint64_t hash, uint32_t size, unsigned salt)
 	const struct sl_service *svc = q->svc;
 	uint32_t i, none;
 
+	if (sl_likely(sl_policy_has_table(svc->policy))) {
+		i = q->level->maglev[sl_hash_reduce(hash, size)];
+		return sl_likely(admits(q, &svc->endpoints[i], (uint8_t)hash)) ? i : UINT32_MAX;
+	}
 	switch (svc->policy) {
 	case SL_POLICY_ROUND_ROBIN:
 		i = next_in_schedule(q, salt);
@@ -365,7 +369,7 @@ candidate(const struct ask *q, uint64_t hash, uint32_t size, unsigned salt)
 	case SL_POLICY_EWMA:
 		return better_of_two(q, hash, size, q->ctx->ewma != NULL);
 	default:
-		i = q->level->maglev[sl_hash_reduce(hash, size)];
+		return UINT32_MAX;
 	}
 	return sl_likely(admits(q, &svc->endpoints[i], (uint8_t)hash)) ? i : UINT32_MAX;
 }
@@ -375,6 +379,10 @@ candidate(const struct ask *q, uint64_t hash, uint32_t size, unsigned salt)
 static uint8_t
 policy_of(const struct ask *q, uint32_t *ret_size)
 {
+	if (sl_likely(sl_policy_has_table(q->svc->policy))) {
+		*ret_size = q->level->maglev_cnt;
+		return q->svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE : SL_WHY_MAGLEV;
+	}
 	switch (q->svc->policy) {
 	case SL_POLICY_ROUND_ROBIN:
 		*ret_size = q->level->sched_cnt;
@@ -390,8 +398,8 @@ policy_of(const struct ask *q, uint32_t *ret_size)
 		*ret_size = weight_of_all(q);
 		return SL_WHY_LEAST;
 	default:
-		*ret_size = q->level->maglev_cnt;
-		return q->svc->policy == SL_POLICY_SOURCE_HASH ? SL_WHY_SOURCE : SL_WHY_MAGLEV;
+		*ret_size = 0;
+		return SL_WHY_NONE;
 	}
 }
 
