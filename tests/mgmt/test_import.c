@@ -452,6 +452,20 @@ names_stay_names(void)
 	done();
 }
 
+/* A table that its own parser does not take is never called good. */
+static void
+a_bad_table_is_told(void)
+{
+	struct sl_import_file file = {"f", GATEWAY, strlen(GATEWAY)};
+	struct sl_diag diag = {0};
+
+	CU_ASSERT_EQUAL_FATAL(sl_import_run(SL_IMPORT_ISTIO, &file, 1, "nowhere", &diag, &result),
+			      0);
+	CU_ASSERT_FALSE(result.good);
+	CU_ASSERT_TRUE(result.own.cnt == 1 && strstr(result.own.items[0].text, "nowhere"));
+	sl_import_result_fini(&result);
+}
+
 /* What nobody reads is told: each node of a file is used, told, or below one that is. */
 static void
 nothing_goes_by_in_silence(void)
@@ -478,4 +492,4 @@ nothing_goes_by_in_silence(void)
 SL_SUITE("import", SL_TEST(files_become_these_tables), SL_TEST(matches_keep_their_meaning),
 	 SL_TEST(actions_keep_their_meaning), SL_TEST(policies_keep_their_meaning),
 	 SL_TEST(rules_deny_no_less), SL_TEST(precedence_is_an_order), SL_TEST(names_stay_names),
-	 SL_TEST(nothing_goes_by_in_silence))
+	 SL_TEST(a_bad_table_is_told), SL_TEST(nothing_goes_by_in_silence))
