@@ -59,18 +59,29 @@ sl_http_jwt_restore(struct sl_http *h, const struct sl_http_head *head)
 	}
 }
 
+/* Of the name in lower case; "_" is "-" to who reads lines as variables (CGI). */
+static bool
+is_named(const struct sl_http_head *head, const struct sl_http_line *l, struct sl_bytes name)
+{
+	const uint8_t *at = head->bytes + l->name;
+
+	if (l->name_len != name.len)
+		return false;
+	for (uint32_t i = 0; i < name.len; i++) {
+		uint8_t c = at[i] >= 'A' && at[i] <= 'Z' ? at[i] | 0x20 : at[i];
+		if ((c == '_' ? '-' : c) != (name.at[i] == '_' ? '-' : name.at[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool
 hide_all(struct walk *w, struct sl_bytes name)
 {
-	uint16_t hash = sl_http_name_hash(name.at, name.len);
-
-	for (unsigned i = 0;; i++) {
-		i = sl_http_find(w->head, name.at, name.len, hash, i);
-		if (i >= w->head->line_cnt)
-			return true;
-		if (!hide(w->h, w->head, i))
+	for (unsigned i = 0; i < w->head->line_cnt; i++)
+		if (is_named(w->head, &w->head->line[i], name) && !hide(w->h, w->head, i))
 			return false;
-	}
+	return true;
 }
 
 static bool

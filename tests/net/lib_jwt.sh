@@ -144,7 +144,7 @@ gives "the issuer's own keys" 401 -H "$(bearer "$(tokens token "$k" o o '{}')")"
 # ---- what endpoints see ----
 
 t=$(tokens token "$k" d d '{"sub": "ann of test", "realm": {"tenant": 7}, "n": 1}')
-get -o /dev/null -H 'x-request-id: sees-1' -H "$(bearer "$t")" -H 'X-User: root' -H 'x-tenant: 1' -H 'x-claims: e30' "$u/must/x"
+get -o /dev/null -H 'x-request-id: sees-1' -H "$(bearer "$t")" -H 'X-User: root' -H 'x-tenant: 1' -H 'x_user: root' -H 'x-claims: e30' "$u/must/x"
 has sees-1 'x-user: ann of test'
 has sees-1 'x-tenant: 7'
 has sees-1 "x-claims: $(echo "$t" | cut -d. -f2)"
