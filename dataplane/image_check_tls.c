@@ -177,7 +177,6 @@ check_listener(struct sl_look *c, const struct sl_img_listeners *ls,
 		sl_look_zero(c, "listeners", i, "sni_cnt", l->sni_cnt);
 	check_place(c, "listeners", i, "sni", l->sni_first, names ? l->sni_cnt : 0, ls->sni_cnt,
 		    &u->sni);
-	sl_look_zero(c, "listeners", i, "zero", l->zero);
 }
 
 /* Of the listener that begins at `first` the name before is another's. */

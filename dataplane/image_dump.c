@@ -115,6 +115,8 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 		fprintf(f, " slot %u incarnation %u", l->slot, l->incarnation);
 		if (l->mode != SL_MODE_L4)
 			fprintf(f, " max_connections %u", l->max_connections);
+		if (l->authz)
+			fprintf(f, " authorization slot %u", l->authz - 1);
 		for (uint32_t k = 0; k < l->trust_cnt; k++) {
 			fputs(k ? " " : " trusted ", f);
 			dump_prefix(&t[l->trust_first + k].prefix, t[l->trust_first + k].plen, f);

@@ -666,7 +666,8 @@ sl_streams_start(struct sl_worker *w)
 		.tls = w->tls,
 		.limits = c->limits,
 		.env = {w, env_rule, env_pick, sl_streams_began, sl_streams_ended, env_moved,
-			env_lives, env_named, sl_streams_passes, sl_streams_bandwidth},
+			env_lives, env_named, sl_streams_passes, sl_streams_allowed,
+			sl_streams_bandwidth},
 		.stats = s,
 		.tls_stats = &w->stats->tls,
 	};

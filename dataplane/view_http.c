@@ -400,6 +400,25 @@ check_policy_refs(struct sl_view_build *b, uint32_t vhost)
 	}
 }
 
+/* The sets of rules that listeners name. */
+static void
+check_listener_authz(struct sl_view_build *b)
+{
+	char path[48];
+
+	for (uint32_t i = 0; i < b->v->listener_cnt; i++) {
+		const struct sl_img_listener *l = &b->v->listeners[i];
+		uint32_t at = l->authz ? by_slot(b, SL_OBJ_AUTHZ, l->authz - 1) : NOT_THERE;
+		if (!l->authz || at != NOT_THERE)
+			continue;
+		snprintf(path, sizeof(path), "listeners[%u].authz", i);
+		sl_view_bad(b, path, NULL,
+			    "listener \"%s\" names authorization slot %u, which the root does not "
+			    "name",
+			    l->name, l->authz - 1);
+	}
+}
+
 static int
 check_vhosts(struct sl_view_build *b)
 {
@@ -635,6 +654,7 @@ sl_view_http_build(struct sl_view_build *b)
 	if (!v->vhost_cnt) /* all that is made stands one behind the other */
 		b->first[SL_OBJ_VHOST] =
 			b->cnt[SL_OBJ_SHARD] ? b->first[SL_OBJ_SHARD] : b->first[SL_OBJ_AUTHZ];
+	check_listener_authz(b);
 	if (!v->table_cnt && !v->made_cnt)
 		return 0;
 	if (b->cnt[SL_OBJ_AUTHZ])

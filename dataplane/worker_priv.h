@@ -287,6 +287,8 @@ void sl_streams_reset(struct sl_worker *w);
 void sl_streams_gauges(struct sl_worker *w);
 
 /* streams_limits.c: whether a new connection is within the limits of its service; housekeeping of limits, each turn. */
+bool sl_streams_allowed(void *worker, const struct sl_stream *client, bool tls,
+			const struct sl_tuple *tuple);
 bool sl_streams_passes(void *worker, const struct sl_stream *client, bool tls,
 		       const struct sl_tuple *tuple, uint32_t service_slot,
 		       uint16_t service_incarnation);

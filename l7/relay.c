@@ -473,16 +473,22 @@ pick(struct relay_conn *c, struct sl_relay_pick *ret)
 	return false;
 }
 
-/* Whether the limits of the service let a new connection through. */
+/* Whether rules of the listener and limits of the service let a new connection through. */
 static bool
 passes(struct relay_conn *c)
 {
 	const struct sl_relay_env *env = &c->relay->conf.env;
 	struct sl_tuple told;
 
-	if (!env->passes || c->tried)
+	if (c->tried || (!env->passes && !env->allowed))
 		return true;
 	told = client_tuple(c);
+	if (env->allowed && !env->allowed(env->ctx, c->client, (c->flags & BY_TLS) != 0, &told)) {
+		count(c->relay, SL_TCP_RELAY_DENIED);
+		return false;
+	}
+	if (!env->passes)
+		return true;
 	if (env->passes(env->ctx, c->client, (c->flags & BY_TLS) != 0, &told, c->service_slot,
 			c->service_incarnation))
 		return true;

@@ -90,6 +90,9 @@ struct sl_relay_env {
 	bool (*passes)(void *ctx, const struct sl_stream *client, bool tls,
 		       const struct sl_tuple *tuple, uint32_t service_slot,
 		       uint16_t service_incarnation);
+	/* allowed: whether rules of the listener let a new connection through; asked before that, of the same.  NULL: all are. */
+	bool (*allowed)(void *ctx, const struct sl_stream *client, bool tls,
+			const struct sl_tuple *tuple);
 	/* bandwidth: of a service that is still in the table, as struct sl_shape_env has it.  NULL: nobody has a limit. */
 	const struct sl_img_bandwidth *(*bandwidth)(void *ctx, uint32_t service_slot,
 						    uint16_t incarnation);

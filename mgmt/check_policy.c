@@ -192,6 +192,44 @@ check_rules(struct check *k)
 	}
 }
 
+/* Nothing is known of a connection of mode tcp but who opens it, and where. */
+static void
+check_streams(struct check *k, uint32_t listener, const struct sl_conf_authz *a)
+{
+	const struct sl_conf_listener *l = &k->c->listeners[listener];
+
+	for (uint32_t i = 0; i < a->rule_cnt; i++)
+		if (a->rules[i].alternatives && !a->rules[i].streams) {
+			tell(k, l->line,
+			     "name a set of identities, addresses, ports and server names alone",
+			     "rule \"%s\" of \"%s\" goes by requests, which listeners of mode tcp "
+			     "do "
+			     "not see",
+			     a->rules[i].name, a->name);
+			return;
+		}
+}
+
+static void
+check_listeners(struct check *k)
+{
+	for (uint32_t i = 0; i < k->c->listener_cnt; i++) {
+		const struct sl_conf_listener *l = &k->c->listeners[i];
+		const struct sl_conf_authz *a = NULL;
+		if (!l->authz[0])
+			continue;
+		at(k, "listeners[%u].authorization", i);
+		for (uint32_t j = 0; j < k->c->authz_cnt && !a; j++)
+			if (strcmp(k->c->authz[j].name, l->authz) == 0)
+				a = &k->c->authz[j];
+		if (a)
+			check_streams(k, i, a);
+		else if (!there(k, &authz, l->authz))
+			tell(k, l->line, "give the name of one, or add it at the top of the file",
+			     "there is no set of rules in authorization \"%s\"", l->authz);
+	}
+}
+
 static int
 rate_order(const void *a, const void *b)
 {
@@ -274,6 +312,7 @@ sl_check_policies(struct check *k)
 	char where[32];
 
 	check_rules(k);
+	check_listeners(k);
 	sl_check_twins(k, 0, k->c->rates, k->c->rate_cnt, sizeof(*k->c->rates), rate_order,
 		       rate_twin);
 	check_issuers(k);

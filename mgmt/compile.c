@@ -291,6 +291,7 @@ build_listeners(const struct sl_compiling *k, struct sl_compiled_object *ret)
 				   ? k->table_ref[sl_compile_table_place(k, x->routes)]
 			   : service == UINT32_MAX ? UINT32_MAX /* mode tls-passthrough */
 						   : k->service_ref[k->service_place[service]];
+		l[i].authz = x->authz[0] ? sl_compile_authz_placed(k, x->authz).slot + 1 : 0;
 		l[i].slot = k->listener_placed[i].slot;
 		l[i].incarnation = k->listener_placed[i].incarnation;
 		memcpy(l[i].name, x->name, SL_NAME_MAX);

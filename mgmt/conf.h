@@ -648,8 +648,10 @@ struct sl_conf_listener {
 	uint16_t port, port_last; /* host order; 1 to 65535: any */
 	uint8_t proto;
 	uint8_t mode;
-	char service[SL_NAME_MAX];     /* "": mode http; mode tls-passthrough may have none */
-	char routes[SL_NAME_MAX];      /* mode http: its route table; else "" */
+	char service[SL_NAME_MAX]; /* "": mode http; mode tls-passthrough may have none */
+	char routes[SL_NAME_MAX];  /* mode http: its route table; else "" */
+	char authz
+		[SL_NAME_MAX]; /* mode tcp: the set of rules that connections are judged by; "": none */
 	uint32_t max_connections;      /* 0: no limit */
 	bool proxy_in;                 /* proxy_protocol */
 	struct sl_img_prefix *trusted; /* [trusted_cnt], in file order; plen over 128: not read */

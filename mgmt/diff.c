@@ -386,6 +386,7 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		sl_diff_put(v, "mode", "%s", sl_mode_name(l->mode));
 		sl_diff_put(v, "service", "%s", l->service);
 		sl_diff_put(v, "routes", "%s", l->routes);
+		sl_diff_put(v, "authorization", "%s", l->authz);
 		sl_diff_put(v, "announce", "%s",
 			    l->announce == SL_ANNOUNCE_NEVER ? "" : sl_announce_name(l->announce));
 		put_number(v, "max_connections", l->max_connections, 0);

@@ -213,7 +213,7 @@ struct sl_img_listener {
 	uint32_t tls;         /* TCP and HTTP: index + 1 into tls; 0: plaintext */
 	uint32_t sni_first;   /* PASSTHROUGH: first of its names in sni; else 0 */
 	uint32_t sni_cnt;     /* PASSTHROUGH; else 0 */
-	uint32_t zero;
+	uint32_t authz; /* TCP: slot + 1 of the AUTHZ that connections are judged by; 0: none */
 	char name[SL_NAME_MAX]; /* distinct */
 };
 static_assert(sizeof(struct sl_img_listener) == 128, "");

@@ -127,7 +127,7 @@ static const struct mistake mistakes[] = {
 	{LISTENER, 0, AT(listener, mode), 1, "listeners[0].tls: is 1, must be 0: the mode has"},
 	{LISTENER, 0, AT(listener, sni_cnt), 1, "listeners[0].sni_cnt: is 1, must be 0"},
 	{LISTENER, 0, AT(listener, sni_first), 1, "listeners[0].sni: first is 1, must be 0"},
-	{LISTENER, 0, AT(listener, zero), 1, "listeners[0].zero: is 1, must be 0"},
+	{LISTENER, 0, AT(listener, authz), 2000, "listeners[0].authz: is 2000, must be in [0, "},
 	{LISTENER, 3, AT(listener, mode), 5, "listeners[3].mode: is 5, must be in [1, 4]"},
 	{LISTENER, 3, AT(listener, proto), 17, "must be 6 (TCP) with mode tls-passthrough"},
 	{LISTENER, 3, AT(listener, sni_cnt), 0, "sni.cnt: is 3, but listeners have 1"},

@@ -23,11 +23,18 @@ authorization = (
       { name = "prod"; action = "allow"; namespaces = ( "prod" ); methods = ( "GET" ); },
       { name = "token"; action = "allow"; claims = ( { name = "realm.groups"; exact = "admin"; } ); },
       { name = "local"; action = "allow"; addresses = ( "198.18.0.0/15" ); } ); },
+  { name = "streams"; rules = (
+      { name = "dev"; action = "deny"; namespaces = ( "dev" ); },
+      { name = "known"; action = "allow"; identities = ( "spiffe://td.test/*" ); ports = ( 9443 ); } ); },
+  { name = "nobody"; rules = ( { name = "elsewhere"; action = "allow"; addresses = ( "198.18.0.0/15" ); } ); },
   { name = "watched"; default = "deny"; audit_only = true; } );
 '
 eval "$(declare -f tls_table | sed '1s/tls_table/tls_table_plain/')"
+# 9443 asks for certificates; it and 9445 are judged by rules of their own.
 tls_table() {
-	tls_table_plain "$1"
+	tls_table_plain "$1.plain"
+	sed -E 's/(port = 9443; .*mode = "tcp";)/\1 authorization = "streams";/; s/(port = 9445; .*mode = "tcp";)/\1 authorization = "nobody";/' "$1.plain" |
+		awk '/port = 9443;/ { at = 1 } at && /tls = [{]/ { sub(/tls = [{]/, "tls = { client = \"optional\"; trust = ( \"mesh\" );"); at = 0 } { print }' >"$1"
 	echo "$RULES" >>"$1"
 }
 tls_up
@@ -105,6 +112,20 @@ is "403 40 times" "$(grep -o 403 "$NET_DIR/codes.403" | wc -l)" 40
 is "200 80 times" "$(grep -o 200 "$NET_DIR/codes.200" | wc -l)" 80
 counted_so() { [ "$(($(authz_count authz_denied) - denied)) $(($(authz_count authz_audited) - audited))" = "40 40" ]; }
 wait_for 5 "40 denials and 40 audits counted" counted_so
+
+# ---- connections of mode tcp ----
+
+tcp_denied() { ctl_json "[r['count'] for r in j['tcp'] if r['name'] == 'relay_denied'][0]" show tcp; }
+before=$(tcp_denied)
+# shellcheck disable=SC2046
+{
+	tgives "prod by mode tcp" 200 9443 /who $(as a)
+	tgives "dev by mode tcp" 000 9443 /who $(as b)
+	tgives "nobody by mode tcp" 000 9443 /who
+	tgives "from an address that no rule allows" 000 9445 /who
+}
+tcp_counted() { [ $(($(tcp_denied) - before)) = 3 ]; }
+wait_for 5 "3 connections refused by rules to be counted" tcp_counted
 
 # ---- a push changes rules for connections that are there; a bad one changes nothing ----
 
