@@ -32,7 +32,8 @@ out_for() {
 	wait_for 20 "e2 ejected ($mood)" ejects
 	is "why it is out" "$(of e2 why)" "$why"
 	bad=$(tr ' ' '\n' <"$NET_DIR/heard" | awk -F: -v s="$status" '$1 == s { n += $2 } END { print n + 0 }')
-	[ "$bad" -ge 3 ] || fail "$bad answers $status, at least 3 wanted: $(cat "$NET_DIR/heard")"
+	# rates are judged from two requests on
+	[ "$bad" -ge 3 ] || [[ $why = *%* && $bad -ge 2 ]] || fail "$bad answers $status are too few: $(cat "$NET_DIR/heard")"
 	is "answers but 200 and $status" "$(tr ' ' '\n' <"$NET_DIR/heard" | grep -vc "^200:\|^$status:" || true)" 0
 	[[ $why = *%* ]] || [ "$(http_count eject_report)" -gt "$before" ] || fail "eject_report did not count"
 	grep -q "health: web/e2 is ejected by the dataplane: $why" "$NET_DIR/sluiced.log" || fail "no word of it: $why"
