@@ -44,8 +44,8 @@ ns cl timeout 5 bash -c 'exec 3<>/dev/tcp/10.77.9.30/80
 grep -q '^HTTP/1.1 400' "$NET_DIR/refused" || fail "a refused request: $(cat "$NET_DIR/refused")"
 refused() { grep -q '"status":400,"flags":"DPE","reason":"bad_length"' "$log"; }
 wait_for 5 "a refused request in the access log" refused
-code -H 'x-request-id: nobody-1' -H 'Host: nobody.example' "$u/x" >/dev/null
-is "request for nobody" "$(line nobody-1 '[l["status"], l["flags"], l["why"]]')" "[404, 'NR', None]"
+code -H 'x-request-id: no-form-1' "$u/a%00" >/dev/null
+is "a path without a form" "$(line no-form-1 '[l["status"], l["flags"], l["why"]]')" "[400, 'DPE', None]"
 is "lines without a generation" "$(grep -cv '"generation":1,' "$log")" 0
 
 # ---- counters ----
