@@ -151,9 +151,7 @@ sl_finish_listener(struct walk *w, const struct sl_node *s, void *draft, void *o
 	if (l->mode)
 		sl_finish_tls_mode(w, s, l);
 	if (l->mode && l->mode != SL_MODE_TCP)
-		sl_conf_out_of_place(
-			w, s, "authorization",
-			"mode \"tcp\" (requests are judged by policy of their routes)");
+		sl_conf_out_of_place(w, s, "authorization", "mode \"tcp\"");
 	if (sl_conf_given(s, wants) ||
 	    (!l->mode && (sl_conf_given(s, "routes") || sl_conf_given(s, "server_names"))))
 		return;
