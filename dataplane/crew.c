@@ -111,6 +111,7 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	c->paths = g->paths;
 	c->states = g->state->slot;
 	c->stats = g->stats;
+	c->clock = &g->shared.clock;
 	c->questions = g->explain.question;
 	if (g->events) {
 		c->events = sl_events_worker(g->events, id);

@@ -545,7 +545,6 @@ sl_streams_begin(struct sl_worker *w, const struct sl_view *view)
 {
 	w->streams.view = view;
 	sl_tcp_begin(w->tcp, w->now_ns);
-	sl_streams_limits_tick(w);
 }
 
 unsigned
@@ -553,6 +552,7 @@ sl_streams_run(struct sl_worker *w)
 {
 	unsigned more = w->tls && sl_tls_tick(w->tls);
 
+	sl_streams_limits_tick(w);
 	sl_relay_tick(w->streams.relay);
 	more += w->requests && sl_requests_tick(w);
 	return more + sl_tcp_run(w->tcp);

@@ -1,6 +1,9 @@
 /* What lets a new connection of mode tcp through: rules of its listener, limits of its service; and housekeeping of limits. */
+#include "dataplane/clock.h"
 #include "dataplane/worker_priv.h"
 #include "l7/rate_judge.h"
+
+#define SEEN_AT_ONCE 8 /* limits whose buckets are counted in a tick, of about one a millisecond */
 
 /* Who the client's certificate says that it is, as routes see it (sl_http_identity). */
 static void
@@ -92,15 +95,19 @@ sl_streams_passes(void *worker, const struct sl_stream *client, bool tls,
 		identity_of(client, &who);
 	sl_rate_judge(w->rates, w->rate_stats,
 		      (const void *)((const char *)svc->img + svc->img->rate_off),
-		      svc->img->rate_cnt, &who, w->now_ns, false, &said);
+		      svc->img->rate_cnt, &who, sl_rates_now(w->rates), false, &said);
 	return said.refused == NULL;
 }
 
 void
 sl_streams_limits_tick(struct sl_worker *w)
 {
-	if (!w->rates || !sl_rates_tick(w->rates, w->now_ns) || w->conf.id != 0)
+	uint64_t now_ns = w->conf.clock ? sl_clock_now(w->conf.clock) : w->now_ns;
+
+	if (!w->rates || !sl_rates_tick(w->rates, now_ns) || w->conf.id != 0)
 		return;
-	w->rate_seen = (w->rate_seen + 1) % SL_MAX_RATES;
-	w->rate_stats[w->rate_seen].keys = sl_rates_keys(w->conf.tcp.rates, w->rate_seen);
+	for (unsigned i = 0; i < SEEN_AT_ONCE; i++) {
+		w->rate_seen = (w->rate_seen + 1) % SL_MAX_RATES;
+		w->rate_stats[w->rate_seen].keys = sl_rates_keys(w->conf.tcp.rates, w->rate_seen);
+	}
 }

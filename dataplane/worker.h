@@ -186,6 +186,7 @@ struct sl_http_question {
 	uint8_t request[SL_CTL_REQUEST_MAX];
 };
 
+struct sl_clock;
 struct sl_worker_conf {
 	unsigned id;                        /* [0, worker_cnt) */
 	unsigned worker_cnt;                /* [1, 64] */
@@ -198,6 +199,7 @@ struct sl_worker_conf {
 	struct sl_path_table *paths;  /* shared, all write; NULL: routers' errors teach nothing */
 	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
 	void *stats;                         /* segment; this worker writes its own region */
+	const struct sl_clock *clock;        /* NULL: the time of a turn is all there is (tests) */
 	uint64_t seed;
 	struct sl_worker_tcp tcp; /* with all of io */
 	struct sl_worker_http http;

@@ -59,7 +59,8 @@ judge(struct sl_http *h, const struct sl_img_rate *rate, uint32_t cnt, const str
 
 	if (!h->conf.rates) /* only tests have none */
 		return;
-	sl_rate_judge(h->conf.rates, h->conf.rate_stats, rate, cnt, &by, http_now(h), dry, &said);
+	uint64_t now_ns = SL_MAX(http_now(h), sl_rates_now(h->conf.rates));
+	sl_rate_judge(h->conf.rates, h->conf.rate_stats, rate, cnt, &by, now_ns, dry, &said);
 	tell(h, d, &said);
 }
 

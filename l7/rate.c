@@ -39,7 +39,7 @@ struct sl_rates {
 	struct sl_rates_shared *shared;
 	uint32_t worker_cnt;
 	uint32_t sweep; /* the next set */
-	uint64_t sweep_ns;
+	uint64_t now_ns, sweep_ns;
 	struct lease lease[SL_MAX_RATES];
 };
 
@@ -312,6 +312,7 @@ sl_rates_tick(struct sl_rates *r, uint64_t now_ns)
 {
 	const struct rate_counts counts = {count_of, r->shared};
 
+	r->now_ns = now_ns;
 	if (sl_likely(now_ns < r->sweep_ns))
 		return false;
 	r->sweep_ns = now_ns + SWEEP_NS;
@@ -319,6 +320,12 @@ sl_rates_tick(struct sl_rates *r, uint64_t now_ns)
 	rate_set_sweep((struct rate_set *)(void *)r->shared->set[r->sweep], now_ns >> RATE_UNIT,
 		       &counts);
 	return true;
+}
+
+uint64_t
+sl_rates_now(const struct sl_rates *r)
+{
+	return r->now_ns;
 }
 
 uint32_t

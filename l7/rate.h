@@ -63,9 +63,11 @@ void sl_rate_give(struct sl_rates *r, const struct sl_img_rate *rate,
 void sl_rate_look(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens,
 		  const void *key, uint32_t len, uint64_t now_ns, struct sl_rate_verdict *ret);
 
-/* sl_rates_tick: housekeeping, each turn: lets go of buckets whose tokens are all back, some each millisecond; true: it was one of those
- * turns. */
+/* sl_rates_tick: each turn, when its packets were taken in and before their requests are looked at; now_ns: read then, so that a take is
+ * never told as earlier than its request came, however long the turn has stood still.  Lets go of buckets whose tokens are all
+ * back, some each millisecond; true: it was one of those turns.  sl_rates_now: that time; 0: there was no turn yet. */
 bool sl_rates_tick(struct sl_rates *r, uint64_t now_ns);
+uint64_t sl_rates_now(const struct sl_rates *r);
 
 /* sl_rates_keys: buckets that the limit in the slot has now. */
 uint32_t sl_rates_keys(const struct sl_rates_shared *shared, uint32_t rate_slot);

@@ -106,6 +106,9 @@
  *                         room for)}]   the gateway's own TCP: gauges, then every event since the dataplane's boot
  *        "http"       → "http": [likewise of mode http]
  *        "tls"        → "tls": [likewise of TLS]
+ *        "limits"     → "limits": [{"name", "requests", "per": "1s" | "500ms", "by": "all"|"source"|"identity"|"header NAME", "keys_max",
+ *                         "keys" (with a number of their own now), "allowed" (tokens taken), "refused", "overflow" (of both: keys
+ *                         beside keys_max, or without room, which share one number), "slot", "incarnation"}]
  *        "hosts"      → "hosts": [{"table", "host", "match": ["shop.example", "*.example", "shop.*", "*"…], "routes": N, "slot",
  *                         "incarnation", "requests", "no_route"}]
  *        "routes"     → "routes": [{"table", "host", "route", "action": "service"|"split"|"redirect"|"respond", "services":

@@ -28,6 +28,11 @@ struct base_route {
 	struct sl_stats_route base;
 };
 
+struct base_rate {
+	uint32_t incarnation;
+	struct sl_stats_rate base;
+};
+
 struct sl_counters {
 	const void *stats;
 	size_t bytes;
@@ -38,6 +43,7 @@ struct sl_counters {
 	struct base_service services[SL_MAX_SERVICES];
 	struct base_endpoint endpoints[SL_MAX_ENDPOINTS];
 	struct base_vhost vhosts[SL_MAX_VHOSTS];
+	struct base_rate rates[SL_MAX_RATES];
 	struct base_route
 		*routes; /* [SL_MAX_HTTP_ROUTES], or NULL: no route was seen, or no memory */
 };
@@ -67,6 +73,7 @@ sl_counters_attach(struct sl_counters *c, const void *stats, size_t bytes, uint6
 	memset(c->services, 0, sizeof(c->services));
 	memset(c->endpoints, 0, sizeof(c->endpoints));
 	memset(c->vhosts, 0, sizeof(c->vhosts));
+	memset(c->rates, 0, sizeof(c->rates));
 	free(c->routes); /* 17 MB, most of it never touched */
 	c->routes = NULL;
 	c->fresh = c->booted;
@@ -130,6 +137,18 @@ prepare_vhost(struct sl_counters *c, struct sl_placed at)
 	*b = (struct base_vhost){.incarnation = at.incarnation};
 	if (now)
 		(void)sl_metrics_sum_vhost(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_rate(struct sl_counters *c, struct sl_placed at)
+{
+	struct base_rate *b = &c->rates[at.slot];
+	if (b->incarnation == at.incarnation)
+		return;
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_rate){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_rate(c->stats, c->bytes, at.slot, &b->base);
 }
 
 static void
@@ -200,6 +219,9 @@ sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 			prepare_service(c, at);
 	}
 	prepare_endpoints(c, NULL, conf, map);
+	for (uint32_t i = 0; i < conf->rate_cnt; i++)
+		if (sl_slot_find_rate(map, conf->rates[i].name, &at) == 0)
+			prepare_rate(c, at);
 	for (uint32_t i = 0; i < conf->table_cnt; i++)
 		prepare_routes(c, &conf->tables[i], map);
 }
@@ -282,6 +304,23 @@ sl_counters_vhost(const struct sl_counters *c, struct sl_placed at)
 	struct sl_stats_vhost s = {0}, base = sl_counters_vhost_base(c, at);
 	if (c->stats && sl_metrics_sum_vhost(c->stats, c->bytes, at.slot, &s) == 0)
 		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s), 0);
+	return s;
+}
+
+struct sl_stats_rate
+sl_counters_rate_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_rate *b = &c->rates[at.slot];
+	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_rate){0};
+}
+
+struct sl_stats_rate
+sl_counters_rate(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_rate s = {0}, base = sl_counters_rate_base(c, at);
+	if (c->stats && sl_metrics_sum_rate(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s),
+			 SL_METRICS_RATE_GAUGES);
 	return s;
 }
 

@@ -535,6 +535,25 @@ snapshot_routes(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics
 }
 
 static int
+snapshot_rates(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
+{
+	const struct sl_conf *c = t->conf;
+	struct sl_metrics_rate *m = realloc(d->m_rates, (c->rate_cnt + 1u) * sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	d->m_rates = m;
+	s->rates = m;
+	for (uint32_t i = 0; i < c->rate_cnt; i++) {
+		struct sl_placed at;
+		if (sl_slot_find_rate(&t->map, c->rates[i].name, &at) == 0)
+			m[s->rate_cnt++] = (struct sl_metrics_rate){
+				c->rates[i].name, at.slot, sl_counters_rate_base(d->counters, at)};
+	}
+	return 0;
+}
+
+static int
 snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
 {
 	const struct sl_conf *c = t->conf;
@@ -579,7 +598,8 @@ snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_
 	s->services = ms;
 	s->endpoints = d->m_endpoints;
 	s->endpoint_cnt = cnt;
-	return snapshot_routes(d, t, s);
+	int err = snapshot_rates(d, t, s);
+	return err ? err : snapshot_routes(d, t, s);
 }
 
 static int
@@ -869,6 +889,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	free(d->m_services);
 	free(d->m_endpoints);
 	free(d->m_vhosts);
+	free(d->m_rates);
 	free(d->m_routes);
 	free(d->m_certs);
 	free(d->m_sources);

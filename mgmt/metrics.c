@@ -44,6 +44,17 @@ sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
 }
 
 int
+sl_metrics_sum_rate(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_rate *ret)
+{
+	struct sl_expo_seg g;
+
+	if (slot >= SL_MAX_RATES || sl_expo_open(stats, bytes, &g))
+		return -EINVAL;
+	sl_expo_sum(&g, g.head.rate_off, slot, sizeof(*ret), (uint64_t *)ret);
+	return 0;
+}
+
+int
 sl_metrics_sum_vhost(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_vhost *ret)
 {
 	struct sl_expo_seg g;
@@ -602,6 +613,9 @@ slots_in_range(const struct sl_metrics_snapshot *s)
 			return false;
 	for (size_t i = 0; i < s->route_cnt; i++)
 		if (s->routes[i].slot >= SL_MAX_HTTP_ROUTES)
+			return false;
+	for (size_t i = 0; i < s->rate_cnt; i++)
+		if (s->rates[i].slot >= SL_MAX_RATES)
 			return false;
 	return true;
 }

@@ -63,6 +63,12 @@ struct sl_metrics_vhost {
 	struct sl_stats_vhost base;
 };
 
+struct sl_metrics_rate {
+	const char *name;
+	uint32_t slot;
+	struct sl_stats_rate base;
+};
+
 struct sl_metrics_route {
 	const char *table, *vhost, *name;
 	uint32_t slot;
@@ -116,6 +122,7 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_service *services;   /* [service_cnt], names distinct */
 	const struct sl_metrics_endpoint *endpoints; /* [endpoint_cnt], (service, name) distinct */
 	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
+	const struct sl_metrics_rate *rates;         /* [rate_cnt], names distinct */
 	const struct sl_metrics_route *routes;   /* [route_cnt], (table, vhost, name) distinct */
 	const struct sl_metrics_cert *certs;     /* [cert_cnt], names distinct */
 	const struct sl_metrics_source *sources; /* [source_cnt], rows distinct */
@@ -125,8 +132,8 @@ struct sl_metrics_snapshot {
 	const struct sl_announce_plan *announce; /* or NULL: no VIP is announced by the daemon */
 	bool bird_up;                            /* BIRD answers */
 	bool drained;                            /* the gateway is */
-	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, cert_cnt, port_cnt,
-		source_cnt;
+	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, rate_cnt, cert_cnt,
+		port_cnt, source_cnt;
 };
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */
@@ -135,6 +142,7 @@ struct sl_metrics_snapshot {
 	(SL_METRICS_GAUGE(sl_stats_service, ports_used) |                                          \
 	 SL_METRICS_GAUGE(sl_stats_service, under_way) * ((1u << SL_STATS_BREAKERS) - 1) |         \
 	 SL_METRICS_GAUGE(sl_stats_service, adaptive_limit))
+#define SL_METRICS_RATE_GAUGES SL_METRICS_GAUGE(sl_stats_rate, keys)
 #define SL_METRICS_ENDPOINT_GAUGES SL_METRICS_GAUGE(sl_stats_endpoint, active)
 
 /* Gauges of struct sl_stats_tcp: X(now, most, name, sentence). */
@@ -171,6 +179,7 @@ int sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot,
 int sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
 			    struct sl_stats_endpoint *ret);
 
+int sl_metrics_sum_rate(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_rate *ret);
 int sl_metrics_sum_vhost(const void *stats, size_t bytes, uint32_t slot,
 			 struct sl_stats_vhost *ret);
 int sl_metrics_sum_route(const void *stats, size_t bytes, uint32_t slot,

@@ -106,6 +106,39 @@ put_hosts(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metric
 	return rc;
 }
 
+/* ---- by limit ---- */
+
+#define L(field) offsetof(struct sl_stats_rate, field)
+static const struct sl_expo_column limit_columns[] = {
+	{"sluice_limit_allowed_total", "counter", "Requests that the limit let through.",
+	 L(allowed)},
+	{"sluice_limit_refused_total", "counter", "Requests that it refused.", L(refused)},
+	{"sluice_limit_overflow_total", "counter",
+	 "Of both: by the number that keys without one of their own share.", L(overflow)},
+	{"sluice_limit_keys", "gauge", "Clients, identities or values with a number of their own.",
+	 L(keys)},
+};
+
+static int
+put_limits(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_metrics_snapshot *s)
+{
+	struct sl_expo_rows rs;
+	int rc = sl_expo_rows_init(&rs, s->rate_cnt, sizeof(struct sl_stats_rate));
+
+	for (size_t i = 0; !rc && i < s->rate_cnt; i++) {
+		const struct sl_metrics_rate *r = &s->rates[i];
+		sl_expo_row_fill(&rs, i, g, g->head.rate_off, r->slot, &r->base,
+				 SL_METRICS_RATE_GAUGES);
+		sl_expo_label(sl_expo_row_labels(&rs, i), "limit", r->name, SL_NAME_MAX);
+	}
+	rs.cnt = s->rate_cnt;
+	rc = rc ? rc : sl_expo_rows_ready(&rs);
+	if (!rc && s->rate_cnt)
+		sl_expo_columns(o, &rs, limit_columns, SL_ARRAY_CNT(limit_columns));
+	sl_expo_rows_fini(&rs);
+	return rc;
+}
+
 /* ---- by route ---- */
 
 #define R(field) offsetof(struct sl_stats_route, field)
@@ -213,5 +246,7 @@ sl_metrics_requests(struct sl_expo *o, const struct sl_expo_seg *g,
 			   "From the first byte of a request to the last of its answer.",
 			   H(last_us), bounds, SL_ARRAY_CNT(bounds), 1e-6);
 	int rc = put_hosts(o, g, s);
+	if (!rc)
+		rc = put_limits(o, g, s);
 	return rc ? rc : put_routes(o, g, s);
 }

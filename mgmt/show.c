@@ -393,6 +393,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 				      sl_verb_text(r, "route"));
 	if (strcmp(what, "hosts") == 0)
 		return sl_show_hosts(d, sl_verb_text(r, "table"), sl_verb_text(r, "host"));
+	if (strcmp(what, "limits") == 0)
+		return sl_show_limits(d);
 	if (strcmp(what, "announce") == 0)
 		return sl_announce_show(d->announce, active_conf(d));
 	if (strcmp(what, "generations") == 0)

@@ -22,7 +22,8 @@ const struct ctl_verb ctl_verbs[] = {
 	 "let stand what push --confirm would take back by itself", ctl_confirm},
 	{"status", "", 0, 0, "viewer", "daemon, dataplane and generation on one page", ctl_status},
 	{"show", "WHAT [SERVICE|PORT]", 1, 2, "viewer",
-	 "listeners, services, endpoints, hosts, routes, workers, ports, drops, tcp, http, tls, "
+	 "listeners, services, endpoints, hosts, routes, limits, workers, ports, drops, tcp, http, "
+	 "tls, "
 	 "announce, "
 	 "flows "
 	 "and "

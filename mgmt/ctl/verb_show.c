@@ -137,6 +137,16 @@ static const struct show {
 	{"tcp", {{"TCP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"http", {{"HTTP", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
 	{"tls", {{"TLS", "name"}, {">COUNT", "count"}, {">OF", "most"}, {"", "text"}}},
+	{"limits",
+	 {{"LIMIT", "name"},
+	  {">REQUESTS", "requests"},
+	  {"PER", "per"},
+	  {"BY", "by"},
+	  {">KEYS", "keys"},
+	  {">OF", "keys_max"},
+	  {">ALLOWED", "allowed"},
+	  {">REFUSED", "refused"},
+	  {">OVERFLOW", "overflow"}}},
 	{"hosts",
 	 {{"TABLE", "table"},
 	  {"HOST", "host"},
@@ -343,10 +353,11 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {
-	"status",   "listeners", "services", "endpoints",   "sources", "jwt",    "hosts", "routes",
-	"workers",  "ports",     "drops",    "flows",       "streams", "tcp",    "http",  "tls",
-	"announce", "registry",  "store",    "generations", "audit",   "shadow", NULL};
+const char *const ctl_show_what[] = {"status",      "listeners", "services", "endpoints", "sources",
+				     "jwt",         "hosts",     "routes",   "limits",    "workers",
+				     "ports",       "drops",     "flows",    "streams",   "tcp",
+				     "http",        "tls",       "announce", "registry",  "store",
+				     "generations", "audit",     "shadow",   NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)

@@ -1,0 +1,91 @@
+"""limits — clients that ask more than they may, and an endpoint that counts.
+
+    limits.py serve PORT FILE                   each request: a line "HOST PATH" in FILE
+    limits.py flood ADDR[,SOURCE] HOST PATH SECONDS CONNECTIONS NUMBER PER_MS [NAME:VALUE]…
+        asks as fast as it is answered; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"}
+
+most: the largest number that surely passed within one window of PER_MS: sent after its beginning and answered before its end.
+least: what passed, over NUMBER for each PER_MS of SECONDS.
+"""
+import asyncio
+import bisect
+import json
+import sys
+import time
+
+
+async def head_of(reader):
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    lines = head.split("\r\n")
+    return lines[0], dict((k.lower(), v.strip()) for k, _, v in (x.partition(":") for x in lines[1:] if x))
+
+
+async def serve(port, path):
+    out = open(path, "w", buffering=1, encoding="utf-8")
+
+    async def answer(reader, writer):
+        try:
+            while True:
+                first, lines = await head_of(reader)
+                out.write(f"{lines.get('host')} {first.split(' ')[1]}\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async with await asyncio.start_server(answer, "0.0.0.0", port, backlog=512) as s:
+        print("ready", flush=True)
+        await s.serve_forever()
+
+
+class Flood:
+    def __init__(self, number, per):
+        self.number, self.per = number, per
+        self.passed, self.refused, self.other = [], 0, {}
+        self.retry, self.lines = set(), None
+
+    async def one(self, addr, source, request, until):
+        reader, writer = await asyncio.open_connection(addr, 80, local_addr=(source, 0) if source else None)
+        while time.monotonic() < until:
+            sent = time.monotonic()
+            writer.write(request)
+            first, lines = await head_of(reader)
+            await reader.readexactly(int(lines.get("content-length", 0)))
+            got = time.monotonic()
+            status = first.split(" ")[1]
+            if status == "200":
+                self.passed.append((sent, got))
+                self.lines = self.lines or {k: v for k, v in lines.items() if "ratelimit" in k}
+            elif status == "429":
+                self.refused += 1
+                self.retry.add(lines.get("retry-after"))
+            else:
+                self.other[status] = self.other.get(status, 0) + 1
+        writer.close()
+
+    def most(self):
+        """Of windows that begin with a request: those sent from then on that were answered before its end."""
+        order = sorted(self.passed)
+        best = 0
+        for i, (sent, _got) in enumerate(order):
+            end = bisect.bisect_left(order, (sent + self.per,))
+            best = max(best, sum(1 for s, g in order[i:end] if g < sent + self.per))
+        return best
+
+
+async def flood(where, host, path, seconds, cnt, number, per_ms, *lines):
+    addr, _, source = where.partition(",")
+    f = Flood(int(number), int(per_ms) / 1000)
+    more = "".join(f"{x.partition(':')[0]}: {x.partition(':')[2]}\r\n" for x in lines)
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
+    begin = time.monotonic()
+    await asyncio.gather(*(f.one(addr, source, request, begin + float(seconds)) for _ in range(int(cnt))))
+    took = time.monotonic() - begin
+    print(json.dumps({"passed": len(f.passed), "refused": f.refused, "other": f.other, "most": f.most(),
+                      "least": len(f.passed) / (f.number * float(seconds) / f.per), "retry": sorted(map(str, f.retry)),
+                      "lines": f.lines, "seconds": took}))
+
+
+if sys.argv[1] == "serve":
+    asyncio.run(serve(int(sys.argv[2]), sys.argv[3]))
+else:
+    asyncio.run(flood(*sys.argv[2:]))
