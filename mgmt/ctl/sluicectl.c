@@ -187,7 +187,7 @@ static const char *const option_help[] = {
 	"otherwise",
 	"    --sample PERCENT     with so much of the traffic (default 1%)  --for TIME (default "
 	"30s)",
-	"push, rollback",
+	"push and rollback",
 	"    --confirm TIME       taken back by itself unless sluicectl confirm comes within it: "
 	"60s",
 	"register",
