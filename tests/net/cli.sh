@@ -202,7 +202,8 @@ completes() {
 }
 for verb in $verbs; do completes "$verb" sluicectl "$verb"; done
 completes "status stats" sluicectl stat
-completes "listeners" sluicectl show li
+completes "listeners" sluicectl show lis
+completes "listeners limits" sluicectl show li
 completes "endpoints" sluicectl --json -m text show e
 completes "web4 web6" sluicectl drain w
 completes "e1 e2 e3 e4" sluicectl weight web4 e
