@@ -155,6 +155,8 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 	g->paths = sl_host_map(sizeof(*g->paths), g->host.huge, NULL);
 	g->relay_limits = sl_host_map(sizeof(*g->relay_limits), false, NULL);
 	err = neigh && g->paths && g->relay_limits ? make_rates(g) : -ENOMEM;
+	if (!err && sl_gateway_random(&g->relay_limits->clients.key, sizeof(uint64_t)))
+		err = -ENOMEM;
 	if (neigh)
 		g->neigh = sl_neigh_init(neigh);
 	if (!err)

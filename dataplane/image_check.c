@@ -401,6 +401,7 @@ check_mode(struct sl_look *c, const struct sl_img_listener *l, uint32_t i)
 	sl_look_range(c, "listeners", i, "proxy_in", l->proxy_in, 0, ends);
 	sl_look_range(c, "listeners", i, "authz", l->authz, 0,
 		      l->mode == SL_MODE_TCP ? SL_MAX_AUTHZ : 0);
+	sl_look_range(c, "listeners", i, "client_max", l->client_max, 0, ends ? UINT16_MAX : 0);
 	if (!ends)
 		sl_look_zero(c, "listeners", i, "max_connections", l->max_connections);
 	else if (l->proto != SL_IPPROTO_TCP)

@@ -144,7 +144,7 @@ check_tls(struct sl_look *c, const struct sl_img_tls_listener *t, uint32_t i,
 	sl_look_range(c, "tls", i, "cert_cnt", t->cert_cnt, 1, SL_MAX_TLS_CERTS);
 	sl_look_range(c, "tls", i, "trust_cnt", t->trust_cnt, asks, asks ? SL_MAX_TLS_CERTS : 0);
 	sl_look_range(c, "tls", i, "san_cnt", t->san_cnt, 0, asks ? SL_MAX_TLS_SANS : 0);
-	sl_look_zero(c, "tls", i, "zero", t->zero);
+	sl_look_range(c, "tls", i, "plaintext", t->plaintext, 0, 1);
 }
 
 /* Of one listener; t NULL: the section could not be read. */

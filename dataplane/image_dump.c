@@ -117,6 +117,8 @@ dump_listeners(const uint8_t *bytes, FILE *f)
 			fprintf(f, " max_connections %u", l->max_connections);
 		if (l->authz)
 			fprintf(f, " authorization slot %u", l->authz - 1);
+		if (l->client_max)
+			fprintf(f, " per_client %u", l->client_max);
 		for (uint32_t k = 0; k < l->trust_cnt; k++) {
 			fputs(k ? " " : " trusted ", f);
 			dump_prefix(&t[l->trust_first + k].prefix, t[l->trust_first + k].plen, f);

@@ -53,8 +53,9 @@ sl_image_dump_tls(const struct sl_img_listeners *ls, const struct sl_img_listene
 	fputs("      tls ", f);
 	dump_sets(t->min_version, t->max_version, t->suites, t->groups, f);
 	dump_alpn(t->alpn, t->alpn_cnt, f);
-	fprintf(f, " client %s forwarded %s tickets %u handshake_ms %u\n",
-		sl_tls_client_name(t->client), sl_xfcc_name(t->xfcc), t->tickets, t->handshake_ms);
+	fprintf(f, " client %s forwarded %s tickets %u handshake_ms %u%s\n",
+		sl_tls_client_name(t->client), sl_xfcc_name(t->xfcc), t->tickets, t->handshake_ms,
+		t->plaintext ? " plaintext" : "");
 	dump_names("certificates", names + t->cert_first, t->cert_cnt, f);
 	dump_names("trust", names + t->trust_first, t->trust_cnt, f);
 	dump_sans(sans + t->san_first, t->san_cnt, "      ", f);

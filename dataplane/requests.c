@@ -57,6 +57,7 @@ sl_requests_rule(struct sl_worker *w, const struct sl_view *view, uint32_t liste
 		.listener_incarnation = (uint16_t)l->incarnation,
 		.proxy_in = l->proxy_in,
 		.listener_max = l->max_connections,
+		.client_max = l->client_max,
 		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
 		.trust_cnt = l->trust_cnt,
 		.tls = sl_view_tls(view, listener),
@@ -88,7 +89,7 @@ sl_requests_admit(struct sl_worker *w, const struct sl_tuple *tuple, struct sl_t
 
 	if (!env_rule(w, tuple, &rule))
 		return SL_ADMIT_NO;
-	return sl_http_admit(w->requests->http, &rule, ret);
+	return sl_http_admit(w->requests->http, &rule, &tuple->src, ret);
 }
 
 static const struct sl_img_service *

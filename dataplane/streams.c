@@ -314,6 +314,7 @@ rule_make(const struct sl_view *view, const struct sl_img_listener *l, uint32_t 
 		.listener_incarnation = (uint16_t)l->incarnation,
 		.service_incarnation = s ? (uint16_t)s->incarnation : 0,
 		.listener_max = l->max_connections,
+		.client_max = l->client_max,
 		.proxy_in = l->proxy_in,
 		.trust = l->trust_cnt ? view->trust + l->trust_first : NULL,
 		.trust_cnt = l->trust_cnt,
@@ -375,7 +376,7 @@ env_admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret_accept)
 		return SL_ADMIT_NO;
 	uint32_t i = sl_view_listener(view, &p->tuple.dst, p->tuple.dport, SL_IPPROTO_TCP);
 	if (rule_of(view, i, &rule))
-		a = sl_relay_admit(w->streams.relay, &rule, ret_accept);
+		a = sl_relay_admit(w->streams.relay, &rule, &p->tuple.src, ret_accept);
 	else
 		a = sl_requests_admit(w, &p->tuple, ret_accept);
 	if (a == SL_ADMIT_NO)

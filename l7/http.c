@@ -8,6 +8,7 @@
 #include "l7/http_priv.h"
 
 #include "l7/proxy_protocol.h"
+#include "l7/tls_first.h"
 #include "l7/xfcc.h"
 
 static const struct sl_stream_ops client_ops;
@@ -51,6 +52,7 @@ conn_over(struct http_conn *c)
 
 	SL_ASSERT(!c->x && c->state != CONN_OVER);
 	sl_shared_count_give(&h->conf.listeners->listener[c->listener_slot]);
+	sl_clients_give(&h->conf.listeners->clients, c->counted);
 	c->client = NULL;
 	c->state = CONN_OVER;
 	c->next = h->conn_dead;
@@ -236,8 +238,10 @@ fits(const struct http_conn *c, const struct sl_http_rule *rule)
 {
 	if (sl_likely(!c->tls && !rule->tls))
 		return true;
-	if (!c->tls || !rule->tls)
+	if (!rule->tls)
 		return false;
+	if (!c->tls)
+		return rule->tls->plaintext;
 	return rule->tls->client != SL_TLS_CLIENT_REQUIRED || sl_http_peer(c);
 }
 
@@ -435,6 +439,57 @@ secure(struct http_conn *c, const struct sl_http_rule *rule)
 		sl_http_conn_end(c, SL_END_NO_MEMORY);
 }
 
+static bool
+rule_of(struct http_conn *c, struct sl_http_rule *ret)
+{
+	struct sl_http *h = c->http;
+
+	if (h->conf.env.rule(h->conf.env.ctx, &sl_stream_row(c->client)->tuple, ret) &&
+	    ret->listener_slot == c->listener_slot)
+		return true;
+	http_count(h, SL_HTTP_CNT_DROPPED_ADMIN);
+	sl_http_conn_end(c, SL_END_ADMIN);
+	return false;
+}
+
+static void
+peek_readable(struct http_conn *c)
+{
+	struct sl_http_rule rule;
+	enum sl_tls_first first = sl_tls_first(c->client);
+
+	if (first == SL_TLS_FIRST_UNKNOWN)
+		return;
+	if (first == SL_TLS_FIRST_NOTHING) {
+		sl_stream_close(c->client);
+		conn_over(c);
+	} else if (!rule_of(c, &rule)) {
+		return;
+	} else if (first == SL_TLS_FIRST_HANDSHAKE && rule.tls) {
+		c->tls = 1;
+		secure(c, &rule);
+	} else { /* a listener that has no TLS, or no plaintext, by now says so to the first request */
+		http_count(c->http, SL_HTTP_CNT_PLAINTEXT);
+		c->state = CONN_IDLE;
+		wait_first(c, &rule);
+		sl_http_conn_go(c);
+	}
+}
+
+/* TLS begins, or what the client begins with. */
+static void
+begin(struct http_conn *c, const struct sl_http_rule *rule)
+{
+	if (sl_likely(!rule->tls->plaintext)) {
+		secure(c, rule);
+		return;
+	}
+	c->tls = 0;
+	c->state = CONN_PEEK;
+	sl_http_conn_due(c, rule->tls->handshake_ms);
+	peek_readable(c);
+}
+
 static void
 client_secured(struct sl_stream *s)
 {
@@ -468,11 +523,41 @@ proxy_read(struct http_conn *c)
 		sl_http_conn_go(c);
 	} else if (h->conf.env.rule(h->conf.env.ctx, &sl_stream_row(c->client)->tuple, &rule) &&
 		   rule.listener_slot == c->listener_slot && rule.tls) {
-		secure(c, &rule);
+		begin(c, &rule);
 	} else {
 		http_count(h, SL_HTTP_CNT_DROPPED_ADMIN);
 		sl_http_conn_end(c, SL_END_ADMIN);
 	}
+}
+
+/* One connection more of a client whose address is known. */
+static bool
+client_take(struct http_conn *c, const struct sl_http_rule *rule)
+{
+	struct sl_http *h = c->http;
+
+	if (sl_likely(rule->client_max == 0))
+		return true;
+	c->counted = sl_clients_take(&h->conf.listeners->clients, c->listener_slot, &c->peer,
+				     rule->client_max);
+	if (c->counted)
+		return true;
+	h->conf.listener_stats[c->listener_slot].refused++;
+	return false;
+}
+
+/* By the address that its PROXY header says.  false: the connection is over. */
+static bool
+client_counts(struct http_conn *c)
+{
+	struct sl_http_rule rule;
+
+	if (!rule_of(c, &rule))
+		return false;
+	if (client_take(c, &rule))
+		return true;
+	sl_http_conn_end(c, SL_END_ABORTED);
+	return false;
 }
 
 static void
@@ -495,6 +580,8 @@ proxy_readable(struct http_conn *c)
 		c->peer = p.src;
 		c->peer_port = p.sport;
 	}
+	if (!client_counts(c))
+		return;
 	sl_stream_consume(c->client, (uint32_t)n);
 	proxy_read(c);
 }
@@ -528,7 +615,10 @@ conn_admit(struct sl_http *h, struct sl_stream *s, const struct sl_http_rule *ru
 	c->peer_port = t->sport;
 	c->tls = rule->tls != NULL;
 	c->state = rule->proxy_in ? CONN_PROXY : CONN_IDLE;
-	return c;
+	if (rule->proxy_in || client_take(c, rule))
+		return c;
+	conn_over(c);
+	return NULL;
 }
 
 static void
@@ -549,7 +639,7 @@ client_opened(struct sl_stream *s)
 	http_count(h, SL_HTTP_CNT_CONNECTIONS);
 	sl_stream_attach(s, &client_ops, c);
 	if (!rule.proxy_in && rule.tls) {
-		secure(c, &rule);
+		begin(c, &rule);
 	} else if (!rule.proxy_in) {
 		wait_first(c, &rule);
 	} else if (sl_prefixes_hold(rule.trust, rule.trust_cnt, &tuple->src)) {
@@ -578,6 +668,9 @@ client_readable(struct sl_stream *s)
 		break;
 	case CONN_PROXY:
 		proxy_readable(c);
+		break;
+	case CONN_PEEK:
+		peek_readable(c);
 		break;
 	case CONN_LINGER:
 		sl_stream_consume(s, sl_stream_readable_bytes(s));
@@ -747,6 +840,7 @@ time_is_up(struct http_conn *c)
 
 	switch (c->state) {
 	case CONN_PROXY:
+	case CONN_PEEK:
 		http_count(h, SL_HTTP_CNT_HEAD_TIMEOUT);
 		sl_http_conn_end(c, SL_END_ABORTED);
 		break;
@@ -895,20 +989,27 @@ void
 sl_http_fini(struct sl_http *h)
 {
 	for (uint32_t i = 0; i < h->conn_used; i++)
-		if (h->conns[i].state != CONN_FREE && h->conns[i].state != CONN_OVER)
+		if (h->conns[i].state != CONN_FREE && h->conns[i].state != CONN_OVER) {
 			sl_shared_count_give(
 				&h->conf.listeners->listener[h->conns[i].listener_slot]);
+			sl_clients_give(&h->conf.listeners->clients, h->conns[i].counted);
+		}
 	sl_upstream_fini(h->upstream);
 	sl_limits_fini(h->limits);
 	sl_jwt_verifier_fini(h->tokens.verifier);
 }
 
 enum sl_tcp_admit
-sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule, struct sl_tcp_accept *ret)
+sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule, const struct sl_addr *from,
+	      struct sl_tcp_accept *ret)
 {
 	if (sl_shared_count_full(&h->conf.listeners->listener[rule->listener_slot],
 				 rule->listener_max) ||
 	    (!h->conn_free && h->conn_used == h->conf.conns))
+		return SL_ADMIT_REFUSE;
+	if (sl_unlikely(rule->client_max) && !rule->proxy_in &&
+	    sl_clients_full(&h->conf.listeners->clients, rule->listener_slot, from,
+			    rule->client_max))
 		return SL_ADMIT_REFUSE;
 	*ret = (struct sl_tcp_accept){
 		.ops = &accept_ops,

@@ -29,6 +29,7 @@ struct sl_http_rule {
 	uint16_t listener_incarnation;
 	bool proxy_in;
 	uint32_t listener_max; /* connections; 0: no limit */
+	uint32_t client_max;   /* likewise, of one client */
 	const struct sl_img_prefix *trust;
 	uint32_t trust_cnt;
 	const struct sl_img_tls_listener *tls; /* NULL: plaintext */
@@ -123,8 +124,9 @@ size_t sl_http_bytes(const struct sl_http_conf *conf);
 struct sl_http *sl_http_init(void *mem, const struct sl_http_conf *conf);
 void sl_http_fini(struct sl_http *h);
 
+/* sl_http_admit: of a SYN of `from`. */
 enum sl_tcp_admit sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule,
-				struct sl_tcp_accept *ret);
+				const struct sl_addr *from, struct sl_tcp_accept *ret);
 
 /* sl_http_tick: housekeeping, each turn, before sl_tcp_run.  Whether requests wait for the next turn. */
 bool sl_http_tick(struct sl_http *h);

@@ -196,8 +196,9 @@ sl_http_explain(struct sl_http *h, const struct sl_http_rule *rule, const struct
 		ret->status = d.route->code;
 		if (d.route->action == SL_ACTION_REDIRECT)
 			say(ret, text, h->out,
-			    sl_redirect_location(h->out, HTTP_OUT, d.vhost->img, d.route, &h->match,
-						 &h->head, d.path, rule->tls != NULL));
+			    sl_redirect_location(
+				    h->out, HTTP_OUT, d.vhost->img, d.route, &h->match, &h->head,
+				    d.path, rule->tls && (!rule->tls->plaintext || identity.at)));
 	}
 	h->random[0] = random[0]; /* a question changes nothing */
 	h->random[1] = random[1];

@@ -108,6 +108,7 @@ enum pipe_verdict sl_http_pipe(struct sl_http *h, struct http_pipe *p, struct sl
 enum conn_state {
 	CONN_FREE,
 	CONN_PROXY,  /* a PROXY header is awaited */
+	CONN_PEEK,   /* the first byte tells whether TLS is spoken */
 	CONN_TLS,    /* a handshake is under way: `opened` or `closed` follows */
 	CONN_IDLE,   /* no byte of a request yet */
 	CONN_HEAD,   /* some of a head */
@@ -132,8 +133,9 @@ struct http_conn {
 	uint32_t armed_ms; /* when it will: not later, unless `armed` is false */
 	uint32_t seen;     /* bytes of a head that were answered SL_PARTIAL */
 	uint32_t requests;
-	uint32_t next;  /* list: place + 1, as */
-	uint32_t again; /* this one; UINT32_MAX: the last of it */
+	uint32_t counted; /* as sl_clients_take gave it */
+	uint32_t next;    /* list: place + 1, as */
+	uint32_t again;   /* this one; UINT32_MAX: the last of it */
 	uint16_t listener_incarnation;
 	sl_be16 peer_port;
 	uint8_t state;

@@ -49,7 +49,7 @@ sl_http_judge_sticky(struct sl_http *h, const struct sl_http_rule *rule,
 	n = put(line, put(line, 0, name, len), "=", 1);
 	n = put(line, n, value, VALUE);
 	n = put(line, n, "; Path=/; HttpOnly; SameSite=Lax", 32);
-	if (rule->tls)
+	if (rule->tls && !rule->tls->plaintext)
 		n = put(line, n, "; Secure", 8);
 	if (p->sticky_ttl_s)
 		n = put_number(line, put(line, n, "; Max-Age=", 10), p->sticky_ttl_s);

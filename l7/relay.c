@@ -3,6 +3,7 @@
  *   state       client      upstream     what is waited for
  *   ALONE       reads       –            the PROXY header, or its time-out; no wait without one
  *               reads       –            where its server name says the service: the ClientHello, or its time-out
+ *   PEEKING     reads       –            where plaintext is let in beside TLS: the bytes that tell which, or the time-out
  *   SECURING    handshake   –            opened a second time, or closed: TLS with the client
  *   CONNECTING  waits       SYN sent     opened, or closed: another endpoint
  *               waits       handshake    likewise, where endpoints speak TLS
@@ -21,6 +22,7 @@
 #include "l7/proxy_protocol.h"
 #include "l7/relay_hello.h"
 #include "l7/shared_count.h"
+#include "l7/tls_first.h"
 
 #define HEADER_MS 3000 /* as the PROXY specification advises: covers one lost SYN */
 #define HELLO_MS 10000 /* from the connection, or its PROXY header, to the end of the ClientHello */
@@ -31,7 +33,14 @@
 #define SEGMENT 1460
 #define TIMER_MAX_MS 86400000 /* at which a longer idle time is looked at in between */
 
-enum relay_state { STATE_FREE, STATE_ALONE, STATE_SECURING, STATE_CONNECTING, STATE_COUPLED };
+enum relay_state {
+	STATE_FREE,
+	STATE_ALONE,
+	STATE_PEEKING,
+	STATE_SECURING,
+	STATE_CONNECTING,
+	STATE_COUPLED
+};
 
 enum {                       /* relay_conn.flags */
        TO_SHUT = 1 << 0,     /* the client's FIN was passed on */
@@ -85,6 +94,7 @@ struct sl_relay {
 	uint32_t sweep, sweep_end, sweep_ms;
 	uint32_t zero;
 	struct told *told;        /* [capacity] */
+	uint32_t *counted;        /* [capacity]: as sl_clients_take gave it */
 	struct sl_shaper *shaper; /* waiters: of each place TO_ENDPOINTS, TO_CLIENTS */
 	struct relay_conn conns[];
 };
@@ -128,6 +138,26 @@ limits_give(struct sl_relay *r, uint32_t listener_slot, uint32_t service_slot)
 		sl_shared_count_give(&r->conf.limits->service[service_slot]);
 }
 
+static uint32_t *
+counted_at(const struct relay_conn *c)
+{
+	return &c->relay->counted[c - c->relay->conns];
+}
+
+/* One connection more of a client whose address is known.  false: it has too many. */
+static bool
+client_take(struct relay_conn *c, const struct sl_relay_rule *rule, const struct sl_addr *client)
+{
+	if (sl_likely(rule->client_max == 0))
+		return true;
+	*counted_at(c) = sl_clients_take(&c->relay->conf.limits->clients, rule->listener_slot,
+					 client, rule->client_max);
+	if (*counted_at(c))
+		return true;
+	count(c->relay, SL_TCP_RELAY_LIMIT);
+	return false;
+}
+
 /* ---- places ---- */
 
 static uint32_t
@@ -150,6 +180,7 @@ conn_new(struct sl_relay *r)
 		return NULL;
 	}
 	*c = (struct relay_conn){.relay = r};
+	*counted_at(c) = 0;
 	return c;
 }
 
@@ -194,6 +225,7 @@ conn_end(struct relay_conn *c)
 	if (c->state >= STATE_CONNECTING)
 		tell_ended(c, false);
 	limits_give(c->relay, c->listener_slot, c->service_slot);
+	sl_clients_give(&c->relay->conf.limits->clients, *counted_at(c));
 	conn_put(c);
 }
 
@@ -702,6 +734,51 @@ client_secure(struct relay_conn *c, const struct sl_relay_rule *rule)
 		conn_abort(c, SL_END_NO_MEMORY);
 }
 
+/* Which of both it is: plaintext has no handshake, nor what comes with it. */
+static void
+peek_readable(struct relay_conn *c)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct sl_relay_rule rule;
+	enum sl_tls_first first = sl_tls_first(c->client);
+
+	if (first == SL_TLS_FIRST_UNKNOWN)
+		return;
+	if (first == SL_TLS_FIRST_NOTHING) {
+		conn_abort(c, SL_END_TLS);
+		return;
+	}
+	if (!env->rule(env->ctx, &sl_stream_row(c->client)->tuple, &rule) || !rule.tls ||
+	    rule.listener_slot != c->listener_slot ||
+	    (first == SL_TLS_FIRST_OTHER && !rule.tls->plaintext)) {
+		conn_abort(c, SL_END_ADMIN);
+		return;
+	}
+	sl_stream_set_timer(c->client, 0);
+	if (first == SL_TLS_FIRST_HANDSHAKE) {
+		client_secure(c, &rule);
+		return;
+	}
+	c->state = STATE_ALONE;
+	c->flags &= (uint8_t)~BY_TLS;
+	if (c->relay->conf.tls_stats)
+		count_pass(c, SL_TLS_CNT_PLAINTEXT);
+	connect_any(c);
+}
+
+/* TLS begins, or what the client begins with. */
+static void
+client_begin(struct relay_conn *c, const struct sl_relay_rule *rule)
+{
+	if (sl_likely(!rule->tls->plaintext)) {
+		client_secure(c, rule);
+		return;
+	}
+	c->state = STATE_PEEKING;
+	sl_stream_set_timer(c->client, rule->tls->handshake_ms);
+	peek_readable(c);
+}
+
 static void
 client_secured(struct sl_stream *s)
 {
@@ -727,7 +804,22 @@ header_take(struct relay_conn *c, const struct sl_proxy_header *h, uint32_t n)
 	}
 	sl_stream_consume(c->client, n);
 	sl_stream_set_timer(c->client, 0);
-	client_secure(c, &rule);
+	client_begin(c, &rule);
+}
+
+/* By the address that the header says.  false: the connection is over. */
+static bool
+header_counts(struct relay_conn *c, const struct sl_proxy_header *h)
+{
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	const struct sl_tuple *tuple = &sl_stream_row(c->client)->tuple;
+	struct sl_relay_rule rule;
+
+	if (!env->rule(env->ctx, tuple, &rule) || rule.listener_slot != c->listener_slot ||
+	    client_take(c, &rule, h->local ? &tuple->src : &h->src))
+		return true; /* what else is to be said of the rule is said where it is used */
+	conn_abort(c, SL_END_ABORTED);
+	return false;
 }
 
 static void
@@ -735,6 +827,9 @@ header_readable(struct relay_conn *c)
 {
 	struct sl_proxy_header h;
 	int n = header_read(c->client, &h);
+
+	if (n > 0 && !header_counts(c, &h))
+		return;
 
 	/* a client that has closed its side sends no more of it */
 	if (n == SL_BAD || (n == SL_PARTIAL && sl_stream_ending(c->client))) {
@@ -780,7 +875,11 @@ conn_admit(struct sl_relay *r, struct sl_stream *s, const struct sl_relay_rule *
 		return NULL;
 	}
 	conn_set(c, s, rule);
-	return c;
+	if (rule->proxy_in || client_take(c, rule, &sl_stream_row(s)->tuple.src))
+		return c;
+	limits_give(r, rule->listener_slot, rule->service_slot);
+	conn_put(c);
+	return NULL;
 }
 
 static void
@@ -801,7 +900,7 @@ client_opened(struct sl_stream *s)
 	count(r, SL_TCP_RELAY_OPENED);
 	sl_stream_attach(s, &client_ops, c);
 	if (!rule.proxy_in && rule.tls)
-		client_secure(c, &rule);
+		client_begin(c, &rule);
 	else if (!rule.proxy_in && rule.service_slot == SL_RELAY_BY_NAME)
 		hello_await(c);
 	else if (!rule.proxy_in)
@@ -825,6 +924,8 @@ client_readable(struct sl_stream *s)
 		hello_readable(c);
 	else if (c->state == STATE_ALONE)
 		header_readable(c);
+	else if (c->state == STATE_PEEKING)
+		peek_readable(c);
 }
 
 static void
@@ -856,6 +957,8 @@ timer(struct sl_stream *s)
 		hello_refuse(c);
 	else if (c->state == STATE_ALONE) /* CONNECTING: the header came in time */
 		header_refuse(c, SL_TCP_PROXY_TIMEOUT);
+	else if (c->state == STATE_PEEKING)
+		conn_abort(c, SL_END_TLS);
 }
 
 /* One side of a coupled connection is over.  rest: the other side, or NULL. */
@@ -928,8 +1031,8 @@ static const struct sl_stream_ops upstream_ops = {
 static size_t
 shaper_off(uint32_t capacity)
 {
-	size_t off = sizeof(struct sl_relay) +
-		     capacity * (sizeof(struct relay_conn) + sizeof(struct told));
+	size_t off = sizeof(struct sl_relay) + capacity * (sizeof(struct relay_conn) +
+							   sizeof(struct told) + sizeof(uint32_t));
 
 	return (off + 7) & ~(size_t)7;
 }
@@ -951,6 +1054,7 @@ sl_relay_init(void *mem, const struct sl_relay_conf *conf)
 	struct sl_relay *r = mem;
 
 	*r = (struct sl_relay){.conf = *conf, .told = (void *)&r->conns[conf->capacity]};
+	r->counted = (void *)&r->told[conf->capacity];
 	r->shaper = sl_shaper_init((char *)mem + shaper_off(conf->capacity), &shaper);
 	return r;
 }
@@ -960,15 +1064,18 @@ sl_relay_fini(struct sl_relay *r)
 {
 	for (uint32_t i = 0; i < r->used; i++) {
 		struct relay_conn *c = &r->conns[i];
-		if (c->state != STATE_FREE)
-			limits_give(r, c->listener_slot, c->service_slot);
+		if (c->state == STATE_FREE)
+			continue;
+		limits_give(r, c->listener_slot, c->service_slot);
+		sl_clients_give(&r->conf.limits->clients, *counted_at(c));
 	}
 	r->used = 0;
 	r->free = 0;
 }
 
 enum sl_tcp_admit
-sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, struct sl_tcp_accept *ret)
+sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, const struct sl_addr *from,
+	       struct sl_tcp_accept *ret)
 {
 	struct sl_relay_limits *l = r->conf.limits;
 
@@ -976,6 +1083,9 @@ sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule, struct sl_t
 	    (rule->tcp &&
 	     sl_shared_count_full(&l->service[rule->service_slot], rule->tcp->max_connections)) ||
 	    (!r->free && r->used == r->conf.capacity))
+		return SL_ADMIT_REFUSE;
+	if (sl_unlikely(rule->client_max) && !rule->proxy_in &&
+	    sl_clients_full(&l->clients, rule->listener_slot, from, rule->client_max))
 		return SL_ADMIT_REFUSE;
 	*ret = (struct sl_tcp_accept){
 		.ops = &accept_ops,

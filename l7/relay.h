@@ -16,6 +16,7 @@
 #ifndef SL_L7_RELAY_H
 #define SL_L7_RELAY_H
 
+#include "l7/clients.h"
 #include "l7/shape.h"
 #include "l7/tls/session.h"
 
@@ -24,6 +25,7 @@
 struct sl_relay_limits {
 	_Atomic uint32_t listener[SL_MAX_LISTENERS];
 	_Atomic uint32_t service[SL_MAX_SERVICES];
+	struct sl_clients clients;   /* of listeners that limit each client */
 	struct sl_shape_words shape; /* of services, modes TCP, PASSTHROUGH and HTTP together */
 };
 
@@ -35,6 +37,7 @@ struct sl_relay_rule {
 	uint32_t listener_slot, service_slot;
 	uint16_t listener_incarnation, service_incarnation;
 	uint32_t listener_max; /* 0: no limit */
+	uint32_t client_max;   /* of one client; likewise */
 	bool proxy_in;
 	const struct sl_img_prefix *trust; /* [trust_cnt] */
 	uint32_t trust_cnt;
@@ -114,9 +117,9 @@ size_t sl_relay_bytes(uint32_t capacity);
 struct sl_relay *sl_relay_init(void *mem, const struct sl_relay_conf *conf);
 void sl_relay_fini(struct sl_relay *r); /* counts of the limits are given back */
 
-/* sl_relay_admit: what a listener answers to a SYN, and what the accepted stream is to be (struct sl_tcp_env, admit). */
+/* sl_relay_admit: what a listener answers to a SYN of `from`, and what the accepted stream is to be (struct sl_tcp_env, admit). */
 enum sl_tcp_admit sl_relay_admit(struct sl_relay *r, const struct sl_relay_rule *rule,
-				 struct sl_tcp_accept *ret);
+				 const struct sl_addr *from, struct sl_tcp_accept *ret);
 
 /* sl_relay_tick: housekeeping, each turn, before sl_tcp_run: a few connections are asked `lives`; all within about two seconds. */
 void sl_relay_tick(struct sl_relay *r);

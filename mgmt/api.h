@@ -144,8 +144,8 @@
  *   (true otherwise; in each of listeners … drops).
  *   LISTENER_TLS, SERVICE_TLS  as the table file has them: {"min_version", "max_version", "suites": [WORD…], "groups": [WORD…],
  *              "alpn": [TEXT…]|null (not given), "trust": [NAME…], "handshake_timeout_ms"}; a listener's also {"certificates":
- *              [NAME…], "client": "none"|"optional"|"required", "client_names": [TEXT…], "tickets": BOOL,
- *              "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
+ *              [NAME…], "client": "none"|"optional"|"required", "client_names": [TEXT…], "plaintext": "refuse"|"accept",
+ *              "tickets": BOOL, "forwarded_client_cert": WORD}; a service's {"verify": BOOL, "resume": BOOL, "server_name": TEXT|"",
  *              "auto_server_name": BOOL, "names": [TEXT…], "certificate": NAME|""}
  *   LEVEL     {"priority", "distance" (locality_failover, zone_aware: 0: same zone, 1: same region, 2: another; else 0), "endpoints", "admitting"}: those that
  *              take flows together, in the order in which they are asked

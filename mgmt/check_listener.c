@@ -258,6 +258,11 @@ check_mode_keys(struct check *k, uint32_t i)
 		tell(k, l->line, hint,
 		     "goes with mode \"tcp\", \"http\" or \"tls-passthrough\" only");
 	}
+	if (l->mode == SL_MODE_L4 && l->client_max) {
+		at(k, "listeners[%u].max_connections_per_client", i);
+		tell(k, l->line, hint,
+		     "goes with mode \"tcp\", \"http\" or \"tls-passthrough\" only");
+	}
 	if (l->mode == SL_MODE_L4 && (l->proxy_in || l->trusted_cnt)) {
 		at(k, "listeners[%u].%s", i, l->proxy_in ? "proxy_protocol" : "trusted");
 		tell(k, l->line, hint,

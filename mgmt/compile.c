@@ -243,6 +243,7 @@ describe_mode(const struct sl_conf_listener *x, struct sl_img_prefix *trust, uin
 {
 	to->mode = x->mode;
 	to->max_connections = x->max_connections;
+	to->client_max = (uint16_t)x->client_max;
 	to->proxy_in = x->proxy_in;
 	if (!x->trusted_cnt)
 		return;

@@ -77,6 +77,7 @@ put_tls(const struct sl_conf_listener *l, struct sl_img_listeners *obj, struct s
 		.cert_cnt = t->cert_cnt,
 		.trust_cnt = t->trust_cnt,
 		.san_cnt = t->san_cnt,
+		.plaintext = t->plaintext,
 	};
 	if (t->alpn_given)
 		copy_alpn(t, to->alpn, &to->alpn_cnt);

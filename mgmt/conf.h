@@ -72,6 +72,7 @@
  *                   announce = "never" | "healthy" | "always";   # the address, to routers, by BIRD: healthy: while a service that
  *                                                                # it leads to has an endpoint that takes new flows
  *                   max_connections = 0;                         # tcp: of clients at a time; 0: no limit
+ *                   max_connections_per_client = 0;              # of one IPv4 address or IPv6 /64, as max_connections
  *                   proxy_protocol = false;                      # tcp: clients must begin with a PROXY header,
  *                   trusted = ( "10.0.0.0/8", … );               # required then: who is believed
  *                 }, … );
@@ -174,6 +175,7 @@
  *     client = "none" | "optional" | "required";     # whether clients show a certificate
  *     trust = ( "mesh" );                     # bundles that verify it; with client optional or required, required there
  *     client_names = ( "spiffe://td/ns/prod-*", "cl.example" );   # one of these is in it; none: any that verifies
+ *     plaintext = "refuse" | "accept";        # accept: who does not begin with a handshake is let in as he is, without an identity
  *     tickets = true;                         # clients may resume sessions
  *     forwarded_client_cert = "sanitize" | "set" | "append" | "forward";   # mode http: x-forwarded-client-cert
  *     handshake_timeout = "10s"; }; }, …,
@@ -357,7 +359,7 @@ struct sl_conf_tls {
 	uint8_t client, xfcc;             /* of listeners: enum sl_tls_client, sl_xfcc */
 	uint32_t suites, groups;          /* sets */
 	uint32_t handshake_ms;
-	bool tickets;                  /* of listeners */
+	bool tickets, plaintext;       /* of listeners; plaintext: accepted beside TLS */
 	bool verify, resume, auto_sni; /* of services, as the next two */
 	char server_name[SL_HOST_MAX]; /* "": none */
 	char certificate[SL_NAME_MAX]; /* "": none */
@@ -653,6 +655,7 @@ struct sl_conf_listener {
 	char authz
 		[SL_NAME_MAX]; /* mode tcp: the set of rules that connections are judged by; "": none */
 	uint32_t max_connections;      /* 0: no limit */
+	uint32_t client_max;           /* of one client; 0: no limit */
 	bool proxy_in;                 /* proxy_protocol */
 	struct sl_img_prefix *trusted; /* [trusted_cnt], in file order; plen over 128: not read */
 	uint32_t trusted_cnt;

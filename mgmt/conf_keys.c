@@ -188,6 +188,7 @@ static const struct word version_words[] = {{"1.2", SL_TLS_1_2}, {"1.3", SL_TLS_
 #define SUITE_WORD(id, text) {text, SL_TLS_SUITE_##id},
 #define GROUP_WORD(id, text) {text, SL_TLS_GROUP_##id},
 static const struct word client_words[] = {SL_TLS_CLIENTS(CLIENT_WORD){NULL, 0}};
+static const struct word plaintext_words[] = {{"refuse", 0}, {"accept", 1}, {NULL, 0}};
 static const struct word xfcc_words[] = {SL_XFCCS(XFCC_WORD){NULL, 0}};
 static const struct word suite_words[] = {SL_TLS_SUITE_WORDS(SUITE_WORD){NULL, 0}};
 static const struct word group_words[] = {SL_TLS_GROUP_WORDS(GROUP_WORD){NULL, 0}};

@@ -390,6 +390,7 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		sl_diff_put(v, "announce", "%s",
 			    l->announce == SL_ANNOUNCE_NEVER ? "" : sl_announce_name(l->announce));
 		put_number(v, "max_connections", l->max_connections, 0);
+		put_number(v, "max_connections_per_client", l->client_max, 0);
 		sl_diff_put(v, "proxy_protocol", "%s", l->proxy_in ? "required" : "");
 		trusted_value(l, v);
 		sl_diff_listener_tls(l, v);

@@ -96,6 +96,7 @@ sl_diff_listener_tls(const struct sl_conf_listener *l, struct sl_diff_values *v)
 	put_names(v, "tls.client_names", t->sans, t->san_cnt, sizeof(*t->sans), true);
 	v->minor = true;
 	sl_diff_put(v, "tls.client", "%s", sl_tls_client_name(t->client));
+	sl_diff_put(v, "tls.plaintext", "%s", t->plaintext ? "accept" : "refuse");
 	put_bool(v, "tls.tickets", t->tickets);
 	sl_diff_put(v, "tls.forwarded_client_cert", "%s", sl_xfcc_name(t->xfcc));
 	put_common(v, t);

@@ -60,8 +60,9 @@ sl_show_listeners(struct sl_daemon *d)
 		if (sl_slot_find_listener(&t->map, l, &at))
 			continue;
 		json_t *row = listener_row(l);
-		merge(row, json_pack("{s:o, s:o}", "tls", sl_show_listener_tls(l), "server_names",
-				     sl_show_server_names(l)));
+		merge(row, json_pack("{s:o, s:o, s:I}", "tls", sl_show_listener_tls(l),
+				     "server_names", sl_show_server_names(l),
+				     "max_connections_per_client", NUM(l->client_max)));
 		merge(row, json_pack("{s:i, s:i}", "slot", (int)at.slot, "incarnation",
 				     (int)at.incarnation));
 		merge(row, listener_counters(d, at));

@@ -60,6 +60,7 @@ sl_show_listener_tls(const struct sl_conf_listener *l)
 	put(o, "certificates", names(t->certs, t->cert_cnt, sizeof(*t->certs)));
 	put(o, "client", json_string(sl_tls_client_name(t->client)));
 	put(o, "client_names", names(t->sans, t->san_cnt, sizeof(*t->sans)));
+	put(o, "plaintext", json_string(t->plaintext ? "accept" : "refuse"));
 	put(o, "tickets", json_boolean(t->tickets));
 	put(o, "forwarded_client_cert", json_string(sl_xfcc_name(t->xfcc)));
 	return o;

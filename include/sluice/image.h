@@ -213,7 +213,9 @@ struct sl_img_listener {
 	uint32_t tls;         /* TCP and HTTP: index + 1 into tls; 0: plaintext */
 	uint32_t sni_first;   /* PASSTHROUGH: first of its names in sni; else 0 */
 	uint32_t sni_cnt;     /* PASSTHROUGH; else 0 */
-	uint32_t authz; /* TCP: slot + 1 of the AUTHZ that connections are judged by; 0: none */
+	uint16_t authz; /* TCP: slot + 1 of the AUTHZ that connections are judged by; 0: none */
+	uint16_t
+		client_max; /* connections of one client (IPv4 address, IPv6 /64) at a time, of all workers; 0: no limit.  L4: 0 */
 	char name[SL_NAME_MAX]; /* distinct */
 };
 static_assert(sizeof(struct sl_img_listener) == 128, "");

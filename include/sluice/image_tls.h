@@ -74,8 +74,8 @@ struct sl_img_tls_listener {
 	uint32_t trust_first,
 		trust_cnt; /* names of trust bundles; ≥ 1 with client not NONE, else 0 */
 	uint32_t san_first,
-		san_cnt; /* names a client must have one of; 0: any, and with client NONE */
-	uint32_t zero;
+		san_cnt;    /* names a client must have one of; 0: any, and with client NONE */
+	uint32_t plaintext; /* 1: who does not begin with a handshake is let in as he is; 0: not */
 	struct sl_img_tls_alpn alpn[SL_TLS_ALPNS];
 };
 static_assert(sizeof(struct sl_img_tls_listener) == 168, "");

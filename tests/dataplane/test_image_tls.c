@@ -168,7 +168,7 @@ static const struct mistake mistakes[] = {
 	{TLS, 0, AT(tls_listener, san_cnt), 257, "san_cnt: is 257, must be in [0, 256]"},
 	{TLS, 0, AT(tls_listener, san_cnt), 1, "tls_sans.cnt: is 2, but listeners have 1"},
 	{TLS, 0, AT(tls_listener, san_first), 1, "tls[0].san: first is 1, must be 0"},
-	{TLS, 0, AT(tls_listener, zero), 1, "tls[0].zero: is 1, must be 0"},
+	{TLS, 0, AT(tls_listener, plaintext), 2, "tls[0].plaintext: is 2, must be in [0, 1]"},
 	{TLS, 0, AT(tls_listener, alpn[0].protocol[0]), 0, "tls[0].alpn[0]: is not padded with 0"},
 	{TLS, 0, AT(tls_listener, alpn[0].protocol[1]), ' ', "alpn[0]: has a byte that is not"},
 	{TLS, 0, AT(tls_listener, alpn[0].protocol[31]), 'x', "alpn[0]: is not padded with 0"},

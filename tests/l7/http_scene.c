@@ -704,7 +704,7 @@ scene_client(struct scene *s)
 		.proto = SL_IPPROTO_TCP,
 	};
 
-	if (sl_http_admit(s->http, &s->rule, &accept) != SL_ADMIT_YES)
+	if (sl_http_admit(s->http, &s->rule, &t.src, &accept) != SL_ADMIT_YES)
 		return NULL;
 	struct sl_stream *stream = fake_accept(s->tcp, &accept, &t);
 	if (!stream)

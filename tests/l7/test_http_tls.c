@@ -42,6 +42,58 @@ a_request_waits_until_its_handshake_is_done(void)
 }
 
 static void
+plaintext_is_let_in_beside_tls_where_the_listener_says_so(void)
+{
+	struct scene s;
+
+	scene_init(&s, &by_tls);
+	struct sl_img_tls_listener tls = *s.rule.tls;
+	tls.plaintext = 1;
+	s.rule.tls = &tls;
+	fake_tls_way(s.tcp, FAKE_TLS_HOLD);
+	/* one byte may be either; a silent client has the time of a handshake */
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, "\x16");
+	scene_pass(&s, 6900);
+	STATE(c, "open");
+	scene_pass(&s, 200);
+	CU_ASSERT_EQUAL(COUNTED(&s, HEAD_TIMEOUT), 1);
+	c = scene_client(&s);
+	peer_says(&s, c, "\x16\x03");
+	CU_ASSERT_TRUE(fake_tls_asked(c->s).server);
+	fake_peer_ends(c->s, SL_END_TLS);
+	scene_run(&s);
+	c = scene_client(&s);
+	peer_says(&s, c, GET("/direct"));
+	CU_ASSERT_FALSE(fake_tls_asked(c->s).server);
+	CU_ASSERT_TRUE(c->len > 0 && COUNTED(&s, PLAINTEXT) == 1 && COUNTED(&s, REQUESTS) == 1);
+	c->len = 0;
+	/* strict: it gets no further request */
+	tls.plaintext = 0;
+	peer_says(&s, c, GET("/direct"));
+	CU_ASSERT_TRUE(COUNTED(&s, REQUESTS) == 1 && COUNTED(&s, DROPPED_ADMIN) == 1);
+	scene_end(&s);
+}
+
+static void
+each_client_has_its_connections(void)
+{
+	struct scene s;
+
+	scene_init(&s, &by_tls);
+	s.rule.client_max = 2;
+	CU_ASSERT_PTR_NOT_NULL(scene_client(&s));
+	struct peer *c = scene_client(&s);
+	CU_ASSERT_PTR_NOT_NULL(c);
+	CU_ASSERT_PTR_NULL(scene_client(&s));
+	fake_peer_ends(c->s, SL_END_RESET);
+	scene_run(&s);
+	CU_ASSERT_PTR_NOT_NULL(scene_client(&s));
+	CU_ASSERT_PTR_NULL(scene_client(&s));
+	scene_end(&s);
+}
+
+static void
 who_fails_the_handshake_leaves_nothing_behind(void)
 {
 	struct scene s;
@@ -804,7 +856,9 @@ records_say_by_what_tls_and_who(void)
 	scene_end(&s);
 }
 
-SL_SUITE("http tls", SL_TEST(a_request_waits_until_its_handshake_is_done),
+SL_SUITE("http tls", SL_TEST(plaintext_is_let_in_beside_tls_where_the_listener_says_so),
+	 SL_TEST(each_client_has_its_connections),
+	 SL_TEST(a_request_waits_until_its_handshake_is_done),
 	 SL_TEST(who_fails_the_handshake_leaves_nothing_behind),
 	 SL_TEST(handshakes_count_as_connections_of_the_listener),
 	 SL_TEST(a_listener_that_goes_takes_handshakes_with_it),

@@ -216,7 +216,7 @@ client_from(struct scene *s, struct sl_addr src, unsigned port)
 				       .dport = sl_to_be16(443),
 				       .proto = SL_IPPROTO_TCP};
 
-	if (sl_relay_admit(s->relay, &s->rule, &accept) != SL_ADMIT_YES)
+	if (sl_relay_admit(s->relay, &s->rule, &tuple.src, &accept) != SL_ADMIT_YES)
 		return NULL;
 	CU_ASSERT_TRUE(accept.keepalive_s == 7 && accept.cc == 1 && accept.nodelay == 1);
 	return fake_accept(s->tcp, &accept, &tuple);
@@ -763,7 +763,7 @@ places_are_bounded_and_used_again(void)
 	struct scene *s = scene_of(4);
 	struct sl_stream *late[2];
 
-	CU_ASSERT_TRUE(sl_relay_bytes(5) - sl_relay_bytes(4) <= 168);
+	CU_ASSERT_TRUE(sl_relay_bytes(5) - sl_relay_bytes(4) <= 172);
 	for (unsigned round = 0; round < 10; round++) {
 		struct sl_stream *c[4];
 		for (unsigned i = 0; i < 4; i++)
@@ -1484,6 +1484,111 @@ nothing_is_left_over_whatever_happens(void)
 	CU_ASSERT_TRUE(opened > 5000);
 }
 
+/* ---- plaintext beside TLS, connections of each client, bandwidth ---- */
+
+static void
+plaintext_is_let_in_beside_tls_where_the_listener_says_so(void)
+{
+	struct scene *s = scene_of(8);
+
+	s->rule.tls = &s->tls;
+	s->tls.plaintext = 1;
+	fake_tls_way(s->tcp, FAKE_TLS_HOLD);
+	/* a silent one is let go in the time of a handshake */
+	struct sl_stream *c = client(s);
+	settle(s);
+	CU_ASSERT_FALSE(fake_tls_asked(c).server);
+	turn(s, 6900);
+	CU_ASSERT_FALSE(aborted(c));
+	turn(s, 200);
+	CU_ASSERT_TRUE(aborted(c));
+	/* a handshake, its bytes one by one */
+	c = client(s);
+	sends(c, "\x16");
+	settle(s);
+	CU_ASSERT_TRUE(!fake_tls_asked(c).server && s->picks == 0);
+	sends(c, "\x03");
+	settle(s);
+	CU_ASSERT_TRUE(fake_tls_asked(c).server && s->picks == 0);
+	turn(s, 100000); /* it is the session who bounds the time now */
+	CU_ASSERT_FALSE(aborted(c));
+	fake_tls_done(c);
+	settle(s);
+	CU_ASSERT_EQUAL(s->picks, 1);
+	/* anything else */
+	c = client(s);
+	sends(c, "\x16\x02plain");
+	settle(s);
+	CU_ASSERT_TRUE(!fake_tls_asked(c).server && s->picks == 2);
+	fake_peer_answers(fake_connected(s->tcp));
+	settle(s);
+	reads_text(fake_connected(s->tcp), "\x16\x02plain");
+	turn(s, 20000);
+	CU_ASSERT_FALSE(aborted(c));
+	/* behind a PROXY header */
+	s->rule.proxy_in = true;
+	c = client(s);
+	sends(c, V1_IN "plain");
+	settle(s);
+	CU_ASSERT_TRUE(!fake_tls_asked(c).server && s->picks == 3);
+	struct sl_addr said = sl_addr_from_v4((uint8_t[]){203, 0, 113, 9});
+	CU_ASSERT_TRUE(sl_addr_eq(&s->picked_for.src, &said));
+	fake_peer_answers(fake_connected(s->tcp));
+	settle(s);
+	reads_text(fake_connected(s->tcp), "plain");
+	/* nothing at all, and a push while it is waited for */
+	s->rule.proxy_in = false;
+	c = client(s);
+	fake_peer_fin(c);
+	settle(s);
+	CU_ASSERT_TRUE(aborted(c));
+	c = client(s);
+	settle(s);
+	s->tls.plaintext = 0;
+	sends(c, "plain");
+	settle(s);
+	CU_ASSERT_TRUE(aborted(c) && s->picks == 3);
+	scene_fini(s);
+}
+
+static void
+each_client_has_its_connections(void)
+{
+	struct scene *s = scene_of(16);
+	struct sl_addr other = sl_addr_from_v4((uint8_t[]){192, 0, 2, 99});
+	struct sl_stream *c[3];
+
+	s->rule.client_max = 3;
+	for (unsigned i = 0; i < 3; i++)
+		c[i] = client(s);
+	settle(s);
+	CU_ASSERT_PTR_NULL(client_from(s, sl_addr_from_v4(v4_client), 50000));
+	CU_ASSERT_PTR_NOT_NULL(client_from(s, other, 50000));
+	fake_peer_ends(c[1], SL_END_RESET);
+	settle(s);
+	c[1] = client(s);
+	settle(s);
+	CU_ASSERT_FALSE(aborted(c[1]));
+	/* by the address that a header says */
+	s->rule.proxy_in = true;
+	uint64_t before = counted(s, SL_TCP_RELAY_LIMIT);
+	for (unsigned i = 0; i < 4; i++) {
+		struct sl_stream *p = client_from(s, other, 50000 + i);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+		sends(p, V1_IN);
+		settle(s);
+		CU_ASSERT_EQUAL(aborted(p), i == 3);
+	}
+	CU_ASSERT_EQUAL(counted(s, SL_TCP_RELAY_LIMIT), before + 1);
+	struct sl_clients *clients = &s->limits->clients;
+	sl_relay_drop_all(s->relay);
+	settle(s);
+	for (unsigned l = 0; l < SL_CLIENT_LINES; l++)
+		for (unsigned i = 0; i < SL_CLIENT_PLACES; i++)
+			CU_ASSERT_EQUAL(clients->line[l].place[i].cnt, 0);
+	scene_fini(s);
+}
+
 SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(what_an_endpoint_is_asked_for_is_as_configured),
 	 SL_TEST(a_client_that_closes_its_side_still_gets_the_answer),
@@ -1524,4 +1629,5 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(an_endpoint_whose_handshake_fails_is_passed_by),
 	 SL_TEST(a_listener_that_goes_between_header_and_handshake_resets_the_client),
 	 SL_TEST(an_announced_end_is_passed_on_and_a_cut_is_a_reset),
-	 SL_TEST(nothing_is_left_over_whatever_happens))
+	 SL_TEST(plaintext_is_let_in_beside_tls_where_the_listener_says_so),
+	 SL_TEST(each_client_has_its_connections), SL_TEST(nothing_is_left_over_whatever_happens))

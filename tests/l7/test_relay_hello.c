@@ -191,7 +191,7 @@ client(struct scene *s)
 				       .dport = sl_to_be16(443),
 				       .proto = SL_IPPROTO_TCP};
 
-	if (sl_relay_admit(s->relay, &s->rule, &accept) != SL_ADMIT_YES)
+	if (sl_relay_admit(s->relay, &s->rule, &tuple.src, &accept) != SL_ADMIT_YES)
 		return NULL;
 	struct sl_stream *c = fake_accept(s->tcp, &accept, &tuple);
 	settle(s);

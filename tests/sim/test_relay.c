@@ -104,8 +104,9 @@ admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret)
 {
 	struct scene *s = ctx;
 
-	return p->tuple.dport == sl_to_be16(443) ? sl_relay_admit(s->relay, &s->rule, ret)
-						 : SL_ADMIT_NO;
+	return p->tuple.dport == sl_to_be16(443)
+		       ? sl_relay_admit(s->relay, &s->rule, &p->tuple.src, ret)
+		       : SL_ADMIT_NO;
 }
 
 static void
