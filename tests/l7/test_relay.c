@@ -145,13 +145,18 @@ scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 					 .trust = s->trust,
 					 .trust_cnt = 2,
 					 .tcp = &s->settings};
-	const struct sl_relay_conf conf = {
-		.capacity = capacity,
-		.tcp = s->tcp,
-		.tls = fake_tls(s->tcp),
-		.limits = s->limits,
-		.env = {s, env_rule, env_pick, env_began, env_ended, env_moved, env_lives, NULL},
-		.stats = &s->stats};
+	const struct sl_relay_conf conf = {.capacity = capacity,
+					   .tcp = s->tcp,
+					   .tls = fake_tls(s->tcp),
+					   .limits = s->limits,
+					   .env = {.ctx = s,
+						   .rule = env_rule,
+						   .pick = env_pick,
+						   .began = env_began,
+						   .ended = env_ended,
+						   .moved = env_moved,
+						   .lives = env_lives},
+					   .stats = &s->stats};
 	s->relay = sl_relay_init(calloc(1, sl_relay_bytes(capacity)), &conf);
 }
 

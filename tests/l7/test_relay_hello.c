@@ -142,8 +142,14 @@ scene(void)
 	const struct sl_relay_conf conf = {.capacity = 16,
 					   .tcp = s.tcp,
 					   .limits = s.limits,
-					   .env = {&s, env_rule, env_pick, env_began, env_ended,
-						   env_moved, env_lives, env_named},
+					   .env = {.ctx = &s,
+						   .rule = env_rule,
+						   .pick = env_pick,
+						   .began = env_began,
+						   .ended = env_ended,
+						   .moved = env_moved,
+						   .lives = env_lives,
+						   .named = env_named},
 					   .stats = &s.stats,
 					   .tls_stats = &s.tls};
 	s.relay = sl_relay_init(calloc(1, sl_relay_bytes(conf.capacity)), &conf);

@@ -152,12 +152,17 @@ scene_with(struct scene *s, uint32_t rcv_max, uint32_t snd_max, uint32_t seg_cnt
 					 .trust = &s->trust,
 					 .trust_cnt = 1,
 					 .tcp = &s->settings};
-	const struct sl_relay_conf r = {
-		.capacity = 512,
-		.tcp = hosts_tcp(s->net, GATEWAY),
-		.limits = s->limits,
-		.env = {s, env_rule, env_pick, env_began, env_ended, env_moved, env_lives, NULL},
-		.stats = hosts_stats(s->net, GATEWAY)};
+	const struct sl_relay_conf r = {.capacity = 512,
+					.tcp = hosts_tcp(s->net, GATEWAY),
+					.limits = s->limits,
+					.env = {.ctx = s,
+						.rule = env_rule,
+						.pick = env_pick,
+						.began = env_began,
+						.ended = env_ended,
+						.moved = env_moved,
+						.lives = env_lives},
+					.stats = hosts_stats(s->net, GATEWAY)};
 	s->relay = sl_relay_init(calloc(1, sl_relay_bytes(r.capacity)), &r);
 	hosts_listen_as(s->net, GATEWAY, admit, s);
 }
