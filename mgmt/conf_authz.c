@@ -186,7 +186,7 @@ add_host(struct making *m, const char *text)
 	char name[256];
 
 	if (n >= sizeof(name) || (strchr(text, ':') && text[0] != '[') || strchr(text, '/')) {
-		wrong(m, text, "give the host alone; ports = ( … ) is a key of its own",
+		wrong(m, text, "give the host alone; ports = ( ... ) is a key of its own",
 		      "is not a host without port");
 		return;
 	}

@@ -47,7 +47,8 @@ listeners_say_what_the_file_says(void)
 		"null,"
 		"\"trust\":[\"mesh\",\"old-mesh\"],\"handshake_timeout_ms\":3000,\"certificates\":["
 		"\"shop\",\"wild\"],\"client\":\"optional\",\"client_names\":["
-		"\"spiffe://td.example/ns/prod/*\",\"cl.example\"],\"tickets\":false,"
+		"\"spiffe://td.example/ns/prod/"
+		"*\",\"cl.example\"],\"plaintext\":\"refuse\",\"tickets\":false,"
 		"\"forwarded_client_cert\":\"append\"}"));
 	CU_ASSERT(is(sl_show_listener_tls(&l[3]), "null"));
 	CU_ASSERT(is(sl_show_server_names(&l[3]), "[]"));
