@@ -240,7 +240,7 @@ look_at(struct sl_outlier *o, const struct sl_view *view, uint32_t slot, uint64_
 	if (s->ejected) {
 		if (now_ns >= s->until_ns)
 			come_back(o, slot);
-	} else if (--s->times == 0) {
+	} else if (s->times == 0 || --s->times == 0) {
 		list_remove(o, slot);
 		return false;
 	}

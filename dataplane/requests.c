@@ -196,7 +196,7 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 	const struct sl_img_http_service *http = &svc->img->http;
 	if (sl_unlikely(view->results) && is_placed(view, endpoint_slot, incarnation))
 		learn(w, svc, endpoint_slot, incarnation, what, us);
-	if (what == SL_TRY_OK)
+	if (what == SL_TRY_OK || !(http->eject_after | http->gateway_after | http->local_after))
 		return;
 	enum sl_ejected why =
 		sl_outlier_failed(c->outliers, endpoint_slot, incarnation, what, http);
@@ -231,14 +231,13 @@ choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_serv
 
 /* Whether there was an endpoint but for endpoint_requests. */
 static SL_COLD bool
-somebody_is_full(struct sl_worker *w, const struct sl_service *svc, const struct sl_up_ask *ask,
+somebody_is_full(const struct sl_service *svc, const struct sl_up_ask *ask,
 		 const struct sl_choose_ctx *choose)
 {
 	struct sl_choose_ctx ctx = *choose;
 
 	ctx.load_max = 0;
 	ctx.dry = true;
-	ctx.random = draw(w->requests);
 	return sl_choose_request(svc, &ctx, ask->hashed, ask->hash, NULL, 0).endpoint != UINT32_MAX;
 }
 
@@ -255,15 +254,17 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 		return SL_UP_NO_SERVICE;
 	memcpy(avoid, ask->avoid, sizeof(ask->avoid));
 	struct sl_choose_ctx choose;
-	bool there = choose_ctx(w, view, svc, ask->subset, &choose);
+	bool there = choose_ctx(w, view, svc, ask->subset, &choose), nobody = false;
 	for (unsigned i = 0; there && i < PICK_DRAWS; i++) {
 		choose.random = draw(w->requests);
 		struct sl_choice c =
 			sl_choose_request(svc, &choose, ask->hashed, ask->hash, avoid, avoid_cnt);
 		if (c.endpoint == UINT32_MAX && sl_levels_again(w, view, svc, &choose))
 			continue;
-		if (c.endpoint == UINT32_MAX)
+		if (c.endpoint == UINT32_MAX) {
+			nobody = true;
 			break;
+		}
 		w->stats->http.count[SL_HTTP_CNT_PANIC] += c.panic;
 		const struct sl_img_endpoint *e = &svc->endpoints[c.endpoint];
 		*ret = (struct sl_up_target){
@@ -281,7 +282,7 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 			return SL_UP_READY;
 		avoid[avoid_cnt++] = e->slot;
 	}
-	if (there && choose.load_max && somebody_is_full(w, svc, ask, &choose)) {
+	if (nobody && choose.load_max && somebody_is_full(svc, ask, &choose)) {
 		ret->tcp = &svc->img->tcp;
 		ret->http = &svc->img->http;
 		return SL_UP_OVERFLOW;

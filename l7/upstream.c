@@ -19,11 +19,12 @@
 
 #include "lb/hash.h"
 
-#define SWEEP_MS 1000         /* every idle connection is looked at once in this time, */
-#define SWEEP_MAX 256         /* at most so many places in a turn */
-#define SERVE_MAX 16          /* services whose queues are looked at in a turn */
-#define TRY_MS 100            /* at which a queue without hope is looked at all the same */
-#define YIELD_MS 5            /* for which a worker that let go of a connection takes no new one */
+#define SWEEP_MS 1000 /* every idle connection is looked at once in this time, */
+#define SWEEP_MAX 256 /* at most so many places in a turn */
+#define SERVE_MAX 16  /* services whose queues are looked at in a turn */
+#define TRY_MS 100    /* at which a queue without hope is looked at all the same */
+#define PASSED_MAX 64 /* requests passed over in a turn, because those whom they ask for are full */
+#define YIELD_MS 5    /* for which a worker that let go of a connection takes no new one */
 #define YIELD_EVERY_MS 100    /* at which one with a queue of its own does so */
 #define TIMER_MAX_MS 86400000 /* at which a longer idle time is looked at in between */
 
@@ -633,15 +634,15 @@ dequeue(struct sl_upstream *u, struct sl_up_ticket *t)
 	}
 }
 
-/* false: the first one waits on. */
+/* false: it waits on.  *ret_full: because nobody of whom it asks for has a place, which says nothing of the others. */
 static bool
-serve_first(struct sl_upstream *u, struct service *svc)
+serve_one(struct sl_upstream *u, struct service *svc, struct sl_up_ticket *t, bool *ret_full)
 {
 	const struct sl_upstream_env *env = &u->conf.env;
-	struct sl_up_ticket *t = svc->first;
 	enum sl_stream_end why = SL_END_OK;
 	struct sl_up_target target;
 
+	*ret_full = false;
 	enum sl_up_verdict v = env->pick(env->ctx, &t->ask, &target);
 	if (sl_likely(v == SL_UP_READY)) {
 		svc->max_connections = target.tcp->max_connections;
@@ -659,6 +660,7 @@ serve_first(struct sl_upstream *u, struct service *svc)
 		if (v == SL_UP_OVERFLOW || (v == SL_UP_NO_MEMORY && why == SL_END_OK))
 			return false;
 	} else if (v == SL_UP_OVERFLOW) {
+		*ret_full = true;
 		return false;
 	}
 	dequeue(u, t);
@@ -679,9 +681,17 @@ serve(struct sl_upstream *u, uint32_t slot)
 	if (!hope && now_ms(u) - svc->tried_ms < TRY_MS)
 		return;
 	svc->tried_ms = now_ms(u);
-	for (uint32_t n = svc->queued; n && svc->first; n--)
-		if (!serve_first(u, svc))
+	struct sl_up_ticket *t = svc->first;
+	unsigned passed = 0;
+	bool full;
+	for (uint32_t n = svc->queued + PASSED_MAX; n && t; n--) {
+		if (serve_one(u, svc, t, &full))
+			t = svc->first; /* who was served may have cancelled others */
+		else if (full && passed++ < PASSED_MAX)
+			t = t->next;
+		else
 			return;
+	}
 }
 
 /* ---- what users call ---- */

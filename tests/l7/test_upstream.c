@@ -26,6 +26,7 @@ struct pool {
 struct endpoint {
 	bool down; /* not picked */
 	bool dead; /* `lives` says no */
+	bool full; /* of who asks for it by hash alone */
 	uint16_t incarnation;
 	uint32_t failed;
 };
@@ -79,6 +80,10 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 	if (s->gone[svc])
 		return SL_UP_NO_SERVICE;
 	start = ask->hashed ? (unsigned)ask->hash : s->turn++;
+	if (ask->hashed && s->ep[svc * PER_SERVICE + start % PER_SERVICE].full) {
+		*ret = (struct sl_up_target){.tcp = &s->tcp[svc], .http = &s->http[svc]};
+		return SL_UP_OVERFLOW;
+	}
 	for (unsigned i = 0; i < 2 * PER_SERVICE && found == ENDPOINTS; i++) {
 		unsigned e = svc * PER_SERVICE + (start + i) % PER_SERVICE;
 		bool not_this = s->ep[e].down;
@@ -870,6 +875,29 @@ a_full_pool_takes_the_place_of_the_longest_idle_of_all(void)
 }
 
 static void
+who_asks_for_full_endpoints_holds_up_nobody_else(void)
+{
+	struct scene *s = scene_of(8);
+	struct user a = {0}, b = {0}, idle = {0};
+
+	lent(s, &idle, 0);
+	put(&idle, true);
+	s->ep[1].full = true;
+	CU_ASSERT_EQUAL(ask(s, &a, 1), SL_UP_WAIT);
+	CU_ASSERT_EQUAL(ask(s, &b, 0), SL_UP_WAIT); /* in line, but not for the same */
+	turn(s, 0);
+	CU_ASSERT_TRUE(a.state == WAITS && b.state == LENT);
+	s->ep[1].full = false;
+	turn(s, 1000);
+	fake_peer_answers(fake_connected(s->pool[0].tcp));
+	turn(s, 0);
+	CU_ASSERT_EQUAL(a.state, LENT);
+	put(&a, true);
+	put(&b, true);
+	scene_fini(s);
+}
+
+static void
 who_is_in_line_waits_for_a_place_of_the_pool_too(void)
 {
 	struct scene *s = scene_of(2);
@@ -1627,6 +1655,7 @@ SL_SUITE("upstream", SL_TEST(a_connection_is_kept_and_lent_again),
 	 SL_TEST(who_finds_the_limit_reached_waits_in_line),
 	 SL_TEST(an_idle_connection_to_another_endpoint_makes_room),
 	 SL_TEST(a_full_pool_takes_the_place_of_the_longest_idle_of_all),
+	 SL_TEST(who_asks_for_full_endpoints_holds_up_nobody_else),
 	 SL_TEST(who_is_in_line_waits_for_a_place_of_the_pool_too),
 	 SL_TEST(who_waits_is_asked_for_anew),
 	 SL_TEST(who_waits_hears_of_a_service_that_is_gone_and_of_ways_that_fail),
