@@ -95,13 +95,20 @@ check_action(struct check *k, const char *where, const struct sl_conf_hroute *r)
 static void
 check_sum(struct check *k, const char *where, const struct sl_conf_policy *const from[3])
 {
-	uint32_t rates = 0, refs = 0;
+	uint32_t rates = 0, refs = 0, issuers = 0;
+	int required = 0; /* line */
 
 	for (unsigned i = 0; i < 3; i++) {
 		rates += from[i]->limit_cnt;
 		refs += from[i]->authz_cnt + from[i]->jwt_cnt;
+		issuers += from[i]->jwt_cnt;
+		if (from[i]->jwt_required)
+			required = from[i]->line;
 	}
 	at(k, "%s.policy", where);
+	if (required && issuers == 0)
+		tell(k, required, "name issuers in jwt of the table, the host or the route",
+		     "a token is required, but there is no issuer whose tokens are believed");
 	if (rates > SL_MAX_ROUTE_RATES)
 		tell(k, from[2]->line, "name fewer on the table, the host or the route",
 		     "%u limits come together, more than %u", rates, SL_MAX_ROUTE_RATES);

@@ -131,7 +131,8 @@ finish_jwks(struct walk *w, const struct sl_node *s, struct sl_conf_jwt *j)
 	const char *u = j->jwks;
 	bool plain = u && strncmp(u, "http://", 7) == 0;
 
-	if (!u || strncmp(u, "file:/", 6) == 0 || (plain && is_loopback(u + 7)) ||
+	if (!u || strncmp(u, "file:/", 6) == 0 ||
+	    (plain && is_loopback(u + 7) && !strpbrk(u, "@ \"")) ||
 	    (strncmp(u, "https://", 8) == 0 && u[8] && !strpbrk(u, "@ \"")))
 		return;
 	size_t was = sl_walk_push(w, "jwks");
