@@ -109,7 +109,8 @@ enum { MARK_FALSE = 1, MARK_TRUE = 2, MARK_LATER = 3 };
 #define MARK_BIT 0x80000000u
 #define MARK_GENERATIONS (1u << 29)
 
-#define MATCH_JOIN_BYTES (SL_HTTP_HEAD_MAX + 4 * SL_HTTP_HEADERS_MAX)
+/* Twice: a header's lines may be asked for joined (HEADER) and one by one (LINES). */
+#define MATCH_JOIN_BYTES (2 * (SL_HTTP_HEAD_MAX + 4 * SL_HTTP_HEADERS_MAX))
 
 struct match_mem {
 	SL_ALIGNED uint32_t generation;

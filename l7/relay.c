@@ -782,7 +782,17 @@ client_begin(struct relay_conn *c, const struct sl_relay_rule *rule)
 static void
 client_secured(struct sl_stream *s)
 {
-	connect_any(sl_stream_user(s));
+	struct relay_conn *c = sl_stream_user(s);
+	const struct sl_relay_env *env = &c->relay->conf.env;
+	struct sl_relay_rule rule;
+
+	/* the table may be another one than that which it began by */
+	if (!env->rule(env->ctx, &sl_stream_row(s)->tuple, &rule) ||
+	    rule.listener_slot != c->listener_slot ||
+	    rule.listener_incarnation != c->listener_incarnation)
+		conn_abort(c, SL_END_ADMIN);
+	else
+		connect_any(c);
 }
 
 /* The n bytes of the header go, so that the handshake's are the first. */
