@@ -312,10 +312,8 @@ room_for(struct http_xchg *x, uint32_t head)
 {
 	uint32_t want = head + HTTP_HEAD_GROWS + (x->record_off - x->edits_off);
 
-	if (x->conn->roomy || sl_stream_room(x->conn->client) >= want) {
-		x->conn->roomy = 0;
+	if (x->conn->roomy || sl_stream_room(x->conn->client) >= want)
 		return true;
-	}
 	sl_stream_wait_room(x->conn->client, want);
 	return false;
 }
@@ -431,9 +429,10 @@ read_head(struct http_xchg *x)
 				return false;
 			continue;
 		}
-		if (!room_for(x, (uint32_t)n) ||
-		    !sl_http_shape_head(x, SL_TO_CLIENTS, (uint32_t)n) ||
-		    !head_came(x, &h->head, (uint32_t)n))
+		if (!room_for(x, (uint32_t)n) || !sl_http_shape_head(x, SL_TO_CLIENTS, (uint32_t)n))
+			return false; /* who waits for tokens keeps the room that there is */
+		x->conn->roomy = 0;
+		if (!head_came(x, &h->head, (uint32_t)n))
 			return false;
 	}
 	return x->state == XCHG_ANSWER;

@@ -55,7 +55,7 @@
 #define HTTP_MIRROR_BODY 16384
 #define HTTP_MIRROR_MS 15000
 #define HTTP_POLICY_EDITS 24  /* lines that policy adds to one answer */
-#define HTTP_POLICY_TEXT 2048 /* bytes of their names and values */
+#define HTTP_POLICY_TEXT 4096 /* bytes of their names and values */
 #define HTTP_TOKEN_EDITS 12   /* lines that a token adds to a request */
 #define HTTP_TOKEN_TEXT                                                                            \
 	(2 * SL_HTTP_HEAD_MAX + 65536) /* of these, names of claims in claims, a query */

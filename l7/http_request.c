@@ -381,6 +381,7 @@ policy_numbers(struct http_xchg *x, const struct http_decision *d)
 	if (!p->hedge_ms || !(x->flags & XF_RETRYABLE))
 		return;
 	x->hedge_ms = p->hedge_ms;
+	x->hedge_at = sl_tcp_now_ms(x->http->conf.tcp) + d->delay_ms + p->hedge_ms;
 	x->hedge_left = (uint8_t)p->hedge_max;
 }
 

@@ -27,6 +27,8 @@ sl_http_shape_waits(const struct http_xchg *x, enum sl_way way)
 void
 sl_http_shape_leave(struct http_xchg *x)
 {
+	if (sl_likely(!(x->flags & XF_SHAPED)))
+		return;
 	for (unsigned way = 0; way < SL_WAYS; way++)
 		sl_shaper_leave(x->http->shaper, taker(x, way).waiter);
 }
