@@ -6,7 +6,7 @@
 
 #include "tests/suite.h"
 
-enum { SLOT = 4095, INCARNATION = 7, EVENTS = 4000, THREADS = 4, WAITERS = 8 };
+enum { SLOT = 4095, INCARNATION = 7, EVENTS = 4000, THREADS = 4, TAKES = 200000, WAITERS = 8 };
 #define MS 1000000ull
 #define SECOND 1000000000ull
 
@@ -142,12 +142,13 @@ a_head_goes_whole_and_is_paid_before_anything_else_goes(void)
 
 struct taking {
 	pthread_t thread;
-	struct event e[EVENTS];
+	struct event e[TAKES];
 	unsigned cnt;
 };
 
 static struct {
 	_Atomic uint64_t word, clock;
+	_Atomic unsigned ready;
 	struct sl_shape_limit limit;
 	struct taking by[THREADS];
 } shared;
@@ -157,7 +158,10 @@ take_all(void *arg)
 {
 	struct taking *t = arg;
 
-	while (t->cnt < EVENTS) {
+	atomic_fetch_add(&shared.ready, 1);
+	while (atomic_load(&shared.ready) < THREADS)
+		;
+	while (t->cnt < TAKES) {
 		/* a turn's time may be old when it is used: the bound holds all the same */
 		uint64_t now = atomic_fetch_add(&shared.clock, 7000) + 7000;
 		uint32_t n = sl_shape_grab(&shared.word, &shared.limit, now, 1, 3000);
@@ -170,7 +174,7 @@ take_all(void *arg)
 static void
 threads_together_take_what_one_would(void)
 {
-	static struct event all[THREADS * EVENTS];
+	static struct event all[THREADS * TAKES];
 	uint64_t sum = 0;
 	unsigned cnt = 0;
 
