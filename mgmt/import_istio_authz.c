@@ -1,16 +1,19 @@
 /* AuthorizationPolicy → sets of rules, and who goes by them.
  *
- * Policies of one workload are one set, because one ALLOW that holds is enough (sets of a table each have to allow): for every
- * selection of policies that some route or listener goes by, a set is made.  A policy of a Gateway's workload goes to its route tables,
- * one of a service's to the routes that lead there.
+ * Policies of one workload are one set, because one ALLOW that holds is enough; sets of several workloads each have to allow: for
+ * every selection of policies that some route or listener goes by, a set is made.  A policy of a Gateway's workload goes to its route
+ * tables, one of a service's to the routes that lead there.
  *
- * What of a rule cannot be said denies more, never less: a condition of DENY is left out alone, an ALLOW with its rule.
+ * What of a rule cannot be said denies more, never less: a condition of DENY is left out alone, an ALLOW with its rule.  So with all
+ * that asks for claims: no issuer comes over, so they were never there, and their absence would always hold.
  */
 #include "mgmt/import_istio.h"
 
 #include "l7/path.h"
 #include "mgmt/conf_value.h"
+#include "sluice/image_policy.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +53,33 @@ has_stars_within(const char *text)
 	return n == 0 || (star && (star[1] || *text == '*'));
 }
 
+/* Segments that are literal, {*} or, last, {**}: no others are Istio's. */
+static bool
+is_rule_template(struct sl_import *im, const char *text)
+{
+	char *named = sl_memory_take(&im->m, 4 * strlen(text) + 16), *to = named;
+	uint8_t *form = sl_memory_take(&im->m, strlen(text) + 1);
+	unsigned cnt = 0;
+	uint32_t len;
+
+	for (const char *p = text; *p; p++) {
+		if (strncmp(p, "{*}", 3) == 0) {
+			to += snprintf(to, 16, "{p%u}", cnt++);
+			p += 2;
+		} else if (strncmp(p, "{**}", 4) == 0) {
+			to = stpcpy(to, "{**}");
+			p += 3;
+		} else if (strchr("{}*", *p)) {
+			return false;
+		} else {
+			*to++ = *p;
+		}
+	}
+	return !sl_value_template(named) &&
+	       sl_path_normalise((const uint8_t *)text, (uint32_t)strlen(text), SL_2F_KEEP, true,
+				 form, &len) == SL_PATH_SAME;
+}
+
 static bool
 is_rule_path(struct sl_import *im, const char *text)
 {
@@ -61,7 +91,7 @@ is_rule_path(struct sl_import *im, const char *text)
 	if (n == 0 || n > 4000 || strpbrk(text, "?# ") || sl_value_plain(text))
 		return false;
 	if (strpbrk(text, "{}"))
-		return text[0] == '/';
+		return is_rule_template(im, text);
 	const char *path = *text == '*'
 				   ? sl_memory_print(&im->m, "/%s", text + 1 + (text[1] == '/'))
 				   : sl_memory_copy(&im->m, text, n - star);
@@ -123,6 +153,15 @@ text_of(struct rule *r, const char *key, const char *text)
 	return text;
 }
 
+/* Whether there are values to ask for; what is no list cannot be said. */
+static bool
+has_values(struct rule *r, struct sl_yaml *all)
+{
+	if (all && all->type != SL_YAML_LIST)
+		lose(r, all, "is no list");
+	return all && all->type == SL_YAML_LIST && all->first;
+}
+
 /* Values of a field, of which one has to hold (not_…: none). */
 static void
 put_texts(struct rule *r, const char *key, struct sl_yaml *all)
@@ -130,7 +169,7 @@ put_texts(struct rule *r, const char *key, struct sl_yaml *all)
 	struct sl_out *list;
 	const char *text;
 
-	if (!all)
+	if (!has_values(r, all))
 		return;
 	if (sl_out_find(r->out, key)) {
 		lose(r, all, "is asked twice in one rule");
@@ -155,7 +194,7 @@ put_ports(struct rule *r, const char *key, struct sl_yaml *all)
 	struct sl_out *list = sl_out_list(&r->im->m, NULL, key);
 	int64_t port;
 
-	if (!all)
+	if (!has_values(r, all))
 		return;
 	if (!r->gateway || all->cnt > 16) {
 		lose(r, all, "ports of workloads are not known to who comes to the gateway");
@@ -172,7 +211,7 @@ put_ports(struct rule *r, const char *key, struct sl_yaml *all)
 		sl_out_attach(r->out, list);
 }
 
-/* ---- headers, claims ---- */
+/* ---- headers ---- */
 
 static const char *
 regex_of(struct sl_import *im, const char *text)
@@ -204,12 +243,12 @@ put_value(struct sl_import *im, struct sl_out *c, const char *text)
 }
 
 static void
-put_named(struct rule *r, const char *list, const char *name, struct sl_yaml *all, bool invert)
+put_header(struct rule *r, const char *name, struct sl_yaml *all, bool invert)
 {
 	struct sl_import *im = r->im;
 	const char *regex = NULL;
 
-	if (!all || !all->first)
+	if (!has_values(r, all))
 		return;
 	for (struct sl_yaml *n = sl_yaml_each(all, NULL); n; n = sl_yaml_each(all, n)) {
 		if (has_stars_within(n->text) || sl_value_plain(n->text) ||
@@ -221,7 +260,8 @@ put_named(struct rule *r, const char *list, const char *name, struct sl_yaml *al
 		regex = regex ? sl_memory_print(&im->m, "%s|%s", regex, one) : one;
 		if (!invert && all->cnt > 1)
 			continue;
-		struct sl_out *c = sl_out_group(&im->m, sl_out_in_list(&im->m, r->out, list), NULL);
+		struct sl_out *c =
+			sl_out_group(&im->m, sl_out_in_list(&im->m, r->out, "headers"), NULL);
 		sl_out_text(&im->m, c, "name", name);
 		put_value(im, c, n->text);
 		if (invert)
@@ -233,43 +273,20 @@ put_named(struct rule *r, const char *list, const char *name, struct sl_yaml *al
 		lose(r, all, "has more values than rules can have");
 		return;
 	}
-	struct sl_out *c = sl_out_group(&im->m, sl_out_in_list(&im->m, r->out, list), NULL);
+	struct sl_out *c = sl_out_group(&im->m, sl_out_in_list(&im->m, r->out, "headers"), NULL);
 	sl_out_text(&im->m, c, "name", name);
 	sl_out_text(&im->m, c, "regex", regex);
 }
 
-/* "ISSUER/SUBJECT": the last slash parts them. */
-static void
-put_request_principals(struct rule *r, struct sl_yaml *all, bool invert)
-{
-	struct sl_import *im = r->im;
+/* ---- claims ---- */
 
-	if (!all)
-		return;
-	struct sl_yaml *one = sl_yaml_each(all, NULL);
-	const char *slash = one ? strrchr(one->text, '/') : NULL;
-	if (one && all->cnt == 1 && strcmp(one->text, "*") == 0) {
-		struct sl_out *c =
-			sl_out_group(&im->m, sl_out_in_list(&im->m, r->out, "claims"), NULL);
-		sl_out_text(&im->m, c, "name", "iss");
-		sl_out_bool(&im->m, c, "present", true);
-		if (invert)
-			sl_out_bool(&im->m, c, "invert", true);
-		return;
-	}
-	if (!one || all->cnt != 1 || invert || !slash || slash == one->text || !slash[1] ||
-	    strchr(one->text, '*')) {
-		lose(r, all, "rules know one issuer and subject, or any");
-		return;
-	}
-	struct sl_out *list = sl_out_in_list(&im->m, r->out, "claims");
-	struct sl_out *iss = sl_out_group(&im->m, list, NULL),
-		      *sub = sl_out_group(&im->m, list, NULL);
-	sl_out_text(&im->m, iss, "name", "iss");
-	sl_out_text(&im->m, iss, "exact",
-		    sl_memory_copy(&im->m, one->text, (size_t)(slash - one->text)));
-	sl_out_text(&im->m, sub, "name", "sub");
-	sl_out_text(&im->m, sub, "exact", slash + 1);
+static const char no_claims[] = "no issuer comes over, so claims are not known";
+
+static void
+lose_principals(struct rule *r, struct sl_yaml *all)
+{
+	if (has_values(r, all))
+		lose(r, all, no_claims);
 }
 
 /* ---- from, to, when ---- */
@@ -300,8 +317,8 @@ put_source(struct rule *r, struct sl_yaml *source)
 {
 	for (size_t i = 0; i < SL_ARRAY_CNT(source_fields); i++)
 		put_texts(r, source_fields[i].key, sl_yaml_get(source, source_fields[i].field));
-	put_request_principals(r, sl_yaml_get(source, "requestPrincipals"), false);
-	put_request_principals(r, sl_yaml_get(source, "notRequestPrincipals"), true);
+	lose_principals(r, sl_yaml_get(source, "requestPrincipals"));
+	lose_principals(r, sl_yaml_get(source, "notRequestPrincipals"));
 }
 
 static void
@@ -326,6 +343,12 @@ bracketed(struct sl_import *im, const char *key, const char *stem)
 	return sl_memory_copy(&im->m, key + n + 1, len - n - 2);
 }
 
+static bool
+asks_nothing(const struct sl_yaml *all)
+{
+	return !all || (all->type == SL_YAML_LIST && !all->first);
+}
+
 static void
 put_when(struct rule *r, struct sl_yaml *when)
 {
@@ -344,6 +367,10 @@ put_when(struct rule *r, struct sl_yaml *when)
 	const char *key = sl_yaml_get_text(when, "key"), *name;
 
 	key = key ? key : "";
+	if (asks_nothing(values) && asks_nothing(not_values)) {
+		lose(r, when, "asks for no value");
+		return;
+	}
 	for (size_t i = 0; i < SL_ARRAY_CNT(texts); i++) {
 		if (strcmp(key, texts[i].key) != 0)
 			continue;
@@ -354,20 +381,12 @@ put_when(struct rule *r, struct sl_yaml *when)
 	if (strcmp(key, "destination.port") == 0) {
 		put_ports(r, "ports", values);
 		put_ports(r, "not_ports", not_values);
-	} else if (strcmp(key, "request.auth.principal") == 0) {
-		put_request_principals(r, values, false);
-		put_request_principals(r, not_values, true);
+	} else if (strncmp(key, "request.auth.", 13) == 0) {
+		lose(r, when, no_claims);
 	} else if ((name = bracketed(r->im, key, "request.headers")) && !sl_value_token(name) &&
 		   strcasecmp(name, "host")) {
-		put_named(r, "headers", name, values, false);
-		put_named(r, "headers", name, not_values, true);
-	} else if ((name = !strcmp(key, "request.auth.audiences") ? "aud"
-			   : !strcmp(key, "request.auth.presenter")
-				   ? "azp"
-				   : bracketed(r->im, key, "request.auth.claims")) &&
-		   !sl_value_plain(name)) {
-		put_named(r, "claims", name, values, false);
-		put_named(r, "claims", name, not_values, true);
+		put_header(r, name, values, false);
+		put_header(r, name, not_values, true);
 	} else {
 		lose(r, when, "is of nothing that rules know");
 	}
@@ -432,16 +451,28 @@ put_rules(struct rule *r, struct sl_out *rules, struct sl_yaml *rule)
 
 /* ---- whose policy ---- */
 
-/* Whether each label of want is among those of the other map. */
-static bool
-labels_within(const struct sl_yaml *want, const struct sl_yaml *labels)
+enum fit { OTHERS, PERHAPS, OWN };
+
+/* Who is known to have these labels, and may have more, as one of whom those of want are asked for. */
+static enum fit
+labels_fit(const struct sl_yaml *want, const struct sl_yaml *labels)
 {
+	enum fit fit = OWN;
+
 	for (const struct sl_yaml *n = want ? want->first : NULL; n; n = n->next) {
 		const char *is = n->key ? sl_yaml_peek_text(labels, n->key) : NULL;
-		if (!is || strcmp(is, n->text))
-			return false;
+		if (is && strcmp(is, n->text))
+			return OTHERS;
+		if (!is)
+			fit = PERHAPS;
 	}
-	return true;
+	return fit;
+}
+
+static const struct sl_yaml *
+labels_of(const struct sl_object *policy)
+{
+	return sl_yaml_peek(sl_yaml_peek(policy->spec, "selector"), "matchLabels");
 }
 
 static bool
@@ -468,29 +499,40 @@ has_target(const struct sl_object *policy)
 }
 
 /* labels: of the workload's pods, as far as they are known; NULL: none is. */
-static bool
+static enum fit
 applies(const struct sl_object *policy, const char *kind, const struct sl_object *o,
 	const char *space, const struct sl_yaml *labels)
 {
-	const struct sl_yaml *want =
-		sl_yaml_peek(sl_yaml_peek(policy->spec, "selector"), "matchLabels");
-
 	if (strcmp(policy->space, ROOT_SPACE) && strcmp(policy->space, space))
-		return false;
+		return OTHERS;
 	if (has_target(policy))
-		return targets(policy, kind, o);
-	return labels_within(want, labels);
+		return targets(policy, kind, o) ? OWN : OTHERS;
+	return labels_fit(labels_of(policy), labels);
 }
 
 static bool
 applies_to_gateway(const struct sl_object *policy, const struct sl_object *gateway)
 {
 	return applies(policy, "Gateway", gateway, gateway->space,
-		       sl_yaml_peek(gateway->spec, "selector"));
+		       sl_yaml_peek(gateway->spec, "selector")) == OWN;
 }
 
+/* Whether all whom the policy selects are workloads of a Gateway. */
 static bool
-applies_to_service(const struct sl_object *policy, const struct sl_backend *b)
+selects_gateway(const struct sl_import *im, const struct sl_object *policy)
+{
+	struct sl_object *o = NULL;
+
+	while ((o = sl_objects_next(&im->objects, o, "Gateway"))) {
+		const struct sl_yaml *selector = sl_yaml_peek(o->spec, "selector");
+		if (selector && selector->first && labels_fit(selector, labels_of(policy)) == OWN)
+			return true;
+	}
+	return false;
+}
+
+static enum fit
+fit_of(struct sl_import *im, const struct sl_object *policy, const struct sl_backend *b)
 {
 	const char *dot = strchr(b->host, '.'), *end = dot ? strchr(dot + 1, '.') : NULL;
 
@@ -499,15 +541,26 @@ applies_to_service(const struct sl_object *policy, const struct sl_backend *b)
 			       sl_yaml_peek(b->service->spec, "selector"));
 	if (b->entry) { /* nothing stands before what is outside of the mesh, unless a policy names it */
 		const char *where = sl_yaml_peek_text(b->entry->spec, "location");
-		return (has_target(policy) || (where && !strcmp(where, "MESH_INTERNAL"))) &&
-		       applies(policy, "ServiceEntry", b->entry, b->entry->space, NULL);
+		if (!has_target(policy) && (!where || strcmp(where, "MESH_INTERNAL")))
+			return OTHERS;
+		return applies(policy, "ServiceEntry", b->entry, b->entry->space, NULL);
 	}
 	if (!end || strcmp(end, SL_CLUSTER))
-		return false;
-	size_t n = (size_t)(end - dot - 1);
-	return !has_target(policy) && !sl_yaml_peek(policy->spec, "selector") &&
-	       (!strcmp(policy->space, ROOT_SPACE) ||
-		(strlen(policy->space) == n && !strncmp(policy->space, dot + 1, n)));
+		return OTHERS;
+	return applies(policy, "Service", NULL,
+		       sl_memory_copy(&im->m, dot + 1, (size_t)(end - dot - 1)), NULL);
+}
+
+/* Pods have more labels than their Service asks for: what denies is held against who may have them, what allows is not. */
+static enum fit
+applies_to_service(struct sl_import *im, const struct sl_object *policy, const struct sl_backend *b)
+{
+	enum fit fit = fit_of(im, policy, b);
+
+	if (fit != PERHAPS)
+		return fit;
+	return strcmp(action_of(policy), "ALLOW") && !selects_gateway(im, policy) ? PERHAPS
+										  : OTHERS;
 }
 
 /* ---- sets ---- */
@@ -516,7 +569,7 @@ applies_to_service(const struct sl_object *policy, const struct sl_backend *b)
 struct selection {
 	const struct sl_object *policy[MOST];
 	unsigned cnt;
-	bool gateway;
+	bool gateway, full; /* full: there are more */
 };
 
 static bool
@@ -535,6 +588,8 @@ select_policy(struct selection *s, const struct sl_object *policy)
 			return;
 	if (s->cnt < MOST)
 		s->policy[s->cnt++] = policy;
+	else
+		s->full = true;
 }
 
 /* "shop/deny-admins+shop/readers": what the set is known by. */
@@ -549,23 +604,41 @@ title_of(struct sl_import *im, const struct selection *s)
 	return s->gateway ? sl_memory_print(&im->m, "%s_gateway", title) : title;
 }
 
+static struct sl_out *
+set_named(const struct sl_import *im, const char *name)
+{
+	struct sl_out *sets = sl_out_find(&im->root, "authorization");
+
+	for (struct sl_out *o = sets ? sets->first : NULL; o; o = o->next)
+		if (strcmp(sl_out_find(o, "name")->text, name) == 0)
+			return o;
+	return NULL;
+}
+
+static struct sl_out *
+make_set(struct sl_import *im, const char *name, bool allows)
+{
+	struct sl_out *set =
+		sl_out_group(&im->m, sl_out_in_list(&im->m, &im->root, "authorization"), NULL);
+
+	sl_out_text(&im->m, set, "name", name);
+	sl_out_text(&im->m, set, "default", allows ? "deny" : "allow");
+	sl_out_list(&im->m, set, "rules");
+	return set;
+}
+
 /* The set of the selection, made when it is not there; its name. */
 static const char *
 set_of(struct sl_import *im, const struct selection *s)
 {
 	const char *name = sl_words_name(&im->m, title_of(im, s));
-	struct sl_out *sets = sl_out_in_list(&im->m, &im->root, "authorization");
 	bool allows = false;
 
-	for (struct sl_out *o = sets->first; o; o = o->next)
-		if (strcmp(sl_out_find(o, "name")->text, name) == 0)
-			return name;
-	struct sl_out *set = sl_out_group(&im->m, sets, NULL);
-	sl_out_text(&im->m, set, "name", name);
+	if (set_named(im, name))
+		return name;
 	for (unsigned i = 0; i < s->cnt; i++)
 		allows = allows || !strcmp(action_of(s->policy[i]), "ALLOW");
-	sl_out_text(&im->m, set, "default", allows ? "deny" : "allow");
-	struct sl_out *rules = sl_out_list(&im->m, set, "rules");
+	struct sl_out *set = make_set(im, name, allows), *rules = sl_out_find(set, "rules");
 	for (unsigned i = 0; i < s->cnt; i++) {
 		struct rule r = {.im = im, .policy = s->policy[i], .gateway = s->gateway};
 		struct sl_yaml *list = sl_yaml_get(s->policy[i]->spec, "rules");
@@ -577,13 +650,45 @@ set_of(struct sl_import *im, const struct selection *s)
 	return name;
 }
 
+/* A set that allows nothing, in place of those that cannot be had; titles have a dot, so none is called so. */
 static void
-go_by(struct sl_import *im, struct sl_out *at, const struct selection *s)
+deny_all(struct sl_import *im, const struct sl_out *at, struct sl_out *list,
+	 const struct selection *s, const char *why)
+{
+	static const char name[] = "nobody";
+
+	if (!set_named(im, name))
+		make_set(im, name, true);
+	list->first = list->last = NULL;
+	list->cnt = 0;
+	sl_out_text(&im->m, list, NULL, name);
+	sl_left_changed(&im->left, s->policy[0]->root,
+			"%s come together at \"%s\": nobody passes there", why,
+			sl_out_find(at, "name")->text);
+}
+
+/* A route or table goes by the selection, too.  false: nobody passes, whatever the others are. */
+static bool
+go_by(struct sl_import *im, struct sl_out *at, const struct selection *s, unsigned most)
 {
 	if (s->cnt == 0)
-		return;
-	struct sl_out *policy = sl_out_in_group(&im->m, at, "policy");
-	sl_out_text(&im->m, sl_out_in_list(&im->m, policy, "authorization"), NULL, set_of(im, s));
+		return true;
+	struct sl_out *policy = sl_out_in_group(&im->m, at, "policy"),
+		      *list = sl_out_in_list(&im->m, policy, "authorization");
+	if (s->full) {
+		deny_all(im, at, list, s, "more than 256 policies");
+		return false;
+	}
+	const char *name = set_of(im, s);
+	for (const struct sl_out *o = list->first; o; o = o->next)
+		if (strcmp(o->text, name) == 0)
+			return true;
+	if (list->cnt < most) {
+		sl_out_text(&im->m, list, NULL, name);
+		return true;
+	}
+	deny_all(im, at, list, s, "more than 8 sets of rules");
+	return false;
 }
 
 /* ---- who goes by them ---- */
@@ -597,46 +702,69 @@ backend_named(const struct sl_import *im, const char *name)
 	return NULL;
 }
 
-static void
-add_service(const struct sl_import *im, struct selection *s, const char *service)
+/* Each service judges by its own policies. */
+static bool
+goes_to(struct sl_import *im, struct sl_out *route, const char *service, unsigned most)
 {
 	struct sl_backend *b = backend_named(im, service);
+	struct selection s = {.cnt = 0};
 	struct sl_object *o = NULL;
 
-	while (b && (o = sl_objects_next(&im->objects, o, "AuthorizationPolicy")))
-		if (is_read(o) && applies_to_service(o, b))
-			select_policy(s, o);
+	while (b && (o = sl_objects_next(&im->objects, o, "AuthorizationPolicy"))) {
+		enum fit fit = is_read(o) ? applies_to_service(im, o, b) : OTHERS;
+		if (fit == OTHERS)
+			continue;
+		select_policy(&s, o);
+		if (fit == PERHAPS)
+			sl_left_changed(
+				&im->left, sl_yaml_peek(o->spec, "selector"),
+				"who serves %s may have these labels, which the files do not "
+				"say: the policy is held against all of it",
+				b->host);
+	}
+	return go_by(im, route, &s, most);
 }
 
+/* of_table: sets that each of the table's routes goes by. */
 static void
-route_goes_by(struct sl_import *im, struct sl_out *route)
+route_goes_by(struct sl_import *im, struct sl_out *route, unsigned of_table)
 {
 	struct sl_out *service = sl_out_find(route, "service"),
-		      *split = sl_out_find(route, "split");
-	struct selection s = {.cnt = 0};
+		      *split = sl_out_find(route, "split"), *t = split ? split->first : NULL;
+	unsigned most = SL_MAX_ROUTE_REFS - of_table;
 
 	if (service)
-		add_service(im, &s, service->text);
-	for (struct sl_out *t = split ? split->first : NULL; t; t = t->next)
-		add_service(im, &s, sl_out_find(t, "service")->text);
-	go_by(im, route, &s);
+		goes_to(im, route, service->text, most);
+	while (t && goes_to(im, route, sl_out_find(t, "service")->text, most))
+		t = t->next;
 }
 
-static void
-table_goes_by(struct sl_import *im, struct sl_bind *b)
+static bool
+goes_through(struct sl_import *im, struct sl_out *table, const struct sl_object *gateway)
 {
 	struct selection s = {.gateway = true};
 	struct sl_object *o = NULL;
+
+	while ((o = sl_objects_next(&im->objects, o, "AuthorizationPolicy")))
+		if (is_read(o) && applies_to_gateway(o, gateway))
+			select_policy(&s, o);
+	return go_by(im, table, &s, SL_MAX_ROUTE_REFS - 1); /* and one of a route's */
+}
+
+/* How many sets the table has. */
+static unsigned
+table_goes_by(struct sl_import *im, struct sl_bind *b)
+{
 	struct sl_out *table = im->tables->first;
 
 	while (table && sl_out_find(table, "hosts") != b->hosts)
 		table = table->next;
-	while ((o = sl_objects_next(&im->objects, o, "AuthorizationPolicy")))
-		for (struct sl_bind_server *v = b->servers; v; v = v->next)
-			if (is_read(o) && v->gateway && applies_to_gateway(o, v->gateway))
-				select_policy(&s, o);
-	if (table)
-		go_by(im, table, &s);
+	for (struct sl_bind_server *v = table ? b->servers : NULL; v; v = v->next)
+		if (v->gateway && !goes_through(im, table, v->gateway))
+			break;
+	struct sl_out *policy = table ? sl_out_find(table, "policy") : NULL,
+		      *list = policy ? sl_out_find(policy, "authorization") : NULL;
+	return list ? list->cnt : 0;
 }
 
 static void
@@ -655,7 +783,7 @@ static void
 tell_streams(struct sl_import *im, struct sl_object *o)
 {
 	for (struct sl_backend *b = im->backends; b; b = b->next)
-		if (b->tcp && applies_to_service(o, b))
+		if (b->tcp && applies_to_service(im, o, b) != OTHERS)
 			sl_left_changed(
 				&im->left, o->root,
 				"is not held against connections to %s: requests alone are judged",
@@ -680,11 +808,11 @@ sl_istio_authorize(struct sl_import *im, struct sl_bind *binds)
 	for (struct sl_bind *b = binds; b; b = b->next) {
 		if (b->mode != SL_BIND_HTTP)
 			continue;
-		table_goes_by(im, b);
+		unsigned of_table = table_goes_by(im, b);
 		for (struct sl_out *v = b->hosts->first; v; v = v->next) {
 			struct sl_out *routes = sl_out_find(v, "routes");
 			for (struct sl_out *r = routes->first; r; r = r->next)
-				route_goes_by(im, r);
+				route_goes_by(im, r, of_table);
 		}
 	}
 	while ((o = sl_objects_next(&im->objects, o, "AuthorizationPolicy"))) {

@@ -361,6 +361,41 @@ rules_deny_no_less(void)
 		{"action: CUSTOM, rules: [{}]", "!authorization", "so requests pass", "told"},
 		{"selector: {matchLabels: {app: other}}, rules: [{}]", "!authorization",
 		 "is of what it is for", "another workload's"},
+		{"action: DENY, rules: [{when: [{key: 'request.auth.claims[group]', values: "
+		 "[staff]}]}]",
+		 "action = \"deny\"; }", "denies without it", "claims that are never there"},
+		{"action: AUDIT, rules: [{when: [{key: request.auth.audiences, values: [a]}]}]",
+		 "action = \"audit\"; }", "denies without it", "so with audits"},
+		{"rules: [{when: [{key: 'request.auth.claims[group]', notValues: [guest]}]}]",
+		 "!action = \"allow\"", "the rule allows nothing",
+		 "that a claim is not there is no reason to allow"},
+		{"rules: [{when: [{key: request.auth.presenter, notValues: [a]}]}]",
+		 "!action = \"allow\"", "the rule allows nothing", "nor of the presenter"},
+		{"action: DENY, rules: [{from: [{source: {requestPrincipals: ['*']}}]}]",
+		 "action = \"deny\"; }", "no issuer comes over", "principals are claims"},
+		{"rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]",
+		 "!action = \"allow\"", "no issuer comes over", "and their absence"},
+		{"rules: [{when: [{key: request.auth.principal, notValues: ['i/s']}]}]",
+		 "!action = \"allow\"", "no issuer comes over", "by their other name"},
+		{"action: DENY, rules: [{when: [{key: 'request.auth.claims[scope]', values: "
+		 "[write]}]}]",
+		 "action = \"deny\"; }", "denies without it", "one of a list of scopes"},
+		{"rules: [{when: [{key: 'request.auth.claims[permission]', notValues: [write]}]}]",
+		 "!action = \"allow\"", "the rule allows nothing", "none of a list of permissions"},
+		{"rules: [{from: [{source: {namespaces: a}}]}]", "!action = \"allow\"",
+		 "is no list", "one that is no list is not passed over"},
+		{"rules: [{when: [{key: source.ip}]}]", "!action = \"allow\"", "asks for no value",
+		 "nor a condition without values"},
+		{"rules: [{to: [{operation: {paths: ['/a/{*}/b', '/c/{**}']}}]}]",
+		 "paths = ( \"/a/{*}/b\", \"/c/{**}\" )", NULL, "templates"},
+		{"action: DENY, rules: [{to: [{operation: {paths: ['/%7E/{*}']}}]}]",
+		 "action = \"deny\"; }", "denies without it", "a code that no request keeps"},
+		{"action: DENY, rules: [{to: [{operation: {paths: ['/a//{*}']}}]}]",
+		 "action = \"deny\"; }", "denies without it", "slashes that no request keeps"},
+		{"action: DENY, rules: [{to: [{operation: {paths: ['/a/../{**}']}}]}]",
+		 "action = \"deny\"; }", "denies without it", "a way up that no request keeps"},
+		{"rules: [{to: [{operation: {paths: ['/a/{name}']}}]}]", "!action = \"allow\"",
+		 "the rule allows nothing", "braces that are Istio's text"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -380,6 +415,134 @@ rules_deny_no_less(void)
 		check_row(&rows[i]);
 		done();
 	}
+}
+
+/* ---- whose rules ---- */
+
+#define WORKLOAD(name, labels)                                                                     \
+	"{apiVersion: v1, kind: Service, metadata: {name: " name "}, spec: {selector: {" labels    \
+	"}, ports: [{port: 80}]}}\n---\n"
+#define LEADS(http)                                                                                \
+	"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, spec: "   \
+	"{hosts: [a.example], gateways: [g], http: [{" http "}]}}\n---\n"
+#define SHARES                                                                                     \
+	LEADS("route: [{destination: {host: a}, weight: 1}, {destination: {host: b}, weight: 1}]")
+#define POLICY(name, spec)                                                                         \
+	"{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: " name     \
+	"}, spec: {" spec "}}\n---\n"
+#define OF(labels) "selector: {matchLabels: {" labels "}}, "
+#define PAIR WORKLOAD("a", "app: a") WORKLOAD("b", "app: b") SHARES
+#define GATE(name)                                                                                 \
+	"{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: " name \
+	"}, spec: {selector: {istio: door}, servers: [{port: {number: 80, protocol: HTTP}, "       \
+	"hosts: ['*/*']}]}}\n---\n"
+#define POLICY_IN(space, name, spec)                                                               \
+	"{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: "                 \
+	"{namespace: " space ", name: " name "}, spec: {" spec "}}\n---\n"
+
+/* field: the policies, with who they may be for. */
+static void
+policies_judge_their_own(void)
+{
+	static const struct row rows[] = {
+		{PAIR POLICY("one", OF("app: a") "rules: [{}]")
+			 POLICY("two", OF("app: b") "rules: []"),
+		 "authorization = ( \"one.default\", \"two.default\" )", NULL,
+		 "what one workload allows, another does not"},
+		{PAIR POLICY("one", "rules: [{}]"), "authorization = ( \"one.default\" )", NULL,
+		 "one set of both, once"},
+		{PAIR POLICY("one", "rules: [{}]") POLICY("two", OF("app: b") "rules: [{}]"),
+		 "authorization = ( \"one.default\", \"one.default_two.default\" )", NULL,
+		 "policies of one workload are one set"},
+		{GATE("x") GATE("y") WORKLOAD("a", "app: a") POLICY_IN("x", "one", "rules: [{}]")
+			 POLICY_IN("y", "two", "rules: []"),
+		 "authorization = ( \"one.x_gateway\", \"two.y_gateway\" )", NULL,
+		 "Gateways likewise"},
+		{WORKLOAD("a", "app: a") LEADS("route: [{destination: {host: a}}]")
+			 POLICY("one", OF("app: a, tier: x") "action: DENY, rules: [{}]"),
+		 "authorization = ( \"one.default\" )", "may have these labels",
+		 "pods have labels that their Service does not ask for"},
+		{WORKLOAD("a", "app: a") LEADS("route: [{destination: {host: a}}]")
+			 POLICY("one", OF("app: b, tier: x") "action: DENY, rules: [{}]"),
+		 "!authorization", "is of what it is for", "a label that is another"},
+		{WORKLOAD("a", "app: a") LEADS("route: [{destination: {host: a}}]")
+			 POLICY("one", OF("tier: x") "rules: [{}]"),
+		 "!authorization", "is of what it is for", "an ALLOW is not guessed"},
+		{LEADS("route: [{destination: {host: a}}]")
+			 POLICY("one", OF("app: a") "action: DENY, rules: [{}]"),
+		 "authorization = ( \"one.default\" )", "may have these labels",
+		 "a Service that is not in the files"},
+		{GATE("default") WORKLOAD("a", "app: a") LEADS("route: [{destination: {host: a}}]")
+			 POLICY("one", OF("istio: door") "action: DENY, rules: [{}]"),
+		 "!\"one.default\"", NULL, "who has a Gateway's labels is its workload"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[8192];
+		snprintf(text, sizeof(text), "%s%s",
+			 strstr(rows[i].field, "istio: door") ? "" : GATEWAY, rows[i].field);
+		if (!import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1"))
+			continue;
+		check_row(&rows[i]);
+		done();
+	}
+}
+
+/* A split over cnt services, each with a policy of its own. */
+static void
+split_over(unsigned cnt, struct row row)
+{
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fputs(GATEWAY, f);
+	for (unsigned i = 0; i < cnt; i++)
+		fprintf(f, WORKLOAD("s%u", "app: s%u") POLICY("p%u", OF("app: s%u") "rules: [{}]"),
+			i, i, i, i);
+	fputs("{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, "
+	      "spec: {hosts: [a.example], gateways: [g], http: [{route: [",
+	      f);
+	for (unsigned i = 0; i < cnt; i++)
+		fprintf(f, "%s{destination: {host: s%u}, weight: 1}", i ? ", " : "", i);
+	fputs("]}]}}\n", f);
+	fclose(f);
+	if (import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1")) {
+		check_row(&row);
+		done();
+	}
+	free(text);
+}
+
+/* cnt policies of one Service. */
+static void
+one_judged_by(unsigned cnt, struct row row)
+{
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	fputs(GATEWAY SERVICE LEADS(TO), f);
+	for (unsigned i = 0; i < cnt; i++)
+		fprintf(f, POLICY("p%u", "action: DENY, rules: [{}]"), i);
+	fclose(f);
+	if (import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1")) {
+		check_row(&row);
+		done();
+	}
+	free(text);
+}
+
+static void
+sets_that_a_route_cannot_have_deny(void)
+{
+	split_over(8, (struct row){"8", "\"p7.default\"\n", NULL, "as many as there can be"});
+	split_over(9, (struct row){"9", "authorization = ( \"nobody\" )", "more than 8 sets",
+				   "one more: nobody passes"});
+	split_over(9, (struct row){"9", "{ name = \"nobody\"; default = \"deny\"; rules = ( ); }",
+				   "more than 8 sets", "a set that allows nothing"});
+	one_judged_by(257, (struct row){"257", "authorization = ( \"nobody\" )",
+					"more than 256 policies", "no DENY is passed over"});
 }
 
 /* ---- precedence ---- */
@@ -491,5 +654,7 @@ nothing_goes_by_in_silence(void)
 
 SL_SUITE("import", SL_TEST(files_become_these_tables), SL_TEST(matches_keep_their_meaning),
 	 SL_TEST(actions_keep_their_meaning), SL_TEST(policies_keep_their_meaning),
-	 SL_TEST(rules_deny_no_less), SL_TEST(precedence_is_an_order), SL_TEST(names_stay_names),
-	 SL_TEST(a_bad_table_is_told), SL_TEST(nothing_goes_by_in_silence))
+	 SL_TEST(rules_deny_no_less), SL_TEST(policies_judge_their_own),
+	 SL_TEST(sets_that_a_route_cannot_have_deny), SL_TEST(precedence_is_an_order),
+	 SL_TEST(names_stay_names), SL_TEST(a_bad_table_is_told),
+	 SL_TEST(nothing_goes_by_in_silence))
