@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Hedging: one endpoint of four answers after 300 ms.  With tries beside the slow ones the 99th percentile falls to what the others take
 # and the hedge's wait; no endpoint is asked twice for what may be done once only; statistics and the access log tell how many there were.
+# Runs alone.
 set -euo pipefail
 # shellcheck source=tests/net/lib_traffic.sh
 . "$(dirname "$0")/lib_traffic.sh"

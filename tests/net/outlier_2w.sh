@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Endpoints that fail in every way, are slow, full or far away, and who gets their requests: 2 worker(s), af_packet.
+# Runs alone.
 set -euo pipefail
 export WORKERS=2 DRIVER=af_packet
 # shellcheck source=tests/net/lib_outlier.sh
