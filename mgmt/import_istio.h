@@ -69,5 +69,11 @@ void sl_istio_policies_end(struct sl_import *im);
 
 /* import_istio_authz.c: AuthorizationPolicies, once all routes are there. */
 void sl_istio_authorize(struct sl_import *im, struct sl_bind *binds);
+/* The action of a policy: ALLOW when it names none. */
+const char *sl_istio_action(const struct sl_object *policy);
+
+/* import_istio_rule.c: the rules of a policy, added to those of a set; gateway: its ports are those that clients come to. */
+void sl_istio_rules(struct sl_import *im, const struct sl_object *policy, bool gateway,
+		    struct sl_out *rules);
 
 #endif
