@@ -299,25 +299,6 @@ name_captures(const char *text, char *to, size_t size)
 	return true;
 }
 
-static void
-add_template(struct making *m, const char *text)
-{
-	char named[4096];
-	const char *why = name_captures(text, named, sizeof(named)) ? sl_value_template(named)
-								    : "is too long";
-
-	if (why) {
-		wrong(m, text, "write segments that are literal, {name} or, last, {**}", why);
-		return;
-	}
-	size_t n = strlen(named);
-	add(m, SL_FIELD_PATH, NULL, SL_COND_TEMPLATE, m->icase, named, n);
-	if (!m->wide || named[n - 1] == '/' || strstr(named, "**}") || n + 1 >= sizeof(named))
-		return;
-	memcpy(named + n, "/", 2);
-	add(m, SL_FIELD_PATH, NULL, SL_COND_TEMPLATE, m->icase, named, n + 1);
-}
-
 /* Whether text[0, len), which may be the end of a path alone, is as paths are looked at. */
 static bool
 is_normal(struct making *m, const char *text, const char *rest, size_t len)
@@ -346,6 +327,27 @@ is_normal(struct making *m, const char *text, const char *rest, size_t len)
 	      "write it as it is looked at: no \"//\", \".\", \"..\", and no %XX of letters",
 	      v == SL_PATH_REFUSED ? "is a path that is refused" : "is not in normal form");
 	return false;
+}
+
+static void
+add_template(struct making *m, const char *text)
+{
+	char named[4096], path[4096];
+	const char *why = name_captures(text, named, sizeof(named)) ? sl_value_template(named)
+								    : "is too long";
+
+	if (why) {
+		wrong(m, text, "write segments that are literal, {name} or, last, {**}", why);
+		return;
+	}
+	if (!is_normal(m, text, path, sl_template_path(named, path)))
+		return;
+	size_t n = strlen(named);
+	add(m, SL_FIELD_PATH, NULL, SL_COND_TEMPLATE, m->icase, named, n);
+	if (!m->wide || named[n - 1] == '/' || strstr(named, "**}") || n + 1 >= sizeof(named))
+		return;
+	memcpy(named + n, "/", 2);
+	add(m, SL_FIELD_PATH, NULL, SL_COND_TEMPLATE, m->icase, named, n + 1);
 }
 
 static void

@@ -260,6 +260,22 @@ sl_template_next(const char **at, struct sl_template_part *ret)
 	return true;
 }
 
+size_t
+sl_template_path(const char *text, char *to)
+{
+	struct sl_template_part part;
+	const char *from = text;
+	size_t n = 0;
+
+	for (const char *at = text; sl_template_next(&at, &part); from = part.end) {
+		memcpy(to + n, from, (size_t)(part.open - from));
+		n += (size_t)(part.open - from);
+		to[n++] = 'x';
+	}
+	memcpy(to + n, from, strlen(from));
+	return n + strlen(from);
+}
+
 /* One {…}, of a template (form taken) or of what is made of one; later: a template's, but not its last segment. */
 static const char *
 check_part(const struct sl_template_part *p, bool template)

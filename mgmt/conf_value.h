@@ -94,6 +94,8 @@ struct sl_template_part {
 };
 /* The next {…} from *at on, which moves behind it; false: none.  Of texts that were found good. */
 bool sl_template_next(const char **at, struct sl_template_part *ret);
+/* A path that the template fits: a letter in place of each {…}.  to has room for the text's length; returns the path's. */
+size_t sl_template_path(const char *text, char *to);
 
 /* A host with or without a port, as Host has it. */
 const char *sl_value_authority(const char *text);
