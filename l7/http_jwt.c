@@ -207,8 +207,10 @@ find_query(struct walk *w, uint32_t issuer, struct sl_bytes name)
 	uint32_t len;
 
 	while (next_piece(&rest, '&', &piece)) {
-		if (!sl_query_find(piece.at, piece.len, name.at, name.len, t->found,
-				   sizeof(t->found), &v, &len))
+		/* not over the one that it is compared with */
+		uint8_t *to = t->found[w->token.at == t->found[0]];
+		if (!sl_query_find(piece.at, piece.len, name.at, name.len, to, sizeof(t->found[0]),
+				   &v, &len))
 			continue;
 		if (cnt++)
 			w->bad = SL_JWT_SEVERAL;
@@ -439,8 +441,8 @@ strip_query(struct walk *w, struct sl_bytes name)
 	if (!to)
 		return false;
 	while (next_piece(&rest, '&', &piece)) {
-		if (sl_query_find(piece.at, piece.len, name.at, name.len, t->found,
-				  sizeof(t->found), &v, &len))
+		if (sl_query_find(piece.at, piece.len, name.at, name.len, t->found[0],
+				  sizeof(t->found[0]), &v, &len))
 			continue;
 		if (n)
 			to[n++] = '&';

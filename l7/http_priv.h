@@ -278,7 +278,8 @@ struct http_tokens {
 	uint32_t wait, wait_last,
 		wait_cnt; /* connections, in the order in which they came: place + 1; wait: UINT32_MAX: none */
 	struct sl_jwt token;
-	uint8_t found[SL_JWT_TOKEN_MAX + 1]; /* a token of a query, decoded */
+	/* tokens of a query, decoded: one, and what is compared with it */
+	uint8_t found[2][SL_JWT_TOKEN_MAX + 1];
 	struct http_hidden hidden[HTTP_HIDDEN_MAX];
 	uint32_t hidden_cnt, text_len;
 	struct sl_img_edit edits[HTTP_TOKEN_EDITS]; /* d->request_edits of them; texts in text */

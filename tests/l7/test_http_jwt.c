@@ -1,0 +1,83 @@
+/* Where the token of a request is looked for, and that two are one too many, however they are written. */
+#include "l7/http_priv.h"
+#include "tests/suite.h"
+
+#include <string.h>
+
+/* An object of an issuer whose tokens are in the parameters "a" and "b", and a route that wants one. */
+struct scene {
+	struct {
+		struct sl_img_jwt img;
+		struct sl_img_jwt_from from[2];
+		char text[8];
+	} jwt;
+	struct {
+		struct sl_img_vhost img;
+		struct sl_img_policy_ref ref;
+	} vhost;
+	struct sl_img_policy policy;
+	struct sl_issuer issuer;
+	struct sl_vhost of;
+	struct sl_http_head head;
+	struct http_decision d;
+};
+
+static void
+scene_init(struct scene *s)
+{
+	*s = (struct scene){.jwt = {.img = {.name = "main",
+					    .from_cnt = 2,
+					    .from_off = offsetof(struct scene, jwt.from),
+					    .str_off = offsetof(struct scene, jwt.text)},
+				    .from = {{.place = SL_JWT_FROM_QUERY, .name = {0, 1}},
+					     {.place = SL_JWT_FROM_QUERY, .name = {1, 1}}},
+				    .text = "ab"},
+			    .vhost = {.img = {.policy_ref_cnt = 1,
+					      .policy_ref_off = offsetof(struct scene, vhost.ref) -
+								offsetof(struct scene, vhost)},
+				      .ref = {.kind = SL_OBJ_JWT, .flags = 1}},
+			    .policy = {.ref_cnt = 1}};
+	s->issuer.img = &s->jwt.img;
+	s->of.img = &s->vhost.img;
+}
+
+/* The reason in the log. */
+static void
+asks(struct sl_http *h, const char *query, const char *why)
+{
+	struct scene s;
+
+	scene_init(&s);
+	const struct sl_http_rule rule = {.issuers = &s.issuer};
+	s.d = (struct http_decision){.vhost = &s.of,
+				     .policy = &s.policy,
+				     .query = {(const uint8_t *)query, (uint32_t)strlen(query)}};
+	sl_http_judge_jwt(h, &rule, &s.head, &s.d, true);
+	if (strcmp(s.d.why, why) != 0)
+		printf("\n  %s: %s, not %s", query, s.d.why, why);
+	CU_ASSERT_STRING_EQUAL(s.d.why, why);
+	CU_ASSERT_EQUAL(s.d.status, 401);
+}
+
+static void
+two_tokens_of_a_query_are_one_too_many(void)
+{
+	struct sl_http *h = calloc(1, sizeof(*h));
+
+	asks(h, "c=x", "jwt/no-token");
+	asks(h, "a=x", "jwt/parts");
+	asks(h, "b=%78", "jwt/parts");
+	asks(h, "a=x&a=x", "jwt/several-tokens");
+	asks(h, "a=x&b=y", "jwt/several-tokens");
+	asks(h, "a=x&b=%79", "jwt/several-tokens");
+	asks(h, "a=%78&b=y", "jwt/several-tokens");
+	asks(h, "a=%78&b=%79", "jwt/several-tokens");
+	asks(h, "b=%79&a=%78", "jwt/several-tokens");
+	asks(h, "a=%78x&b=%78", "jwt/several-tokens");
+	/* the same one in both */
+	asks(h, "a=x&b=%78", "jwt/parts");
+	asks(h, "a=%78&b=%78", "jwt/parts");
+	free(h);
+}
+
+SL_SUITE("http_jwt", SL_TEST(two_tokens_of_a_query_are_one_too_many))
