@@ -25,8 +25,8 @@ static bool
 of_streams(const struct sl_img_vhost *img, const struct sl_img_cond *c)
 {
 	static const char *const names[] = {
-		SL_IDENTITY_NAME, ":source",       ":remote",    ":port",
-		":sni",           ":trust-domain", ":namespace", ":service-account",
+		SL_IDENTITY_NAME, ":source",    ":remote",          ":port",    ":sni",
+		":trust-domain",  ":namespace", ":service-account", ":account",
 	};
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(names); i++)
@@ -129,6 +129,17 @@ is_text(struct sl_bytes b, const char *text)
 }
 
 static void
+own_account(struct sl_authz_own *o, struct sl_bytes space, struct sl_bytes account)
+{
+	if (space.len + 1ull + account.len > sizeof(o->account))
+		return;
+	memcpy(o->account, space.at, space.len);
+	o->account[space.len] = '/';
+	memcpy(o->account + space.len + 1, account.at, account.len);
+	own_add(o, OWN_ACCOUNT, o->account, space.len + 1 + account.len);
+}
+
+static void
 own_identity(struct sl_authz_own *o, struct sl_bytes id)
 {
 	static const char scheme[] = "spiffe://";
@@ -148,6 +159,7 @@ own_identity(struct sl_authz_own *o, struct sl_bytes id)
 		return;
 	own_add(o, OWN_NAMESPACE, space.at, space.len);
 	own_add(o, OWN_SERVICE_ACCOUNT, account.at, account.len);
+	own_account(o, space, account);
 }
 
 void

@@ -34,7 +34,8 @@ void sl_authz_init(struct sl_authz *a, const struct sl_img_vhost *img, const str
 
 /* ---- who asks ---- */
 
-#define SL_AUTHZ_OWN_MAX 8
+#define SL_AUTHZ_OWN_MAX 9
+#define SL_AUTHZ_ACCOUNT_MAX 256
 struct sl_authz_who {
 	const struct sl_addr *source; /* as packets or the PROXY header say */
 	const struct sl_addr
@@ -47,11 +48,12 @@ struct sl_authz_who {
 };
 
 /* Values of SL_OWN_NAMES: addresses are 32 hex digits, of an IPv4 address those of its IPv4-mapped one; the port is decimal; of
- * a SPIFFE id "spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT" its parts, of another one the trust domain alone. */
+ * a SPIFFE id "spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT" its parts, and NAMESPACE/SERVICE-ACCOUNT where
+ * that has at most SL_AUTHZ_ACCOUNT_MAX bytes (no rule names a longer one); of another one the trust domain alone. */
 struct sl_authz_own {
 	struct sl_match_own own[SL_AUTHZ_OWN_MAX];
 	uint32_t cnt;
-	uint8_t source[32], remote[32], port[5];
+	uint8_t source[32], remote[32], port[5], account[SL_AUTHZ_ACCOUNT_MAX];
 };
 /* sl_authz_own: ret points into itself and to what who points to. */
 void sl_authz_own(const struct sl_authz_who *who, struct sl_authz_own *ret);

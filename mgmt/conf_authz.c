@@ -7,6 +7,7 @@
  * not_paths of ALLOW rules, are met in any case of letters, with a slash at the end or without; headers line by line. */
 #include "mgmt/conf_priv.h"
 
+#include "l7/authz.h"
 #include "l7/path.h"
 #include "mgmt/conf_value.h"
 
@@ -164,19 +165,18 @@ static void
 add_account(struct making *m, const char *text)
 {
 	const char *slash = strchr(text, '/');
-	char id[256 + 16];
 
 	if (!slash) {
 		add_text(m, ":service-account", false, text);
 		return;
 	}
-	if (strchr(text, '*') || strchr(slash + 1, '/') || strlen(text) > 256) {
+	if (strchr(text, '*') || strchr(slash + 1, '/') || slash == text || !slash[1] ||
+	    strlen(text) > SL_AUTHZ_ACCOUNT_MAX) {
 		wrong(m, text, "write account or namespace/account",
 		      "is no service account of a namespace");
 		return;
 	}
-	int n = snprintf(id, sizeof(id), "/ns/%.*s/sa/%s", (int)(slash - text), text, slash + 1);
-	add(m, SL_FIELD_HEADER, SL_IDENTITY_NAME, SL_COND_SUFFIX, false, id, (size_t)n);
+	add(m, SL_FIELD_HEADER, ":account", SL_COND_EXACT, false, text, strlen(text));
 }
 
 static void

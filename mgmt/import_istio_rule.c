@@ -104,8 +104,11 @@ as_identity(struct sl_import *im, const char *text)
 static const char *
 as_account(struct rule *r, const char *text)
 {
-	return strchr(text, '/') ? text
-				 : sl_memory_print(&r->im->m, "%s/%s", r->policy->space, text);
+	const char *slash = strchr(text, '/');
+
+	if (!*text || (slash && (slash == text || !slash[1] || strchr(slash + 1, '/'))))
+		return NULL;
+	return slash ? text : sl_memory_print(&r->im->m, "%s/%s", r->policy->space, text);
 }
 
 static const char *

@@ -130,7 +130,8 @@ enum {
 	X(SNI, ":sni")                                                                             \
 	X(TRUST_DOMAIN, ":trust-domain")                                                           \
 	X(NAMESPACE, ":namespace")                                                                 \
-	X(SERVICE_ACCOUNT, ":service-account")
+	X(SERVICE_ACCOUNT, ":service-account")                                                     \
+	X(ACCOUNT, ":account")
 
 struct sl_img_cond {
 	uint8_t field; /* enum sl_field */

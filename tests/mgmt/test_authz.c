@@ -142,6 +142,7 @@ struct row {
 	"rules = ( { name = \"a\"; action = \"allow\"; " allow                                     \
 	" }, { name = \"d\"; action = \"deny\"; " deny " } );"
 #define WEB "spiffe://td/ns/prod/sa/web"
+#define EVIL "spiffe://td/ns/evil/sa/x/ns/prod/sa/web"
 
 static void
 rows(const struct row *row, unsigned cnt)
@@ -245,6 +246,22 @@ rules_of_every_kind_answer_as_written(void)
 		 {.head = GET("/"), .identity = WEB},
 		 DENIED,
 		 "default"},
+		{ALLOW("service_accounts = ( \"prod/web\" );"),
+		 {.head = GET("/"), .identity = EVIL},
+		 DENIED,
+		 "default"},
+		{ALLOW("service_accounts = ( \"prod/web\" );"),
+		 {.head = GET("/"), .identity = "/ns/prod/sa/web"},
+		 DENIED,
+		 "default"},
+		{DENY("not_service_accounts = ( \"prod/web\" );"),
+		 {.head = GET("/"), .identity = EVIL},
+		 DENIED,
+		 "d"},
+		{DENY("not_service_accounts = ( \"prod/web\" );"),
+		 {.head = GET("/"), .identity = WEB},
+		 ALLOWED,
+		 NULL},
 		/* addresses: every length of a prefix has its alternatives */
 		{ALLOW("addresses = ( \"192.0.2.0/24\" );"), {.head = GET("/")}, ALLOWED, "a"},
 		{ALLOW("addresses = ( \"192.0.2.0/24\" );"),
@@ -447,6 +464,26 @@ rules_of_every_kind_answer_as_written(void)
 	rows(table, SL_ARRAY_CNT(table));
 }
 
+/* By what of an identity: a listener of mode tcp may name the set. */
+static void
+sets_that_go_by_identities_are_for_connections_too(void)
+{
+	static const char *const each[] = {"identities", "namespaces", "trust_domains",
+					   "service_accounts"};
+	char text[256];
+
+	for (unsigned i = 0; i < 2 * SL_ARRAY_CNT(each); i++) {
+		snprintf(text, sizeof(text), ALLOW("%s = ( \"%s\" );"), each[i / 2],
+			 i == 7 ? "a/b" : "b");
+		struct set s = set_of(text);
+		CU_ASSERT(s.view->authz[0].streams);
+		set_fini(&s);
+	}
+	struct set s = set_of(ALLOW("paths = ( \"/a\" );"));
+	CU_ASSERT(!s.view->authz[0].streams);
+	set_fini(&s);
+}
+
 static void
 rules_that_only_tell_decide_nothing(void)
 {
@@ -587,7 +624,7 @@ chance(unsigned n)
 }
 
 #define VALUES 3
-enum { ID, NS, HOST, METHOD, PATH, SOURCE, KINDS };
+enum { ID, NS, ACCOUNT, HOST, METHOD, PATH, SOURCE, KINDS };
 struct model_rule {
 	unsigned action; /* 0 deny, 1 allow, 2 audit */
 	const char *value[KINDS][2][VALUES];
@@ -601,6 +638,7 @@ static const char *const words[KINDS][8] = {
 	[ID] = {WEB, "spiffe://td/ns/prod/*", "*/sa/web", "*", "spiffe://td/ns/dev/sa/web",
 		"x.example", "*e", "s*"},
 	[NS] = {"prod", "dev", "p*", "*v", "*", "pro", "x", "d*"},
+	[ACCOUNT] = {"web", "prod/web", "dev/web", "w*", "*b", "x/web", "prod/x", "*"},
 	[HOST] = {"shop.example", "*.example", "shop*", "*", "a.test", "*t", "SHOP.example",
 		  "b.test"},
 	[METHOD] = {"GET", "PUT", "DELETE", "PURGE", "*", "HEAD", "POST", "MOVE"},
@@ -608,8 +646,8 @@ static const char *const words[KINDS][8] = {
 	[SOURCE] = {"10.0.0.0/8", "10.0.0.0/9", "10.64.0.0/10", "192.0.2.1", "2001:db8::/35",
 		    "0.0.0.0/0", "::/0", "10.1.2.0/23"},
 };
-static const char *const identities[] = {NULL, WEB, "spiffe://td/ns/dev/sa/web", "x.example",
-					 "spiffe://td/x"};
+static const char *const identities[] = {
+	NULL, WEB, "spiffe://td/ns/dev/sa/web", "x.example", "spiffe://td/x", EVIL};
 static const char *const hosts[] = {"shop.example", "a.test", "SHOP.example:80", "b.test.", "shop"};
 static const char *const methods[] = {"GET", "PUT", "DELETE", "PURGE", "HEAD", "get", "move"};
 static const char *const paths[] = {
@@ -715,15 +753,20 @@ covers(const char *prefix, const char *address)
 static bool
 value_fits(const struct model_request *q, unsigned kind, const char *v, const char *path, bool wide)
 {
-	char ns[64] = "";
+	char space[128] = "", account[64] = "", more;
+	bool parts = q->r.identity && sscanf(q->r.identity, "spiffe://td/ns/%63[^/]/sa/%63[^/]%c",
+					     space, account, &more) == 2;
 
 	switch (kind) {
 	case ID:
 		return stars(v, q->r.identity, false);
 	case NS:
-		if (q->r.identity)
-			sscanf(q->r.identity, "spiffe://td/ns/%63[^/]", ns);
-		return stars(v, ns[0] ? ns : NULL, false);
+		return stars(v, parts ? space : NULL, false);
+	case ACCOUNT:
+		if (strchr(v, '/'))
+			snprintf(space + strlen(space), sizeof(space) - strlen(space), "/%s",
+				 account);
+		return stars(v, !parts ? NULL : strchr(v, '/') ? space : account, false);
 	case HOST:
 		return stars(v, q->host, true);
 	case METHOD:
@@ -805,17 +848,21 @@ model_denies(const struct model_set *s, const struct model_request *q, bool *ret
 static void
 make_rule(struct model_rule *m, unsigned i, char *text)
 {
-	static const char *const keys[KINDS] = {"identities", "namespaces", "hosts",
-						"methods",    "paths",      "addresses"};
+	static const char *const keys[KINDS] = {"identities", "namespaces", "service_accounts",
+						"hosts",      "methods",    "paths",
+						"addresses"};
 	static const char *const actions[] = {"deny", "allow", "audit"};
+	unsigned lists = 0;
 
 	memset(m, 0, sizeof(*m));
 	m->action = chance(8) == 0 ? 2 : chance(2);
 	text += sprintf(text, "{ name = \"r%u\"; action = \"%s\"; ", i, actions[m->action]);
 	for (unsigned kind = 0; kind < KINDS; kind++)
 		for (unsigned no = 0; no < 2; no++) {
-			if (chance(no ? 7 : 3))
+			/* of more lists there may be too many alternatives */
+			if (chance(no ? 7 : 3) || (!no && lists == 4))
 				continue;
+			lists += !no;
 			unsigned cnt = 1 + chance(VALUES);
 			text += sprintf(text, "%s%s = ( ", no ? "not_" : "", keys[kind]);
 			for (unsigned k = 0; k < cnt; k++) {
@@ -1032,6 +1079,7 @@ loose_paths_take_a_time_that_grows_with_their_length(void)
 }
 
 SL_SUITE("authz", SL_TEST(rules_of_every_kind_answer_as_written),
+	 SL_TEST(sets_that_go_by_identities_are_for_connections_too),
 	 SL_TEST(rules_that_only_tell_decide_nothing),
 	 SL_TEST(no_spelling_of_a_denied_path_gets_through),
 	 SL_TEST(random_rules_answer_as_the_model_does),
