@@ -5,6 +5,7 @@
 #include "l7/authz.h"
 #include "l7/path.h"
 
+#include <stdarg.h>
 #include <strings.h>
 #include <time.h>
 
@@ -845,6 +846,18 @@ model_denies(const struct model_set *s, const struct model_request *q, bool *ret
 	return denied || ((allows || s->otherwise) && !allowed);
 }
 
+/* Behind what it wrote. */
+__attribute__((format(printf, 2, 3))) static char *
+put(char *text, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsprintf(text, fmt, ap);
+	va_end(ap);
+	return text + n;
+}
+
 static void
 make_rule(struct model_rule *m, unsigned i, char *text)
 {
@@ -856,7 +869,7 @@ make_rule(struct model_rule *m, unsigned i, char *text)
 
 	memset(m, 0, sizeof(*m));
 	m->action = chance(8) == 0 ? 2 : chance(2);
-	text += sprintf(text, "{ name = \"r%u\"; action = \"%s\"; ", i, actions[m->action]);
+	text = put(text, "{ name = \"r%u\"; action = \"%s\"; ", i, actions[m->action]);
 	for (unsigned kind = 0; kind < KINDS; kind++)
 		for (unsigned no = 0; no < 2; no++) {
 			/* of more lists there may be too many alternatives */
@@ -864,30 +877,27 @@ make_rule(struct model_rule *m, unsigned i, char *text)
 				continue;
 			lists += !no;
 			unsigned cnt = 1 + chance(VALUES);
-			text += sprintf(text, "%s%s = ( ", no ? "not_" : "", keys[kind]);
+			text = put(text, "%s%s = ( ", no ? "not_" : "", keys[kind]);
 			for (unsigned k = 0; k < cnt; k++) {
 				m->value[kind][no][k] = words[kind][chance(8)];
-				text += sprintf(text, "%s\"%s\"", k ? ", " : "",
-						m->value[kind][no][k]);
+				text = put(text, "%s\"%s\"", k ? ", " : "", m->value[kind][no][k]);
 			}
-			text += sprintf(text, " ); ");
+			text = put(text, " ); ");
 		}
 	if (chance(5) == 0) {
 		m->header = "x-a";
 		m->header_value = chance(2) ? "u" : "u, v";
 		m->header_not = chance(2);
-		text += sprintf(text,
-				"headers = ( { name = \"X-A\"; exact = \"%s\"; invert = %s; } ); ",
-				m->header_value, m->header_not ? "true" : "false");
+		text = put(text, "headers = ( { name = \"X-A\"; exact = \"%s\"; invert = %s; } ); ",
+			   m->header_value, m->header_not ? "true" : "false");
 	}
 	if (chance(5) == 0) {
 		m->claim_value = chance(2) ? "u" : "v";
 		m->claim_not = chance(2);
-		text += sprintf(text,
-				"claims = ( { name = \"g\"; exact = \"%s\"; invert = %s; } ); ",
-				m->claim_value, m->claim_not ? "true" : "false");
+		text = put(text, "claims = ( { name = \"g\"; exact = \"%s\"; invert = %s; } ); ",
+			   m->claim_value, m->claim_not ? "true" : "false");
 	}
-	sprintf(text, "}");
+	put(text, "}");
 }
 
 #define ONE_OF(list) ((list)[chance(SL_ARRAY_CNT(list))])
