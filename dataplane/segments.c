@@ -101,6 +101,7 @@ sl_segments_up(struct sl_gateway *g)
 	g->state->version = SL_STATE_VERSION;
 	g->state->boot_id = g->boot_id;
 	g->state->slot_cnt = SL_MAX_ENDPOINTS;
+	g->state->share_cnt = SL_STATE_SHARES;
 	__atomic_store_n(&g->state->magic, SL_STATE_MAGIC, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -517,7 +517,7 @@ map_segments(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const in
 	l->stats = m;
 	l->stats_bytes = w->stats_bytes;
 	if (l->state->magic != SL_STATE_MAGIC || l->state->version != SL_STATE_VERSION ||
-	    l->state->slot_cnt != SL_MAX_ENDPOINTS)
+	    l->state->slot_cnt != SL_MAX_ENDPOINTS || l->state->share_cnt != SL_STATE_SHARES)
 		return "a state segment of another version";
 	if (l->stats_bytes < sizeof(h))
 		return "a segment of the wrong size";

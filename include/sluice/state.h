@@ -1,4 +1,4 @@
-/* state — the one thing that moves between generations: two words per endpoint slot.
+/* state — what moves between generations: two words per endpoint slot, and this gateway's shares of limits that several gateways share.
  *
  * The segment is a memfd made by the dataplane at boot and passed to sluiced, which maps it
  * read-write.  Each word has one writer and is read with a relaxed atomic load: a word is complete in
@@ -17,7 +17,8 @@
 #include "sluice/base.h"
 
 #define SL_STATE_MAGIC 0x54535453u /* "STST" */
-#define SL_STATE_VERSION 1
+#define SL_STATE_VERSION 2
+#define SL_STATE_SHARES 1024 /* SL_MAX_RATES */
 
 enum {
 	SL_ST_UNHEALTHY =
@@ -44,15 +45,51 @@ struct sl_state_word2 {
 	_Atomic uint64_t passive;
 };
 
+/* How many tokens this gateway has of a limit with SL_RATE_SHARED, by the limit's slot.  A word: bits 0–31 tokens, 32–63 the limit's
+ * incarnation; of another incarnation, or 0: none.  Written by sluiced, read by workers. */
+struct sl_state_share {
+	_Atomic uint64_t share; /* while share_until_ns is ahead */
+	_Atomic uint64_t floor; /* after that, while floor_until_ns is */
+};
+
 struct sl_state_seg {
 	uint32_t magic; /* stored last by the creator */
 	uint32_t version;
 	uint64_t boot_id;
-	uint32_t slot_cnt; /* SL_MAX_ENDPOINTS */
-	uint32_t zero[11];
+	uint32_t slot_cnt;  /* SL_MAX_ENDPOINTS */
+	uint32_t share_cnt; /* SL_STATE_SHARES */
+	/* CLOCK_MONOTONIC; stored after the shares that they cover (release, acquire) */
+	_Atomic uint64_t share_until_ns;
+	_Atomic uint64_t floor_until_ns;
+	uint32_t zero[6];
+	struct sl_state_share share[SL_STATE_SHARES];
 	struct sl_state_word2 slot[]; /* [slot_cnt] */
 };
-static_assert(offsetof(struct sl_state_seg, slot) == 64, "");
+static_assert(offsetof(struct sl_state_seg, share) == 64, "");
+static_assert(offsetof(struct sl_state_seg, slot) % 64 == 0, "");
+
+static inline uint64_t
+sl_state_share_make(uint32_t tokens, uint32_t incarnation)
+{
+	return (uint64_t)tokens | (uint64_t)incarnation << 32;
+}
+
+/* sl_state_share_tokens: how many tokens the limit has here at this time. */
+static inline uint32_t
+sl_state_share_tokens(const struct sl_state_seg *seg, uint32_t slot, uint32_t incarnation,
+		      uint64_t monotonic_ns)
+{
+	const struct sl_state_share *s = &seg->share[slot];
+	uint64_t word = 0;
+
+	if (monotonic_ns <
+	    __atomic_load_n((const uint64_t *)&seg->share_until_ns, __ATOMIC_ACQUIRE))
+		word = __atomic_load_n((const uint64_t *)&s->share, __ATOMIC_RELAXED);
+	else if (monotonic_ns <
+		 __atomic_load_n((const uint64_t *)&seg->floor_until_ns, __ATOMIC_ACQUIRE))
+		word = __atomic_load_n((const uint64_t *)&s->floor, __ATOMIC_RELAXED);
+	return (uint32_t)(word >> 32) == incarnation ? (uint32_t)word : 0;
+}
 
 static inline uint64_t
 sl_state_make(uint16_t flags, uint8_t fraction, uint32_t incarnation)

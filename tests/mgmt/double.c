@@ -561,6 +561,7 @@ double_start(struct double_dp *d, uv_loop_t *loop, const char *path, uint64_t bo
 	d->state->version = SL_STATE_VERSION;
 	d->state->boot_id = boot_id;
 	d->state->slot_cnt = SL_MAX_ENDPOINTS;
+	d->state->share_cnt = SL_STATE_SHARES;
 	d->stats_fd = segment(d, "stats", d->stats_bytes, &d->stats);
 	sl_stats_init(d->stats, 1, 2, ports, boot_id, 1000000000);
 	fcntl(d->state_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
