@@ -120,7 +120,8 @@ sl_tally_view(struct sl_worker *w, const struct sl_view *view)
 		uint32_t slot = w->tally_next++;
 		const struct sl_hop *hop = &view->hops[slot];
 		struct sl_use *u = &w->use[slot];
-		if (!hop->incarnation || !u->incarnation)
+		/* in this order: hops are cold, main has just written them */
+		if (!u->incarnation || !hop->incarnation)
 			continue;
 		if (u->incarnation != hop->incarnation) {
 			renew(w, slot, hop->incarnation);
