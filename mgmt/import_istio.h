@@ -44,6 +44,47 @@ struct sl_istio_place {
 	const char *host;                /* the virtual host's */
 };
 
+struct sl_workload {
+	const char *name, *address;
+	struct sl_workload *next;
+};
+
+struct sl_istio {
+	struct sl_import *im;
+	struct sl_bind *binds, *last;
+	struct sl_workload *workloads;
+};
+
+/* import_istio_gateway.c: the bind of the workload's port, made with its listener when it is not there: it may be of another mode. */
+struct sl_bind *sl_bind_get(struct sl_istio *is, const char *workload, uint16_t port,
+			    enum sl_bind_mode mode, const char *base, struct sl_yaml *node);
+/* Of a port's protocol and a server's TLS mode ("": none). */
+enum sl_bind_mode sl_bind_mode_of(const char *protocol, const char *tls);
+void sl_istio_gateways(struct sl_istio *is);
+
+/* import_istio_host.c: the virtual host of the name, made when it is not there; the mesh's services are known by shorter names, too.
+ * NULL: it is no name (told at the node). */
+struct sl_out *sl_istio_vhost(struct sl_istio *is, struct sl_bind *b, const char *host,
+			      struct sl_yaml *node);
+void sl_istio_serve_http(struct sl_istio *is, struct sl_bind *b, struct sl_object *vs,
+			 const struct sl_object *gateway, const char *host, struct sl_yaml *node);
+/* Servers that send plaintext elsewhere do so for all of their hosts. */
+void sl_istio_redirect_hosts(struct sl_istio *is);
+
+/* import_istio_stream.c: the routes of connections: key "tls" by server name, "tcp" the first that is here. */
+void sl_istio_serve_streams(struct sl_istio *is, struct sl_bind *b, struct sl_object *vs,
+			    const struct sl_object *gateway, const char *key);
+void sl_istio_serve_names(struct sl_istio *is, struct sl_bind *b, struct sl_yaml *names,
+			  struct sl_backend *to);
+
+/* import_istio_mesh.c: a VirtualService at the ports of its hosts, as far as they speak HTTP; ServiceEntries that nobody routes. */
+void sl_istio_serve_mesh(struct sl_istio *is, struct sl_object *vs);
+void sl_istio_entries(struct sl_istio *is);
+
+/* import_istio.c: one host of a VirtualService at a bind, once. */
+void sl_istio_serve(struct sl_istio *is, struct sl_bind *b, struct sl_object *vs,
+		    const struct sl_object *gateway, const char *host, struct sl_yaml *node);
+
 /* import_istio_route.c: the routes of one http entry of a VirtualService, added to the list of routes. */
 void sl_istio_routes(const struct sl_istio_place *p, struct sl_yaml *http, struct sl_out *routes);
 

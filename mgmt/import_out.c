@@ -115,6 +115,15 @@ sl_out_in_list(struct sl_memory *m, struct sl_out *to, const char *name)
 }
 
 /* A line end in a name would end the comment, and the rest were settings. */
+bool
+sl_out_has_text(const struct sl_out *list, const char *text)
+{
+	for (const struct sl_out *o = list->first; o; o = o->next)
+		if (strcmp(o->text, text) == 0)
+			return true;
+	return false;
+}
+
 void
 sl_out_comment(struct sl_memory *m, struct sl_out *at, const char *fmt, ...)
 {

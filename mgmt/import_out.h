@@ -48,6 +48,9 @@ void sl_out_remove(struct sl_out *group, const char *name);
 struct sl_out *sl_out_in_group(struct sl_memory *m, struct sl_out *to, const char *name);
 struct sl_out *sl_out_in_list(struct sl_memory *m, struct sl_out *to, const char *name);
 
+/* Whether one of a list's texts is this. */
+bool sl_out_has_text(const struct sl_out *list, const char *text);
+
 void sl_out_comment(struct sl_memory *m, struct sl_out *at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
