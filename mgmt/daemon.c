@@ -6,6 +6,7 @@
 #include "mgmt/cert_use.h"
 #include "mgmt/disk.h"
 #include "mgmt/probing.h"
+#include "mgmt/rate_share.h"
 #include "mgmt/registry_http.h"
 #include "mgmt/secrets.h"
 #include "mgmt/store.h"

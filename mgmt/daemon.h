@@ -36,8 +36,9 @@ struct sl_daemon {
 	struct sl_roster *roster;
 	struct sl_jwks *jwks;
 	struct sl_metrics_issuer m_issuers[SL_MAX_JWT];
-	struct sl_store *store;     /* NULL: none */
-	struct sl_pushed *rostered; /* whose questions the roster asks */
+	struct sl_store *store;             /* NULL: none */
+	struct sl_rate_shares *rate_shares; /* NULL: none */
+	struct sl_pushed *rostered;         /* whose questions the roster asks */
 	struct sl_registry *registry;
 	struct sl_registry_http *registry_http;
 	struct sl_tables *tables;

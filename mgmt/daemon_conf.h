@@ -24,7 +24,7 @@
  *                 ca = ""; certificate = ""; key = "";                     # files for https
  *                 timeout = "2s"; wait = "5m";                             # of a question; consul: of a blocking query; kubernetes: a watch
  *                 min_ttl = "1s"; max_ttl = "1h"; }, … );                  # dns: bounds of TTLs
- *   store = { source = "etcd"; table = "edge"; registry = true; };  # what gateways share: store.h
+ *   store = { source = "etcd"; table = "edge"; registry = true; limits = true; };  # what gateways share: store.h
  *   registry = { … };                                 # services that register themselves: registry_conf.h
  *   core_dumps = false;                               # true: a core of sluiced may be written, with keys in it
  *   roles = { viewer = ( "bob", "@ops", 1000 ); operator = ( … ); admin = ( … ); };

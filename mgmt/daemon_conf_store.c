@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char *const keys[] = {"gateway", "registry", "source", "table"};
+static const char *const keys[] = {"gateway", "limits", "registry", "source", "table"};
 
 static const char *
 key_at(unsigned i)
@@ -30,6 +30,15 @@ read_name(struct parse *p, const config_setting_t *s, const char *path, char ret
 }
 
 static void
+read_bool(struct parse *p, const config_setting_t *s, const char *path, bool *ret)
+{
+	if (config_setting_type(s) != CONFIG_TYPE_BOOL)
+		COMPLAIN(p, s, path, NULL, "neither true nor false");
+	else
+		*ret = config_setting_get_bool(s);
+}
+
+static void
 read_key(struct parse *p, const config_setting_t *s)
 {
 	struct sl_store_conf *c = &p->conf->store;
@@ -41,12 +50,12 @@ read_key(struct parse *p, const config_setting_t *s)
 		read_name(p, s, "store.table", c->table);
 	else if (strcmp(name, "gateway") == 0)
 		read_name(p, s, "store.gateway", c->gateway);
-	else if (strcmp(name, "registry"))
-		sl_daemon_conf_unknown(p, s, "store.", key_at);
-	else if (config_setting_type(s) != CONFIG_TYPE_BOOL)
-		COMPLAIN(p, s, "store.registry", NULL, "neither true nor false");
+	else if (strcmp(name, "registry") == 0)
+		read_bool(p, s, "store.registry", &c->registry);
+	else if (strcmp(name, "limits") == 0)
+		read_bool(p, s, "store.limits", &c->limits);
 	else
-		c->registry = config_setting_get_bool(s);
+		sl_daemon_conf_unknown(p, s, "store.", key_at);
 }
 
 void
@@ -83,8 +92,9 @@ sl_daemon_conf_store_end(struct parse *p, const config_setting_t *root)
 	else if (source->type != SL_SOURCE_ETCD)
 		COMPLAIN(p, s, "store.source", "a store is an etcd", "\"%s\" is of type %s",
 			 c->source, sl_source_type_name(source->type));
-	else if (!c->table[0] && !c->registry)
-		COMPLAIN(p, s, "store", "table = \"edge\"; or registry = true;", "shares nothing");
+	else if (!c->table[0] && !c->registry && !c->limits)
+		COMPLAIN(p, s, "store", "table = \"edge\"; or registry = true; or limits = true;",
+			 "shares nothing");
 	if (c->gateway[0])
 		return;
 	gethostname(host, sizeof(host) - 1);

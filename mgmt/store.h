@@ -4,6 +4,7 @@
  *   store = { source = "etcd";       # one of `sources`, of type etcd: its servers, its user, its prefix
  *             table = "edge";        # tables come from the key PREFIXtables/edge; "": none do
  *             registry = true;       # registrations are shared
+ *             limits = true;         # limits with `shared` are (rate_share.h)
  *             gateway = "gw-1"; };   # this one's name there; default: the host's
  *
  * Walk:    PREFIXtables/TABLE changes → a push by "etcd" (tables.h) → what became of it → PREFIXstatus/GATEWAY/TABLE.
@@ -23,6 +24,7 @@ struct sl_store_conf {
 	char table[SL_NAME_MAX];
 	char gateway[SL_NAME_MAX];
 	bool registry;
+	bool limits;
 };
 
 struct sl_daemon;

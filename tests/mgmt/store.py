@@ -381,7 +381,8 @@ def words():
     """What is wrong with the group is said."""
     for keys, said in (('source = "x"; table = "t";', 'no source "x"'), ('source = "d"; table = "t";', "of type dns"), ('table = "t";', "missing"),
                        ('source = "e";', "shares nothing"), ('source = "e"; tabel = "t";', "table"), ('source = "e"; table = "a b";', "a b"),
-                       ('source = "e"; registry = 1;', "neither true nor false")):
+                       ('source = "e"; registry = 1;', "neither true nor false"),
+                       ('source = "e"; limits = 1;', "store.limits")):
         path = os.path.join(bed.home, "bad.conf")
         with open(path, "w") as f:
             f.write('sources = ( { name = "e"; type = "etcd"; urls = ( "http://127.0.0.1:1" ); }, { name = "d"; type = "dns"; } );\n'
