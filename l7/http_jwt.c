@@ -138,17 +138,26 @@ find_line(struct walk *w, struct sl_bytes name, struct sl_bytes *ret)
 
 static const struct sl_bytes authorization = {(const uint8_t *)"authorization", 13};
 
+/* Whether the scheme is Bearer, and what is behind it: who says so and gives no token, or parts it otherwise, gives a bad one. */
+static bool
+is_bearer(struct sl_bytes v, struct sl_bytes *ret)
+{
+	if (v.len < 6 || strncasecmp((const char *)v.at, "bearer", 6) != 0 ||
+	    (v.len > 6 && v.at[6] != ' ' && v.at[6] != '\t'))
+		return false;
+	for (v.at += 6, v.len -= 6; v.len && *v.at == ' '; v.at++)
+		v.len--;
+	*ret = v;
+	return true;
+}
+
 static void
 find_bearer(struct walk *w, uint32_t issuer)
 {
-	struct sl_bytes v;
+	struct sl_bytes v, token;
 
-	if (!find_line(w, authorization, &v) || v.len < 7 ||
-	    strncasecmp((const char *)v.at, "bearer ", 7) != 0)
-		return;
-	for (v.at += 7, v.len -= 7; v.len && *v.at == ' '; v.at++)
-		v.len--;
-	found(w, issuer, v);
+	if (find_line(w, authorization, &v) && is_bearer(v, &token))
+		found(w, issuer, token);
 }
 
 /* The next of pieces that `sep` parts. */
@@ -201,20 +210,20 @@ static void
 find_query(struct walk *w, uint32_t issuer, struct sl_bytes name)
 {
 	struct http_tokens *t = &w->h->tokens;
-	struct sl_bytes rest = w->d->query, piece;
-	const uint8_t *v;
+	struct sl_bytes rest = w->d->query, piece, v;
 	unsigned cnt = 0;
-	uint32_t len;
 
-	while (next_piece(&rest, '&', &piece)) {
+	while (!w->bad && next_piece(&rest, '&', &piece)) {
 		/* not over the one that it is compared with */
 		uint8_t *to = t->found[w->token.at == t->found[0]];
-		if (!sl_query_find(piece.at, piece.len, name.at, name.len, to, sizeof(t->found[0]),
-				   &v, &len))
+		if (!sl_query_value(piece.at, piece.len, name.at, name.len, &v.at, &v.len))
 			continue;
 		if (cnt++)
 			w->bad = SL_JWT_SEVERAL;
-		found(w, issuer, (struct sl_bytes){v, len});
+		else if (!sl_query_decode(v.at, v.len, to, sizeof(t->found[0]), &v.at, &v.len))
+			w->bad = SL_JWT_LONG;
+		else
+			found(w, issuer, v);
 	}
 }
 
@@ -302,8 +311,6 @@ text_room(struct http_tokens *t, uint32_t n)
 static struct sl_bytes
 join(struct http_tokens *t, struct sl_bytes outer, struct sl_bytes inner)
 {
-	if (!outer.len)
-		return inner;
 	uint8_t *to = text_room(t, outer.len + 1 + inner.len);
 	if (!to)
 		return (struct sl_bytes){0};
@@ -331,9 +338,11 @@ add_claims(struct sl_http *h, struct sl_bytes name, uint32_t *i)
 	}
 	while (*i < v->end) {
 		const struct sl_json_value *own = &j->value[*i];
-		struct sl_bytes its = name;
-		if (v->type == SL_JSON_OBJECT)
-			its = join(t, name, (struct sl_bytes){j->text + own->name, own->name_len});
+		struct sl_bytes its = {j->text + own->name, own->name_len};
+		if (v->type == SL_JSON_ARRAY)
+			its = name;
+		else if (v != j->value) /* a member called "" is none of the whole */
+			its = join(t, name, its);
 		if (!its.at || !add_claims(h, its, i))
 			return false;
 	}
@@ -441,8 +450,7 @@ strip_query(struct walk *w, struct sl_bytes name)
 	if (!to)
 		return false;
 	while (next_piece(&rest, '&', &piece)) {
-		if (sl_query_find(piece.at, piece.len, name.at, name.len, t->found[0],
-				  sizeof(t->found[0]), &v, &len))
+		if (sl_query_value(piece.at, piece.len, name.at, name.len, &v, &len))
 			continue;
 		if (n)
 			to[n++] = '&';
@@ -464,8 +472,7 @@ strip(struct walk *w, const struct sl_img_jwt *j)
 	for (uint32_t i = 0; i < j->from_cnt && ok; i++) {
 		struct sl_bytes name = sl_jwt_str(j, f[i].name);
 		if (f[i].place == SL_JWT_FROM_BEARER)
-			ok = !find_line(w, authorization, &v) || v.len < 7 ||
-			     strncasecmp((const char *)v.at, "bearer ", 7) != 0 ||
+			ok = !find_line(w, authorization, &v) || !is_bearer(v, &v) ||
 			     hide_all(w, authorization);
 		else if (f[i].place == SL_JWT_FROM_HEADER)
 			ok = hide_all(w, name);

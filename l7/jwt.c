@@ -136,6 +136,8 @@ read_header(struct sl_jwt *t)
 
 	if (MEMBER(&t->header, "crit"))
 		return SL_JWT_CRIT;
+	if (MEMBER(&t->header, "b64"))
+		return SL_JWT_B64;
 	t->kid = (struct sl_bytes){0};
 	if (kid && kid->type != SL_JSON_STRING)
 		return SL_JWT_KID;

@@ -4,7 +4,7 @@
  *
  * Everything that costs little comes before the signature, so a token that is refused for another reason costs no signature check.
  * The key is one of the issuer's, as the table has them: what a header names by jwk, jku, x5u, x5c is not looked at.
- * Refused: "none", HMAC, any algorithm but RS256, ES256, EdDSA (Ed25519), another algorithm than the key's; `crit`; a member twice
+ * Refused: "none", HMAC, any algorithm but RS256, ES256, EdDSA (Ed25519), another algorithm than the key's; `crit`, `b64`; a member twice
  *          at any depth; base64url with padding, foreign bytes or bits behind its end; a token without `exp`.
  * Limits:  a token has SL_JWT_TOKEN_MAX bytes; JSON as jwt_json.h says.
  * Memory:  the caller's: struct sl_jwt, about 15 KiB.
@@ -33,6 +33,7 @@
 	X(MANY, "many", "header or claims have too many values")                                   \
 	X(DUPLICATE, "duplicate", "header or claims have a member twice")                          \
 	X(CRIT, "crit", "the header has crit, of which nothing is understood")                     \
+	X(B64, "b64", "the header has b64, which tokens must not have")                            \
 	X(ALG_NONE, "alg-none", "the token is not signed")                                         \
 	X(ALG_HMAC, "alg-hmac", "the token is signed with a shared secret")                        \
 	X(ALG, "alg", "the algorithm is not RS256, ES256 or EdDSA")                                \

@@ -241,17 +241,30 @@ sl_query_decode(const uint8_t *in, uint32_t len, uint8_t *buf, uint32_t buf_len,
 }
 
 bool
-sl_query_find(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t name_len,
-	      uint8_t *buf, uint32_t buf_len, const uint8_t **ret, uint32_t *ret_len)
+sl_query_value(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t name_len,
+	       const uint8_t **ret, uint32_t *ret_len)
 {
 	for (uint32_t at = 0, e, v; at < len; at = e + 1) {
 		const uint8_t *amp = memchr(query + at, '&', len - at);
 		e = amp ? (uint32_t)(amp - query) : len;
 		const uint8_t *eq = memchr(query + at, '=', e - at);
 		v = eq ? (uint32_t)(eq - query) : e;
-		if (is_named(query + at, v - at, name, name_len) && e > at)
-			return sl_query_decode(query + v + (eq != NULL), e - v - (eq != NULL), buf,
-					       buf_len, ret, ret_len);
+		if (!is_named(query + at, v - at, name, name_len) || e == at)
+			continue;
+		*ret = query + v + (eq != NULL);
+		*ret_len = e - v - (eq != NULL);
+		return true;
 	}
 	return false;
+}
+
+bool
+sl_query_find(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t name_len,
+	      uint8_t *buf, uint32_t buf_len, const uint8_t **ret, uint32_t *ret_len)
+{
+	const uint8_t *at;
+	uint32_t n;
+
+	return sl_query_value(query, len, name, name_len, &at, &n) &&
+	       sl_query_decode(at, n, buf, buf_len, ret, ret_len);
 }

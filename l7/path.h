@@ -27,6 +27,10 @@ enum sl_path_verdict sl_path_normalise(const uint8_t *in, uint32_t len, uint8_t 
 bool sl_query_find(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t name_len,
 		   uint8_t *buf, uint32_t buf_len, const uint8_t **ret, uint32_t *ret_len);
 
+/* sl_query_value: the same parameter's value as it was written.  false: there is none. */
+bool sl_query_value(const uint8_t *query, uint32_t len, const uint8_t *name, uint32_t name_len,
+		    const uint8_t **ret, uint32_t *ret_len);
+
 /* sl_query_decode: a name or value alike.  false: buf is too short. */
 bool sl_query_decode(const uint8_t *in, uint32_t len, uint8_t *buf, uint32_t buf_len,
 		     const uint8_t **ret, uint32_t *ret_len);

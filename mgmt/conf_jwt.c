@@ -110,6 +110,28 @@ finish_from(struct walk *w, const struct sl_node *s, const struct jwt_draft *d,
 		j->from[j->from_cnt++] = (struct sl_conf_jwt_from){.place = SL_JWT_FROM_BEARER};
 }
 
+/* What claims are written to is taken from the client's request first: a token that is looked for there would never be found. */
+static void
+not_from(struct walk *w, const struct sl_node *s, const struct sl_conf_jwt *j, const char *header)
+{
+	for (uint32_t i = 0; header && i < j->from_cnt; i++) {
+		if (j->from[i].place != SL_JWT_FROM_HEADER || strcmp(j->from[i].name, header) != 0)
+			continue;
+		size_t was = sl_walk_push(w, "from");
+		sl_walk_tell(w, s, "give tokens and claims headers of their own",
+			     "claims are written to \"%s\", so no token can come in it", header);
+		sl_walk_pop(w, was);
+	}
+}
+
+static void
+check_from(struct walk *w, const struct sl_node *s, const struct sl_conf_jwt *j)
+{
+	for (uint32_t i = 0; i < j->claim_cnt; i++)
+		not_from(w, s, j, j->claims[i].header);
+	not_from(w, s, j, j->payload_header);
+}
+
 /* ---- where keys are ---- */
 
 static bool
@@ -165,6 +187,7 @@ sl_finish_jwt(struct walk *w, const struct sl_node *s, void *draft, void *out)
 	memcpy(j->name, d->name, sizeof(j->name));
 	j->payload_header = copy_header(w, s, "payload_header", d->payload_header);
 	finish_from(w, s, d, j);
+	check_from(w, s, j);
 	finish_jwks(w, s, j);
 	free(d->from);
 }

@@ -153,11 +153,38 @@ static const struct kind {
 	{"OKP", "Ed25519", "EdDSA", SL_JWT_EDDSA, read_okp},
 };
 
+/* Members that only private keys and secrets have (RFC 7518, 6). */
+static bool
+is_private(const json_t *j)
+{
+	static const char *const members[] = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(members); i++)
+		if (json_object_get(j, members[i]))
+			return true;
+	return false;
+}
+
+/* Of what it is for, where it says so (RFC 7517, 4.2 and 4.3). */
+static bool
+verifies(const json_t *j)
+{
+	const json_t *ops = json_object_get(j, "key_ops"), *op;
+	bool verify = false;
+	size_t i;
+
+	if (json_object_get(j, "use") && !is(j, "use", "sig"))
+		return false;
+	json_array_foreach(ops, i, op) if (json_is_string(op)) verify |=
+		strcmp(json_string_value(op), "verify") == 0;
+	return !ops || verify;
+}
+
 /* What it is for, or why it is left out. */
 static const char *
 kind_of(const json_t *j, const struct kind **ret)
 {
-	const json_t *use = json_object_get(j, "use"), *alg = json_object_get(j, "alg");
+	const json_t *alg = json_object_get(j, "alg");
 	const struct kind *k = NULL;
 
 	for (unsigned i = 0; i < SL_ARRAY_CNT(kinds); i++)
@@ -165,9 +192,9 @@ kind_of(const json_t *j, const struct kind **ret)
 			k = &kinds[i];
 	if (!k)
 		return "is no RSA key, no key of P-256 and none of Ed25519";
-	if (json_object_get(j, "d") || json_object_get(j, "k"))
+	if (is_private(j))
 		return "is a private key, which nobody else should have";
-	if (use && !is(j, "use", "sig"))
+	if (!verifies(j))
 		return "is not for signatures";
 	if (alg && !is(j, "alg", k->alg))
 		return "is for another algorithm than RS256, ES256 or EdDSA";

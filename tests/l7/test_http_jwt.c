@@ -54,7 +54,7 @@ asks(struct sl_http *h, const char *query, const char *why)
 				     .query = {(const uint8_t *)query, (uint32_t)strlen(query)}};
 	sl_http_judge_jwt(h, &rule, &s.head, &s.d, true);
 	if (strcmp(s.d.why, why) != 0)
-		printf("\n  %s: %s, not %s", query, s.d.why, why);
+		printf("\n  %.60s: %s, not %s", query, s.d.why, why);
 	CU_ASSERT_STRING_EQUAL(s.d.why, why);
 	CU_ASSERT_EQUAL(s.d.status, 401);
 }
@@ -80,4 +80,31 @@ two_tokens_of_a_query_are_one_too_many(void)
 	free(h);
 }
 
-SL_SUITE("http_jwt", SL_TEST(two_tokens_of_a_query_are_one_too_many))
+/* n bytes of it, each as a code, or as they are. */
+static const char *
+long_one(unsigned n, bool coded)
+{
+	static char text[4 * SL_JWT_TOKEN_MAX];
+	char *at = text + sprintf(text, "a=");
+
+	for (unsigned i = 0; i < n; i++)
+		at += sprintf(at, coded ? "%%41" : "A");
+	return text;
+}
+
+static void
+a_token_that_is_too_long_is_told_as_that_however_it_is_written(void)
+{
+	struct sl_http *h = calloc(1, sizeof(*h));
+
+	asks(h, long_one(SL_JWT_TOKEN_MAX, true), "jwt/parts");
+	asks(h, long_one(SL_JWT_TOKEN_MAX + 1, true), "jwt/too-long");
+	asks(h, long_one(SL_JWT_TOKEN_MAX + 2, true), "jwt/too-long");
+	asks(h, long_one(SL_JWT_TOKEN_MAX + 2000, true), "jwt/too-long");
+	asks(h, long_one(SL_JWT_TOKEN_MAX, false), "jwt/parts");
+	asks(h, long_one(SL_JWT_TOKEN_MAX + 2, false), "jwt/too-long");
+	free(h);
+}
+
+SL_SUITE("http_jwt", SL_TEST(a_token_that_is_too_long_is_told_as_that_however_it_is_written),
+	 SL_TEST(two_tokens_of_a_query_are_one_too_many))

@@ -112,6 +112,36 @@ headers_that_deceive_are_refused(void)
 	      SL_JWT_KEY_ALG);
 	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"r\"}", CLAIMS, SL_JWT_RS256, other_rsa),
 	      SL_JWT_SIGNATURE);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"r\\u0000\"}", CLAIMS, SL_JWT_RS256, rsa),
+	      SL_JWT_JSON);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"R\"}", CLAIMS, SL_JWT_RS256, rsa), SL_JWT_KID);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":null}", CLAIMS, SL_JWT_RS256, rsa), SL_JWT_KID);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"r\",\"b64\":false}", CLAIMS, SL_JWT_RS256,
+		       rsa),
+	      SL_JWT_B64);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"r\",\"b64\":false,\"crit\":[\"b64\"]}", CLAIMS,
+		       SL_JWT_RS256, rsa),
+	      SL_JWT_CRIT);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"r\",\"crit\":[]}", CLAIMS, SL_JWT_RS256, rsa),
+	      SL_JWT_CRIT);
+	CHECK(jwt_sign("{\"alg\":\"EDDSA\",\"kid\":\"d\"}", CLAIMS, SL_JWT_EDDSA, ed), SL_JWT_ALG);
+	CHECK(jwt_sign("{\"alg\":\"Ed448\",\"kid\":\"d\"}", CLAIMS, SL_JWT_EDDSA, ed), SL_JWT_ALG);
+	CHECK(jwt_sign("{\"alg\":\"RS256 \",\"kid\":\"r\"}", CLAIMS, SL_JWT_RS256, rsa),
+	      SL_JWT_ALG);
+	CHECK(jwt_sign("{\"Alg\":\"RS256\",\"kid\":\"r\"}", CLAIMS, SL_JWT_RS256, rsa), SL_JWT_ALG);
+	CHECK(jwt_sign("{\"alg\":\"hs512\",\"kid\":\"r\"}", CLAIMS, SL_JWT_RS256, rsa),
+	      SL_JWT_ALG_HMAC);
+	/* keys that the token brings */
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"jwk\":{\"kty\":\"RSA\"},\"jku\":\"http://evil.test/\","
+		       "\"x5u\":\"http://evil.test/\",\"x5c\":[\"AAAA\"]}",
+		       CLAIMS, SL_JWT_RS256, other_rsa),
+	      SL_JWT_SIGNATURE);
+	/* an encrypted one, and a token in a token */
+	CHECK(jwt_sign("{\"alg\":\"RSA-OAEP\",\"enc\":\"A256GCM\"}", CLAIMS, SL_JWT_RS256, rsa),
+	      SL_JWT_ALG);
+	CHECK(jwt_sign("{\"alg\":\"RS256\",\"kid\":\"r\",\"cty\":\"JWT\"}", "a.b.c", SL_JWT_RS256,
+		       rsa),
+	      SL_JWT_JSON);
 	CHECK(jwt_sign("[\"alg\"]", CLAIMS, SL_JWT_RS256, rsa), SL_JWT_JSON);
 }
 
@@ -133,6 +163,25 @@ claims_decide(void)
 	CHECK(claims(WITH("\"exp\":1699999941.9")), SL_JWT_OK);
 	CHECK(claims(WITH("\"exp\":-1")), SL_JWT_TIME);
 	CHECK(claims(WITH("\"exp\":1e20")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1e400")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":17e8")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":17E8")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1.7e9")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1700000600e-300")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":-0")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":-1700000600")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":0")), SL_JWT_EXPIRED);
+	CHECK(claims(WITH("\"exp\":9223372036854775807")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":18446744073709551617")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":999999999999")), SL_JWT_OK);
+	CHECK(claims(WITH("\"exp\":true")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":[1700000600]")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":{\"exp\":1700000600}")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"Exp\":1700000600")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1700000600,\"nbf\":-1")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1700000600,\"nbf\":\"0\"")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1700000600,\"iat\":1e400")), SL_JWT_TIME);
+	CHECK(claims(WITH("\"exp\":1700000600,\"n\":1e400")), SL_JWT_OK); /* a text to us */
 	CHECK(claims(WITH("\"exp\":99999999999999999999999")), SL_JWT_TIME);
 	CHECK(claims(WITH("\"exp\":\"1700000600\"")), SL_JWT_TIME);
 	CHECK(claims(WITH("\"sub\":\"ann\"")), SL_JWT_TIME);
@@ -173,6 +222,27 @@ json_is_read_strictly(void)
 		{WITH("\"exp\":1700000600."), SL_JWT_JSON},
 		{WITH("\"exp\":1700000600,\"a\":tru"), SL_JWT_JSON},
 		{WITH("\"exp\":1700000600,\"a\":NaN"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":Infinity"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":-Infinity"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":-"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":1e"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":1e+"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":.5"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":0x10"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":-0.0E-7"), SL_JWT_OK},
+		{WITH("\"exp\":1700000600,\"a\":TRUE"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600 /* */"), SL_JWT_JSON},
+		{"\xef\xbb\xbf" WITH("\"exp\":1700000600"), SL_JWT_JSON},
+		{"\x0b" WITH("\"exp\":1700000600"), SL_JWT_JSON},
+		{"\xc2\xa0" WITH("\"exp\":1700000600"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":\"\x7f\""), SL_JWT_OK},
+		{WITH("\"exp\":1700000600,\"a\":\"\xff\""), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":\"\x80\""), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"\\ud800\":1"), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":\"\n\""), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":\"\\\""), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"a\":\"\\u00\""), SL_JWT_JSON},
+		{WITH("\"exp\":1700000600,\"\":1,\"\":2"), SL_JWT_DUPLICATE},
 		{WITH("\"exp\":1700000600,'a':1"), SL_JWT_JSON},
 		{WITH("\"exp\":1700000600,\"a\":\"\x01\""), SL_JWT_JSON},
 		{WITH("\"exp\":1700000600,\"a\":\"\\u0000\""), SL_JWT_JSON},
@@ -265,6 +335,160 @@ parts_are_three_and_canonical(void)
 		snprintf(text, sizeof(text), "%.*s", (int)n, good);
 		CU_ASSERT_NOT_EQUAL(judge(text), SL_JWT_OK);
 	}
+}
+
+/* A byte behind the JSON that C takes for its end, and one within. */
+static void
+nul_bytes_are_no_end(void)
+{
+	static const char *const at[] = {"}", "\"ann\"", "1700000600"};
+	char text[512], head[128], *dot;
+
+	scene();
+	const char *h = "{\"alg\":\"EdDSA\",\"kid\":\"d\"}";
+	for (size_t i = 0; i < SL_ARRAY_CNT(at); i++) {
+		char with[256] = CLAIMS;
+		size_t n = strlen(with),
+		       behind = (size_t)(strstr(with, at[i]) - with) + strlen(at[i]);
+		memmove(with + behind + 1, with + behind, n - behind);
+		with[behind] = 0;
+		snprintf(head, sizeof(head), "%s", jwt_text(h, strlen(h)));
+		size_t len =
+			(size_t)snprintf(text, sizeof(text), "%s.%s", head, jwt_text(with, n + 1));
+		uint8_t signature[64];
+		size_t signature_len = sizeof(signature);
+		EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+		EVP_DigestSignInit(ctx, NULL, NULL, NULL, ed);
+		EVP_DigestSign(ctx, signature, &signature_len, (const uint8_t *)text, len);
+		EVP_MD_CTX_free(ctx);
+		snprintf(text + len, sizeof(text) - len, ".%s", jwt_text(signature, signature_len));
+		CHECK(text, SL_JWT_JSON);
+	}
+	/* in the token itself: guarded bytes, no string */
+	const char *good = claims(CLAIMS);
+	size_t n = strlen(good);
+	snprintf(text, sizeof(text), "%s", good);
+	dot = strrchr(text, '.');
+	text[n] = 0;
+	CU_ASSERT_EQUAL(sl_jwt_read((struct sl_bytes){(uint8_t *)text, (uint32_t)n + 1}, &token),
+			SL_JWT_BASE64);
+	*dot = 0;
+	CU_ASSERT_EQUAL(sl_jwt_read((struct sl_bytes){(uint8_t *)text, (uint32_t)n}, &token),
+			SL_JWT_PARTS);
+}
+
+/* The token of CLAIMS with another signature, of bytes. */
+static const char *
+signed_by(const char *header, const void *signature, size_t len)
+{
+	static char text[4096];
+	const char *bare = jwt_sign(header, CLAIMS, 0, NULL);
+
+	snprintf(text, sizeof(text), "%s%s", bare, jwt_text(signature, len));
+	return text;
+}
+
+#define ES "{\"alg\":\"ES256\",\"kid\":\"e\"}"
+#define ED "{\"alg\":\"EdDSA\",\"kid\":\"d\"}"
+#define RS "{\"alg\":\"RS256\",\"kid\":\"r\"}"
+
+static void
+signatures_have_one_form(void)
+{
+	static const uint8_t order[32] = /* of P-256 */
+		"\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff"
+		"\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
+	uint8_t raw[512] = {0}, der[80];
+	size_t n = sizeof(der);
+
+	scene();
+	/* ES256: r and s of 32 bytes each, neither 0 nor the order */
+	const char *bare = jwt_sign(ES, CLAIMS, 0, NULL);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, ec);
+	EVP_DigestSign(ctx, der, &n, (const uint8_t *)bare, strlen(bare) - 1);
+	EVP_MD_CTX_free(ctx);
+	CHECK(signed_by(ES, der, n), SL_JWT_SIGNATURE);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	memcpy(raw, order, 32);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	memcpy(raw + 32, order, 32);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	memset(raw, 0, 32);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	raw[31] = raw[63] = 1;
+	memset(raw + 32, 0, 31);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	CHECK(signed_by(ES, raw, 63), SL_JWT_SIGNATURE);
+	CHECK(signed_by(ES, raw, 65), SL_JWT_SIGNATURE);
+	/* half of what was signed for 0, and twice */
+	const char *good = jwt_sign(ES, CLAIMS, SL_JWT_ES256, ec);
+	CU_ASSERT_EQUAL_FATAL(sl_jwt_read(bytes_of(good), &token), SL_JWT_OK);
+	memcpy(raw, token.signature, 64);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_OK);
+	memset(raw + 32, 0, 32);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	memcpy(raw, token.signature, 64);
+	memset(raw, 0, 32);
+	CHECK(signed_by(ES, raw, 64), SL_JWT_SIGNATURE);
+	/* Ed25519: none of 0, and S below the order of the curve */
+	memset(raw, 0, sizeof(raw));
+	CHECK(signed_by(ED, raw, 64), SL_JWT_SIGNATURE);
+	raw[0] = 1;
+	CHECK(signed_by(ED, raw, 64), SL_JWT_SIGNATURE);
+	CHECK(signed_by(ED, raw, 63), SL_JWT_SIGNATURE);
+	CHECK(signed_by(ED, raw, 114), SL_JWT_SIGNATURE); /* of Ed448 */
+	/* RSA: as long as the number, no zeros left out or put in front */
+	memset(raw, 0, sizeof(raw));
+	CHECK(signed_by(RS, raw, 256), SL_JWT_SIGNATURE);
+	raw[255] = 1;
+	CHECK(signed_by(RS, raw, 256), SL_JWT_SIGNATURE);
+	CU_ASSERT_EQUAL_FATAL(
+		sl_jwt_read(bytes_of(jwt_sign(RS, CLAIMS, SL_JWT_RS256, rsa)), &token), SL_JWT_OK);
+	memcpy(raw, token.signature, 256);
+	CHECK(signed_by(RS, raw, 256), SL_JWT_OK);
+	CHECK(signed_by(RS, raw, 255), SL_JWT_SIGNATURE);
+	CHECK(signed_by(RS, raw, 1), SL_JWT_SIGNATURE);
+	memmove(raw + 1, raw, 256);
+	raw[0] = 0;
+	CHECK(signed_by(RS, raw, 257), SL_JWT_SIGNATURE);
+	CHECK(signed_by(RS, raw, 512), SL_JWT_SIGNATURE);
+}
+
+static void
+base64url_is_canonical(void)
+{
+	static const char good[] = "{\"alg\":\"EdDSA\",\"kid\":\"d\",\"x\":1}";
+	char text[1024], tail[512];
+
+	scene();
+	const char *whole = jwt_sign(good, CLAIMS, SL_JWT_EDDSA, ed);
+	CHECK(whole, SL_JWT_OK);
+	snprintf(tail, sizeof(tail), "%s", strchr(whole, '.'));
+	CU_ASSERT_EQUAL_FATAL(strchr(whole, '.') - whole, 42);
+	static const char *const behind[] = {"=", "==", "A", "AA", " ", "\n", "%", "\t"};
+	for (size_t i = 0; i < SL_ARRAY_CNT(behind); i++) {
+		snprintf(text, sizeof(text), "%.42s%s%s", whole, behind[i], tail);
+		CU_ASSERT_NOT_EQUAL(judge(text), SL_JWT_OK);
+		snprintf(text, sizeof(text), "%s%s", whole, behind[i]);
+		CU_ASSERT_NOT_EQUAL(judge(text), SL_JWT_OK);
+		snprintf(text, sizeof(text), "%s%s", behind[i], whole);
+		CU_ASSERT_NOT_EQUAL(judge(text), SL_JWT_OK);
+	}
+	/* four bits behind its end */
+	for (char c = 'A'; c <= 'Z'; c++) {
+		snprintf(text, sizeof(text), "%.41s%c%s", whole, c, tail);
+		if (c != whole[41])
+			CU_ASSERT_NOT_EQUAL(judge(text), SL_JWT_OK);
+	}
+	snprintf(text, sizeof(text), "%.41s%c%s", whole, whole[41] + 1, tail);
+	CHECK(text, SL_JWT_BASE64);
+	/* the standard alphabet */
+	snprintf(text, sizeof(text), "%s", whole);
+	for (char *c = text; *c; c++)
+		*c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
+	if (strcmp(text, whole) != 0)
+		CHECK(text, SL_JWT_BASE64);
 }
 
 static void
@@ -412,7 +636,9 @@ tokens_without_kid_are_tried_against_few_keys(void)
 SL_SUITE("jwt", SL_TEST(good_tokens_of_each_algorithm_pass),
 	 SL_TEST(headers_that_deceive_are_refused), SL_TEST(claims_decide),
 	 SL_TEST(json_is_read_strictly), SL_TEST(what_is_too_much_is_refused),
-	 SL_TEST(parts_are_three_and_canonical), SL_TEST(claims_are_found_by_name_and_by_way),
+	 SL_TEST(parts_are_three_and_canonical), SL_TEST(nul_bytes_are_no_end),
+	 SL_TEST(signatures_have_one_form), SL_TEST(base64url_is_canonical),
+	 SL_TEST(claims_are_found_by_name_and_by_way),
 	 SL_TEST(answers_are_remembered_by_key_and_token), SL_TEST(checks_are_bounded_in_time),
 	 SL_TEST(keys_that_are_none_are_refused),
 	 SL_TEST(tokens_without_kid_are_tried_against_few_keys))

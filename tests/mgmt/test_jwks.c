@@ -59,6 +59,42 @@ sets_are_read_strictly(void)
 		 "keys[1] is no RSA key"},
 		{"{\"keys\":[{" ED "},{" ED ",\"d\":\"" ED_X "\"}]}", 1, 1, "is a private key"},
 		{"{\"keys\":[{" ED "},{" EC ",\"use\":\"enc\"}]}", 1, 1, "not for signatures"},
+		{"{\"keys\":[{" ED "},{" EC ",\"use\":7}]}", 1, 1, "not for signatures"},
+		{"{\"keys\":[{" ED "},{" EC ",\"key_ops\":[\"encrypt\",\"wrapKey\"]}]}", 1, 1,
+		 "not for signatures"},
+		{"{\"keys\":[{" ED "},{" EC ",\"key_ops\":[\"sign\"]}]}", 1, 1,
+		 "not for signatures"},
+		{"{\"keys\":[{" ED "},{" EC ",\"key_ops\":\"verify\"}]}", 1, 1,
+		 "not for signatures"},
+		{"{\"keys\":[{" EC ",\"key_ops\":[\"sign\",\"verify\"]}]}", 1, 0, ""},
+		{"{\"keys\":[{" ED "},{" RSA ",\"p\":\"" EC_X "\"}]}", 1, 1, "is a private key"},
+		{"{\"keys\":[{" ED "},{" RSA ",\"oth\":[]}]}", 1, 1, "is a private key"},
+		/* certificates and addresses of them are not looked at, right or wrong */
+		{"{\"keys\":[{" ED ",\"x5c\":[\"AAAA\",7],\"x5t\":\"AAAA\",\"x5u\":"
+		 "\"http://evil.test/\"}]}",
+		 1, 0, ""},
+		{"{\"keys\":[{" ED "},{\"kty\":\"RSA\",\"x5c\":[\"AAAA\"]}]}", 1, 1, "is broken"},
+		{"{\"keys\":[{" ED "},{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED_X ED_X
+		 "\"}]}",
+		 1, 1, "none of Ed25519"},
+		{"{\"keys\":[{" ED "},{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED_X "\"}]}", 1,
+		 1, "none of Ed25519"},
+		{"{\"keys\":[{" ED "},{\"kty\":\"oct\",\"alg\":\"RS256\",\"k\":\"AAAA\"}]}", 1, 1,
+		 "is no RSA key"},
+		{"{\"keys\":[{" ED "},{\"kty\":\"rsa\",\"n\":\"" N "\",\"e\":\"AQAB\"}]}", 1, 1,
+		 "is no RSA key"},
+		{"{\"keys\":[{" ED "},{" EC ",\"alg\":null}]}", 1, 1, "another algorithm"},
+		{"{\"keys\":[{" ED "},{" EC ",\"alg\":\"RS256\"}]}", 1, 1, "another algorithm"},
+		/* exponents: of 2^64 and more; -1 is none */
+		{"{\"keys\":[{" ED "},{\"kty\":\"RSA\",\"n\":\"" N "\",\"e\":\"AQAAAAAAAAAB\"}]}",
+		 1, 1, "is broken"},
+		{"{\"keys\":[{" ED "},{\"kty\":\"RSA\",\"n\":\"" N "\",\"e\":65537}]}", 1, 1,
+		 "is broken"},
+		/* numbers that are none, of JSON; what is deep */
+		{"{\"keys\":[{" ED "}],\"a\":1e400}", -1, 0, "is no JSON"},
+		{"{\"keys\":[{" ED "}],\"a\":NaN}", -1, 0, "is no JSON"},
+		{"{\"keys\":[{" ED ",\"kid\":\"a\\u0000b\"}]}", -1, 0, "is no JSON"},
+		{"{\"keys\":[{" ED "},[[[[{" ED "}]]]]]}", 1, 1, "is no object"},
 		{"{\"keys\":[{" ED "},{" RSA ",\"alg\":\"RS512\"}]}", 1, 1, "another algorithm"},
 		{"{\"keys\":[{" ED "},{" RSA ",\"alg\":\"HS256\"}]}", 1, 1, "another algorithm"},
 		{"{\"keys\":[{" ED ",\"kid\":\"a\"},{" ED ",\"kid\":\"a\"},{" EC
@@ -106,6 +142,10 @@ sets_are_bounded(void)
 	strcpy(at, "]}");
 	CU_ASSERT_EQUAL(keys_of(text, &left_out, why), SL_MAX_JWT_KEYS);
 	CU_ASSERT_EQUAL(left_out, 70 - SL_MAX_JWT_KEYS);
+	memset(text, '[', 200000);
+	text[200000] = 0;
+	CU_ASSERT_EQUAL(keys_of(text, &left_out, why), -1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "is no JSON"));
 	memset(text, ' ', SL_JWKS_BYTES + 1);
 	text[SL_JWKS_BYTES + 1] = 0;
 	CU_ASSERT_EQUAL(keys_of(text, &left_out, why), -1);
