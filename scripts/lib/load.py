@@ -8,7 +8,8 @@ for the whole time, on which every answer must come from the same endpoint, unle
 another one.  -H: a header more.  https: the certificate must be good for --name and of --ca; --cert FILE: FILE.pem and FILE.key
 are ours; "certificates" of the object counts connections by the serial numbers that were shown.  dns: who.test, A.
 A refused or reset connection is tried again for up to --retry seconds (as a browser or curl --retry does) and
-counted as retried; what still fails is failed.  SIGTERM ends the run early.  Prints one JSON object; progress on stderr with --progress.
+counted as retried; what still fails is failed.  SIGTERM ends the run early.  Prints one JSON object; progress on stderr with --progress; --so-far FILE: the object of now is there,
+written again 20 times a second.
 """
 import argparse
 import collections
@@ -152,6 +153,18 @@ def keeper(url, stop):
         note(url, None, error=f"{type(e).__name__}: {e}")
 
 
+def result():
+    with lock:
+        return json.dumps({"requests": total["requests"], "failed": total["failed"], "retried": total["retried"],
+                           "by": by, "errors": errors, "certificates": certificates})
+
+
+def write(path, text):
+    with open(path + ".new", "w", encoding="ascii") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
 def tls_context():
     c = ssl.create_default_context(cafile=args.ca)
     if args.cert:
@@ -176,6 +189,7 @@ def main():
     p.add_argument("--retry", type=float, default=0)
     p.add_argument("--progress", action="store_true")
     p.add_argument("--ready", help="a file to make when the first answer is there")
+    p.add_argument("--so-far", metavar="FILE")
     p.add_argument("targets", nargs="+")
     args = p.parse_args()
     tls = tls_context() if any(t.startswith("https:") for t in args.targets) else None
@@ -195,6 +209,8 @@ def main():
         stop.wait(0.05)
         if args.ready and total["requests"] and not os.path.exists(args.ready):
             open(args.ready, "w", encoding="ascii").close()
+        if args.so_far:
+            write(args.so_far, result())
         if args.progress and time.monotonic() - shown > 1:
             shown = time.monotonic()
             print(f"\r  {total['requests']} requests, {total['failed']} failed ", end="", file=sys.stderr, flush=True)
@@ -203,8 +219,7 @@ def main():
         t.join()
     if args.progress:
         print("\r" + " " * 50 + "\r", end="", file=sys.stderr)
-    print(json.dumps({"requests": total["requests"], "failed": total["failed"], "retried": total["retried"],
-                      "by": by, "errors": errors, "certificates": certificates}))
+    print(result())
 
 
 main()

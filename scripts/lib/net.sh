@@ -20,6 +20,8 @@
 #
 # Every name starts with $NET, unique per run; net_down removes all.
 
+# Debian's own python3 and its modules: a shim before it takes ten times as long to start.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 NET=${NET:-sl$$-}
 NET_DIR=${NET_DIR:-/tmp/sluice-$NET}
 ENDPOINTS="1 2 3 4"

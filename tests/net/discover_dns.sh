@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib_discover.sh"
 
 export DRIVER=${DRIVER:-af_packet}
-export DAEMON_KEYS='sources = ( { name = "dns"; type = "dns"; servers = ( "127.0.0.1:5300" ); timeout = "400ms"; min_ttl = "200ms"; } );'
+export DAEMON_KEYS='sources = ( { name = "dns"; type = "dns"; servers = ( "127.0.0.1:5300" ); timeout = "3s"; min_ttl = "200ms"; } );'
 DISCOVER='{ source = "dns"; name = "web.test"; port = 80; record = "ipv4"; }'
 DISCOVER6='{ source = "dns"; name = "_web._tcp.test"; record = "srv"; }'
 

@@ -91,6 +91,8 @@ state_of() { ctl_json "[e['state'] for e in j['endpoints'] if e['name'] == '$2']
 state_is() { [ "$(state_of "$1" "$2")" = "$3" ]; }
 drops_of() { ctl_json "[d['packets'] for d in j['drops'] if d['reason'] == '$1'][0]" show drops; }
 
+connected() { [ "$(ctl_json "j['dataplane']['connected']" status)" = True ]; }
+
 # no_bad_drops: every counter that should be 0 is.
 no_bad_drops() {
 	local bad

@@ -18,7 +18,7 @@ ctl drain web4 e1
 load through --seconds 4 --threads 4 http://10.77.9.10 'http://[fd77:9::11]'
 stop sluiced KILL
 daemon_up
-wait_for 5 "the dataplane connected again" test "$(ctl_json "j['dataplane']['connected']" status)" = True
+wait_for 5 "the dataplane connected again" connected
 all_good through
 [ "$(answers_of through e1)" -gt -1 ]
 [ "$(ctl_json "j['generation']['active']" status)" = 1 ] || fail "the daemon forgot its generation"
