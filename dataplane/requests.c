@@ -169,9 +169,11 @@ learn(struct sl_worker *w, const struct sl_service *svc, uint32_t slot, uint16_t
 static int64_t
 env_wall(void *ctx)
 {
+	const struct sl_worker *w = ctx;
 	struct timespec ts = {0};
 
-	(void)ctx;
+	if (w->conf.http.wall)
+		return w->conf.http.wall(w->now_ns);
 	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
 	return ts.tv_sec;
 }

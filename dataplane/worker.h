@@ -116,7 +116,8 @@ struct sl_worker_http {
 	struct sl_ewma *ewma;               /* its own [SL_MAX_ENDPOINTS], zeroed, or NULL */
 	uint32_t *loads
 		[64]; /* [worker_cnt] of [SL_MAX_ENDPOINTS]: requests under way; this worker writes its own */
-	struct sl_ring *reports; /* struct sl_outlier_report to main, or NULL */
+	struct sl_ring *reports;          /* struct sl_outlier_report to main, or NULL */
+	int64_t (*wall)(uint64_t now_ns); /* seconds of the epoch then; NULL: the kernel's */
 };
 size_t sl_worker_http_bytes(const struct sl_worker_http *http);
 

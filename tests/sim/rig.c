@@ -386,6 +386,7 @@ make_http(struct rig *r, struct sl_worker_conf *c)
 		.tally = r->tallies[c->id],
 		.ewma = take(r, SL_MAX_ENDPOINTS * sizeof(struct sl_ewma)),
 		.reports = r->reports,
+		.wall = r->conf.wall,
 	};
 	memcpy(c->http.loads, r->loads, sizeof(r->loads));
 	c->http.mem = take(r, sl_worker_http_bytes(&c->http));

@@ -40,6 +40,7 @@ struct rig_conf {
 	uint32_t pinned;    /* buffers kept with payload in them; 0: none */
 	/* HTTP on it, of each worker: requests under way; 0: off.  As many connections to endpoints, twice as many of clients */
 	uint32_t exchanges;
+	int64_t (*wall)(uint64_t now_ns); /* time of the day for tokens; NULL: the kernel's */
 	uint32_t events;      /* bytes of the ring of access-log records, a power of two; 0: none */
 	uint8_t offload;      /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
 	uint32_t kernel_pps;  /* of the exception path of port 0; 0: there is none */

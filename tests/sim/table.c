@@ -56,6 +56,7 @@ table_push(struct table *t, const char *text)
 	struct sl_slot_map next;
 
 	if (sl_conf_parse("table", text, strlen(text), &d, &conf) == 0 &&
+	    (!t->fill || (t->fill(conf), true)) &&
 	    sl_compile(conf, &t->slots, NULL, NULL, &d, &next, &v.compiled) == 0) {
 		sl_slot_map_fini(&t->slots);
 		t->slots = next;

@@ -9,6 +9,7 @@
 struct table {
 	struct sl_slot_map slots;
 	uint64_t generation;
+	void (*fill)(struct sl_conf *conf); /* keys of issuers, which no text has; or NULL */
 };
 
 /* A view and the objects it points into. */
