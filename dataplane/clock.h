@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <x86intrin.h>
 
+#define SL_CLOCK_AHEAD_NS (3600ull * 1000000000u) /* of CLOCK_MONOTONIC */
 #define SL_CLOCK_SLOW 2000 /* one part in so many: more than a clock is ever slewed */
 
 struct sl_clock {
@@ -29,7 +30,7 @@ sl_clock_init(struct sl_clock *c, uint64_t ticks_per_s, uint64_t monotonic_ns)
 	c->start = __rdtsc();
 	c->ns_per_2_32 = (uint64_t)(((unsigned __int128)1000000000u << 32) / ticks_per_s);
 	c->slow_2_32 = c->ns_per_2_32 - c->ns_per_2_32 / SL_CLOCK_SLOW;
-	c->base_ns = 3600ull * 1000000000u + monotonic_ns;
+	c->base_ns = SL_CLOCK_AHEAD_NS + monotonic_ns;
 }
 
 static inline uint64_t
@@ -56,7 +57,7 @@ sl_clock_now(const struct sl_clock *c)
 static inline void
 sl_clock_follow(struct sl_clock *c, uint64_t monotonic_ns)
 {
-	uint64_t now = sl_clock_now(c), due = 3600ull * 1000000000u + monotonic_ns;
+	uint64_t now = sl_clock_now(c), due = SL_CLOCK_AHEAD_NS + monotonic_ns;
 
 	if (due > now)
 		atomic_fetch_add_explicit(&c->base_ns, due - now, memory_order_relaxed);

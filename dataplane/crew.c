@@ -110,6 +110,7 @@ make_worker(struct sl_gateway *g, struct sl_worker_conf *c, unsigned id)
 	c->neigh = g->neigh;
 	c->paths = g->paths;
 	c->states = g->state->slot;
+	c->shares = g->state;
 	c->stats = g->stats;
 	c->clock = &g->shared.clock;
 	c->questions = g->explain.question;

@@ -22,6 +22,7 @@ sl_image_dump_rates(const struct sl_img_rate *r, uint32_t cnt, FILE *f)
 			fprintf(f, " /%u /%u", r->plen4, r->plen6);
 		if (r->keys)
 			fprintf(f, " keys %u", r->keys);
+		fputs(r->flags & SL_RATE_SHARED ? " shared" : "", f);
 		fputs(r->flags & SL_RATE_HEADERS ? " headers\n" : "\n", f);
 	}
 }

@@ -659,8 +659,7 @@ sl_streams_start(struct sl_worker *w)
 	conf.context = relay_mem; /* where sl_relay_init makes it */
 	w->tcp = sl_tcp_init(c->mem, &conf);
 	start_tls(w);
-	w->rate_stats = sl_stats_rates(w->conf.stats, w->conf.id);
-	w->rates = c->rates ? sl_rates_init(rates_mem, c->rates, w->conf.worker_cnt) : NULL;
+	sl_streams_limits_start(w, rates_mem);
 	const struct sl_relay_conf relay = {
 		.capacity = c->streams / 2,
 		.tcp = w->tcp,

@@ -5,6 +5,27 @@
 
 #define SEEN_AT_ONCE 8 /* limits whose buckets are counted in a tick, of about one a millisecond */
 
+static uint64_t
+monotonic_ns(void *worker)
+{
+	const struct sl_worker *w = worker;
+	uint64_t now_ns = w->conf.clock ? sl_clock_now(w->conf.clock) : w->now_ns;
+
+	return SL_MAX(now_ns, SL_CLOCK_AHEAD_NS) - SL_CLOCK_AHEAD_NS;
+}
+
+void
+sl_streams_limits_start(struct sl_worker *w, void *mem)
+{
+	const struct sl_rate_words words = {w->conf.shares, monotonic_ns, w};
+
+	w->rate_stats = sl_stats_rates(w->conf.stats, w->conf.id);
+	if (!w->conf.tcp.rates)
+		return;
+	w->rates = sl_rates_init(mem, w->conf.tcp.rates, w->conf.worker_cnt);
+	sl_rates_words(w->rates, &words);
+}
+
 /* Who the client's certificate says that it is, as routes see it (sl_http_identity). */
 static void
 identity_of(const struct sl_stream *client, struct sl_rate_who *who)

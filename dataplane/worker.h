@@ -199,6 +199,7 @@ struct sl_worker_conf {
 	struct sl_neigh_table *neigh; /* shared; worker 0 writes */
 	struct sl_path_table *paths;  /* shared, all write; NULL: routers' errors teach nothing */
 	const struct sl_state_word2 *states; /* [SL_MAX_ENDPOINTS] */
+	const struct sl_state_seg *shares;   /* of limits; NULL: there are none */
 	void *stats;                         /* segment; this worker writes its own region */
 	const struct sl_clock *clock;        /* NULL: the time of a turn is all there is (tests) */
 	uint64_t seed;

@@ -286,8 +286,9 @@ unsigned sl_streams_run(struct sl_worker *w);
 void sl_streams_reset(struct sl_worker *w);
 void sl_streams_gauges(struct sl_worker *w);
 
-/* streams_limits.c: whether a new connection is allowed by the rules of its listener, and within the limits of its service; the time that
+/* streams_limits.c: where limits are counted, mem of sl_rates_bytes(); whether a new connection is allowed by the rules of its listener, and within the limits of its service; the time that
  * limits go by in this turn, read when its packets were taken in, and their housekeeping. */
+void sl_streams_limits_start(struct sl_worker *w, void *mem);
 bool sl_streams_allowed(void *worker, const struct sl_stream *client, bool tls,
 			const struct sl_tuple *tuple);
 bool sl_streams_passes(void *worker, const struct sl_stream *client, bool tls,

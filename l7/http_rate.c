@@ -2,6 +2,11 @@
 #include "l7/http_priv.h"
 #include "l7/rate_judge.h"
 
+#include <stdio.h>
+
+#define NO_SHARE " (no share)"
+static_assert(sizeof("limits/") + SL_NAME_MAX + sizeof(NO_SHARE) <= SL_ACCESS_WHY_MAX, "");
+
 static size_t
 put_number(char *to, uint32_t n)
 {
@@ -30,8 +35,25 @@ seconds(uint32_t ms)
 	return ms / 1000 + (ms % 1000 != 0);
 }
 
+/* Who asks what would become of a request is told what this gateway has of a shared one; logs tell only when it has nothing. */
 static void
-tell(struct sl_http *h, struct http_decision *d, const struct sl_rate_said *said)
+name_it(struct http_decision *d, const struct sl_rate_said *said, bool dry)
+{
+	const struct sl_img_rate *r = said->refused;
+
+	sl_http_policy_why(d, "limits", r->name);
+	if (!(r->flags & SL_RATE_SHARED) || (said->share && !dry))
+		return;
+	size_t at = strlen(d->why);
+	if (said->share)
+		snprintf(d->why + at, sizeof(d->why) - at, " (share %u of %u)", said->share,
+			 r->tokens);
+	else
+		memcpy(d->why + at, NO_SHARE, sizeof(NO_SHARE));
+}
+
+static void
+tell(struct sl_http *h, struct http_decision *d, const struct sl_rate_said *said, bool dry)
 {
 	if (said->tight) {
 		put_line(h, d, "x-ratelimit-limit", said->tokens);
@@ -41,7 +63,7 @@ tell(struct sl_http *h, struct http_decision *d, const struct sl_rate_said *said
 	if (!said->refused)
 		return;
 	put_line(h, d, "retry-after", seconds(said->retry_ms));
-	sl_http_policy_why(d, "limits", said->refused->name);
+	name_it(d, said, dry);
 	sl_http_policy_refuse(d, 429, SL_RF_RL, SL_HTTP_CNT_RATE_LIMITED, "rate limited");
 }
 
@@ -61,7 +83,7 @@ judge(struct sl_http *h, const struct sl_img_rate *rate, uint32_t cnt, const str
 		return;
 	uint64_t now_ns = SL_MAX(http_now(h), sl_rates_now(h->conf.rates));
 	sl_rate_judge(h->conf.rates, h->conf.rate_stats, rate, cnt, &by, now_ns, dry, &said);
-	tell(h, d, &said);
+	tell(h, d, &said, dry);
 }
 
 void

@@ -32,7 +32,8 @@ struct lease {
 	uint64_t from, until; /* units: not before the filling of its slot began; used before */
 	uint32_t left, size;
 	uint32_t incarnation;
-	uint32_t slot; /* of the ring */
+	uint32_t slot;   /* of the ring */
+	uint32_t tokens; /* that the limit had */
 };
 
 struct sl_rates {
@@ -40,6 +41,7 @@ struct sl_rates {
 	uint32_t worker_cnt;
 	uint32_t sweep; /* the next set */
 	uint64_t now_ns, sweep_ns;
+	struct sl_rate_words words;
 	struct lease lease[SL_MAX_RATES];
 };
 
@@ -68,6 +70,24 @@ sl_rates_init(void *mem, struct sl_rates_shared *shared, unsigned worker_cnt)
 	r->shared = shared;
 	r->worker_cnt = worker_cnt;
 	return r;
+}
+
+void
+sl_rates_words(struct sl_rates *r, const struct sl_rate_words *words)
+{
+	r->words = *words;
+}
+
+uint32_t
+sl_rate_share(const struct sl_rates *r, const struct sl_img_rate *rate)
+{
+	const struct sl_rate_words *s = &r->words;
+
+	if (!s->seg)
+		return 0;
+	uint32_t tokens = sl_state_share_tokens(s->seg, rate->slot, rate->incarnation,
+						s->monotonic_ns(s->ctx));
+	return SL_MIN(tokens, rate->tokens);
 }
 
 /* ---- which bucket ---- */
@@ -183,7 +203,9 @@ home_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, st
 {
 	struct lease *l = &r->lease[rate->slot];
 
-	if (l->left && l->incarnation == rate->incarnation && n->now < l->until) {
+	/* of a share that fell, others may soon have what a lease still holds */
+	if (l->left && l->incarnation == rate->incarnation && n->now < l->until &&
+	    n->tokens >= l->tokens) {
 		l->left--;
 		return (struct rate_taken){1, l->slot, SL_MAX(l->from, n->now)};
 	}
@@ -198,6 +220,7 @@ home_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, st
 	l->from = t.time;
 	l->until = n->until;
 	l->incarnation = rate->incarnation;
+	l->tokens = n->tokens;
 	return t;
 }
 
@@ -213,6 +236,7 @@ key_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, uin
 		.hash = hash,
 		.slot = rate->slot,
 		.incarnation = rate->incarnation,
+		.tokens = rate->tokens,
 		.keys = rate->keys,
 		.cnt = &h->keys,
 	};
@@ -229,6 +253,15 @@ ms_until(uint64_t time, uint64_t now)
 	uint64_t ns = time > now + 2 ? (time - now - 2) << RATE_UNIT : 0;
 
 	return (uint32_t)SL_MIN((ns + 999999) / 1000000, (uint64_t)UINT32_MAX);
+}
+
+/* Nobody knows when there will be a share; mostly it is on its way. */
+static uint32_t
+retry_ms(const struct sl_img_rate *rate, const struct rate_now *n, uint32_t back_ms)
+{
+	if (n->tokens == 0)
+		return SL_MIN(rate->per_ms, (uint32_t)SL_RATE_NONE_MS);
+	return SL_MAX(back_ms, 1u);
 }
 
 /* What goes into x-ratelimit-remaining and -reset. */
@@ -268,7 +301,7 @@ sl_rate_take(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens
 	if (ret->allowed)
 		ret->at_ns = SL_MAX(t.time << RATE_UNIT, now_ns);
 	else
-		ret->retry_ms = SL_MAX(ms_until(t.time, n.now), 1u);
+		ret->retry_ms = retry_ms(rate, &n, ms_until(t.time, n.now));
 	if (rate->flags & SL_RATE_HEADERS)
 		look(r, h, &n, ret);
 }
@@ -302,7 +335,7 @@ sl_rate_look(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens
 		look(r, h, &n, ret);
 	ret->allowed = ret->remaining != 0;
 	if (!ret->allowed)
-		ret->retry_ms = n.tokens ? SL_MAX(ret->reset_ms, 1u) : rate->per_ms;
+		ret->retry_ms = retry_ms(rate, &n, ret->reset_ms);
 }
 
 /* ---- housekeeping ---- */

@@ -16,17 +16,22 @@
  *          under the lock of a set of about a hundred buckets.
  * Time:    of a take: the worker clock's at the caller's turn, or what another worker has already written, if later: so a worker whose
  *          clock is behind gets no token early.
- * Not here: what a key is (http_rate.c), shares of several gateways.
+ * Shares:  a limit with SL_RATE_SHARED has as many tokens here as sluiced wrote into the state segment (state.h).  They may change at any
+ *          take: in no window more than the largest of that time are taken, and of takes after it fell, never more than the smaller.
+ * Not here: what a key is (rate_judge.h), how gateways come to their shares (mgmt/rate_share.h).
  */
 #ifndef SL_L7_RATE_H
 #define SL_L7_RATE_H
 
 #include "lb/hash.h"
 #include "sluice/image_policy.h"
+#include "sluice/state.h"
 
 #define SL_RATE_GRAINS 256
 #define SL_RATE_EXACT 1024
 #define SL_RATE_LEASE 16
+#define SL_RATE_NONE_MS                                                                            \
+	1000 /* told to who is refused for want of a share, or per_ms if that is less */
 #define SL_RATE_MEMORY_MIN (4u << 20)
 
 struct sl_rates_shared;
@@ -38,6 +43,17 @@ struct sl_rates_shared *sl_rates_shared_init(void *mem, size_t bytes,
 struct sl_rates;
 size_t sl_rates_bytes(void);
 struct sl_rates *sl_rates_init(void *mem, struct sl_rates_shared *shared, unsigned worker_cnt);
+
+/* Where this gateway's shares stand; seg NULL, as at first: limits with SL_RATE_SHARED let nobody through.
+ * monotonic_ns: CLOCK_MONOTONIC, read when asked and not once in a turn: a worker that has stood still goes by no share that is over. */
+struct sl_rate_words {
+	const struct sl_state_seg *seg;
+	uint64_t (*monotonic_ns)(void *ctx);
+	void *ctx;
+};
+void sl_rates_words(struct sl_rates *r, const struct sl_rate_words *words);
+/* sl_rate_share: tokens that a limit with SL_RATE_SHARED has here now; 0: none. */
+uint32_t sl_rate_share(const struct sl_rates *r, const struct sl_img_rate *rate);
 
 struct sl_rate_verdict {
 	bool allowed;
@@ -53,7 +69,7 @@ struct sl_rate_verdict {
 };
 
 /* sl_rate_take: one token of the key's bucket (key ignored for SL_RATE_ALL).  tokens: how many the limit has here and now, rate->tokens
- * or this gateway's share of them; 0: none, retry_ms is then per_ms.  now_ns: of a worker, never goes back.
+ * or this gateway's share of them (sl_rate_share); 0: none.  now_ns: of a worker, never goes back.
  * sl_rate_give: a token that was taken in this turn is not needed.
  * sl_rate_look: what a take would say, without taking. */
 void sl_rate_take(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens,

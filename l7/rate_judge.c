@@ -54,14 +54,15 @@ key_of(const struct sl_img_rate *rate, const struct sl_rate_who *who, struct key
 }
 
 static void
-tell(const struct sl_img_rate *rate, const struct sl_rate_verdict *v, struct sl_rate_said *ret)
+tell(const struct sl_img_rate *rate, uint32_t tokens, const struct sl_rate_verdict *v,
+     struct sl_rate_said *ret)
 {
 	if (!(rate->flags & SL_RATE_HEADERS))
 		return;
 	if (ret->tight && v->allowed && ret->remaining <= v->remaining)
 		return;
 	ret->tight = rate;
-	ret->tokens = rate->tokens;
+	ret->tokens = tokens;
 	ret->remaining = v->remaining;
 	ret->reset_ms = v->reset_ms;
 }
@@ -84,15 +85,19 @@ sl_rate_judge(struct sl_rates *r, struct sl_stats_rate *stats, const struct sl_i
 
 	*ret = (struct sl_rate_said){0};
 	for (uint32_t i = 0; i < cnt; i++) {
+		uint32_t tokens = rate[i].tokens;
+		if (sl_unlikely(rate[i].flags & SL_RATE_SHARED))
+			tokens = sl_rate_share(r, &rate[i]);
 		key_of(&rate[i], who, &k);
 		if (dry)
-			sl_rate_look(r, &rate[i], rate[i].tokens, k.at, k.len, now_ns, &v[i]);
+			sl_rate_look(r, &rate[i], tokens, k.at, k.len, now_ns, &v[i]);
 		else
-			sl_rate_take(r, &rate[i], rate[i].tokens, k.at, k.len, now_ns, &v[i]);
-		tell(&rate[i], &v[i], ret);
+			sl_rate_take(r, &rate[i], tokens, k.at, k.len, now_ns, &v[i]);
+		tell(&rate[i], tokens, &v[i], ret);
 		if (v[i].allowed)
 			continue;
 		ret->refused = &rate[i];
+		ret->share = tokens;
 		ret->retry_ms = v[i].retry_ms;
 		if (dry)
 			return;

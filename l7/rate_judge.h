@@ -23,6 +23,7 @@ struct sl_rate_who {
 struct sl_rate_said {
 	const struct sl_img_rate *refused; /* NULL: within all of them */
 	uint32_t retry_ms;                 /* refused: ≥ 1 */
+	uint32_t share; /* refused: tokens of it here; below its own: it is shared */
 	const struct sl_img_rate
 		*tight; /* with SL_RATE_HEADERS: the one with the least left; NULL: none */
 	uint32_t tokens, remaining, reset_ms; /* of tight */

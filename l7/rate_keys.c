@@ -116,9 +116,9 @@ count(const struct rate_key *k)
 }
 
 static struct entry *
-insert(struct rate_set *s, const struct rate_key *k, uint32_t tokens)
+insert(struct rate_set *s, const struct rate_key *k)
 {
-	unsigned units = (SL_MIN(tokens, (uint32_t)SL_RATE_GRAINS) + UNIT - 1) / UNIT;
+	unsigned units = (SL_MIN(k->tokens, (uint32_t)SL_RATE_GRAINS) + UNIT - 1) / UNIT;
 	unsigned first = units_find(s, SL_MAX(units, 1u));
 
 	if (first == UNITS || !count(k))
@@ -166,10 +166,10 @@ rate_set_take(struct rate_set *s, const struct rate_key *k, const struct rate_no
 	at.now = s->time;
 	struct entry *e = find(s, k->hash);
 	if (!e)
-		e = insert(s, k, n->tokens);
+		e = insert(s, k);
 	if (!e) {
 		let_go(s, counts);
-		e = insert(s, k, n->tokens);
+		e = insert(s, k);
 	}
 	if (e) {
 		*ret = rate_ring_take(&e->ring, s->slot[e->first], e->units * UNIT, &at);

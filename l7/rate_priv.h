@@ -55,6 +55,7 @@ struct rate_key {
 	uint64_t hash; /* not 0 */
 	uint32_t slot; /* of the limit */
 	uint32_t incarnation;
+	uint32_t tokens;       /* of the limit, the most that n->tokens can become */
 	uint32_t keys;         /* buckets that the limit may have */
 	_Atomic uint32_t *cnt; /* and has */
 };

@@ -10,6 +10,9 @@
  * holds whatever `at` says, since every change of a slot is one compare and swap: relaxed, a word of its own, nothing is ordered by it.
  * Up to 256 tokens a grain is one token: each is then back exactly per after it was taken.
  *
+ * A number that changes, as shares do: with n tokens at its highest in a window no slot's filling is more than its grain of n, since
+ * grains only grow with tokens; and of what is taken after the number fell, a filling is at most the smaller grain.
+ *
  * When the number of slots in use changes, their times may for a while not be in the order of the ring.  Until that has passed, a ring
  * that is full at its place is looked through.
  */
@@ -38,13 +41,11 @@ load(const _Atomic uint64_t *slot)
 	return atomic_load_explicit(slot, memory_order_relaxed);
 }
 
-/* Tokens of slot i of g. */
+/* Tokens of slot i of g.  More tokens are never fewer in any slot. */
 static inline uint32_t
 grain(uint32_t tokens, uint32_t g, uint32_t i)
 {
-	uint64_t from = (uint64_t)tokens * i / g, to = (uint64_t)tokens * (i + 1) / g;
-
-	return (uint32_t)SL_MIN(to - from, (uint64_t)RATE_USED_MAX);
+	return SL_MIN(tokens / g + (i < tokens % g), RATE_USED_MAX);
 }
 
 /* Tokens that the slot has now. */

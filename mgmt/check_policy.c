@@ -1,6 +1,8 @@
 /* What `policy` of tables, hosts and routes names is there, and what comes together on a route is not too much. */
 #include "mgmt/check_priv.h"
 
+#include <errno.h>
+
 /* A list of names, and what they may be: the i-th name at the top of the file, "" where it was not read; NULL: no more. */
 struct named {
 	const char *key, *what; /* "limits", "limit" */
@@ -296,6 +298,27 @@ check_service(struct check *k, uint32_t service)
 	check_list(k, path, &limits, s->line, s->limits, s->limit_cnt);
 	if (k->links.streamed && k->links.streamed[service])
 		check_connections(k, service);
+}
+
+int
+sl_conf_check_shared(const char *file, const struct sl_conf *c, struct sl_diag *diag)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < c->rate_cnt; i++) {
+		char path[32];
+		if (!c->rates[i].shared)
+			continue;
+		snprintf(path, sizeof(path), "limits[%u].shared", i);
+		sl_diag_add(diag, file, c->rates[i].line, path,
+			    "store = { source = \"…\"; limits = true; … } there, or shared = false "
+			    "here",
+			    "sluiced's file does not say store.limits: limit \"%s\" would let "
+			    "nobody through",
+			    c->rates[i].name);
+		err = -EINVAL;
+	}
+	return err;
 }
 
 static void

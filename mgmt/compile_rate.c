@@ -64,7 +64,7 @@ sl_compile_rate(const struct sl_compiling *k, const char *name, struct sl_img_ra
 		.per_ms = r->per_ms,
 		.keys = r->keys,
 		.key = r->by,
-		.flags = r->headers ? SL_RATE_HEADERS : 0,
+		.flags = (r->headers ? SL_RATE_HEADERS : 0) | (r->shared ? SL_RATE_SHARED : 0),
 		.plen4 = r->bits4,
 		.plen6 = r->bits6,
 	};

@@ -86,6 +86,8 @@
  *     header = "x-api-key";                   # by header
  *     source_bits4 = 32; source_bits6 = 64;   # by source: leading bits of the client's address that count
  *     keys = 4096;                            # not by all: how many have a number of their own at a time
+ *     shared = false;                         # true: the number is for all gateways of the group together (store.h)
+ *     floor = 0;                              # shared: what may pass here for an hour without etcd, up to `requests`
  *     headers = false; }, … );                # answers carry x-ratelimit-limit, -remaining, -reset
  *   services = ( { …; limits = ( "name", … ); }, … );   # proxy: of its requests, mode tcp: its connections
  *   route_tables = ( { …; policy = { limits = ( "name", … ); authorization = ( "name", … ); jwt = ( "name", … );
@@ -435,10 +437,12 @@ struct sl_conf_hedge {
 struct sl_conf_rate {
 	char name[SL_NAME_MAX];
 	uint32_t requests, per_ms;
+	uint32_t floor;           /* of requests: shared, and etcd is away */
 	uint32_t keys;            /* 0: not by key */
 	uint8_t by;               /* enum sl_rate_key */
 	uint8_t bits4, bits6;     /* by source; else 0 */
 	bool headers;             /* answers say what is left */
+	bool shared;              /* requests are those of all gateways */
 	char header[SL_NAME_MAX]; /* by header: lower case; else "" */
 	int line;
 };
@@ -794,5 +798,8 @@ void sl_conf_links_fini(struct sl_conf_links *l);
  * Fields that are empty (a name "", an address of zeros, a plen over 128, a forward 0) are passed over: sl_conf_parse
  * has reported them. */
 int sl_conf_check(const char *file, const struct sl_conf *c, struct sl_diag *diag);
+
+/* sl_conf_check_shared refuses each limit that several gateways share, for a daemon that takes no part (store.limits).  0 or -EINVAL. */
+int sl_conf_check_shared(const char *file, const struct sl_conf *c, struct sl_diag *diag);
 
 #endif

@@ -1,6 +1,8 @@
 /* What of a limit may stand together. */
 #include "mgmt/conf_priv.h"
 
+#include <stdio.h>
+
 #define KEYS 4096 /* unless given */
 #define BITS6 64
 
@@ -35,6 +37,25 @@ finish_bits(struct walk *w, const struct sl_node *s, struct sl_conf_rate *r)
 	r->bits4 = r->bits6 = 0;
 }
 
+static void
+finish_share(struct walk *w, const struct sl_node *s, struct sl_conf_rate *r)
+{
+	char hint[64];
+
+	if (!r->shared) {
+		if (w->clean)
+			sl_conf_out_of_place(w, s, "floor", "shared = true");
+		return;
+	}
+	if (!r->requests || r->floor <= r->requests)
+		return;
+	size_t was = sl_walk_push(w, "floor");
+	snprintf(hint, sizeof(hint), "give 0 to %u", r->requests);
+	sl_walk_tell(w, sl_node_member(s, "floor"), hint, "%u is more than requests = %u", r->floor,
+		     r->requests);
+	sl_walk_pop(w, was);
+}
+
 void
 sl_finish_rate(struct walk *w, const struct sl_node *s, void *draft, void *out)
 {
@@ -45,6 +66,7 @@ sl_finish_rate(struct walk *w, const struct sl_node *s, void *draft, void *out)
 	r->line = sl_walk_line(s);
 	finish_header(w, s, d->header, r);
 	finish_bits(w, s, r);
+	finish_share(w, s, r);
 	if (r->by == SL_RATE_ALL)
 		sl_conf_out_of_place(w, s, "keys", "by \"source\", \"identity\" or \"header\"");
 	else if (!r->keys)

@@ -164,9 +164,12 @@ on_admit(void *ctx, const struct sl_table *t, struct sl_diag *diag)
 				sl_daemon_wall_ms() / 1000, diag);
 	int err2 = sl_roster_admit(d->roster, t->push->conf, file, diag);
 
-	if (!err && !err2 && !sl_tables_active(d->tables))
+	int err3 = d->conf->store.limits ? 0 : sl_conf_check_shared(file, t->push->conf, diag);
+
+	err = err ? err : err2 ? err2 : err3;
+	if (!err && !sl_tables_active(d->tables))
 		ask_for(d, t);
-	return err ? err : err2;
+	return err;
 }
 
 static const char *

@@ -46,6 +46,11 @@ sl_diff_limit_values(const struct sl_conf_rate *r, struct sl_diff_values *v)
 		sl_diff_put(v, "keys", "%u", r->keys);
 	else
 		sl_diff_put(v, "keys", "%s", "");
+	sl_diff_put(v, "shared", "%s", r->shared ? "true" : "");
+	if (r->floor)
+		sl_diff_put(v, "floor", "%u", r->floor);
+	else
+		sl_diff_put(v, "floor", "%s", "");
 	sl_diff_put(v, "headers", "%s", r->headers ? "true" : "");
 }
 

@@ -46,7 +46,9 @@ struct sl_state_word2 {
 };
 
 /* How many tokens this gateway has of a limit with SL_RATE_SHARED, by the limit's slot.  A word: bits 0–31 tokens, 32–63 the limit's
- * incarnation; of another incarnation, or 0: none.  Written by sluiced, read by workers. */
+ * incarnation; of another incarnation, or 0: none.  Written by sluiced, read by workers.
+ * A dataplane that has just begun knows nothing of what was taken before it: its words stay 0 for per.  A worker may lag by what it
+ * stands still between a look at the word and the take; the worker clock, by up to 1 in 2,000 between two seconds (clock.h). */
 struct sl_state_share {
 	_Atomic uint64_t share; /* while share_until_ns is ahead */
 	_Atomic uint64_t floor; /* after that, while floor_until_ns is */

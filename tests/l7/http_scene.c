@@ -433,6 +433,13 @@ services_init(struct scene *s)
 	}
 }
 
+static uint64_t
+no_time(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
 static struct sl_rates *
 rates_init(struct scene *s)
 {
@@ -443,7 +450,10 @@ rates_init(struct scene *s)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->rates_mem);
 	memset(s->rates_mem, 0, SL_RATE_MEMORY_MIN);
 	all = sl_rates_shared_init(s->rates_mem, SL_RATE_MEMORY_MIN, &key);
-	return sl_rates_init(zeroed(sl_rates_bytes()), all, 1);
+	struct sl_rates *r = sl_rates_init(zeroed(sl_rates_bytes()), all, 1);
+	s->shares = zeroed(sizeof(*s->shares));
+	sl_rates_words(r, &(const struct sl_rate_words){s->shares, no_time, NULL});
+	return r;
 }
 
 void
@@ -867,7 +877,7 @@ scene_end(struct scene *s)
 	void *const all[] = {s->routes,      s->listener_stats, s->vhost_stats, s->authz_stats,
 			     s->route_stats, s->endpoint_stats, s->listeners,   s->ledger,
 			     s->rates_mem,   s->rates,          s->rate_stats,  s->events,
-			     s->mem,         s->peers};
+			     s->mem,         s->peers,          s->shares};
 	for (size_t i = 0; i < SL_ARRAY_CNT(all); i++)
 		free(all[i]);
 }

@@ -55,6 +55,7 @@ struct scene {
 	struct sl_ledger *ledger;
 	void *rates_mem;
 	struct sl_rates *rates;
+	struct sl_state_seg *shares; /* of limits; it is always 1 ns */
 	struct sl_stats_rate *rate_stats;
 	void *events;
 	struct sl_test_vhost_image image[2];

@@ -161,6 +161,55 @@ limits_are_asked_without_taking(void)
 	scene_end(&s);
 }
 
+/* What would be refused is told with what this gateway has of the limit. */
+static void
+shares_of_limits_are_told(void)
+{
+	static const struct {
+		uint32_t share;
+		unsigned ask; /* requests before */
+		const char *text;
+	} told[] = {
+		{0, 0, "rate limited: limits/group (no share)"},
+		{2, 1, "/plain"},
+		{2, 2, "rate limited: limits/group (share 2 of 500)"},
+	};
+	const struct sl_tuple client = {.src = sl_addr_from_v4((uint8_t[]){192, 0, 2, 7}),
+					.dport = sl_to_be16(80)};
+
+	for (size_t i = 0; i < SL_ARRAY_CNT(told); i++) {
+		char text[SL_CTL_TEXT_MAX + 1] = {0};
+		uint8_t path[SL_CTL_REQUEST_MAX / 2 + 1] = {0};
+		struct sl_ctl_explained_http e = {0};
+		struct sl_up_ask ask;
+		struct scene s;
+		scene_init(&s, NULL);
+		s.service_rates[0][0] = (struct sl_img_rate){
+			.slot = 20,
+			.incarnation = 7,
+			.tokens = 500,
+			.per_ms = 10000,
+			.key = SL_RATE_ALL,
+			.flags = SL_RATE_SHARED,
+			.name = "group",
+		};
+		s.service[0].rate_cnt = 1;
+		s.shares->share_until_ns = 2;
+		s.shares->share[20].share = sl_state_share_make(told[i].share, 7);
+		struct peer *c = scene_client(&s);
+		for (unsigned j = 0; j < told[i].ask; j++) {
+			peer_says(&s, c, GET("/plain"));
+			scene_up(&s, 0)->len = 0;
+			peer_says(&s, scene_up(&s, 0), OK2);
+			c->len = 0;
+		}
+		sl_http_explain(s.http, &s.rule, &client, (const uint8_t *)GET("/plain"),
+				strlen(GET("/plain")), &e, text, path, &ask);
+		CU_ASSERT_STRING_EQUAL(text, told[i].text);
+		scene_end(&s);
+	}
+}
+
 SL_SUITE("http_explain", SL_TEST(limits_are_asked_without_taking),
-	 SL_TEST(explanations_say_what_requests_would_do),
+	 SL_TEST(shares_of_limits_are_told), SL_TEST(explanations_say_what_requests_would_do),
 	 SL_TEST(requests_are_hashed_on_what_the_service_says))

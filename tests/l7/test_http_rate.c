@@ -207,6 +207,44 @@ limits_of_a_service_stand_before_its_endpoints(void)
 	scene_end(&s);
 }
 
+/* Of a limit that gateways share, as much as the words say. */
+static void
+a_share_is_all_that_there_is_and_no_share_is_told(void)
+{
+	struct scene s;
+
+	scene_init(&s, NULL);
+	s.service_rates[0][0] = (struct sl_img_rate){
+		.slot = 20,
+		.incarnation = 7,
+		.tokens = 500,
+		.per_ms = 10000,
+		.key = SL_RATE_ALL,
+		.flags = SL_RATE_HEADERS | SL_RATE_SHARED,
+		.name = "group",
+	};
+	s.service[0].rate_cnt = 1;
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/plain"));
+	CU_ASSERT(limited(c, "1", "\r\nx-ratelimit-limit: 0\r\n"));
+	c->len = 0;
+	LOGGED_WHY(&s, "limits/group (no share)");
+	s.shares->share_until_ns = 2;
+	s.shares->share[20].share = sl_state_share_make(1, 7);
+	peer_says(&s, c, GET("/plain"));
+	scene_up(&s, 0)->len = 0;
+	peer_says(&s, scene_up(&s, 0), OK2);
+	CU_ASSERT(has(c, "HTTP/1.1 200"));
+	c->len = 0;
+	peer_says(&s, c, GET("/plain"));
+	CU_ASSERT(limited(c, "10", "\r\nx-ratelimit-limit: 1\r\n"));
+	c->len = 0;
+	LOGGED_WHY(&s, "limits/group");
+	CU_ASSERT_EQUAL(s.rate_stats[20].allowed, 1);
+	CU_ASSERT_EQUAL(s.rate_stats[20].refused, 2);
+	scene_end(&s);
+}
+
 static void
 routes_without_limits_know_of_none(void)
 {
@@ -230,4 +268,5 @@ SL_SUITE("http_rate", SL_TEST(the_request_too_many_is_told_when_to_come_back),
 	 SL_TEST(a_refused_request_takes_of_no_limit),
 	 SL_TEST(requests_without_a_key_and_with_two_share_a_bucket),
 	 SL_TEST(limits_of_a_service_stand_before_its_endpoints),
+	 SL_TEST(a_share_is_all_that_there_is_and_no_share_is_told),
 	 SL_TEST(routes_without_limits_know_of_none))

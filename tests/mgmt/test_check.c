@@ -334,7 +334,37 @@ a_wrong_file_has_no_warnings(void)
 	}
 }
 
-SL_SUITE("check", SL_TEST(members_that_are_hardly_meant_are_warned_of),
+/* Good in itself; whether a daemon takes it is another thing. */
+static void
+each_shared_limit_is_refused_by_who_takes_no_part(void)
+{
+	static const char text[] =
+		GATEWAY "limits = (\n{ name = \"a\"; requests = 9; },\n"
+			"{ name = \"b\"; requests = 9; shared = true; },\n"
+			"{ name = \"c\"; requests = 9; shared = true; floor = 9; },\n"
+			"{ name = \"d\"; requests = 9; shared = false; } );";
+	struct sl_diag diag = {0};
+	struct sl_conf *c = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(sl_conf_parse("t", text, strlen(text), &diag, &c), 0);
+	CU_ASSERT_EQUAL(sl_conf_check("t", c, &diag), 0);
+	CU_ASSERT_EQUAL(sl_conf_check_shared("t", c, &diag), -EINVAL);
+	CU_ASSERT_EQUAL_FATAL(diag.cnt, 2);
+	CU_ASSERT_EQUAL(diag.items[0].line, 3);
+	CU_ASSERT_STRING_EQUAL(diag.items[0].path, "limits[1].shared");
+	CU_ASSERT_PTR_NOT_NULL(strstr(diag.items[1].text, "limit \"c\" would let nobody"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(diag.items[1].hint, "limits = true"));
+	sl_diag_fini(&diag);
+	for (unsigned i = 1; i < 3; i++)
+		c->rates[i].shared = false;
+	CU_ASSERT_EQUAL(sl_conf_check_shared("t", c, &diag), 0);
+	CU_ASSERT_EQUAL(diag.cnt, 0);
+	sl_conf_free(c);
+	sl_diag_fini(&diag);
+}
+
+SL_SUITE("check", SL_TEST(each_shared_limit_is_refused_by_who_takes_no_part),
+	 SL_TEST(members_that_are_hardly_meant_are_warned_of),
 	 SL_TEST(borders_are_where_they_should_be),
 	 SL_TEST(a_gateway_has_slots_for_so_many_endpoints_and_no_more),
 	 SL_TEST(tables_of_a_generation_are_bounded),

@@ -144,5 +144,14 @@ wait_for 3 "the first of a smaller number" sleep_out
 flood less 10.77.9.30 site.test / 4 4 40 1000
 flooded less
 holds less 40
+
+# ---- a number that gateways share, where there is nobody to share with ----
+
+sed -e 's/{ name = "site"; requests = [0-9]*;/& shared = true;/' "$NET_DIR/t.conf" >"$NET_DIR/shared.conf"
+! ctl push "$NET_DIR/shared.conf" >"$NET_DIR/push.out" 2>&1 || fail "a shared limit was taken by a gateway on its own"
+grep -q 'shared.conf:4: limits\[0\].shared: .*store.limits' "$NET_DIR/push.out" || fail "a shared limit was refused with other words: $(cat "$NET_DIR/push.out")"
+flood still 10.77.9.30 site.test / 2 4 40 1000
+flooded still
+[ "$(f still "j['most'] <= 40 and j['passed'] > 0")" = True ] || fail "what was refused changed something"
 quiet
 echo "limits hold with ${WORKERS} workers"
