@@ -161,7 +161,7 @@ make_workers(struct sl_gateway *g, struct sl_worker_conf *confs)
 	if (neigh)
 		g->neigh = sl_neigh_init(neigh);
 	if (!err)
-		err = sl_passive_up(&g->passive, &g->boot, g->host.huge, g->state->slot);
+		err = sl_passive_up(&g->passive, &g->boot, g->host.huge, g->state->slot, g->stats);
 	for (unsigned i = 0; i < cnt && !err; i++) {
 		sl_host_prefer(g->host.worker_node[i]); /* of who takes from them */
 		err = make_rings(g, confs, i);

@@ -19,6 +19,8 @@
 #define WORKERS 64
 #define ROW_BITS 16
 #define ROWS 3
+#define EJECTION_HELD (SL_EJECTED_PERCENT + 1)
+static_assert(EJECTION_HELD - SL_EJECTED_FAILED == SL_STATS_EJECTIONS - 1, "a row for each reason");
 
 struct slot {
 	uint64_t until_ns; /* ejected until then, */
@@ -40,6 +42,8 @@ struct sl_outlier {
 	struct sl_outlier_counts *counts;
 	struct sl_outlier_tally *tally[WORKERS];
 	unsigned worker_cnt;
+	struct sl_stats_service *service_stats; /* NULL: nothing is counted */
+	struct sl_stats_endpoint *endpoint_stats;
 	struct {
 		uint64_t due_ns; /* of rates; 0: not judged by them */
 		uint32_t incarnation;
@@ -133,6 +137,24 @@ sl_outlier_destroy(struct sl_outlier *o)
 	free(o);
 }
 
+void
+sl_outlier_stats(struct sl_outlier *o, struct sl_stats_service *services,
+		 struct sl_stats_endpoint *endpoints)
+{
+	o->service_stats = services;
+	o->endpoint_stats = endpoints;
+}
+
+static void
+count_ejection(struct sl_outlier *o, const struct sl_service *svc, uint32_t endpoint_slot,
+	       unsigned why)
+{
+	if (!o->service_stats || why == SL_EJECTED_NOT)
+		return;
+	o->service_stats[svc->slot].ejections[why - SL_EJECTED_FAILED]++;
+	o->endpoint_stats[endpoint_slot].ejections += why != EJECTION_HELD;
+}
+
 /* The service of a slot that the view has in this incarnation, or NULL. */
 static const struct sl_service *
 service_of(const struct sl_view *view, uint32_t slot, uint16_t incarnation)
@@ -198,15 +220,22 @@ sl_outlier_report(struct sl_outlier *o, const struct sl_view *view,
 	struct slot *s = &o->slot[r->endpoint_slot];
 	if (s->incarnation != r->incarnation) /* of the machine that had the slot before */
 		*s = (struct slot){.at = s->at, .incarnation = r->incarnation};
-	if (s->ejected || !may_one_more(o, svc))
+	if (s->ejected)
 		return false;
-	s->times += s->times < UINT16_MAX;
+	if (!may_one_more(o, svc)) {
+		count_ejection(o, svc, r->endpoint_slot, EJECTION_HELD);
+		return false;
+	}
+	/* no more than the longest one needs: all of them are to be forgiven */
+	s->times +=
+		s->times < UINT16_MAX && (uint64_t)http->eject_ms * s->times < http->eject_max_ms;
 	uint64_t ms = SL_MIN((uint64_t)http->eject_ms * s->times, (uint64_t)http->eject_max_ms);
 	s->until_ns = now_ns + ms * 1000000;
 	s->sweep_ns = now_ns + http->sweep_ms * 1000000ull;
 	s->ejected = true;
 	list_add(o, r->endpoint_slot);
 	word_write(o, r->endpoint_slot, SL_ST_EJECTED, r->why);
+	count_ejection(o, svc, r->endpoint_slot, r->why);
 	return true;
 }
 

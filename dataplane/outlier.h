@@ -5,7 +5,7 @@
  *   main:   report → passive word SL_ST_EJECTED with its reason for eject_ms × times ejected, at most eject_max_ms; sweep: back again
  *           each sweep: tallies of all workers since the one before → success rates (outlier_rate.h) → as by report
  * At most eject_max_pct of a service's endpoints are ejected at a time, but one always may be.  Times ejected fall by one each sweep
- * that finds the endpoint in.
+ * that finds the endpoint in, and grow no further than eject_max_ms needs.
  * Rows:    an answer 5xx that is no gateway error ends the row of these; an answer ends the row of failures without one.
  * Tallies: of tries whose endpoint is still in the table when they end; an endpoint is judged from its second sweep on.
  * Threads: failed, ok, tally [worker]; the rest [main].  Counters are relaxed: a number, nothing is ordered by it.
@@ -66,6 +66,10 @@ struct sl_outlier;
 struct sl_outlier *sl_outlier_create(struct sl_state_word2 *states, struct sl_outlier_counts *c,
 				     struct sl_outlier_tally *const *tallies, unsigned worker_cnt);
 void sl_outlier_destroy(struct sl_outlier *o);
+/* sl_outlier_stats: [SL_MAX_SERVICES] and [SL_MAX_ENDPOINTS], by slot, where ejections are counted from now on: those of one worker
+ * stand for all. */
+void sl_outlier_stats(struct sl_outlier *o, struct sl_stats_service *services,
+		      struct sl_stats_endpoint *endpoints);
 /* sl_outlier_report: whether it was ejected: not when it is already, its service has no ejection or may have no more at a time, or
  * the view does not have that incarnation. */
 bool sl_outlier_report(struct sl_outlier *o, const struct sl_view *view,

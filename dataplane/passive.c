@@ -14,7 +14,7 @@ wanted(const struct sl_boot *boot)
 
 int
 sl_passive_up(struct sl_passive *p, const struct sl_boot *boot, bool huge,
-	      struct sl_state_word2 *states)
+	      struct sl_state_word2 *states, void *stats)
 {
 	if (!wanted(boot))
 		return 0;
@@ -33,7 +33,10 @@ sl_passive_up(struct sl_passive *p, const struct sl_boot *boot, bool huge,
 		p->reports[i] = sl_ring_init(ring, REPORTS, sizeof(struct sl_outlier_report));
 	}
 	p->outlier = sl_outlier_create(states, p->counts, p->tallies, p->worker_cnt);
-	return p->outlier ? 0 : -ENOMEM;
+	if (!p->outlier)
+		return -ENOMEM;
+	sl_outlier_stats(p->outlier, sl_stats_services(stats, 0), sl_stats_endpoints(stats, 0));
+	return 0;
 }
 
 int

@@ -22,10 +22,10 @@ struct sl_passive {
 	unsigned worker_cnt;
 };
 
-/* sl_passive_up takes what all workers share; sl_passive_worker fills conf->http of one, with memory of its own.  Nothing is done
+/* sl_passive_up takes what all workers share, and counts in the statistics segment; sl_passive_worker fills conf->http of one, with memory of its own.  Nothing is done
  * where the boot file wants no HTTP.  0 or -ENOMEM. */
 int sl_passive_up(struct sl_passive *p, const struct sl_boot *boot, bool huge,
-		  struct sl_state_word2 *states);
+		  struct sl_state_word2 *states, void *stats);
 int sl_passive_worker(struct sl_passive *p, const struct sl_boot *boot, bool huge,
 		      struct sl_worker_conf *conf);
 void sl_passive_down(struct sl_passive *p);

@@ -994,6 +994,9 @@ sl_http_fini(struct sl_http *h)
 				&h->conf.listeners->listener[h->conns[i].listener_slot]);
 			sl_clients_give(&h->conf.listeners->clients, h->conns[i].counted);
 		}
+	for (uint32_t i = 0; i < h->xchg_used; i++)
+		if (h->xchgs[i].flags & XF_DELAYED)
+			sl_http_fault_end(&h->xchgs[i]);
 	sl_upstream_fini(h->upstream);
 	sl_limits_fini(h->limits);
 	sl_jwt_verifier_fini(h->tokens.verifier);

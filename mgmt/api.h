@@ -82,7 +82,9 @@
  *                         "locality_failover": BOOL, "zone_aware": BOOL, "panic_threshold": 0–100,
  *                         of proxy: "breakers": [{"name": "connections"|"pending"|"requests"|"retries", "max": N|null (no limit), "under_way" (of all
  *                         workers, told now and then), "remaining": N|null, "open": BOOL, "limited" (times one more was too many)}…],
- *                         "adaptive": {"min" (0: off), "limit" (of all workers; 0: not known yet), "refused"}}]
+ *                         "adaptive": {"min" (0: off), "limit" (of all workers; 0: not known yet), "refused"},
+ *                         "ejections": {"failed", "gateway", "local", "rate", "percent" (how often endpoints were, by reason), "held" (how
+ *                         often one was not, because max_percent of them were)}}]
  *        "endpoints"  → "endpoints": [ENDPOINT…]
  *        "sources"    → "sources": [{"service", "source", "name" (what is asked for), "state": "good"|"kept" (an older answer than the last
  *                         is in use)|"trouble"|"asking", "endpoints", "left_out", "answered": TIME|null, "age_s": N|null (of the
@@ -160,7 +162,7 @@
  *              "health": "up"|"down"|"unknown"|"unprobed", "health_text": STRING (last probe's, may be ""),
  *              "health_since": TIME|null, "drain": BOOL, "disabled": BOOL, "percent": 0–100 (weight verb),
  *              "fraction": 0–255 (in force now: percent × slow start), "ramping": BOOL,
- *              "admits": BOOL, "ejected": BOOL,
+ *              "admits": BOOL, "ejected": BOOL, "ejections" (how often it was ejected),
  *              "packets", "bytes", "reply_packets", "reply_bytes", "new_flows", "ended_flows",
  *              "flows" (now), "connect_failed" (mode "tcp")}
  *

@@ -380,6 +380,12 @@ put_listeners(struct sl_expo *o, const struct sl_expo_seg *g, const struct sl_me
 	return rc;
 }
 
+enum {
+#define X(word, text) EJECTION_##word,
+	SL_STATS_EJECTION_WORDS(X)
+#undef X
+};
+
 #define S(field) offsetof(struct sl_stats_service, field)
 static const struct sl_expo_column service_columns[] = {
 	{"sluice_service_new_flows_total", "counter", "New flows.", S(new_flows)},
@@ -407,6 +413,11 @@ static const struct sl_expo_column service_columns[] = {
 	 "Requests that adaptive lets be under way; 0: off, or not known yet.", S(adaptive_limit)},
 	{"sluice_service_adaptive_refused_total", "counter", "Requests that adaptive refused.",
 	 S(adaptive_refused)},
+#define X(word, text)                                                                              \
+	{"sluice_service_ejections_" #word "_total", "counter", text,                              \
+	 S(ejections) + EJECTION_##word * sizeof(uint64_t)},
+	SL_STATS_EJECTION_WORDS(X)
+#undef X
 };
 
 static int
@@ -441,6 +452,8 @@ static const struct sl_expo_column endpoint_columns[] = {
 	{"sluice_endpoint_flows", "gauge", "Flows on the endpoint.", E(active)},
 	{"sluice_endpoint_connect_failures_total", "counter",
 	 "Connects to the endpoint that failed (mode tcp).", E(connect_failed)},
+	{"sluice_endpoint_ejections_total", "counter",
+	 "Times that the dataplane ejected the endpoint.", E(ejections)},
 };
 
 static void

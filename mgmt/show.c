@@ -132,6 +132,20 @@ breakers(const struct sl_conf_service *s, const struct sl_stats_service *c)
 			 NUM(c->adaptive_refused));
 }
 
+/* How often endpoints were ejected, by reason, and how often that was one too many. */
+static json_t *
+ejections(const struct sl_stats_service *c)
+{
+#define WORD(word, text) #word,
+	static const char *const word[] = {SL_STATS_EJECTION_WORDS(WORD)};
+#undef WORD
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < SL_STATS_EJECTIONS; i++)
+		json_object_set_new(o, word[i], json_integer(NUM(c->ejections[i])));
+	return json_pack("{s:o}", "ejections", o);
+}
+
 static json_t *
 service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf_service *s,
 	     const struct tally *n)
@@ -154,8 +168,10 @@ service_json(struct sl_daemon *d, const struct sl_table *t, const struct sl_conf
 		"no_endpoint", NUM(c.no_endpoint), "ports_used", NUM(c.ports_used), "ports_refused",
 		NUM(c.ports_out), "bandwidth", bandwidth_json(&s->bandwidth));
 	merge(row, sl_show_members(d, t->conf, s));
-	if (s->forward == SL_FORWARD_PROXY)
+	if (s->forward == SL_FORWARD_PROXY) {
 		merge(row, breakers(s, &c));
+		merge(row, ejections(&c));
+	}
 	return row;
 }
 

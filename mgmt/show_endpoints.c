@@ -91,6 +91,7 @@ endpoint_row(struct sl_daemon *d, const struct sl_oper_endpoint *e,
 	json_object_set_new(o, "ramping", json_boolean(e->ramp_from_ms != UINT64_MAX));
 	json_object_set_new(o, "admits", json_boolean(sl_oper_admits(d->oper, e) && !ejected));
 	json_object_set_new(o, "ejected", json_boolean(ejected));
+	json_object_set_new(o, "ejections", json_integer(NUM(s.ejections)));
 	json_object_set_new(o, "packets", json_integer(NUM(s.packets)));
 	json_object_set_new(o, "bytes", json_integer(NUM(s.bytes)));
 	json_object_set_new(o, "reply_packets", json_integer(NUM(s.reply_packets)));

@@ -24,7 +24,7 @@
 #include "sluice/image.h"
 
 #define SL_STATS_MAGIC 0x53544153u /* "SATS" */
-#define SL_STATS_VERSION 9
+#define SL_STATS_VERSION 10
 #define SL_STATS_MAX_WORKERS 64
 #define SL_STATS_MAX_PORTS 32
 
@@ -91,7 +91,7 @@ enum sl_http_counter {
 };
 
 struct sl_stats_http {
-	uint64_t count[64]; /* by enum sl_http_counter */
+	uint64_t count[96]; /* by enum sl_http_counter */
 	/* gauges: now, and the constant they are bounded by */
 	uint64_t conns, conn_capacity;         /* client connections */
 	uint64_t exchanges, exchange_capacity; /* requests under way */
@@ -101,7 +101,7 @@ struct sl_stats_http {
 	struct sl_hist first_us; /* first byte of the request → first byte of the answer */
 	struct sl_hist last_us;  /* → last byte */
 };
-static_assert(SL_HTTP_CNT_CNT <= 64, "count[] holds every row");
+static_assert(SL_HTTP_CNT_CNT <= 96, "count[] holds every row");
 
 /* The metric's name and the sentence of a row. */
 const char *sl_http_counter_name(unsigned code);
@@ -212,6 +212,16 @@ struct sl_stats_listener {
 #define SL_STATS_BREAKER_WORDS(X) X(connections) X(pending) X(requests) X(retries)
 #define SL_STATS_BREAKERS 4
 
+/* Why endpoints were ejected, from SL_EJECTED_FAILED on (state.h): X(word, sentence); the last one is of those that were not. */
+#define SL_STATS_EJECTION_WORDS(X)                                                                 \
+	X(failed, "Ejections for 5xx or failures in a row.")                                       \
+	X(gateway, "Ejections for gateway errors in a row.")                                       \
+	X(local, "Ejections for failures without an answer in a row.")                             \
+	X(rate, "Ejections for a success rate below the other endpoints'.")                        \
+	X(percent, "Ejections for the share of failures in a sweep.")                              \
+	X(held, "Ejections not made: max_percent of the endpoints were ejected.")
+#define SL_STATS_EJECTIONS 6
+
 struct sl_stats_service {
 	uint64_t new_flows;
 	uint64_t no_endpoint; /* new flows for which no endpoint could be chosen */
@@ -222,6 +232,7 @@ struct sl_stats_service {
 	uint64_t reached[SL_STATS_BREAKERS];   /* times that one more was too many */
 	uint64_t adaptive_limit;               /* gauge: 0: off, or not known yet */
 	uint64_t adaptive_refused;
+	uint64_t ejections[SL_STATS_EJECTIONS]; /* of worker 0, written by main for all */
 };
 
 struct sl_stats_endpoint {
@@ -234,8 +245,11 @@ struct sl_stats_endpoint {
 		ended_flows; /* closed, expired, evicted; mode http: connections, as new_flows and active */
 	uint64_t active;         /* gauge: flows this worker has on it now */
 	uint64_t connect_failed; /* mode tcp: connects that failed */
+	/* line 1 */
+	uint64_t ejections; /* of worker 0, written by main for all */
+	uint64_t zero[7];
 };
-static_assert(sizeof(struct sl_stats_endpoint) == 64, "one line");
+static_assert(sizeof(struct sl_stats_endpoint) == 128, "two lines, the first for packets");
 
 struct sl_stats_vhost {
 	uint64_t requests;

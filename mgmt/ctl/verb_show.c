@@ -8,7 +8,7 @@
 
 #include "mgmt/ctl/ctl.h"
 
-#define MAX_COLUMNS 20
+#define MAX_COLUMNS 24
 
 struct column {
 	const char *title;
@@ -48,6 +48,8 @@ static const struct show {
 	  {">DRAINING", "draining"},
 	  {">NEW FLOWS", "new_flows"},
 	  {">NO ENDPOINT", "no_endpoint"},
+	  {"BREAKERS", "breakers"},
+	  {"EJECTIONS", "ejections"},
 	  {">PORTS USED", "ports_used"},
 	  {">REFUSED", "ports_refused"}}},
 	{"endpoints",
@@ -68,6 +70,7 @@ static const struct show {
 	  {">PACKETS", "packets"},
 	  {">REPLIES", "reply_packets"},
 	  {">FAILED", "connect_failed"},
+	  {">EJECTIONS", "ejections"},
 	  {"WHY", "why"},
 	  {"BY", "why_by"},
 	  {"SINCE", "since"}}},
@@ -275,10 +278,48 @@ subsets_cell(struct ctl_table *t, const json_t *subsets)
 	ctl_table_cell(t, "%s", *text ? text : "-");
 }
 
+/* "requests 3/3 open, limited 5; retries 1/3": those that have something under way, or ever were reached. */
+static void
+breakers_cell(struct ctl_table *t, const json_t *breakers)
+{
+	char text[256] = "", max[32], limited[48];
+	size_t n = 0, i;
+	json_t *v;
+
+	json_array_foreach(breakers, i, v)
+	{
+		long long now = ctl_int(v, "under_way"), times = ctl_int(v, "limited");
+		if ((now == 0 && times == 0) || n >= sizeof(text))
+			continue;
+		snprintf(max, sizeof(max), "/%lld", ctl_int(v, "max"));
+		snprintf(limited, sizeof(limited), ", limited %lld", times);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %lld%s%s%s", n ? "; " : "",
+				      ctl_str(v, "name"), now,
+				      json_is_integer(json_object_get(v, "max")) ? max : "",
+				      ctl_bool(v, "open") ? " open" : "", times ? limited : "");
+	}
+	ctl_table_cell(t, "%s", *text ? text : "-");
+}
+
+/* "gateway 3, rate 1": how often, by reason. */
+static void
+ejections_cell(struct ctl_table *t, json_t *ejections)
+{
+	char text[256] = "";
+	const char *word;
+	size_t n = 0;
+	json_t *v;
+
+	json_object_foreach(ejections, word, v) if (json_integer_value(v) && n < sizeof(text)) n +=
+		(size_t)snprintf(text + n, sizeof(text) - n, "%s%s %lld", n ? ", " : "", word,
+				 (long long)json_integer_value(v));
+	ctl_table_cell(t, "%s", *text ? text : "-");
+}
+
 static void
 cell(struct ctl_table *t, const json_t *o, const char *key)
 {
-	const json_t *v = json_object_get(o, key);
+	json_t *v = json_object_get(o, key);
 
 	if (strcmp(key, "tls") == 0)
 		tls_cell(t, o, v);
@@ -292,6 +333,10 @@ cell(struct ctl_table *t, const json_t *o, const char *key)
 		levels_cell(t, v);
 	else if (strcmp(key, "subsets") == 0)
 		subsets_cell(t, v);
+	else if (strcmp(key, "breakers") == 0)
+		breakers_cell(t, v);
+	else if (json_is_object(v) && strcmp(key, "ejections") == 0)
+		ejections_cell(t, v);
 	else if (json_is_array(v))
 		list_cell(t, v);
 	else if (json_is_string(v) && !*json_string_value(v) &&

@@ -21,6 +21,8 @@ static struct sl_view view;
 static struct sl_state_word2 states[SL_MAX_ENDPOINTS];
 static struct sl_outlier_counts counts;
 static struct sl_outlier_tally tally[2], *const tallies[2] = {&tally[0], &tally[1]};
+static struct sl_stats_service service_stats[SL_MAX_SERVICES];
+static struct sl_stats_endpoint endpoint_stats[SL_MAX_ENDPOINTS];
 static struct sl_outlier *o;
 static uint64_t now_ns;
 
@@ -68,8 +70,11 @@ set_up(uint32_t cnt)
 	view.hops = hops;
 	view.hop_cnt = HOPS;
 	now_ns = 1000000000ull;
+	memset(service_stats, 0, sizeof(service_stats));
+	memset(endpoint_stats, 0, sizeof(endpoint_stats));
 	o = sl_outlier_create(states, &counts, tallies, WORKERS);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	sl_outlier_stats(o, service_stats, endpoint_stats);
 }
 
 static bool
@@ -272,16 +277,18 @@ out_for(uint32_t i)
 static void
 each_time_is_longer_up_to_a_limit_and_is_forgiven_by_sweeps(void)
 {
-	static const uint64_t want[] = {30000, 60000, 90000, 100000, 100000};
+	static const uint64_t want[] = {30000, 60000, 90000, 100000, 100000, 100000, 100000};
 
 	set_up(10);
 	for (unsigned i = 0; i < SL_ARRAY_CNT(want); i++) {
 		CU_ASSERT_TRUE(report(3));
 		CU_ASSERT_EQUAL(out_for(3), want[i]);
 	}
-	/* five times; two sweeps forgive two of them, so that this one is the fourth */
+	/* four times are as long as it gets; two sweeps forgive two of them, so that this one is the third */
 	img[0].http.eject_max_ms = 1000000;
 	pass(25000);
+	CU_ASSERT_TRUE(report(3));
+	CU_ASSERT_EQUAL(out_for(3), 90000);
 	CU_ASSERT_TRUE(report(3));
 	CU_ASSERT_EQUAL(out_for(3), 120000);
 	/* and more sweeps than times all of them */
@@ -577,6 +584,35 @@ who_fails_more_than_the_others_is_ejected_at_the_sweep(void)
 	sl_outlier_destroy(o);
 }
 
+/* By reason and endpoint, and what max_percent held back. */
+static void
+ejections_are_counted(void)
+{
+	rate_set_up();
+	img[0].http.eject_after = 5;
+	img[0].http.failure_pct = 85;
+	for (uint32_t i = 0; i < 10; i++)
+		tries(i, i == 3 || i == 4 ? 10 : 199, i == 3 || i == 4 ? 190 : 1);
+	pass(10000); /* 3 by per cent, after which there is no place for 4 */
+	CU_ASSERT_TRUE(ejected(3) && !ejected(4));
+	const uint64_t *n = service_stats[0].ejections;
+	CU_ASSERT(n[4] == 1 && n[5] == 1 && n[3] == 0);
+	CU_ASSERT_EQUAL(out_for(3), 30000);
+	for (unsigned why = SL_EJECTED_FAILED; why <= SL_EJECTED_RATE; why++) {
+		const struct sl_outlier_report r = {FIRST_SLOT + 5, INCARNATION, (uint16_t)why};
+		CU_ASSERT_TRUE(sl_outlier_report(o, &view, &r, now_ns));
+		CU_ASSERT_FALSE(sl_outlier_report(o, &view, &r, now_ns)); /* it is out already */
+		pass(200000);
+	}
+	CU_ASSERT(n[0] == 1 && n[1] == 1 && n[2] == 1 && n[3] == 1 && n[4] == 1 && n[5] == 1);
+	CU_ASSERT_EQUAL(endpoint_stats[FIRST_SLOT + 5].ejections, 4);
+	CU_ASSERT_EQUAL(endpoint_stats[FIRST_SLOT + 3].ejections, 1);
+	CU_ASSERT_EQUAL(endpoint_stats[FIRST_SLOT + 4].ejections, 0);
+	for (unsigned i = 0; i < SL_STATS_EJECTIONS; i++)
+		CU_ASSERT_EQUAL(service_stats[1].ejections[i], 0);
+	sl_outlier_destroy(o);
+}
+
 static void
 few_endpoints_or_requests_are_not_judged(void)
 {
@@ -640,7 +676,7 @@ SL_SUITE("outlier", SL_TEST(the_nth_failure_in_a_row_is_reported),
 	 SL_TEST(gateway_errors_and_local_failures_are_told_apart),
 	 SL_TEST(rates_are_judged_as_the_book_says),
 	 SL_TEST(who_fails_more_than_the_others_is_ejected_at_the_sweep),
-	 SL_TEST(few_endpoints_or_requests_are_not_judged),
+	 SL_TEST(ejections_are_counted), SL_TEST(few_endpoints_or_requests_are_not_judged),
 	 SL_TEST(tries_of_a_machine_before_do_not_count),
 	 SL_TEST(an_ejected_endpoint_takes_nothing_and_comes_back),
 	 SL_TEST(each_time_is_longer_up_to_a_limit_and_is_forgiven_by_sweeps),

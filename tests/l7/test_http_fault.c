@@ -111,6 +111,25 @@ clients_that_go_meanwhile_are_not_counted_on(void)
 	scene_end(&s);
 }
 
+/* Another worker of the same ledger may delay as many as before. */
+static void
+an_engine_that_ends_gives_its_delays_back(void)
+{
+	struct scene s;
+
+	scene_init(&s, NULL);
+	struct peer *c = scene_client(&s);
+	peer_says(&s, c, GET("/delayed"));
+	s.ledger->delays[7]++; /* another worker's */
+	sl_http_fini(s.http);
+	CU_ASSERT_EQUAL(DELAYS(&s, 7), 1);
+	s.ledger->delays[7] = 0;
+	/* the scene ends it once more */
+	s.listeners->listener[SCENE_LISTENER]++;
+	s.http->tokens.verifier = NULL;
+	scene_end(&s);
+}
+
 static void
 aborted_requests_reach_nobody(void)
 {
@@ -263,6 +282,6 @@ SL_SUITE("http_fault", SL_TEST(a_delayed_request_goes_on_later),
 	 SL_TEST(the_body_of_a_delayed_request_is_not_read),
 	 SL_TEST(no_more_than_max_active_are_delayed),
 	 SL_TEST(clients_that_go_meanwhile_are_not_counted_on),
-	 SL_TEST(aborted_requests_reach_nobody), SL_TEST(both_are_one_after_the_other),
-	 SL_TEST(a_share_of_requests_is_drawn), SL_TEST(requests_ask_for_faults_by_header),
-	 SL_TEST(headers_mean_nothing_elsewhere))
+	 SL_TEST(an_engine_that_ends_gives_its_delays_back), SL_TEST(aborted_requests_reach_nobody),
+	 SL_TEST(both_are_one_after_the_other), SL_TEST(a_share_of_requests_is_drawn),
+	 SL_TEST(requests_ask_for_faults_by_header), SL_TEST(headers_mean_nothing_elsewhere))

@@ -286,6 +286,8 @@ breakers_are_shown_with_what_is_left(void)
 	s->under_way[2] = 2000; /* a push lowered the limit */
 	s->reached[2] = 5;
 	s->adaptive_limit = 77;
+	s->ejections[3] = 6;
+	s->ejections[5] = 7;
 	json_t *a = ask("{\"verb\":\"show\",\"what\":\"services\"}");
 	json_t *o = breaker(a, 0);
 	CU_ASSERT_STRING_EQUAL(answer_text(o, "name"), "connections");
@@ -297,6 +299,9 @@ breakers_are_shown_with_what_is_left(void)
 	CU_ASSERT(answer_int(o, "limited") == 5 && json_is_true(json_object_get(o, "open")));
 	o = json_object_get(json_array_get(json_object_get(a, "services"), 0), "adaptive");
 	CU_ASSERT(answer_int(o, "min") == 0 && answer_int(o, "limit") == 77);
+	o = json_object_get(json_array_get(json_object_get(a, "services"), 0), "ejections");
+	CU_ASSERT(answer_int(o, "rate") == 6 && answer_int(o, "held") == 7);
+	CU_ASSERT(answer_int(o, "failed") == 0 && answer_int(o, "percent") == 0);
 	json_decref(a);
 	fixture_close(&f);
 }

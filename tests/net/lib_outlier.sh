@@ -65,6 +65,9 @@ outliers() {
 	out_for "3 requests in a row were not answered" "local_after = 3;" "delay 600" 504
 	out_for "3 gateway errors in a row" "gateway_after = 3;" "do reset-before" 502
 	out_for "60 % or more of its requests failed" "failure_percent = 60; rate_endpoints = 2; rate_requests = 2;" "status 500" 500 2s
+	is "ejections by reason" "$(ctl_json "[[s['ejections'][k] for k in ('gateway', 'local', 'percent', 'failed')] for s in j['services'] if s['name'] == 'web'][0]" show services)" "[2, 2, 1, 0]"
+	is "ejections of e2" "$(of e2 ejections)" 5
+	ctl show services | grep -q "gateway 2, local 2, percent 1" || fail "no ejections in the table: $(ctl show services)"
 	stays_in "gateway_after = 3; local_after = 3;" "status 500"
 	stays_in "gateway_after = 3; split_local = true;" "do reset-before"
 	stays_in "local_after = 3;" "status 503"
@@ -102,6 +105,7 @@ shown() {
 	before=$(row requests limited)
 	one_too_many() { [ "$(code "$u/who")" = 503 ] && [ "$(row requests limited)" -gt "$before" ]; }
 	wait_for 10 "one too many, refused and counted" one_too_many
+	ctl show services | grep -q "requests 3/3 open, limited [0-9]" || fail "no breaker in the table: $(ctl show services)"
 	kill -TERM "$(pid_of held)"
 	wait "$(pid_of held)" || true
 	closed() { [ "$(row requests under_way) $(row requests remaining) $(row requests open)" = "0 3 False" ]; }
