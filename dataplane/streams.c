@@ -532,8 +532,10 @@ sl_streams_bandwidth(void *worker, uint32_t service_slot, uint16_t incarnation)
 {
 	struct sl_worker *w = worker;
 	const struct sl_view *view = w->streams.view;
-	uint32_t place = view ? sl_streams_service(w, service_slot) : 0;
 
+	if (sl_likely(!view || !view->shaped))
+		return NULL;
+	uint32_t place = sl_streams_service(w, service_slot);
 	if (place == 0 || (uint16_t)view->services[place - 1].incarnation != incarnation)
 		return NULL;
 	return &view->services[place - 1].img->bandwidth;

@@ -94,6 +94,7 @@ struct sl_view {
 	/* [share_workers][share_cnt] of this generation: each written by that worker alone; sl_view_shares */
 	struct sl_shares *shares;
 	uint32_t share_cnt, share_workers;
+	bool shaped;                   /* some service has a bandwidth */
 	bool results;                  /* some service wants to know of tries that went well, too */
 	const struct sl_table *tables; /* [table_cnt] */
 	const struct sl_vhost *vhosts; /* [vhost_cnt] */

@@ -129,6 +129,8 @@ sl_view_levels_build(struct sl_view_build *b)
 		const struct sl_img_service *s = svc->img;
 		const struct sl_img_level *l = levels_of(s);
 		svc->set_cnt = 1 + s->subset_cnt;
+		v->shaped |= (s->bandwidth.rate[SL_TO_ENDPOINTS] |
+			      s->bandwidth.rate[SL_TO_CLIENTS]) != 0;
 		v->results |= sl_outlier_rates(&s->http) || s->policy == SL_POLICY_EWMA;
 		if (is_plain(s)) {
 			if (l)

@@ -737,7 +737,8 @@ passed(uint32_t due_ms, uint32_t now_ms)
 static uint32_t
 xchg_idle(const struct http_xchg *x)
 {
-	if (sl_http_shape_waits(x, SL_TO_ENDPOINTS) || sl_http_shape_waits(x, SL_TO_CLIENTS))
+	if (sl_unlikely(x->flags & XF_SHAPED) &&
+	    (sl_http_shape_queued(x, SL_TO_ENDPOINTS) || sl_http_shape_queued(x, SL_TO_CLIENTS)))
 		return 0;
 	uint32_t idle = sl_stream_idle_ms(x->conn->client);
 

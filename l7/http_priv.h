@@ -510,15 +510,28 @@ void sl_http_tunnel_go(struct http_xchg *x);
 
 /* http_shape.c: sl_http_shape_look: a try begins, or time has passed: whether the service has a bandwidth.  _leave: the exchange is over.
  * _waits: for tokens.  _head: whether n bytes of a head may go now; else the exchange goes on by itself later.  _pipe: sl_http_pipe of the
- * request's or answer's body.  _forward: sl_stream_forward of a tunnel, as much as may go.  _go: tokens have come. */
+ * request's or answer's body.  _forward: sl_stream_forward of a tunnel, as much as may go.  _go: tokens have come.  Where XF_SHAPED is not
+ * set, all but _look cost a test of it. */
 void sl_http_shape_look(struct http_xchg *x);
 void sl_http_shape_leave(struct http_xchg *x);
-bool sl_http_shape_waits(const struct http_xchg *x, enum sl_way way);
-bool sl_http_shape_head(struct http_xchg *x, enum sl_way way, uint32_t n);
+bool sl_http_shape_queued(const struct http_xchg *x, enum sl_way way);
+bool sl_http_shape_take(struct http_xchg *x, enum sl_way way, uint32_t n);
 enum pipe_verdict sl_http_shape_pipe(struct http_xchg *x, enum sl_way way);
 uint32_t sl_http_shape_forward(struct http_xchg *x, struct sl_stream *from, struct sl_stream *to,
 			       enum sl_way way);
 void sl_http_shape_go(void *engine, uint32_t waiter);
+
+static inline bool
+sl_http_shape_waits(const struct http_xchg *x, enum sl_way way)
+{
+	return sl_unlikely(x->flags & XF_SHAPED) && sl_http_shape_queued(x, way);
+}
+
+static inline bool
+sl_http_shape_head(struct http_xchg *x, enum sl_way way, uint32_t n)
+{
+	return sl_likely(!(x->flags & XF_SHAPED)) || sl_http_shape_take(x, way, n);
+}
 
 /* http_answer.c.  sl_http_retry_kind: which of the route's conditions for another try an answer meets; 0: none. */
 void sl_http_answer_go(struct http_xchg *x);

@@ -235,20 +235,25 @@ put_edit(struct sl_http *h, uint32_t i, const struct sl_img_edit *e, const uint8
 	*at += e->value.len;
 }
 
-/* Of the answer: the route's edits, then those of policy. */
-static struct sl_edits
-answer_edits(struct sl_http *h, const struct http_decision *d)
+static __attribute__((noinline)) struct sl_edits
+edits_and_policy(struct sl_http *h, const struct http_decision *d, struct sl_edits own)
 {
-	struct sl_edits own = d->route ? edits_of(d, 1) : (struct sl_edits){0};
 	uint32_t at = 0;
 
-	if (sl_likely(d->edit_cnt == 0))
-		return own;
 	for (uint32_t i = 0; i < own.cnt; i++)
 		put_edit(h, i, &own.edit[i], own.strs, &at);
 	for (uint32_t i = 0; i < d->edit_cnt; i++)
 		put_edit(h, own.cnt + i, &h->policy_edits[i], h->policy_text, &at);
 	return (struct sl_edits){h->answer_edits, h->answer_text, own.cnt + d->edit_cnt};
+}
+
+/* Of the answer: the route's edits, then those of policy. */
+static inline struct sl_edits
+answer_edits(struct sl_http *h, const struct http_decision *d)
+{
+	struct sl_edits own = d->route ? edits_of(d, 1) : (struct sl_edits){0};
+
+	return sl_likely(d->edit_cnt == 0) ? own : edits_and_policy(h, d, own);
 }
 
 static uint32_t
@@ -322,7 +327,8 @@ keep(struct http_xchg *x, const struct http_decision *d, const struct sl_http_he
 		id_new(h);
 	if (record)
 		sl_http_record(x, head, x->head + x->record_off);
-	sl_http_why(x, d->why);
+	if (sl_unlikely(*d->why))
+		sl_http_why(x, d->why);
 	return true;
 }
 

@@ -18,10 +18,9 @@ taker(const struct http_xchg *x, enum sl_way way)
 }
 
 bool
-sl_http_shape_waits(const struct http_xchg *x, enum sl_way way)
+sl_http_shape_queued(const struct http_xchg *x, enum sl_way way)
 {
-	return sl_unlikely(x->flags & XF_SHAPED) &&
-	       sl_shaper_waits(x->http->shaper, taker(x, way).waiter);
+	return sl_shaper_waits(x->http->shaper, taker(x, way).waiter);
 }
 
 void
@@ -49,12 +48,11 @@ sl_http_shape_look(struct http_xchg *x)
 }
 
 bool
-sl_http_shape_head(struct http_xchg *x, enum sl_way way, uint32_t n)
+sl_http_shape_take(struct http_xchg *x, enum sl_way way, uint32_t n)
 {
 	const struct sl_shape_who who = taker(x, way);
 
-	return sl_likely(!(x->flags & XF_SHAPED)) ||
-	       sl_shaper_take_whole(x->http->shaper, &who, http_now(x->http), n);
+	return sl_shaper_take_whole(x->http->shaper, &who, http_now(x->http), n);
 }
 
 /* What may be asked for: pieces are not cut for the last bytes of room. */
@@ -66,20 +64,15 @@ wanted(struct sl_stream *from, struct sl_stream *to)
 	return room ? SL_MIN(sl_stream_readable_bytes(from), room + SEGMENT) : 0;
 }
 
-enum pipe_verdict
-sl_http_shape_pipe(struct http_xchg *x, enum sl_way way)
+static __attribute__((noinline)) enum pipe_verdict
+shaped_pipe(struct http_xchg *x, enum sl_way way, struct http_pipe *p, struct sl_stream *from,
+	    struct sl_stream *to)
 {
-	struct sl_stream *client = x->conn->client;
-	struct sl_stream *from = way == SL_TO_ENDPOINTS ? client : x->upstream;
-	struct sl_stream *to = way == SL_TO_ENDPOINTS ? x->upstream : client;
-	struct http_pipe *p = way == SL_TO_ENDPOINTS ? &x->req : &x->ans;
 	const struct sl_shape_who who = taker(x, way);
 	struct sl_shaper *shaper = x->http->shaper;
 	uint64_t now = http_now(x->http);
-
-	if (sl_likely(!(x->flags & XF_SHAPED)) || p->flags & PIPE_OVER || p->out == SL_BODY_NONE)
-		return sl_http_pipe(x->http, p, from, to);
 	uint32_t want = wanted(from, to);
+
 	if (p->in == SL_BODY_LENGTH)
 		want = (uint32_t)SL_MIN(want, p->left);
 	p->tokens = sl_shaper_take(shaper, &who, now, want);
@@ -98,6 +91,19 @@ sl_http_shape_pipe(struct http_xchg *x, enum sl_way way)
 		v = PIPE_ROOM;
 	}
 	return v;
+}
+
+enum pipe_verdict
+sl_http_shape_pipe(struct http_xchg *x, enum sl_way way)
+{
+	struct sl_stream *client = x->conn->client;
+	struct sl_stream *from = way == SL_TO_ENDPOINTS ? client : x->upstream;
+	struct sl_stream *to = way == SL_TO_ENDPOINTS ? x->upstream : client;
+	struct http_pipe *p = way == SL_TO_ENDPOINTS ? &x->req : &x->ans;
+
+	if (sl_likely(!(x->flags & XF_SHAPED)) || p->flags & PIPE_OVER || p->out == SL_BODY_NONE)
+		return sl_http_pipe(x->http, p, from, to);
+	return shaped_pipe(x, way, p, from, to);
 }
 
 uint32_t
