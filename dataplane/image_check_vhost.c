@@ -758,6 +758,7 @@ check_rule(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
 
 	sl_look_name(v->c, "routes", i, "name", r->name);
 	sl_look_range(v->c, "routes", i, "action", r->action, SL_AUTHZ_DENY, SL_AUTHZ_AUDIT);
+	sl_look_range(v->c, "routes", i, "slot", r->slot, 0, SL_MAX_RULE_SLOTS);
 	sl_look_range(v->c, "routes", i, "incarnation", r->incarnation, 1, 1);
 	check_span(v, i, "cond_cnt", r->cond_first, r->cond_cnt, 64, v->img->cond_id_cnt);
 	if (r->code != 0 && (r->code != 403 || r->action != SL_AUTHZ_DENY))
@@ -768,7 +769,7 @@ check_rule(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
 			    "is out of order: DENY, ALLOW, the default, AUDIT");
 	if (i && rule_rank(r) == 2 && rule_rank(&r[-1]) == 2)
 		sl_look_bad(v->c, "routes", i, "name", "is a second default");
-	rest.incarnation = rest.cond_first = rest.cond_cnt = 0;
+	rest.slot = rest.incarnation = rest.cond_first = rest.cond_cnt = 0;
 	rest.action = 0;
 	rest.code = 0;
 	memset(rest.name, 0, sizeof(rest.name));

@@ -310,6 +310,8 @@ dump_rule(const struct vhost *v, const struct sl_img_http_route *r, uint32_t i)
 	fprintf(v->f, "  [%u] %s %s", i, actions[r->action], r->name);
 	if (r->action == SL_AUTHZ_DENY && r->code == 0)
 		fputs(" told only", v->f);
+	if (r->slot)
+		fprintf(v->f, " slot %u", r->slot - 1);
 	fputs(" conds", v->f);
 	for (uint32_t k = 0; k < r->cond_cnt; k++)
 		fprintf(v->f, " %u", ids[r->cond_first + k]);

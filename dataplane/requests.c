@@ -441,6 +441,7 @@ sl_requests_start(struct sl_worker *w)
 	conf.vhost_stats = sl_stats_vhosts(seg, id);
 	conf.route_stats = sl_stats_routes(seg, id);
 	conf.authz_stats = sl_stats_authz(seg, id);
+	conf.authz_rule_stats = sl_stats_rules(seg, id);
 	conf.endpoint_stats = w->endpoint_stats;
 	conf.events = w->conf.events;
 	conf.events_size = w->conf.events_size;

@@ -93,10 +93,8 @@ sl_streams_allowed(void *worker, const struct sl_stream *client, bool tls,
 		.own_cnt = own.cnt,
 	};
 	sl_authz_judge(set, &in, (struct sl_bytes){0}, &w->streams.view->scratch[w->conf.id], &v);
-	struct sl_stats_authz *s = &sl_stats_authz(w->conf.stats, w->conf.id)[slot];
-	s->allowed += !v.denied;
-	s->denied += v.denied && !v.told_only;
-	s->audited += v.told_only || v.audit != SL_MATCH_NONE;
+	sl_authz_count(set, &v, &sl_stats_authz(w->conf.stats, w->conf.id)[slot],
+		       sl_stats_rules(w->conf.stats, w->conf.id));
 	return !v.denied || v.told_only;
 }
 

@@ -392,3 +392,32 @@ sl_authz_judge(const struct sl_authz *a, const struct sl_match_input *in, struct
 	if (ret->audit == SL_MATCH_NONE && loose.at)
 		ret->audit = find(a, &other, scratch, a->audit_first, ret);
 }
+
+/* ---- what is counted ---- */
+
+static struct sl_stats_authz *
+rule_stats(const struct sl_authz *a, uint32_t alternative, struct sl_stats_authz *rules)
+{
+	uint32_t slot = alternative == SL_MATCH_NONE ? 0 : alternatives(a->img)[alternative].slot;
+
+	return slot ? &rules[slot - 1] : NULL;
+}
+
+void
+sl_authz_count(const struct sl_authz *a, const struct sl_authz_verdict *v,
+	       struct sl_stats_authz *set, struct sl_stats_authz *rules)
+{
+	struct sl_stats_authz *rule = rule_stats(a, v->rule, rules);
+	bool denied = v->denied && !v->told_only;
+
+	set->allowed += !v->denied;
+	set->denied += denied;
+	set->audited += v->told_only || v->audit != SL_MATCH_NONE;
+	if (rule) {
+		rule->allowed += !v->denied;
+		rule->denied += denied;
+		rule->audited += v->told_only;
+	}
+	if (sl_unlikely(v->audit != SL_MATCH_NONE) && (rule = rule_stats(a, v->audit, rules)))
+		rule->audited++;
+}

@@ -18,6 +18,7 @@
 #define SL_L7_AUTHZ_H
 
 #include "l7/match.h"
+#include "sluice/stats.h"
 
 /* Of a view; pointers into the generation. */
 struct sl_authz {
@@ -81,6 +82,10 @@ struct sl_authz_verdict {
 void sl_authz_judge(const struct sl_authz *a, const struct sl_match_input *in,
 		    struct sl_bytes loose, struct sl_match_scratch *scratch,
 		    struct sl_authz_verdict *ret);
+
+/* sl_authz_count: of the set, and of the rules that decided it, by their slots (rules: [SL_MAX_RULE_SLOTS]). */
+void sl_authz_count(const struct sl_authz *a, const struct sl_authz_verdict *v,
+		    struct sl_stats_authz *set, struct sl_stats_authz *rules);
 
 /* sl_authz_rule: the name of an alternative's rule, "default" for the set's. */
 const char *sl_authz_rule(const struct sl_authz *a, uint32_t alternative);

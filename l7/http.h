@@ -112,6 +112,7 @@ struct sl_http_conf {
 	struct sl_stats_vhost *vhost_stats;
 	struct sl_stats_route *route_stats;
 	struct sl_stats_authz *authz_stats;
+	struct sl_stats_authz *authz_rule_stats; /* by slot of a rule */
 	struct sl_stats_endpoint *endpoint_stats;
 	struct sl_events_worker *events; /* NULL: no access log */
 	uint32_t events_size;

@@ -62,13 +62,10 @@ say_audit(struct http_decision *d, const char *set, const char *rule)
 }
 
 static void
-count(struct sl_http *h, uint32_t slot, const struct sl_authz_verdict *v)
+count(struct sl_http *h, const struct sl_authz *set, uint32_t slot,
+      const struct sl_authz_verdict *v)
 {
-	struct sl_stats_authz *s = &h->conf.authz_stats[slot];
-
-	s->allowed += !v->denied;
-	s->denied += v->denied && !v->told_only;
-	s->audited += v->told_only || v->audit != SL_MATCH_NONE;
+	sl_authz_count(set, v, &h->conf.authz_stats[slot], h->conf.authz_rule_stats);
 	if (v->told_only || v->audit != SL_MATCH_NONE)
 		http_count(h, SL_HTTP_CNT_AUTHZ_AUDITED);
 }
@@ -87,7 +84,7 @@ passes(struct sl_http *h, const struct sl_http_rule *rule, const struct sl_img_p
 	}
 	sl_authz_judge(set, &a->in, a->loose, rule->scratch, &v);
 	if (!dry)
-		count(h, ref->slot, &v);
+		count(h, set, ref->slot, &v);
 	if (v.denied && !v.told_only) {
 		sl_http_policy_why(d, set->img->name, sl_authz_rule(set, v.rule));
 		return false;

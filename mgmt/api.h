@@ -111,6 +111,11 @@
  *        "limits"     → "limits": [{"name", "requests", "per": "1s" | "500ms", "by": "all"|"source"|"identity"|"header NAME", "keys_max",
  *                         "keys" (with a number of their own now), "allowed" (tokens taken), "refused", "overflow" (of both: keys
  *                         beside keys_max, or without room, which share one number), "slot", "incarnation"}]
+ *        "authorization" → "authorization": [{"set", "rule": NAME|null (the set as a whole), "action": "deny"|"allow"|"audit" (of a set
+ *                         "audit only" or ""), "allowed", "denied", "audited": N|null (of a rule: what it decided, and told; null: there
+ *                         is no room for its counters, it counts with its set alone), "used": ["listener db" | "table edge" |
+ *                         "host edge/shop" | "route edge/shop/all"…]|null (of a set)}]   optional: "set"; "default": what no rule
+ *                         decides, where that is denied
  *        "hosts"      → "hosts": [{"table", "host", "match": ["shop.example", "*.example", "shop.*", "*"…], "routes": N, "slot",
  *                         "incarnation", "requests", "no_route"}]
  *        "routes"     → "routes": [{"table", "host", "route", "action": "service"|"split"|"redirect"|"respond", "services":

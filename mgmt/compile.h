@@ -42,8 +42,9 @@ struct sl_slot_map {
 	struct sl_slot_space jwt;                     /* issuers of tokens, by name */
 	struct sl_slot_space rates;                   /* limits, by name */
 	struct sl_slot_space authz;                   /* sets of rules, by name */
-	uint64_t seq;                                 /* next freed_seq */
-	struct sl_scan_base *bases;                   /* [base_cnt], by scan */
+	struct sl_slot_space rules; /* "shop/no-admin"; as many as there is room for */
+	uint64_t seq;               /* next freed_seq */
+	struct sl_scan_base *bases; /* [base_cnt], by scan */
 	uint32_t base_cnt;
 };
 
@@ -111,6 +112,8 @@ int sl_slot_find_hroute(const struct sl_slot_map *m, const struct sl_conf_table 
 			const struct sl_conf_vhost *v, const struct sl_conf_hroute *r,
 			struct sl_placed *ret);
 int sl_slot_find_authz(const struct sl_slot_map *m, const char *name, struct sl_placed *ret);
+int sl_slot_find_rule(const struct sl_slot_map *m, const char *set, const char *rule,
+		      struct sl_placed *ret);
 int sl_slot_find_rate(const struct sl_slot_map *m, const char *name, struct sl_placed *ret);
 
 #endif

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "mgmt/slots.h"
+
 /* ---- slots ---- */
 
 static int
@@ -13,6 +15,65 @@ by_name(const void *a, const void *b, void *arg)
 	const struct sl_conf_authz *s = arg;
 
 	return strcmp(s[*(const uint32_t *)a].name, s[*(const uint32_t *)b].name);
+}
+
+/* Rules that get a slot, of those that had one before, or of those that had none. */
+struct rule_keys {
+	const struct sl_slot_map *m;
+	char (*text)[SL_SLOT_KEY_MAX];
+	const char **key;
+	uint32_t cnt;
+};
+
+static void
+take_rule(struct rule_keys *r, const char *set, const char *rule, bool had)
+{
+	struct sl_placed at;
+
+	if (r->cnt == SL_MAX_RULE_SLOTS || had != (sl_slot_find_rule(r->m, set, rule, &at) == 0))
+		return;
+	r->key[r->cnt] = sl_slot_key_vhost(set, rule, r->text[r->cnt]);
+	r->cnt++;
+}
+
+static void
+take_rules(const struct sl_compiling *k, struct rule_keys *r, bool had)
+{
+	for (uint32_t i = 0; i < k->c->authz_cnt; i++) {
+		const struct sl_conf_authz *a = &k->c->authz[k->authz_order[i]];
+		for (uint32_t j = 0; j < a->rule_cnt; j++)
+			take_rule(r, a->name, a->rules[j].name, had);
+		if (sl_conf_authz_denies_rest(a))
+			take_rule(r, a->name, SL_AUTHZ_DEFAULT, had);
+	}
+}
+
+/* Of more rules than there are slots those keep one that had it; the others get what is left, in order. */
+static int
+assign_rules(struct sl_compiling *k, struct sl_slot_map *m)
+{
+	size_t most = 0;
+
+	for (uint32_t i = 0; i < k->c->authz_cnt; i++)
+		most += k->c->authz[i].rule_cnt + 1u;
+	most = SL_MIN(most, SL_MAX_RULE_SLOTS);
+	struct rule_keys r = {
+		.m = m,
+		.text = malloc((most + 1) * sizeof(*r.text)),
+		.key = malloc((most + 1) * sizeof(*r.key)),
+	};
+	struct sl_placed *placed = malloc((most + 1) * sizeof(*placed));
+	int err = -ENOMEM;
+
+	if (r.text && r.key && placed) {
+		take_rules(k, &r, true);
+		take_rules(k, &r, false);
+		err = sl_compile_assign(k, "rules", &m->rules, &m->seq, r.key, r.cnt, placed);
+	}
+	free(r.text);
+	free(r.key);
+	free(placed);
+	return err;
 }
 
 int
@@ -37,7 +98,7 @@ sl_compile_assign_authz(struct sl_compiling *k, struct sl_slot_map *m)
 	int err =
 		sl_compile_assign(k, "sets of rules", &m->authz, &m->seq, keys, n, k->authz_placed);
 	free(keys);
-	return err;
+	return err ? err : assign_rules(k, m);
 }
 
 struct sl_placed
@@ -95,16 +156,6 @@ of_action(const struct sl_conf_authz *a, uint8_t action, struct sl_conf_vhost *v
 	return err;
 }
 
-static bool
-denies_rest(const struct sl_conf_authz *a)
-{
-	bool allows = false;
-
-	for (uint32_t i = 0; i < a->rule_cnt; i++)
-		allows |= a->rules[i].action == SL_AUTHZ_ALLOW;
-	return a->otherwise ? a->otherwise == SL_AUTHZ_DENY : allows;
-}
-
 int
 sl_compile_alternatives(const struct sl_conf_authz *a, struct sl_conf_vhost *ret)
 {
@@ -120,7 +171,7 @@ sl_compile_alternatives(const struct sl_conf_authz *a, struct sl_conf_vhost *ret
 	int err = of_action(a, SL_AUTHZ_DENY, ret);
 	if (!err)
 		err = of_action(a, SL_AUTHZ_ALLOW, ret);
-	if (denies_rest(a)) {
+	if (sl_conf_authz_denies_rest(a)) {
 		struct sl_conf_hroute *rest = &ret->routes[ret->route_cnt++];
 		rest->action = SL_AUTHZ_DENY;
 		rest->code = a->audit_only ? 0 : 403;

@@ -1038,13 +1038,27 @@ build_host(struct sl_compiling *k, const struct sl_conf_table *t, const struct s
 
 /* ---- AUTHZ: likewise ---- */
 
+/* Where the rule of an alternative is counted, + 1; 0: there was no room.  Those of a rule stand one behind the other. */
+static uint32_t
+rule_slot(const struct host *h, const struct sl_conf_hroute *r)
+{
+	uint32_t n = h->route_cnt;
+	struct sl_placed at;
+
+	if (n && strcmp(h->routes[n - 1].name, r->name) == 0)
+		return h->routes[n - 1].slot;
+	return sl_slot_find_rule(h->k->map, h->vhost->name, r->name, &at) == 0 ? at.slot + 1 : 0;
+}
+
 static int
 add_rule(struct host *h, const struct sl_conf_hroute *r)
 {
+	uint32_t slot = rule_slot(h, r);
 	struct sl_img_http_route *img = &h->routes[h->route_cnt++];
 	int err = 0;
 
 	*img = (struct sl_img_http_route){
+		.slot = slot,
 		.incarnation = 1,
 		.cond_first = r->cond_cnt ? h->cond_id_cnt : 0,
 		.cond_cnt = r->cond_cnt,

@@ -558,6 +558,9 @@ struct sl_conf_authz {
 	int line;
 };
 
+/* sl_conf_authz_denies_rest: whether what no rule decides is denied. */
+bool sl_conf_authz_denies_rest(const struct sl_conf_authz *a);
+
 struct sl_conf_hostname {
 	uint8_t kind;   /* enum sl_host_kind; 0: not read */
 	char name[256]; /* as in the object: lower case, ".example", "shop.", "" */

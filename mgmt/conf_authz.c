@@ -627,6 +627,16 @@ conds_fini(struct sl_conf_cond *c, uint32_t cnt)
 	free(c);
 }
 
+bool
+sl_conf_authz_denies_rest(const struct sl_conf_authz *a)
+{
+	bool allows = false;
+
+	for (uint32_t i = 0; i < a->rule_cnt; i++)
+		allows |= a->rules[i].action == SL_AUTHZ_ALLOW;
+	return a->otherwise ? a->otherwise == SL_AUTHZ_DENY : allows;
+}
+
 void
 sl_conf_authz_free(struct sl_conf *c)
 {

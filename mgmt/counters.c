@@ -33,6 +33,12 @@ struct base_rate {
 	struct sl_stats_rate base;
 };
 
+/* Of a set of rules, or of a rule. */
+struct base_authz {
+	uint32_t incarnation;
+	struct sl_stats_authz base;
+};
+
 struct sl_counters {
 	const void *stats;
 	size_t bytes;
@@ -44,6 +50,8 @@ struct sl_counters {
 	struct base_endpoint endpoints[SL_MAX_ENDPOINTS];
 	struct base_vhost vhosts[SL_MAX_VHOSTS];
 	struct base_rate rates[SL_MAX_RATES];
+	struct base_authz authz[SL_MAX_AUTHZ];
+	struct base_authz *rules; /* [SL_MAX_RULE_SLOTS], or NULL: no rule was seen, or no memory */
 	struct base_route
 		*routes; /* [SL_MAX_HTTP_ROUTES], or NULL: no route was seen, or no memory */
 };
@@ -57,8 +65,10 @@ sl_counters_create(void)
 void
 sl_counters_destroy(struct sl_counters *c)
 {
-	if (c)
+	if (c) {
 		free(c->routes);
+		free(c->rules);
+	}
 	free(c);
 }
 
@@ -74,6 +84,9 @@ sl_counters_attach(struct sl_counters *c, const void *stats, size_t bytes, uint6
 	memset(c->endpoints, 0, sizeof(c->endpoints));
 	memset(c->vhosts, 0, sizeof(c->vhosts));
 	memset(c->rates, 0, sizeof(c->rates));
+	memset(c->authz, 0, sizeof(c->authz));
+	free(c->rules);
+	c->rules = NULL;
 	free(c->routes); /* 17 MB, most of it never touched */
 	c->routes = NULL;
 	c->fresh = c->booted;
@@ -152,6 +165,46 @@ prepare_rate(struct sl_counters *c, struct sl_placed at)
 }
 
 static void
+prepare_authz(struct sl_counters *c, struct sl_placed at)
+{
+	struct base_authz *b = &c->authz[at.slot];
+	if (b->incarnation == at.incarnation)
+		return;
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_authz){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_authz(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_rule(struct sl_counters *c, struct sl_placed at)
+{
+	if (!c->rules)
+		c->rules = calloc(SL_MAX_RULE_SLOTS, sizeof(*c->rules));
+	if (!c->rules || c->rules[at.slot].incarnation == at.incarnation)
+		return;
+	struct base_authz *b = &c->rules[at.slot];
+	bool now = from_now(c, b->incarnation, at.incarnation);
+	*b = (struct base_authz){.incarnation = at.incarnation};
+	if (now)
+		(void)sl_metrics_sum_rule(c->stats, c->bytes, at.slot, &b->base);
+}
+
+static void
+prepare_rules(struct sl_counters *c, const struct sl_conf_authz *a, const struct sl_slot_map *map)
+{
+	struct sl_placed at;
+
+	if (sl_slot_find_authz(map, a->name, &at) == 0)
+		prepare_authz(c, at);
+	for (uint32_t i = 0; i < a->rule_cnt; i++)
+		if (sl_slot_find_rule(map, a->name, a->rules[i].name, &at) == 0)
+			prepare_rule(c, at);
+	if (sl_slot_find_rule(map, a->name, SL_AUTHZ_DEFAULT, &at) == 0)
+		prepare_rule(c, at);
+}
+
+static void
 prepare_route(struct sl_counters *c, struct sl_placed at)
 {
 	if (!c->routes)
@@ -222,6 +275,8 @@ sl_counters_prepare(struct sl_counters *c, const struct sl_conf *conf,
 	for (uint32_t i = 0; i < conf->rate_cnt; i++)
 		if (sl_slot_find_rate(map, conf->rates[i].name, &at) == 0)
 			prepare_rate(c, at);
+	for (uint32_t i = 0; i < conf->authz_cnt; i++)
+		prepare_rules(c, &conf->authz[i], map);
 	for (uint32_t i = 0; i < conf->table_cnt; i++)
 		prepare_routes(c, &conf->tables[i], map);
 }
@@ -321,6 +376,38 @@ sl_counters_rate(const struct sl_counters *c, struct sl_placed at)
 	if (c->stats && sl_metrics_sum_rate(c->stats, c->bytes, at.slot, &s) == 0)
 		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s),
 			 SL_METRICS_RATE_GAUGES);
+	return s;
+}
+
+struct sl_stats_authz
+sl_counters_authz_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_authz *b = &c->authz[at.slot];
+	return b->incarnation == at.incarnation ? b->base : (struct sl_stats_authz){0};
+}
+
+struct sl_stats_authz
+sl_counters_rule_base(const struct sl_counters *c, struct sl_placed at)
+{
+	const struct base_authz *b = c->rules ? &c->rules[at.slot] : NULL;
+	return b && b->incarnation == at.incarnation ? b->base : (struct sl_stats_authz){0};
+}
+
+struct sl_stats_authz
+sl_counters_authz(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_authz s = {0}, base = sl_counters_authz_base(c, at);
+	if (c->stats && sl_metrics_sum_authz(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s), 0);
+	return s;
+}
+
+struct sl_stats_authz
+sl_counters_rule(const struct sl_counters *c, struct sl_placed at)
+{
+	struct sl_stats_authz s = {0}, base = sl_counters_rule_base(c, at);
+	if (c->stats && sl_metrics_sum_rule(c->stats, c->bytes, at.slot, &s) == 0)
+		subtract((uint64_t *)&s, (const uint64_t *)&base, sizeof(s), 0);
 	return s;
 }
 

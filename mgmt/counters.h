@@ -35,6 +35,8 @@ struct sl_stats_endpoint sl_counters_endpoint(const struct sl_counters *c, struc
 struct sl_stats_vhost sl_counters_vhost(const struct sl_counters *c, struct sl_placed at);
 struct sl_stats_route sl_counters_route(const struct sl_counters *c, struct sl_placed at);
 struct sl_stats_rate sl_counters_rate(const struct sl_counters *c, struct sl_placed at);
+struct sl_stats_authz sl_counters_authz(const struct sl_counters *c, struct sl_placed at);
+struct sl_stats_authz sl_counters_rule(const struct sl_counters *c, struct sl_placed at);
 
 /* The baselines themselves, for the exporter, which subtracts. */
 struct sl_stats_listener sl_counters_listener_base(const struct sl_counters *c,
@@ -45,6 +47,8 @@ struct sl_stats_endpoint sl_counters_endpoint_base(const struct sl_counters *c,
 
 struct sl_stats_vhost sl_counters_vhost_base(const struct sl_counters *c, struct sl_placed at);
 struct sl_stats_rate sl_counters_rate_base(const struct sl_counters *c, struct sl_placed at);
+struct sl_stats_authz sl_counters_authz_base(const struct sl_counters *c, struct sl_placed at);
+struct sl_stats_authz sl_counters_rule_base(const struct sl_counters *c, struct sl_placed at);
 /* NULL: 0.  Good until the next attach. */
 const struct sl_stats_route *sl_counters_route_base(const struct sl_counters *c,
 						    struct sl_placed at);

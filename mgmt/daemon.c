@@ -557,6 +557,44 @@ snapshot_rates(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_
 	return 0;
 }
 
+static void
+snapshot_rule(struct sl_daemon *d, const struct sl_table *t, const char *set, const char *rule,
+	      struct sl_metrics_snapshot *s)
+{
+	struct sl_placed at;
+
+	if (sl_slot_find_rule(&t->map, set, rule, &at) == 0)
+		d->m_authz[s->authz_cnt++] = (struct sl_metrics_authz){
+			set, rule, at.slot, sl_counters_rule_base(d->counters, at)};
+}
+
+static int
+snapshot_authz(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
+{
+	const struct sl_conf *c = t->conf;
+	size_t cnt = 1;
+
+	for (uint32_t i = 0; i < c->authz_cnt; i++)
+		cnt += c->authz[i].rule_cnt + 2u;
+	struct sl_metrics_authz *m = realloc(d->m_authz, cnt * sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	d->m_authz = m;
+	s->authz = m;
+	for (uint32_t i = 0; i < c->authz_cnt; i++) {
+		const struct sl_conf_authz *a = &c->authz[i];
+		struct sl_placed at;
+		if (sl_slot_find_authz(&t->map, a->name, &at))
+			continue;
+		m[s->authz_cnt++] = (struct sl_metrics_authz){
+			a->name, NULL, at.slot, sl_counters_authz_base(d->counters, at)};
+		for (uint32_t j = 0; j < a->rule_cnt; j++)
+			snapshot_rule(d, t, a->name, a->rules[j].name, s);
+		snapshot_rule(d, t, a->name, SL_AUTHZ_DEFAULT, s);
+	}
+	return 0;
+}
+
 static int
 snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
 {
@@ -603,6 +641,8 @@ snapshot_table(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_
 	s->endpoints = d->m_endpoints;
 	s->endpoint_cnt = cnt;
 	int err = snapshot_rates(d, t, s);
+	if (!err)
+		err = snapshot_authz(d, t, s);
 	return err ? err : snapshot_routes(d, t, s);
 }
 
@@ -894,6 +934,7 @@ sl_daemon_destroy(struct sl_daemon *d)
 	free(d->m_endpoints);
 	free(d->m_vhosts);
 	free(d->m_rates);
+	free(d->m_authz);
 	free(d->m_routes);
 	free(d->m_certs);
 	free(d->m_sources);

@@ -71,6 +71,7 @@ struct sl_daemon {
 	struct sl_metrics_endpoint *m_endpoints;
 	struct sl_metrics_vhost *m_vhosts;
 	struct sl_metrics_rate *m_rates;
+	struct sl_metrics_authz *m_authz;
 	struct sl_metrics_route *m_routes;
 	struct sl_metrics_cert *m_certs;
 	struct sl_metrics_source *m_sources;

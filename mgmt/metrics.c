@@ -55,6 +55,28 @@ sl_metrics_sum_rate(const void *stats, size_t bytes, uint32_t slot, struct sl_st
 }
 
 int
+sl_metrics_sum_authz(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_authz *ret)
+{
+	struct sl_expo_seg g;
+
+	if (slot >= SL_MAX_AUTHZ || sl_expo_open(stats, bytes, &g))
+		return -EINVAL;
+	sl_expo_sum(&g, g.head.authz_off, slot, sizeof(*ret), (uint64_t *)ret);
+	return 0;
+}
+
+int
+sl_metrics_sum_rule(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_authz *ret)
+{
+	struct sl_expo_seg g;
+
+	if (slot >= SL_MAX_RULE_SLOTS || sl_expo_open(stats, bytes, &g))
+		return -EINVAL;
+	sl_expo_sum(&g, g.head.rule_off, slot, sizeof(*ret), (uint64_t *)ret);
+	return 0;
+}
+
+int
 sl_metrics_sum_vhost(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_vhost *ret)
 {
 	struct sl_expo_seg g;
@@ -629,6 +651,9 @@ slots_in_range(const struct sl_metrics_snapshot *s)
 			return false;
 	for (size_t i = 0; i < s->rate_cnt; i++)
 		if (s->rates[i].slot >= SL_MAX_RATES)
+			return false;
+	for (size_t i = 0; i < s->authz_cnt; i++)
+		if (s->authz[i].slot >= (s->authz[i].rule ? SL_MAX_RULE_SLOTS : SL_MAX_AUTHZ))
 			return false;
 	return true;
 }

@@ -69,6 +69,13 @@ struct sl_metrics_rate {
 	struct sl_stats_rate base;
 };
 
+/* A set of rules (rule NULL), or a rule of it that has a slot. */
+struct sl_metrics_authz {
+	const char *set, *rule;
+	uint32_t slot;
+	struct sl_stats_authz base;
+};
+
 struct sl_metrics_route {
 	const char *table, *vhost, *name;
 	uint32_t slot;
@@ -123,6 +130,7 @@ struct sl_metrics_snapshot {
 	const struct sl_metrics_endpoint *endpoints; /* [endpoint_cnt], (service, name) distinct */
 	const struct sl_metrics_vhost *vhosts;       /* [vhost_cnt], (table, name) distinct */
 	const struct sl_metrics_rate *rates;         /* [rate_cnt], names distinct */
+	const struct sl_metrics_authz *authz;        /* [authz_cnt], (set, rule) distinct */
 	const struct sl_metrics_route *routes;   /* [route_cnt], (table, vhost, name) distinct */
 	const struct sl_metrics_cert *certs;     /* [cert_cnt], names distinct */
 	const struct sl_metrics_source *sources; /* [source_cnt], rows distinct */
@@ -132,8 +140,8 @@ struct sl_metrics_snapshot {
 	const struct sl_announce_plan *announce; /* or NULL: no VIP is announced by the daemon */
 	bool bird_up;                            /* BIRD answers */
 	bool drained;                            /* the gateway is */
-	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, rate_cnt, cert_cnt,
-		port_cnt, source_cnt;
+	size_t listener_cnt, service_cnt, endpoint_cnt, vhost_cnt, route_cnt, rate_cnt, authz_cnt,
+		cert_cnt, port_cnt, source_cnt;
 };
 
 /* Which values of a record are gauges, from which no baseline is taken: bit i for the i-th uint64. */
@@ -179,6 +187,9 @@ int sl_metrics_sum_service(const void *stats, size_t bytes, uint32_t slot,
 int sl_metrics_sum_endpoint(const void *stats, size_t bytes, uint32_t slot,
 			    struct sl_stats_endpoint *ret);
 
+int sl_metrics_sum_authz(const void *stats, size_t bytes, uint32_t slot,
+			 struct sl_stats_authz *ret);
+int sl_metrics_sum_rule(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_authz *ret);
 int sl_metrics_sum_rate(const void *stats, size_t bytes, uint32_t slot, struct sl_stats_rate *ret);
 int sl_metrics_sum_vhost(const void *stats, size_t bytes, uint32_t slot,
 			 struct sl_stats_vhost *ret);

@@ -9,6 +9,10 @@
 int sl_metrics_requests(struct sl_expo *o, const struct sl_expo_seg *g,
 			const struct sl_metrics_snapshot *s);
 
+/* metrics_authz.c: 0 or -ENOMEM. */
+int sl_metrics_authz(struct sl_expo *o, const struct sl_expo_seg *g,
+		     const struct sl_metrics_snapshot *s);
+
 /* metrics_tls.c */
 void sl_metrics_tls(struct sl_expo *o, const struct sl_expo_seg *g);
 void sl_metrics_certs(struct sl_expo *o, const struct sl_metrics_snapshot *s);

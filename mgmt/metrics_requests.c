@@ -248,5 +248,7 @@ sl_metrics_requests(struct sl_expo *o, const struct sl_expo_seg *g,
 	int rc = put_hosts(o, g, s);
 	if (!rc)
 		rc = put_limits(o, g, s);
+	if (!rc)
+		rc = sl_metrics_authz(o, g, s);
 	return rc ? rc : put_routes(o, g, s);
 }

@@ -412,6 +412,8 @@ rows_of(const struct sl_verb_run *r, const char *what)
 		return sl_show_hosts(d, sl_verb_text(r, "table"), sl_verb_text(r, "host"));
 	if (strcmp(what, "limits") == 0)
 		return sl_show_limits(d);
+	if (strcmp(what, "authorization") == 0)
+		return sl_show_authz(d, sl_verb_text(r, "set"));
 	if (strcmp(what, "announce") == 0)
 		return sl_announce_show(d->announce, active_conf(d));
 	if (strcmp(what, "generations") == 0)
@@ -440,6 +442,9 @@ misplaced(const struct sl_verb_run *r, const char *what)
 	    strcmp(what, "ports"))
 		return sl_call_error(r->verb, "invalid", NULL,
 				     "port, extended: allowed with ports only");
+	if (sl_verb_text(r, "set") && strcmp(what, "authorization"))
+		return sl_call_error(r->verb, "invalid", NULL,
+				     "set: allowed with authorization only");
 	if (json_object_get(r->body, "limit") && strcmp(what, "audit"))
 		return sl_call_error(r->verb, "invalid", NULL, "limit: allowed with audit only");
 	return NULL;
@@ -486,11 +491,17 @@ sl_verb_show(const struct sl_verb_run *r)
 	if (none)
 		error = sl_call_error(r->verb, "not_found", "see: show routes, show hosts",
 				      "no such %s in the active table", none);
-	if (!error && !(rows = rows_of(r, what)))
+	rows = error ? NULL : rows_of(r, what);
+	if (!error && !rows && sl_verb_text(r, "set"))
+		error = sl_call_error(r->verb, "not_found", "see: show authorization",
+				      "no set of rules %s in the active table",
+				      sl_verb_text(r, "set"));
+	if (!error && !rows)
 		error = sl_call_error(
 			r->verb, "invalid",
 			"status, listeners, services, endpoints, sources, jwt, hosts, routes, "
-			"workers, ports, drops, tcp, http, tls, announce, store, "
+			"limits, authorization, workers, ports, drops, tcp, http, tls, announce, "
+			"store, "
 			"registry, generations, audit, shadow",
 			"what: \"%s\" cannot be shown", what);
 	if (error) {

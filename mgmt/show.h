@@ -20,6 +20,8 @@ json_t *sl_show_tcp(struct sl_daemon *d);
 json_t *sl_show_http(struct sl_daemon *d);
 json_t *sl_show_tls(struct sl_daemon *d);
 json_t *sl_show_limits(struct sl_daemon *d); /* show_limits.c */
+/* show_authz.c: sets of rules and their rules, or those of one set (NULL: there is no such). */
+json_t *sl_show_authz(struct sl_daemon *d, const char *set);
 /* show_routes.c: those of a name each (NULL: all).  sl_show_no_such: NULL, or of which kind there is none of that name:
  * "route table", "host", "route". */
 json_t *sl_show_routes(struct sl_daemon *d, const char *table, const char *host, const char *route);

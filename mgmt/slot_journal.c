@@ -28,17 +28,17 @@ struct sl_slot_journal {
 
 /* ---- spaces ---- */
 
-#define SPACES 9
-static const char *const space_names[SPACES] = {"authz",     "endpoints", "jwt",
-						"listeners", "rates",     "routes",
-						"services",  "tables",    "vhosts"};
+#define SPACES 10
+static const char *const space_names[SPACES] = {"authz",  "endpoints", "jwt",   "listeners",
+						"rates",  "routes",    "rules", "services",
+						"tables", "vhosts"};
 
 static struct sl_slot_space *
 space_of(struct sl_slot_map *m, unsigned i)
 {
-	struct sl_slot_space *const all[SPACES] = {&m->authz,     &m->endpoints, &m->jwt,
-						   &m->listeners, &m->rates,     &m->hroutes,
-						   &m->services,  &m->tables,    &m->vhosts};
+	struct sl_slot_space *const all[SPACES] = {
+		&m->authz,   &m->endpoints, &m->jwt,      &m->listeners, &m->rates,
+		&m->hroutes, &m->rules,     &m->services, &m->tables,    &m->vhosts};
 	return all[i];
 }
 

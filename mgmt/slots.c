@@ -10,7 +10,7 @@
  *
  * Version 1 ends with the endpoints.  "rates" stands before the routes when there are slots of limits, "jwt" before the listeners when there
  * are slots of issuers, "authz" first when
- * there are sets of rules.
+ * there are sets of rules, and "rules" behind the routes when these have rules.
  */
 #include "mgmt/slots.h"
 
@@ -221,6 +221,7 @@ sl_slot_map_init(struct sl_slot_map *m)
 		.rates.max = SL_MAX_RATES,
 		.jwt.max = SL_MAX_JWT,
 		.authz.max = SL_MAX_AUTHZ,
+		.rules.max = SL_MAX_RULE_SLOTS,
 		.seq = 1,
 	};
 }
@@ -246,6 +247,7 @@ sl_slot_map_fini(struct sl_slot_map *m)
 	space_fini(&m->rates);
 	space_fini(&m->jwt);
 	space_fini(&m->authz);
+	space_fini(&m->rules);
 	sl_slot_bases_clear(m);
 	*m = (struct sl_slot_map){0};
 }
@@ -335,7 +337,8 @@ sl_slot_map_copy(const struct sl_slot_map *m, struct sl_slot_map *ret_map)
 	    space_copy(&m->endpoints, &copy.endpoints) || space_copy(&m->tables, &copy.tables) ||
 	    space_copy(&m->vhosts, &copy.vhosts) || space_copy(&m->hroutes, &copy.hroutes) ||
 	    space_copy(&m->rates, &copy.rates) || space_copy(&m->jwt, &copy.jwt) ||
-	    space_copy(&m->authz, &copy.authz) || bases_copy(m, &copy)) {
+	    space_copy(&m->authz, &copy.authz) || space_copy(&m->rules, &copy.rules) ||
+	    bases_copy(m, &copy)) {
 		sl_slot_map_fini(&copy);
 		return -ENOMEM;
 	}
@@ -607,6 +610,15 @@ sl_slot_find_authz(const struct sl_slot_map *m, const char *name, struct sl_plac
 }
 
 int
+sl_slot_find_rule(const struct sl_slot_map *m, const char *set, const char *rule,
+		  struct sl_placed *ret)
+{
+	char key[SL_SLOT_KEY_MAX];
+
+	return place(&m->rules, sl_slot_key_vhost(set, rule, key), ret);
+}
+
+int
 sl_slot_find_rate(const struct sl_slot_map *m, const char *name, struct sl_placed *ret)
 {
 	return place(&m->rates, name, ret);
@@ -664,6 +676,8 @@ sl_slot_map_save(const struct sl_slot_map *m, char **ret_text, size_t *ret_len)
 	if (m->rates.cnt)
 		save_space(f, "rates", &m->rates);
 	save_space(f, "routes", &m->hroutes);
+	if (m->rules.cnt)
+		save_space(f, "rules", &m->rules);
 	fprintf(f, "\"seq\":%llu,", (unsigned long long)m->seq);
 	save_space(f, "services", &m->services);
 	save_space(f, "tables", &m->tables);
@@ -940,6 +954,7 @@ load_root(struct load *l, const json_t *root)
 		more += load_more(l, root, "authz", &l->map.authz, name_key_ok);
 		more += load_more(l, root, "jwt", &l->map.jwt, name_key_ok);
 		more += load_more(l, root, "rates", &l->map.rates, name_key_ok);
+		more += load_more(l, root, "rules", &l->map.rules, vhost_key_ok);
 	}
 	if ((version != VERSION && version != 1) || seq < 1 ||
 	    json_object_size(root) != (version == 1 ? 5u : 9u + more)) {

@@ -310,6 +310,7 @@ sl_table_load_slots(const char *state_dir, struct sl_diag *notes, uint64_t *ret_
 	scar(&ret_map->vhosts, chance);
 	scar(&ret_map->hroutes, chance);
 	scar(&ret_map->authz, chance);
+	scar(&ret_map->rules, chance);
 	ret_map->seq = SL_MAX_ENDPOINTS + 1;
 	sl_diag_add(notes, state_dir, 0, NULL, NULL,
 		    "no good slots.json: all slots are given anew, flows of the old ones end");

@@ -49,6 +49,7 @@ static const struct verb {
 	  {"table", NAME, true, 0, 0},
 	  {"host", NAME, true, 0, 0},
 	  {"route", NAME, true, 0, 0},
+	  {"set", NAME, true, 0, 0},
 	  {"port", NAME, true, 0, 0},
 	  {"extended", BOOL, true, 0, 0},
 	  {"limit", NUMBER, true, 1, 1000}}},

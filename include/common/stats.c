@@ -33,6 +33,8 @@ layout(struct sl_stats_head *h, unsigned worker_cnt, unsigned port_cnt)
 	off += round_up(SL_MAX_AUTHZ * sizeof(struct sl_stats_authz), SL_CACHE_LINE);
 	h->rate_off = (uint32_t)off;
 	off += round_up(SL_MAX_RATES * sizeof(struct sl_stats_rate), SL_CACHE_LINE);
+	h->rule_off = (uint32_t)off;
+	off += round_up(SL_MAX_RULE_SLOTS * sizeof(struct sl_stats_authz), SL_CACHE_LINE);
 	h->worker_off = round_up(sizeof(*h), PAGE);
 	h->worker_bytes = round_up(off, PAGE);
 	h->worker_cnt = worker_cnt;
@@ -85,7 +87,8 @@ sl_stats_check(const void *mem, size_t bytes)
 	    h->port_off != want.port_off || h->listener_off != want.listener_off ||
 	    h->service_off != want.service_off || h->endpoint_off != want.endpoint_off ||
 	    h->vhost_off != want.vhost_off || h->route_off != want.route_off ||
-	    h->rate_off != want.rate_off || h->authz_off != want.authz_off)
+	    h->rate_off != want.rate_off || h->authz_off != want.authz_off ||
+	    h->rule_off != want.rule_off)
 		return -EINVAL;
 	if (bytes < sl_stats_bytes(h->worker_cnt, h->port_cnt))
 		return -EINVAL;

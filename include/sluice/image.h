@@ -62,8 +62,9 @@
 #define SL_MAX_VHOSTS 16384
 #define SL_MAX_HTTP_ROUTES 65536 /* slots in the gateway */
 #define SL_MAX_SHARDS 4096
-#define SL_MAX_AUTHZ 1024 /* slots of sets of rules (image_policy.h), likewise */
-#define SL_MAX_JWT 64     /* of issuers of tokens */
+#define SL_MAX_AUTHZ 1024       /* slots of sets of rules (image_policy.h), likewise */
+#define SL_MAX_JWT 64           /* of issuers of tokens */
+#define SL_MAX_RULE_SLOTS 16384 /* rules that are counted one by one */
 #define SL_MAX_REFS                                                                                \
 	(2 + SL_MAX_SERVICES + SL_MAX_TABLES + SL_MAX_VHOSTS + SL_MAX_SHARDS + SL_MAX_AUTHZ +      \
 	 SL_MAX_JWT)

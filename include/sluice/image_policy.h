@@ -64,7 +64,8 @@ static_assert(sizeof(struct sl_img_rate) == 152, "");
  *   DENY…, ALLOW…, one DENY without conditions (where what no rule allows is denied), AUDIT…, which decide nothing
  *
  * Of a route there are: name (the rule's; several routes have it), action, code (DENY: 403, or 0: only told), conditions,
- * incarnation 1; all else is 0.  See l7/authz.h. */
+ * slot (1 + the place of the rule's counters, [0, SL_MAX_RULE_SLOTS]; 0: it has none of its own), incarnation 1; all else is 0.
+ * See l7/authz.h. */
 enum sl_authz_action { SL_AUTHZ_DENY = 1, SL_AUTHZ_ALLOW = 2, SL_AUTHZ_AUDIT = 3 };
 #define SL_AUTHZ_ALTERNATIVES_MAX 65536 /* routes of a set */
 #define SL_AUTHZ_DEFAULT "default"      /* the name of that DENY, and of no rule */

@@ -15,6 +15,7 @@
  *     struct sl_stats_route     [SL_MAX_HTTP_ROUTES] by route slot
  *     struct sl_stats_authz     [SL_MAX_AUTHZ]       by slot of a set of rules
  *     struct sl_stats_rate      [SL_MAX_RATES]       by slot of a limit
+ *     struct sl_stats_authz     [SL_MAX_RULE_SLOTS]       by slot of a rule
  * Untouched pages of the big arrays cost nothing.
  */
 #ifndef SLUICE_STATS_H
@@ -270,7 +271,7 @@ struct sl_stats_route {
 };
 static_assert(sizeof(struct sl_stats_route) == 256, "four lines");
 
-/* Requests, and of listeners of mode tcp connections. */
+/* Requests, and of listeners of mode tcp connections: of a set what became of them, of a rule those that it decided. */
 struct sl_stats_authz {
 	uint64_t allowed;
 	uint64_t denied;
@@ -303,6 +304,8 @@ struct sl_stats_head {
 	uint32_t route_off;
 	uint32_t authz_off;
 	uint32_t rate_off;
+	uint32_t rule_off;
+	uint32_t zero;
 	char port_name[SL_STATS_MAX_PORTS][SL_NAME_MAX];
 };
 
@@ -371,6 +374,13 @@ sl_stats_authz(void *mem, unsigned worker)
 {
 	return (struct sl_stats_authz *)((char *)sl_stats_worker(mem, worker) +
 					 ((struct sl_stats_head *)mem)->authz_off);
+}
+
+static inline struct sl_stats_authz *
+sl_stats_rules(void *mem, unsigned worker)
+{
+	return (struct sl_stats_authz *)((char *)sl_stats_worker(mem, worker) +
+					 ((struct sl_stats_head *)mem)->rule_off);
 }
 
 static inline struct sl_stats_rate *

@@ -150,6 +150,14 @@ static const struct show {
 	  {">ALLOWED", "allowed"},
 	  {">REFUSED", "refused"},
 	  {">OVERFLOW", "overflow"}}},
+	{"authorization",
+	 {{"SET", "set"},
+	  {"RULE", "rule"},
+	  {"ACTION", "action"},
+	  {">ALLOWED", "allowed"},
+	  {">DENIED", "denied"},
+	  {">AUDITED", "audited"},
+	  {"USED BY", "used"}}},
 	{"hosts",
 	 {{"TABLE", "table"},
 	  {"HOST", "host"},
@@ -398,17 +406,17 @@ print_audit(const json_t *rows)
 	}
 }
 
-const char *const ctl_show_what[] = {"status",      "listeners", "services", "endpoints", "sources",
-				     "jwt",         "hosts",     "routes",   "limits",    "workers",
-				     "ports",       "drops",     "flows",    "streams",   "tcp",
-				     "http",        "tls",       "announce", "registry",  "store",
-				     "generations", "audit",     "shadow",   NULL};
+const char *const ctl_show_what[] = {
+	"status",      "listeners", "services",      "endpoints", "sources",  "jwt",      "hosts",
+	"routes",      "limits",    "authorization", "workers",   "ports",    "drops",    "flows",
+	"streams",     "tcp",       "http",          "tls",       "announce", "registry", "store",
+	"generations", "audit",     "shadow",        NULL};
 
 static int
 cannot_show(const struct ctl *c, const char *what)
 {
 	const char *near = ctl_near(what, ctl_show_what);
-	char list[256] = "there are";
+	char list[320] = "there are";
 
 	for (size_t i = 0, at = strlen(list); ctl_show_what[i] && at < sizeof(list); i++)
 		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s %s", i ? "," : "",
@@ -445,7 +453,8 @@ ctl_show(struct ctl *c)
 	if (!s && strcmp(what, "audit"))
 		return cannot_show(c, what);
 	json_t *r = json_pack("{s:s,s:s}", "verb", "show", "what", what);
-	if (!ctl_put(c, r, "service", c->argc > 1 ? c->argv[1] : NULL) ||
+	const char *key = strcmp(what, "authorization") ? "service" : "set";
+	if (!ctl_put(c, r, key, c->argc > 1 ? c->argv[1] : NULL) ||
 	    !ctl_put(c, r, "table", c->opt[CTL_OPT_TABLE]) ||
 	    !ctl_put(c, r, "host", c->opt[CTL_OPT_HOST]) ||
 	    !ctl_put(c, r, "route", c->opt[CTL_OPT_ROUTE]))

@@ -472,6 +472,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 	s->listener_stats = zeroed(SL_MAX_LISTENERS * sizeof(*s->listener_stats));
 	s->vhost_stats = zeroed(SL_MAX_VHOSTS * sizeof(*s->vhost_stats));
 	s->authz_stats = zeroed(SL_MAX_AUTHZ * sizeof(*s->authz_stats));
+	s->authz_rule_stats = zeroed(SL_MAX_RULE_SLOTS * sizeof(*s->authz_rule_stats));
 	s->route_stats = zeroed(SL_MAX_HTTP_ROUTES * sizeof(*s->route_stats));
 	s->endpoint_stats = zeroed(SL_MAX_ENDPOINTS * sizeof(*s->endpoint_stats));
 	s->listeners = zeroed(sizeof(*s->listeners));
@@ -521,6 +522,7 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 		.listener_stats = s->listener_stats,
 		.vhost_stats = s->vhost_stats,
 		.authz_stats = s->authz_stats,
+		.authz_rule_stats = s->authz_rule_stats,
 		.route_stats = s->route_stats,
 		.endpoint_stats = s->endpoint_stats,
 		.events = sl_events_worker(s->events, 0),
@@ -874,10 +876,22 @@ scene_end(struct scene *s)
 	sl_hosts_destroy(s->hosts);
 	sl_test_scratch_free(&s->scratch);
 	fake_destroy(s->tcp);
-	void *const all[] = {s->routes,      s->listener_stats, s->vhost_stats, s->authz_stats,
-			     s->route_stats, s->endpoint_stats, s->listeners,   s->ledger,
-			     s->rates_mem,   s->rates,          s->rate_stats,  s->events,
-			     s->mem,         s->peers,          s->shares};
+	void *const all[] = {s->routes,
+			     s->listener_stats,
+			     s->vhost_stats,
+			     s->authz_stats,
+			     s->authz_rule_stats,
+			     s->route_stats,
+			     s->endpoint_stats,
+			     s->listeners,
+			     s->ledger,
+			     s->rates_mem,
+			     s->rates,
+			     s->rate_stats,
+			     s->events,
+			     s->mem,
+			     s->peers,
+			     s->shares};
 	for (size_t i = 0; i < SL_ARRAY_CNT(all); i++)
 		free(all[i]);
 }

@@ -48,7 +48,7 @@ struct scene {
 	struct sl_stats_http stats;
 	struct sl_stats_listener *listener_stats;
 	struct sl_stats_vhost *vhost_stats;
-	struct sl_stats_authz *authz_stats;
+	struct sl_stats_authz *authz_stats, *authz_rule_stats;
 	struct sl_stats_route *route_stats;
 	struct sl_stats_endpoint *endpoint_stats;
 	struct sl_relay_limits *listeners;

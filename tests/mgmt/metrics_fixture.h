@@ -19,6 +19,7 @@ struct fixture {
 	struct sl_metrics_endpoint endpoint[3];
 	struct sl_metrics_vhost vhost[2];
 	struct sl_metrics_route route[2];
+	struct sl_metrics_authz authz[3];
 	struct sl_metrics_cert cert[2];
 	struct sl_prober_stats probes;
 	struct sl_access_stats access;
@@ -88,6 +89,8 @@ fixture_fill_worker(void *mem, unsigned w)
 							     .first_us_sum = 1000000,
 							     .last_us_sum = 2500000,
 							     .last = {10, 5, [19] = 5}};
+	sl_stats_authz(mem, w)[5] = (struct sl_stats_authz){.allowed = 40, .denied = 8 + w};
+	sl_stats_rules(mem, w)[11] = (struct sl_stats_authz){.denied = 7 + w};
 	for (uint64_t v = 1; v < 1u << 30; v *= 2)
 		sl_hist_add(&s->turn_ns, v);
 	for (uint64_t v = 0; v <= 64; v++)
@@ -158,6 +161,10 @@ fixture_up(struct fixture *f)
 		.table = "edge", .vhost = "shop", .name = "canary", .slot = 9};
 	f->route[1] = (struct sl_metrics_route){
 		.table = "edge", .vhost = "shop", .name = "never", .slot = 10};
+	f->authz[0] = (struct sl_metrics_authz){.set = "guard", .slot = 5, .base.denied = 2};
+	f->authz[1] = (struct sl_metrics_authz){
+		.set = "guard", .rule = "no-admin", .slot = 11, .base.denied = 1};
+	f->authz[2] = (struct sl_metrics_authz){.set = "guard", .rule = "never", .slot = 12};
 	f->cert[0] = (struct sl_metrics_cert){"gate", "pair", 1800000000};
 	f->cert[1] = (struct sl_metrics_cert){"mesh", "bundle", 1900000000};
 	f->access = (struct sl_access_stats){.lines = 71,
@@ -184,6 +191,8 @@ fixture_up(struct fixture *f)
 					       .port_cnt = 2,
 					       .certs = f->cert,
 					       .cert_cnt = 2,
+					       .authz = f->authz,
+					       .authz_cnt = 3,
 					       .vhosts = f->vhost,
 					       .vhost_cnt = 2,
 					       .routes = f->route,

@@ -509,6 +509,121 @@ rules_that_only_tell_decide_nothing(void)
 	set_fini(&s);
 }
 
+/* ---- counters ---- */
+
+static struct sl_stats_authz set_counts, rule_counts[SL_MAX_RULE_SLOTS];
+
+static void
+asked(const struct set *s, const char *head)
+{
+	const struct request r = {.head = head};
+
+	CU_ASSERT(ask(s, &r) != REFUSED);
+	sl_authz_count(&s->view->authz[0], &last, &set_counts, rule_counts);
+}
+
+/* Whether what is counted of a rule ("": of the set) is this. */
+static bool
+counted(const struct set *s, const char *rule, uint64_t allowed, uint64_t denied, uint64_t audited)
+{
+	struct sl_placed at = {0};
+	bool there = !*rule || sl_slot_find_rule(&s->pushed.map, "set", rule, &at) == 0;
+	const struct sl_stats_authz *c = *rule ? &rule_counts[at.slot] : &set_counts;
+
+	return there && c->allowed == allowed && c->denied == denied && c->audited == audited;
+}
+
+static void
+each_decision_counts_for_its_set_and_its_rule(void)
+{
+	struct set s = set_of(
+		"rules = ( { name = \"a\"; action = \"allow\"; paths = ( \"/a*\", \"/b*\" ); },"
+		" { name = \"w\"; action = \"audit\"; methods = ( \"PUT\" ); },"
+		" { name = \"d\"; action = \"deny\"; paths = ( \"/a/x\", \"/b/x\" ); } );");
+
+	memset(&set_counts, 0, sizeof(set_counts));
+	memset(rule_counts, 0, sizeof(rule_counts));
+	asked(&s, GET("/a"));
+	asked(&s, GET("/b"));
+	asked(&s, GET("/a/x"));
+	asked(&s, GET("/b/x"));
+	asked(&s, GET("/b/x;y"));
+	asked(&s, GET("/c"));
+	asked(&s, "PUT /a HTTP/1.1\r\nHost: a\r\n");
+	asked(&s, "PUT /c HTTP/1.1\r\nHost: a\r\n");
+	CU_ASSERT(counted(&s, "", 3, 5, 2));
+	CU_ASSERT(counted(&s, "a", 3, 0, 0));
+	CU_ASSERT(counted(&s, "d", 0, 3, 0));
+	CU_ASSERT(counted(&s, "default", 0, 2, 0));
+	CU_ASSERT(counted(&s, "w", 0, 0, 2));
+	set_fini(&s);
+	s = set_of("audit_only = true; " DENY("paths = ( \"/x\" );"));
+	memset(&set_counts, 0, sizeof(set_counts));
+	memset(rule_counts, 0, sizeof(rule_counts));
+	asked(&s, GET("/x"));
+	asked(&s, GET("/y")); /* no rule decides */
+	CU_ASSERT(counted(&s, "", 1, 0, 1));
+	CU_ASSERT(counted(&s, "d", 0, 0, 1));
+	set_fini(&s);
+}
+
+/* Rules of one set, from r<first> on. */
+static char *
+many_rules(char *text, unsigned first, unsigned cnt)
+{
+	text += sprintf(text, "rules = ( ");
+	for (unsigned i = 0; i < cnt; i++)
+		text += sprintf(text, "%s{name=\"r%u\";action=\"deny\";ports=(%u);}\n",
+				i ? "," : "", first + i, i + 1);
+	return text + sprintf(text, " );");
+}
+
+/* The place that the first alternative of the set at a slot counts at, + 1. */
+static uint32_t
+first_place(const struct pushed *p, uint32_t set)
+{
+	for (uint32_t i = 0; i < p->out->cnt; i++) {
+		const struct sl_img_vhost *v = p->out->objs[i].bytes;
+		const struct sl_img_http_route *r = (const void *)((const char *)v + v->route_off);
+		if (v->head.kind == SL_OBJ_AUTHZ && set-- == 0)
+			return r->slot;
+	}
+	return UINT32_MAX;
+}
+
+static void
+rules_keep_their_counters_and_those_without_room_have_none(void)
+{
+	static char text[1 << 20];
+	char *t = text;
+	struct sl_placed was, now;
+
+	t += sprintf(t, "gateway = { name = \"t\"; }; authorization = ( { name = \"b\"; ");
+	t = many_rules(t, 0, SL_MAX_RULE_SLOTS - 1);
+	char *end = t;
+	strcpy(t, " } );");
+	struct sl_conf *c = conf_of(text);
+	struct pushed one = push(c, NULL);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rule(&one.map, "b", "r7", &was), 0);
+	CU_ASSERT_EQUAL(first_place(&one, 0), 1);
+	sl_conf_free(c);
+	t = end; /* a set that stands first by name: there is one place left */
+	t += sprintf(t, " }, { name = \"a\"; ");
+	t = many_rules(t, 90000, 3);
+	strcpy(t, " } );");
+	c = conf_of(text);
+	struct pushed two = push(c, &one);
+	CU_ASSERT(checks_pass(two.out));
+	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rule(&two.map, "b", "r7", &now), 0);
+	CU_ASSERT(now.slot == was.slot && now.incarnation == was.incarnation);
+	CU_ASSERT_EQUAL(sl_slot_find_rule(&two.map, "a", "r90000", &now), 0);
+	CU_ASSERT_EQUAL(now.slot, SL_MAX_RULE_SLOTS - 1);
+	CU_ASSERT_EQUAL(sl_slot_find_rule(&two.map, "a", "r90001", &now), -ENOENT);
+	sl_conf_free(c);
+	pushed_fini(&two);
+	pushed_fini(&one);
+}
+
 /* ---- spellings ---- */
 
 /* What endpoints somewhere take for /admin/keys.bak. */
@@ -1091,6 +1206,8 @@ loose_paths_take_a_time_that_grows_with_their_length(void)
 SL_SUITE("authz", SL_TEST(rules_of_every_kind_answer_as_written),
 	 SL_TEST(sets_that_go_by_identities_are_for_connections_too),
 	 SL_TEST(rules_that_only_tell_decide_nothing),
+	 SL_TEST(each_decision_counts_for_its_set_and_its_rule),
+	 SL_TEST(rules_keep_their_counters_and_those_without_room_have_none),
 	 SL_TEST(no_spelling_of_a_denied_path_gets_through),
 	 SL_TEST(random_rules_answer_as_the_model_does),
 	 SL_TEST(damaged_objects_are_refused_or_harmless),

@@ -125,6 +125,11 @@ every_kind_of_series_has_its_labels_and_sum(void)
 		"sluice_worker_http_last_byte_seconds_count{worker=\"1\"} 1",
 		"sluice_http_host_requests_total{table=\"edge\",host=\"shop\"} 60",
 		"sluice_http_host_no_route_total{table=\"edge\",host=\"shop\"} 3",
+		"sluice_authorization_total{set=\"guard\",what=\"allowed\"} 80",
+		"sluice_authorization_total{set=\"guard\",what=\"denied\"} 15",
+		"sluice_authorization_total{set=\"guard\",what=\"audited\"} 0",
+		"sluice_authorization_rule_total{set=\"guard\",rule=\"no-admin\",what=\"denied\"} "
+		"14",
 		"sluice_http_requests_total{table=\"edge\",host=\"shop\",route=\"canary\"} 40",
 		"sluice_http_retries_total{table=\"edge\",host=\"shop\",route=\"canary\"} 12",
 		"sluice_http_local_answers_total{table=\"edge\",host=\"shop\",route=\"canary\"} 14",
@@ -510,6 +515,12 @@ lying_segments_and_slots_are_refused(void)
 	f.vhost[1].slot = SL_MAX_VHOSTS;
 	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
 	f.vhost[1].slot = 8;
+	f.authz[0].slot = SL_MAX_AUTHZ;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.authz[0].slot = 5;
+	f.authz[1].slot = SL_MAX_RULE_SLOTS;
+	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
+	f.authz[1].slot = 11;
 	f.snap.stats_bytes = f.bytes - 1;
 	CU_ASSERT_EQUAL(sl_metrics_render(&f.snap, &t, &n), -EINVAL);
 	f.snap.stats_bytes = 8;

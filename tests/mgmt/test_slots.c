@@ -123,6 +123,22 @@ limits_keep_their_slots_through_the_disk(void)
 }
 
 static void
+rules_keep_their_slots_through_the_disk(void)
+{
+	const char *const two[] = {"shop/a", "shop/default"};
+	struct sl_placed placed[2], at;
+	struct sl_slot_map m;
+
+	sl_slot_map_init(&m);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_space_assign(&m.rules, &m.seq, two, 2, placed), 0);
+	through_the_disk(&m);
+	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rule(&m, "shop", "default", &at), 0);
+	CU_ASSERT(at.slot == 1 && at.incarnation == 1);
+	CU_ASSERT_EQUAL(sl_slot_find_rule(&m, "shop", "b", &at), -ENOENT);
+	sl_slot_map_fini(&m);
+}
+
+static void
 assign_one(struct sl_slot_space *s, uint64_t *seq, const char *const *keys, uint32_t n,
 	   uint32_t which, uint32_t slot, uint32_t incarnation)
 {
@@ -378,6 +394,8 @@ load_refuses_what_save_would_not_write(void)
 		{NEW("[]", "[]", "[]", "[], \"rates\": []"), "no limits are not told"},
 		{NEW("[]", "[]", "[]", "[], \"rates\": [{\"key\": \"a/b\", \"incarnation\": 1}]"),
 		 "a limit's key"},
+		{NEW("[]", "[]", "[]", "[], \"rules\": [{\"key\": \"a\", \"incarnation\": 1}]"),
+		 "a rule's key"},
 		{"{\"version\": 1, \"seq\": 0, \"listeners\": [], " REST, "seq starts at 1"},
 		{"{\"version\": 1, \"seq\": 5.0, \"listeners\": [], " REST, "a fraction"},
 		{"{\"version\": 1, \"seq\": 99999999999999999999, \"listeners\": [], " REST,
@@ -460,6 +478,7 @@ an_empty_map_loads(void)
 }
 
 SL_SUITE("slots", SL_TEST(limits_keep_their_slots_through_the_disk),
+	 SL_TEST(rules_keep_their_slots_through_the_disk),
 	 SL_TEST(owners_keep_slot_and_incarnation_through_a_thousand_pushes),
 	 SL_TEST(never_used_slots_come_first_then_the_longest_freed),
 	 SL_TEST(of_many_free_slots_the_longest_freed_are_taken_in_their_order),
