@@ -77,6 +77,17 @@ static const struct sl_img_rate rates[] = {
 	RATE(13, 100, 1000, ALL, .name = "wide"),
 	RATE(14, 1, 1000, IDENTITY, .name = "per-peer", .keys = 8),
 };
+#define TOKENS(...)                                                                                \
+	.policy = &(const struct sl_test_policy)                                                   \
+	{                                                                                          \
+		.refs = (const struct sl_img_policy_ref[]){__VA_ARGS__},                           \
+		.ref_cnt = sizeof((const struct sl_img_policy_ref[]){__VA_ARGS__}) /               \
+			   sizeof(struct sl_img_policy_ref)                                        \
+	}
+#define ISSUER(i, required)                                                                        \
+	{                                                                                          \
+		.kind = SL_OBJ_JWT, .slot = SCENE_ISSUER_##i, .flags = required                    \
+	}
 #define SCENE_RATES(first, cnt) &rates[first], .rate_cnt = cnt
 
 static const struct sl_test_http_route routes[] = {
@@ -208,6 +219,19 @@ static const struct sl_test_http_route routes[] = {
 	 .action = SL_ACTION_RESPOND,
 	 .code = 200,
 	 .policy = &(const struct sl_test_policy){.rates = SCENE_RATES(0, 1)}},
+	/* of these the test gives the issuers: rule.issuers */
+	{.name = "must", PREFIX("/token/must"), TO(to_a), TOKENS(ISSUER(ONE, 1))},
+	{.name = "open", PREFIX("/token/open"), TO(to_a), TOKENS(ISSUER(ONE, 0))},
+	{.name = "two", PREFIX("/token/two"), TO(to_a), TOKENS(ISSUER(ONE, 1), ISSUER(TWO, 0))},
+	{.name = "places", PREFIX("/token/places"), TO(to_a), TOKENS(ISSUER(PLACES, 1))},
+	{.name = "spare", PREFIX("/token/spare"), TO(to_a), TOKENS(ISSUER(PLACES, 0))},
+	{.name = "any", PREFIX("/token/any"), TO(to_a), TOKENS(ISSUER(ONE, 1), ISSUER(ANY, 1))},
+	{.name = "new", PREFIX("/token/new"), TO(to_a), TOKENS(ISSUER(NEW, 1))},
+	{.name = "token-here",
+	 PREFIX("/token/here"),
+	 .action = SL_ACTION_RESPOND,
+	 .code = 200,
+	 TOKENS(ISSUER(ONE, 1))},
 	{.name = "all", TO(to_a), .retries = 1, .retry_on = SL_RETRY_CONNECT | SL_RETRY_REUSED},
 };
 
@@ -284,6 +308,12 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 	(void)us;
 	s->ep[endpoint_slot].ok += what == SL_TRY_OK;
 	s->ep[endpoint_slot].bad += what != SL_TRY_OK;
+}
+
+static int64_t
+env_wall(void *ctx)
+{
+	return ((struct scene *)ctx)->wall_s;
 }
 
 static enum sl_up_verdict
@@ -516,7 +546,8 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 			.service = env_service,
 			.listens = env_listens,
 			.serves = env_serves,
-			.result = env_result},
+			.result = env_result,
+			.wall = env_wall},
 		.upstream = {s, env_pick, env_lives, env_began, env_ended, env_load},
 		.stats = &s->stats,
 		.listener_stats = s->listener_stats,
@@ -679,7 +710,9 @@ scene_log_why(const struct scene *s)
 bool
 scene_turn(struct scene *s, uint32_t ms)
 {
-	bool more = sl_http_tick(s->http);
+	/* a signature that waits does so for time, of which turns have none of their own */
+	bool more = sl_http_tick(s->http) &&
+		    (s->http->again != UINT32_MAX || s->http->tokens.wait == UINT32_MAX);
 
 	look(s);
 	fake_turn(s->tcp, ms);

@@ -20,6 +20,16 @@
 enum { SCENE_A = 4, SCENE_B = 5, SCENE_GONE = 9, SCENE_ENDPOINTS = 3, SCENE_PEERS = 64 };
 enum { SCENE_LISTENER = 3, SCENE_SND = 65536, SCENE_RCV = 65536 };
 
+/* Issuers that routes /token/… name: slots of rule.issuers, which the test gives. */
+enum {
+	SCENE_ISSUER_ONE,
+	SCENE_ISSUER_TWO,
+	SCENE_ISSUER_PLACES,
+	SCENE_ISSUER_ANY,
+	SCENE_ISSUER_NEW,
+	SCENE_ISSUERS
+};
+
 struct peer {
 	struct sl_stream *s; /* NULL: it is gone */
 	bool spare;          /* gone, and done with: used for the next one */
@@ -76,6 +86,7 @@ struct scene {
 	struct sl_addr source;
 	struct endpoint ep[SCENE_ENDPOINTS];
 	bool no_service, no_listener;
+	int64_t wall_s;      /* time of the day; 0: not known */
 	uint64_t asked_hash; /* of the last pick */
 	bool asked_hashed;
 	struct peer *peers;

@@ -50,45 +50,77 @@ text(char *strs, uint32_t *at, const void *s, size_t n)
 	return ret;
 }
 
-struct sl_img_jwt *
-jwt_object(const char *issuer, const char *audience, const struct jwt_issuer_key *keys,
-	   uint32_t cnt)
+static struct sl_img_str
+word(char *strs, uint32_t *at, const char *s)
 {
+	return s ? text(strs, at, s, strlen(s)) : (struct sl_img_str){0};
+}
+
+static void
+put_keys(const struct jwt_issuer *of, char *strs, uint32_t *at, struct sl_img_jwt_key *ret)
+{
+	for (uint32_t i = 0; i < of->key_cnt; i++) {
+		uint8_t *der = NULL;
+		int n = i2d_PUBKEY(of->keys[i].pkey, &der);
+		ret[i].alg = of->keys[i].alg;
+		ret[i].kid = word(strs, at, of->keys[i].kid);
+		ret[i].spki = text(strs, at, der, (size_t)n);
+		OPENSSL_free(der);
+	}
+}
+
+struct sl_img_jwt *
+jwt_build(const struct jwt_issuer *of)
+{
+	static const struct jwt_from bearer[] = {{SL_JWT_FROM_BEARER, NULL}, {0}};
 	struct draft *d = calloc(1, sizeof(*d));
 	struct sl_img_jwt_key k[SL_MAX_JWT_KEYS] = {0};
-	struct sl_img_jwt_from from = {.place = SL_JWT_FROM_BEARER};
-	struct sl_img_str aud;
+	struct sl_img_jwt_from from[SL_MAX_JWT_FROM] = {0};
+	struct sl_img_jwt_claim claim[SL_MAX_JWT_CLAIMS] = {0};
 	static char strs[32768];
 	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < cnt; i++) {
-		uint8_t *der = NULL;
-		int n = i2d_PUBKEY(keys[i].pkey, &der);
-		k[i].alg = keys[i].alg;
-		k[i].kid = text(strs, &at, keys[i].kid, strlen(keys[i].kid));
-		k[i].spki = text(strs, &at, der, (size_t)n);
-		OPENSSL_free(der);
-	}
+	put_keys(of, strs, &at, k);
 	struct sl_img_jwt img = {
 		.head = {.magic = SL_OBJ_MAGIC, .version = SL_IMAGE_VERSION, .kind = SL_OBJ_JWT},
-		.name = "main",
-		.key_cnt = cnt,
-		.audience_cnt = audience != NULL,
-		.from_cnt = 1,
-		.issuer = text(strs, &at, issuer, strlen(issuer)),
-		.leeway_s = 60,
+		.key_cnt = of->key_cnt,
+		.audience_cnt = of->audience != NULL,
+		.issuer = word(strs, &at, of->issuer),
+		.payload_header = word(strs, &at, of->payload_header),
+		.leeway_s = of->leeway_s,
+		.flags = of->strip ? SL_JWT_STRIP : 0,
 	};
-	if (audience)
-		aud = text(strs, &at, audience, strlen(audience));
+	snprintf(img.name, sizeof(img.name), "%s", of->name ? of->name : "main");
+	struct sl_img_str audience = word(strs, &at, of->audience);
+	for (const struct jwt_from *f = of->from ? of->from : bearer; f->place; f++)
+		from[img.from_cnt++] = (struct sl_img_jwt_from){.place = f->place,
+								.name = word(strs, &at, f->name)};
+	for (const struct jwt_claim *c = of->claims; c && c->claim; c++)
+		claim[img.claim_cnt++] = (struct sl_img_jwt_claim){word(strs, &at, c->claim),
+								   word(strs, &at, c->header)};
 	d->end = sizeof(img);
-	img.key_off = section(d, k, cnt * sizeof(k[0]));
-	img.audience_off = section(d, &aud, img.audience_cnt * sizeof(aud));
-	img.from_off = section(d, &from, sizeof(from));
+	img.key_off = section(d, k, of->key_cnt * sizeof(k[0]));
+	img.audience_off = section(d, &audience, img.audience_cnt * sizeof(audience));
+	img.from_off = section(d, from, img.from_cnt * sizeof(from[0]));
+	img.claim_off = section(d, claim, img.claim_cnt * sizeof(claim[0]));
 	img.str_bytes = at;
 	img.str_off = section(d, strs, at);
 	img.head.size = d->end;
 	memcpy(d->bytes, &img, sizeof(img));
 	return (void *)d;
+}
+
+struct sl_img_jwt *
+jwt_object(const char *issuer, const char *audience, const struct jwt_issuer_key *keys,
+	   uint32_t cnt)
+{
+	const struct jwt_issuer of = {.issuer = issuer,
+				      .audience = audience,
+				      .leeway_s = 60,
+				      .keys = keys,
+				      .key_cnt = cnt};
+
+	return jwt_build(&of);
 }
 
 /* ---- tokens ---- */

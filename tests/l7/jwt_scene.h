@@ -18,6 +18,29 @@ struct jwt_issuer_key {
 	EVP_PKEY *pkey;
 };
 
+struct jwt_from {
+	enum sl_jwt_place place; /* 0 ends a list */
+	const char *name;
+};
+
+struct jwt_claim {
+	const char *claim, *header; /* NULL ends a list */
+};
+
+struct jwt_issuer {
+	const char *name, *issuer, *audience; /* NULL: "main", any, any */
+	const struct jwt_from *from;          /* NULL: Authorization: Bearer */
+	const struct jwt_claim *claims;       /* or NULL */
+	const char *payload_header;           /* or NULL */
+	uint32_t leeway_s;
+	bool strip;
+	const struct jwt_issuer_key *keys;
+	uint32_t key_cnt;
+};
+
+/* A JWT object.  free() frees it. */
+struct sl_img_jwt *jwt_build(const struct jwt_issuer *issuer);
+
 /* A JWT object: issuer "https://issuer.example", audience "api", leeway 60 s, Authorization: Bearer.  free() frees it. */
 struct sl_img_jwt *jwt_object(const char *issuer, const char *audience,
 			      const struct jwt_issuer_key *keys, uint32_t cnt);

@@ -44,7 +44,7 @@ array_add(struct array *a, const void *item, size_t cnt)
 struct build {
 	const struct sl_test_vhost *v;
 	struct array route, cond, cond_id, scan, target, mirror, edit, str;
-	struct array policy, rate, cors, fault;
+	struct array policy, rate, ref, cors, fault;
 	struct array pattern; /* struct pattern */
 	uint32_t *table;      /* conditions by hash: index + 1 */
 	uint32_t table_room;
@@ -271,6 +271,12 @@ route_policy(struct build *b, const struct sl_test_policy *p, struct sl_img_http
 	row.rate_cnt = p->rate_cnt;
 	if (p->rate_cnt)
 		array_add(&b->rate, p->rates, p->rate_cnt);
+	row.ref_first = (uint32_t)b->ref.cnt;
+	row.ref_cnt = p->ref_cnt;
+	for (uint32_t i = 0; i < p->ref_cnt; i++) {
+		struct sl_img_policy_ref *ref = array_add(&b->ref, &p->refs[i], 1);
+		ref->incarnation = ref->incarnation ? ref->incarnation : 1;
+	}
 	if (p->fault) {
 		array_add(&b->fault, p->fault, 1);
 		row.fault = (uint32_t)b->fault.cnt;
@@ -444,8 +450,8 @@ vhost_put(const struct build *b)
 	size_t size = sizeof(struct sl_img_vhost) + section_size(&b->route) +
 		      section_size(&b->cond) + section_size(&b->cond_id) + section_size(&b->scan) +
 		      section_size(&b->target) + section_size(&b->mirror) + section_size(&b->edit) +
-		      section_size(&b->policy) + section_size(&b->rate) + section_size(&b->cors) +
-		      section_size(&b->fault) + section_size(&b->str);
+		      section_size(&b->policy) + section_size(&b->rate) + section_size(&b->ref) +
+		      section_size(&b->cors) + section_size(&b->fault) + section_size(&b->str);
 	uint8_t *obj = calloc(1, size);
 	struct sl_img_vhost *v = (void *)obj;
 	uint32_t at = sizeof(*v);
@@ -467,6 +473,7 @@ vhost_put(const struct build *b)
 	section_put(obj, &at, &b->edit, &v->edit_cnt, &v->edit_off);
 	section_put(obj, &at, &b->policy, &v->policy_cnt, &v->policy_off);
 	section_put(obj, &at, &b->rate, &v->rate_cnt, &v->rate_off);
+	section_put(obj, &at, &b->ref, &v->policy_ref_cnt, &v->policy_ref_off);
 	section_put(obj, &at, &b->cors, &v->cors_cnt, &v->cors_off);
 	section_put(obj, &at, &b->fault, &v->fault_cnt, &v->fault_off);
 	section_put(obj, &at, &b->str, &v->str_bytes, &v->str_off);
@@ -489,7 +496,7 @@ build_free(struct build *b)
 {
 	struct array *const arrays[] = {&b->route,  &b->cond, &b->cond_id, &b->scan,    &b->target,
 					&b->mirror, &b->edit, &b->str,     &b->pattern, &b->policy,
-					&b->rate,   &b->cors, &b->fault};
+					&b->rate,   &b->ref,  &b->cors,    &b->fault};
 	struct pattern *p = (void *)b->pattern.p;
 
 	for (size_t i = 0; i < b->pattern.cnt; i++)
@@ -512,6 +519,7 @@ sl_test_vhost_build(const struct sl_test_vhost *v, struct sl_test_vhost_image *r
 			  .edit.each = sizeof(struct sl_img_edit),
 			  .policy.each = sizeof(struct sl_img_policy),
 			  .rate.each = sizeof(struct sl_img_rate),
+			  .ref.each = sizeof(struct sl_img_policy_ref),
 			  .cors.each = sizeof(struct sl_img_cors),
 			  .fault.each = sizeof(struct sl_img_fault),
 			  .str.each = 1,

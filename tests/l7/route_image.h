@@ -58,6 +58,8 @@ struct sl_test_policy {
 	uint32_t sticky_ttl_s;
 	const struct sl_img_rate *rates; /* [rate_cnt] */
 	uint32_t rate_cnt;
+	const struct sl_img_policy_ref *refs; /* [ref_cnt]; incarnation 0: 1 */
+	uint32_t ref_cnt;
 };
 
 struct sl_test_http_route {
