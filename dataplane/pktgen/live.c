@@ -641,8 +641,8 @@ live_open(struct live *l, const struct sl_live_conf *c, struct sl_diag *diag)
 	l->ns = 1e9 / (double)l->hz;
 	l->run = (uint8_t)rte_rdtsc();
 	l->pps = c->pps;
-	l->quiet_s = TAIL_MS / 1000.0;
-	l->tail_max_s = TAIL_MAX_S;
+	l->quiet_s = c->tail_s > 0 ? c->tail_s : TAIL_MS / 1000.0;
+	l->tail_max_s = c->tail_s > 0 ? c->tail_s : TAIL_MAX_S;
 	return open_all(l, diag);
 }
 

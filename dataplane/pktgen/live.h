@@ -25,6 +25,7 @@ struct sl_live_conf {
 	double pps;        /* per port, replaces the script's rate; 0: the script's */
 	double duration_s; /* stop sending after that long; 0: by count or stop */
 	double warm_s;     /* send that long first and count nothing of it */
+	double tail_s;     /* receive that long after sending; 0: until nothing came for a while */
 	double catch_up_s; /* what was missed while held up is sent later, up to that much */
 	bool quiet;        /* no line per second */
 	bool measure;      /* test packets: loss, duplicates, reordering, latency */

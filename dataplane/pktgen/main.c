@@ -27,7 +27,7 @@
 struct options {
 	const char *file, *pcap, *json;
 	uint64_t count, flows, dmac, smac;
-	double pps, duration_s, warm_s, catch_up_ms;
+	double pps, duration_s, warm_s, tail_s, catch_up_ms;
 	unsigned port, split;
 	bool has_dmac, has_smac, has_key, quiet, track, measure, search;
 	struct sl_live_search hunt;
@@ -67,6 +67,9 @@ static const struct row {
 	{"duration", "S", "stop sending after S seconds", 't'},
 	{"warm", "S",
 	 "send S seconds first and count nothing of it (search: at --min-pps, for each size)", 'W'},
+	{"tail", "S",
+	 "receive for S seconds after sending (default: until nothing came for 0.5 s, at most 5)",
+	 'E'},
 	{"catch-up", "MS",
 	 "held up, send what was missed in the last MS milliseconds at twice the rate (default 10)",
 	 'C'},
@@ -278,6 +281,8 @@ option(struct options *o, const struct row *r, const char *v)
 		return 0;
 	case 'W':
 		return real(v, &o->warm_s) ? 0 : bad(r->name, v, "not a time above 0");
+	case 'E':
+		return real(v, &o->tail_s) ? 0 : bad(r->name, v, "not a time above 0");
 	case 'C':
 		return real(v, &o->catch_up_ms) && o->catch_up_ms <= 1000
 			       ? 0
@@ -537,6 +542,7 @@ live(const struct options *o, const struct sl_script *s)
 				 .pps = o->pps,
 				 .duration_s = o->duration_s,
 				 .warm_s = o->warm_s,
+				 .tail_s = o->tail_s,
 				 .catch_up_s = o->catch_up_ms / 1000,
 				 .quiet = o->quiet,
 				 .track = o->track,

@@ -505,7 +505,7 @@ net_down() {
 	local pid n
 	for pid in "${NET_PIDS[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
 	for pid in "${NET_PIDS[@]}"; do
-		timeout 5 tail --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
+		timeout 5 tail -s 0.05 --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
 	NET_PIDS=()

@@ -14,13 +14,13 @@ ctl push "$NET_DIR/t.conf"
 wait_for 10 "endpoints up" state_is web4 e4 up
 
 # drain: open connections go on, nothing new
-load held --seconds 4 --threads 12 --keepalive http://10.77.9.10 'http://[fd77:9::11]'
+load held --seconds 300 --threads 12 --keepalive http://10.77.9.10 'http://[fd77:9::11]'
 ctl drain web4 e1
 ctl drain dsr6 e1
 load drained --seconds 1 --threads 4 http://10.77.9.10 'http://[fd77:9::11]'
 all_good drained
 [ "$(answers_of drained e1)" -eq 0 ] || fail "a drained endpoint got new flows"
-all_good held
+enough held
 ctl undrain web4 e1
 ctl undrain dsr6 e1
 
@@ -32,13 +32,13 @@ all_good weighted
 ctl weight web4 e2 100
 
 # kill: out within two intervals and a half, requests hidden by the client's retry; back when it is back
-load killed --seconds 3 --threads 4 --retry 3 http://10.77.9.10
+load killed --seconds 300 --threads 4 --retry 3 http://10.77.9.10
 stop nginx3 KILL
 start=${EPOCHREALTIME/./}
 wait_for 5 "e3 down" state_is web4 e3 down
 took=$(((${EPOCHREALTIME/./} - start) / 1000))
 [ "$took" -le 1800 ] || fail "probe took $took ms to put e3 out"
-all_good killed
+enough killed
 load without --seconds 1 --threads 4 http://10.77.9.10
 all_good without
 [ "$(answers_of without e3)" -eq 0 ] || fail "a dead endpoint got requests"
@@ -46,15 +46,14 @@ server_up 3
 wait_for 5 "e3 up" state_is web4 e3 up
 
 # 100 pushes under load; open connections stay, nothing fails
-load kept --seconds 12 --threads 12 --keepalive http://10.77.9.10 http://10.77.9.11 'http://[fd77:9::10]'
+load kept --seconds 300 --threads 12 --keepalive http://10.77.9.10 http://10.77.9.11 'http://[fd77:9::10]'
 # shellcheck disable=SC2086
-load fresh --seconds 12 --threads 2 --pause 0.002 $WEB $DNS
+load fresh --seconds 300 --threads 2 --pause 0.002 $WEB $DNS
 for i in $(seq 100); do
 	sed "s/max_endpoints = 40/max_endpoints = $((40 + i % 7))/" "$NET_DIR/t.conf" >"$NET_DIR/u.conf"
 	ctl push "$NET_DIR/u.conf" >/dev/null || fail "push $i"
 done
-all_good kept
-all_good fresh
+enough kept fresh
 [ "$(ctl_json "j['generation']['active']" status)" -ge 101 ] || fail "generations did not rise"
 
 # disable: established flows end

@@ -9,6 +9,18 @@ route() { echo "{ name = \"r\"; service = \"web\"; ${2:-} policy = { fault = { $
 # ms URL [CURL ARGS…]: how long a request took; its status is in $NET_DIR/status.
 ms() { ns cl curl -gs --max-time 10 -o "$NET_DIR/body" -w '%{http_code} %{time_total}' "$@" | awk -v f="$NET_DIR/status" '{ print $1 >f; print int($2 * 1000) }'; }
 status() { cat "$NET_DIR/status"; }
+# within LOW HIGH ARGS…: a request takes LOW ms at least each time, and under HIGH once in five times: a busy machine adds to it.
+# ASKED: how many there were.
+within() {
+	local low=$1 high=$2 took
+	shift 2
+	for ASKED in 1 2 3 4 5; do
+		took=$(ms "$@")
+		[ "$took" -ge "$low" ] || fail "a delay of $low ms took $took ms"
+		[ "$took" -ge "$high" ] || return 0
+	done
+	fail "a delay of $low ms took $took ms and more than $high five times"
+}
 # burst N: N requests at once, each on a connection of its own; "STATUS MS" of each.
 burst() {
 	ns cl python3 - "$1" <<'PY'
@@ -54,17 +66,17 @@ all() {
 
 	# delays: of all, and the route's time-out, which is shorter, begins behind them
 	traffic_push "$(route 'delay = { time = "400ms"; };' 'timeout = "300ms";')"
-	took=$(ms "$u/who")
+	within 400 1500 "$u/who"
 	is "a delayed request" "$(status)" 200
-	[ "$took" -ge 400 ] && [ "$took" -lt 1500 ] || fail "a delay of 400 ms took $took ms"
+	n=$((ASKED + 2))
 	took=$(ms "$u/slow/2000")
 	is "no answer in time behind the delay" "$(status)" 504
 	[ "$took" -ge 700 ] || fail "400 ms and a time-out of 300 ms took $took ms"
 	hp up 10.77.9.30 80 /echo 300000
-	is delayed "$(http_count fault_delay)" 3
+	is delayed "$(http_count fault_delay)" "$n"
 	log_whole
-	is "DI in the access log" "$(logged '"flags":"[A-Z,]*DI')" 3
-	is "and what it was" "$(logged '"why":"fault/delay"')" 3
+	is "DI in the access log" "$(logged '"flags":"[A-Z,]*DI')" "$n"
+	is "and what it was" "$(logged '"why":"fault/delay"')" "$n"
 
 	# errors: a share, exactly the others reach an endpoint
 	traffic_push "$(route 'abort = { percent = "20"; status = 418; };')"
@@ -86,7 +98,7 @@ all() {
 	is "all answered" "$ok" 24
 	is "of 24, delayed" $(($(http_count fault_delay) - before)) 5
 	is "of 24, not delayed" $(($(http_count fault_limit) - limited)) 19
-	is "so they took" "$(awk '$2 >= 2000 { slow++ } $2 < 1500 { fast++ } END { print slow, fast }' "$NET_DIR/burst")" "5 19"
+	is "so they took" "$(awk '$2 >= 2000 { slow++ } $2 < 2000 { fast++ } END { print slow, fast }' "$NET_DIR/burst")" "5 19"
 	# and a place is free again
 	took=$(ms "$u/who")
 	[ "$took" -ge 2000 ] || fail "a request after the burst took $took ms"
@@ -108,12 +120,11 @@ all() {
 	is "who does not ask" "$(code "$u/who")" 200
 	is "who asks for 404" "$(code -H 'x-sluice-fault-abort: 404' "$u/who")" 404
 	is "of none" "$(code -H 'x-sluice-fault-abort: 404' -H 'x-sluice-fault-percent: 0' "$u/who")" 200
-	took=$(ms -H 'x-sluice-fault-delay: 200' -H 'x-a: b' "$u/echo")
-	[ "$took" -ge 200 ] && [ "$took" -lt 500 ] || fail "200 ms that were asked for took $took ms"
+	within 200 500 -H 'x-sluice-fault-delay: 200' -H 'x-a: b' "$u/echo"
+	n=$ASKED
 	grep -q 'x-a: b' "$NET_DIR/body" && ! grep -qi x-sluice-fault "$NET_DIR/body" || fail "what the endpoint saw: $(cat "$NET_DIR/body")"
-	took=$(ms -H 'x-sluice-fault-delay: 60000' "$u/who")
-	[ "$took" -ge 500 ] && [ "$took" -lt 2000 ] || fail "500 ms at most took $took ms"
-	is "both were delayed" $(($(http_count fault_delay) - before)) 2
+	within 500 2000 -H 'x-sluice-fault-delay: 60000' "$u/who"
+	is "each was delayed" $(($(http_count fault_delay) - before)) $((n + ASKED))
 
 	# what is said beforehand
 	traffic_push "$(route 'abort = { status = 503; };')"

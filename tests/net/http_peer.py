@@ -147,6 +147,7 @@ class Server:
         def tell(**more):
             self.note(head=head.decode("latin1"), body=size[0], conn=conn, n=n, **more)
 
+        pause = 0
         try:
             what, value = open(self.mood, encoding="ascii").read().split()
             if what == "status":
@@ -154,7 +155,7 @@ class Server:
             elif what == "do":
                 kind, arg = value, ""
             else:
-                time.sleep(int(value) / 1000)
+                pause = int(value) / 1000
         except (OSError, ValueError):
             pass
         if kind == "die-before":
@@ -176,8 +177,10 @@ class Server:
             return True
         trailers = body_of(r, fields, sink)
         tell(trailers=trailers.decode("latin1"))
+        time.sleep(pause)  # its line is there: what is under way is known
         bare = line.startswith(b"HEAD ")
-        return self.answer(s, r, kind, arg, bare, dict(fields), head, sha, size[0], trailers)
+        goes_on = self.answer(s, r, kind, arg, bare, dict(fields), head, sha, size[0], trailers)
+        return goes_on and dict(fields).get(b"connection", b"").lower() != b"close"
 
     def answer(self, s, r, kind, arg, bare, fields, head, sha, size, trailers):
         def text(body, status="200 OK", more=""):

@@ -52,7 +52,7 @@ push_levels() {
 }
 
 # who URL [N]: who answers N new connections, each once, in order.
-who() { for _ in $(seq "${2:-12}"); do get "$1/who" && echo; done | sort -u | xargs; }
+who() { ns cl curl -s --max-time 10 -H 'Connection: close' -w '\n' "$1/who?[1-${2:-12}]" | sort -u | xargs; }
 # level_of ADDRESS FIELD: what explain says of the level of a new connection; of a request: level_of_request PATH FIELD.
 level_of() { ctl_json "j['level'] and j['level']['$2']" explain tcp "10.77.1.100:$((1024 + RANDOM))" "$1:80"; }
 level_of_request() { ctl_json "j['level'] and j['level']['$2']" explain --http "GET $1"; }

@@ -16,7 +16,7 @@ mood() {
 }
 of() { ctl_json "[e['$2'] for e in j['endpoints'] if e['name'] == '$1'][0]" show endpoints web; }
 # ask_all N: N requests, one after the other, and how often each status was heard: "200:n 503:m".
-ask_all() { for _ in $(seq "$1"); do code "$u/who" && echo; done | sort | uniq -c | awk '{ print $2 ":" $1 }' | xargs; }
+ask_all() { ns cl curl -s --max-time 10 -H 'Connection: close' -o /dev/null -w '%{http_code}\n' "$u/who?[1-$1]" | sort | uniq -c | awk '{ print $2 ":" $1 }' | xargs; }
 heard() { local w; for w in $1; do [ "${w%:*}" = "$2" ] && echo "${w#*:}" && return; done; echo 0; }
 # served I: requests that endpoint I has had.
 served() { wc -l <"$NET_DIR/record$1"; }
@@ -163,7 +163,7 @@ push_zones() {
 	sed -i -e "/10.77.2.1[12]\"/s/weight/locality = \"eu\/a\"; weight/" -e "/10.77.2.1[34]\"/s/weight/locality = \"eu\/b\"; weight/" "$NET_DIR/t.conf"
 	ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push: $(cat "$NET_DIR/push.out")"
 }
-away() { for _ in $(seq "$1"); do get "$u/who" && echo; done | grep -c 'e[34]' || true; }
+away() { ns cl curl -s --max-time 10 -H 'Connection: close' -w '\n' "$u/who?[1-$1]" | grep -c 'e[34]' || true; }
 
 zones() {
 	local n

@@ -23,12 +23,13 @@ profile() {
 	END
 }
 
-# flood NAME SECONDS: in the background; flooded NAME: wait for it, its result is $NET_DIR/NAME.json.
+# flood NAME SECONDS: in the background; flooded NAME: wait for it, its result is $NET_DIR/NAME.json.  It does not stay to receive:
+# the link has good clients' packets all the time.
 flood() {
 	rm -f "$NET_DIR/$1.json"
 	run cl "$1" "$BUILD/dataplane/pktgen/sluice-pktgen" -l $(($(nproc) - 1)) --no-huge -m 64 --no-pci --no-shconf --no-telemetry \
 		--file-prefix "${NET}pktgen" --vdev net_af_packet0,iface=eth0 -- \
-		-f "$NET_DIR/$1.pkt" --dmac "$mac" --smac 02:00:00:00:66:02 --duration "$2" --pps "${FLOOD_PPS:-200000}" --quiet --json "$NET_DIR/$1.json"
+		-f "$NET_DIR/$1.pkt" --dmac "$mac" --smac 02:00:00:00:66:02 --duration "$2" --tail 0.1 --pps "${FLOOD_PPS:-200000}" --quiet --json "$NET_DIR/$1.json"
 }
 flooded() {
 	wait "$(pid_of "$1")" || fail "the generator: $(tail -n 5 "$NET_DIR/$1.log")"

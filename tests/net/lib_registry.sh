@@ -19,8 +19,8 @@ registry() {
 }
 put() { [ "$(registry PUT "/web/e$1" "{\"address\": \"10.77.2.1$1\", \"port\": 80${2:-}}")" = "${3:-201}" ] || fail "PUT e$1: $(cat "$NET_DIR/registry.json")"; }
 beat() { [ "$(registry POST "/web/e$1/heartbeat" "${2:-}")" = 200 ] || fail "heartbeat of e$1: $(cat "$NET_DIR/registry.json")"; }
-# answering COUNT: who answers so many requests, each on a connection of its own
-answering() { for _ in $(seq "$1"); do ns cl curl -s -m 2 http://10.77.9.10/ || echo none; done | sort | uniq -c | awk '{printf "%s%s=%d", n++ ? " " : "", $2, $1}'; }
+# answering COUNT [SECONDS]: who answers so many requests, each on a connection of its own, up to the first that nobody answers
+answering() { { ns cl curl -s -m "${2:-5}" --fail-early -H 'Connection: close' "http://10.77.9.10/?[1-$1]" || echo none; } | sort | uniq -c | awk '{printf "%s%s=%d", n++ ? " " : "", $2, $1}'; }
 only() { [[ "$(answering 12)" = "$1=12" ]]; }
 among() {
 	local got e
@@ -35,7 +35,7 @@ cat >"$NET_DIR/t.conf" <<-END
 	listeners = ( { name = "web"; address = "10.77.9.10"; port = 80; protocol = "tcp"; mode = "l4"; service = "web"; } );
 END
 ctl push "$NET_DIR/t.conf"
-[ "$(answering 1)" = none=1 ] || fail "somebody answers, and nobody has registered"
+[ "$(answering 1 1)" = none=1 ] || fail "somebody answers, and nobody has registered"
 
 put 1
 wait_for 5 "e1, that has registered" only e1
@@ -45,7 +45,7 @@ wait_for 5 "three that have registered" among "e1 e2 e3"
 [ "$(ctl_json "sorted(e['endpoint'] for e in j['registry'] if e['asked'])" show registry web)" = "['e1', 'e2', 'e3']" ] || fail "show registry"
 
 # open connections stay, and none fails, while endpoints come and go
-load held --seconds 5 --threads 6 --keepalive http://10.77.9.10
+load held --seconds 300 --threads 6 --keepalive http://10.77.9.10
 # an endpoint that leaves gets no new flows
 beat 3 '{"drain": true}'
 wait_for 5 "e3 to get nothing new" among "e1 e2"
@@ -56,7 +56,7 @@ wait_for 5 "e3 to be back" among "e1 e2 e3"
 wait_for 5 "e2 to get nothing new" among "e1 e3"
 [ "$(registry POST /web/e2/maintenance '{"on": false}')" = 200 ] || fail "end of maintenance"
 wait_for 5 "e2 to be back" among "e1 e2 e3"
-all_good held
+enough held
 # sluicectl is another way to the same
 ctl deregister web/e3
 wait_for 5 "e3 to be gone" among "e1 e2"
@@ -74,7 +74,7 @@ wait_for 20 "e4 to be removed" grep -q 'web/e4 is removed' "$NET_DIR/sluiced.log
 [ "$(registry POST /web/e4/heartbeat)" = 404 ] || fail "a heartbeat of what was removed"
 
 # killed and started again, sluiced knows who registered, and the traffic goes on meanwhile
-load over --seconds 6 --threads 4 http://10.77.9.10
+load over --seconds 300 --threads 4 http://10.77.9.10
 stop sluiced KILL
 among "e1 e2" || fail "traffic without sluiced"
 daemon_up
@@ -82,7 +82,7 @@ daemon_up
 wait_for 10 "the table" among "e1 e2"
 put 3
 wait_for 5 "e3 after the restart" among "e1 e2 e3"
-all_good over
+enough over
 
 # nobody left: the last good answer stays
 for i in 1 2 3; do [ "$(registry DELETE "/web/e$i")" = 204 ] || fail "DELETE e$i"; done

@@ -104,8 +104,7 @@ ended
 is "why it ended with the dataplane" "$(why)" "the dataplane went away"
 dataplane_up
 wait_for 10 "the table" grep -q 'active on all' "$NET_DIR/dataplane.log"
-linked() { [ "$(ctl_json "j['dataplane']['connected']" status)" = True ]; }
-wait_for 5 "the link" linked
+wait_for 5 "the link" connected
 wait "$(pid_of lost)" || fail "a trial whose dataplane was killed: $(cat "$NET_DIR/lost.log")"
 
 sed 's/service = "ends";/service = "nobody";/' "$NET_DIR/then.conf" >"$NET_DIR/bad.conf"

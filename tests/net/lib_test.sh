@@ -66,12 +66,13 @@ ctl_json() {
 	json "$NET_DIR/ctl.json" "$expression"
 }
 
-# load NAME ARGS…: a client in the background that has had its first answer; loaded NAME waits for its end.
+# load NAME ARGS…: a client in the background that has had its first answer; loaded NAME waits for its end.  Beside what may take
+# long on a busy machine give it 300 s, and end it by enough NAME… when that is done.
 load() {
 	local name=$1
 	shift
 	rm -f "$NET_DIR/$name.ready"
-	run cl "$name" python3 "$top/scripts/lib/load.py" --ready "$NET_DIR/$name.ready" "$@"
+	run cl "$name" python3 "$top/scripts/lib/load.py" --ready "$NET_DIR/$name.ready" --so-far "$NET_DIR/$name.so_far" "$@"
 	wait_for 10 "first answer for $name" test -e "$NET_DIR/$name.ready"
 }
 loaded() {
@@ -84,6 +85,24 @@ all_good() {
 	loaded "$1"
 	[ "$(json "$NET_DIR/$1.json" 'j["failed"]')" -eq 0 ] || fail "$1: requests failed"
 	[ "$(json "$NET_DIR/$1.json" 'j["requests"]')" -gt 10 ] || fail "$1: hardly any requests"
+}
+# enough NAME…: clients that are still at it end, and nothing of theirs failed.
+enough() {
+	local name
+	for name; do kill -TERM "$(pid_of "$name")" || fail "client $name was through before what it is for"; done
+	for name; do all_good "$name"; done
+}
+# load_met NAME "e1 e2": the client had an answer of each.  goes_on NAME: it has 20 requests more than now.
+load_met() {
+	local e
+	for e in $2; do grep -q "\"$e\": " "$NET_DIR/$1.so_far" || return 1; done
+}
+so_far() { sed -n 's/^{"requests": \([0-9]*\),.*/\1/p' "$NET_DIR/$1.so_far"; }
+goes_on() {
+	local had
+	had=$(so_far "$1")
+	went_on() { [ "$(so_far "$1")" -ge $((had + 20)) ]; }
+	wait_for 20 "client $1 goes on" went_on "$1"
 }
 answers_of() { json "$NET_DIR/$1.json" "sum(w.get('$2', 0) for w in j['by'].values())"; }
 

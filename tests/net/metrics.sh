@@ -57,7 +57,6 @@ rising "$NET_DIR/m1" "$NET_DIR/m2"
 # A new daemon: what the dataplane counts goes on; what the daemon itself counts begins again.
 stop sluiced KILL
 daemon_up
-connected() { [ "$(ctl_json "j['dataplane']['connected']" status)" = True ]; }
 wait_for 20 "connected again" connected
 scrape >"$NET_DIR/m3"
 check "$NET_DIR/m3"

@@ -10,7 +10,7 @@ hold_up
 held "before"
 mapfile -t urls < <(vips 80 | sed "s|^|http://|")
 iperf_up 20
-load busy --seconds 22 --threads 14 --keepalive --timeout 15 "${urls[@]}"
+load busy --seconds 300 --threads 14 --keepalive --timeout 15 "${urls[@]}"
 
 again KILL
 flows_say "f['outcome']" taken
@@ -34,6 +34,6 @@ flows_say "f['outcome']" taken
 held "1 worker stopped and started"
 
 iperf_good
-all_good busy
+enough busy
 ctl --json show audit | grep -q '"copied"' || fail "the audit log does not say what became of the flows"
 no_bad_drops

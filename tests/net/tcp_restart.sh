@@ -9,7 +9,6 @@ set -euo pipefail
 export WORKERS=2 HUGE=never LISTEN="80 7004" BOOT_KEYS='privileges = "keep";'
 tcp_up
 served() { ns cl curl -sf --max-time 0.3 -o /dev/null http://10.77.9.20/; }
-connected() { [ "$(ctl_json "j['dataplane']['connected']" status)" = True ]; }
 
 # speaks NAME: a connection that speaks again when $NET_DIR/NAME.go is there; its last line says what came of it.
 speaks() {
