@@ -110,7 +110,10 @@
  *        "tls"        → "tls": [likewise of TLS]
  *        "limits"     → "limits": [{"name", "requests", "per": "1s" | "500ms", "by": "all"|"source"|"identity"|"header NAME", "keys_max",
  *                         "keys" (with a number of their own now), "allowed" (tokens taken), "refused", "overflow" (of both: keys
- *                         beside keys_max, or without room, which share one number), "slot", "incarnation"}]
+ *                         beside keys_max, or without room, which share one number), "slot", "incarnation", "shared": BOOL,
+ *                         and if it is: "floor", "share" (what may pass here now of "requests"), "wanted" (asked for here in "per"), "gateways"
+ *                         (that have a share), "until": TIME|null (the share ends then unless it is renewed), "state": "shared" | "waits: …"
+ *                         | "floor: …" | "no share: …"}]
  *        "authorization" → "authorization": [{"set", "rule": NAME|null (the set as a whole), "action": "deny"|"allow"|"audit" (of a set
  *                         "audit only" or ""), "allowed", "denied", "audited": N|null (of a rule: what it decided, and told; null: there
  *                         is no room for its counters, it counts with its set alone), "used": ["listener db" | "table edge" |

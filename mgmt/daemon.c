@@ -538,6 +538,16 @@ snapshot_routes(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics
 	return 0;
 }
 
+static struct sl_metrics_share
+share_of(struct sl_daemon *d, const struct sl_conf_rate *r)
+{
+	struct sl_rate_share_look look = {.total = r->requests};
+
+	(void)sl_rate_share_look(d->rate_shares, r->name, &look);
+	return (struct sl_metrics_share){look.share, look.total, look.wanted, look.gateways,
+					 strcmp(look.state, "shared") == 0};
+}
+
 static int
 snapshot_rates(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_snapshot *s)
 {
@@ -550,9 +560,17 @@ snapshot_rates(struct sl_daemon *d, const struct sl_table *t, struct sl_metrics_
 	s->rates = m;
 	for (uint32_t i = 0; i < c->rate_cnt; i++) {
 		struct sl_placed at;
-		if (sl_slot_find_rate(&t->map, c->rates[i].name, &at) == 0)
-			m[s->rate_cnt++] = (struct sl_metrics_rate){
-				c->rates[i].name, at.slot, sl_counters_rate_base(d->counters, at)};
+		if (sl_slot_find_rate(&t->map, c->rates[i].name, &at))
+			continue;
+		m[s->rate_cnt] = (struct sl_metrics_rate){
+			.name = c->rates[i].name,
+			.slot = at.slot,
+			.base = sl_counters_rate_base(d->counters, at),
+			.shared = c->rates[i].shared,
+		};
+		if (c->rates[i].shared)
+			m[s->rate_cnt].share = share_of(d, &c->rates[i]);
+		s->rate_cnt++;
 	}
 	return 0;
 }

@@ -686,6 +686,7 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 		return -EINVAL;
 	put_head(&o, s);
 	sl_metrics_issuers(&o, s);
+	sl_metrics_shares(&o, s);
 	sl_metrics_sources(&o, s);
 	sl_metrics_certs(&o, s);
 	put_links(&o, s);

@@ -63,10 +63,18 @@ struct sl_metrics_vhost {
 	struct sl_stats_vhost base;
 };
 
+/* What this gateway has of a limit that several share. */
+struct sl_metrics_share {
+	uint32_t here, total, wanted, gateways; /* as struct sl_rate_share_look has them */
+	bool own; /* it is its share that it has, not the floor, or nothing */
+};
+
 struct sl_metrics_rate {
 	const char *name;
 	uint32_t slot;
 	struct sl_stats_rate base;
+	bool shared;
+	struct sl_metrics_share share; /* shared */
 };
 
 /* A set of rules (rule NULL), or a rule of it that has a slot. */

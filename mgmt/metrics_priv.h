@@ -17,6 +17,9 @@ int sl_metrics_authz(struct sl_expo *o, const struct sl_expo_seg *g,
 void sl_metrics_tls(struct sl_expo *o, const struct sl_expo_seg *g);
 void sl_metrics_certs(struct sl_expo *o, const struct sl_metrics_snapshot *s);
 
+/* metrics_shares.c */
+void sl_metrics_shares(struct sl_expo *o, const struct sl_metrics_snapshot *s);
+
 /* metrics_sources.c */
 void sl_metrics_issuers(struct sl_expo *o, const struct sl_metrics_snapshot *s);
 void sl_metrics_sources(struct sl_expo *o, const struct sl_metrics_snapshot *s);

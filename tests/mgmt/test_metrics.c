@@ -325,6 +325,34 @@ questions_to_sources_have_their_age_and_trouble(void)
 }
 
 static void
+shares_of_limits_are_told_of_those_that_have_them(void)
+{
+	static const struct sl_metrics_rate rows[] = {
+		{.name = "own", .slot = 1},
+		{.name = "group", .slot = 2, .shared = true, .share = {40, 100, 60, 3, true}},
+		{.name = "alone", .slot = 3, .shared = true, .share = {5, 70, 0, 0, false}},
+	};
+
+	fixture_up(&f);
+	f.snap.rates = rows;
+	f.snap.rate_cnt = 1;
+	render();
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_limit_share"));
+	f.snap.rate_cnt = 3;
+	render();
+	CU_ASSERT(has("sluice_limit_share{limit=\"group\"} 40"));
+	CU_ASSERT(has("sluice_limit_share_of{limit=\"group\"} 100"));
+	CU_ASSERT(has("sluice_limit_share_wanted{limit=\"group\"} 60"));
+	CU_ASSERT(has("sluice_limit_share_gateways{limit=\"group\"} 3"));
+	CU_ASSERT(has("sluice_limit_share_own{limit=\"group\"} 1"));
+	CU_ASSERT(has("sluice_limit_share{limit=\"alone\"} 5"));
+	CU_ASSERT(has("sluice_limit_share_own{limit=\"alone\"} 0"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_limit_share{limit=\"own\"}"));
+	CU_ASSERT(has("sluice_limit_allowed_total{limit=\"own\"} 0"));
+	fixture_down(&f);
+}
+
+static void
 routes_and_hosts_begin_at_their_baseline_and_are_not_there_before(void)
 {
 	static const char route[] = "sluice_http_duration_seconds_bucket{table=\"edge\",host="
@@ -851,6 +879,7 @@ SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
 	 SL_TEST(every_drop_reason_but_none_has_a_series), SL_TEST(every_event_of_tcp_has_a_series),
 	 SL_TEST(every_event_of_http_has_a_series), SL_TEST(every_event_of_tls_has_a_series),
 	 SL_TEST(until_when_certificates_are_good_is_told_without_a_dataplane),
+	 SL_TEST(shares_of_limits_are_told_of_those_that_have_them),
 	 SL_TEST(questions_to_sources_have_their_age_and_trouble),
 	 SL_TEST(routes_and_hosts_begin_at_their_baseline_and_are_not_there_before),
 	 SL_TEST(names_of_full_length_fit),

@@ -74,6 +74,7 @@ settled_row() { [ "$(row site allowed) $(row site refused)" = "$(f site 'j["pass
 wait_for 5 "show limits to say so" settled_row
 ns gw curl -sf --unix-socket "$NET_DIR/metrics.sock" http://x/metrics >"$NET_DIR/metrics"
 is "in metrics" "$(sed -n 's/^sluice_limit_refused_total{limit="site"} //p' "$NET_DIR/metrics")" "$(f site 'j["refused"]')"
+is "whether gateways share it" "$(row site shared)" False
 is "counted" "$(http_count rate_limited)" "$(f site 'j["refused"]')"
 # of so many some may be lost on their way, which is counted
 logged() { grep -q '"why":"limits/'"$1"'"' "$NET_DIR/access.log"; }
