@@ -146,6 +146,8 @@ static const struct sl_kind istio_kinds[] = {
 	{"networking.istio.io", "ServiceEntry"},
 	{"networking.istio.io", "Gateway"},
 	{"security.istio.io", "AuthorizationPolicy"},
+	{"security.istio.io", "RequestAuthentication"},
+	{"security.istio.io", "PeerAuthentication"},
 	{"", "Service"},
 	{"discovery.k8s.io", "EndpointSlice"},
 	{"", "Pod"},
@@ -214,8 +216,8 @@ order(struct sl_out *group, const char *const *keys)
 static void
 order_all(struct sl_import *im)
 {
-	static const char *const root[] = {"gateway", "services", "authorization", "listeners",
-					   NULL};
+	static const char *const root[] = {"gateway",       "services",  "jwt",
+					   "authorization", "listeners", NULL};
 	static const char *const service[] = {
 		"name",       "policy",    "tcp",      "http",    "tls", "max_endpoints",
 		"slow_start", "endpoints", "discover", "subsets", NULL};
@@ -335,7 +337,7 @@ check_own(struct sl_import_result *r)
 
 int
 sl_import_run(enum sl_import_from from, const struct sl_import_file *files, unsigned file_cnt,
-	      const char *addresses, struct sl_diag *diag, struct sl_import_result *ret)
+	      const struct sl_import_how *how, struct sl_diag *diag, struct sl_import_result *ret)
 {
 	struct sl_import *im = calloc(1, sizeof(*im));
 
@@ -343,7 +345,8 @@ sl_import_run(enum sl_import_from from, const struct sl_import_file *files, unsi
 		abort();
 	im->left.m = im->objects.m = &im->m;
 	im->objects.left = &im->left;
-	im->addresses = im->given = addresses;
+	im->addresses = im->given = how->addresses;
+	im->directory = how->directory;
 	begin(im, from);
 	if (!read_files(im, from, files, file_cnt, diag)) {
 		sl_memory_fini(&im->m);
@@ -366,6 +369,7 @@ sl_import_run(enum sl_import_from from, const struct sl_import_file *files, unsi
 		abort();
 	ret->m = im->m;
 	ret->left = im->left;
+	ret->files = im->files;
 	ret->left.m = NULL;
 	check_own(ret);
 	free(im);

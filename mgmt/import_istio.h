@@ -32,6 +32,7 @@ struct sl_bind {
 	struct sl_bind_server *servers, *last_server;
 	struct sl_out *listener, *hosts; /* hosts: of the route table, of mode HTTP */
 	struct sl_bind_served *served;
+	const struct sl_issuers *issuers; /* of its Gateways, once they were asked for */
 	struct sl_bind *next;
 };
 
@@ -51,6 +52,7 @@ struct sl_workload {
 
 struct sl_istio {
 	struct sl_import *im;
+	struct sl_issuer *issuers, *last_issuer;
 	struct sl_bind *binds, *last;
 	struct sl_workload *workloads;
 };
@@ -108,13 +110,83 @@ const char *sl_istio_host(struct sl_import *im, const char *host, const char *sp
 /* Services of DestinationRules that nothing leads to; then policies of services of mode tcp. */
 void sl_istio_policies_end(struct sl_import *im);
 
+/* import_istio_scope.c: whether a policy (of any kind with a selector) is of a workload.  PERHAPS: pods have more labels than their
+ * Service asks for. */
+enum sl_scope { SL_SCOPE_OTHERS, SL_SCOPE_PERHAPS, SL_SCOPE_OWN };
+bool sl_scope_gateway(const struct sl_object *policy, const struct sl_object *gateway);
+enum sl_scope sl_scope_service(struct sl_import *im, const struct sl_object *policy,
+			       const struct sl_backend *b);
+/* What says who it is for counts as read; that it is only perhaps of the service is told. */
+void sl_scope_use(struct sl_object *policy);
+void sl_scope_tell(struct sl_import *im, struct sl_object *policy, const struct sl_backend *b);
+/* The service of the table by its name. */
+struct sl_backend *sl_backend_named(const struct sl_import *im, const char *name);
+
+/* import_istio_token.c: RequestAuthentications → issuers of tokens, each jwtRule one. */
+struct sl_issuer {
+	const char *name, *text; /* in the table; `iss` */
+	const char *core;        /* what tokens it takes, and where */
+	struct sl_out *out;
+	struct sl_yaml *spaced; /* claims that are lists parted by blanks, or NULL */
+	const struct sl_object *from;
+	bool strips, tells; /* endpoints see no token; they see headers of claims */
+	bool lost;          /* it cannot be said: who would be asked is denied */
+	bool used;          /* some route asks for it */
+	struct sl_issuer *next;
+};
+
+#define SL_ISSUERS_MOST 8
+struct sl_issuers {
+	struct sl_issuer *of[SL_ISSUERS_MOST];
+	unsigned cnt;
+	bool lost;    /* not all can be had */
+	bool perhaps; /* some may be others' */
+};
+
+/* The issuers of each route or its table; routes whose issuers cannot be had let nobody pass. */
+void sl_istio_authenticate(struct sl_istio *is);
+/* Whose tokens the Gateways of the bind take, and the services behind the route. */
+const struct sl_issuers *sl_istio_issuers_at(struct sl_istio *is, struct sl_bind *b);
+const struct sl_issuers *sl_istio_issuers_of(struct sl_istio *is, struct sl_backend *b);
+
+/* What can be known where a rule is asked. */
+struct sl_asked {
+	bool gateway;  /* its ports are those that clients come to */
+	bool stream;   /* connections, not requests */
+	bool identity; /* as much of who calls as at the policy's workload */
+	bool claims;   /* tokens are verified as at the policy's workload */
+	struct sl_issuers issuers;
+};
+
+/* import_istio_claim.c: what claims a rule asks for, as alternatives of conditions that hold together. */
+#define SL_CLAIM_CHOICES 64
+struct sl_claims {
+	struct sl_import *im;
+	const struct sl_asked *asked;
+	bool denies;
+	bool never;                              /* no token is so */
+	struct sl_out *choice[SL_CLAIM_CHOICES]; /* lists of conditions */
+	unsigned cnt;
+};
+void sl_claims_init(struct sl_claims *c, struct sl_import *im, const struct sl_asked *asked,
+		    bool denies);
+/* One more thing that has to hold: who the token is of ("ISS/SUB"), or a claim, is one of all (invert: none of them).  NULL, or why it
+ * cannot be said. */
+const char *sl_claims_principals(struct sl_claims *c, struct sl_yaml *all, bool invert);
+const char *sl_claims_values(struct sl_claims *c, const char *claim, struct sl_yaml *all,
+			     bool invert);
+
 /* import_istio_authz.c: AuthorizationPolicies, once all routes are there. */
-void sl_istio_authorize(struct sl_import *im, struct sl_bind *binds);
+void sl_istio_authorize(struct sl_istio *is);
+/* A route, table or listener lets nobody pass, whatever else it goes by. */
+void sl_istio_deny(struct sl_import *im, struct sl_out *at);
 /* The action of a policy: ALLOW when it names none. */
 const char *sl_istio_action(const struct sl_object *policy);
 
-/* import_istio_rule.c: the rules of a policy, added to those of a set; gateway: its ports are those that clients come to. */
-void sl_istio_rules(struct sl_import *im, const struct sl_object *policy, bool gateway,
-		    struct sl_out *rules);
+/* import_istio_rule.c: the rules of a policy, added to those of a set. */
+void sl_istio_rules(struct sl_import *im, const struct sl_object *policy,
+		    const struct sl_asked *asked, struct sl_out *rules);
+/* "x", "x*", "*x", "*": false: there is a star elsewhere, or nothing. */
+bool sl_istio_is_starred(const char *text);
 
 #endif

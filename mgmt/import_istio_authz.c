@@ -2,15 +2,17 @@
  *
  * Policies of one workload are one set, because one ALLOW that holds is enough; sets of several workloads each have to allow: for
  * every selection of policies that some route or listener goes by, a set is made.  A policy of a Gateway's workload goes to its route
- * tables, one of a service's to the routes that lead there.
+ * tables, one of a service's to the routes that lead there.  A listener of connections has one set: of more, nobody passes.
+ *
+ * A policy that is perhaps of a service denies all the same, and what it allows is a set of its own, so that it opens nothing.
  */
 #include "mgmt/import_istio.h"
 
 #include "sluice/image_policy.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#define ROOT_SPACE "istio-system"
 
 /* ---- whose policy ---- */
 
@@ -22,134 +24,27 @@ sl_istio_action(const struct sl_object *policy)
 	return action ? action : "ALLOW";
 }
 
-enum fit { OTHERS, PERHAPS, OWN };
-
-/* Who is known to have these labels, and may have more, as one of whom those of want are asked for. */
-static enum fit
-labels_fit(const struct sl_yaml *want, const struct sl_yaml *labels)
-{
-	enum fit fit = OWN;
-
-	for (const struct sl_yaml *n = want ? want->first : NULL; n; n = n->next) {
-		const char *is = n->key ? sl_yaml_peek_text(labels, n->key) : NULL;
-		if (is && strcmp(is, n->text))
-			return OTHERS;
-		if (!is)
-			fit = PERHAPS;
-	}
-	return fit;
-}
-
-static const struct sl_yaml *
-labels_of(const struct sl_object *policy)
-{
-	return sl_yaml_peek(sl_yaml_peek(policy->spec, "selector"), "matchLabels");
-}
-
-static bool
-targets(const struct sl_object *policy, const char *kind, const struct sl_object *o)
-{
-	const struct sl_yaml *one = sl_yaml_peek(policy->spec, "targetRef"),
-			     *list = sl_yaml_peek(policy->spec, "targetRefs");
-
-	for (const struct sl_yaml *n = one    ? one
-				       : list ? list->first
-					      : NULL;
-	     n; n = one ? NULL : n->next) {
-		const char *is = sl_yaml_peek_text(n, "kind"), *name = sl_yaml_peek_text(n, "name");
-		if (is && name && o && !strcmp(is, kind) && !strcmp(name, o->name))
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_target(const struct sl_object *policy)
-{
-	return sl_yaml_peek(policy->spec, "targetRef") || sl_yaml_peek(policy->spec, "targetRefs");
-}
-
-/* labels: of the workload's pods, as far as they are known; NULL: none is. */
-static enum fit
-applies(const struct sl_object *policy, const char *kind, const struct sl_object *o,
-	const char *space, const struct sl_yaml *labels)
-{
-	if (strcmp(policy->space, ROOT_SPACE) && strcmp(policy->space, space))
-		return OTHERS;
-	if (has_target(policy))
-		return targets(policy, kind, o) ? OWN : OTHERS;
-	return labels_fit(labels_of(policy), labels);
-}
-
-static bool
-applies_to_gateway(const struct sl_object *policy, const struct sl_object *gateway)
-{
-	return applies(policy, "Gateway", gateway, gateway->space,
-		       sl_yaml_peek(gateway->spec, "selector")) == OWN;
-}
-
-/* Whether all whom the policy selects are workloads of a Gateway. */
-static bool
-selects_gateway(const struct sl_import *im, const struct sl_object *policy)
-{
-	struct sl_object *o = NULL;
-
-	while ((o = sl_objects_next(&im->objects, o, "Gateway"))) {
-		const struct sl_yaml *selector = sl_yaml_peek(o->spec, "selector");
-		if (selector && selector->first && labels_fit(selector, labels_of(policy)) == OWN)
-			return true;
-	}
-	return false;
-}
-
-static enum fit
-fit_of(struct sl_import *im, const struct sl_object *policy, const struct sl_backend *b)
-{
-	const char *dot = strchr(b->host, '.'), *end = dot ? strchr(dot + 1, '.') : NULL;
-
-	if (b->service)
-		return applies(policy, "Service", b->service, b->service->space,
-			       sl_yaml_peek(b->service->spec, "selector"));
-	if (b->entry) { /* nothing stands before what is outside of the mesh, unless a policy names it */
-		const char *where = sl_yaml_peek_text(b->entry->spec, "location");
-		if (!has_target(policy) && (!where || strcmp(where, "MESH_INTERNAL")))
-			return OTHERS;
-		return applies(policy, "ServiceEntry", b->entry, b->entry->space, NULL);
-	}
-	if (!end || strcmp(end, SL_CLUSTER))
-		return OTHERS;
-	return applies(policy, "Service", NULL,
-		       sl_memory_copy(&im->m, dot + 1, (size_t)(end - dot - 1)), NULL);
-}
-
-/* Pods have more labels than their Service asks for: what denies is held against who may have them, what allows is not. */
-static enum fit
-applies_to_service(struct sl_import *im, const struct sl_object *policy, const struct sl_backend *b)
-{
-	enum fit fit = fit_of(im, policy, b);
-
-	if (fit != PERHAPS)
-		return fit;
-	return strcmp(sl_istio_action(policy), "ALLOW") && !selects_gateway(im, policy) ? PERHAPS
-											: OTHERS;
-}
-
 /* ---- sets ---- */
 
 #define MOST 256
 struct selection {
 	const struct sl_object *policy[MOST];
 	unsigned cnt;
-	bool gateway, full; /* full: there are more */
+	struct sl_asked asked;
+	bool full; /* there are more */
 };
 
-static bool
-is_read(const struct sl_object *policy)
-{
-	const char *action = sl_istio_action(policy);
+/* A set that was made. */
+struct made {
+	const char *title, *key, *name, *text;
+	struct made *next;
+};
 
-	return !strcmp(action, "ALLOW") || !strcmp(action, "DENY") || !strcmp(action, "AUDIT");
-}
+struct authz {
+	struct sl_istio *is;
+	struct sl_import *im;
+	struct made *sets;
+};
 
 static void
 select_policy(struct selection *s, const struct sl_object *policy)
@@ -163,7 +58,7 @@ select_policy(struct selection *s, const struct sl_object *policy)
 		s->full = true;
 }
 
-/* "shop/deny-admins+shop/readers": what the set is known by. */
+/* "deny-admins.shop_readers.shop": what the set is known by. */
 static const char *
 title_of(struct sl_import *im, const struct selection *s)
 {
@@ -172,220 +67,380 @@ title_of(struct sl_import *im, const struct selection *s)
 	for (unsigned i = 0; i < s->cnt; i++)
 		title = sl_memory_print(&im->m, "%s%s%s.%s", title, *title ? "_" : "",
 					s->policy[i]->name, s->policy[i]->space);
-	return s->gateway ? sl_memory_print(&im->m, "%s_gateway", title) : title;
+	return s->asked.gateway  ? sl_memory_print(&im->m, "%s_gateway", title)
+	       : s->asked.stream ? sl_memory_print(&im->m, "%s_connections", title)
+				 : title;
+}
+
+/* What rules of one title may differ by. */
+static const char *
+key_of(struct sl_import *im, const struct selection *s)
+{
+	const struct sl_asked *a = &s->asked;
+	const char *key = sl_memory_print(&im->m, "%d%d%d", a->stream, a->identity, a->claims);
+
+	for (unsigned i = 0; i < a->issuers.cnt; i++)
+		key = sl_memory_print(&im->m, "%s %s", key, a->issuers.of[i]->name);
+	return key;
 }
 
 static struct sl_out *
-set_named(const struct sl_import *im, const char *name)
+new_set(struct sl_import *im, bool allows)
 {
-	struct sl_out *sets = sl_out_find(&im->root, "authorization");
+	struct sl_out *set = sl_out_group(&im->m, NULL, NULL);
 
-	for (struct sl_out *o = sets ? sets->first : NULL; o; o = o->next)
-		if (strcmp(sl_out_find(o, "name")->text, name) == 0)
-			return o;
-	return NULL;
-}
-
-static struct sl_out *
-make_set(struct sl_import *im, const char *name, bool allows)
-{
-	struct sl_out *set =
-		sl_out_group(&im->m, sl_out_in_list(&im->m, &im->root, "authorization"), NULL);
-
-	sl_out_text(&im->m, set, "name", name);
+	sl_out_text(&im->m, set, "name", "");
 	sl_out_text(&im->m, set, "default", allows ? "deny" : "allow");
 	sl_out_list(&im->m, set, "rules");
 	return set;
 }
 
-/* The set of the selection, made when it is not there; its name. */
 static const char *
-set_of(struct sl_import *im, const struct selection *s)
+text_of(struct sl_import *im, const struct sl_out *set)
 {
-	const char *name = sl_words_name(&im->m, title_of(im, s));
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		abort();
+	sl_out_write(set, f);
+	if (fclose(f))
+		abort();
+	const char *copy = sl_memory_copy(&im->m, text, len);
+	free(text);
+	return copy;
+}
+
+static struct sl_out *
+fill_set(struct sl_import *im, const struct selection *s)
+{
 	bool allows = false;
 
-	if (set_named(im, name))
-		return name;
 	for (unsigned i = 0; i < s->cnt; i++)
 		allows = allows || !strcmp(sl_istio_action(s->policy[i]), "ALLOW");
-	struct sl_out *set = make_set(im, name, allows), *rules = sl_out_find(set, "rules");
+	struct sl_out *set = new_set(im, allows);
 	for (unsigned i = 0; i < s->cnt; i++) {
 		sl_import_from(im, set, s->policy[i]->root);
-		sl_istio_rules(im, s->policy[i], s->gateway, rules);
+		sl_istio_rules(im, s->policy[i], &s->asked, sl_out_find(set, "rules"));
 	}
+	return set;
+}
+
+/* The set of the selection, made when none is like it; its name. */
+static const char *
+set_of(struct authz *a, const struct selection *s)
+{
+	struct sl_import *im = a->im;
+	const char *title = title_of(im, s), *key = key_of(im, s), *name = NULL;
+	struct sl_out *all = sl_out_in_list(&im->m, &im->root, "authorization");
+
+	for (const struct made *m = a->sets; m; m = m->next)
+		if (strcmp(m->title, title) == 0 && strcmp(m->key, key) == 0)
+			return m->name;
+	struct sl_out *set = fill_set(im, s);
+	const char *text = text_of(im, set);
+	for (const struct made *m = a->sets; m && !name; m = m->next)
+		if (strcmp(m->title, title) == 0 && strcmp(m->text, text) == 0)
+			name = m->name;
+	if (!name) {
+		name = sl_import_distinct(im, all, title);
+		sl_out_find(set, "name")->text = name;
+		sl_out_attach(all, set);
+	}
+	struct made *m = sl_memory_take(&im->m, sizeof(*m));
+	*m = (struct made){title, key, name, text, a->sets};
+	a->sets = m;
 	return name;
 }
 
-/* A set that allows nothing, in place of those that cannot be had; titles have a dot, so none is called so. */
-static void
-deny_all(struct sl_import *im, const struct sl_out *at, struct sl_out *list,
-	 const struct selection *s, const char *why)
-{
-	static const char name[] = "nobody";
+/* ---- nobody ---- */
 
-	if (!set_named(im, name))
-		make_set(im, name, true);
-	list->first = list->last = NULL;
-	list->cnt = 0;
-	sl_out_text(&im->m, list, NULL, name);
-	sl_left_changed(&im->left, s->policy[0]->root,
-			"%s come together at \"%s\": nobody passes there", why,
-			sl_out_find(at, "name")->text);
+static const char nobody[] = "nobody"; /* titles have a dot, so none is called so */
+
+static bool
+is_denied(const struct sl_out *list)
+{
+	return list->first && strcmp(list->first->text, nobody) == 0;
 }
 
-/* A route or table goes by the selection, too.  false: nobody passes, whatever the others are. */
-static bool
-go_by(struct sl_import *im, struct sl_out *at, const struct selection *s, unsigned most)
+void
+sl_istio_deny(struct sl_import *im, struct sl_out *at)
 {
-	if (s->cnt == 0)
-		return true;
+	struct sl_out *sets = sl_out_in_list(&im->m, &im->root, "authorization"), *o = sets->first;
+
+	while (o && strcmp(sl_out_find(o, "name")->text, nobody))
+		o = o->next;
+	if (!o) {
+		o = new_set(im, true);
+		sl_out_find(o, "name")->text = nobody;
+		sl_out_attach(sets, o);
+	}
+	if (sl_out_find(at, "mode")) {
+		sl_import_set(im, at, "authorization", nobody);
+		return;
+	}
 	struct sl_out *policy = sl_out_in_group(&im->m, at, "policy"),
 		      *list = sl_out_in_list(&im->m, policy, "authorization");
-	if (s->full) {
-		deny_all(im, at, list, s, "more than 256 policies");
-		return false;
-	}
-	const char *name = set_of(im, s);
-	for (const struct sl_out *o = list->first; o; o = o->next)
-		if (strcmp(o->text, name) == 0)
-			return true;
-	if (list->cnt < most) {
-		sl_out_text(&im->m, list, NULL, name);
-		return true;
-	}
-	deny_all(im, at, list, s, "more than 8 sets of rules");
-	return false;
+	list->first = list->last = NULL;
+	list->cnt = 0;
+	sl_out_text(&im->m, list, NULL, nobody);
+}
+
+static void
+deny_all(struct sl_import *im, struct sl_out *at, const struct selection *s, const char *why)
+{
+	sl_istio_deny(im, at);
+	sl_left_denied(&im->left, s->policy[0]->root,
+		       "%s come together at \"%s\": nobody passes there", why,
+		       sl_out_find(at, "name")->text);
 }
 
 /* ---- who goes by them ---- */
 
-static struct sl_backend *
-backend_named(const struct sl_import *im, const char *name)
+/* A route or table goes by the selection, too.  false: nobody passes, whatever the others are. */
+static bool
+go_by(struct authz *a, struct sl_out *at, const struct selection *s, unsigned most)
 {
-	for (struct sl_backend *b = im->backends; b; b = b->next)
-		if (strcmp(b->name, name) == 0)
-			return b;
-	return NULL;
+	struct sl_import *im = a->im;
+
+	if (s->cnt == 0)
+		return true;
+	struct sl_out *policy = sl_out_in_group(&im->m, at, "policy"),
+		      *list = sl_out_in_list(&im->m, policy, "authorization");
+	if (is_denied(list))
+		return false;
+	if (s->full) {
+		deny_all(im, at, s, "more than 256 policies");
+		return false;
+	}
+	const char *name = set_of(a, s);
+	if (sl_out_has_text(list, name))
+		return true;
+	if (list->cnt < most) {
+		sl_out_text(&im->m, list, NULL, name);
+		return true;
+	}
+	deny_all(im, at, s, "more than 8 sets of rules and issuers");
+	return false;
 }
 
-/* Each service judges by its own policies. */
 static bool
-goes_to(struct sl_import *im, struct sl_out *route, const char *service, unsigned most)
+allows(const struct sl_object *policy)
 {
-	struct sl_backend *b = backend_named(im, service);
-	struct selection s = {.cnt = 0};
+	return strcmp(sl_istio_action(policy), "ALLOW") == 0;
+}
+
+/* Each service judges by its own policies; as does each policy that perhaps allows. */
+static bool
+goes_to(struct authz *a, struct sl_out *route, const char *service, unsigned most,
+	const struct sl_asked *asked)
+{
+	struct sl_backend *b = sl_backend_named(a->im, service);
+	struct selection s = {.asked = *asked};
 	struct sl_object *o = NULL;
 
-	while (b && (o = sl_objects_next(&im->objects, o, "AuthorizationPolicy"))) {
-		enum fit fit = is_read(o) ? applies_to_service(im, o, b) : OTHERS;
-		if (fit == OTHERS)
-			continue;
-		select_policy(&s, o);
-		if (fit == PERHAPS)
-			sl_left_changed(
-				&im->left, sl_yaml_peek(o->spec, "selector"),
-				"who serves %s may have these labels, which the files do not "
-				"say: the policy is held against all of it",
-				b->host);
+	if (!b)
+		return true;
+	s.asked.issuers = *sl_istio_issuers_of(a->is, b);
+	s.asked.claims = asked->claims && !s.asked.issuers.perhaps;
+	while ((o = sl_objects_next(&a->im->objects, o, "AuthorizationPolicy"))) {
+		enum sl_scope fit = sl_scope_service(a->im, o, b);
+		if (fit == SL_SCOPE_PERHAPS)
+			sl_scope_tell(a->im, o, b);
+		if (fit == SL_SCOPE_OWN || (fit == SL_SCOPE_PERHAPS && !allows(o)))
+			select_policy(&s, o);
 	}
-	return go_by(im, route, &s, most);
+	if (!go_by(a, route, &s, most))
+		return false;
+	while ((o = sl_objects_next(&a->im->objects, o, "AuthorizationPolicy"))) {
+		if (!allows(o) || sl_scope_service(a->im, o, b) != SL_SCOPE_PERHAPS)
+			continue;
+		s.cnt = 0;
+		select_policy(&s, o);
+		if (!go_by(a, route, &s, most))
+			return false;
+	}
+	return true;
 }
 
-/* of_table: sets that each of the table's routes goes by. */
+/* How many issuers and sets it names. */
+static unsigned
+refs_of(const struct sl_out *at)
+{
+	static const char *const keys[] = {"jwt", "authorization"};
+	const struct sl_out *policy = at ? sl_out_find(at, "policy") : NULL, *list;
+	unsigned cnt = 0;
+
+	for (size_t i = 0; policy && i < SL_ARRAY_CNT(keys); i++)
+		if ((list = sl_out_find(policy, keys[i])))
+			cnt += list->cnt;
+	return cnt;
+}
+
+/* Whether clients are asked for certificates. */
+static bool
+asks_clients(const struct sl_bind *b)
+{
+	const struct sl_out *tls = sl_out_find(b->listener, "tls");
+
+	return tls && sl_out_find(tls, "client");
+}
+
+static bool
+strips(const struct sl_issuers *s)
+{
+	for (unsigned i = 0; i < s->cnt; i++)
+		if (s->of[i]->strips)
+			return true;
+	return false;
+}
+
+/* of_table: sets and issuers that each of the table's routes goes by. */
 static void
-route_goes_by(struct sl_import *im, struct sl_out *route, unsigned of_table)
+route_goes_by(struct authz *a, struct sl_bind *b, struct sl_out *route, unsigned of_table)
 {
 	struct sl_out *service = sl_out_find(route, "service"),
 		      *split = sl_out_find(route, "split"), *t = split ? split->first : NULL;
-	unsigned most = SL_MAX_ROUTE_REFS - of_table;
+	const struct sl_asked asked = {.identity = asks_clients(b),
+				       .claims = !strips(sl_istio_issuers_at(a->is, b))};
+	struct sl_out *policy = sl_out_find(route, "policy"),
+		      *jwt = policy ? sl_out_find(policy, "jwt") : NULL;
+	unsigned taken = of_table + (jwt ? jwt->cnt : 0),
+		 most = taken < SL_MAX_ROUTE_REFS ? SL_MAX_ROUTE_REFS - taken : 0;
 
 	if (service)
-		goes_to(im, route, service->text, most);
-	while (t && goes_to(im, route, sl_out_find(t, "service")->text, most))
+		goes_to(a, route, service->text, most, &asked);
+	while (t && goes_to(a, route, sl_out_find(t, "service")->text, most, &asked))
 		t = t->next;
 }
 
 static bool
-goes_through(struct sl_import *im, struct sl_out *table, const struct sl_object *gateway)
+goes_through(struct authz *a, struct sl_out *at, struct sl_bind *b, const struct sl_object *gateway)
 {
-	struct selection s = {.gateway = true};
+	struct selection s = {.asked = {.gateway = true, .identity = true, .claims = true}};
+	struct sl_out *policy = sl_out_find(at, "policy"),
+		      *jwt = policy ? sl_out_find(policy, "jwt") : NULL;
 	struct sl_object *o = NULL;
 
-	while ((o = sl_objects_next(&im->objects, o, "AuthorizationPolicy")))
-		if (is_read(o) && applies_to_gateway(o, gateway))
+	s.asked.issuers = *sl_istio_issuers_at(a->is, b);
+	while ((o = sl_objects_next(&a->im->objects, o, "AuthorizationPolicy")))
+		if (sl_scope_gateway(o, gateway))
 			select_policy(&s, o);
-	return go_by(im, table, &s, SL_MAX_ROUTE_REFS - 1); /* and one of a route's */
+	return go_by(a, at, &s,
+		     SL_MAX_ROUTE_REFS - 1 - (jwt ? jwt->cnt : 0)); /* and one of a route's */
 }
 
-/* How many sets the table has. */
-static unsigned
-table_goes_by(struct sl_import *im, struct sl_bind *b)
+static void
+serve_requests(struct authz *a, struct sl_bind *b)
 {
-	struct sl_out *table = im->tables->first;
+	struct sl_out *table = a->im->tables->first;
 
 	while (table && sl_out_find(table, "hosts") != b->hosts)
 		table = table->next;
 	for (struct sl_bind_server *v = table ? b->servers : NULL; v; v = v->next)
-		if (v->gateway && !goes_through(im, table, v->gateway))
+		if (v->gateway && !goes_through(a, table, b, v->gateway))
 			break;
-	struct sl_out *policy = table ? sl_out_find(table, "policy") : NULL,
-		      *list = policy ? sl_out_find(policy, "authorization") : NULL;
-	return list ? list->cnt : 0;
+	unsigned of_table = refs_of(table);
+	for (struct sl_out *v = b->hosts->first; v; v = v->next) {
+		struct sl_out *routes = sl_out_find(v, "routes");
+		for (struct sl_out *r = routes->first; r; r = r->next)
+			route_goes_by(a, b, r, of_table);
+	}
+}
+
+/* ---- connections ---- */
+
+/* The policies of a service, of which all have to be of one set. */
+static void
+select_of(struct authz *a, const char *service, struct selection *s)
+{
+	struct sl_backend *b = sl_backend_named(a->im, service);
+	struct sl_object *o = NULL;
+
+	while (b && (o = sl_objects_next(&a->im->objects, o, "AuthorizationPolicy"))) {
+		enum sl_scope fit = sl_scope_service(a->im, o, b);
+		if (fit == SL_SCOPE_OTHERS)
+			continue;
+		if (fit == SL_SCOPE_PERHAPS)
+			sl_scope_tell(a->im, o, b);
+		s->full = s->full || (fit == SL_SCOPE_PERHAPS && allows(o));
+		select_policy(s, o);
+	}
+}
+
+static bool
+is_like(const struct selection *s, const struct selection *t)
+{
+	return s->cnt == t->cnt && !memcmp(s->policy, t->policy, s->cnt * sizeof(s->policy[0]));
 }
 
 static void
-use_scope(struct sl_object *o)
+serve_connections(struct authz *a, struct sl_bind *b)
 {
-	static const char *const scope[] = {"selector", "targetRef", "targetRefs"};
+	struct selection s = {.asked = {.gateway = true, .stream = true, .identity = true}}, t = s,
+			 u;
+	struct sl_out *service = sl_out_find(b->listener, "service"),
+		      *names = sl_out_find(b->listener, "server_names");
+	struct sl_object *o = NULL;
+	bool alike = true;
+
+	for (struct sl_bind_server *v = b->servers; v; v = v->next)
+		while (v->gateway &&
+		       (o = sl_objects_next(&a->im->objects, o, "AuthorizationPolicy")))
+			if (sl_scope_gateway(o, v->gateway))
+				select_policy(&s, o);
+	t.asked = (struct sl_asked){.stream = true, .identity = asks_clients(b)};
+	if (service)
+		select_of(a, service->text, &t);
+	for (struct sl_out *n = names ? names->first : NULL; n; n = n->next) {
+		u = (struct selection){.asked = t.asked};
+		select_of(a, sl_out_find(n, "service")->text, &u);
+		alike = alike && ((n == names->first && !service) || is_like(&t, &u));
+		t = u.cnt ? u : t;
+	}
+	if (!s.cnt && !t.cnt)
+		return;
+	if ((s.cnt && t.cnt) || !alike || s.full || t.full)
+		deny_all(a->im, b->listener, s.cnt ? &s : &t, "policies that are no one set");
+	else
+		sl_import_set(a->im, b->listener, "authorization", set_of(a, s.cnt ? &s : &t));
+}
+
+/* ---- all ---- */
+
+static void
+read_policy(struct sl_import *im, struct sl_object *o)
+{
+	const char *action = sl_istio_action(o);
 
 	sl_yaml_get(o->spec, "action");
-	for (size_t i = 0; i < SL_ARRAY_CNT(scope); i++)
-		if (sl_yaml_peek(o->spec, scope[i]))
-			sl_yaml_use(sl_yaml_peek(o->spec, scope[i]));
-}
-
-/* Connections of modes tcp and tls-passthrough are told, not judged. */
-static void
-tell_streams(struct sl_import *im, struct sl_object *o)
-{
-	for (struct sl_backend *b = im->backends; b; b = b->next)
-		if (b->tcp && applies_to_service(im, o, b) != OTHERS)
-			sl_left_changed(
-				&im->left, o->root,
-				"is not held against connections to %s: requests alone are judged",
-				b->name);
+	sl_scope_use(o);
+	if (strcmp(action, "ALLOW") && strcmp(action, "DENY") && strcmp(action, "AUDIT"))
+		sl_left_denied(&im->left, o->root,
+			       "nobody else is asked here: whom its rules are about is denied");
+	if (sl_yaml_peek(o->spec, "provider"))
+		sl_yaml_use(sl_yaml_peek(o->spec, "provider"));
 }
 
 void
-sl_istio_authorize(struct sl_import *im, struct sl_bind *binds)
+sl_istio_authorize(struct sl_istio *is)
 {
+	struct authz a = {.is = is, .im = is->im};
 	struct sl_object *o = NULL;
 
-	while ((o = sl_objects_next(&im->objects, o, "AuthorizationPolicy"))) {
-		use_scope(o);
-		if (!is_read(o))
-			sl_left_out(&im->left, o->root,
-				    "nobody else is asked, so requests pass: its action is none of "
-				    "ALLOW, DENY and "
-				    "AUDIT");
+	while ((o = sl_objects_next(&is->im->objects, o, "AuthorizationPolicy")))
+		read_policy(is->im, o);
+	for (struct sl_bind *b = is->binds; b; b = b->next) {
+		if (b->mode == SL_BIND_HTTP)
+			serve_requests(&a, b);
 		else
-			tell_streams(im, o);
+			serve_connections(&a, b);
 	}
-	for (struct sl_bind *b = binds; b; b = b->next) {
-		if (b->mode != SL_BIND_HTTP)
-			continue;
-		unsigned of_table = table_goes_by(im, b);
-		for (struct sl_out *v = b->hosts->first; v; v = v->next) {
-			struct sl_out *routes = sl_out_find(v, "routes");
-			for (struct sl_out *r = routes->first; r; r = r->next)
-				route_goes_by(im, r, of_table);
-		}
-	}
-	while ((o = sl_objects_next(&im->objects, o, "AuthorizationPolicy"))) {
+	while ((o = sl_objects_next(&is->im->objects, o, "AuthorizationPolicy"))) {
 		struct sl_yaml *rules = sl_yaml_peek(o->spec, "rules");
-		if (rules && !rules->used && is_read(o))
-			sl_left_out(&im->left, o->root,
+		if (rules && !rules->used)
+			sl_left_out(&is->im->left, o->root,
 				    "no route or listener in the files is of what it is for");
 	}
 }

@@ -1,7 +1,7 @@
 /* The rules of an AuthorizationPolicy → those of a set.
  *
- * What of a rule cannot be said denies more, never less: a condition of DENY is left out alone, an ALLOW with its rule.  So with all
- * that asks for claims: no issuer comes over, so they were never there, and their absence would always hold.
+ * What of a rule cannot be said denies more, never less: a condition of DENY is left out alone, an ALLOW with its rule.  So with who
+ * calls, where nobody is asked for a certificate: that he is nobody in particular would always hold.
  */
 #include "mgmt/import_istio.h"
 
@@ -16,9 +16,10 @@ struct rule {
 	struct sl_import *im;
 	const struct sl_object *policy;
 	struct sl_out *out;
-	bool denies;  /* DENY, AUDIT */
-	bool gateway; /* its ports are those that clients come to */
-	bool lost;    /* a condition that cannot be said, of a rule that allows */
+	const struct sl_asked *asked;
+	struct sl_claims claims;
+	bool denies; /* all but ALLOW */
+	bool lost;   /* a condition that cannot be said, of a rule that allows */
 };
 
 /* ---- texts ---- */
@@ -35,14 +36,13 @@ lose(struct rule *r, struct sl_yaml *node, const char *why)
 	}
 }
 
-/* "x", "x*", "*x", "*". */
-static bool
-has_stars_within(const char *text)
+bool
+sl_istio_is_starred(const char *text)
 {
 	size_t n = strlen(text);
 	const char *star = strchr(text + (*text == '*'), '*');
 
-	return n == 0 || (star && (star[1] || *text == '*'));
+	return n != 0 && !(star && (star[1] || *text == '*'));
 }
 
 /* Segments that are literal, {*} or, last, {**}: no others are Istio's. */
@@ -88,7 +88,7 @@ is_rule_path(struct sl_import *im, const char *text)
 				   ? sl_memory_print(&im->m, "/%s", text + 1 + (text[1] == '/'))
 				   : sl_memory_copy(&im->m, text, n - star);
 	uint8_t *form = sl_memory_take(&im->m, n + 2);
-	return !has_stars_within(text) && path[0] == '/' &&
+	return sl_istio_is_starred(text) && path[0] == '/' &&
 	       sl_path_normalise((const uint8_t *)path, (uint32_t)strlen(path), SL_2F_KEEP, true,
 				 form, &len) == SL_PATH_SAME;
 }
@@ -141,7 +141,7 @@ text_of(struct rule *r, const char *key, const char *text)
 		text = host_of(r->im, text);
 	if (!text)
 		return NULL;
-	if (has_stars_within(text) || sl_value_plain(text) || strlen(text) > 250)
+	if (!sl_istio_is_starred(text) || sl_value_plain(text) || strlen(text) > 250)
 		return NULL;
 	if (strcmp(bare, "identities") == 0)
 		return as_identity(r->im, text);
@@ -157,15 +157,38 @@ has_values(struct rule *r, struct sl_yaml *all)
 	return all && all->type == SL_YAML_LIST && all->first;
 }
 
+/* Why a field cannot be asked where the rule is; NULL: it can. */
+static const char *
+unknown(const struct rule *r, const char *key)
+{
+	static const char *const of_requests[] = {"hosts", "methods", "paths"},
+				 *const of_callers[] = {"identities", "namespaces",
+							"service_accounts"};
+	bool invert = strncmp(key, "not_", 4) == 0;
+
+	for (size_t i = 0; i < 3; i++) {
+		if (r->asked->stream && !strcmp(key + 4 * invert, of_requests[i]))
+			return "connections have no requests";
+		if (!r->asked->identity && r->denies != invert &&
+		    !strcmp(key + 4 * invert, of_callers[i]))
+			return "nobody is asked there for a certificate, so who calls is not known";
+	}
+	return NULL;
+}
+
 /* Values of a field, of which one has to hold (not_…: none). */
 static void
 put_texts(struct rule *r, const char *key, struct sl_yaml *all)
 {
+	const char *text, *why = unknown(r, key);
 	struct sl_out *list;
-	const char *text;
 
 	if (!has_values(r, all))
 		return;
+	if (why) {
+		lose(r, all, why);
+		return;
+	}
 	if (sl_out_find(r->out, key)) {
 		lose(r, all, "is asked twice in one rule");
 		return;
@@ -191,7 +214,7 @@ put_ports(struct rule *r, const char *key, struct sl_yaml *all)
 
 	if (!has_values(r, all))
 		return;
-	if (!r->gateway || all->cnt > 16) {
+	if (!r->asked->gateway || all->cnt > 16) {
 		lose(r, all, "ports of workloads are not known to who comes to the gateway");
 		return;
 	}
@@ -245,8 +268,12 @@ put_header(struct rule *r, const char *name, struct sl_yaml *all, bool invert)
 
 	if (!has_values(r, all))
 		return;
+	if (r->asked->stream) {
+		lose(r, all, "connections have no requests");
+		return;
+	}
 	for (struct sl_yaml *n = sl_yaml_each(all, NULL); n; n = sl_yaml_each(all, n)) {
-		if (has_stars_within(n->text) || sl_value_plain(n->text) ||
+		if (!sl_istio_is_starred(n->text) || sl_value_plain(n->text) ||
 		    strlen(n->text) > 1000) {
 			lose(r, all, "has a value that rules cannot have");
 			return;
@@ -275,13 +302,64 @@ put_header(struct rule *r, const char *name, struct sl_yaml *all, bool invert)
 
 /* ---- claims ---- */
 
-static const char no_claims[] = "no issuer comes over, so claims are not known";
+static void
+put_principals(struct rule *r, struct sl_yaml *all, bool invert)
+{
+	const char *why;
+
+	if (has_values(r, all) && (why = sl_claims_principals(&r->claims, all, invert)))
+		lose(r, all, why);
+}
 
 static void
-lose_principals(struct rule *r, struct sl_yaml *all)
+put_claim(struct rule *r, const char *claim, struct sl_yaml *all, bool invert)
 {
-	if (has_values(r, all))
-		lose(r, all, no_claims);
+	const char *why;
+
+	if (has_values(r, all) && (why = sl_claims_values(&r->claims, claim, all, invert)))
+		lose(r, all, why);
+}
+
+/* "[a][b]" as "a.b"; NULL: it is none. */
+static const char *
+claim_of(struct sl_import *im, const char *text)
+{
+	const char *claim = "", *end;
+
+	if (*text != '[')
+		return NULL;
+	for (; *text; text = end + 1) {
+		if (*text != '[' || !(end = strchr(text, ']')) || end == text + 1 ||
+		    memchr(text + 1, '[', (size_t)(end - text - 1)))
+			return NULL;
+		claim = sl_memory_print(&im->m, "%s%s%.*s", claim, *claim ? "." : "",
+					(int)(end - text - 1), text + 1);
+	}
+	return claim;
+}
+
+/* request.auth.…: false: nothing is called so. */
+static bool
+put_auth(struct rule *r, const char *key, struct sl_yaml *values, struct sl_yaml *not_values)
+{
+	static const char *const words[][2] = {{"audiences", "aud"}, {"presenter", "azp"}};
+	const char *claim = NULL;
+
+	if (strcmp(key, "principal") == 0) {
+		put_principals(r, values, false);
+		put_principals(r, not_values, true);
+		return true;
+	}
+	for (size_t i = 0; i < 2; i++)
+		if (strcmp(key, words[i][0]) == 0)
+			claim = words[i][1];
+	if (strncmp(key, "claims", 6) == 0)
+		claim = claim_of(r->im, key + 6);
+	if (!claim)
+		return false;
+	put_claim(r, claim, values, false);
+	put_claim(r, claim, not_values, true);
+	return true;
 }
 
 /* ---- from, to, when ---- */
@@ -312,8 +390,8 @@ put_source(struct rule *r, struct sl_yaml *source)
 {
 	for (size_t i = 0; i < SL_ARRAY_CNT(source_fields); i++)
 		put_texts(r, source_fields[i].key, sl_yaml_get(source, source_fields[i].field));
-	lose_principals(r, sl_yaml_get(source, "requestPrincipals"));
-	lose_principals(r, sl_yaml_get(source, "notRequestPrincipals"));
+	put_principals(r, sl_yaml_get(source, "requestPrincipals"), false);
+	put_principals(r, sl_yaml_get(source, "notRequestPrincipals"), true);
 }
 
 static void
@@ -376,8 +454,9 @@ put_when(struct rule *r, struct sl_yaml *when)
 	if (strcmp(key, "destination.port") == 0) {
 		put_ports(r, "ports", values);
 		put_ports(r, "not_ports", not_values);
-	} else if (strncmp(key, "request.auth.", 13) == 0) {
-		lose(r, when, no_claims);
+	} else if (strncmp(key, "request.auth.", 13) == 0 &&
+		   put_auth(r, key + 13, values, not_values)) {
+		return;
 	} else if ((name = bracketed(r->im, key, "request.headers")) && !sl_value_token(name) &&
 		   strcasecmp(name, "host")) {
 		put_header(r, name, values, false);
@@ -389,34 +468,67 @@ put_when(struct rule *r, struct sl_yaml *when)
 
 /* ---- rules ---- */
 
-/* One source and one operation (NULL: any) of a rule. */
+/* The rule for one alternative of its claims. */
 static void
-put_rule(struct rule *r, struct sl_out *rules, struct sl_yaml *rule, struct sl_yaml *source,
-	 struct sl_yaml *operation)
+attach(struct rule *r, struct sl_out *rules, const char *name, struct sl_out *claims)
 {
-	struct sl_import *im = r->im;
-	struct sl_yaml *when = sl_yaml_get(rule, "when");
-	const char *action = sl_istio_action(r->policy);
+	struct sl_out *one = sl_out_group(&r->im->m, NULL, NULL);
 
-	r->lost = false;
-	r->out = sl_out_group(&im->m, NULL, NULL);
-	sl_out_text(
-		&im->m, r->out, "name",
-		sl_import_distinct(im, rules,
-				   sl_memory_print(&im->m, "%s-%u", r->policy->name, rule->index)));
-	sl_out_text(&im->m, r->out, "action",
-		    !strcmp(action, "DENY")    ? "deny"
-		    : !strcmp(action, "AUDIT") ? "audit"
-					       : "allow");
-	sl_import_from(im, r->out, rule);
+	*one = *r->out;
+	one->first = one->last = NULL;
+	one->cnt = 0;
+	for (const struct sl_out *o = r->out->first; o; o = o->next) {
+		struct sl_out *copy = sl_memory_take(&r->im->m, sizeof(*copy));
+		*copy = *o;
+		copy->next = NULL;
+		sl_out_attach(one, copy);
+	}
+	sl_out_find(one, "name")->text = sl_import_distinct(r->im, rules, name);
+	if (claims->first)
+		sl_out_attach(one, claims);
+	sl_out_attach(rules, one);
+}
+
+static void
+put_conditions(struct rule *r, struct sl_yaml *rule, struct sl_yaml *source,
+	       struct sl_yaml *operation)
+{
+	struct sl_yaml *when = sl_yaml_get(rule, "when");
+
 	if (source)
 		put_source(r, source);
 	if (operation)
 		put_operation(r, operation);
 	for (struct sl_yaml *w = sl_yaml_each(when, NULL); w; w = sl_yaml_each(when, w))
 		put_when(r, w);
-	if (!r->lost)
-		sl_out_attach(rules, r->out);
+}
+
+/* One source and one operation (NULL: any) of a rule. */
+static void
+put_rule(struct rule *r, struct sl_out *rules, struct sl_yaml *rule, struct sl_yaml *source,
+	 struct sl_yaml *operation)
+{
+	struct sl_import *im = r->im;
+	const char *action = sl_istio_action(r->policy),
+		   *name = sl_memory_print(&im->m, "%s-%u", r->policy->name, rule->index);
+
+	r->lost = false;
+	sl_claims_init(&r->claims, im, r->asked, r->denies);
+	r->out = sl_out_group(&im->m, NULL, NULL);
+	sl_out_text(&im->m, r->out, "name", name);
+	sl_out_text(&im->m, r->out, "action",
+		    !strcmp(action, "ALLOW")   ? "allow"
+		    : !strcmp(action, "AUDIT") ? "audit"
+					       : "deny");
+	sl_import_from(im, r->out, rule);
+	put_conditions(r, rule, source, operation);
+	if (r->claims.never && !r->lost)
+		sl_left_note(&im->left, source ? source : rule,
+			     "asks for tokens that no issuer there gives: it never holds");
+	if (r->lost || r->claims.never)
+		return;
+	for (unsigned i = 0; i < r->claims.cnt; i++)
+		attach(r, rules, name, r->claims.choice[i]);
 }
 
 static void
@@ -437,10 +549,10 @@ put_rules(struct rule *r, struct sl_out *rules, struct sl_yaml *rule)
 }
 
 void
-sl_istio_rules(struct sl_import *im, const struct sl_object *policy, bool gateway,
+sl_istio_rules(struct sl_import *im, const struct sl_object *policy, const struct sl_asked *asked,
 	       struct sl_out *rules)
 {
-	struct rule r = {.im = im, .policy = policy, .gateway = gateway};
+	struct rule r = {.im = im, .policy = policy, .asked = asked};
 	struct sl_yaml *list = sl_yaml_get(policy->spec, "rules");
 
 	r.denies = strcmp(sl_istio_action(policy), "ALLOW") != 0;

@@ -10,9 +10,15 @@
 const char *
 sl_left_word(enum sl_left_kind kind)
 {
-	static const char *const words[] = {"note", "changed", "left out"};
+	static const char *const words[] = {"note", "changed", "left out", "denied"};
 
 	return words[kind];
+}
+
+unsigned
+sl_left_lost(const struct sl_left *l)
+{
+	return l->cnt[SL_LEFT_CHANGED] + l->cnt[SL_LEFT_OUT] + l->cnt[SL_LEFT_DENIED];
 }
 
 static bool

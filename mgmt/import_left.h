@@ -1,7 +1,8 @@
 /* import_left — what an import could not say in a table, or had to say otherwise: one item each, with where it stands.
  *
  * LEFT_OUT: the table does less, or other, than the field asks for, and has nothing of it.  CHANGED: the nearest thing is in the
- * table.  NOTE: the same in other words, or something that the operator has to do.
+ * table.  NOTE: the same in other words, or something that the operator has to do.  DENIED: what protects could not be said as it is, and
+ * without it more would pass than was meant: so nobody passes there.
  * What nobody read of an object is LEFT_OUT (sl_left_rest), so that nothing goes by in silence.
  */
 #ifndef SL_MGMT_IMPORT_LEFT_H
@@ -9,7 +10,7 @@
 
 #include "mgmt/import_yaml.h"
 
-enum sl_left_kind { SL_LEFT_NOTE, SL_LEFT_CHANGED, SL_LEFT_OUT };
+enum sl_left_kind { SL_LEFT_NOTE, SL_LEFT_CHANGED, SL_LEFT_OUT, SL_LEFT_DENIED, SL_LEFT_KINDS };
 
 struct sl_left_item {
 	enum sl_left_kind kind;
@@ -24,7 +25,7 @@ struct sl_left_item {
 struct sl_left {
 	struct sl_memory *m;
 	struct sl_left_item *first, *last;
-	unsigned cnt[SL_LEFT_OUT + 1];
+	unsigned cnt[SL_LEFT_KINDS];
 };
 
 /* node NULL: of no place.  What was said of a node already is not said again. */
@@ -32,6 +33,7 @@ void sl_left_add(struct sl_left *l, enum sl_left_kind kind, struct sl_yaml *node
 		 ...) __attribute__((format(printf, 4, 5)));
 #define sl_left_note(l, node, ...) sl_left_add(l, SL_LEFT_NOTE, node, __VA_ARGS__)
 #define sl_left_changed(l, node, ...) sl_left_add(l, SL_LEFT_CHANGED, node, __VA_ARGS__)
+#define sl_left_denied(l, node, ...) sl_left_add(l, SL_LEFT_DENIED, node, __VA_ARGS__)
 
 /* sl_left_out also marks the node and all below it as read. */
 void sl_left_out(struct sl_left *l, struct sl_yaml *node, const char *fmt, ...)
@@ -43,5 +45,7 @@ void sl_left_rest(struct sl_left *l, struct sl_yaml *root);
 /* "spec.http[0].match[1].uri", of an object or document. */
 const char *sl_left_path(struct sl_memory *m, const struct sl_yaml *node);
 const char *sl_left_word(enum sl_left_kind kind);
+/* How many items are more than notes. */
+unsigned sl_left_lost(const struct sl_left *l);
 
 #endif

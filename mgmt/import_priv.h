@@ -26,8 +26,9 @@ struct sl_backend {
 	struct sl_out *out;  /* the service */
 	struct sl_object *entry; /* the ServiceEntry that has the host, or NULL */
 	struct sl_object *service;
-	bool labels; /* endpoints have metadata of labels */
-	bool tcp;    /* a listener of mode tcp or tls-passthrough leads there */
+	const struct sl_issuers *issuers; /* Istio: of its workload, once they were asked for */
+	bool labels;                      /* endpoints have metadata of labels */
+	bool tcp; /* a listener of mode tcp or tls-passthrough leads there */
 	struct sl_backend *next;
 };
 
@@ -37,6 +38,8 @@ struct sl_import {
 	struct sl_objects objects;
 	struct sl_out root, *services, *listeners, *tables;
 	struct sl_backend *backends, *last_backend;
+	const char *directory;         /* where the table goes; NULL: not known */
+	struct sl_import_made *files;  /* what goes beside it */
 	const char *addresses, *given; /* --address: what of it was not taken yet; all of it */
 	unsigned placeholders;
 	bool istio;

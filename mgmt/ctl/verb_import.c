@@ -5,6 +5,7 @@
 #include "mgmt/ctl/ctl.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,16 +102,15 @@ print_problems(const struct sl_diag *diag)
 
 /* ---- the outcome ---- */
 
-/* CTL_OK, or what it ends with, said. */
+/* name NULL: standard output.  CTL_OK, or what it ends with, said. */
 static int
-write_table(struct ctl *c, const struct sl_import_result *r)
+write_file(struct ctl *c, const char *name, const char *text, size_t len)
 {
-	const char *name = c->opt[CTL_OPT_OUT];
 	FILE *f = name ? fopen(name, "w") : stdout;
 
 	if (!f)
 		return ctl_fail(c, CTL_USAGE, NULL, "%s: %s", name, strerror(errno));
-	fwrite(r->table, 1, r->table_len, f);
+	fwrite(text, 1, len, f);
 	bool good = fflush(f) == 0 && !ferror(f);
 	if (name && fclose(f) != 0)
 		good = false;
@@ -119,23 +119,49 @@ write_table(struct ctl *c, const struct sl_import_result *r)
 			       strerror(errno));
 }
 
+/* The table, and files beside it where it has a place. */
+static int
+write_table(struct ctl *c, const struct sl_import_result *r, const char *directory)
+{
+	int rc = CTL_OK;
+
+	for (const struct sl_import_made *m = directory ? r->files : NULL; m && rc == CTL_OK;
+	     m = m->next) {
+		char *path = NULL;
+		if (asprintf(&path, "%s/%s", directory, m->name) < 0)
+			abort();
+		rc = write_file(c, path, m->text, strlen(m->text));
+		free(path);
+	}
+	return rc == CTL_OK ? write_file(c, c->opt[CTL_OPT_OUT], r->table, r->table_len) : rc;
+}
+
+/* Where the table goes, absolute, to be freed; NULL: standard output, or there is no such place (which writing it tells). */
+static char *
+directory_of(const char *out)
+{
+	char *copy = out ? strdup(out) : NULL;
+	char *path = copy ? realpath(dirname(copy), NULL) : NULL;
+
+	free(copy);
+	return path;
+}
+
 /* Whether the table is to be had. */
 static bool
 is_taken(const struct ctl *c, const struct sl_import_result *r)
 {
-	unsigned lost = r->left.cnt[SL_LEFT_OUT] + r->left.cnt[SL_LEFT_CHANGED];
-
-	return r->good && !(lost && c->opt[CTL_OPT_STRICT]);
+	return r->good && !(sl_left_lost(&r->left) && c->opt[CTL_OPT_STRICT]);
 }
 
 static void
 print_json(struct ctl *c, const struct sl_import_result *r, bool taken)
 {
-	json_t *a = json_pack("{s:b, s:s, s:b, s:o, s:i, s:i, s:i}", "ok", taken, "verb", "import",
-			      "good", r->good, "items", items_json(&r->left), "left_out",
-			      (int)r->left.cnt[SL_LEFT_OUT], "changed",
-			      (int)r->left.cnt[SL_LEFT_CHANGED], "notes",
-			      (int)r->left.cnt[SL_LEFT_NOTE]);
+	json_t *a = json_pack(
+		"{s:b, s:s, s:b, s:o, s:i, s:i, s:i, s:i}", "ok", taken, "verb", "import", "good",
+		r->good, "items", items_json(&r->left), "denied", (int)r->left.cnt[SL_LEFT_DENIED],
+		"left_out", (int)r->left.cnt[SL_LEFT_OUT], "changed",
+		(int)r->left.cnt[SL_LEFT_CHANGED], "notes", (int)r->left.cnt[SL_LEFT_NOTE]);
 
 	if (!r->good)
 		json_object_set_new(a, "problems", problems_json(&r->own));
@@ -163,6 +189,8 @@ print_summary(const struct ctl *c, const struct sl_import_result *r, bool taken)
 		fprintf(stderr, "sluicectl: the table that came of it has these problems: mend it "
 				"by hand\n");
 	}
+	if (l->cnt[SL_LEFT_DENIED])
+		fprintf(stderr, "%u denied, ", l->cnt[SL_LEFT_DENIED]);
 	fprintf(stderr, "%u left out, %u changed, %u note%s%s\n", l->cnt[SL_LEFT_OUT],
 		l->cnt[SL_LEFT_CHANGED], l->cnt[SL_LEFT_NOTE], l->cnt[SL_LEFT_NOTE] == 1 ? "" : "s",
 		taken || c->opt[CTL_OPT_STRICT] == NULL ? "" : ": nothing was written (--strict)");
@@ -170,21 +198,20 @@ print_summary(const struct ctl *c, const struct sl_import_result *r, bool taken)
 
 /* A table with problems is written all the same, to be mended, but not with --strict. */
 static int
-tell(struct ctl *c, const struct sl_import_result *r)
+tell(struct ctl *c, const struct sl_import_result *r, const char *directory)
 {
 	bool taken = is_taken(c, r);
 	int rc = CTL_OK;
 
 	if ((taken || !c->opt[CTL_OPT_STRICT]) && (c->opt[CTL_OPT_OUT] || !c->json))
-		rc = write_table(c, r);
+		rc = write_table(c, r, directory);
 	if (rc != CTL_OK)
 		return rc;
 	if (c->json)
 		print_json(c, r, taken);
 	else
 		print_summary(c, r, taken);
-	return taken && r->left.cnt[SL_LEFT_OUT] + r->left.cnt[SL_LEFT_CHANGED] == 0 ? CTL_OK
-										     : CTL_NO;
+	return taken && sl_left_lost(&r->left) == 0 ? CTL_OK : CTL_NO;
 }
 
 static int
@@ -214,10 +241,13 @@ ctl_import(struct ctl *c)
 	struct sl_import_file *files = read_files(c, cnt, c->argv + 1);
 	if (!files)
 		return CTL_USAGE;
+	char *directory = directory_of(c->opt[CTL_OPT_OUT]);
+	struct sl_import_how how = {c->opt[CTL_OPT_ADDRESS], directory};
 	int err =
 		sl_import_run(strcmp(c->argv[0], from[0]) ? SL_IMPORT_GATEWAY_API : SL_IMPORT_ISTIO,
-			      files, cnt, c->opt[CTL_OPT_ADDRESS], &diag, &r);
-	int rc = err ? unreadable(c, &diag) : tell(c, &r);
+			      files, cnt, &how, &diag, &r);
+	int rc = err ? unreadable(c, &diag) : tell(c, &r, directory);
+	free(directory);
 	if (!err)
 		sl_import_result_fini(&r);
 	files_fini(files, cnt);

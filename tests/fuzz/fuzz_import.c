@@ -25,10 +25,11 @@ must_be_line(const char *text)
 static void
 import(enum sl_import_from from, const struct sl_import_file *file)
 {
+	static const struct sl_import_how how = {"192.0.2.1", "/tables"};
 	struct sl_diag diag = {0};
 	struct sl_import_result r;
 
-	if (sl_import_run(from, file, 1, "192.0.2.1", &diag, &r) != 0) {
+	if (sl_import_run(from, file, 1, &how, &diag, &r) != 0) {
 		must(diag.cnt > 0);
 		must_be_line(diag.items[0].text);
 		sl_diag_fini(&diag);

@@ -27,7 +27,8 @@ import(enum sl_import_from from, const char *name, const char *text, const char 
 {
 	struct sl_import_file file = {name, text, strlen(text)};
 	struct sl_diag diag = {0};
-	int err = sl_import_run(from, &file, 1, address, &diag, &result);
+	struct sl_import_how how = {address, "/tables"};
+	int err = sl_import_run(from, &file, 1, &how, &diag, &result);
 
 	for (unsigned i = 0; i < diag.cnt; i++)
 		printf("%s:%d: %s\n", name, diag.items[i].line, diag.items[i].text);
@@ -343,8 +344,9 @@ rules_deny_no_less(void)
 		{"{}", "default = \"deny\";", NULL, "no rule: nothing is allowed"},
 		{"action: DENY, rules: [{}]", "default = \"allow\";", NULL,
 		 "what no rule denies is allowed"},
-		{"action: DENY, rules: [{from: [{source: {namespaces: [a]}}, {source: {namespaces: "
-		 "[b]}}], "
+		{"action: DENY, rules: [{from: [{source: {ipBlocks: [10.0.0.1]}}, {source: "
+		 "{ipBlocks: "
+		 "[10.0.0.2]}}], "
 		 "to: [{operation: {methods: [PUT]}}]}]",
 		 "name = \"p-0-2\"; action = \"deny\"", NULL,
 		 "a rule for each source and operation"},
@@ -358,9 +360,17 @@ rules_deny_no_less(void)
 		{"rules: [{when: [{key: 'request.headers[x]', values: [a, b*]}]}]",
 		 "regex = \"a|b.*\"", NULL, "one of several values"},
 		{"action: AUDIT, rules: [{}]", "action = \"audit\"", NULL, "audit"},
-		{"action: CUSTOM, rules: [{}]", "!authorization", "so requests pass", "told"},
-		{"selector: {matchLabels: {app: other}}, rules: [{}]", "!authorization",
-		 "is of what it is for", "another workload's"},
+		{"action: CUSTOM, rules: [{to: [{operation: {methods: [PUT]}}]}]",
+		 "action = \"deny\"; methods = ( \"PUT\" )", "denied: nobody else is asked here",
+		 "whom others would have to let through nobody does"},
+		{"action: DENY, rules: [{from: [{source: {namespaces: [a]}}]}]",
+		 "action = \"deny\"; }", "who calls is not known", "callers without a certificate"},
+		{"rules: [{from: [{source: {notPrincipals: [td/ns/a/sa/b]}}]}]",
+		 "name = \"p.default\"; default = \"deny\"; rules = ( ); }",
+		 "who calls is not known", "nor are they not somebody"},
+		{"selector: {matchLabels: {app: other}}, rules: [{}]",
+		 "authorization = ( \"p.default\" )", "may have these labels",
+		 "a workload of which nothing is known"},
 		{"action: DENY, rules: [{when: [{key: 'request.auth.claims[group]', values: "
 		 "[staff]}]}]",
 		 "action = \"deny\"; }", "denies without it", "claims that are never there"},
@@ -372,11 +382,11 @@ rules_deny_no_less(void)
 		{"rules: [{when: [{key: request.auth.presenter, notValues: [a]}]}]",
 		 "!action = \"allow\"", "the rule allows nothing", "nor of the presenter"},
 		{"action: DENY, rules: [{from: [{source: {requestPrincipals: ['*']}}]}]",
-		 "action = \"deny\"; }", "no issuer comes over", "principals are claims"},
+		 "action = \"deny\"; }", "no issuer of tokens", "principals are claims"},
 		{"rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]",
-		 "!action = \"allow\"", "no issuer comes over", "and their absence"},
+		 "!action = \"allow\"", "no issuer of tokens", "and their absence"},
 		{"rules: [{when: [{key: request.auth.principal, notValues: ['i/s']}]}]",
-		 "!action = \"allow\"", "no issuer comes over", "by their other name"},
+		 "!action = \"allow\"", "no issuer of tokens", "by their other name"},
 		{"action: DENY, rules: [{when: [{key: 'request.auth.claims[scope]', values: "
 		 "[write]}]}]",
 		 "action = \"deny\"; }", "denies without it", "one of a list of scopes"},
@@ -413,6 +423,153 @@ rules_deny_no_less(void)
 		if (!import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1"))
 			continue;
 		check_row(&rows[i]);
+		done();
+	}
+}
+
+/* The rows as specs of a RequestAuthentication (of the issuer "https://i.test" unless it says so) and an AuthorizationPolicy of the
+ * Service web. */
+#define ISSUER "issuer: 'https://i.test', jwksUri: 'https://i.test/keys'"
+static void
+tokens_ask_no_less(void)
+{
+	static const struct {
+		const char *rule, *policy;
+		struct row r;
+	} rows[] = {
+		{ISSUER, NULL, {"", "issuer = \"https://i.test\";", NULL, "an issuer"}},
+		{ISSUER,
+		 NULL,
+		 {"", "from = ( \"bearer\", \"query:access_token\" )", NULL, "Istio's places"}},
+		{ISSUER, NULL, {"", "forward = false;", NULL, "endpoints do not see it"}},
+		{ISSUER ", forwardOriginalToken: true, audiences: [a, b]",
+		 NULL,
+		 {"", "audiences = ( \"a\", \"b\" );", NULL, "audiences"}},
+		{ISSUER ", fromHeaders: [{name: Authorization, prefix: 'Bearer '}, {name: X-T}], "
+			"fromParams: [t], fromCookies: [c]",
+		 NULL,
+		 {"", "from = ( \"bearer\", \"header:x-t\", \"query:t\", \"cookie:c\" )", NULL,
+		  "places"}},
+		{ISSUER ", fromHeaders: [{name: x-t, prefix: 'Token '}]",
+		 NULL,
+		 {"", "authorization = ( \"nobody\" )", "denied: tokens behind a text",
+		  "a place that is lost leaves nothing open"}},
+		{ISSUER ", fromHeaders: [{name: Authorization}]",
+		 NULL,
+		 {"", "from = ( \"header:authorization\" )", NULL, "a token alone"}},
+		{ISSUER ", outputClaimToHeaders: [{header: x-user, claim: sub}], "
+			"outputPayloadToHeader: x-all",
+		 NULL,
+		 {"", "claim_headers = ( { claim = \"sub\"; header = \"x-user\"; } )", NULL,
+		  "claims to headers"}},
+		{ISSUER ", outputClaimToHeaders: [{header: host, claim: sub}]",
+		 NULL,
+		 {"", "authorization = ( \"nobody\" )", "denied: is a claim or header",
+		  "a client's own would stay"}},
+		{"issuer: x, jwks: '{\"keys\": []}'",
+		 NULL,
+		 {"", "jwks = \"file:/tables/ra.default-0.jwks.json\"", NULL, "keys beside it"}},
+		{"issuer: x",
+		 NULL,
+		 {"", "jwks = \"file:/tables/ra.default-0.jwks.json\"", "changed: keys are fetched",
+		  "keys that are asked for elsewhere"}},
+		{"issuer: x, jwksUri: 'http://far.test/k'",
+		 NULL,
+		 {"", "jwks = \"file:/tables/ra.default-0.jwks.json\"",
+		  "all its tokens are refused", "keys in plaintext"}},
+		{"jwksUri: 'https://i.test/keys'",
+		 NULL,
+		 {"", "authorization = ( \"nobody\" )", "denied: an issuer has a name",
+		  "nobody's"}},
+		{ISSUER,
+		 "rules: [{from: [{source: {requestPrincipals: ['*']}}]}]",
+		 {"", "claims = ( { name = \"sub\"; regex = \".+\"; } )", NULL, "any token"}},
+		{ISSUER,
+		 "rules: [{from: [{source: {requestPrincipals: ['https://i.test/a/b']}}]}]",
+		 {"",
+		  "{ name = \"iss\"; exact = \"https://i.test\"; }, { name = \"sub\"; exact = "
+		  "\"a/b\"; }",
+		  NULL, "issuer and subject, which may have a slash"}},
+		{ISSUER,
+		 "rules: [{from: [{source: {requestPrincipals: ['https://i.test/*']}}]}]",
+		 {"",
+		  "{ name = \"iss\"; exact = \"https://i.test\"; }, { name = \"sub\"; regex = "
+		  "\".+\"; }",
+		  NULL, "any subject of it"}},
+		{ISSUER,
+		 "rules: [{from: [{source: {requestPrincipals: ['*test/a']}}]}]",
+		 {"", "name = \"p-0-2\"", NULL, "an end that may be of both, or of the subject"}},
+		{ISSUER,
+		 "rules: [{from: [{source: {requestPrincipals: ['https://j.test/a']}}]}]",
+		 {"", "!action = \"allow\"", NULL, "nobody's token here"}},
+		{ISSUER,
+		 "action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]",
+		 {"", "claims = ( { name = \"sub\"; regex = \".+\"; invert = true; } )", NULL,
+		  "who has no token"}},
+		{ISSUER,
+		 "action: DENY, rules: [{from: [{source: {notRequestPrincipals: "
+		 "['https://i.test/a']}}]}]",
+		 {"", "claims = ( { name = \"iss\"; exact = \"https://i.test\"; invert = true; } )",
+		  NULL, "who has none of the issuer"}},
+		{ISSUER,
+		 "action: DENY, rules: [{from: [{source: {notRequestPrincipals: "
+		 "['https://i.test/a']}}]}]",
+		 {"", "{ name = \"sub\"; exact = \"a\"; invert = true; }", NULL,
+		  "or another of the issuer"}},
+		{ISSUER,
+		 "rules: [{from: [{source: {notRequestPrincipals: ['https://i.test/*']}}]}]",
+		 {"", "claims = ( { name = \"iss\"; exact = \"https://i.test\"; invert = true; } )",
+		  NULL, "allowed is who has none"}},
+		{ISSUER,
+		 "action: DENY, rules: [{when: [{key: request.auth.principal, values: ['*']}]}]",
+		 {"", "claims = ( { name = \"iss\"; present = true; } )", NULL,
+		  "denied is any token"}},
+		{ISSUER,
+		 "rules: [{when: [{key: 'request.auth.claims[realm][groups]', values: [staff, "
+		 "'ops*']}]}]",
+		 {"", "claims = ( { name = \"realm.groups\"; regex = \"staff|ops.*\"; } )", NULL,
+		  "a claim in a claim"}},
+		{ISSUER,
+		 "rules: [{when: [{key: 'request.auth.claims[scope]', values: [write]}]}]",
+		 {"", "{ name = \"scope\"; regex = \"(.* )?write( .*)?\"; }", NULL,
+		  "one of a list of scopes"}},
+		{ISSUER ", spaceDelimitedClaims: [roles]",
+		 "rules: [{when: [{key: 'request.auth.claims[roles]', notValues: [guest]}]}]",
+		 {"", "{ name = \"roles\"; regex = \"(.* )?guest( .*)?\"; invert = true; }", NULL,
+		  "or of another list"}},
+		{ISSUER,
+		 "rules: [{when: [{key: request.auth.audiences, values: [a]}, {key: "
+		 "request.auth.presenter, values: [b]}]}]",
+		 {"", "{ name = \"aud\"; exact = \"a\"; }, { name = \"azp\"; exact = \"b\"; }",
+		  NULL, "for whom, and from whom"}},
+		{ISSUER,
+		 "rules: [{when: [{key: 'request.auth.claims[a', values: [b]}]}]",
+		 {"", "!action = \"allow\"", "is of nothing that rules know", "half a claim"}},
+		{ISSUER,
+		 "rules: [{when: [{key: 'request.auth.claims[a]', values: ['b*c']}]}]",
+		 {"", "!action = \"allow\"", "has a value", "a star within"}},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[4096];
+		snprintf(
+			text, sizeof(text),
+			"{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, "
+			"namespace: edge}, spec: {servers: [{port: {number: 80, protocol: HTTP}, "
+			"hosts: ['*/*']}]}}\n---\n" SERVICE
+			"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: "
+			"{name: v}, "
+			"spec: {hosts: [a.example], gateways: [edge/g], http: [{" TO "}]}}\n---\n"
+			"{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: "
+			"{name: ra}, spec: {jwtRules: [{%s}]}}\n---\n"
+			"{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: "
+			"{name: p}, spec: {%s}}\n",
+			rows[i].rule, rows[i].policy ? rows[i].policy : "action: DENY");
+		struct row r = rows[i].r;
+		r.field = rows[i].policy ? rows[i].policy : rows[i].rule;
+		if (!import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1"))
+			continue;
+		check_row(&r);
 		done();
 	}
 }
@@ -466,8 +623,9 @@ policies_judge_their_own(void)
 			 POLICY("one", OF("app: b, tier: x") "action: DENY, rules: [{}]"),
 		 "!authorization", "is of what it is for", "a label that is another"},
 		{WORKLOAD("a", "app: a") LEADS("route: [{destination: {host: a}}]")
-			 POLICY("one", OF("tier: x") "rules: [{}]"),
-		 "!authorization", "is of what it is for", "an ALLOW is not guessed"},
+			 POLICY("one", "rules: [{}]") POLICY("two", OF("tier: x") "rules: [{}]"),
+		 "authorization = ( \"one.default\", \"two.default\" )", "may have these labels",
+		 "what may be an ALLOW of it opens nothing"},
 		{LEADS("route: [{destination: {host: a}}]")
 			 POLICY("one", OF("app: a") "action: DENY, rules: [{}]"),
 		 "authorization = ( \"one.default\" )", "may have these labels",
@@ -620,10 +778,10 @@ static void
 a_bad_table_is_told(void)
 {
 	struct sl_import_file file = {"f", GATEWAY, strlen(GATEWAY)};
+	struct sl_import_how how = {.addresses = "nowhere"};
 	struct sl_diag diag = {0};
 
-	CU_ASSERT_EQUAL_FATAL(sl_import_run(SL_IMPORT_ISTIO, &file, 1, "nowhere", &diag, &result),
-			      0);
+	CU_ASSERT_EQUAL_FATAL(sl_import_run(SL_IMPORT_ISTIO, &file, 1, &how, &diag, &result), 0);
 	CU_ASSERT_FALSE(result.good);
 	CU_ASSERT_TRUE(result.own.cnt == 1 && strstr(result.own.items[0].text, "nowhere"));
 	sl_import_result_fini(&result);
@@ -654,7 +812,7 @@ nothing_goes_by_in_silence(void)
 
 SL_SUITE("import", SL_TEST(files_become_these_tables), SL_TEST(matches_keep_their_meaning),
 	 SL_TEST(actions_keep_their_meaning), SL_TEST(policies_keep_their_meaning),
-	 SL_TEST(rules_deny_no_less), SL_TEST(policies_judge_their_own),
-	 SL_TEST(sets_that_a_route_cannot_have_deny), SL_TEST(precedence_is_an_order),
-	 SL_TEST(names_stay_names), SL_TEST(a_bad_table_is_told),
+	 SL_TEST(rules_deny_no_less), SL_TEST(tokens_ask_no_less),
+	 SL_TEST(policies_judge_their_own), SL_TEST(sets_that_a_route_cannot_have_deny),
+	 SL_TEST(precedence_is_an_order), SL_TEST(names_stay_names), SL_TEST(a_bad_table_is_told),
 	 SL_TEST(nothing_goes_by_in_silence))
