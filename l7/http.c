@@ -998,6 +998,7 @@ sl_http_fini(struct sl_http *h)
 	for (uint32_t i = 0; i < h->xchg_used; i++)
 		if (h->xchgs[i].flags & XF_DELAYED)
 			sl_http_fault_end(&h->xchgs[i]);
+	sl_shaper_fini(h->shaper);
 	sl_upstream_fini(h->upstream);
 	sl_limits_fini(h->limits);
 	sl_jwt_verifier_fini(h->tokens.verifier);

@@ -1079,6 +1079,7 @@ sl_relay_fini(struct sl_relay *r)
 		limits_give(r, c->listener_slot, c->service_slot);
 		sl_clients_give(&r->conf.limits->clients, *counted_at(c));
 	}
+	sl_shaper_fini(r->shaper);
 	r->used = 0;
 	r->free = 0;
 }

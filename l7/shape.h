@@ -2,7 +2,9 @@
  *
  *   word     the time until which the bytes sent so far are paid for: one a service and way, shared by all workers
  *   take     word = max(word, now − burst) + bytes / rate, when that is not after now; else the taker waits
- *   queue    of a worker, first in, first out: one a service and way; served in its turns, a bite each
+ *   queue    of a shaper, first in, first out: one a service and way; served in its turns, a bite each
+ *   waiters  beside the word: the sum of what all shapers have told, each as long as its queue is
+ *   own      of a queue, the time until which what it took is its share: own += bytes / rate × all waiters / its own
  *
  * In any window of length t, rate × t + burst bytes are taken at most, by all workers together: a take is one compare and swap, and
  * roundings are for the limit (less than 1 ns a take).  now is of the taker's turn, so a window reaches as far back as the
@@ -11,7 +13,13 @@
  * Nothing is held by a worker: what one does not take is there for others at once.  A worker that comes later than
  * burst / rate loses what was saved up past the burst.
  * Fair:    who waits is before who comes; with others waiting nobody takes more than a bite: 2 ms of the rate, 1460 to 65536 bytes,
- *          half the burst at most.  Between workers whose turn comes first takes first.
+ *          a quarter of the burst at most.  While somebody waits elsewhere, a queue leaves some of what is there: nothing when its
+ *          own is LAG before now, a third of the burst when it is LAG after now, between them in proportion.  So of two queues
+ *          the one that has had less of its part comes first, whosever turn is first, and what it does not fetch the other
+ *          may have.  Thus every queue gets its waiters' part of the rate over any time that it has them, less LAG and two bites,
+ *          if its worker has a turn in each 10th of burst / rate.  What a queue had too little, as its worker stood still, is made good
+ *          up to LAG, and so that others wait LAG for it at most; what it had too much, when others did, likewise.
+ * Ends:    words are of the process, as workers are: a shaper that ends gives back the waiters that it has told (fini).
  * Pure over (shared words, now).  Threads: words [any]; struct sl_shaper [worker], one for each user.
  */
 #ifndef SL_L7_SHAPE_H
@@ -24,11 +32,13 @@
 #define SL_SHAPE_BITE_MIN 1460
 #define SL_SHAPE_BITE_MAX 65536
 #define SL_SHAPE_LOOK_NS 100000000 /* who waits looks at the table anew after this at the latest */
+#define SL_SHAPE_LAG_NS 100000000
 
-/* Shared memory, zeroed.  Relaxed: a number, nothing is ordered by it. */
+/* Shared memory, zeroed.  Relaxed: numbers, nothing is ordered by them. */
 struct sl_shape_words {
 	struct {
 		SL_ALIGNED _Atomic uint64_t until_ns[SL_WAYS];
+		_Atomic uint32_t waiters[SL_WAYS];
 	} service[SL_MAX_SERVICES];
 };
 
@@ -87,6 +97,7 @@ struct sl_shape_who {
 
 size_t sl_shaper_bytes(uint32_t waiters);
 struct sl_shaper *sl_shaper_init(void *mem, const struct sl_shaper_conf *conf);
+void sl_shaper_fini(struct sl_shaper *s); /* calls nobody */
 
 /* sl_shaper_take: how many of `want` bytes may go now; less than `want`: the rest waits, `go` follows, in a tick.
  * sl_shaper_take_whole: whether all n may; else `go` follows.
