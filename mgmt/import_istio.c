@@ -166,6 +166,7 @@ sl_istio_import(struct sl_import *im)
 	struct sl_istio is = {.im = im};
 	struct sl_object *o = NULL;
 
+	sl_istio_delegate(im);
 	sl_istio_gateways(&is);
 	while ((o = sl_objects_next(&im->objects, o, "VirtualService")))
 		take_virtual_service(&is, o);

@@ -83,6 +83,9 @@ void sl_istio_serve_names(struct sl_istio *is, struct sl_bind *b, struct sl_yaml
 void sl_istio_serve_mesh(struct sl_istio *is, struct sl_object *vs);
 void sl_istio_entries(struct sl_istio *is);
 
+/* import_istio_delegate.c: routes that lead to other VirtualServices become those of both, before anything is served. */
+void sl_istio_delegate(struct sl_import *im);
+
 /* import_istio.c: one host of a VirtualService at a bind, once. */
 void sl_istio_serve(struct sl_istio *is, struct sl_bind *b, struct sl_object *vs,
 		    const struct sl_object *gateway, const char *host, struct sl_yaml *node);

@@ -486,13 +486,8 @@ add_route(const struct sl_istio_place *p, struct sl_yaml *http, struct sl_yaml *
 void
 sl_istio_routes(const struct sl_istio_place *p, struct sl_yaml *http, struct sl_out *routes)
 {
-	struct sl_yaml *match = sl_yaml_get(http, "match"),
-		       *delegate = sl_yaml_peek(http, "delegate");
+	struct sl_yaml *match = sl_yaml_get(http, "match");
 
-	if (delegate) {
-		sl_left_out(&p->im->left, http, "a route that is delegated");
-		return;
-	}
 	if (!match || !match->first) {
 		add_route(p, http, NULL, routes);
 		return;

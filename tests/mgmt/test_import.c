@@ -269,7 +269,8 @@ actions_keep_their_meaning(void)
 		 "names no origin", "a pattern is not guessed"},
 		{TO ", corsPolicy: {allowOrigins: [{regex: '.*'}], allowCredentials: true}",
 		 "origins = ( \"*\" )", "every site could act", "not with credentials"},
-		{TO ", delegate: {name: other}", "!service = \"web", "delegated", "told"},
+		{TO ", delegate: {name: other}", "!service = \"web", "no such VirtualService",
+		 "told"},
 	};
 
 	check_http(rows, sizeof(rows) / sizeof(rows[0]));
