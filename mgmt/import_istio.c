@@ -173,6 +173,7 @@ sl_istio_import(struct sl_import *im)
 	sl_istio_redirect_hosts(&is);
 	sl_istio_entries(&is);
 	sl_istio_policies_end(im);
+	sl_istio_peers(&is);
 	sl_istio_authenticate(&is);
 	sl_istio_authorize(&is);
 	prune(&is);

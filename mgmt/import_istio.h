@@ -125,6 +125,9 @@ void sl_scope_tell(struct sl_import *im, struct sl_object *policy, const struct 
 /* The service of the table by its name. */
 struct sl_backend *sl_backend_named(const struct sl_import *im, const char *name);
 
+/* import_istio_peer.c: PeerAuthentications, once all routes are there: listeners of the mesh ask for certificates. */
+void sl_istio_peers(struct sl_istio *is);
+
 /* import_istio_token.c: RequestAuthentications → issuers of tokens, each jwtRule one. */
 struct sl_issuer {
 	const char *name, *text; /* in the table; `iss` */

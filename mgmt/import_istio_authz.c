@@ -164,9 +164,23 @@ is_denied(const struct sl_out *list)
 	return list->first && strcmp(list->first->text, nobody) == 0;
 }
 
+static bool
+is_passed_on(const struct sl_out *at)
+{
+	const struct sl_out *mode = sl_out_find(at, "mode");
+
+	return mode && strcmp(mode->text, "tcp");
+}
+
 void
 sl_istio_deny(struct sl_import *im, struct sl_out *at)
 {
+	if (is_passed_on(
+		    at)) { /* connections that are not judged: their listener goes (import_istio.c, prune) */
+		sl_out_remove(at, "service");
+		sl_out_remove(at, "server_names");
+		return;
+	}
 	struct sl_out *sets = sl_out_in_list(&im->m, &im->root, "authorization"), *o = sets->first;
 
 	while (o && strcmp(sl_out_find(o, "name")->text, nobody))
@@ -401,7 +415,9 @@ serve_connections(struct authz *a, struct sl_bind *b)
 	}
 	if (!s.cnt && !t.cnt)
 		return;
-	if ((s.cnt && t.cnt) || !alike || s.full || t.full)
+	if (b->mode == SL_BIND_TLS)
+		deny_all(a->im, b->listener, s.cnt ? &s : &t, "TLS that is passed on and policies");
+	else if ((s.cnt && t.cnt) || !alike || s.full || t.full)
 		deny_all(a->im, b->listener, s.cnt ? &s : &t, "policies that are no one set");
 	else
 		sl_import_set(a->im, b->listener, "authorization", set_of(a, s.cnt ? &s : &t));
