@@ -179,7 +179,8 @@ on_done(void *ctx, int status, const char *error, const char *body, size_t len)
 			snprintf(why, sizeof(why), "the answer is longer than %u bytes",
 				 SL_JWKS_BYTES);
 		else if (status)
-			snprintf(why, sizeof(why), "the answer is %d", status);
+			snprintf(why, sizeof(why), "the answer is %d%s", status,
+				 status / 100 == 3 ? ": redirects are not followed" : "");
 		else
 			snprintf(why, sizeof(why), "%s", error);
 		in_trouble(s, why);

@@ -6,10 +6,12 @@ sets that does as it is told.
   token DIR NAME KID CLAIMS [HEADER]   a token; CLAIMS and HEADER are JSON, exp, nbf and iat as "+60" from now
   forge DIR NAME KIND              what nobody should accept (KINDS)
   flood DIR NAME KID HOST N COPIES  N tokens, each in COPIES requests, pipelined on ten connections at once: how many answers of which status
-  serve PORT DIR                   GET / gives DIR/set by the word in DIR/how: good, 500, html, huge, slow, empty, none
+  certs DIR                        two CAs and certificates of servers by them: DIR/NAME.pem, with the key (CERTS)
+  serve PORT DIR [tls]             GET / gives DIR/set by the word in DIR/how (Server.do_GET); tls: with the certificate DIR/certificate
+                                   names, "plain": none
 """
 
-import base64, hashlib, hmac, http.server, json, os, sys, time
+import base64, datetime, gzip, hashlib, hmac, http.server, ipaddress, json, os, socket, ssl, sys, time
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -163,22 +165,136 @@ def flood(where, name, kid, host, n, copies):
     return dict(sorted(seen.items()))
 
 
+# name: CA, addresses, names, days from now, purpose
+CERTS = {
+    "good": ("ca", ["127.0.0.1"], [], (-1, 1), "serverAuth"),
+    "stranger": ("ca2", ["127.0.0.1"], [], (-1, 1), "serverAuth"),
+    "self": (None, ["127.0.0.1"], [], (-1, 1), "serverAuth"),
+    "elsewhere": ("ca", ["192.0.2.1"], ["keys.test"], (-1, 1), "serverAuth"),
+    "expired": ("ca", ["127.0.0.1"], [], (-2, -1), "serverAuth"),
+    "early": ("ca", ["127.0.0.1"], [], (1, 2), "serverAuth"),
+    "client": ("ca", ["127.0.0.1"], [], (-1, 1), "clientAuth"),
+}
+
+
+def certificate(where, name, by, addresses, names, days, purpose):
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    pem = lambda path: open(path, "rb").read()
+    title = lambda text: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.utcnow()
+    ca = by and x509.load_pem_x509_certificate(pem(f"{where}/{by}.pem"))
+    b = (
+        x509.CertificateBuilder()
+        .subject_name(title(name))
+        .issuer_name(ca.subject if ca else title(name))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
+        .add_extension(x509.BasicConstraints(purpose is None, None), True)
+    )
+    if purpose:
+        alternatives = [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses] + [x509.DNSName(n) for n in names]
+        oid = ExtendedKeyUsageOID.SERVER_AUTH if purpose == "serverAuth" else ExtendedKeyUsageOID.CLIENT_AUTH
+        b = b.add_extension(x509.SubjectAlternativeName(alternatives), False)
+        b = b.add_extension(x509.ExtendedKeyUsage([oid]), False)
+    signer = serialization.load_pem_private_key(pem(f"{where}/{by}.pem"), None) if by else key
+    text = b.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    text += key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with open(f"{where}/{name}.pem", "wb") as f:
+        f.write(text)
+
+
+def certs(where):
+    for ca in "ca", "ca2":
+        certificate(where, ca, None, [], [], (-10, 10), None)
+    for name, args in CERTS.items():
+        certificate(where, name, *args)
+
+
+class Listener(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    tls = False
+
+    def get_request(self):
+        s, peer = super().get_request()
+        name = open(f"{self.where}/certificate").read().strip() if self.tls else "plain"
+        if name != "plain":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(f"{self.where}/{name}.pem")
+            s = context.wrap_socket(s, server_side=True, do_handshake_on_connect=False)
+        return s, peer
+
+    def handle_error(self, request, client_address):
+        pass  # who does not like the certificate goes
+
+
 class Server(http.server.BaseHTTPRequestHandler):
+    def give(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in {"content_length": str(len(body)), **headers}.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def trickle(self, piece, gap, times):
+        self.give(200, b"", content_length=None)
+        try:
+            for _ in range(times):
+                self.wfile.write(piece)
+                self.wfile.flush()
+                time.sleep(gap)
+        except OSError:
+            pass
+
     def do_GET(self):
         how = open(f"{self.server.where}/how").read().strip()
         body = open(f"{self.server.where}/set", "rb").read()
-        if how == "html":
-            body = b"<html>sign in</html>"
+        if self.path == "/followed":
+            open(f"{self.server.where}/followed", "w").close()
+            how = "good"
+        if how in ("302", "307", "308"):
+            scheme = "https" if self.server.tls else "http"
+            self.give(int(how), body, location=f"{scheme}://127.0.0.1:{self.server.server_port}/followed")
+        elif how.isdigit():
+            self.give(int(how), body)
+        elif how == "html":
+            self.give(200, b"<html>sign in</html>")
         elif how == "huge":
-            body = b'{"keys": [' + b" " * 2000000 + b"]}"
+            self.give(200, b'{"keys": [' + b" " * 2000000 + b"]}")
+        elif how == "endless":
+            self.trickle(b" " * 65536, 0, 100000)
+        elif how == "stuck":
+            time.sleep(60)
+        elif how == "drops":
+            self.trickle(b" ", 0.3, 200)
         elif how == "empty":
-            body = b'{"keys": []}'
-        elif how == "slow":
-            time.sleep(1)
-        self.send_response(500 if how == "500" else 200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            self.give(200, b'{"keys": []}')
+        elif how == "short":
+            self.give(200, body[:-3], content_length=str(len(body)))
+        elif how == "half":
+            self.give(200, body[:-3])
+        elif how == "gzip":
+            self.give(200, gzip.compress(body), content_encoding="gzip")
+        elif how == "nul":
+            self.give(200, b"\0" + body)
+        elif how == "twice":
+            self.give(200, body + body)
+        elif how == "closes":
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif how == "garbage":
+            self.wfile.write(b"SSH-2.0-x\r\n\r\n")
+        else:
+            if how == "slow":
+                time.sleep(1)
+            self.give(200, body)
 
     def log_message(self, *args):
         pass
@@ -195,11 +311,13 @@ def main():
         print(token(*args[:3], json.loads(args[3]), json.loads(args[4]) if len(args) > 4 else {}))
     elif verb == "forge":
         print(forge(*args))
+    elif verb == "certs":
+        certs(args[0])
     elif verb == "flood":
         print(flood(*args[:4], int(args[4]), int(args[5])))
     elif verb == "serve":
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", int(args[0])), Server)
-        server.where = args[1]
+        server = Listener(("127.0.0.1", int(args[0])), Server)
+        server.where, server.tls = args[1], args[2:] == ["tls"]
         print("ready", flush=True)
         server.serve_forever()
 
