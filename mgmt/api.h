@@ -145,7 +145,8 @@
  *                         (changes of endpoints of the active table meanwhile), "known": BOOL (counts have come), "requests", "flows":
  *                         {"seen", "sampled", "changed", "kinds": {"status", "listener", "route", "service", "subset", "endpoint"}, "by_chance"
  *                         (the endpoint is: not compared), "undecided" (only the route was)}, "answers": [{"from", "to": N|null (forwarded),
- *                         "requests"}…], "answers_more", "examples" (operator): [{"kind", "what": "request"|"tcp"|"udp", "client",
+ *                         "requests"}…], "answers_more", "untried": [as "changes" of diff: what the
+ *                         trial tells nothing of], "examples" (operator): [{"kind", "what": "request"|"tcp"|"udp", "client",
  *                         "client_port", "address", "port", "method", "host", "path": STRING|null, "now", "then": {"status": N|null, "listener",
  *                         "host", "route", "service", "endpoint", "endpoint_address", "endpoint_port", "by_chance", "why"}}…]
  *                         text: why refused or corrupt; corrupt: file … root are null, bytes 0

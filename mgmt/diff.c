@@ -420,9 +420,16 @@ append(char *buf, size_t size, const char *key, const char *from, const char *to
 		snprintf(buf + n, size - n, "%s%s %s", n ? ", " : "", key, to);
 }
 
+/* Whether a trial tells nothing of such things at all. */
+static bool
+is_untried(const struct item *it)
+{
+	return it->kind == ADDRESS || it->kind == ROUTE || it->kind == LIMIT;
+}
+
 /* Two sides may have different counts of values only when their kinds differ, which the merge excludes. */
 static void
-word(const struct item *old, const struct item *now, char *buf, size_t size)
+word(const struct item *old, const struct item *now, bool untried, char *buf, size_t size)
 {
 	struct sl_diff_values a, b;
 
@@ -431,6 +438,8 @@ word(const struct item *old, const struct item *now, char *buf, size_t size)
 	if (old && now)
 		values_of(old, &a);
 	for (unsigned i = 0; i < b.cnt; i++) {
+		if (untried && !sl_diff_untried_key(b.v[i].key, old && now))
+			continue;
 		if (!old || !now) {
 			if (b.v[i].text[0] && !b.v[i].minor)
 				append(buf, size, b.v[i].key, NULL, b.v[i].text);
@@ -457,16 +466,19 @@ say_place(const struct item *old, const struct item *now, char *buf, size_t size
 }
 
 static int
-emit(json_t *list, const struct item *old, const struct item *now)
+emit(json_t *list, const struct item *old, const struct item *now, bool untried)
 {
 	char text[SL_DIFF_VALUES * (2 * VALUE_LEN + 32)];
 	const struct item *it = now ? now : old;
 
-	word(old, now, text, sizeof(text));
-	bool only = old && now && now->moved && !text[0];
-	if (old && now && now->moved)
+	untried = untried && !is_untried(it); /* only some of its words */
+	if (untried && !now)
+		return 0;
+	word(old, now, untried, text, sizeof(text));
+	bool moved = old && now && now->moved && !untried, only = moved && !text[0];
+	if (moved)
 		say_place(old, now, text, sizeof(text));
-	if (old && now && !text[0])
+	if (((old && now) || untried) && !text[0])
 		return 0;
 	const char *name = it->kind == GATEWAY ? it->conf->name : it->name;
 	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "change",
@@ -536,8 +548,8 @@ find_moved(struct items *a, struct items *b)
 	return ok;
 }
 
-json_t *
-sl_diff(const struct sl_conf *old, const struct sl_conf *now)
+static json_t *
+merge(const struct sl_conf *old, const struct sl_conf *now, bool untried)
 {
 	struct items a = {0}, b = {0};
 	json_t *list = json_array();
@@ -546,7 +558,8 @@ sl_diff(const struct sl_conf *old, const struct sl_conf *now)
 
 	while (ok && (i < a.cnt || k < b.cnt)) {
 		int d = i == a.cnt ? 1 : k == b.cnt ? -1 : item_cmp(&a.item[i], &b.item[k]);
-		ok = emit(list, d <= 0 ? &a.item[i] : NULL, d >= 0 ? &b.item[k] : NULL) == 0;
+		ok = emit(list, d <= 0 ? &a.item[i] : NULL, d >= 0 ? &b.item[k] : NULL, untried) ==
+		     0;
 		i += d <= 0;
 		k += d >= 0;
 	}
@@ -556,4 +569,16 @@ sl_diff(const struct sl_conf *old, const struct sl_conf *now)
 		return list;
 	json_decref(list);
 	return NULL;
+}
+
+json_t *
+sl_diff(const struct sl_conf *old, const struct sl_conf *now)
+{
+	return merge(old, now, false);
+}
+
+json_t *
+sl_diff_untried(const struct sl_conf *old, const struct sl_conf *now)
+{
+	return merge(old, now, true);
 }

@@ -12,4 +12,8 @@
  * NULL: out of memory. */
 json_t *sl_diff(const struct sl_conf *old, const struct sl_conf *now);
 
+/* sl_diff_untried: those changes, and of each those words, that push --shadow cannot foretell, since requests and flows are not asked
+ * about them: limits, faults, hedging, mirrors, breakers, retries, times, bandwidth, health, headers, addresses, network routes. */
+json_t *sl_diff_untried(const struct sl_conf *old, const struct sl_conf *now);
+
 #endif

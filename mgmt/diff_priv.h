@@ -51,6 +51,9 @@ void sl_diff_endpoint_members(const struct sl_conf_endpoint *e, struct sl_diff_v
 /* diff_traffic.c: CORS, faults, hedging of what a table, a host or a route says of policy. */
 void sl_diff_traffic_values(const struct sl_conf_policy *p, struct sl_diff_values *v);
 
+/* diff_untried.c: whether a trial does not tell of the key; stays: of a thing that both sides have. */
+bool sl_diff_untried_key(const char *key, bool stays);
+
 /* diff_tls.c */
 void sl_diff_listener_tls(const struct sl_conf_listener *l, struct sl_diff_values *v);
 void sl_diff_service_tls(const struct sl_conf_service *s, struct sl_diff_values *v);

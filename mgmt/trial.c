@@ -1,5 +1,6 @@
 #include "mgmt/trial.h"
 
+#include "mgmt/diff.h"
 #include "mgmt/table.h"
 #include "mgmt/show.h"
 
@@ -30,6 +31,7 @@ struct sl_trial {
 	uint32_t coming;  /* examples of the answer under way */
 	json_t *arriving; /* [ … ] of it */
 	json_t *examples; /* of the last whole answer */
+	json_t *untried;  /* changes that it tells nothing of; NULL: no memory */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -186,6 +188,7 @@ sl_trial_report(const struct sl_trial *t, bool people)
 	json_object_set_new(o, "flows", tally_json(&t->counts.what[SL_SHADOW_FLOWS]));
 	json_object_set_new(o, "answers", answers_json(&t->counts));
 	json_object_set_new(o, "answers_more", json_integer((json_int_t)t->counts.pairs_more));
+	json_object_set(o, "untried", t->untried);
 	if (people)
 		json_object_set(o, "examples", t->examples);
 	return o;
@@ -314,6 +317,7 @@ sl_trial_destroy(struct sl_trial *t)
 	sl_table_destroy(t->table);
 	json_decref(t->arriving);
 	json_decref(t->examples);
+	json_decref(t->untried);
 	free(t->user);
 	free(t);
 }
@@ -322,9 +326,13 @@ void
 sl_trial_begin(struct sl_trial *t, struct sl_publish *p, struct sl_table *tab,
 	       const struct sl_push_request *q)
 {
+	const struct sl_table *now = t->c.active(t->c.ctx);
+
 	sl_table_destroy(t->table);
 	json_decref(t->examples);
+	json_decref(t->untried);
 	free(t->user);
+	t->untried = sl_diff_untried(now ? now->push->conf : NULL, tab->push->conf);
 	t->publish = p;
 	t->table = tab;
 	t->examples = json_array();

@@ -174,8 +174,9 @@ int ctl_diff(struct ctl *c);
 int ctl_rollback(struct ctl *c);
 int ctl_confirm(struct ctl *c);
 int ctl_push_shadow(struct ctl *c, json_t *request); /* push --shadow; request is taken over */
-void ctl_print_shadow(const json_t *answer);         /* a line on its "shadow", if there is one */
-int ctl_shadow(struct ctl *c);                       /* show shadow */
+void ctl_print_changes(const json_t *changes, const char *indent); /* of diff, a line each */
+void ctl_print_shadow(const json_t *answer); /* a line on its "shadow", if there is one */
+int ctl_shadow(struct ctl *c);               /* show shadow */
 int ctl_status(struct ctl *c);
 int ctl_show(struct ctl *c);
 int ctl_flows(struct ctl *c);   /* show flows */

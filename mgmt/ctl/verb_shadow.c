@@ -170,7 +170,8 @@ print_kinds(const char *what, const json_t *n, const json_t *answers)
 static void
 print_report(const json_t *s)
 {
-	const json_t *e = json_object_get(s, "examples"), *x;
+	const json_t *e = json_object_get(s, "examples"), *x,
+		     *untried = json_object_get(s, "untried");
 	bool running = !strcmp(ctl_str(s, "state"), "running");
 	size_t i;
 
@@ -197,6 +198,10 @@ print_report(const json_t *s)
 	if (json_array_size(e))
 		printf("for example\n");
 	json_array_foreach((json_t *)e, i, x) print_example(x);
+	if (json_array_size(untried))
+		printf("changed as well, and not foretold: a trial asks where requests go, not how "
+		       "many may\n");
+	ctl_print_changes(untried, "  ");
 }
 
 /* ---- watching ---- */

@@ -244,14 +244,30 @@ ctl_push(struct ctl *c)
 	return rc;
 }
 
+void
+ctl_print_changes(const json_t *changes, const char *indent)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach((json_t *)changes, i, d)
+	{
+		const char *change = ctl_str(d, "change");
+		printf("%s%c %-8s %s%s%s\n", indent,
+		       *change == 'a'   ? '+'
+		       : *change == 'r' ? '-'
+					: '~',
+		       ctl_str(d, "kind"), ctl_str(d, "name"), *ctl_str(d, "text") ? ": " : "",
+		       ctl_str(d, "text"));
+	}
+}
+
 int
 ctl_diff(struct ctl *c)
 {
 	json_t *r = file_request(c, "diff", false);
 	int rc = CTL_USAGE;
 	json_t *a = r ? ctl_ask(c, r, &rc) : NULL;
-	size_t i;
-	json_t *d;
 
 	if (!a)
 		return rc;
@@ -275,16 +291,7 @@ ctl_diff(struct ctl *c)
 	}
 	if (same)
 		printf("no difference to generation %lld\n", ctl_int(a, "against"));
-	json_array_foreach(json_object_get(a, "changes"), i, d)
-	{
-		const char *change = ctl_str(d, "change");
-		printf("%c %-8s %s%s%s\n",
-		       *change == 'a'   ? '+'
-		       : *change == 'r' ? '-'
-					: '~',
-		       ctl_str(d, "kind"), ctl_str(d, "name"), *ctl_str(d, "text") ? ": " : "",
-		       ctl_str(d, "text"));
-	}
+	ctl_print_changes(json_object_get(a, "changes"), "");
 	ctl_print_shadow(a);
 	ctl_print_warnings(a);
 	json_decref(a);

@@ -74,9 +74,12 @@ cat "$NET_DIR/judged"
 ended() { wait_for 10 "the trial to end" state_of_trial ended; }
 why() { shadow why; }
 
-trial timed push --shadow --sample 50% --for 1s "$NET_DIR/now.conf"
+# what it tells nothing of is told: it has a limit more
+{ cat "$NET_DIR/now.conf" && echo 'limits = ( { name = "few"; requests = 5; per = "1s"; } );'; } >"$NET_DIR/few.conf"
+trial timed push --shadow --sample 50% --for 1s "$NET_DIR/few.conf"
 wait "$(pid_of timed)" || fail "a trial of a second: $(cat "$NET_DIR/timed.log")"
 grep -q 'its time is over' "$NET_DIR/timed.log" || fail "a trial of a second says: $(cat "$NET_DIR/timed.log")"
+grep -q '^  + limit    few: requests 5, per 1000 ms, by all' "$NET_DIR/timed.log" || fail "a trial with a limit more says: $(cat "$NET_DIR/timed.log")"
 
 trial replaced push --shadow --for 600s "$NET_DIR/now.conf"
 ! ctl push --shadow "$NET_DIR/now.conf" >"$NET_DIR/out" 2>&1 || fail "two trials at once"

@@ -133,7 +133,7 @@ holds crawl "120 downloads of 64 KiB a second, mode http" "not j['ended'] and 0.
 
 # ---- a push: connections that there are go by the new number ----
 
-run cl push_down python3 "$top/tests/net/shape_peer.py" down $VIP 81 9 2
+run cl push_down python3 "$top/tests/net/shape_peer.py" down $VIP 81 6 2
 both_there() { [ "$(ctl_json "j['matched']" show streams --count --side endpoint)" -ge 2 ]; }
 wait_for 10 "two streams to the endpoint" both_there
 shape_push 'to_clients = "1m"; burst = "64k";'
