@@ -1,0 +1,630 @@
+/* Several gateways, each with its plan, its workers and a clock of its own, and one etcd with leases and compare-and-swap; in between a
+ * network that delays and loses.  Gateways are killed, cut off and started again, workers too, etcd goes away and comes back, also in an
+ * older state.  Workers let pass all that they may, at once, and each token counts for `per` of true time.
+ *
+ * Whatever happens: of all gateways together never more than `tokens` count.  And when nothing more happens, who asks gets. */
+#include "mgmt/rate_share_divide.h"
+#include "mgmt/rate_share_plan.h"
+#include "tests/suite.h"
+
+#define MS 1000000ull
+#define STEP_NS (5 * MS)
+#define GATEWAYS 5
+#define CALLS 64
+#define HISTORY 4096
+#define KEEP_NS (2000 * MS)
+#define TIMEOUT_NS (2000 * MS)
+#define RESTORE_NS (10000 * MS) /* what is restored is at least that old */
+
+enum call_kind { NONE, SWAP, KEEP, PUT };
+
+struct state { /* of etcd, as of one revision */
+	uint64_t revision, modified, at_ns;
+	bool there; /* the document */
+	struct sl_share_doc doc;
+	uint64_t lease[GATEWAYS]; /* of the gateway's key; 0: it is not there */
+	uint64_t count[GATEWAYS]; /* in the key: how often it was written */
+	bool floor[GATEWAYS];
+};
+
+struct call {
+	enum call_kind kind;
+	unsigned gateway, life;
+	uint64_t arrives_ns, answers_ns, gives_up_ns; /* true time; SL_SHARE_NEVER: lost */
+	uint64_t sent_ns;                             /* of the gateway's clock */
+	uint64_t lease, revision, count, told_count;
+	bool arrived, applied, told;
+	struct sl_share_doc doc, now_doc;
+	bool now_there;
+	uint64_t now_modified, modified;
+	struct sl_share_write w;
+};
+
+struct gateway {
+	bool up, workers, cut;
+	unsigned life;
+	double rate;
+	uint64_t offset_ns;
+	char name[SL_NAME_MAX];
+	uint32_t demand;
+	/* sluiced */
+	struct sl_share_plan plan;
+	uint64_t count, counted; /* of the key: tried, and surely there */
+	uint64_t epoch, epochs, lease, quiet_ns, sure_ns, floor_sure_ns, next_keep_ns, highest, next_ns;
+	bool keeping, fresh;
+	struct sl_share_peer peers[GATEWAYS];
+	uint64_t view; /* index into the history: what was told */
+	/* the segment */
+	uint32_t share, floor;
+	uint64_t share_until_ns, floor_until_ns;
+	/* workers: what they let pass and remember */
+	uint32_t out;
+};
+
+static struct model {
+	uint64_t now_ns, rng, leases;
+	uint32_t tokens, floor, per_ms;
+	bool down;
+	struct state is;
+	uint64_t expires_ns[GATEWAYS];
+	struct state history[HISTORY]; /* ring, by number of change */
+	uint64_t changes;
+	struct gateway g[GATEWAYS];
+	unsigned cnt;
+	struct call calls[CALLS];
+	/* takes of each step of the last `per`, of each gateway, since its workers started and before */
+	uint32_t taken[GATEWAYS][1024];
+	unsigned life_at[GATEWAYS];
+	uint64_t steps, start_step[GATEWAYS];
+	uint64_t worst;
+	bool lossy;
+} m;
+
+static uint64_t
+rnd(uint64_t below)
+{
+	m.rng ^= m.rng << 13;
+	m.rng ^= m.rng >> 7;
+	m.rng ^= m.rng << 17;
+	return below ? (m.rng >> 11) % below : 0;
+}
+
+static uint64_t
+local(const struct gateway *g)
+{
+	return g->offset_ns + (uint64_t)((double)m.now_ns * g->rate);
+}
+
+static uint64_t
+session_of(unsigned i)
+{
+	return 1000 + i;
+}
+
+/* ---- etcd ---- */
+
+static void
+changed(void)
+{
+	m.is.revision++;
+	m.is.at_ns = m.now_ns;
+	m.history[m.changes++ % HISTORY] = m.is;
+}
+
+static void
+expire(void)
+{
+	for (unsigned i = 0; i < m.cnt && !m.down; i++)
+		if (m.is.lease[i] && m.now_ns >= m.expires_ns[i]) {
+			m.is.lease[i] = 0;
+			changed();
+		}
+}
+
+static bool
+holds(const struct call *c)
+{
+	if (m.is.modified != c->modified || m.is.lease[c->gateway] != c->lease)
+		return false;
+	for (unsigned i = 0; i < c->w.absent_cnt; i++)
+		if (m.is.lease[c->w.absent[i] - 1000])
+			return false;
+	for (unsigned i = 0; i < c->w.floor_cnt; i++)
+		if (m.is.floor[c->w.floors[i] - 1000])
+			return false;
+	return true;
+}
+
+static void
+arrive(struct call *c)
+{
+	unsigned i = c->gateway;
+
+	c->arrived = true;
+	if (c->kind == SWAP && (c->applied = holds(c))) {
+		m.is.doc = c->doc;
+		m.is.there = c->doc.cnt > 0;
+		m.is.modified = m.is.there ? m.is.revision + 1 : 0;
+		changed();
+	} else if (c->kind == KEEP && (c->applied = m.is.lease[i] && m.is.lease[i] == c->lease &&
+						    m.is.count[i] == c->told_count)) {
+		m.expires_ns[i] = m.now_ns + SL_SHARE_LEASE_S * 1000 * MS;
+		m.is.count[i] = c->count;
+		changed();
+	} else if (c->kind == PUT) {
+		m.is.lease[i] = c->lease;
+		m.is.count[i] = c->count;
+		m.is.floor[i] = true;
+		m.expires_ns[i] = m.now_ns + SL_SHARE_LEASE_S * 1000 * MS;
+		c->applied = true;
+		changed();
+	}
+	c->revision = m.is.revision;
+	if (!c->applied)
+		c->told_count = m.is.lease[i] == c->lease ? m.is.count[i] : 0;
+	c->now_doc = m.is.doc;
+	c->now_there = m.is.there;
+	c->now_modified = m.is.modified;
+}
+
+/* ---- a gateway ---- */
+
+static struct sl_share_here
+here_of(struct gateway *g, unsigned i)
+{
+	return (struct sl_share_here){.now_ns = local(g),
+				      .session = session_of(i),
+				      .gateway = g->name,
+				      .epoch = g->epoch,
+				      .quiet_ns = g->quiet_ns,
+				      .frozen = !g->workers && local(g) < g->share_until_ns,
+				      .peers = g->peers,
+				      .peer_cnt = m.cnt};
+}
+
+static struct call *
+send_call(unsigned i, enum call_kind kind)
+{
+	struct call *c = NULL;
+	struct gateway *g = &m.g[i];
+
+	for (unsigned k = 0; k < CALLS && !c; k++)
+		if (m.calls[k].kind == NONE)
+			c = &m.calls[k];
+	if (!c)
+		return NULL;
+	uint64_t far = m.lossy && rnd(8) == 0 ? 6000 : 30;
+	*c = (struct call){.kind = kind,
+			   .gateway = i,
+			   .life = g->life,
+			   .arrives_ns = m.now_ns + rnd(far) * MS,
+			   .sent_ns = local(g),
+			   .lease = g->lease,
+			   .count = kind == SWAP ? 0 : ++g->count,
+			   .told_count = g->counted,
+			   .gives_up_ns = m.now_ns + TIMEOUT_NS};
+	c->answers_ns = c->arrives_ns + rnd(30) * MS;
+	if (g->cut || (m.lossy && rnd(20) == 0))
+		c->arrives_ns = c->answers_ns = SL_SHARE_NEVER;
+	else if (m.lossy && rnd(20) == 0)
+		c->answers_ns = SL_SHARE_NEVER;
+	return c;
+}
+
+static void
+other_world(struct gateway *g, unsigned i, uint64_t revision)
+{
+	g->highest = revision;
+	g->epoch = 0;
+	g->quiet_ns = local(g) + SL_SHARE_COUNTS_NS + sl_share_wait(m.per_ms);
+	g->view = m.changes ? m.changes - 1 : 0;
+	g->fresh = true;
+	sl_share_plan_world(&g->plan);
+	(void)i;
+}
+
+static void
+extend(struct gateway *g, unsigned i)
+{
+	struct sl_share_here here = here_of(g, i);
+
+	if (local(g) >= g->share_until_ns && g->share_until_ns)
+		if (!sl_share_plan_sure(&g->plan, &here))
+			sl_share_plan_lapse(&g->plan);
+	if (!g->workers)
+		return;
+	g->share = g->plan.word;
+	g->floor = g->plan.word_floor;
+	if (g->sure_ns > g->share_until_ns && sl_share_plan_sure(&g->plan, &here))
+		g->share_until_ns = g->sure_ns;
+	g->floor_until_ns = SL_MAX(g->floor_until_ns, g->floor_sure_ns);
+}
+
+static void
+answer(struct call *c, bool lost)
+{
+	struct gateway *g = &m.g[c->gateway];
+	struct sl_share_here here = here_of(g, c->gateway);
+
+	if (!g->up || g->life != c->life)
+		return;
+	if (c->kind != SWAP)
+		g->keeping = false;
+	if (!lost && c->revision < g->highest) {
+		if (c->kind == SWAP)
+			sl_share_plan_lost(&g->plan);
+		other_world(g, c->gateway, c->revision);
+		return;
+	}
+	if (!lost)
+		g->highest = c->revision;
+	if (c->kind == SWAP && lost) {
+		sl_share_plan_lost(&g->plan);
+	} else if (c->kind == SWAP && c->applied) {
+		sl_share_plan_applied(&g->plan, &here, c->revision);
+	} else if (c->kind == SWAP) {
+		sl_share_plan_refused(&g->plan);
+		sl_share_plan_learn(&g->plan, &here, c->now_there ? &c->now_doc : NULL,
+				    c->now_modified);
+	} else if (lost) {
+		return;
+	} else if (c->kind == PUT && c->lease == g->lease) {
+		g->epoch = ++g->epochs;
+		g->counted = c->count;
+		g->sure_ns = c->sent_ns + SL_SHARE_COUNTS_NS;
+		g->floor_sure_ns = c->sent_ns + SL_SHARE_FLOOR_COUNTS_NS;
+	} else if (c->kind == KEEP && c->applied && c->lease == g->lease && g->epoch) {
+		g->sure_ns = c->sent_ns + SL_SHARE_COUNTS_NS;
+		g->counted = c->count;
+	} else if (c->kind == KEEP && c->told_count > g->counted) {
+		g->counted = c->told_count; /* an answer was lost */
+	} else if (c->kind == KEEP && c->told_count == 0) {
+		g->epoch = 0;
+	} else if (c->kind == KEEP) {
+		other_world(g, c->gateway, c->revision);
+	}
+}
+
+/* What the watch tells, in order and late. */
+static void
+look(struct gateway *g, unsigned i)
+{
+	uint64_t late_ns = (m.lossy ? rnd(400) : 20) * MS;
+
+	if (g->cut || m.down || !m.changes)
+		return;
+	while (g->fresh || (g->view + 1 < m.changes &&
+			    m.history[(g->view + 1) % HISTORY].at_ns + late_ns <= m.now_ns)) {
+		if (!g->fresh)
+			g->view++;
+		g->fresh = false;
+		const struct state *s = &m.history[g->view % HISTORY];
+		for (unsigned k = 0; k < m.cnt; k++) {
+			struct sl_share_peer *p = &g->peers[k];
+			p->session = session_of(k);
+			p->gone_ns = s->lease[k]                     ? SL_SHARE_NEVER
+				     : p->gone_ns != SL_SHARE_NEVER ? p->gone_ns
+								     : local(g);
+			p->floor_gone_ns = s->floor[k]                         ? SL_SHARE_NEVER
+					   : p->floor_gone_ns != SL_SHARE_NEVER ? p->floor_gone_ns
+									       : local(g);
+		}
+		struct sl_share_here here = here_of(g, i);
+		sl_share_plan_learn(&g->plan, &here, s->there ? &s->doc : NULL, s->modified);
+	}
+}
+
+static void
+start(unsigned i)
+{
+	struct gateway *g = &m.g[i];
+
+	g->up = true;
+	g->life++;
+	g->epoch = g->epochs = g->lease = g->sure_ns = g->floor_sure_ns = g->next_keep_ns = g->highest = 0;
+	g->keeping = false;
+	g->fresh = true;
+	g->view = m.changes ? m.changes - 1 : 0;
+	g->quiet_ns = local(g) + SL_SHARE_COUNTS_NS + sl_share_wait(m.per_ms);
+	for (unsigned k = 0; k < GATEWAYS; k++)
+		g->peers[k].gone_ns = g->peers[k].floor_gone_ns = SL_SHARE_NEVER;
+	sl_share_plan_init(&g->plan);
+	sl_share_plan_table(&g->plan, m.tokens, m.floor, m.per_ms);
+	if (g->workers && g->share_until_ns)
+		sl_share_plan_adopt(&g->plan, g->share, g->floor);
+}
+
+static void
+act(struct gateway *g, unsigned i)
+{
+	struct sl_share_write w;
+
+	look(g, i);
+	if (!g->keeping && local(g) >= g->next_keep_ns) {
+		bool put = g->epoch == 0;
+		if (put)
+			g->lease = ++m.leases;
+		g->keeping = send_call(i, put ? PUT : KEEP) != NULL;
+		g->next_keep_ns = local(g) + (put ? 300 * MS : KEEP_NS);
+	}
+	g->plan.asked = g->demand;
+	struct sl_share_here here = here_of(g, i);
+	if (sl_share_plan_step(&g->plan, &here, &w)) {
+		struct call *c = send_call(i, SWAP);
+		if (c) {
+			c->doc = *w.doc;
+			c->modified = w.modified;
+			c->w = w;
+		} else {
+			sl_share_plan_refused(&g->plan);
+		}
+	}
+	extend(g, i);
+}
+
+/* ---- workers ---- */
+
+static void
+take(void)
+{
+	unsigned slot = (unsigned)(m.steps % (m.per_ms / 5));
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < m.cnt; i++) {
+		struct gateway *g = &m.g[i];
+		uint64_t out = 0, remembered = 0;
+		m.taken[i][slot] = 0;
+		for (unsigned k = 0; k < m.per_ms / 5; k++)
+			out += m.taken[i][k];
+		/* what workers of before let pass they do not know of */
+		for (uint64_t s = SL_MAX(m.start_step[i], m.steps - SL_MIN(m.steps, m.per_ms / 5 - 1ull));
+		     s < m.steps; s++)
+			remembered += m.taken[i][s % (m.per_ms / 5)];
+		uint64_t may = !g->workers                         ? 0
+			       : local(g) < g->share_until_ns ? g->share
+			       : local(g) < g->floor_until_ns ? g->floor
+							      : 0;
+		if (may > remembered) {
+			m.taken[i][slot] = (uint32_t)(may - remembered);
+			out += may - remembered;
+		}
+		all += out;
+	}
+	m.worst = SL_MAX(m.worst, all);
+	m.steps++;
+}
+
+static void
+step(void)
+{
+	m.now_ns += STEP_NS;
+	expire();
+	for (unsigned k = 0; k < CALLS; k++) {
+		struct call *c = &m.calls[k];
+		if (c->kind == NONE)
+			continue;
+		if (!c->arrived && c->arrives_ns != SL_SHARE_NEVER && m.now_ns >= c->arrives_ns) {
+			if (m.down || m.g[c->gateway].cut)
+				c->arrives_ns = c->answers_ns = SL_SHARE_NEVER;
+			else
+				arrive(c);
+		}
+		if (!c->told && c->arrived && m.now_ns >= c->answers_ns &&
+		    c->answers_ns < c->gives_up_ns) {
+			c->told = true;
+			answer(c, m.g[c->gateway].cut);
+		} else if (!c->told && m.now_ns >= c->gives_up_ns) {
+			c->told = true;
+			answer(c, true);
+		}
+		if (c->told && (c->arrived || c->arrives_ns == SL_SHARE_NEVER))
+			c->kind = NONE;
+	}
+	for (unsigned i = 0; i < m.cnt; i++)
+		if (m.g[i].up)
+			act(&m.g[i], i);
+	take();
+}
+
+static void
+run(unsigned ms)
+{
+	for (unsigned i = 0; i < ms / 5; i++)
+		step();
+}
+
+/* ---- what happens ---- */
+
+static void
+kill_workers(struct gateway *g, unsigned i)
+{
+	g->share = g->floor = 0;
+	g->share_until_ns = g->floor_until_ns = 0;
+	m.start_step[i] = m.steps;
+	if (g->up)
+		sl_share_plan_restarted(&g->plan, local(g));
+}
+
+static void
+restore(void)
+{
+	uint64_t back = rnd(SL_MIN(m.changes, (uint64_t)60));
+
+	while (back < m.changes &&
+	       m.history[(m.changes - 1 - back) % HISTORY].at_ns + RESTORE_NS > m.now_ns)
+		back++;
+	if (back >= m.changes)
+		return;
+	m.is = m.history[(m.changes - 1 - back) % HISTORY];
+	m.is.at_ns = m.now_ns;
+	m.history[m.changes++ % HISTORY] = m.is;
+	for (unsigned i = 0; i < m.cnt; i++)
+		m.expires_ns[i] = m.now_ns + SL_SHARE_LEASE_S * 1000 * MS;
+	for (unsigned k = 0; k < CALLS; k++) /* connections end with the etcd of before */
+		m.calls[k].arrives_ns = m.calls[k].answers_ns = SL_SHARE_NEVER;
+}
+
+static void
+disturb(bool restores)
+{
+	unsigned i = (unsigned)rnd(m.cnt);
+	struct gateway *g = &m.g[i];
+
+	switch (rnd(9)) {
+	case 0:
+		g->up = false;
+		break;
+	case 1:
+		if (!g->up)
+			start(i);
+		break;
+	case 2:
+		kill_workers(g, i);
+		break;
+	case 3:
+		g->cut = true;
+		break;
+	case 4:
+		g->cut = false;
+		break;
+	case 5:
+		m.down = !m.down;
+		break;
+	case 6:
+		m.lossy = !m.lossy;
+		break;
+	case 7:
+		if (restores && rnd(3) == 0)
+			restore();
+		break;
+	default:
+		g->demand = (uint32_t)rnd(2 * m.tokens);
+	}
+}
+
+static void
+begin(uint64_t seed, bool restores)
+{
+	static const uint32_t pers[] = {50, 200, 1000, 3000};
+
+	memset(&m, 0, sizeof(m));
+	m.rng = seed * 0x9e3779b97f4a7c15ull + 1;
+	rnd(1);
+	m.cnt = 2 + (unsigned)rnd(GATEWAYS - 1);
+	m.tokens = rnd(4) ? 100 + (uint32_t)rnd(5000) : 1 + (uint32_t)rnd(20);
+	m.floor = restores || rnd(2) ? 0 : (uint32_t)rnd(m.tokens / m.cnt + 1);
+	m.per_ms = pers[rnd(4)];
+	for (unsigned i = 0; i < m.cnt; i++) {
+		struct gateway *g = &m.g[i];
+		snprintf(g->name, sizeof(g->name), "gw-%u", i);
+		g->rate = 0.99 + (double)rnd(2001) / 100000.0;
+		g->offset_ns = 1 + rnd(1000000) * MS;
+		g->workers = true;
+		g->demand = (uint32_t)rnd(2 * m.tokens);
+	}
+	m.is.revision = 1;
+	changed();
+}
+
+static uint64_t
+words(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < m.cnt; i++)
+		sum += local(&m.g[i]) < m.g[i].share_until_ns ? m.g[i].share : 0;
+	return sum;
+}
+
+static void
+calm(void)
+{
+	m.down = m.lossy = false;
+	for (unsigned i = 0; i < m.cnt; i++) {
+		m.g[i].cut = false;
+		if (!m.g[i].up)
+			start(i);
+	}
+}
+
+static void
+trial(uint64_t seed, bool restores)
+{
+	begin(seed, restores);
+	for (unsigned i = 0; i < m.cnt; i++)
+		start(i);
+	for (unsigned n = 0; n < 60; n++) {
+		run(100 + (unsigned)rnd(2000));
+		disturb(restores);
+	}
+	calm();
+	for (unsigned i = 0; i < m.cnt; i++)
+		m.g[i].demand = m.tokens;
+	run(25000 + 4 * m.per_ms);
+	uint64_t even = words();
+	for (unsigned i = 1; i < m.cnt; i++)
+		m.g[i].demand = 0;
+	run(4000 + 4 * m.per_ms);
+	uint32_t one = m.g[0].share;
+	if (m.worst > m.tokens || even != m.tokens ||
+	    one + (uint64_t)m.floor * (m.cnt - 1) < m.tokens * 9ull / 10)
+		printf("seed %llu%s: tokens %u floor %u per %u, %u gateways: worst %llu even %llu one %u\n",
+		       (unsigned long long)seed, restores ? " restores" : "", m.tokens, m.floor,
+		       m.per_ms, m.cnt, (unsigned long long)m.worst, (unsigned long long)even, one);
+	CU_ASSERT(m.worst <= m.tokens);
+	CU_ASSERT_EQUAL(even, m.tokens);
+	CU_ASSERT(one + (uint64_t)m.floor * (m.cnt - 1) >= m.tokens * 9ull / 10);
+}
+
+static void
+never_above_the_number(void)
+{
+	const char *more = getenv("SL_SEEDS");
+	uint64_t seeds = more ? strtoull(more, NULL, 10) : 150;
+
+	for (uint64_t s = 1; s <= seeds; s++)
+		trial(s, false);
+}
+
+static void
+nor_with_an_older_etcd(void)
+{
+	const char *more = getenv("SL_SEEDS");
+	uint64_t seeds = more ? strtoull(more, NULL, 10) : 150;
+
+	for (uint64_t s = 1; s <= seeds; s++)
+		trial(s, true);
+}
+
+/* ---- division ---- */
+
+static void
+division_is_fair(void)
+{
+	struct sl_share_part p[16];
+
+	m.rng = 7;
+	for (unsigned n = 0; n < 20000; n++) {
+		unsigned cnt = 1 + (unsigned)rnd(16);
+		uint32_t tokens = 1 + (uint32_t)rnd(rnd(2) ? 50 : 10000000);
+		uint64_t sum = 0, floors = 0;
+		for (unsigned i = 0; i < cnt; i++) {
+			p[i] = (struct sl_share_part){
+				.want = (uint32_t)rnd(rnd(3) ? 2ull * tokens : 3),
+				.floor = rnd(2) ? 0 : (uint32_t)rnd(tokens / cnt + 1)};
+			floors += p[i].floor;
+		}
+		sl_share_divide(tokens, p, cnt);
+		for (unsigned i = 0; i < cnt; i++)
+			sum += p[i].goal;
+		CU_ASSERT_EQUAL(sum, tokens);
+		for (unsigned i = 0; i < cnt && floors <= tokens; i++) {
+			CU_ASSERT(p[i].goal >= p[i].floor);
+			if (floors == 0)
+				CU_ASSERT(p[i].goal >= SL_MIN(p[i].want, tokens / cnt));
+		}
+	}
+}
+
+SL_SUITE("rate_share_plan", SL_TEST(division_is_fair), SL_TEST(never_above_the_number),
+	 SL_TEST(nor_with_an_older_etcd))
