@@ -213,6 +213,7 @@ on_activated(void *ctx, const struct sl_conf *before)
 	if (!before || probed_moved(before, t->conf))
 		sl_probing_table(d->probing, t);
 	sl_daemon_ramp(d);
+	sl_rate_shares_table(d->rate_shares, t);
 	sl_store_activated(d->store);
 }
 
@@ -382,6 +383,7 @@ on_up(void *ctx, const struct sl_publish_link *l)
 	sl_counters_attach(d->counters, l->stats, l->stats_bytes, l->boot_id);
 	if (t)
 		sl_counters_prepare(d->counters, t->conf, &t->map);
+	sl_rate_shares_attach(d->rate_shares, l->state, l->boot_id);
 	sl_secrets_up(d->secrets); /* before anything is offered that may name them */
 	sl_tables_up(d->tables, l);
 	sl_announce_link(d->announce, l->stats, l->stats_bytes);
@@ -406,6 +408,7 @@ on_down(void *ctx, const char *why)
 	on_trouble(ctx, why);
 	d->link_since_ms = sl_daemon_wall_ms();
 	sl_oper_attach(d->oper, NULL, false);
+	sl_rate_shares_attach(d->rate_shares, NULL, 0);
 	sl_counters_attach(d->counters, NULL, 0, 0);
 	sl_access_log_detach(d->access);
 	sl_port_facts_down(d->port_facts);
@@ -831,6 +834,9 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 			    strerror(-err));
 		return err;
 	}
+	err = sl_rate_shares_create(d, &d->rate_shares);
+	if (err)
+		return err;
 	if (sl_tables_active(d->tables))
 		on_activated(d, NULL);
 	else if (sl_tables_next(d->tables))
@@ -914,6 +920,8 @@ sl_daemon_destroy(struct sl_daemon *d)
 {
 	sl_metrics_stop(d->metrics);
 	sl_store_stop(d->store);
+	sl_rate_shares_destroy(d->rate_shares);
+	d->rate_shares = NULL;
 	sl_server_destroy(d->server);
 	sl_registry_http_end(d->registry_http);
 	if (d->tables)

@@ -511,6 +511,50 @@ sl_etcd_wire_ask_swap(const char *key, const void *value, size_t len, uint64_t m
 			      "request_put", put, "failure", "request_range", range));
 }
 
+static json_t *
+compare_of(const struct sl_etcd_compare *c)
+{
+	static const char *const target[] = {
+		[SL_ETCD_MODIFIED] = "MOD", [SL_ETCD_LEASE] = "LEASE", [SL_ETCD_VALUE] = "VALUE"};
+	json_t *j = json_object();
+	bool ok = j && set_bytes(j, "key", c->key, strlen(c->key)) &&
+		  json_object_set_new(j, "target", json_string(target[c->by])) == 0 &&
+		  json_object_set_new(j, "result", json_string("EQUAL")) == 0;
+
+	if (ok && c->by == SL_ETCD_VALUE)
+		ok = set_bytes(j, "value", c->value, c->len);
+	else if (ok)
+		ok = set_number(j, c->by == SL_ETCD_LEASE ? "lease" : "mod_revision", c->number);
+	if (ok)
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
+char *
+sl_etcd_wire_ask_if(const struct sl_etcd_compare *compares, unsigned cnt, const char *key,
+		    const void *value, size_t len, uint64_t lease)
+{
+	json_t *list = json_array(), *range = json_object(), *change = NULL;
+	bool ok = list && range && set_bytes(range, "key", key, strlen(key));
+
+	for (unsigned i = 0; i < cnt && ok; i++)
+		ok = json_array_append_new(list, compare_of(&compares[i])) == 0;
+	if (ok && value)
+		change = put_of(key, value, len, lease);
+	else if (ok)
+		change = json_copy(range);
+	if (!ok || !change) {
+		json_decref(list);
+		json_decref(range);
+		json_decref(change);
+		return NULL;
+	}
+	return dump(json_pack("{s:o, s:[{s:o}], s:[{s:o}]}", "compare", list, "success",
+			      value ? "request_put" : "request_delete_range", change, "failure",
+			      "request_range", range));
+}
+
 char *
 sl_etcd_wire_ask_drop(const char *key, uint64_t lease)
 {

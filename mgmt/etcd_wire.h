@@ -68,6 +68,17 @@ char *sl_etcd_wire_ask_watch(const char *prefix, uint64_t from_revision);
 char *sl_etcd_wire_ask_put(const char *key, const void *value, size_t len, uint64_t lease);
 /* A put if the key's last change was `modified` (0: if it is not there); else a range of it. */
 char *sl_etcd_wire_ask_swap(const char *key, const void *value, size_t len, uint64_t modified);
+/* Puts the key under a lease (0: none), value NULL: deletes it, if all compares hold; else a range of it. */
+enum sl_etcd_compare_by { SL_ETCD_MODIFIED, SL_ETCD_LEASE, SL_ETCD_VALUE };
+struct sl_etcd_compare {
+	const char *key;
+	enum sl_etcd_compare_by by;
+	uint64_t number;   /* MODIFIED: 0: it is not there; LEASE */
+	const void *value; /* VALUE: [len] */
+	size_t len;
+};
+char *sl_etcd_wire_ask_if(const struct sl_etcd_compare *compares, unsigned cnt, const char *key,
+			  const void *value, size_t len, uint64_t lease);
 /* Deletes the key if it is under this lease (0: under none). */
 char *sl_etcd_wire_ask_drop(const char *key, uint64_t lease);
 char *sl_etcd_wire_ask_grant(uint32_t ttl_s);

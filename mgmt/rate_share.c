@@ -1,25 +1,905 @@
+/* A tick, at least every 100 ms and after each answer:
+ *   keys (rate_share_keys.h) ──▶ each limit's plan (rate_share_plan.h) ──▶ its write, if there is one ──▶ words ──▶ until when they count
+ * Words are stored before the time that they count until, and that is put off only while each word that is not 0 was confirmed under the key
+ * that is there. */
 #include "mgmt/rate_share.h"
 
-int
-sl_rate_shares_create(struct sl_daemon *d, struct sl_rate_shares **ret_shares)
+#include "mgmt/daemon.h"
+#include "mgmt/disk.h"
+#include "mgmt/etcd_view.h"
+#include "mgmt/rate_share_keys.h"
+#include "mgmt/rate_share_plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define TICK_MS 100
+#define SAMPLE_NS 200000000ull
+#define SAMPLES 52 /* 10 s, and the ends */
+#define AGAIN_NS 500000000ull
+#define GIVE_UP_NS 2000000000ull
+#define VIEW_AGAIN_NS 1000000000ull
+#define ATTACH_NS 2000000000ull
+
+struct limit {
+	struct sl_rate_shares *s;
+	char name[SL_NAME_MAX];
+	struct sl_share_plan plan;
+	struct sl_placed at;
+	bool placed; /* the active table has it */
+	bool seen;   /* in etcd, since begin */
+	bool look;   /* its document is to be read by itself */
+	struct sl_etcd_call *call;
+	uint64_t call_ns, hold_ns;                  /* nothing is asked before */
+	uint64_t count[SAMPLES], count_ns[SAMPLES]; /* asked for in all; ring */
+	unsigned samples;
+	char trouble[SL_ETCD_KEY_MAX + 300]; /* with its document; "": none */
+};
+
+struct session { /* of which a document has an entry */
+	struct sl_share_peer is;
+	bool live, floor;
+};
+
+struct sl_rate_shares {
+	struct sl_daemon *d;
+	const struct sl_source_conf *source;
+	struct sl_etcd *etcd;
+	struct sl_share_keys *keys;
+	struct sl_etcd_view *view;
+	bool view_trouble, view_whole; /* begin was called, and not yet end */
+	uint64_t view_ns;              /* when it was made */
+	uv_timer_t *timer;             /* freed by its close callback */
+	uint64_t session, seed;
+	char gateway[SL_NAME_MAX]; /* padded */
+	struct limit **limits;     /* [cnt] */
+	unsigned cnt;
+	bool placed;              /* a table was there */
+	struct session *sessions; /* [session_cnt] */
+	unsigned session_cnt;
+	struct sl_share_peer *peers; /* [session_cnt]: of the sessions */
+	uint64_t start_ns, quiet_ns;
+	uint64_t epoch;                    /* of the key, the last that was not 0 */
+	struct sl_state_seg *seg;          /* not ours; NULL: no dataplane */
+	uint64_t boot_id;                  /* of the last one */
+	uint64_t until_ns, floor_until_ns; /* what it was told last */
+	char said[300];
+};
+
+static void tick(struct sl_rate_shares *s);
+static void look_at_sessions(struct sl_rate_shares *s);
+
+/* ---- limits ---- */
+
+static struct limit *
+find(const struct sl_rate_shares *s, const char *name)
 {
-	(void)d;
-	*ret_shares = NULL;
-	return 0;
+	for (unsigned i = 0; i < s->cnt; i++)
+		if (strcmp(s->limits[i]->name, name) == 0)
+			return s->limits[i];
+	return NULL;
+}
+
+/* NULL: no memory. */
+static struct limit *
+add(struct sl_rate_shares *s, const char *name)
+{
+	struct limit **more = realloc(s->limits, (s->cnt + 1) * sizeof(*more));
+	struct limit *l = more ? calloc(1, sizeof(*l)) : NULL;
+
+	if (more)
+		s->limits = more;
+	if (!l)
+		return NULL;
+	l->s = s;
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	sl_share_plan_init(&l->plan);
+	l->look = true;
+	s->limits[s->cnt++] = l;
+	return l;
+}
+
+static void
+drop(struct sl_rate_shares *s, unsigned i)
+{
+	sl_etcd_cancel(s->limits[i]->call);
+	free(s->limits[i]);
+	s->limits[i] = s->limits[--s->cnt];
+}
+
+static struct sl_share_here
+here_of(const struct sl_rate_shares *s)
+{
+	uint64_t now_ns = uv_hrtime();
+
+	return (struct sl_share_here){
+		.now_ns = now_ns,
+		.session = s->session,
+		.gateway = s->gateway,
+		.epoch = sl_share_keys_look(s->keys).epoch,
+		.quiet_ns = s->quiet_ns,
+		.frozen = !s->seg && now_ns < s->until_ns,
+		.peers = s->peers,
+		.peer_cnt = s->session_cnt,
+	};
+}
+
+static void
+learn(struct limit *l, const void *text, size_t len, uint64_t modified)
+{
+	struct sl_share_here here = here_of(l->s);
+	struct sl_share_doc doc;
+	char why[200] = "", trouble[sizeof(l->trouble)] = "";
+
+	if (modified && modified < l->plan.modified)
+		return;
+	bool bad = modified && sl_share_doc_read(text, len, &doc, why, sizeof(why));
+	if (bad)
+		snprintf(trouble, sizeof(trouble), "%slimits/%s %s", l->s->source->prefix, l->name,
+			 why);
+	if (bad && strcmp(trouble, l->trouble))
+		sl_daemon_say("limits: %s: what was this gateway's before stays its share; "
+			      "remove the key to begin anew",
+			      trouble);
+	memcpy(l->trouble, trouble, sizeof(l->trouble));
+	if (sl_share_plan_learn(&l->plan, &here, bad || !modified ? NULL : &doc, modified))
+		sl_daemon_say("limits: %slimits/%s is not as this gateway left it: it takes "
+			      "nothing more for %llu s",
+			      l->s->source->prefix, l->name, SL_SHARE_COUNTS_NS / 1000000000);
+}
+
+/* ---- writes ---- */
+
+static void
+refused(struct limit *l, const struct sl_etcd_answer *a)
+{
+	sl_share_plan_refused(&l->plan);
+	for (size_t i = 0; i < a->cnt; i++)
+		learn(l, a->kvs[i].value, a->kvs[i].value_len, a->kvs[i].modified);
+	if (a->cnt == 0)
+		learn(l, NULL, 0, 0);
+	sl_share_keys_doubt(l->s->keys);
+}
+
+static void
+on_written(void *ctx, unsigned code, const char *error, const char *body, size_t len)
+{
+	struct limit *l = ctx;
+	struct sl_share_here here = here_of(l->s);
+	struct sl_etcd_answer a = {0};
+	bool applied = false;
+	char why[200];
+
+	l->call = NULL;
+	l->hold_ns = uv_hrtime() + AGAIN_NS;
+	if (code != SL_ETCD_OK) {
+		sl_share_plan_lost(&l->plan);
+		snprintf(l->trouble, sizeof(l->trouble), "%s", error);
+	} else if (sl_etcd_wire_txn(body, len, "", &applied, &a, why, sizeof(why))) {
+		sl_share_plan_lost(&l->plan);
+		snprintf(l->trouble, sizeof(l->trouble), "an answer of etcd %s", why);
+	} else if (!sl_share_keys_heard(l->s->keys, &a)) {
+		sl_share_plan_lost(&l->plan);
+	} else {
+		l->hold_ns = 0;
+		l->trouble[0] = 0;
+		if (applied)
+			sl_share_plan_applied(&l->plan, &here, a.revision);
+		else
+			refused(l, &a);
+	}
+	sl_etcd_wire_fini(&a);
+	tick(l->s);
+}
+
+static void
+on_read(void *ctx, unsigned code, const char *error, const char *body, size_t len)
+{
+	struct limit *l = ctx;
+	struct sl_etcd_answer a = {0};
+	char why[200];
+
+	l->call = NULL;
+	l->hold_ns = uv_hrtime() + AGAIN_NS;
+	if (code != SL_ETCD_OK) {
+		snprintf(l->trouble, sizeof(l->trouble), "%s", error);
+	} else if (sl_etcd_wire_range(body, len, "", &a, why, sizeof(why))) {
+		snprintf(l->trouble, sizeof(l->trouble), "an answer of etcd %s", why);
+	} else if (sl_share_keys_heard(l->s->keys, &a)) {
+		l->hold_ns = 0;
+		l->look = false;
+		if (a.cnt)
+			learn(l, a.kvs[0].value, a.kvs[0].value_len, a.kvs[0].modified);
+		else
+			learn(l, NULL, 0, 0);
+		look_at_sessions(l->s);
+	}
+	sl_etcd_wire_fini(&a);
+	tick(l->s);
+}
+
+static void
+read_in(struct limit *l, uint64_t now_ns)
+{
+	char key[SL_ETCD_KEY_MAX];
+
+	snprintf(key, sizeof(key), "%slimits/%s", l->s->source->prefix, l->name);
+	const struct sl_etcd_ask ask = {.from = key, .from_len = strlen(key)};
+	l->call_ns = now_ns;
+	if (sl_etcd_ask(l->s->etcd, "/v3/kv/range", sl_etcd_wire_ask_range(&ask), on_read, l,
+			&l->call)) {
+		l->call = NULL;
+		l->hold_ns = now_ns + AGAIN_NS;
+	}
+}
+
+static char *
+text_of(const struct limit *l, const struct sl_share_write *w)
+{
+	static char keys[2 * SL_SHARE_GATEWAYS + 2][SL_ETCD_KEY_MAX];
+	struct sl_etcd_compare is[SL_ARRAY_CNT(keys)];
+	const struct sl_share_keys *k = l->s->keys;
+	unsigned n = 2;
+
+	snprintf(keys[0], SL_ETCD_KEY_MAX, "%slimits/%s", l->s->source->prefix, l->name);
+	is[0] = (struct sl_etcd_compare){.key = keys[0], .number = w->modified};
+	sl_share_keys_live(k, l->s->session, keys[1]);
+	is[1] = (struct sl_etcd_compare){
+		.key = keys[1], .by = SL_ETCD_LEASE, .number = sl_share_keys_look(k).lease};
+	for (unsigned i = 0; i < w->absent_cnt; i++, n++) {
+		sl_share_keys_live(k, w->absent[i], keys[n]);
+		is[n] = (struct sl_etcd_compare){.key = keys[n]};
+	}
+	for (unsigned i = 0; i < w->floor_cnt; i++, n++) {
+		sl_share_keys_floor(k, w->floors[i], keys[n]);
+		is[n] = (struct sl_etcd_compare){.key = keys[n]};
+	}
+	char *value = w->doc->cnt ? sl_share_doc_write(w->doc) : NULL;
+	char *text = !value && w->doc->cnt ? NULL
+					   : sl_etcd_wire_ask_if(is, n, keys[0], value,
+								 value ? strlen(value) : 0, 0);
+	free(value);
+	return text;
+}
+
+static void
+write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
+{
+	l->call_ns = now_ns;
+	if (sl_etcd_ask(l->s->etcd, "/v3/kv/txn", text_of(l, w), on_written, l, &l->call)) {
+		l->call = NULL;
+		l->hold_ns = now_ns + AGAIN_NS;
+		sl_share_plan_lost(&l->plan);
+	}
+}
+
+/* ---- what is asked for ---- */
+
+static void
+measure(struct limit *l, uint64_t now_ns)
+{
+	struct sl_stats_rate r = sl_counters_rate(l->s->d->counters, l->at);
+	uint64_t count = r.allowed + r.refused;
+	uint64_t per_ns = l->plan.per_ms * 1000000ull;
+	uint64_t span_ns = SL_MIN(SL_MAX(per_ns, 1000000000ull), 10000000000ull);
+	unsigned last = (l->samples + SAMPLES - 1) % SAMPLES, at;
+
+	if (l->samples && now_ns < l->count_ns[last] + SAMPLE_NS)
+		return;
+	if (!l->s->seg || (l->samples && count < l->count[last]))
+		l->samples = 0; /* other workers */
+	l->count[l->samples % SAMPLES] = count;
+	l->count_ns[l->samples % SAMPLES] = now_ns;
+	l->samples++;
+	unsigned first = l->samples > SAMPLES ? l->samples - SAMPLES : 0;
+	for (at = l->samples - 1; at > first && l->count_ns[at % SAMPLES] + span_ns > now_ns;)
+		at--;
+	double asked = (double)(count - l->count[at % SAMPLES]);
+	double span = (double)SL_MAX(now_ns - l->count_ns[at % SAMPLES], span_ns);
+	double per = asked * (double)per_ns / span;
+	l->plan.asked = per >= l->plan.tokens ? l->plan.tokens : (uint32_t)per;
+}
+
+/* ---- words ---- */
+
+static void
+store(struct sl_state_seg *seg, const struct limit *l)
+{
+	struct sl_state_share *to = &seg->share[l->at.slot];
+	uint32_t inc = l->at.incarnation;
+
+	/* read by workers with relaxed loads; until below is what orders them */
+	__atomic_store_n((uint64_t *)&to->share, sl_state_share_make(l->plan.word, inc),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n((uint64_t *)&to->floor, sl_state_share_make(l->plan.word_floor, inc),
+			 __ATOMIC_RELAXED);
+}
+
+static bool
+all_sure(const struct sl_rate_shares *s)
+{
+	struct sl_share_here here = here_of(s);
+
+	for (unsigned i = 0; i < s->cnt; i++)
+		if (s->limits[i]->placed && !sl_share_plan_sure(&s->limits[i]->plan, &here))
+			return false;
+	return true;
+}
+
+/* Whoever knows a later state of etcd has it no longer than that. */
+static void
+quiet(struct sl_rate_shares *s, uint64_t now_ns)
+{
+	uint32_t per_ms = 1;
+
+	for (unsigned i = 0; i < s->cnt; i++)
+		per_ms = SL_MAX(per_ms, s->limits[i]->plan.per_ms);
+	s->quiet_ns = now_ns + SL_SHARE_COUNTS_NS + sl_share_wait(per_ms);
+}
+
+static void
+tell(struct sl_rate_shares *s, uint64_t now_ns)
+{
+	struct sl_share_keys_look k = sl_share_keys_look(s->keys);
+	struct sl_share_here here = here_of(s);
+
+	if (k.epoch && !s->epoch) /* the first answers */
+		quiet(s, now_ns);
+	s->epoch = k.epoch ? k.epoch : s->epoch;
+	if (s->epoch && k.sure_ns == 0) /* its key is gone */
+		s->until_ns = 0;
+	if (now_ns >= s->until_ns)
+		for (unsigned i = 0; i < s->cnt; i++)
+			if (!sl_share_plan_sure(&s->limits[i]->plan, &here))
+				sl_share_plan_lapse(&s->limits[i]->plan);
+	if (!s->seg)
+		return;
+	for (unsigned i = 0; i < s->cnt; i++)
+		if (s->limits[i]->placed)
+			store(s->seg, s->limits[i]);
+	if (k.epoch && k.sure_ns > s->until_ns && all_sure(s))
+		s->until_ns = k.sure_ns;
+	s->floor_until_ns = SL_MAX(s->floor_until_ns, k.floor_sure_ns);
+	__atomic_store_n((uint64_t *)&s->seg->share_until_ns, s->until_ns, __ATOMIC_RELEASE);
+	__atomic_store_n((uint64_t *)&s->seg->floor_until_ns, s->floor_until_ns, __ATOMIC_RELEASE);
+}
+
+/* Slots of limits that are not shared, or not there. */
+static void
+clear_others(struct sl_rate_shares *s)
+{
+	bool used[SL_STATE_SHARES] = {false};
+
+	for (unsigned i = 0; i < s->cnt; i++)
+		if (s->limits[i]->placed)
+			used[s->limits[i]->at.slot] = true;
+	for (unsigned i = 0; i < SL_STATE_SHARES; i++)
+		if (!used[i]) {
+			__atomic_store_n((uint64_t *)&s->seg->share[i].share, 0, __ATOMIC_RELAXED);
+			__atomic_store_n((uint64_t *)&s->seg->share[i].floor, 0, __ATOMIC_RELAXED);
+		}
+}
+
+/* What a sluiced of before told the workers. */
+static void
+adopt(struct sl_rate_shares *s)
+{
+	s->until_ns = __atomic_load_n((uint64_t *)&s->seg->share_until_ns, __ATOMIC_RELAXED);
+	s->floor_until_ns = __atomic_load_n((uint64_t *)&s->seg->floor_until_ns, __ATOMIC_RELAXED);
+	/* nobody of us gives more than that: it is not of this machine's clock */
+	uint64_t now_ns = uv_hrtime();
+	if (s->until_ns > now_ns + SL_SHARE_COUNTS_NS)
+		s->until_ns = 0;
+	if (s->floor_until_ns > now_ns + SL_SHARE_FLOOR_COUNTS_NS)
+		s->floor_until_ns = 0;
+	for (unsigned i = 0; i < s->cnt; i++) {
+		struct limit *l = s->limits[i];
+		const struct sl_state_share *w = &s->seg->share[l->at.slot];
+		uint64_t share = __atomic_load_n((const uint64_t *)&w->share, __ATOMIC_RELAXED);
+		uint64_t floor = __atomic_load_n((const uint64_t *)&w->floor, __ATOMIC_RELAXED);
+		if (l->placed && l->plan.epoch == 0)
+			sl_share_plan_adopt(
+				&l->plan, (uint32_t)(share >> 32) == l->at.incarnation ? share : 0,
+				(uint32_t)(floor >> 32) == l->at.incarnation ? floor : 0);
+	}
 }
 
 void
-sl_rate_shares_destroy(struct sl_rate_shares *s)
+sl_rate_shares_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, uint64_t boot_id)
 {
-	(void)s;
+	if (!s)
+		return;
+	s->seg = seg;
+	if (!seg)
+		return;
+	if (s->boot_id == 0) {
+		adopt(s);
+	} else if (boot_id != s->boot_id) {
+		s->until_ns = s->floor_until_ns = 0;
+		for (unsigned i = 0; i < s->cnt; i++)
+			sl_share_plan_restarted(&s->limits[i]->plan, uv_hrtime());
+	}
+	s->boot_id = boot_id;
+	clear_others(s);
+	tick(s);
+}
+
+/* ---- the table ---- */
+
+static void
+take_rate(struct sl_rate_shares *s, const struct sl_table *t, const struct sl_conf_rate *r)
+{
+	struct sl_placed at;
+	struct limit *l = find(s, r->name);
+
+	if (sl_slot_find_rate(&t->map, r->name, &at) || at.slot >= SL_STATE_SHARES)
+		return;
+	if (!l && !(l = add(s, r->name))) {
+		sl_daemon_say("limits: out of memory: nothing of %s passes here", r->name);
+		return;
+	}
+	if (memcmp(&l->at, &at, sizeof(at)))
+		l->samples = 0;
+	l->at = at;
+	l->placed = true;
+	if (l->plan.per_ms != r->per_ms && uv_hrtime() < s->quiet_ns)
+		l->plan.rise_ns = s->quiet_ns + sl_share_wait(r->per_ms);
+	sl_share_plan_table(&l->plan, r->requests, r->floor, r->per_ms);
+}
+
+void
+sl_rate_shares_table(struct sl_rate_shares *s, const struct sl_table *t)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->cnt; i++)
+		s->limits[i]->placed = false;
+	for (uint32_t i = 0; i < t->conf->rate_cnt; i++)
+		if (t->conf->rates[i].shared)
+			take_rate(s, t, &t->conf->rates[i]);
+	for (unsigned i = 0; i < s->cnt; i++)
+		s->limits[i]->plan.leaving = !s->limits[i]->placed;
+	if (!s->placed && s->view) { /* what this gateway has by documents of other limits */
+		sl_etcd_view_destroy(s->view);
+		s->view = NULL;
+	}
+	s->placed = true;
+	if (s->seg)
+		clear_others(s);
+	tick(s);
+}
+
+/* ---- what etcd has ---- */
+
+static struct session *
+session_at(struct sl_rate_shares *s, uint64_t id)
+{
+	for (unsigned i = 0; i < s->session_cnt; i++)
+		if (s->sessions[i].is.session == id)
+			return &s->sessions[i];
+	struct session *more = realloc(s->sessions, (s->session_cnt + 1) * sizeof(*more));
+	if (more)
+		s->sessions = more;
+	struct sl_share_peer *peers = realloc(s->peers, (s->session_cnt + 1) * sizeof(*peers));
+	if (peers)
+		s->peers = peers;
+	if (!more || !peers)
+		return NULL;
+	more[s->session_cnt] = (struct session){
+		.is = {.session = id, .gone_ns = SL_SHARE_NEVER, .floor_gone_ns = SL_SHARE_NEVER}};
+	peers[s->session_cnt] = more[s->session_cnt].is;
+	return &more[s->session_cnt++];
+}
+
+static void
+on_begin(void *ctx)
+{
+	struct sl_rate_shares *s = ctx;
+
+	s->view_whole = true;
+	for (unsigned i = 0; i < s->session_cnt; i++)
+		s->sessions[i].live = s->sessions[i].floor = false;
+	for (unsigned i = 0; i < s->cnt; i++)
+		s->limits[i]->seen = false;
+}
+
+/* Of a key behind PREFIXlimits: "-live/SESSION", "-floor/SESSION"; 0: another one. */
+static uint64_t
+session_of(const char *key, const char *kind)
+{
+	size_t len = strlen(kind);
+	char *end;
+
+	if (strncmp(key, kind, len) || strlen(key + len) != 16)
+		return 0;
+	uint64_t id = strtoull(key + len, &end, 16);
+	return *end ? 0 : id;
+}
+
+static void
+note(struct sl_rate_shares *s, const char *key, bool there)
+{
+	uint64_t live = session_of(key, "-live/"), floor = session_of(key, "-floor/");
+	struct session *of = live || floor ? session_at(s, live ? live : floor) : NULL;
+
+	if (of && live)
+		of->live = there;
+	else if (of)
+		of->floor = there;
+}
+
+/* An entry of this session in a document of a limit that the table does not have is to go. */
+static struct limit *
+stray(struct sl_rate_shares *s, const char *name, const struct sl_etcd_kv *kv)
+{
+	struct sl_share_doc doc;
+	char why[200], is[SL_NAME_MAX];
+
+	if (!s->placed || sl_share_doc_read(kv->value, kv->value_len, &doc, why, sizeof(why)) ||
+	    !sl_share_doc_find(&doc, s->session) || strlen(name) >= SL_NAME_MAX)
+		return NULL;
+	memset(is, 0, sizeof(is));
+	memcpy(is, name, strlen(name));
+	struct limit *l = sl_name_ok(is) ? add(s, is) : NULL;
+	if (l)
+		l->plan.leaving = true;
+	return l;
+}
+
+static void
+on_put(void *ctx, const struct sl_etcd_kv *kv)
+{
+	struct sl_rate_shares *s = ctx;
+
+	note(s, kv->key, true);
+	if (kv->key[0] != '/')
+		return;
+	struct limit *l = find(s, kv->key + 1);
+	if (!l && !(l = stray(s, kv->key + 1, kv)))
+		return;
+	l->seen = true;
+	learn(l, kv->value, kv->value_len, kv->modified);
+}
+
+static void
+on_gone(void *ctx, const char *key)
+{
+	struct sl_rate_shares *s = ctx;
+	struct limit *l = key[0] == '/' ? find(s, key + 1) : NULL;
+
+	note(s, key, false);
+	if (l)
+		l->look = true;
+}
+
+/* Who has an entry and no key is gone since now, or since it was seen to be. */
+static void
+look_at_sessions(struct sl_rate_shares *s)
+{
+	uint64_t now_ns = uv_hrtime();
+
+	for (unsigned i = 0; i < s->cnt; i++)
+		for (unsigned k = 0; k < s->limits[i]->plan.doc.cnt; k++)
+			session_at(s, s->limits[i]->plan.doc.e[k].session);
+	for (unsigned i = 0; i < s->session_cnt; i++) {
+		struct session *of = &s->sessions[i];
+		if (of->live)
+			of->is.gone_ns = SL_SHARE_NEVER;
+		else if (of->is.gone_ns == SL_SHARE_NEVER)
+			of->is.gone_ns = now_ns;
+		if (of->floor)
+			of->is.floor_gone_ns = SL_SHARE_NEVER;
+		else if (of->is.floor_gone_ns == SL_SHARE_NEVER)
+			of->is.floor_gone_ns = now_ns;
+		s->peers[i] = of->is;
+		if (of->is.session == s->session && !of->live)
+			sl_share_keys_doubt(s->keys);
+	}
+}
+
+static void
+on_end(void *ctx)
+{
+	struct sl_rate_shares *s = ctx;
+
+	s->view_trouble = false;
+	for (unsigned i = 0; i < s->cnt && s->view_whole; i++)
+		if (!s->limits[i]->seen)
+			s->limits[i]->look = true;
+	s->view_whole = false;
+	look_at_sessions(s);
+	tick(s);
+}
+
+static void
+on_confirm(void *ctx)
+{
+	((struct sl_rate_shares *)ctx)->view_trouble = false;
+}
+
+static void
+on_trouble(void *ctx, const char *why)
+{
+	(void)why; /* the keys have the same, and say it */
+	((struct sl_rate_shares *)ctx)->view_trouble = true;
+}
+
+static void
+on_view_says(void *ctx, const char *line)
+{
+	(void)ctx;
+	sl_daemon_say("limits: %s", line);
+}
+
+/* A view that went wrong waits longer and longer; as soon as the keys get on, it is made anew. */
+static void
+keep_view(struct sl_rate_shares *s, uint64_t now_ns)
+{
+	const struct sl_etcd_view_events ev = {on_begin,   on_put,     on_gone,      on_end,
+					       on_confirm, on_trouble, on_view_says, s};
+	bool good = !sl_share_keys_look(s->keys).trouble[0];
+	char prefix[SL_ETCD_KEY_MAX];
+
+	if (s->view && !(s->view_trouble && good && now_ns >= s->view_ns + VIEW_AGAIN_NS))
+		return;
+	sl_etcd_view_destroy(s->view);
+	s->view = NULL;
+	s->view_ns = now_ns;
+	s->view_trouble = false;
+	snprintf(prefix, sizeof(prefix), "%slimits", s->source->prefix);
+	if (sl_etcd_view_create(s->d->loop, s->etcd, prefix, s->source->timeout_ms, s->seed, &ev,
+				&s->view))
+		s->view = NULL;
+}
+
+static void
+on_world(void *ctx)
+{
+	struct sl_rate_shares *s = ctx;
+	uint32_t per_ms = 1;
+
+	for (unsigned i = 0; i < s->cnt; i++) {
+		sl_share_plan_world(&s->limits[i]->plan);
+		per_ms = SL_MAX(per_ms, s->limits[i]->plan.per_ms);
+	}
+	s->quiet_ns = uv_hrtime() + SL_SHARE_COUNTS_NS + sl_share_wait(per_ms);
+	s->view_trouble = true;
+	s->view_ns = 0;
+	sl_daemon_say(
+		"limits: etcd is another one, or in an older state: no share rises for %llu s",
+		(SL_SHARE_COUNTS_NS + sl_share_wait(per_ms)) / 1000000000);
+}
+
+/* ---- the tick ---- */
+
+static void
+lead(struct limit *l, uint64_t now_ns)
+{
+	struct sl_share_here here = here_of(l->s);
+	struct sl_share_write w;
+
+	if (l->placed)
+		measure(l, now_ns);
+	if (l->call && now_ns >= l->call_ns + GIVE_UP_NS) {
+		sl_etcd_cancel(l->call);
+		l->call = NULL;
+		if (l->plan.asking)
+			sl_share_plan_lost(&l->plan);
+		l->hold_ns = now_ns + AGAIN_NS;
+	}
+	if (l->look && !l->call && now_ns >= l->hold_ns && here.epoch)
+		read_in(l, now_ns);
+	/* who was here before told workers something: it is taken up before anything is written */
+	bool early = l->s->boot_id == 0 && now_ns < l->s->start_ns + ATTACH_NS;
+	if (l->call || l->look || early || now_ns < l->hold_ns)
+		here.epoch = 0; /* nothing is written, but words may have to come down */
+	if (sl_share_plan_step(&l->plan, &here, &w))
+		write_out(l, &w, now_ns);
+}
+
+static bool
+is_left(const struct limit *l)
+{
+	const struct sl_share_plan *p = &l->plan;
+
+	for (unsigned i = 0; i < p->doc.cnt; i++)
+		if (p->doc.e[i].session == l->s->session)
+			return false;
+	return p->leaving && p->known && p->readable && !l->call;
+}
+
+static void
+say_trouble(struct sl_rate_shares *s)
+{
+	const char *trouble = s->cnt ? sl_share_keys_look(s->keys).trouble : "";
+
+	if (strcmp(trouble, s->said) == 0)
+		return;
+	if (trouble[0] && strcmp(trouble, "etcd has not answered yet"))
+		sl_daemon_say("limits: no share is renewed: %s", trouble);
+	else if (!trouble[0] && s->said[0])
+		sl_daemon_say("limits: shares are renewed");
+	snprintf(s->said, sizeof(s->said), "%s", trouble);
+}
+
+static void
+tick(struct sl_rate_shares *s)
+{
+	uint64_t now_ns = uv_hrtime();
+
+	sl_share_keys_tick(s->keys, now_ns);
+	keep_view(s, now_ns);
+	for (unsigned i = 0; i < s->cnt; i++)
+		lead(s->limits[i], now_ns);
+	for (unsigned i = s->cnt; i-- > 0;)
+		if (is_left(s->limits[i]))
+			drop(s, i);
+	tell(s, now_ns);
+	say_trouble(s);
+}
+
+static void
+on_tick(uv_timer_t *t)
+{
+	tick(t->data);
+}
+
+static void
+on_keys(void *ctx)
+{
+	tick(ctx);
+}
+
+/* ---- look ---- */
+
+static void
+say_why(const struct sl_rate_shares *s, const struct limit *l, uint64_t now_ns, char *ret,
+	size_t size)
+{
+	struct sl_share_keys_look k = sl_share_keys_look(s->keys);
+	uint64_t rise_ns = SL_MAX(s->quiet_ns, l->plan.rise_ns);
+
+	if (!s->seg)
+		snprintf(ret, size, "no dataplane is connected");
+	else if (l->trouble[0])
+		snprintf(ret, size, "%s", l->trouble);
+	else if (k.trouble[0])
+		snprintf(ret, size, "%s", k.trouble);
+	else if (l->plan.full)
+		snprintf(ret, size, "%d gateways have shares already", SL_SHARE_GATEWAYS);
+	else if (now_ns < rise_ns)
+		snprintf(ret, size, "what others may have is over in %llu s",
+			 (unsigned long long)(rise_ns - now_ns) / 1000000000 + 1);
+	else
+		snprintf(ret, size, "others have not given any yet");
 }
 
 bool
 sl_rate_share_look(const struct sl_rate_shares *s, const char *limit,
 		   struct sl_rate_share_look *ret)
 {
-	(void)s;
-	(void)limit;
-	(void)ret;
-	return false;
+	const struct limit *l = s ? find(s, limit) : NULL;
+	uint64_t now_ns = uv_hrtime(), until_ns = 0;
+	char why[1000];
+
+	if (!l || !l->placed)
+		return false;
+	const struct sl_share_plan *p = &l->plan;
+	*ret = (struct sl_rate_share_look){.total = p->tokens, .wanted = p->asked};
+	for (unsigned i = 0; i < p->doc.cnt; i++)
+		ret->gateways += p->doc.e[i].share > 0;
+	say_why(s, l, now_ns, why, sizeof(why));
+	if (s->seg && now_ns < s->until_ns) {
+		ret->share = p->word;
+		until_ns = s->until_ns;
+	} else if (s->seg && now_ns < s->floor_until_ns) {
+		ret->share = p->word_floor;
+		until_ns = s->floor_until_ns;
+	}
+	bool shared = ret->share && until_ns == s->until_ns;
+	if (shared && !sl_share_keys_look(s->keys).trouble[0] && !l->trouble[0])
+		snprintf(ret->state, sizeof(ret->state), "shared");
+	else
+		snprintf(ret->state, sizeof(ret->state), "%s: %.130s",
+			 shared       ? "shared"
+			 : ret->share ? "floor"
+				      : "no share",
+			 why);
+	if (ret->share)
+		ret->until_ms = sl_daemon_wall_ms() + (int64_t)((until_ns - now_ns) / 1000000);
+	return true;
+}
+
+/* ---- life ---- */
+
+/* Kept over restarts, so that what the sluiced of before held is this one's. */
+static uint64_t
+session_here(struct sl_daemon *d)
+{
+	char path[1100], *text, made[32];
+	size_t len;
+	uint64_t id = 0;
+	struct sl_diag diag = {0};
+
+	snprintf(path, sizeof(path), "%s/limits.session", d->conf->state_dir);
+	if (sl_disk_read(path, 64, &text, &len, &diag) == 0) {
+		id = strtoull(text, NULL, 16);
+		free(text);
+	}
+	while (id == 0)
+		if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+			id = 0;
+	int n = snprintf(made, sizeof(made), "%016" PRIx64 "\n", id);
+	if (sl_disk_write(path, made, (size_t)n, &diag))
+		sl_daemon_say("limits: %s cannot be written: after a restart this gateway waits "
+			      "for its own shares to end",
+			      path);
+	sl_diag_fini(&diag);
+	return id;
+}
+
+int
+sl_rate_shares_create(struct sl_daemon *d, struct sl_rate_shares **ret_shares)
+{
+	const struct sl_store_conf *c = &d->conf->store;
+	uint64_t nonce = 0;
+
+	*ret_shares = NULL;
+	if (!c->source[0] || !c->limits)
+		return 0;
+	struct sl_rate_shares *s = calloc(1, sizeof(*s));
+	uv_timer_t *timer = calloc(1, sizeof(*timer));
+	if (!s || !timer) {
+		free(s);
+		free(timer);
+		return -ENOMEM;
+	}
+	s->d = d;
+	s->timer = timer;
+	s->seed = (uint64_t)d->started_ms;
+	memcpy(s->gateway, c->gateway, sizeof(s->gateway));
+	uv_timer_init(d->loop, timer);
+	timer->data = s;
+	*ret_shares = s;
+	for (unsigned i = 0; i < d->conf->source_cnt; i++)
+		if (strcmp(d->conf->sources[i].name, c->source) == 0)
+			s->source = &d->conf->sources[i];
+	if (!s->source || sl_etcd_create(d->loop, s->source, &s->etcd))
+		return -ENOMEM;
+	s->session = session_here(d);
+	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+		nonce = (uint64_t)d->started_ms;
+	s->start_ns = uv_hrtime();
+	if (sl_share_keys_create(d->loop, s->etcd, s->source->prefix, s->gateway, s->session, nonce,
+				 on_world, on_keys, s, &s->keys))
+		return -ENOMEM;
+	uv_timer_start(timer, on_tick, 0, TICK_MS);
+	return 0;
+}
+
+static void
+on_freed(uv_handle_t *h)
+{
+	free(h);
+}
+
+void
+sl_rate_shares_destroy(struct sl_rate_shares *s)
+{
+	if (!s)
+		return;
+	sl_etcd_view_destroy(s->view);
+	sl_share_keys_destroy(s->keys);
+	while (s->cnt)
+		drop(s, s->cnt - 1);
+	sl_etcd_destroy(s->etcd);
+	free(s->limits);
+	free(s->sessions);
+	free(s->peers);
+	uv_timer_stop(s->timer);
+	uv_close((uv_handle_t *)s->timer, on_freed);
+	free(s);
 }

@@ -20,6 +20,12 @@ int sl_rate_shares_create(struct sl_daemon *d, struct sl_rate_shares **ret_share
 /* Leases are left: the shares are held until they end, or until the next sluiced here takes them up.  NULL is accepted, here and below. */
 void sl_rate_shares_destroy(struct sl_rate_shares *s);
 
+/* What the daemon tells: the table that is active; the segment of the dataplane, of that boot, NULL: there is none. */
+struct sl_table;
+struct sl_state_seg;
+void sl_rate_shares_table(struct sl_rate_shares *s, const struct sl_table *t);
+void sl_rate_shares_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, uint64_t boot_id);
+
 /* What people are told of a shared limit of the active table. */
 struct sl_rate_share_look {
 	uint32_t

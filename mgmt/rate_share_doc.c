@@ -158,12 +158,12 @@ sl_share_doc_write(const struct sl_share_doc *d)
 	for (unsigned i = 0; i < d->cnt; i++) {
 		const struct sl_share_entry *e = &d->e[i];
 		snprintf(session, sizeof(session), "%016" PRIx64, e->session);
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "session", session,
-					"gateway", e->gateway, "share", (json_int_t)e->share,
-					"floor", (json_int_t)e->floor, "want", (json_int_t)e->want,
-					"per_ms", (json_int_t)e->per_ms, "seq",
-					(json_int_t)e->seq));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "session",
+						session, "gateway", e->gateway, "share",
+						(json_int_t)e->share, "floor", (json_int_t)e->floor,
+						"want", (json_int_t)e->want, "per_ms",
+						(json_int_t)e->per_ms, "seq", (json_int_t)e->seq));
 	}
 	json_t *j = json_pack("{s:o}", "gateways", list);
 	char *text = j && json_array_size(list) == d->cnt ? json_dumps(j, JSON_COMPACT) : NULL;

@@ -72,8 +72,8 @@ reconcile(struct sl_share_plan *p, const struct sl_share_here *here,
 {
 	uint32_t share = me ? me->share : 0, floor = me ? me->floor : 0;
 	bool late = me && me->seq > p->confirmed && me->seq <= p->seq;
-	bool strange = p->epoch == here->epoch && !late &&
-		       (me ? me->seq != p->confirmed : p->held > 0);
+	bool strange =
+		p->epoch == here->epoch && !late && (me ? me->seq != p->confirmed : p->held > 0);
 
 	if (p->epoch == 0) { /* nothing is known but what workers go by */
 		p->word = SL_MIN(p->word, share);
@@ -108,14 +108,13 @@ sl_share_plan_learn(struct sl_share_plan *p, const struct sl_share_here *here,
 		else
 			p->doc.cnt = 0;
 		if (p->readable)
-			strange = reconcile(p, here,
-					    sl_share_doc_find(&p->doc, here->session));
+			strange = reconcile(p, here, sl_share_doc_find(&p->doc, here->session));
 	}
 	if (!p->asking && modified != p->cap_modified)
 		p->cap = p->cap_floor = UINT32_MAX;
 	if (strange)
-		p->rise_ns = SL_MAX(p->rise_ns, here->now_ns + SL_SHARE_COUNTS_NS +
-							sl_share_wait(p->per_ms));
+		p->rise_ns = SL_MAX(p->rise_ns,
+				    here->now_ns + SL_SHARE_COUNTS_NS + sl_share_wait(p->per_ms));
 	return strange;
 }
 

