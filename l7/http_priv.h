@@ -373,6 +373,7 @@ struct http_decision {
 	uint16_t edit_bytes;   /* of their texts in h->policy_text */
 	uint8_t request_edits; /* in h->tokens.edits: of the request, before the route's */
 	uint8_t wait; /* with a status: it may be asked again later, once sl_http_jwt_wait takes it */
+	bool sampled; /* for a trial, dry: takes no more time for signatures than a request's own */
 	bool foreign; /* of an origin that CORS does not allow */
 	bool drawn;   /* its target follows from drawn_hash: the client is given the cookie */
 	uint64_t drawn_hash;

@@ -48,7 +48,7 @@ outcome_of(struct sl_http *h, const struct sl_http_rule *rule, const struct http
 	uint64_t most = rule->table->img->http.max_body;
 
 	*o = nothing(rule);
-	o->undecided = (d->rflags & SL_RF_RL) != 0 || d->drawn || d->fault_status;
+	o->undecided = (d->rflags & SL_RF_RL) != 0 || d->drawn || d->fault_status || d->wait;
 	o->fault = (d->rflags & SL_RF_FI) != 0;
 	o->status = d->status;
 	memcpy(o->why, d->why, sizeof(o->why));
@@ -86,6 +86,7 @@ sl_http_shadow(struct http_conn *c, const struct http_ask *who, const struct sl_
 		return true;
 	}
 	sl_http_decide(h, &rule, head, who->identity, &d);
+	d.sampled = true;
 	if (d.route)
 		sl_http_judge(h, &rule, who, head, &d, true);
 	outcome_of(h, &rule, who, head, &d, true, ret);

@@ -57,7 +57,8 @@ struct sl_jwt_asked {
 	uint32_t checks;
 };
 
-/* [worker] sl_jwt_verify: OK; NO_KEYS, KID, KID_WANTED, KEY_ALG, SIGNATURE, BUSY.  now_ns: worker clock.  dry: never BUSY. */
+/* [worker] sl_jwt_verify: OK; NO_KEYS, KID, KID_WANTED, KEY_ALG, SIGNATURE, BUSY.  now_ns: worker clock.
+ * dry: of a person's question: never BUSY. */
 enum sl_jwt_bad sl_jwt_verify(struct sl_jwt_verifier *v, const struct sl_jwt_keys *keys,
 			      const struct sl_jwt *t, uint64_t now_ns, bool dry,
 			      struct sl_jwt_asked *ret);

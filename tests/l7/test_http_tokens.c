@@ -637,9 +637,73 @@ clients_that_leave_are_forgotten(void)
 	scene_end(&s);
 }
 
+/* ---- trials ---- */
+
+static struct sl_http_rule tried_rule;
+static struct sl_http_outcome tried_then;
+static unsigned compared_cnt;
+
+static bool
+env_tried(void *ctx, const struct sl_tuple *tuple, uint8_t drawn, struct sl_http_rule *ret)
+{
+	(void)ctx, (void)tuple, (void)drawn;
+	*ret = tried_rule;
+	return true;
+}
+
+static void
+env_compared(void *ctx, const struct sl_tuple *client, const struct sl_http_head *head,
+	     const struct sl_http_outcome *now, const struct sl_http_outcome *then)
+{
+	(void)ctx, (void)client, (void)head;
+	CU_ASSERT(!now->undecided && now->status == 0);
+	tried_then = *then;
+	compared_cnt++;
+}
+
+/* A table that is tried asks for other keys: its checks are of the same share, and what does not fit is not compared. */
+static void
+trials_take_no_more_than_the_share(void)
+{
+	struct sl_issuer other[SCENE_ISSUERS];
+	const struct jwt_issuer_key key = {"k", SL_JWT_EDDSA, stranger};
+	char why[SL_JWT_WHY_MAX];
+	struct sl_jwt_keys *set;
+	struct scene s;
+
+	tokens_init(&s, NULL);
+	struct sl_img_jwt *img = jwt_object("https://one", "api", &key, 1);
+	CU_ASSERT_EQUAL_FATAL(sl_jwt_keys_create(img, why, &set), 0);
+	memcpy(other, issuers, sizeof(other));
+	other[SCENE_ISSUER_ONE] = (struct sl_issuer){.img = img, .keys = set};
+	CU_ASSERT(ask_row(&s, &rows[0])); /* it is known from now on */
+	tried_rule = s.rule;
+	tried_rule.issuers = other;
+	s.http->conf.env.tried = env_tried;
+	s.http->conf.env.tried_service = s.http->conf.env.service;
+	s.http->conf.env.compared = env_compared;
+	compared_cnt = 0;
+	sl_http_try(s.http, true);
+	spend(&s, 100);
+	CU_ASSERT(ask_row(&s, &rows[0]));
+	CU_ASSERT(compared_cnt == 1 && tried_then.undecided);
+	scene_pass(&s, 140);
+	CU_ASSERT(ask_row(&s, &rows[0]));
+	CU_ASSERT(compared_cnt == 2 && !tried_then.undecided && tried_then.status == 401);
+	CU_ASSERT_STRING_EQUAL(tried_then.why, "main/signature");
+	spend(&s, 100); /* that answer is known, too */
+	CU_ASSERT(ask_row(&s, &rows[0]));
+	CU_ASSERT(compared_cnt == 3 && !tried_then.undecided && tried_then.status == 401);
+	sl_http_try(s.http, false);
+	scene_end(&s);
+	sl_jwt_keys_destroy(set);
+	free(img);
+}
+
 SL_SUITE("http_tokens", SL_TEST(requests_pass_or_not_by_the_table),
 	 SL_TEST(nothing_is_good_while_the_time_is_not_known), SL_TEST(refused_requests_end_alone),
 	 SL_TEST(claims_of_members_without_a_name_are_no_others),
 	 SL_TEST(a_signature_waits_for_its_share_of_time),
 	 SL_TEST(who_waits_too_long_is_told_to_come_back), SL_TEST(more_than_may_wait_are_refused),
-	 SL_TEST(a_push_in_between_decides), SL_TEST(clients_that_leave_are_forgotten))
+	 SL_TEST(a_push_in_between_decides), SL_TEST(clients_that_leave_are_forgotten),
+	 SL_TEST(trials_take_no_more_than_the_share))
