@@ -155,6 +155,10 @@ static const struct sl_kind istio_kinds[] = {
 };
 static const struct sl_kind gateway_api_kinds[] = {
 	{"gateway.networking.k8s.io", "HTTPRoute"},
+	{"gateway.networking.k8s.io", "TLSRoute"},
+	{"gateway.networking.k8s.io", "TCPRoute"},
+	{"gateway.networking.k8s.io", "GRPCRoute"},
+	{"gateway.networking.k8s.io", "BackendTLSPolicy"},
 	{"gateway.networking.k8s.io", "Gateway"},
 	{"gateway.networking.k8s.io", "GatewayClass"},
 	{"gateway.networking.k8s.io", "ReferenceGrant"},

@@ -1,4 +1,4 @@
-/* Gateways, and which HTTPRoute is served at which of their listeners.
+/* Which routes are served at which listeners of Gateways.
  *
  * The Gateway API has no order of routes, but precedence: of all rules that a virtual host could take, the one with the most
  * specific host name, then with the most specific match, then the oldest, then by name, then the first of its route.  Routes of a table
@@ -11,172 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What listens at one port of a Gateway. */
-struct port {
-	struct sl_object *gateway;
-	uint16_t number;
-	bool tls;
-	struct sl_out *listener, *hosts;
-	struct listener *listeners; /* the last one first */
-	struct port *next;
-};
-
-struct listener {
-	struct sl_yaml *node;
-	const char *hostname; /* "*": any */
-	struct listener *next;
-};
-
-/* An HTTPRoute at a listener, for one name. */
-struct attachment {
-	struct port *port;
-	struct listener *listener;
-	struct sl_object *route;
-	const char *hostname;
-	struct attachment *next;
-};
-
-struct api {
-	struct sl_import *im;
-	struct port *ports, *last;
-	struct attachment *attachments, *last_attachment;
-};
-
 /* One match of one rule, to be brought into order. */
 struct candidate {
-	const struct attachment *a;
+	const struct sl_api_attachment *a;
 	struct sl_yaml *rule, *match; /* match NULL: every request */
 	uint32_t place;               /* in the order of the files */
 };
-
-/* ---- Gateway ---- */
-
-static const char *
-address_of(struct api *api, struct sl_object *gateway)
-{
-	struct sl_yaml *list = sl_yaml_get(gateway->spec, "addresses");
-	const char *found = NULL;
-	struct sl_addr a;
-
-	for (struct sl_yaml *n = sl_yaml_each(list, NULL); n; n = sl_yaml_each(list, n)) {
-		const char *type = sl_yaml_get_text(n, "type"),
-			   *value = sl_yaml_get_text(n, "value");
-		if (found || !value || (type && strcmp(type, "IPAddress")) ||
-		    sl_addr_parse(value, &a))
-			sl_left_out(&api->im->left, n, "a Gateway's listeners have one address");
-		else
-			found = value;
-	}
-	return found ? found : sl_import_address(api->im, gateway->root, gateway->title);
-}
-
-static struct port *
-port_get(struct api *api, struct sl_object *gateway, uint16_t number, const char *mode)
-{
-	struct sl_import *im = api->im;
-	struct port *p, *sibling = NULL;
-
-	for (p = api->ports; p; p = p->next) {
-		if (p->gateway != gateway)
-			continue;
-		sibling = p;
-		if (p->number == number)
-			return p;
-	}
-	p = sl_memory_take(&im->m, sizeof(*p));
-	p->gateway = gateway;
-	p->number = number;
-	const char *name = sl_import_distinct(
-		im, im->listeners, sl_memory_print(&im->m, "%s-%u", gateway->name, number));
-	struct sl_out *l = sl_out_group(&im->m, im->listeners, NULL);
-	sl_out_text(&im->m, l, "name", name);
-	sl_out_text(&im->m, l, "address",
-		    sibling ? sl_out_find(sibling->listener, "address")->text
-			    : address_of(api, gateway));
-	sl_out_number(&im->m, l, "port", number);
-	sl_out_text(&im->m, l, "protocol", "tcp");
-	sl_out_text(&im->m, l, "mode", mode);
-	sl_out_text(&im->m, l, "routes", name);
-	struct sl_out *t = sl_out_group(&im->m, im->tables, NULL);
-	sl_out_text(&im->m, t, "name", name);
-	p->listener = l;
-	p->hosts = sl_out_list(&im->m, t, "hosts");
-	if (api->last)
-		api->last->next = p;
-	else
-		api->ports = p;
-	api->last = p;
-	return p;
-}
-
-/* Certificates of the listeners of a port add up. */
-static void
-put_tls(struct api *api, struct port *p, struct sl_yaml *tls, struct sl_yaml *node)
-{
-	struct sl_import *im = api->im;
-	struct sl_out *to = sl_out_in_group(&im->m, p->listener, "tls");
-	struct sl_out *list = sl_out_in_list(&im->m, to, "certificates");
-	struct sl_yaml *refs = sl_yaml_get(tls, "certificateRefs");
-
-	sl_yaml_get(tls, "mode");
-	for (struct sl_yaml *n = sl_yaml_each(refs, NULL); n; n = sl_yaml_each(refs, n)) {
-		const char *name = sl_yaml_get_text(n, "name");
-		bool is_there = false;
-		sl_yaml_get(n, "kind");
-		sl_yaml_get(n, "group");
-		sl_yaml_get(n, "namespace");
-		name = sl_words_name(&im->m, name ? name : "gateway");
-		sl_left_note(&im->left, n,
-			     "the certificate \"%s\" has to be there: sluicectl cert add %s --cert "
-			     "FILE --key FILE",
-			     name, name);
-		for (struct sl_out *o = list->first; o; o = o->next)
-			is_there = is_there || !strcmp(o->text, name);
-		if (!is_there)
-			sl_out_text(&im->m, list, NULL, name);
-	}
-	if (list->first)
-		return;
-	sl_left_changed(&im->left, node, "names no certificate: \"gateway\" stands for it");
-	sl_out_text(&im->m, list, NULL, "gateway");
-}
-
-static void
-take_listener(struct api *api, struct sl_object *gateway, struct sl_yaml *node)
-{
-	struct sl_import *im = api->im;
-	struct sl_yaml *port = sl_yaml_get(node, "port"), *tls = sl_yaml_get(node, "tls");
-	const char *protocol = sl_yaml_get_text(node, "protocol"),
-		   *host = sl_yaml_get_text(node, "hostname"),
-		   *mode = sl_yaml_peek_text(tls, "mode");
-	int64_t n;
-
-	sl_yaml_get(node, "name");
-	if (!port || !sl_yaml_number(port, 1, 65535, &n)) {
-		sl_left_out(&im->left, node, "has no port");
-		return;
-	}
-	bool https = protocol && strcmp(protocol, "HTTPS") == 0;
-	if (!protocol || (!https && strcmp(protocol, "HTTP")) ||
-	    (mode && !strcmp(mode, "Passthrough"))) {
-		sl_left_out(&im->left, node,
-			    "listeners of HTTP and of HTTPS that ends here are read: no other");
-		return;
-	}
-	struct port *p = port_get(api, gateway, (uint16_t)n, "http");
-	if (p->listeners && p->tls != https) {
-		sl_left_out(&im->left, node, "port %u has another protocol by a listener before it",
-			    p->number);
-		return;
-	}
-	p->tls = https;
-	sl_import_from(im, p->listener, node);
-	if (https)
-		put_tls(api, p, tls, node);
-	struct listener *l = sl_memory_take(&im->m, sizeof(*l));
-	*l = (struct listener){node, host && *host ? host : "*", p->listeners};
-	p->listeners = l;
-}
 
 /* ---- which route is at which listener ---- */
 
@@ -190,7 +30,7 @@ text_is(struct sl_yaml *map, const char *key, const char *text)
 
 /* Whether every label that the selector asks for is the namespace's. */
 static bool
-selected(struct api *api, struct sl_yaml *selector, const char *space)
+selected(struct sl_api *api, struct sl_yaml *selector, const char *space)
 {
 	struct sl_object *o = NULL;
 	struct sl_yaml *want = sl_yaml_get(selector, "matchLabels");
@@ -214,8 +54,19 @@ selected(struct api *api, struct sl_yaml *selector, const char *space)
 	return true;
 }
 
+/* Routes of requests are at listeners of requests, those of connections at theirs. */
 static bool
-allowed(struct api *api, const struct port *p, const struct listener *l,
+fits(const struct sl_api_port *p, const struct sl_object *route)
+{
+	if (strcmp(route->kind, "HTTPRoute") == 0)
+		return p->hosts;
+	if (strcmp(route->kind, "TCPRoute") == 0)
+		return strcmp(p->mode, "tcp") == 0;
+	return strcmp(p->mode, "tls-passthrough") == 0 || (strcmp(p->mode, "tcp") == 0 && p->tls);
+}
+
+static bool
+allowed(struct sl_api *api, const struct sl_api_port *p, const struct sl_api_listener *l,
 	const struct sl_object *route)
 {
 	struct sl_yaml *routes = sl_yaml_get(l->node, "allowedRoutes"),
@@ -226,7 +77,7 @@ allowed(struct api *api, const struct port *p, const struct listener *l,
 
 	for (struct sl_yaml *n = sl_yaml_each(kinds, NULL); n; n = sl_yaml_each(kinds, n)) {
 		sl_yaml_get(n, "group");
-		kind = kind || text_is(n, "kind", "HTTPRoute");
+		kind = kind || text_is(n, "kind", route->kind);
 	}
 	if (!kind)
 		return false;
@@ -238,12 +89,12 @@ allowed(struct api *api, const struct port *p, const struct listener *l,
 }
 
 static void
-attach(struct api *api, struct port *p, struct listener *l, struct sl_object *route,
-       const char *host)
+attach(struct sl_api *api, struct sl_api_port *p, struct sl_api_listener *l,
+       struct sl_object *route, const char *host)
 {
-	struct attachment *a = sl_memory_take(&api->im->m, sizeof(*a));
+	struct sl_api_attachment *a = sl_memory_take(&api->im->m, sizeof(*a));
 
-	*a = (struct attachment){p, l, route, host, NULL};
+	*a = (struct sl_api_attachment){p, l, route, host, NULL};
 	if (api->last_attachment)
 		api->last_attachment->next = a;
 	else
@@ -253,7 +104,8 @@ attach(struct api *api, struct port *p, struct listener *l, struct sl_object *ro
 
 /* By the names that the route and the listener have in common; whether there is one. */
 static bool
-attach_hosts(struct api *api, struct port *p, struct listener *l, struct sl_object *route)
+attach_hosts(struct sl_api *api, struct sl_api_port *p, struct sl_api_listener *l,
+	     struct sl_object *route)
 {
 	struct sl_yaml *hosts = sl_yaml_get(route->spec, "hostnames");
 	bool any = false;
@@ -274,7 +126,7 @@ attach_hosts(struct api *api, struct port *p, struct listener *l, struct sl_obje
 }
 
 static bool
-attach_parent(struct api *api, struct sl_object *route, struct sl_yaml *parent)
+attach_parent(struct sl_api *api, struct sl_object *route, struct sl_yaml *parent)
 {
 	const char *name = sl_yaml_get_text(parent, "name"),
 		   *space = sl_yaml_get_text(parent, "namespace"),
@@ -288,14 +140,15 @@ attach_parent(struct api *api, struct sl_object *route, struct sl_yaml *parent)
 	sl_yaml_get(parent, "group");
 	if (port && !sl_yaml_number(port, 1, 65535, &n))
 		return false;
-	for (struct port *p = api->ports; p; p = p->next) {
+	for (struct sl_api_port *p = api->ports; p; p = p->next) {
 		if (strcmp(p->gateway->name, name) ||
 		    strcmp(p->gateway->space, space ? space : route->space) ||
 		    (n && n != p->number))
 			continue;
-		for (struct listener *l = p->listeners; l; l = l->next) {
+		for (struct sl_api_listener *l = p->listeners; l; l = l->next) {
 			const char *is = sl_yaml_peek_text(l->node, "name");
-			if ((!section || (is && !strcmp(section, is))) && allowed(api, p, l, route))
+			if ((!section || (is && !strcmp(section, is))) && fits(p, route) &&
+			    allowed(api, p, l, route))
 				any = attach_hosts(api, p, l, route) || any;
 		}
 	}
@@ -303,7 +156,7 @@ attach_parent(struct api *api, struct sl_object *route, struct sl_yaml *parent)
 }
 
 static void
-take_route(struct api *api, struct sl_object *route)
+take_route(struct sl_api *api, struct sl_object *route)
 {
 	struct sl_yaml *parents = sl_yaml_get(route->spec, "parentRefs");
 	bool any = false;
@@ -339,6 +192,17 @@ host_order(const char *a, const char *b)
 	return (la < lb) - (la > lb);
 }
 
+int
+sl_api_age_order(const struct sl_object *a, const struct sl_object *b)
+{
+	/* without a time: the youngest */
+	int d = strcmp(*a->created ? a->created : "~", *b->created ? b->created : "~");
+
+	if (!d)
+		d = strcmp(a->space, b->space);
+	return d ? d : strcmp(a->name, b->name);
+}
+
 static int
 candidate_order(const void *x, const void *y)
 {
@@ -347,25 +211,18 @@ candidate_order(const void *x, const void *y)
 
 	if (!d)
 		d = sl_match_order(a->match, b->match);
-	if (!d && a->a->route != b->a->route) {
-		const struct sl_object *p = a->a->route, *q = b->a->route;
-		/* without a time: the youngest */
-		d = strcmp(*p->created ? p->created : "~", *q->created ? q->created : "~");
-		if (!d)
-			d = strcmp(p->space, q->space);
-		if (!d)
-			d = strcmp(p->name, q->name);
-	}
+	if (!d && a->a->route != b->a->route)
+		d = sl_api_age_order(a->a->route, b->a->route);
 	return d ? d : (a->place > b->place) - (a->place < b->place);
 }
 
 /* A request is the listener's that has the most specific name for it. */
-static const struct listener *
-listener_of(const struct port *p, const char *host)
+static const struct sl_api_listener *
+listener_of(const struct sl_api_port *p, const char *host)
 {
-	const struct listener *best = NULL;
+	const struct sl_api_listener *best = NULL;
 
-	for (const struct listener *l = p->listeners; l; l = l->next)
+	for (const struct sl_api_listener *l = p->listeners; l; l = l->next)
 		if (sl_host_covers(l->hostname, host) &&
 		    (!best || host_order(l->hostname, best->hostname) < 0))
 			best = l;
@@ -373,19 +230,19 @@ listener_of(const struct port *p, const char *host)
 }
 
 static bool
-same_host(const struct listener *a, const struct listener *b)
+same_host(const struct sl_api_listener *a, const struct sl_api_listener *b)
 {
 	return a == b || strcasecmp(a->hostname, b->hostname) == 0;
 }
 
 /* All matches that a request of the host can meet; n counts on, list NULL: only counted. */
 static uint32_t
-gather(struct api *api, const struct port *p, const char *host, struct candidate *list)
+gather(struct sl_api *api, const struct sl_api_port *p, const char *host, struct candidate *list)
 {
-	const struct listener *l = listener_of(p, host);
+	const struct sl_api_listener *l = listener_of(p, host);
 	uint32_t n = 0;
 
-	for (const struct attachment *a = api->attachments; a; a = a->next) {
+	for (const struct sl_api_attachment *a = api->attachments; a; a = a->next) {
 		if (a->port != p || !same_host(a->listener, l) ||
 		    !sl_host_covers(a->hostname, host))
 			continue;
@@ -405,7 +262,7 @@ gather(struct api *api, const struct port *p, const char *host, struct candidate
 }
 
 static void
-make_host(struct api *api, struct port *p, const char *host, struct sl_yaml *node)
+make_host(struct sl_api *api, struct sl_api_port *p, const char *host, struct sl_yaml *node)
 {
 	struct sl_import *im = api->im;
 	char name[256];
@@ -437,7 +294,7 @@ make_host(struct api *api, struct port *p, const char *host, struct sl_yaml *nod
 }
 
 static bool
-has_host(const struct port *p, const char *host)
+has_host(const struct sl_api_port *p, const char *host)
 {
 	for (struct sl_out *v = p->hosts->first; v; v = v->next)
 		if (strcasecmp(sl_out_find(v, "match")->first->text, host) == 0)
@@ -448,20 +305,28 @@ has_host(const struct port *p, const char *host)
 void
 sl_gateway_api_import(struct sl_import *im)
 {
-	struct api api = {.im = im};
+	static const char *const routes[] = {"HTTPRoute", "TLSRoute", "TCPRoute"};
+	struct sl_api api = {.im = im};
 	struct sl_object *o = NULL;
 
 	while ((o = sl_objects_next(&im->objects, o, "Gateway"))) {
 		struct sl_yaml *list = sl_yaml_get(o->spec, "listeners");
 		sl_yaml_get(o->spec, "gatewayClassName");
 		for (struct sl_yaml *n = sl_yaml_each(list, NULL); n; n = sl_yaml_each(list, n))
-			take_listener(&api, o, n);
+			sl_api_listener(&api, o, n);
 	}
-	while ((o = sl_objects_next(&im->objects, o, "HTTPRoute")))
-		take_route(&api, o);
-	for (const struct attachment *a = api.attachments; a; a = a->next)
-		if (!has_host(a->port, a->hostname))
+	for (size_t i = 0; i < SL_ARRAY_CNT(routes); i++)
+		while ((o = sl_objects_next(&im->objects, o, routes[i])))
+			take_route(&api, o);
+	while ((o = sl_objects_next(&im->objects, o, "GRPCRoute")))
+		sl_left_out(
+			&im->left, o->root,
+			"gRPC needs HTTP/2, which the gateway does not speak: nobody is led there");
+	for (const struct sl_api_attachment *a = api.attachments; a; a = a->next)
+		if (a->port->hosts && !has_host(a->port, a->hostname))
 			make_host(&api, a->port, a->hostname, a->route->root);
+	sl_api_streams(&api);
+	sl_api_backend_tls(im);
 	while ((o = sl_objects_next(&im->objects, o, "ReferenceGrant")))
 		sl_yaml_use(o->root);
 }

@@ -133,27 +133,8 @@ put_match(const struct sl_rule_place *p, struct sl_yaml *match, struct sl_out *r
 
 /* ---- services ---- */
 
-static bool
-granted(const struct sl_import *im, const char *from, const char *to)
-{
-	struct sl_object *o = NULL;
-
-	while ((o = sl_objects_next(&im->objects, o, "ReferenceGrant"))) {
-		struct sl_yaml *list = sl_yaml_peek(o->spec, "from");
-		for (struct sl_yaml *n = list ? list->first : NULL; n; n = n->next) {
-			const char *kind = sl_yaml_peek_text(n, "kind"),
-				   *space = sl_yaml_peek_text(n, "namespace");
-			if (!strcmp(o->space, to) && kind && !strcmp(kind, "HTTPRoute") && space &&
-			    !strcmp(space, from))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* The service of a backendRef; NULL: it leads nowhere, which is told. */
-static struct sl_backend *
-backend_of(const struct sl_rule_place *p, struct sl_yaml *ref)
+struct sl_backend *
+sl_rule_backend(const struct sl_rule_place *p, struct sl_yaml *ref, const char *fate)
 {
 	struct sl_import *im = p->im;
 	struct sl_yaml *name = sl_yaml_get(ref, "name"), *port = sl_yaml_get(ref, "port");
@@ -165,16 +146,14 @@ backend_of(const struct sl_rule_place *p, struct sl_yaml *ref)
 
 	space = space ? space : p->route->space;
 	if ((kind && strcmp(kind, "Service")) || (group && *group) || !name) {
-		sl_left_changed(&im->left, ref,
-				"only Services are led to: its share is answered 500");
+		sl_left_changed(&im->left, ref, "only Services are led to: %s", fate);
 		return NULL;
 	}
 	if (port && !sl_yaml_number(port, 1, 65535, &n))
 		sl_left_out(&im->left, port, "is no port");
-	if (strcmp(space, p->route->space) && !granted(im, p->route->space, space)) {
-		sl_left_changed(
-			&im->left, ref,
-			"no ReferenceGrant lets the route lead there: its share is answered 500");
+	if (!sl_api_granted(im, p->route, space, "Service", name->text)) {
+		sl_left_changed(&im->left, ref, "no ReferenceGrant lets the route lead there: %s",
+				fate);
 		return NULL;
 	}
 	const char *host = sl_memory_print(&im->m, "%s.%s" SL_CLUSTER, name->text, space);
@@ -216,13 +195,15 @@ put_targets(const struct sl_rule_place *p, struct sl_yaml *refs, struct sl_out *
 		int64_t w = 1;
 		if (weight && !sl_yaml_number(weight, 0, 1000000, &w))
 			sl_left_out(&im->left, weight, "weights go from 0 to 1000000: 1");
-		struct sl_backend *b = backend_of(p, n);
+		struct sl_backend *b = sl_rule_backend(p, n, "its share is answered 500");
 		sum += w;
 		led += b ? w : 0;
 		sl_import_target(im, split, b ? b->name : nobody(im), "", w);
 		if (b && sl_yaml_peek(n, "filters"))
 			put_backend_filters(p, n, refs->cnt == 1, route);
 	}
+	if (sl_out_find(route, "respond")) /* a filter of one */
+		return false;
 	if (sum == 0 || led == 0) {
 		put_status(im, route, 500);
 		return false;
@@ -280,7 +261,7 @@ put_mirror(const struct sl_rule_place *p, struct sl_yaml *filter, struct sl_out 
 {
 	struct sl_yaml *mirror = sl_yaml_get(filter, "requestMirror"),
 		       *ref = sl_yaml_get(mirror, "backendRef");
-	struct sl_backend *b = ref ? backend_of(p, ref) : NULL;
+	struct sl_backend *b = ref ? sl_rule_backend(p, ref, "nobody gets copies") : NULL;
 
 	if (b)
 		sl_import_mirror(p->im, route, b->name, share_of(p->im, mirror), filter);
@@ -374,6 +355,28 @@ is_type(struct sl_yaml *filter, const char *type)
 	return is && strcmp(is, type) == 0;
 }
 
+static bool
+is_known(struct sl_yaml *filter)
+{
+	return is_type(filter, "RequestHeaderModifier") || is_type(filter, "RequestMirror") ||
+	       is_type(filter, "URLRewrite");
+}
+
+/* A filter is never passed over: it may be what protects. */
+static void
+refuse(const struct sl_rule_place *p, struct sl_yaml *filter, struct sl_out *route)
+{
+	static const char *const actions[] = {"service", "split", "subset", "redirect", "respond"};
+
+	for (size_t i = 0; i < SL_ARRAY_CNT(actions); i++)
+		if (sl_out_find(route, actions[i]))
+			sl_out_remove(route, actions[i]);
+	put_status(p->im, route, 500);
+	sl_left_denied(&p->im->left, filter,
+		       "a filter of no kind that routes have: its requests are answered 500");
+	sl_yaml_use(filter);
+}
+
 /* All but redirects; forward: somebody gets the request. */
 static void
 put_filter(const struct sl_rule_place *p, struct sl_yaml *f, struct sl_out *route, bool forward)
@@ -384,16 +387,16 @@ put_filter(const struct sl_rule_place *p, struct sl_yaml *f, struct sl_out *rout
 		return;
 	else if (is_type(f, "CORS") && sl_yaml_peek(f, "cors"))
 		sl_import_cors(p->im, route, sl_yaml_get(f, "cors"));
+	else if (!is_known(f))
+		refuse(p, f, route);
 	else if (!forward)
 		sl_left_out(&p->im->left, f, "nobody gets the request");
 	else if (is_type(f, "RequestHeaderModifier"))
 		put_edits(p, f, "requestHeaderModifier", "request_headers", route);
 	else if (is_type(f, "RequestMirror"))
 		put_mirror(p, f, route);
-	else if (is_type(f, "URLRewrite"))
-		put_rewrite(p, f, route);
 	else
-		sl_left_out(&p->im->left, f, "a filter of no kind that routes have");
+		put_rewrite(p, f, route);
 }
 
 static void
@@ -403,6 +406,11 @@ put_backend_filters(const struct sl_rule_place *p, struct sl_yaml *ref, bool alo
 	struct sl_yaml *filters = sl_yaml_get(ref, "filters");
 
 	if (!alone) {
+		for (struct sl_yaml *f = sl_yaml_each(filters, NULL); f;
+		     f = sl_yaml_each(filters, f))
+			if (!is_known(f) && !is_type(f, "ResponseHeaderModifier") &&
+			    !is_type(f, "RequestRedirect") && !is_type(f, "CORS"))
+				refuse(p, f, route);
 		sl_left_out(&p->im->left, filters,
 			    "filters are of a route, not of one of its shares");
 		return;
@@ -474,6 +482,8 @@ put_retry(const struct sl_rule_place *p, struct sl_yaml *rule, struct sl_out *ro
 
 /* ---- a rule ---- */
 
+static const char *const of_endpoints[] = {"rewrite", "request_headers", "mirror"};
+
 static void
 put_action(const struct sl_rule_place *p, struct sl_yaml *rule, struct sl_out *route)
 {
@@ -492,10 +502,14 @@ put_action(const struct sl_rule_place *p, struct sl_yaml *rule, struct sl_out *r
 		put_status(p->im, route, 500);
 	for (struct sl_yaml *f = sl_yaml_each(filters, NULL); f; f = sl_yaml_each(filters, f))
 		put_filter(p, f, route, forward);
-	if (forward) {
+	if (forward && !sl_out_find(route, "respond")) {
 		put_times(p, rule, route);
 		put_retry(p, rule, route);
 	}
+	if (sl_out_find(route, "respond")) /* of those that a refused filter came behind */
+		for (size_t i = 0; i < 3; i++)
+			if (sl_out_find(route, of_endpoints[i]))
+				sl_out_remove(route, of_endpoints[i]);
 }
 
 void

@@ -753,6 +753,54 @@ precedence_is_an_order(void)
 	}
 }
 
+/* ---- who may refer to whom ---- */
+
+#define API(kind, meta, spec)                                                                      \
+	"{apiVersion: gateway.networking.k8s.io/v1, kind: " kind ", metadata: {" meta "}, spec: "  \
+	"{" spec "}}\n---\n"
+/* field: the spec of a ReferenceGrant of namespace b, to which a route of a leads. */
+static void
+grants_are_of_one_kind_and_name(void)
+{
+#define FROM "from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}], "
+	static const struct row rows[] = {
+		{FROM "to: [{group: '', kind: Service}]", "service = \"web.b-80\"", "no Service",
+		 "all Services"},
+		{FROM "to: [{group: '', kind: Service, name: web}]", "service = \"web.b-80\"",
+		 "no Service", "this one"},
+		{FROM "to: [{group: '', kind: Service, name: other}]", "code = 500",
+		 "no ReferenceGrant", "another one"},
+		{FROM "to: [{group: '', kind: Secret}]", "code = 500", "no ReferenceGrant",
+		 "another kind"},
+		{FROM "to: []", "code = 500", "no ReferenceGrant", "nothing"},
+		{"from: [{group: gateway.networking.k8s.io, kind: TLSRoute, namespace: a}], to: "
+		 "[{group: '', kind: Service}]",
+		 "code = 500", "no ReferenceGrant", "from another kind"},
+		{"from: [{group: other.example, kind: HTTPRoute, namespace: a}], to: [{group: '', "
+		 "kind: Service}]",
+		 "code = 500", "no ReferenceGrant", "from another group"},
+		{"from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: c}], to: "
+		 "[{group: '', kind: Service}]",
+		 "code = 500", "no ReferenceGrant", "from elsewhere"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[4096];
+		snprintf(text, sizeof(text),
+			 API("Gateway", "name: g, namespace: a",
+			     "listeners: [{name: l, port: 80, protocol: HTTP}]")
+				 API("HTTPRoute", "name: r, namespace: a",
+				     "parentRefs: [{name: g}], rules: [{backendRefs: [{name: web, "
+				     "namespace: b, port: 80}]}]")
+					 API("ReferenceGrant", "name: x, namespace: b", "%s"),
+			 rows[i].field);
+		if (!import(SL_IMPORT_GATEWAY_API, "row", text, "203.0.113.1"))
+			continue;
+		check_row(&rows[i]);
+		done();
+	}
+}
+
 /* ---- texts from outside ---- */
 
 /* A name cannot leave its quotes or its comment. */
@@ -815,5 +863,6 @@ SL_SUITE("import", SL_TEST(files_become_these_tables), SL_TEST(matches_keep_thei
 	 SL_TEST(actions_keep_their_meaning), SL_TEST(policies_keep_their_meaning),
 	 SL_TEST(rules_deny_no_less), SL_TEST(tokens_ask_no_less),
 	 SL_TEST(policies_judge_their_own), SL_TEST(sets_that_a_route_cannot_have_deny),
-	 SL_TEST(precedence_is_an_order), SL_TEST(names_stay_names), SL_TEST(a_bad_table_is_told),
+	 SL_TEST(precedence_is_an_order), SL_TEST(grants_are_of_one_kind_and_name),
+	 SL_TEST(names_stay_names), SL_TEST(a_bad_table_is_told),
 	 SL_TEST(nothing_goes_by_in_silence))
