@@ -5,6 +5,7 @@
 #include "dataplane/outlier.h"
 #include "dataplane/tcp/tcp.h"
 #include "l7/limits.h"
+#include "l7/rate.h"
 #include "l7/relay.h"
 
 #include <stdlib.h>
@@ -38,6 +39,8 @@ struct rig {
 	struct sl_path_table *paths;
 	struct sl_streams_head *streams;
 	struct sl_relay_limits *limits;
+	struct sl_rates_shared *rates;
+	struct sl_state_seg *shares;
 	struct sl_ledger *ledger;
 	struct sl_outlier_counts *outliers;
 	uint32_t *loads[RIG_WORKERS];
@@ -324,6 +327,11 @@ make_streams(struct rig *r)
 	r->streams = take(r, sl_streams_bytes(r->conf.workers, r->conf.streams, stride));
 	sl_streams_init(r->streams, r->conf.workers, r->conf.streams, stride, 1);
 	r->limits = take(r, sizeof(*r->limits));
+	if (!r->conf.rates)
+		return;
+	r->rates =
+		sl_rates_shared_init(take(r, SL_RATE_MEMORY_MIN), SL_RATE_MEMORY_MIN, &r->hash_key);
+	r->shares = take(r, sizeof(*r->shares));
 }
 
 static void
@@ -347,7 +355,9 @@ make_tcp(struct rig *r, struct sl_worker_conf *c)
 		.snd_max = 1 << 20,
 		.places = sl_streams_worker(r->streams, c->id),
 		.limits = r->limits,
+		.rates = r->rates,
 	};
+	c->shares = r->shares;
 	size_t bytes = sl_worker_tcp_bytes(&c->tcp);
 	if (bytes == 0)
 		abort();
@@ -703,6 +713,12 @@ struct sl_neigh_table *
 rig_neigh(struct rig *r)
 {
 	return r->neigh;
+}
+
+struct sl_state_seg *
+rig_shares(struct rig *r)
+{
+	return r->shares;
 }
 
 struct sl_state_word2 *

@@ -41,6 +41,7 @@ struct rig_conf {
 	/* HTTP on it, of each worker: requests under way; 0: off.  As many connections to endpoints, twice as many of clients */
 	uint32_t exchanges;
 	int64_t (*wall)(uint64_t now_ns); /* time of the day for tokens; NULL: the kernel's */
+	bool rates;           /* limits of requests and connections are looked at; with streams */
 	uint32_t events;      /* bytes of the ring of access-log records, a power of two; 0: none */
 	uint8_t offload;      /* SL_OFFLOAD_* that ports do in sending: they finish sums, and cut */
 	uint32_t kernel_pps;  /* of the exception path of port 0; 0: there is none */
@@ -91,6 +92,8 @@ struct sl_worker *rig_worker(struct rig *r, unsigned i);
 struct sl_flow_table *rig_flows(struct rig *r, unsigned i);
 struct sl_neigh_table *rig_neigh(struct rig *r);
 struct sl_state_word2 *rig_states(struct rig *r);
+/* The words of limits that gateways share, with conf.rates; CLOCK_MONOTONIC is an hour behind now_ns. */
+struct sl_state_seg *rig_shares(struct rig *r);
 const struct sl_rss *rig_rss(const struct rig *r);
 const uint8_t *rig_mac(const struct rig *r, unsigned port); /* 02:00:00:00:00:<port> */
 
