@@ -96,6 +96,8 @@ hide_claims(struct walk *w)
 				return false;
 		if (j->payload_header.len && !hide_all(w, sl_jwt_str(j, j->payload_header)))
 			return false;
+		/* an endpoint that puts trailers to the head would take them for ours */
+		w->d->bare |= j->claim_cnt || j->payload_header.len;
 	}
 	return true;
 }

@@ -190,6 +190,8 @@ pipe_trailers(struct sl_http *h, struct http_pipe *p, struct sl_stream *from, st
 		p->seen = len;
 		return trailers_wait(from);
 	}
+	if (p->flags & PIPE_BARE)
+		h->head.line_cnt = 0;
 	if (pass) {
 		/* with the "0" before them; ": " may be longer than what was sent by one byte a line */
 		uint32_t want = (uint32_t)n + HTTP_FRAME + SL_HTTP_HEADERS_MAX;

@@ -83,6 +83,7 @@ enum {                         /* http_pipe.flags */
        PIPE_OVER = 1 << 2,     /* DONE was said */
        PIPE_TOUCHED = 1 << 3,  /* some of it was consumed: it cannot be sent again */
        PIPE_SHAPED = 1 << 4,   /* within a call: no more than `tokens` bytes go */
+       PIPE_BARE = 1 << 5,     /* trailers are read and do not pass */
 };
 
 struct http_pipe {
@@ -374,6 +375,7 @@ struct http_decision {
 	uint8_t request_edits; /* in h->tokens.edits: of the request, before the route's */
 	uint8_t wait; /* with a status: it may be asked again later, once sl_http_jwt_wait takes it */
 	bool sampled; /* for a trial, dry: takes no more time for signatures than a request's own */
+	bool bare;    /* trailers of the request do not pass: lines of it say what a token says */
 	bool foreign; /* of an origin that CORS does not allow */
 	bool drawn;   /* its target follows from drawn_hash: the client is given the cookie */
 	uint64_t drawn_hash;

@@ -648,6 +648,7 @@ act(struct http_conn *c, const struct sl_http_rule *rule, struct http_decision *
 	struct http_xchg *x = c->x;
 
 	route_numbers(x, d);
+	x->req.flags |= d->bare ? PIPE_BARE : 0;
 	if (d->route->action == SL_ACTION_FORWARD) {
 		forward(c, rule, d, head, consumed);
 		return;

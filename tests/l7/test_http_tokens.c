@@ -275,6 +275,9 @@ static const struct row {
 	{"claims in headers",
 	 ASK("must", BEARER("$G") "X-User: root\r\nx_user: root\r\nX-Tenant: root\r\n"), NULL,
 	 "x-user: ann\r\nx-tenant: 7\r\nx-claims: $.G\r\n", "root"},
+	{"whatever Connection says",
+	 ASK("must", BEARER("$G") "Connection: x-user\r\nX-User: root\r\n"), NULL,
+	 "x-user: ann\r\n", "root"},
 	{"and nobody's own", ASK("open", "X-User: root\r\nX-CLAIMS: root\r\n"), NULL, NULL, "root"},
 	{"a claim that would be a line of its own", ASK("must", BEARER("$B") "X-User: root\r\n"),
 	 NULL, "x-claims: $.B\r\n", "x-admin"},
@@ -398,6 +401,38 @@ refused_requests_end_alone(void)
 	scene_up(&s, 0)->len = 0;
 	scene_answer(&s, c, 0);
 	STATE(c, "open");
+	scene_end(&s);
+}
+
+#define CHUNKED(path, ...)                                                                         \
+	"POST " path " HTTP/1.1\r\nHost: h\r\n" __VA_ARGS__                                        \
+	"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-User: root\r\nX-Sum: 1\r\n\r\n"
+
+/* What a client says behind the body does not pass where lines of the head say what a token says. */
+static void
+trailers_say_nothing_of_claims(void)
+{
+	static const struct {
+		const char *ask;
+		bool pass;
+	} trailing[] = {{CHUNKED("/token/must", BEARER("$G")), false},
+			{CHUNKED("/token/open", ""), false},
+			{CHUNKED("/token/spare", ""), true}, /* nothing is written there */
+			{CHUNKED("/b", ""), true}};
+	struct scene s;
+
+	tokens_init(&s, NULL);
+	struct peer *c = scene_client(&s);
+	for (size_t i = 0; i < SL_ARRAY_CNT(trailing); i++) {
+		peer_says(&s, c, text_of(trailing[i].ask));
+		struct peer *up = scene_up(&s, i == 3 ? 2 : 0);
+		CU_ASSERT(is_in(up, trailing[i].pass
+					    ? "3\r\nabc\r\n0\r\nX-User: root\r\nX-Sum: 1\r\n\r\n"
+					    : "3\r\nabc\r\n0\r\n\r\n"));
+		CU_ASSERT_EQUAL(is_in(up, "root"), trailing[i].pass);
+		up->len = 0;
+		scene_answer(&s, c, i == 3 ? 2 : 0);
+	}
 	scene_end(&s);
 }
 
@@ -702,6 +737,7 @@ trials_take_no_more_than_the_share(void)
 
 SL_SUITE("http_tokens", SL_TEST(requests_pass_or_not_by_the_table),
 	 SL_TEST(nothing_is_good_while_the_time_is_not_known), SL_TEST(refused_requests_end_alone),
+	 SL_TEST(trailers_say_nothing_of_claims),
 	 SL_TEST(claims_of_members_without_a_name_are_no_others),
 	 SL_TEST(a_signature_waits_for_its_share_of_time),
 	 SL_TEST(who_waits_too_long_is_told_to_come_back), SL_TEST(more_than_may_wait_are_refused),
