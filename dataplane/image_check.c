@@ -606,6 +606,8 @@ check_tcp(struct sl_look *c, const struct sl_img_service *s)
 	sl_look_range(c, "tcp", SL_LOOK_NOWHERE, "idle_ms", t->idle_ms, 0, proxy ? 604800000 : 0);
 	sl_look_range(c, "tcp", SL_LOOK_NOWHERE, "max_connections", t->max_connections, 0,
 		      proxy ? UINT32_MAX : 0);
+	sl_look_range(c, "tcp", SL_LOOK_NOWHERE, "endpoint_connections", t->endpoint_connections, 0,
+		      proxy ? UINT32_MAX : 0);
 	sl_look_range(c, "tcp", SL_LOOK_NOWHERE, "keepalive_s", t->keepalive_s, 0,
 		      proxy ? UINT16_MAX : 0);
 	sl_look_range(c, "tcp", SL_LOOK_NOWHERE, "retries", t->retries, 0,

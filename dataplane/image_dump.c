@@ -136,6 +136,8 @@ dump_tcp(const struct sl_img_tcp *t, FILE *f)
 		"proxy_protocol %s\ncongestion %s\n",
 		t->connect_ms, t->idle_ms, t->max_connections, t->keepalive_s, t->retries,
 		sl_proxy_out_name(t->proxy_out), sl_stream_cc_name(t->cc));
+	if (t->endpoint_connections)
+		fprintf(f, "endpoint_connections %u\n", t->endpoint_connections);
 }
 
 static void

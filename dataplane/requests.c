@@ -226,19 +226,22 @@ choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_serv
 		.now_ns = w->now_ns,
 	};
 	ret->load_max = svc->img->http.endpoint_requests;
+	ret->open = w->conf.tcp.limits->endpoint;
+	ret->idle = sl_http_idle(w->requests->http);
+	ret->conn_max = svc->img->tcp.endpoint_connections;
 	if (set)
 		sl_levels_look(w, view, svc, set, ret);
 	return set || (!svc->sets && subset == 0);
 }
 
-/* Whether there was an endpoint but for endpoint_requests. */
+/* Whether there was an endpoint but for endpoint_requests and endpoint_connections. */
 static SL_COLD bool
 somebody_is_full(const struct sl_service *svc, const struct sl_up_ask *ask,
 		 const struct sl_choose_ctx *choose)
 {
 	struct sl_choose_ctx ctx = *choose;
 
-	ctx.load_max = 0;
+	ctx.load_max = ctx.conn_max = 0;
 	ctx.dry = true;
 	return sl_choose_request(svc, &ctx, ask->hashed, ask->hash, NULL, 0).endpoint != UINT32_MAX;
 }
@@ -284,7 +287,7 @@ env_pick(void *ctx, const struct sl_up_ask *ask, struct sl_up_target *ret)
 			return SL_UP_READY;
 		avoid[avoid_cnt++] = e->slot;
 	}
-	if (nobody && choose.load_max && somebody_is_full(svc, ask, &choose)) {
+	if (nobody && (choose.load_max | choose.conn_max) && somebody_is_full(svc, ask, &choose)) {
 		ret->tcp = &svc->img->tcp;
 		ret->http = &svc->img->http;
 		return SL_UP_OVERFLOW;

@@ -420,22 +420,40 @@ sl_streams_listener(struct sl_worker *w, uint32_t slot)
 	return slot < SL_MAX_LISTENERS ? w->streams.listener_at[slot] : 0;
 }
 
-/* The policy's choice among those that were not tried; one without a way there is passed over. */
+/* Whether there was one but for endpoint_connections. */
+static SL_COLD bool
+is_somebody(const struct sl_service *svc, const struct sl_choose_ctx *choose,
+	    const struct sl_tuple *client, const uint32_t *avoid, unsigned avoid_cnt)
+{
+	struct sl_choose_ctx ctx = *choose;
+
+	ctx.conn_max = 0;
+	ctx.dry = true;
+	return sl_choose_other(svc, &ctx, client, avoid, avoid_cnt).endpoint != UINT32_MAX;
+}
+
+/* The policy's choice among those that were not tried and have room; one without a way there is passed over. */
 static const struct sl_img_endpoint *
 pick_endpoint(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
-	      const struct sl_tuple *client, const uint32_t *tried, unsigned tried_cnt)
+	      const struct sl_tuple *client, const uint32_t *tried, unsigned tried_cnt,
+	      bool *ret_full)
 {
-	const struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, false);
+	struct sl_choose_ctx ctx = sl_levels_ctx(w, view, svc, false);
 	uint32_t avoid[SL_RELAY_TRIES + PICK_DRAWS], source_cnt;
 	unsigned cnt = SL_MIN(tried_cnt, (unsigned)SL_RELAY_TRIES);
 
+	*ret_full = false;
+	ctx.open = w->conf.tcp.limits->endpoint;
+	ctx.conn_max = svc->img->tcp.endpoint_connections;
 	memcpy(avoid, tried, cnt * sizeof(avoid[0]));
 	for (unsigned n = 0; n < PICK_DRAWS; n++) {
 		struct sl_choice c = sl_choose_other(svc, &ctx, client, avoid, cnt);
 		if (c.endpoint == UINT32_MAX && sl_levels_again(w, view, svc, &ctx))
 			continue;
-		if (c.endpoint == UINT32_MAX)
+		if (c.endpoint == UINT32_MAX) {
+			*ret_full = ctx.conn_max && is_somebody(svc, &ctx, client, avoid, cnt);
 			return NULL;
+		}
 		const struct sl_img_endpoint *e = &svc->endpoints[c.endpoint];
 		if (sl_view_source(view, &view->hops[e->slot], &source_cnt))
 			return e;
@@ -460,9 +478,10 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 	    (uint16_t)view->services[place - 1].incarnation != service_incarnation)
 		return false;
 	const struct sl_service *svc = &view->services[place - 1];
-	const struct sl_img_endpoint *e = pick_endpoint(w, view, svc, client, avoid, avoid_cnt);
+	const struct sl_img_endpoint *e =
+		pick_endpoint(w, view, svc, client, avoid, avoid_cnt, &ret->full);
 	if (!e) {
-		w->service_stats[service_slot].no_endpoint += avoid_cnt == 0;
+		w->service_stats[service_slot].no_endpoint += avoid_cnt == 0 && !ret->full;
 		return false;
 	}
 	*ret = (struct sl_relay_pick){
@@ -471,6 +490,7 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 		.incarnation = (uint16_t)e->incarnation,
 		.endpoint_slot = e->slot,
 		.tls = sl_view_service_tls(view, place - 1),
+		.endpoint_max = svc->img->tcp.endpoint_connections,
 	};
 	ret->sources = sl_view_source(view, &view->hops[e->slot], &ret->source_cnt);
 	return true;

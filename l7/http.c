@@ -959,6 +959,7 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 		.tcp = conf->tcp,
 		.tls = conf->tls,
 		.limits = h->limits,
+		.endpoint_conns = conf->listeners->endpoint,
 		.env = conf->upstream,
 		.ops = &sl_http_up_ops,
 		.stream = &sl_http_upstream_ops,
@@ -984,6 +985,12 @@ sl_http_init(void *mem, const struct sl_http_conf *conf)
 	conf->stats->pool_capacity = conf->pool;
 	conf->stats->head_capacity = conf->head_bytes;
 	return h;
+}
+
+const uint32_t *
+sl_http_idle(const struct sl_http *h)
+{
+	return sl_upstream_idle(h->upstream);
 }
 
 void

@@ -124,6 +124,8 @@ size_t sl_http_bytes(const struct sl_http_conf *conf);
 /* mem: zeroed, line-aligned, of that size. */
 struct sl_http *sl_http_init(void *mem, const struct sl_http_conf *conf);
 void sl_http_fini(struct sl_http *h);
+/* sl_http_idle: as sl_upstream_idle. */
+const uint32_t *sl_http_idle(const struct sl_http *h);
 
 /* sl_http_admit: of a SYN of `from`. */
 enum sl_tcp_admit sl_http_admit(struct sl_http *h, const struct sl_http_rule *rule,

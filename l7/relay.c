@@ -138,6 +138,12 @@ limits_give(struct sl_relay *r, uint32_t listener_slot, uint32_t service_slot)
 		sl_shared_count_give(&r->conf.limits->service[service_slot]);
 }
 
+static bool
+endpoint_take(struct sl_relay *r, const struct sl_relay_pick *p)
+{
+	return sl_shared_count_take(&r->conf.limits->endpoint[p->endpoint_slot], p->endpoint_max);
+}
+
 static uint32_t *
 counted_at(const struct relay_conn *c)
 {
@@ -214,6 +220,7 @@ tell_ended(struct relay_conn *c, bool failed)
 	const struct sl_relay_env *env = &c->relay->conf.env;
 
 	env->ended(env->ctx, c->endpoint_slot, c->incarnation, failed);
+	sl_shared_count_give(&c->relay->conf.limits->endpoint[c->endpoint_slot]);
 }
 
 /* The connection is over; its streams have been let go or were closed.  c is free. */
@@ -488,7 +495,7 @@ connect_failed(struct relay_conn *c, enum sl_stream_end why)
 	return why != SL_END_NO_MEMORY && c->tried <= c->retries;
 }
 
-/* Where an endpoint without a port of its own is connected to is what packets say, not what the header says. */
+/* With a place at the endpoint.  Where one without a port of its own is connected to is what packets say, not what the header says. */
 static bool
 pick(struct relay_conn *c, struct sl_relay_pick *ret)
 {
@@ -497,11 +504,17 @@ pick(struct relay_conn *c, struct sl_relay_pick *ret)
 
 	key.src = told.src;
 	key.sport = told.sport;
-	if (env->pick(env->ctx, &key, c->service_slot, c->service_incarnation, c->avoid, c->tried,
-		      ret))
-		return true;
+	*ret = (struct sl_relay_pick){0};
+	for (unsigned n = 0; n < SL_RELAY_TRIES; n++) {
+		if (!env->pick(env->ctx, &key, c->service_slot, c->service_incarnation, c->avoid,
+			       c->tried, ret))
+			break;
+		if (endpoint_take(c->relay, ret))
+			return true;
+		ret->full = true; /* another worker has the last place */
+	}
 	if (c->tried == 0)
-		count(c->relay, SL_TCP_RELAY_NO_ENDPOINT);
+		count(c->relay, ret->full ? SL_TCP_RELAY_LIMIT : SL_TCP_RELAY_NO_ENDPOINT);
 	return false;
 }
 
@@ -1078,6 +1091,8 @@ sl_relay_fini(struct sl_relay *r)
 			continue;
 		limits_give(r, c->listener_slot, c->service_slot);
 		sl_clients_give(&r->conf.limits->clients, *counted_at(c));
+		if (c->state >= STATE_CONNECTING)
+			sl_shared_count_give(&r->conf.limits->endpoint[c->endpoint_slot]);
 	}
 	sl_shaper_fini(r->shaper);
 	r->used = 0;

@@ -25,7 +25,8 @@
 struct sl_relay_limits {
 	_Atomic uint32_t listener[SL_MAX_LISTENERS];
 	_Atomic uint32_t service[SL_MAX_SERVICES];
-	struct sl_clients clients;   /* of listeners that limit each client */
+	_Atomic uint32_t endpoint[SL_MAX_ENDPOINTS]; /* to it, of mode HTTP, too */
+	struct sl_clients clients;                   /* of listeners that limit each client */
 	struct sl_shape_words shape; /* of services, modes TCP, PASSTHROUGH and HTTP together */
 };
 
@@ -60,6 +61,8 @@ struct sl_relay_pick {
 	const struct sl_addr *sources; /* [source_cnt], ≥ 1: to speak from */
 	uint32_t source_cnt;
 	const struct sl_img_tls_service *tls; /* NULL: plaintext; good for this turn */
+	uint32_t endpoint_max; /* connections that the endpoint may have; 0: no limit */
+	bool full;             /* nobody, because each has as many as it may */
 };
 
 #define SL_RELAY_TRIES 8 /* endpoints of one connection at most */
@@ -69,7 +72,7 @@ struct sl_relay_env {
 	/* rule: of the listener that a connection came to (tuple as the client's packets arrive); false: none any more. */
 	bool (*rule)(void *ctx, const struct sl_tuple *tuple, struct sl_relay_rule *ret);
 	/* pick: an endpoint for client (tuple with the client's address as the PROXY header or the connection says it), none of
-	 * avoid[]; false: none, or the service of rule is not in its slot any more (a header, a connect, take seconds). */
+	 * avoid[] nor one that is full; false: none (ret->full is written), or the service of rule is not in its slot any more (a header, a connect, take seconds). */
 	bool (*pick)(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 		     uint16_t service_incarnation, const uint32_t *avoid, unsigned avoid_cnt,
 		     struct sl_relay_pick *ret);

@@ -17,6 +17,7 @@
  */
 #include "l7/upstream.h"
 
+#include "l7/shared_count.h"
 #include "lb/hash.h"
 
 #define SWEEP_MS 1000 /* every idle connection is looked at once in this time, */
@@ -82,10 +83,8 @@ struct sl_upstream {
 	uint32_t sweep, sweep_end, sweep_ms;
 	uint16_t waiting[SL_MAX_SERVICES]; /* slots of services with a queue */
 	struct service services[SL_MAX_SERVICES];
-	struct {
-		struct list idle;
-		uint32_t idle_cnt;
-	} endpoints[SL_MAX_ENDPOINTS];
+	struct list endpoints[SL_MAX_ENDPOINTS]; /* idle ones of each, and how many: */
+	uint32_t endpoint_idle[SL_MAX_ENDPOINTS];
 	struct sl_up ups[];
 };
 
@@ -124,7 +123,7 @@ list_of(const struct sl_up *up, unsigned which)
 {
 	struct sl_upstream *u = up->u;
 
-	return which == OF_ENDPOINT  ? &u->endpoints[up->endpoint_slot].idle
+	return which == OF_ENDPOINT  ? &u->endpoints[up->endpoint_slot]
 	       : which == OF_SERVICE ? &u->services[up->service_slot].idle
 				     : &u->idle;
 }
@@ -142,7 +141,7 @@ lists_enter(struct sl_up *up)
 		*(l->first ? &u->ups[l->first - 1].in[i].prev : &l->last) = place1;
 		l->first = place1;
 	}
-	u->endpoints[up->endpoint_slot].idle_cnt++;
+	u->endpoint_idle[up->endpoint_slot]++;
 	u->idle_cnt++;
 }
 
@@ -157,7 +156,7 @@ lists_leave(struct sl_up *up)
 		*(next ? &u->ups[next - 1].in[i].prev : &l->last) = prev;
 		*(prev ? &u->ups[prev - 1].in[i].next : &l->first) = next;
 	}
-	u->endpoints[up->endpoint_slot].idle_cnt--;
+	u->endpoint_idle[up->endpoint_slot]--;
 	u->idle_cnt--;
 }
 
@@ -185,6 +184,15 @@ up_new(struct sl_upstream *u)
 	return up;
 }
 
+static void
+endpoint_give(const struct sl_up *up)
+{
+	_Atomic uint32_t *cnt = up->u->conf.endpoint_conns;
+
+	if (cnt)
+		sl_shared_count_give(&cnt[up->endpoint_slot]);
+}
+
 /* Its stream is over, or was let go of. */
 static void
 up_end(struct sl_up *up, bool failed)
@@ -196,6 +204,7 @@ up_end(struct sl_up *up, bool failed)
 		lists_leave(up);
 	env->ended(env->ctx, up->endpoint_slot, up->incarnation, failed);
 	sl_limit_give(u->conf.limits, up->service_slot, SL_LIMIT_CONNECTIONS);
+	endpoint_give(up);
 	up->state = UP_FREE;
 	up->in[OF_ALL].next = u->free;
 	u->free = (uint32_t)(up - u->ups) + 1;
@@ -261,13 +270,13 @@ too_many(struct sl_up *up)
 {
 	struct sl_upstream *u = up->u;
 
-	if (u->endpoints[up->endpoint_slot].idle_cnt < up->conn_idle_max)
+	if (u->endpoint_idle[up->endpoint_slot] < up->conn_idle_max)
 		return false;
-	struct sl_up *oldest = up_at(u, u->endpoints[up->endpoint_slot].idle.last);
+	struct sl_up *oldest = up_at(u, u->endpoints[up->endpoint_slot].last);
 	if (!oldest || oldest->key == up->key)
 		return true;
 	up_close(oldest);
-	return u->endpoints[up->endpoint_slot].idle_cnt >= up->conn_idle_max;
+	return u->endpoint_idle[up->endpoint_slot] >= up->conn_idle_max;
 }
 
 /* Nobody uses it any more: for the next one, or the end. */
@@ -397,7 +406,7 @@ static struct sl_up *
 find_idle(struct sl_upstream *u, const struct sl_up_target *target, uint64_t key)
 {
 	bool many = target->tls && target->tls->auto_sni; /* keys of the endpoint */
-	struct sl_up *up = up_at(u, u->endpoints[target->endpoint_slot].idle.first);
+	struct sl_up *up = up_at(u, u->endpoints[target->endpoint_slot].first);
 
 	while (up) {
 		struct sl_up *next = up_at(u, up->in[OF_ENDPOINT].next);
@@ -511,6 +520,21 @@ connecting_closed(struct sl_stream *s, enum sl_stream_end why)
 static const struct sl_stream_ops connecting_ops = {.opened = connecting_opened,
 						    .closed = connecting_closed};
 
+/* A place at the endpoint; an idle connection that the request could not have makes room for it. */
+static bool
+endpoint_take(struct sl_upstream *u, const struct sl_up_target *target)
+{
+	_Atomic uint32_t *cnt = u->conf.endpoint_conns;
+	uint32_t slot = target->endpoint_slot, max = target->tcp->endpoint_connections;
+
+	if (!cnt || sl_likely(sl_shared_count_take(&cnt[slot], max)))
+		return true;
+	if (!u->endpoints[slot].last)
+		return false;
+	up_close(up_at(u, u->endpoints[slot].last));
+	return sl_shared_count_take(&cnt[slot], max);
+}
+
 /* A place of the limit and one of ours; idle connections make room for it. */
 static enum sl_up_verdict
 make_room(struct sl_upstream *u, uint32_t slot, uint32_t max)
@@ -549,18 +573,24 @@ open_stream(struct sl_up *up, const struct sl_up_target *target, enum sl_stream_
 	return sl_stream_connect(up->u->conf.tcp, &to, &connecting_ops, up, ret_why);
 }
 
-/* WAIT; OVERFLOW: the limit of connections is reached; else what is refused: *ret_why SL_END_OK: before any stream. */
+/* WAIT; OVERFLOW: a limit of connections is reached; else what is refused: *ret_why SL_END_OK: before any stream. */
 static enum sl_up_verdict
 connect_for(struct sl_upstream *u, struct sl_up_ticket *t, const struct sl_up_ask *ask,
 	    const struct sl_up_target *target, enum sl_stream_end *ret_why)
 {
 	const struct sl_upstream_env *env = &u->conf.env;
 	uint32_t service_slot = ask->service_slot;
-	enum sl_up_verdict v = make_room(u, service_slot, target->tcp->max_connections);
+	enum sl_up_verdict v;
 
 	*ret_why = SL_END_OK;
-	if (v != SL_UP_READY)
+	if (!endpoint_take(u, target))
+		return SL_UP_OVERFLOW;
+	v = make_room(u, service_slot, target->tcp->max_connections);
+	if (v != SL_UP_READY) {
+		if (u->conf.endpoint_conns)
+			sl_shared_count_give(&u->conf.endpoint_conns[target->endpoint_slot]);
 		return v;
+	}
 	struct sl_up *up = up_new(u);
 	up->state = UP_CONNECTING;
 	up->service_slot = service_slot;
@@ -784,6 +814,12 @@ sl_up_incarnation(const struct sl_up *up)
 	return up->incarnation;
 }
 
+const uint32_t *
+sl_upstream_idle(const struct sl_upstream *u)
+{
+	return u->endpoint_idle;
+}
+
 /* ---- the pool ---- */
 
 size_t
@@ -807,8 +843,10 @@ void
 sl_upstream_fini(struct sl_upstream *u)
 {
 	for (uint32_t i = 0; i < u->used; i++)
-		if (u->ups[i].state != UP_FREE)
+		if (u->ups[i].state != UP_FREE) {
 			sl_limit_give(u->conf.limits, u->ups[i].service_slot, SL_LIMIT_CONNECTIONS);
+			endpoint_give(&u->ups[i]);
+		}
 	for (uint32_t i = 0; i < u->waiting_cnt; i++)
 		for (uint32_t n = u->services[u->waiting[i]].queued; n; n--)
 			sl_limit_give(u->conf.limits, u->waiting[i], SL_LIMIT_PENDING);

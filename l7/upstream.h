@@ -15,6 +15,7 @@
  * go of a connection now and then.
  * The PROXY header (sl_img_tcp.proxy_out) is not sent: requests of many clients share a connection; they have x-forwarded-for.
  * Nothing of a table is kept but numbers.  Owner: one per worker, in the caller's memory.  Threads: [worker] after init.
+ * An endpoint has at most tcp->endpoint_connections of all workers: who finds each one full waits, too.
  * Breakers (limits.h): connections, pending.  Requests and retries are the user's to take.
  */
 #ifndef SL_L7_UPSTREAM_H
@@ -92,7 +93,7 @@ struct sl_up_ops {
 struct sl_upstream_env {
 	void *ctx;
 	/* pick: an endpoint by the service's policy, none of ask->avoid while there is another.  READY: *ret; else NO_SERVICE,
-	 * NO_ENDPOINT or, with ret->tcp and ret->http, OVERFLOW: each has as many requests as it may: who asks waits. */
+	 * NO_ENDPOINT or, with ret->tcp and ret->http, OVERFLOW: each has as many requests or connections as it may: who asks waits. */
 	enum sl_up_verdict (*pick)(void *ctx, const struct sl_up_ask *ask,
 				   struct sl_up_target *ret);
 	/* lives: whether an idle connection to it may take another request, and whether its service is there. */
@@ -113,6 +114,8 @@ struct sl_upstream_conf {
 	struct sl_tcp *tcp;
 	struct sl_tls *tls; /* NULL: none in this dataplane */
 	struct sl_limits *limits;
+	_Atomic uint32_t *
+		endpoint_conns; /* [SL_MAX_ENDPOINTS], of all workers and modes; NULL: not counted */
 	struct sl_upstream_env env;
 	const struct sl_up_ops *ops;
 	const struct sl_stream_ops *
@@ -137,6 +140,9 @@ void sl_upstream_cancel(struct sl_upstream *u, struct sl_up_ticket *t);
  * sl_upstream_gone: its stream's `closed` was told to the user, who calls this in it: the place is given back. */
 void sl_upstream_put(struct sl_upstream *u, struct sl_up *up, bool clean);
 void sl_upstream_gone(struct sl_upstream *u, struct sl_up *up);
+
+/* sl_upstream_idle: [SL_MAX_ENDPOINTS]: idle connections by endpoint slot. */
+const uint32_t *sl_upstream_idle(const struct sl_upstream *u);
 
 struct sl_stream *sl_up_stream(const struct sl_up *up);
 bool sl_up_reused(const struct sl_up *up); /* it has had a request before this one */

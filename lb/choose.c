@@ -23,7 +23,7 @@ struct ask {
 	struct sl_addr client; /* of the tuple, as far as it counts */
 	bool by_client;
 	bool panic;            /* in level */
-	bool odd;              /* panic, or a load_max: more than words decide */
+	bool odd;              /* panic, or is_limited: more than words decide */
 	const uint32_t *avoid; /* [avoid_cnt] endpoint slots */
 	unsigned avoid_cnt;
 };
@@ -74,6 +74,21 @@ load_of(const struct sl_choose_ctx *ctx, uint32_t slot)
 	return sum;
 }
 
+static inline bool
+is_limited(const struct sl_choose_ctx *ctx)
+{
+	return ctx->load_max | ctx->conn_max;
+}
+
+static bool
+is_full(const struct sl_choose_ctx *ctx, uint32_t slot)
+{
+	if (ctx->load_max && load_of(ctx, slot) >= ctx->load_max)
+		return true;
+	return ctx->conn_max && !(ctx->idle && ctx->idle[slot]) &&
+	       atomic_load_explicit(&ctx->open[slot], memory_order_relaxed) >= ctx->conn_max;
+}
+
 /* Not one of avoid[], nor full, and in panic nothing but what people said counts. */
 static bool
 admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
@@ -84,7 +99,7 @@ admits(const struct ask *q, const struct sl_img_endpoint *e, uint8_t hash2)
 		if (q->avoid[i] == e->slot)
 			return false;
 	if (sl_unlikely(q->odd)) {
-		if (q->ctx->load_max && load_of(q->ctx, e->slot) >= q->ctx->load_max)
+		if (is_full(q->ctx, e->slot))
 			return false;
 		if (q->panic)
 			return sl_choose_takes(w, e->incarnation, true);
@@ -438,7 +453,7 @@ choose_level(struct ask *q)
 		uint32_t i = n == 0 ? first : n - (n <= first);
 		q->level = &set->levels[i];
 		q->panic = shares && shares->panic >> i & 1;
-		q->odd = q->panic || q->ctx->load_max;
+		q->odd = q->panic || is_limited(q->ctx);
 		struct sl_choice c = choose(q);
 		if (sl_unlikely(c.endpoint == UINT32_MAX))
 			continue;
@@ -473,7 +488,8 @@ struct sl_choice
 sl_choose(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 	  const struct sl_tuple *tuple)
 {
-	struct ask q = {.svc = svc, .level = &svc->top, .ctx = ctx, .tuple = tuple};
+	struct ask q = {
+		.svc = svc, .level = &svc->top, .ctx = ctx, .tuple = tuple, .odd = is_limited(ctx)};
 
 	by_client(&q);
 	return choose_in(&q);
@@ -487,6 +503,7 @@ sl_choose_other(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			.level = &svc->top,
 			.ctx = ctx,
 			.tuple = tuple,
+			.odd = is_limited(ctx),
 			.avoid = avoid,
 			.avoid_cnt = avoid_cnt};
 
@@ -504,7 +521,7 @@ sl_choose_request(const struct sl_service *svc, const struct sl_choose_ctx *ctx,
 			.level = &svc->top,
 			.ctx = ctx,
 			.key = by_hash ? hash : ctx->random,
-			.odd = ctx->load_max > 0,
+			.odd = is_limited(ctx),
 			.avoid = avoid,
 			.avoid_cnt = avoid_cnt};
 	struct sl_choice c = choose_in(&q);

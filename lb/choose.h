@@ -116,6 +116,12 @@ struct sl_choose_ctx {
 			      * read relaxed.  NULL: conns */
 	unsigned load_cnt;
 	uint32_t load_max; /* who has so many under way takes none; 0: no limit.  Needs loads */
+	uint32_t
+		conn_max; /* likewise who has so many connections open and none idle here; needs open */
+	const _Atomic uint32_t
+		*open; /* [SL_MAX_ENDPOINTS] connections of all workers by endpoint slot */
+	const uint32_t *
+		idle; /* [SL_MAX_ENDPOINTS] of these, those of this worker that wait for a request; NULL: none */
 	/* of svc->sets: who is asked for; NULL: the whole service, which is plain */
 	const struct sl_set *set;
 	const struct sl_shares *shares; /* of the set; NULL: all to its first level, no panic */

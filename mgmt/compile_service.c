@@ -84,6 +84,7 @@ describe(const struct sl_compiling *k, uint32_t place, struct sl_img_service *im
 			.connect_ms = s->tcp.connect_ms,
 			.idle_ms = s->tcp.idle_ms,
 			.max_connections = s->tcp.max_connections,
+			.endpoint_connections = s->tcp.endpoint_connections,
 			.keepalive_s = (uint16_t)(s->tcp.keepalive_ms / 1000),
 			.retries = s->tcp.retries,
 			.proxy_out = s->tcp.proxy_out,

@@ -27,6 +27,7 @@
  *       connect_timeout = "5s";               # one attempt to connect to an endpoint; 1ms to 10m
  *       idle_timeout = "1h";                  # ends what moves no byte either way; "0s": never; up to 168h
  *       max_connections = 1024;               # of the service at a time; 0: no limit
+ *       endpoint_connections = 0;             # to each endpoint, likewise
  *       retries = 1;                          # further endpoints tried when connecting fails, 0 to 7
  *       keepalive = "0s";                     # silence before probes, whole seconds; "0s": none
  *       proxy_protocol = "none" | "v1" | "v2";     # header that tells endpoints the client's address
@@ -322,14 +323,15 @@ struct sl_conf_endpoint {
 
 /* A wrong value leaves 0 here, too; the file is refused then. */
 struct sl_conf_tcp {
-	uint32_t connect_ms;      /* [1, 600000] */
-	uint32_t idle_ms;         /* [0, 604800000]; 0: none */
-	uint32_t keepalive_ms;    /* [0, 65535000], whole seconds; 0: none */
-	uint32_t max_connections; /* 0: no limit */
-	uint8_t retries;          /* [0, SL_MAX_RETRIES] */
-	uint8_t proxy_out;        /* enum sl_proxy_out */
-	uint8_t cc;               /* enum sl_stream_cc */
-	bool given;               /* the group is in the file */
+	uint32_t connect_ms;           /* [1, 600000] */
+	uint32_t idle_ms;              /* [0, 604800000]; 0: none */
+	uint32_t keepalive_ms;         /* [0, 65535000], whole seconds; 0: none */
+	uint32_t max_connections;      /* 0: no limit */
+	uint32_t endpoint_connections; /* likewise */
+	uint8_t retries;               /* [0, SL_MAX_RETRIES] */
+	uint8_t proxy_out;             /* enum sl_proxy_out */
+	uint8_t cc;                    /* enum sl_stream_cc */
+	bool given;                    /* the group is in the file */
 };
 
 struct sl_conf_http {

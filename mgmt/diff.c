@@ -160,6 +160,8 @@ sl_diff_put(struct sl_diff_values *v, const char *key, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (v->cnt == SL_DIFF_VALUES) /* more keys than there is room for: a number to raise */
+		abort();
 	v->v[v->cnt].key = key;
 	v->v[v->cnt].minor = v->minor;
 	va_start(ap, fmt);
@@ -345,6 +347,8 @@ service_values(const struct sl_conf_service *s, struct sl_diff_values *v)
 	sl_diff_names(v, "limits", s->limits, s->limit_cnt);
 	v->minor = true;
 	tcp_values(s, v);
+	put_number(v, "tcp.endpoint_connections",
+		   s->forward == SL_FORWARD_PROXY ? s->tcp.endpoint_connections : 0, 0);
 	sl_diff_http_values(&s->http, v);
 	v->minor = false;
 	sl_diff_service_tls(s, v);

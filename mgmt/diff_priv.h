@@ -4,7 +4,7 @@
 
 #include "mgmt/conf.h"
 
-#define SL_DIFF_VALUES 80
+#define SL_DIFF_VALUES 96
 #define SL_DIFF_LEN 320
 struct sl_diff_values {
 	unsigned cnt;

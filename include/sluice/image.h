@@ -264,7 +264,8 @@ struct sl_img_tcp {
 	uint8_t retries;   /* further endpoints tried when connecting fails: [0, SL_MAX_RETRIES] */
 	uint8_t proxy_out; /* enum sl_proxy_out: header sent to the endpoint */
 	uint8_t cc;        /* enum sl_stream_cc (streams.h): 0 cubic, 1 reno */
-	uint8_t zero[7];
+	uint8_t zero[3];
+	uint32_t endpoint_connections; /* to one endpoint, as max_connections */
 };
 static_assert(sizeof(struct sl_img_tcp) == 24, "");
 

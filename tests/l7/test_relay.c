@@ -37,6 +37,7 @@ struct scene {
 	uint32_t asked; /* lives */
 	uint32_t moved_calls;
 	bool shared; /* limits are another scene's */
+	uint32_t endpoint_max;
 };
 
 static bool
@@ -73,6 +74,7 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 			.endpoint_slot = i,
 			.sources = &s->source,
 			.source_cnt = 1,
+			.endpoint_max = s->endpoint_max,
 			.tls = s->by_tls ? &s->endpoint_tls : NULL};
 		return true;
 	}
@@ -181,6 +183,8 @@ scene_fini(struct scene *s)
 	if (!s->shared) {
 		CU_ASSERT_EQUAL(s->limits->listener[LISTENER], 0);
 		CU_ASSERT_EQUAL(s->limits->service[SERVICE], 0);
+		for (unsigned i = 0; i < ENDPOINTS; i++)
+			CU_ASSERT_EQUAL(s->limits->endpoint[i], 0);
 		free(s->limits);
 	}
 	sl_relay_fini(s->relay);
@@ -746,6 +750,32 @@ limits_hold_over_all_workers(void)
 	scene_fini(&a);
 }
 
+/* Another worker's connections count; who loses the race for the last place asks for somebody else. */
+static void
+endpoints_have_no_more_connections_than_they_may(void)
+{
+	struct scene *s = scene_of(8);
+	struct sl_stream *c;
+
+	s->endpoint_max = 2;
+	s->limits->endpoint[0]++;
+	client(s);
+	settle(s);
+	CU_ASSERT_EQUAL(s->limits->endpoint[0], 2);
+	c = client(s);
+	settle(s);
+	CU_ASSERT_TRUE(aborted(c) && s->limits->endpoint[0] == 2 && s->ep[0].began == 1);
+	CU_ASSERT_EQUAL(counted(s, SL_TCP_RELAY_LIMIT), 1);
+	CU_ASSERT_EQUAL(counted(s, SL_TCP_RELAY_NO_ENDPOINT), 0);
+	CU_ASSERT_EQUAL(s->picks, 1 + SL_RELAY_TRIES);
+	s->endpoint_max = 3;
+	client(s);
+	settle(s);
+	CU_ASSERT_EQUAL(s->limits->endpoint[0], 3);
+	s->limits->endpoint[0]--;
+	scene_fini(s);
+}
+
 static void
 what_a_worker_counted_is_given_back_when_it_ends(void)
 {
@@ -757,6 +787,7 @@ what_a_worker_counted_is_given_back_when_it_ends(void)
 	CU_ASSERT_EQUAL(s->limits->listener[LISTENER], 5);
 	sl_relay_fini(s->relay);
 	CU_ASSERT_TRUE(s->limits->listener[LISTENER] == 0 && s->limits->service[SERVICE] == 0);
+	CU_ASSERT_EQUAL(s->limits->endpoint[0], 0);
 	free(s->relay);
 	free(s->limits);
 	fake_destroy(s->tcp);
@@ -1610,6 +1641,7 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(a_client_that_goes_while_connecting_takes_the_endpoint_with_it),
 	 SL_TEST(a_client_may_speak_and_close_its_side_while_connecting),
 	 SL_TEST(both_streams_are_labelled), SL_TEST(limits_hold_over_all_workers),
+	 SL_TEST(endpoints_have_no_more_connections_than_they_may),
 	 SL_TEST(what_a_worker_counted_is_given_back_when_it_ends),
 	 SL_TEST(places_are_bounded_and_used_again),
 	 SL_TEST(a_listener_that_went_meanwhile_resets_the_client),

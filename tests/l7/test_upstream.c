@@ -33,6 +33,7 @@ struct endpoint {
 
 struct scene {
 	struct sl_ledger *ledger;
+	_Atomic uint32_t *conns; /* of all workers, by endpoint slot */
 	struct pool pool[WORKERS];
 	struct endpoint ep[ENDPOINTS];
 	bool gone[SERVICES]; /* the service */
@@ -224,6 +225,7 @@ scene_init(struct scene *s, uint32_t capacity, uint32_t streams)
 	memset(s, 0, sizeof(*s));
 	s->ledger = aligned_alloc(SL_CACHE_LINE, sizeof(*s->ledger));
 	memset(s->ledger, 0, sizeof(*s->ledger));
+	s->conns = calloc(SL_MAX_ENDPOINTS, sizeof(*s->conns));
 	s->source = sl_addr_from_v4((uint8_t[]){10, 9, 9, 9});
 	for (unsigned i = 0; i < SERVICES; i++) {
 		s->tls[i].says.handshake_ms = 4321;
@@ -245,6 +247,7 @@ scene_init(struct scene *s, uint32_t capacity, uint32_t streams)
 			.tcp = p->tcp,
 			.tls = fake_tls(p->tcp),
 			.limits = p->limits,
+			.endpoint_conns = s->conns,
 			.env = {p, env_pick, env_lives, env_began, env_ended, env_load},
 			.ops = &up_ops,
 			.stream = &lent_ops,
@@ -291,6 +294,8 @@ scene_fini(struct scene *s)
 	}
 	for (unsigned what = 0; what < SL_LIMIT_CNT; what++)
 		CU_ASSERT_EQUAL(ledger(s, what), 0);
+	for (unsigned i = 0; i < ENDPOINTS; i++)
+		CU_ASSERT_EQUAL(s->conns[ENDPOINT_SLOT + i], 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		struct pool *p = &s->pool[i];
 		sl_upstream_fini(p->u);
@@ -300,6 +305,7 @@ scene_fini(struct scene *s)
 		fake_destroy(p->tcp);
 	}
 	free(s->ledger);
+	free(s->conns);
 }
 
 static void
@@ -921,6 +927,36 @@ who_is_in_line_waits_for_a_place_of_the_pool_too(void)
 	scene_fini(s);
 }
 
+/* Over all workers; who waits at one of them is given what another lets go of. */
+static void
+an_endpoint_has_no_more_connections_than_it_may(void)
+{
+	struct scene *s = scene_of(8);
+	struct user a = {0}, b = {0}, c = {0}, x = {0};
+
+	s->tcp[0].endpoint_connections = 2;
+	lent(s, &a, 0);
+	lent(s, &b, 0);
+	CU_ASSERT_EQUAL(ask(s, &c, 0), SL_UP_WAIT);
+	CU_ASSERT_EQUAL(ask_of(&x, &s->pool[1], 0, 0, UINT32_MAX), SL_UP_WAIT);
+	CU_ASSERT_EQUAL(ledger(s, SL_LIMIT_PENDING), 2);
+	pass(s, 200);
+	CU_ASSERT_TRUE(c.state == WAITS && x.state == WAITS && s->conns[ENDPOINT_SLOT] == 2);
+	put(&a, true); /* let go of for the other worker */
+	turn(s, 0);
+	CU_ASSERT_TRUE(c.state == WAITS && s->conns[ENDPOINT_SLOT] == 2);
+	fake_peer_answers(fake_connected(s->pool[1].tcp));
+	turn(s, 0);
+	CU_ASSERT_EQUAL(x.state, LENT);
+	put(&b, true);
+	turn(s, 0);
+	CU_ASSERT_TRUE(c.state == LENT && sl_up_reused(c.up));
+	CU_ASSERT_EQUAL(s->conns[ENDPOINT_SLOT], 2);
+	put(&c, true);
+	put(&x, true);
+	scene_fini(s);
+}
+
 static void
 who_waits_is_asked_for_anew(void)
 {
@@ -1290,6 +1326,22 @@ idle_connections_of_other_names_make_room_and_stay_else(void)
 	scene_fini(s);
 }
 
+/* A connection for another server name cannot be had, and makes room. */
+static void
+an_idle_connection_that_does_not_do_makes_room_at_its_endpoint(void)
+{
+	struct scene *s = scene_of(8);
+	struct user a = {.host = "a.example"}, b = {.host = "b.example"};
+
+	secure(s, 0);
+	s->tcp[0].endpoint_connections = 1;
+	s->tls[0].says.auto_sni = 1;
+	struct sl_stream *first = kept_for(s, &a);
+	CU_ASSERT_TRUE(kept_for(s, &b) != first && fake_seen(first).let_go);
+	CU_ASSERT_EQUAL(s->conns[ENDPOINT_SLOT], 1);
+	scene_fini(s);
+}
+
 static void
 what_a_service_says_of_tls_parts_old_connections_from_new(void)
 {
@@ -1438,6 +1490,9 @@ check_all(struct play *y)
 			       taken[SL_LIMIT_CONNECTIONS] <= y->s.tcp[i].max_connections);
 		CU_ASSERT_TRUE(http->max_pending == 0 ||
 			       taken[SL_LIMIT_PENDING] <= http->max_pending);
+		uint32_t max = y->s.tcp[i].endpoint_connections;
+		for (unsigned e = i * PER_SERVICE; max && e < (i + 1) * PER_SERVICE; e++)
+			CU_ASSERT_TRUE(y->s.conns[ENDPOINT_SLOT + e] <= max);
 	}
 }
 
@@ -1585,6 +1640,7 @@ play_seed(uint64_t seed)
 	scene_init(&y.s, 4 + rnd(12), 64);
 	for (unsigned i = 0; i < SERVICES; i++) {
 		y.s.tcp[i].max_connections = rnd(8);
+		y.s.tcp[i].endpoint_connections = rnd(4);
 		y.s.http[i].max_pending = rnd(8);
 		y.s.http[i].conn_requests = rnd(4);
 		y.s.http[i].conn_idle_ms = 1 + rnd(3000);
@@ -1657,6 +1713,8 @@ SL_SUITE("upstream", SL_TEST(a_connection_is_kept_and_lent_again),
 	 SL_TEST(a_full_pool_takes_the_place_of_the_longest_idle_of_all),
 	 SL_TEST(who_asks_for_full_endpoints_holds_up_nobody_else),
 	 SL_TEST(who_is_in_line_waits_for_a_place_of_the_pool_too),
+	 SL_TEST(an_endpoint_has_no_more_connections_than_it_may),
+	 SL_TEST(an_idle_connection_that_does_not_do_makes_room_at_its_endpoint),
 	 SL_TEST(who_waits_is_asked_for_anew),
 	 SL_TEST(who_waits_hears_of_a_service_that_is_gone_and_of_ways_that_fail),
 	 SL_TEST(a_queue_without_hope_costs_no_choices),

@@ -528,6 +528,8 @@ a_large_service_takes_the_best_of_some_draws(void)
 enum { RING_MAX = 64 * SL_RING_POINTS };
 static struct sl_img_point ring[RING_MAX];
 static uint32_t sums[CNT], loads[2][SL_MAX_ENDPOINTS], load_max;
+static uint32_t conn_max, idle[SL_MAX_ENDPOINTS];
+static _Atomic uint32_t opened[SL_MAX_ENDPOINTS];
 static const uint32_t *const loads_of[2] = {loads[0], loads[1]};
 
 static const uint8_t request_policies[] = {
@@ -576,6 +578,9 @@ request_ctx(bool hashed, uint64_t hash, uint64_t random, bool panic, const uint3
 					  .loads = loads_of,
 					  .load_cnt = 2,
 					  .load_max = load_max,
+					  .conn_max = conn_max,
+					  .open = opened,
+					  .idle = idle,
 					  .set = panic ? &set : NULL,
 					  .shares = panic ? &shares : NULL,
 					  .random = random};
@@ -786,6 +791,66 @@ who_has_all_that_he_may_takes_no_more(void)
 	}
 }
 
+/* But who has an idle connection for it. */
+static void
+who_has_all_connections_takes_no_more(void)
+{
+	for (unsigned p = 0; p < SL_ARRAY_CNT(request_policies); p++) {
+		set_up_requests(request_policies[p], true);
+		conn_max = 3;
+		for (unsigned i = 0; i < CNT; i++) {
+			opened[FIRST_SLOT + i] = 1 + i % 4;
+			idle[FIRST_SLOT + i] = i == 3 || i == 6;
+		}
+		bool had_idle = false;
+		for (uint64_t k = 0; k < 2000; k++) {
+			uint32_t e =
+				request_ctx(k % 2, k, k * SL_HASH_P0, k % 3 == 0, NULL, 0).endpoint;
+			CU_ASSERT_FATAL(e < CNT);
+			CU_ASSERT_TRUE(opened[FIRST_SLOT + e] < 3 || idle[FIRST_SLOT + e]);
+			had_idle |= e == 3;
+		}
+		CU_ASSERT_TRUE(had_idle);
+		for (unsigned i = 0; i < CNT; i++) {
+			opened[FIRST_SLOT + i] = 3 + i % 2;
+			idle[FIRST_SLOT + i] = 0;
+		}
+		for (uint64_t k = 0; k < 20; k++)
+			CU_ASSERT_EQUAL(request(k % 2, k, k).endpoint, UINT32_MAX);
+		conn_max = 0;
+		CU_ASSERT_TRUE(request(false, 0, 1).endpoint < CNT);
+	}
+}
+
+/* Connections of mode tcp, whatever the policy. */
+static void
+full_endpoints_take_no_connections_either(void)
+{
+	static const uint8_t policies[] = {SL_POLICY_MAGLEV, SL_POLICY_ROUND_ROBIN,
+					   SL_POLICY_SOURCE_HASH, SL_POLICY_LEAST_CONN};
+	uint32_t cursor = 0;
+
+	for (unsigned p = 0; p < SL_ARRAY_CNT(policies); p++) {
+		set_up(policies[p]);
+		for (unsigned i = 0; i < CNT; i++)
+			opened[FIRST_SLOT + i] = i == 5 ? 1 : 2;
+		const struct sl_choose_ctx ctx = {.states = states,
+						  .seed = SEED,
+						  .conns = conns,
+						  .cursors = &cursor,
+						  .conn_max = 2,
+						  .open = opened};
+		for (uint16_t k = 0; k < 200; k++) {
+			const struct sl_tuple t = tuple(k, 1);
+			const uint32_t avoid = FIRST_SLOT + 5;
+			CU_ASSERT_EQUAL(sl_choose(&svc, &ctx, &t).endpoint, 5);
+			CU_ASSERT_EQUAL(sl_choose_other(&svc, &ctx, &t, NULL, 0).endpoint, 5);
+			CU_ASSERT_EQUAL(sl_choose_other(&svc, &ctx, &t, &avoid, 1).endpoint,
+					UINT32_MAX);
+		}
+	}
+}
+
 static void
 least_request_counts_what_all_workers_have_under_way(void)
 {
@@ -992,6 +1057,8 @@ SL_SUITE("choose", SL_TEST(words_admit_by_flags_incarnation_and_fraction),
 	 SL_TEST(an_endpoint_that_goes_moves_no_others_requests),
 	 SL_TEST(random_goes_by_weight_with_and_without_sums), SL_TEST(sums_change_no_choice),
 	 SL_TEST(who_has_all_that_he_may_takes_no_more),
+	 SL_TEST(who_has_all_connections_takes_no_more),
+	 SL_TEST(full_endpoints_take_no_connections_either),
 	 SL_TEST(least_request_counts_what_all_workers_have_under_way),
 	 SL_TEST(least_request_levels_where_random_does_not),
 	 SL_TEST(who_was_tried_is_avoided_while_another_one_admits),

@@ -195,6 +195,7 @@ connections_have_their_values_and_defaults(void)
 	CU_ASSERT_EQUAL(said->connect_ms, 250);
 	CU_ASSERT_EQUAL(said->idle_ms, 0);
 	CU_ASSERT_EQUAL(said->max_connections, 0);
+	CU_ASSERT(said->endpoint_connections == 60 && usual->endpoint_connections == 0);
 	CU_ASSERT_EQUAL(said->retries, 7);
 	CU_ASSERT_EQUAL(said->keepalive_ms, 75000);
 	CU_ASSERT_EQUAL(said->proxy_out, SL_PROXY_V2);

@@ -89,6 +89,26 @@ breakers() {
 	quiet
 }
 
+# One connection to each endpoint, of all workers: eight clients wait for each other, and none is refused.
+most_open() { ctl_json "max(e['flows'] for e in j['endpoints'])" show endpoints web; }
+none_open() { [ "$(most_open)" = 0 ]; }
+by_connections() {
+	export POLICY=random ROUTES='{ name = "r"; service = "web"; }'
+	HTTP_KEYS='ejection = { after = 0; };' http_push
+	for i in $ENDPOINTS; do ctl disable web "e$i" >/dev/null; done
+	wait_for 10 "connections of before ended" none_open
+	TCP_KEYS='endpoint_connections = 1;' HTTP_KEYS='ejection = { after = 0; };' http_push
+	for i in $ENDPOINTS; do ctl enable web "e$i" >/dev/null; done
+	load narrow --seconds 120 --requests 60 --threads 8 --keepalive --spread "$u/slow/20"
+	local most=0 now
+	while kill -0 "$(pid_of narrow)" 2>/dev/null; do
+		now=$(most_open)
+		[ "$now" -le "$most" ] || most=$now
+	done
+	all_good narrow
+	is "most connections to an endpoint" "$most" 1
+}
+
 # row NAME FIELD: of the breakers of service web.  adaptive FIELD: of its adaptive concurrency.
 row() { ctl_json "[b['$2'] for s in j['services'] if s['name'] == 'web' for b in s['breakers'] if b['name'] == '$1'][0]" show services; }
 adaptive() { ctl_json "[s['adaptive']['$1'] for s in j['services'] if s['name'] == 'web'][0]" show services; }
@@ -100,12 +120,14 @@ shown() {
 	load held --seconds 60 --requests 300 --threads 3 --keepalive "$u/slow/100"
 	is_open() { [ "$(row requests max) $(row requests under_way) $(row requests remaining) $(row requests open)" = "3 3 0 True" ]; }
 	wait_for 10 "the breaker shown open" is_open
+	open_in_table() { ctl show services | grep -q "requests 3/3 open"; }
+	wait_for 5 "the breaker open in the table" open_in_table
 	is "another one" "$(row pending open)" False
 	local before
 	before=$(row requests limited)
 	one_too_many() { [ "$(code "$u/who")" = 503 ] && [ "$(row requests limited)" -gt "$before" ]; }
 	wait_for 10 "one too many, refused and counted" one_too_many
-	ctl show services | grep -q "requests 3/3 open, limited [0-9]" || fail "no breaker in the table: $(ctl show services)"
+	ctl show services | grep -q "requests [0-3]/3.*, limited [0-9]" || fail "no breaker in the table: $(ctl show services)"
 	kill -TERM "$(pid_of held)"
 	wait "$(pid_of held)" || true
 	closed() { [ "$(row requests under_way) $(row requests remaining) $(row requests open)" = "0 3 False" ]; }
@@ -199,6 +221,7 @@ gateway_up
 u=$(url 10.77.9.30)
 outliers
 breakers
+by_connections
 shown
 adapts
 by_latency

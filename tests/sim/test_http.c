@@ -30,6 +30,7 @@ static struct table table;
 static struct table_view views[32];
 static unsigned view_cnt;
 static bool logs;
+static uint32_t most_few; /* connections to an endpoint that may have one */
 
 void
 run_wrong(struct run *r, const char *fmt, ...)
@@ -75,14 +76,24 @@ run_excuses(const struct run *r, const struct req *q)
 
 /* ---- tables ---- */
 
+/* Service b: one connection to each endpoint, or two to both. */
+static bool
+few_by_endpoint(void)
+{
+	return run.seed / 3 % 2;
+}
+
 /* out: an endpoint that is not in it, NOBODY: all are; ALL: none is, and no
  * listener; gone: /b goes to service a, and subsets have other places. */
 static void
 push(unsigned out, bool gone)
 {
 	struct table_text t = {0};
-	static const char *const more[SERVICES] = {"", "tcp = { max_connections = 2; };",
-						   "http = { max_requests = 3; };", ""};
+	const char *const more[SERVICES] = {"",
+					    few_by_endpoint()
+						    ? "tcp = { endpoint_connections = 1; };"
+						    : "tcp = { max_connections = 2; };",
+					    "http = { max_requests = 3; };", ""};
 
 	table_append(&t, "gateway = { name = \"t\"; };\nnetwork = { addresses = (\n"
 			 "{ port = \"front\"; address = \"10.0.1.1/24\"; },"
@@ -224,6 +235,25 @@ taken(unsigned service, enum sl_limit what)
 	return rig_ledger(run.net.rig)->service[service].taken[what];
 }
 
+static uint32_t
+open_to(uint32_t endpoint_slot)
+{
+	return rig_worker(run.net.rig, 0)->conf.tcp.limits->endpoint[endpoint_slot];
+}
+
+static void
+judge_few(void)
+{
+	const struct sl_view *v = views[view_cnt - 1].view;
+
+	for (unsigned e = 0; e < 2; e++) {
+		uint32_t slot = table_slot(v, "b", e ? "e1" : "e0");
+		if (slot != UINT32_MAX && open_to(slot) > 1)
+			run_wrong(&run, "%u connections to endpoint %u, of one", open_to(slot), e);
+		most_few = SL_MAX(most_few, slot == UINT32_MAX ? 0 : open_to(slot));
+	}
+}
+
 static void
 judge_limits(void)
 {
@@ -231,7 +261,9 @@ judge_limits(void)
 		if (rig_ledger(run.net.rig)->delays[i] > 3)
 			run_wrong(&run, "%u requests are delayed",
 				  rig_ledger(run.net.rig)->delays[i]);
-	if (taken(1, SL_LIMIT_CONNECTIONS) > 2)
+	if (few_by_endpoint())
+		judge_few();
+	else if (taken(1, SL_LIMIT_CONNECTIONS) > 2)
 		run_wrong(&run, "%u connections of two", taken(1, SL_LIMIT_CONNECTIONS));
 	if (taken(2, SL_LIMIT_REQUESTS) > 3)
 		run_wrong(&run, "%u requests of three", taken(2, SL_LIMIT_REQUESTS));
@@ -357,6 +389,10 @@ judge_left(void)
 			if (taken(s, (enum sl_limit)what))
 				run_wrong(&run, "service %u keeps %u of limit %u", s,
 					  taken(s, (enum sl_limit)what), what);
+	for (uint32_t slot = 0; slot < SL_MAX_ENDPOINTS; slot++)
+		if (open_to(slot))
+			run_wrong(&run, "endpoint slot %u keeps %u connections", slot,
+				  open_to(slot));
 }
 
 /* ---- a run ---- */
@@ -509,7 +545,7 @@ every_answer_is_the_one_asked_for(void)
 	printf("    %u answers, %u of the gateway's own, %u connections cut; %u hedges, %u won; %u "
 	       "delays ",
 	       fine, own, cut, hedges, won, delayed);
-	CU_ASSERT_TRUE(fine > cut);
+	CU_ASSERT_TRUE(fine > cut && (to == from || most_few));
 	if (to - from >= 100)
 		CU_ASSERT_TRUE(hedges > won && won && delayed);
 }
