@@ -678,6 +678,19 @@ fill_service_tls(const struct sl_test_service *from, struct sl_img_service *v, s
 	return sizeof(*t) + t->san_cnt * sizeof(*san);
 }
 
+/* Likewise. */
+static size_t
+fill_rates(const struct sl_test_service *from, struct sl_img_service *v, size_t at)
+{
+	size_t bytes = from->rate_cnt * sizeof(*from->rates);
+
+	v->rate_cnt = from->rate_cnt;
+	v->rate_off = bytes ? (uint32_t)at : 0;
+	if (bytes)
+		memcpy((char *)v + at, from->rates, bytes);
+	return bytes;
+}
+
 /* Into a scratch object with room for all. */
 static void
 build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_object *o)
@@ -696,7 +709,8 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 		at + cnt * sizeof(*e) + levels * sizeof(struct sl_img_level) +
 			8 * sizeof(struct sl_img_subset) +
 			levels_room(from, levels, sl_maglev_size(max)) +
-			sizeof(struct sl_img_tls_service) + 8 * sizeof(struct sl_img_tls_san));
+			sizeof(struct sl_img_tls_service) + 8 * sizeof(struct sl_img_tls_san) +
+			from->rate_cnt * sizeof(*from->rates));
 	set_name(v->name, from->name, "s", 0);
 	v->policy = from->policy ? from->policy : SL_POLICY_MAGLEV;
 	v->forward = from->forward ? from->forward : SL_FORWARD_NAT;
@@ -711,7 +725,9 @@ build_service(const struct sl_test_conf *c, const struct ordered *s, struct sl_o
 	fill_levels(c, from, v, first, members, &at);
 	free(e);
 	free(members);
-	o->size = v->head.size = (uint32_t)(at + fill_service_tls(from, v, at));
+	at += fill_service_tls(from, v, at);
+	at += fill_rates(from, v, at);
+	o->size = v->head.size = (uint32_t)at;
 	void *shrunk = realloc(v, o->size); /* so that ASan sees the true end */
 	o->bytes = shrunk ? shrunk : v;
 }

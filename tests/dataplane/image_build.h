@@ -84,6 +84,8 @@ struct sl_test_service {
 	uint8_t panic_pct;                     /* 0: 50 where http is as by default, else 0 */
 	struct sl_test_subset subsets[8];      /* PROXY; in the order of their names */
 	const struct sl_test_service_tls *tls; /* PROXY; NULL: plaintext */
+	const struct sl_img_rate *rates;       /* PROXY; as they are, [rate_cnt] */
+	uint32_t rate_cnt;
 };
 
 struct sl_test_listener {
