@@ -79,7 +79,7 @@ void sl_istio_serve_streams(struct sl_istio *is, struct sl_bind *b, struct sl_ob
 void sl_istio_serve_names(struct sl_istio *is, struct sl_bind *b, struct sl_yaml *names,
 			  struct sl_backend *to);
 
-/* import_istio_mesh.c: a VirtualService at the ports of its hosts, as far as they speak HTTP; ServiceEntries that nobody routes. */
+/* import_istio_mesh.c: a VirtualService at the ports of its hosts; ServiceEntries that nobody routes. */
 void sl_istio_serve_mesh(struct sl_istio *is, struct sl_object *vs);
 void sl_istio_entries(struct sl_istio *is);
 

@@ -5,11 +5,20 @@
 
 /* ---- the mesh ---- */
 
-static bool
-speaks_http(const struct sl_object *o, struct sl_yaml *port)
+/* What connections to the port of a Service or ServiceEntry hold: HTTP unless it says another; 0: no connections. */
+static enum sl_bind_mode
+mode_of(const struct sl_object *o, struct sl_yaml *port)
 {
-	static const char *const others[] = {"tcp",   "tls",   "https", "mongo",
-					     "mysql", "redis", "udp"};
+	static const struct {
+		const char *name;
+		enum sl_bind_mode mode;
+	} others[] = {{"tcp", SL_BIND_TCP},
+		      {"tls", SL_BIND_TLS},
+		      {"https", SL_BIND_TLS},
+		      {"mongo", SL_BIND_TCP},
+		      {"mysql", SL_BIND_TCP},
+		      {"redis", SL_BIND_TCP},
+		      {"udp", 0}};
 	const char *name = sl_yaml_peek_text(port, "appProtocol");
 
 	if (strcmp(o->kind, "Service"))
@@ -17,23 +26,30 @@ speaks_http(const struct sl_object *o, struct sl_yaml *port)
 	else if (!name)
 		name = sl_yaml_peek_text(port, "name");
 	for (size_t i = 0; name && i < SL_ARRAY_CNT(others); i++) {
-		size_t n = strlen(others[i]);
-		if (strncasecmp(name, others[i], n) == 0 && (!name[n] || name[n] == '-'))
-			return false;
+		size_t n = strlen(others[i].name);
+		if (strncasecmp(name, others[i].name, n) == 0 && (!name[n] || name[n] == '-'))
+			return others[i].mode;
 	}
-	return true;
+	return SL_BIND_HTTP;
 }
 
 static void
 serve_mesh_port(struct sl_istio *is, struct sl_object *vs, const char *host, struct sl_yaml *node,
-		uint16_t port)
+		uint16_t port, enum sl_bind_mode mode)
 {
-	struct sl_bind *b = sl_bind_get(is, "mesh", port, SL_BIND_HTTP, "mesh", node);
+	static const char *const keys[] = {"", "http", "tls", "tcp"};
+	struct sl_bind *b;
 
-	sl_istio_serve(is, b, vs, NULL, host, node);
+	if (!mode || !sl_yaml_peek(vs->spec, keys[mode]))
+		return;
+	b = sl_bind_get(is, "mesh", port, mode, "mesh", node);
+	if (b->mode == mode)
+		sl_istio_serve(is, b, vs, NULL, host, node);
+	else
+		sl_left_out(&is->im->left, node, "port %u of the mesh has another protocol", port);
 }
 
-/* At the ports of its hosts, as far as they speak HTTP. */
+/* At the ports of its hosts. */
 void
 sl_istio_serve_mesh(struct sl_istio *is, struct sl_object *vs)
 {
@@ -52,14 +68,14 @@ sl_istio_serve_mesh(struct sl_istio *is, struct sl_object *vs)
 			sl_left_changed(
 				&im->left, h,
 				"the host's ports are not in the files: it is served at port 80");
-			serve_mesh_port(is, vs, host, h, 80);
+			serve_mesh_port(is, vs, host, h, 80, SL_BIND_HTTP);
 			continue;
 		}
 		for (struct sl_yaml *p = ports->first; p; p = p->next) {
 			struct sl_yaml *number =
 				sl_yaml_peek(p, strcmp(o->kind, "Service") ? "number" : "port");
-			if (number && sl_yaml_number(number, 1, 65535, &n) && speaks_http(o, p))
-				serve_mesh_port(is, vs, host, h, (uint16_t)n);
+			if (number && sl_yaml_number(number, 1, 65535, &n))
+				serve_mesh_port(is, vs, host, h, (uint16_t)n, mode_of(o, p));
 		}
 	}
 }

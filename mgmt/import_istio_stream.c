@@ -35,20 +35,26 @@ heaviest(struct sl_istio *is, const struct sl_object *vs, struct sl_bind *b, str
 	return best;
 }
 
-static void
-destination_subnets(struct sl_istio *is, struct sl_yaml *m)
+/* Whether the match asks for nothing that is not known of a connection; if not, that is told, and it takes none. */
+static bool
+is_known(struct sl_istio *is, struct sl_yaml *m)
 {
-	struct sl_yaml *n = sl_yaml_peek(m, "destinationSubnets");
+	static const char *const keys[][2] = {
+		{"destinationSubnets", "what the client connects to is the listener's address"},
+		{"sourceLabels", "labels of who calls are not known"},
+		{"sourceNamespace", "who calls is not known"},
+		{"sourceSubnet", "who calls is not looked at"},
+	};
+	bool known = true;
 
-	if (n)
-		sl_left_out(&is->im->left, n,
-			    "what the client connects to is the listener's address");
-	if ((n = sl_yaml_peek(m, "sourceLabels")))
-		sl_left_out(&is->im->left, n, "labels of who calls are not known");
-	if ((n = sl_yaml_peek(m, "sourceNamespace")))
-		sl_left_out(&is->im->left, n, "who calls is not known");
-	if ((n = sl_yaml_peek(m, "sourceSubnet")))
-		sl_left_out(&is->im->left, n, "who calls is not looked at");
+	for (size_t i = 0; i < SL_ARRAY_CNT(keys); i++) {
+		struct sl_yaml *n = sl_yaml_peek(m, keys[i][0]);
+		if (!n)
+			continue;
+		sl_left_out(&is->im->left, n, "%s: its match is left out", keys[i][1]);
+		known = false;
+	}
+	return known;
 }
 
 void
@@ -99,8 +105,7 @@ sl_istio_serve_streams(struct sl_istio *is, struct sl_bind *b, struct sl_object 
 		bool here = !match || !match->first, names = strcmp(key, "tls") == 0;
 		struct sl_backend *to = NULL;
 		for (struct sl_yaml *m = sl_yaml_each(match, NULL); m; m = sl_yaml_each(match, m)) {
-			destination_subnets(is, m);
-			if (!sl_istio_match_is_here(&p, m))
+			if (!is_known(is, m) || !sl_istio_match_is_here(&p, m))
 				continue;
 			here = true;
 			if (names && (to = heaviest(is, vs, b, list)))

@@ -575,6 +575,59 @@ tokens_ask_no_less(void)
 	}
 }
 
+/* The rows as spec of a VirtualService at a Gateway of TLS that is passed on (443), of TCP (7), and at the mesh (a Service db of TCP). */
+static void
+connections_take_no_more(void)
+{
+	static const struct row rows[] = {
+		{"tls: [{match: [{sniHosts: [a.example, '*.b.example']}], " TO "}]",
+		 "{ name = \"a.example\"; service = \"web.default-80\"; }",
+		 "no route leads anywhere from it", "by name"},
+		{"tls: [{match: [{sniHosts: [a.example, '*.b.example']}], " TO "}]",
+		 "{ name = \"*.b.example\"; service = \"web.default-80\"; }",
+		 "no route leads anywhere from it", "and by what is below"},
+		{"tcp: [{match: [{port: 7}], " TO "}]", "service = \"web.default-80\";",
+		 "no route leads anywhere from it", "all"},
+		{"tcp: [{match: [{port: 8}], " TO "}]",
+		 "!service = ", "no route leads anywhere from it", "of another port"},
+		{"tls: [{match: [{sniHosts: [a.example], sourceLabels: {a: b}}], " TO "}]",
+		 "!server_names", "its match is left out", "labels"},
+		{"tcp: [{match: [{sourceNamespace: x}], " TO "}]",
+		 "!service = ", "its match is left out", "namespaces"},
+		{"tcp: [{match: [{destinationSubnets: [10.0.0.0/8]}], " TO "}]",
+		 "!service = ", "its match is left out", "where they come to"},
+		{"tcp: [{match: [{sourceSubnet: 10.0.0.0/8}], " TO "}]",
+		 "!service = ", "its match is left out", "where they are from"},
+		{"tcp: [{route: [{destination: {host: web}, weight: 1}, {destination: {host: "
+		 "other}, "
+		 "weight: 2}]}]",
+		 "service = \"other.default\";", "are not split", "the heaviest"},
+		{"hosts: [db], gateways: [mesh], tcp: [{route: [{destination: {host: db}}]}]",
+		 "name = \"mesh-5432\"", "no route leads anywhere from it", "of the mesh"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[4096];
+		snprintf(text, sizeof(text),
+			 "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g}, "
+			 "spec: {servers: [{port: {number: 443, protocol: TLS}, tls: {mode: "
+			 "PASSTHROUGH}, hosts: ['*']}, {port: {number: 7, protocol: TCP}, hosts: "
+			 "['*']}]}}\n---\n" SERVICE
+			 "{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {ports: "
+			 "[{name: tcp-db, port: 5432}]}}\n---\n"
+			 "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: "
+			 "{name: v}, spec: {%s%s}}\n",
+			 strstr(rows[i].field, "hosts:") == rows[i].field
+				 ? ""
+				 : "hosts: ['*'], gateways: [g], ",
+			 rows[i].field);
+		if (!import(SL_IMPORT_ISTIO, "row", text, "203.0.113.1,203.0.113.2"))
+			continue;
+		check_row(&rows[i]);
+		done();
+	}
+}
+
 /* ---- whose rules ---- */
 
 #define WORKLOAD(name, labels)                                                                     \
@@ -862,7 +915,7 @@ nothing_goes_by_in_silence(void)
 SL_SUITE("import", SL_TEST(files_become_these_tables), SL_TEST(matches_keep_their_meaning),
 	 SL_TEST(actions_keep_their_meaning), SL_TEST(policies_keep_their_meaning),
 	 SL_TEST(rules_deny_no_less), SL_TEST(tokens_ask_no_less),
-	 SL_TEST(policies_judge_their_own), SL_TEST(sets_that_a_route_cannot_have_deny),
-	 SL_TEST(precedence_is_an_order), SL_TEST(grants_are_of_one_kind_and_name),
-	 SL_TEST(names_stay_names), SL_TEST(a_bad_table_is_told),
-	 SL_TEST(nothing_goes_by_in_silence))
+	 SL_TEST(connections_take_no_more), SL_TEST(policies_judge_their_own),
+	 SL_TEST(sets_that_a_route_cannot_have_deny), SL_TEST(precedence_is_an_order),
+	 SL_TEST(grants_are_of_one_kind_and_name), SL_TEST(names_stay_names),
+	 SL_TEST(a_bad_table_is_told), SL_TEST(nothing_goes_by_in_silence))
