@@ -304,7 +304,6 @@ sl_http_xchg_end(struct http_xchg *x)
 	sl_http_up_drop(x, false);
 	if (sl_unlikely(x->flags & XF_DELAYED))
 		sl_http_fault_end(x);
-	sl_http_shape_leave(x);
 	if (x->flags & XF_REQUEST_LIMIT)
 		sl_limit_give(h->limits, x->service_slot, SL_LIMIT_REQUESTS);
 	if (sl_unlikely(x->flags & XF_ADAPTIVE))

@@ -27,6 +27,7 @@ sl_http_up_drop(struct http_xchg *x, bool clean)
 	struct sl_http *h = x->http;
 	struct sl_up *up = x->up;
 
+	sl_http_shape_leave(x);
 	if (x->flags & XF_WAITS) {
 		x->flags &= ~(unsigned)XF_WAITS;
 		sl_upstream_cancel(h->upstream, &x->ticket);

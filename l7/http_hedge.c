@@ -125,7 +125,6 @@ take_over(struct http_xchg *x, struct http_xchg *w)
 	const unsigned of_try = XF_REUSED | XF_UP_TLS | XF_TOLD | XF_DOOMED | XF_SHAPED | XF_PAID;
 
 	sl_http_up_drop(x, false);
-	sl_http_shape_leave(x);
 	x->up = w->up;
 	x->upstream = w->upstream;
 	w->up = NULL;

@@ -511,7 +511,7 @@ void sl_http_request_go(struct http_xchg *x); /* moves what there is of head and
 void sl_http_up_drop(struct http_xchg *x, bool clean);
 void sl_http_tunnel_go(struct http_xchg *x);
 
-/* http_shape.c: sl_http_shape_look: a try begins, or time has passed: whether the service has a bandwidth.  _leave: the exchange is over.
+/* http_shape.c: sl_http_shape_look: a try begins, or time has passed: whether the service has a bandwidth.  _leave: a try is over.
  * _waits: for tokens.  _head: whether n bytes of a head may go now; else the exchange goes on by itself later.  _pipe: sl_http_pipe of the
  * request's or answer's body.  _forward: sl_stream_forward of a tunnel, as much as may go.  _go: tokens have come.  Where XF_SHAPED is not
  * set, all but _look cost a test of it. */

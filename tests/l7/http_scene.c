@@ -280,6 +280,15 @@ env_service(void *ctx, uint32_t slot, uint16_t incarnation)
 	return &s->service[slot - SCENE_A];
 }
 
+static const struct sl_img_bandwidth *
+env_bandwidth(void *ctx, uint32_t slot, uint16_t incarnation)
+{
+	struct scene *s = ctx;
+
+	CU_ASSERT_EQUAL(incarnation, 1);
+	return slot == SCENE_GONE || s->no_service ? NULL : &s->bandwidth[slot - SCENE_A];
+}
+
 static bool
 env_listens(void *ctx, uint32_t listener_slot, uint16_t incarnation)
 {
@@ -547,7 +556,8 @@ scene_init(struct scene *s, const struct scene_conf *conf)
 			.listens = env_listens,
 			.serves = env_serves,
 			.result = env_result,
-			.wall = env_wall},
+			.wall = env_wall,
+			.bandwidth = env_bandwidth},
 		.upstream = {s, env_pick, env_lives, env_began, env_ended, env_load},
 		.stats = &s->stats,
 		.listener_stats = s->listener_stats,
@@ -886,6 +896,9 @@ nothing_is_left(struct scene *s)
 	CU_ASSERT_EQUAL(fake_live(s->tcp), 0);
 	for (unsigned e = 0; e < SCENE_ENDPOINTS; e++)
 		CU_ASSERT_EQUAL(s->ep[e].conns, 0);
+	for (unsigned svc = SCENE_A; svc <= SCENE_B; svc++)
+		for (unsigned way = 0; way < SL_WAYS; way++)
+			CU_ASSERT_EQUAL(s->listeners->shape.service[svc].waiters[way], 0);
 	sl_http_fini(s->http);
 	for (unsigned svc = 0; svc < SL_MAX_SERVICES; svc++)
 		for (unsigned what = 0; what < SL_LIMIT_CNT; what++)

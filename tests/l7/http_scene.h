@@ -85,6 +85,7 @@ struct scene {
 	} service_tls[2];
 	struct sl_addr source;
 	struct endpoint ep[SCENE_ENDPOINTS];
+	struct sl_img_bandwidth bandwidth[2]; /* of services */
 	bool no_service, no_listener;
 	int64_t wall_s;      /* time of the day; 0: not known */
 	uint64_t asked_hash; /* of the last pick */

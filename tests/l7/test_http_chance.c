@@ -569,7 +569,7 @@ operator_step(struct world *w)
 	struct scene *s = &w->s;
 	struct endpoint *e = &s->ep[chance(SCENE_ENDPOINTS)];
 
-	switch (chance(8)) {
+	switch (chance(9)) {
 	case 0:
 		e->dead = chance(6) == 0;
 		break;
@@ -590,6 +590,11 @@ operator_step(struct world *w)
 		break;
 	case 6:
 		s->service[chance(2)].http.max_requests = 1 + chance(12);
+		break;
+	case 7:
+		s->bandwidth[chance(2)] = (struct sl_img_bandwidth){
+			{chance(2) ? 0 : 4096u << chance(8), chance(2) ? 0 : 4096u << chance(8)},
+			{SL_BURST_MIN, SL_BURST_MIN}};
 		break;
 	default:
 		s->service[chance(2)].http.conn_requests = chance(3) ? 0 : 1 + chance(4);

@@ -59,7 +59,10 @@ sp() {
 	shift
 	ns cl timeout 100 python3 "$top/tests/net/shape_peer.py" "$@" >"$NET_DIR/$name.json" || fail "shape_peer.py $*: $(cat "$NET_DIR/$name.json")"
 }
-holds() { [ "$(json "$NET_DIR/$1.json" "$3")" = True ] || fail "$2: $(cat "$NET_DIR/$1.json")"; }
+holds() {
+	echo "$2: $(cat "$NET_DIR/$1.json")"
+	[ "$(json "$NET_DIR/$1.json" "$3")" = True ] || fail "$2: $(cat "$NET_DIR/$1.json"), and not $3"
+}
 # A burst and what was on its way when the time ended are beside the rate.
 # Workers share a number by whose turn comes first, the connections of one worker by turns: only with one worker all have alike.
 alike="j['max'] < 2 * j['min']"
