@@ -38,6 +38,8 @@ struct scene {
 	uint32_t moved_calls;
 	bool shared; /* limits are another scene's */
 	uint32_t endpoint_max;
+	struct sl_img_bandwidth bandwidth;
+	bool service_gone;
 };
 
 static bool
@@ -124,6 +126,15 @@ env_lives(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation, uint
 	return !s->ep[endpoint_slot].dead;
 }
 
+static const struct sl_img_bandwidth *
+env_bandwidth(void *ctx, uint32_t service_slot, uint16_t incarnation)
+{
+	struct scene *s = ctx;
+
+	CU_ASSERT_TRUE(service_slot == SERVICE && incarnation == 8);
+	return s->service_gone ? NULL : &s->bandwidth;
+}
+
 static void
 scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 	   struct sl_relay_limits *limits)
@@ -157,7 +168,8 @@ scene_init(struct scene *s, const struct fake_conf *fake, uint32_t capacity,
 						   .began = env_began,
 						   .ended = env_ended,
 						   .moved = env_moved,
-						   .lives = env_lives},
+						   .lives = env_lives,
+						   .bandwidth = env_bandwidth},
 					   .stats = &s->stats};
 	s->relay = sl_relay_init(calloc(1, sl_relay_bytes(capacity)), &conf);
 }
@@ -180,6 +192,8 @@ scene_fini(struct scene *s)
 	CU_ASSERT_EQUAL(fake_live(s->tcp), 0);
 	for (unsigned i = 0; i < ENDPOINTS; i++)
 		CU_ASSERT_EQUAL(s->ep[i].conns, 0);
+	for (unsigned way = 0; way < SL_WAYS && !s->shared; way++)
+		CU_ASSERT_EQUAL(s->limits->shape.service[SERVICE].waiters[way], 0);
 	if (!s->shared) {
 		CU_ASSERT_EQUAL(s->limits->listener[LISTENER], 0);
 		CU_ASSERT_EQUAL(s->limits->service[SERVICE], 0);
@@ -831,6 +845,197 @@ a_listener_that_went_meanwhile_resets_the_client(void)
 	CU_ASSERT_TRUE(aborted(c) && fake_seen(c).why == SL_END_ADMIN);
 	CU_ASSERT_EQUAL(counted(s, SL_TCP_RELAY_OPENED), 0);
 	scene_fini(s);
+}
+
+/* ---- bandwidth ---- */
+
+enum { SHAPE_RATE = 100000, SHAPE_BURST = 8192 };
+
+static uint32_t
+queued(const struct scene *s, enum sl_way way)
+{
+	return s->limits->shape.service[SERVICE].waiters[way];
+}
+
+/* One way: bytes by their number; what came of them in a bucket that runs out at the rate, × 1000. */
+struct flow {
+	struct sl_stream *from, *to;
+	uint32_t said, heard;
+	uint64_t level, most;
+};
+
+static void
+flow_turn(struct flow *f, uint32_t ms, uint64_t rate)
+{
+	uint8_t bytes[4096];
+
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)((f->said + i) % 251);
+	f->said += fake_peer_sends(f->from, bytes, sizeof(bytes));
+	uint32_t n = fake_peer_reads(f->to, bytes, sizeof(bytes));
+	for (uint32_t i = 0; i < n; i++)
+		CU_ASSERT_EQUAL(bytes[i], (uint8_t)((f->heard + i) % 251));
+	f->heard += n;
+	f->level = (f->level > rate * ms ? f->level - rate * ms : 0) + n * 1000ull;
+	f->most = SL_MAX(f->most, f->level);
+}
+
+static struct flow
+flow_of(struct pair p, enum sl_way way)
+{
+	return way == SL_TO_ENDPOINTS ? (struct flow){.from = p.client, .to = p.upstream}
+				      : (struct flow){.from = p.upstream, .to = p.client};
+}
+
+static struct scene *
+shaped_scene(uint64_t to_endpoints, uint64_t to_clients)
+{
+	struct scene *s = scene_of(8);
+
+	s->bandwidth =
+		(struct sl_img_bandwidth){{to_endpoints, to_clients}, {SHAPE_BURST, SHAPE_BURST}};
+	return s;
+}
+
+static void
+bytes_wait_for_tokens_each_way_for_itself(void)
+{
+	for (unsigned cnt = 1; cnt <= 3; cnt++) {
+		struct scene *s = shaped_scene(SHAPE_RATE, SHAPE_RATE / 2);
+		struct flow f[2 * 3], all[SL_WAYS] = {0};
+		for (unsigned i = 0; i < cnt; i++) {
+			struct pair p = coupled(s);
+			f[2 * i] = flow_of(p, SL_TO_ENDPOINTS);
+			f[2 * i + 1] = flow_of(p, SL_TO_CLIENTS);
+		}
+		for (unsigned ms = 0; ms < 4000; ms++) {
+			turn(s, 1);
+			for (unsigned i = 0; i < 2 * cnt; i++) {
+				uint64_t rate = SHAPE_RATE >> (i & 1);
+				uint32_t before = f[i].heard;
+				flow_turn(&f[i], 0, 0);
+				struct flow *a = &all[i & 1];
+				uint64_t out = i < 2 ? rate : 0; /* once a ms */
+				a->level = (a->level > out ? a->level - out : 0) +
+					   (f[i].heard - before) * 1000ull;
+				a->most = SL_MAX(a->most, a->level);
+				a->heard += f[i].heard - before;
+			}
+		}
+		for (unsigned way = 0; way < SL_WAYS; way++) {
+			uint64_t bytes = 4 * (SHAPE_RATE >> way);
+			CU_ASSERT_TRUE(all[way].most <= SHAPE_BURST * 1000ull);
+			CU_ASSERT_TRUE(all[way].heard >= bytes - bytes / 100);
+		}
+		scene_fini(s);
+	}
+}
+
+static void
+what_waits_when_an_end_closes_still_arrives(void)
+{
+	for (unsigned way = 0; way < SL_WAYS; way++) {
+		struct scene *s = shaped_scene(SHAPE_RATE, SHAPE_RATE);
+		struct pair p = coupled(s);
+		struct flow f = flow_of(p, way);
+		for (unsigned ms = 0; ms < 200; ms++) {
+			turn(s, 1);
+			flow_turn(&f, 1, SHAPE_RATE);
+		}
+		CU_ASSERT_EQUAL(queued(s, way), 1);
+		fake_peer_fin(f.from);
+		settle(s);
+		CU_ASSERT_FALSE(fake_seen(f.to).shut);
+		uint32_t all = f.said;
+		for (unsigned ms = 0; ms < 200; ms++) {
+			turn(s, 1);
+			flow_turn(&f, 1, SHAPE_RATE);
+		}
+		CU_ASSERT_TRUE(f.heard == all && fake_seen(f.to).shut);
+		CU_ASSERT_EQUAL(queued(s, way), 0);
+		scene_fini(s);
+	}
+}
+
+static void
+who_is_reset_while_it_waits_leaves_the_queue(void)
+{
+	for (unsigned row = 0; row < 4; row++) {
+		enum sl_way way = row & 1;
+		struct scene *s = shaped_scene(1024, 1024);
+		struct pair p = coupled(s), other = coupled(s);
+		struct flow f = flow_of(p, way), g = flow_of(other, way);
+		for (unsigned ms = 0; ms < 100; ms++) {
+			turn(s, 1);
+			flow_turn(&f, 1, 1024);
+			flow_turn(&g, 1, 1024);
+		}
+		CU_ASSERT_EQUAL(queued(s, way), 2);
+		fake_peer_ends(row & 2 ? p.client : p.upstream, SL_END_RESET);
+		settle(s);
+		CU_ASSERT_EQUAL(queued(s, way), 1);
+		uint32_t before = g.heard;
+		for (unsigned ms = 0; ms < 4000; ms++) {
+			turn(s, 1);
+			flow_turn(&g, 1, 1024);
+		}
+		CU_ASSERT_TRUE(g.heard >= before + 2 * SL_SHAPE_BITE_MIN);
+		scene_fini(s);
+	}
+}
+
+/* Nothing moves for longer than its idle time, but something waits: that is not idle. */
+static void
+who_waits_for_tokens_is_not_idle(void)
+{
+	struct scene *s = shaped_scene(1024, 1024);
+	s->settings.idle_ms = 500;
+	struct pair p = coupled(s);
+	struct flow f = flow_of(p, SL_TO_CLIENTS);
+
+	for (unsigned ms = 0; ms < 6000; ms++) {
+		turn(s, 1);
+		flow_turn(&f, 1, 1024);
+	}
+	CU_ASSERT_FALSE(aborted(p.client));
+	CU_ASSERT_TRUE(f.heard >= SHAPE_BURST + 5000);
+	scene_fini(s);
+}
+
+static void
+pushes_hold_for_connections_that_there_are(void)
+{
+	static const struct {
+		uint64_t before, after;
+		bool gone;
+		uint32_t wait_ms;
+		uint64_t least, most; /* of the second after that */
+	} rows[] = {
+		{1024, 0, false, 110, 400000, UINT64_MAX},
+		{1024, 1024, true, 110, 400000, UINT64_MAX},
+		{1024, SHAPE_RATE, false, 110, 99000, SHAPE_RATE + SHAPE_BURST},
+		{SHAPE_RATE, 1024, false, 0, 0, 1024 + SHAPE_BURST},
+		{0, SHAPE_RATE, false, 2200, 99000, SHAPE_RATE + SHAPE_BURST},
+	};
+
+	for (unsigned r = 0; r < SL_ARRAY_CNT(rows); r++) {
+		struct scene *s = shaped_scene(0, rows[r].before);
+		struct pair p = coupled(s);
+		struct flow f = flow_of(p, SL_TO_CLIENTS);
+		uint32_t begin = 0;
+		for (unsigned ms = 0; ms < 500 + rows[r].wait_ms + 1000; ms++) {
+			if (ms == 500) {
+				s->bandwidth.rate[SL_TO_CLIENTS] = rows[r].after;
+				s->service_gone = rows[r].gone;
+			}
+			if (ms == 500 + rows[r].wait_ms)
+				begin = f.heard;
+			turn(s, 1);
+			flow_turn(&f, 1, 0);
+		}
+		CU_ASSERT_TRUE(f.heard - begin >= rows[r].least && f.heard - begin <= rows[r].most);
+		scene_fini(s);
+	}
 }
 
 /* ---- PROXY headers ---- */
@@ -1645,6 +1850,11 @@ SL_SUITE("relay", SL_TEST(bytes_go_both_ways),
 	 SL_TEST(what_a_worker_counted_is_given_back_when_it_ends),
 	 SL_TEST(places_are_bounded_and_used_again),
 	 SL_TEST(a_listener_that_went_meanwhile_resets_the_client),
+	 SL_TEST(bytes_wait_for_tokens_each_way_for_itself),
+	 SL_TEST(what_waits_when_an_end_closes_still_arrives),
+	 SL_TEST(who_is_reset_while_it_waits_leaves_the_queue),
+	 SL_TEST(who_waits_for_tokens_is_not_idle),
+	 SL_TEST(pushes_hold_for_connections_that_there_are),
 	 SL_TEST(a_header_is_read_whatever_pieces_it_comes_in),
 	 SL_TEST(a_header_goes_out_with_the_address_that_came_in),
 	 SL_TEST(a_header_of_version_2_goes_out_first),
