@@ -548,8 +548,14 @@ struct sl_conf_rule {
 	uint32_t all_cnt;
 	uint32_t alternatives; /* 0: something of it was wrong */
 	bool streams;          /* it looks at what is known of a connection of mode tcp, alone */
+	bool icase;            /* ignore_case, of what the paths say */
+	char *words
+		[SL_CONF_RULE_LISTS]
+		[2]; /* of each key, and of its not_…, the values as in the file; NULL: not given */
 	int line;
 };
+/* sl_conf_rule_key: "identities", "not_identities", … of words[list][no]. */
+const char *sl_conf_rule_key(unsigned list, unsigned no);
 
 struct sl_conf_authz {
 	char name[SL_NAME_MAX];

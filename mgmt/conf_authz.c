@@ -460,14 +460,16 @@ add_ports(struct making *m, const uint16_t *ports)
 		}
 }
 
-/* What the key comes to, in m->to. */
-static void
-add_list(struct making *m, const struct rule_draft *d, enum list list, unsigned no)
+struct texts {
+	const struct text_draft *at;
+	uint32_t cnt;
+};
+
+/* The values of a key that has texts; else none. */
+static struct texts
+texts_of(const struct rule_draft *d, enum list list, unsigned no)
 {
-	const struct {
-		const struct text_draft *texts;
-		uint32_t cnt;
-	} of[LISTS] = {
+	const struct texts of[LISTS] = {
 		[IDENTITIES] = {d->identities[no], d->identity_cnt[no]},
 		[NAMESPACES] = {d->namespaces[no], d->namespace_cnt[no]},
 		[TRUST_DOMAINS] = {d->trust_domains[no], d->trust_domain_cnt[no]},
@@ -477,6 +479,15 @@ add_list(struct making *m, const struct rule_draft *d, enum list list, unsigned 
 		[PATHS] = {d->paths[no], d->path_cnt[no]},
 		[SERVER_NAMES] = {d->server_names[no], d->server_name_cnt[no]},
 	};
+
+	return of[list];
+}
+
+/* What the key comes to, in m->to. */
+static void
+add_list(struct making *m, const struct rule_draft *d, enum list list, unsigned no)
+{
+	const struct texts t = texts_of(d, list, no);
 
 	m->line = sl_walk_line(sl_node_member(m->s, keys[list][no]));
 	if (list == PORTS_OF) {
@@ -488,8 +499,66 @@ add_list(struct making *m, const struct rule_draft *d, enum list list, unsigned 
 		for (uint32_t i = 0; i < d->remote_cnt[no]; i++)
 			add_prefix(m, ":remote", &d->remotes[no][i]);
 	} else {
-		add_texts(m, list, of[list].texts, of[list].cnt);
+		add_texts(m, list, t.at, t.cnt);
 	}
+}
+
+/* ---- in the words of the file ---- */
+
+const char *
+sl_conf_rule_key(unsigned list, unsigned no)
+{
+	return keys[list][no];
+}
+
+static void
+say_texts(FILE *f, const struct text_draft *t, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		fprintf(f, "%s%s", i ? " " : "", t[i].text ? t[i].text : "");
+}
+
+static void
+say_prefixes(FILE *f, const struct sl_img_prefix *p, uint32_t cnt)
+{
+	char text[SL_PREFIX_STRLEN];
+
+	for (uint32_t i = 0; i < cnt; i++)
+		fprintf(f, "%s%s", i ? " " : "",
+			p[i].plen > 128 ? "" : sl_prefix_format(&p[i].prefix, p[i].plen, text));
+}
+
+static void
+say_ports(FILE *f, const uint16_t *ports)
+{
+	for (unsigned i = 0, cnt = 0; i < RULE_PORTS; i++)
+		if (ports[i])
+			fprintf(f, "%s%u", cnt++ ? " " : "", ports[i]);
+}
+
+/* NULL: no memory. */
+static char *
+words_of(const struct rule_draft *d, enum list list, unsigned no)
+{
+	const struct texts t = texts_of(d, list, no);
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	if (list == PORTS_OF)
+		say_ports(f, no ? d->not_ports : d->ports);
+	else if (list == ADDRESSES)
+		say_prefixes(f, d->addresses[no], d->address_cnt[no]);
+	else if (list == REMOTES)
+		say_prefixes(f, d->remotes[no], d->remote_cnt[no]);
+	else
+		say_texts(f, t.at, t.cnt);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 /* ---- a rule ---- */
@@ -581,12 +650,16 @@ sl_finish_rule(struct walk *w, const struct sl_node *s, void *draft, void *out)
 			    w->clean && !m.told)
 				sl_walk_tell(w, s, "name some, or leave the key out", "is empty");
 			sl_walk_pop(w, was);
+			if (sl_conf_given(s, keys[i][no]) &&
+			    !(r->words[i][no] = words_of(d, i, no)))
+				w->oom = true;
 			if (no)
 				all = m.to;
 			else
 				r->any[i].conds = m.to.list, r->any[i].cnt = m.to.cnt;
 		}
 	r->streams = !of_requests(r, d);
+	r->icase = given ? d->icase : !allow;
 	m.to = all;
 	move(&m, d->headers, d->header_cnt, allow);
 	move(&m, d->claims, d->claim_cnt, allow);
@@ -646,6 +719,8 @@ sl_conf_authz_free(struct sl_conf *c)
 			struct sl_conf_rule *r = &a->rules[j];
 			for (unsigned k = 0; k < LISTS; k++)
 				conds_fini(r->any[k].conds, r->any[k].cnt);
+			for (unsigned k = 0; k < 2 * LISTS; k++)
+				free(r->words[k / 2][k % 2]);
 			conds_fini(r->all, r->all_cnt);
 		}
 		free(a->rules);

@@ -21,21 +21,24 @@ enum kind {
 	VHOST,
 	HROUTE,
 	LIMIT,
-	ISSUER
+	ISSUER,
+	SET,
+	RULE
 };
-static const char *const kind_name[] = {"gateway",    "address",  "route",       "service",
-					"endpoint",   "listener", "route_table", "host",
-					"http_route", "limit",    "issuer"};
+static const char *const kind_name[] = {
+	"gateway", "address",    "route", "service", "endpoint",      "listener", "route_table",
+	"host",    "http_route", "limit", "issuer",  "authorization", "rule"};
 
 struct item {
 	const struct sl_conf *conf;
 	const void *thing;
-	const struct sl_conf_vhost *vhost; /* HROUTE: whose */
+	const void *whose; /* HROUTE, RULE: the host, the set it is of */
+	uint32_t place;    /* likewise: among those */
 	/* order: gateway 0, addresses 1, routes 2, services and endpoints 3, listeners 4, route tables with all that is
-	 * theirs 5, limits 6, issuers of tokens 7 */
+	 * theirs 5, limits 6, issuers of tokens 7, sets of rules with their rules 8 */
 	uint8_t group;
 	uint8_t kind;
-	bool moved; /* HROUTE: out of order among those that both sides have */
+	bool moved; /* likewise: out of order among those that both sides have */
 	char name[3 * SL_NAME_MAX + 8];
 };
 
@@ -51,7 +54,7 @@ struct items {
 static struct item *
 add(struct items *l, const struct sl_conf *c, enum kind kind, const void *thing)
 {
-	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7};
+	static const uint8_t group[] = {0, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 8};
 	struct item *it = &l->item[l->cnt++];
 	it->conf = c;
 	it->thing = thing;
@@ -95,10 +98,25 @@ collect_table(const struct sl_conf *c, const struct sl_conf_table *t, struct ite
 		snprintf(it->name, sizeof(it->name), "%s/%s", t->name, v->name);
 		for (uint32_t j = 0; j < v->route_cnt; j++) {
 			it = add(l, c, HROUTE, &v->routes[j]);
-			it->vhost = v;
+			it->whose = v;
+			it->place = j;
 			snprintf(it->name, sizeof(it->name), "%s/%s/%s", t->name, v->name,
 				 v->routes[j].name);
 		}
+	}
+}
+
+static void
+collect_set(const struct sl_conf *c, const struct sl_conf_authz *a, struct items *l)
+{
+	struct item *it = add(l, c, SET, a);
+
+	snprintf(it->name, sizeof(it->name), "%s", a->name);
+	for (uint32_t i = 0; i < a->rule_cnt; i++) {
+		it = add(l, c, RULE, &a->rules[i]);
+		it->whose = a;
+		it->place = i;
+		snprintf(it->name, sizeof(it->name), "%s/%s", a->name, a->rules[i].name);
 	}
 }
 
@@ -113,6 +131,8 @@ collect(const struct sl_conf *c, struct items *l)
 	for (uint32_t i = 0; c && i < c->table_cnt; i++)
 		for (uint32_t j = 0; j < c->tables[i].vhost_cnt; j++)
 			cnt += 1u + c->tables[i].vhosts[j].route_cnt;
+	for (uint32_t i = 0; c && i < c->authz_cnt; i++)
+		cnt += 1u + c->authz[i].rule_cnt;
 	if (c)
 		cnt += c->table_cnt + c->address_cnt + c->route_cnt + c->service_cnt +
 		       c->listener_cnt + c->rate_cnt + c->jwt_cnt;
@@ -149,6 +169,8 @@ collect(const struct sl_conf *c, struct items *l)
 		snprintf(add(l, c, LIMIT, &c->rates[i])->name, SL_NAME_MAX, "%s", c->rates[i].name);
 	for (uint32_t i = 0; i < c->jwt_cnt; i++)
 		snprintf(add(l, c, ISSUER, &c->jwts[i])->name, SL_NAME_MAX, "%s", c->jwts[i].name);
+	for (uint32_t i = 0; i < c->authz_cnt; i++)
+		collect_set(c, &c->authz[i], l);
 	qsort(l->item, l->cnt, sizeof(*l->item), item_cmp);
 	return true;
 }
@@ -408,6 +430,10 @@ values_of(const struct item *it, struct sl_diff_values *v)
 		sl_diff_limit_values(it->thing, v);
 	} else if (it->kind == ISSUER) {
 		sl_diff_issuer_values(it->thing, v);
+	} else if (it->kind == SET) {
+		sl_diff_set_values(it->thing, v);
+	} else if (it->kind == RULE) {
+		sl_diff_rule_values(it->thing, v);
 	}
 }
 
@@ -453,19 +479,13 @@ word(const struct item *old, const struct item *now, bool untried, char *buf, si
 	}
 }
 
-static uint32_t
-place_of(const struct item *it)
-{
-	return (uint32_t)((const struct sl_conf_hroute *)it->thing - it->vhost->routes);
-}
-
 static void
 say_place(const struct item *old, const struct item *now, char *buf, size_t size)
 {
 	char from[16], to[16];
 
-	snprintf(from, sizeof(from), "%u", place_of(old) + 1);
-	snprintf(to, sizeof(to), "%u", place_of(now) + 1);
+	snprintf(from, sizeof(from), "%u", old->place + 1);
+	snprintf(to, sizeof(to), "%u", now->place + 1);
 	append(buf, size, "place", from, to);
 }
 
@@ -496,7 +516,7 @@ emit(json_t *list, const struct item *old, const struct item *now, bool untried)
 
 /* ---- order ---- */
 
-/* A route that both sides have. */
+/* A route or rule that both sides have. */
 struct pair {
 	uint32_t from, to;
 	struct item *now;
@@ -510,7 +530,7 @@ pair_order(const void *a, const void *b)
 	return (x->from > y->from) - (x->from < y->from);
 }
 
-/* The routes of one host. */
+/* Those of one host, or set. */
 static void
 mark_moved(struct pair *p, uint32_t n, uint32_t *places, bool *moved)
 {
@@ -522,7 +542,7 @@ mark_moved(struct pair *p, uint32_t n, uint32_t *places, bool *moved)
 		p[i].now->moved = moved[i];
 }
 
-/* Routes of a host stand together in both lists. */
+/* Routes of a host, and rules of a set, stand together in both lists. */
 static bool
 find_moved(struct items *a, struct items *b)
 {
@@ -534,12 +554,12 @@ find_moved(struct items *a, struct items *b)
 	while (ok && i < a->cnt && k < b->cnt) {
 		struct item *x = &a->item[i], *y = &b->item[k];
 		int d = item_cmp(x, y);
-		if (d == 0 && y->kind == HROUTE) {
-			if (n && pairs[n - 1].now->vhost != y->vhost) {
+		if (d == 0 && y->whose) {
+			if (n && pairs[n - 1].now->whose != y->whose) {
 				mark_moved(pairs, n, places, moved);
 				n = 0;
 			}
-			pairs[n++] = (struct pair){place_of(x), place_of(y), y};
+			pairs[n++] = (struct pair){x->place, y->place, y};
 		}
 		i += d <= 0;
 		k += d >= 0;

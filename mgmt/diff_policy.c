@@ -85,3 +85,45 @@ sl_diff_issuer_values(const struct sl_conf_jwt *j, struct sl_diff_values *v)
 			     j->claims[i].header);
 	sl_diff_put_text(v, "claim_headers", &claims);
 }
+
+void
+sl_diff_set_values(const struct sl_conf_authz *a, struct sl_diff_values *v)
+{
+	sl_diff_put(v, "default", "%s", sl_conf_authz_denies_rest(a) ? "deny" : "allow");
+	sl_diff_put(v, "audit_only", "%s", a->audit_only ? "true" : "");
+	sl_diff_put(v, "rules", "%u", a->rule_cnt);
+}
+
+/* Headers, or claims: no keys of ours begin so. */
+static void
+put_conds(struct sl_diff_values *v, const char *key, const struct sl_conf_rule *r, bool claims)
+{
+	struct sl_diff_text t = {0};
+
+	for (uint32_t i = 0; i < r->all_cnt; i++) {
+		const struct sl_conf_cond *c = &r->all[i];
+		if (c->name && c->name[0] != ':' && (c->field == SL_FIELD_CLAIM) == claims)
+			sl_diff_cond(&t, c);
+	}
+	sl_diff_put_text(v, key, &t);
+}
+
+void
+sl_diff_rule_values(const struct sl_conf_rule *r, struct sl_diff_values *v)
+{
+	static const char *const action[] = {
+		[SL_AUTHZ_DENY] = "deny", [SL_AUTHZ_ALLOW] = "allow", [SL_AUTHZ_AUDIT] = "audit"};
+
+	sl_diff_put(v, "action", "%s", action[r->action]);
+	for (unsigned i = 0; i < SL_CONF_RULE_LISTS; i++)
+		for (unsigned no = 0; no < 2; no++) {
+			struct sl_diff_text t = {0};
+			sl_diff_add(&t, r->words[i][no]);
+			sl_diff_put_text(v, sl_conf_rule_key(i, no), &t);
+		}
+	put_conds(v, "headers", r, false);
+	put_conds(v, "claims", r, true);
+	v->minor = true; /* of most rules it follows from the action */
+	sl_diff_put(v, "ignore_case", "%s", r->icase ? "true" : "false");
+	v->minor = false;
+}

@@ -35,12 +35,16 @@ void sl_diff_put_text(struct sl_diff_values *v, const char *key, struct sl_diff_
 void sl_diff_table_values(const struct sl_conf_table *t, struct sl_diff_values *v);
 void sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v);
 void sl_diff_route_values(const struct sl_conf_hroute *r, struct sl_diff_values *v);
+void sl_diff_cond(struct sl_diff_text *t,
+		  const struct sl_conf_cond *c); /* with a comma before it */
 void sl_diff_http_values(const struct sl_conf_http *h, struct sl_diff_values *v);
 
-/* diff_policy.c: what tables, hosts and routes say of policy; a limit; an issuer; a list of names, in their order. */
+/* diff_policy.c: what tables, hosts and routes say of policy; a limit; an issuer; a set of rules, without these; a rule; a list of names, in their order. */
 void sl_diff_policy_values(const struct sl_conf_policy *p, struct sl_diff_values *v);
 void sl_diff_limit_values(const struct sl_conf_rate *r, struct sl_diff_values *v);
 void sl_diff_issuer_values(const struct sl_conf_jwt *j, struct sl_diff_values *v);
+void sl_diff_set_values(const struct sl_conf_authz *a, struct sl_diff_values *v);
+void sl_diff_rule_values(const struct sl_conf_rule *r, struct sl_diff_values *v);
 void sl_diff_names(struct sl_diff_values *v, const char *key, const struct sl_img_tls_name *names,
 		   uint32_t cnt);
 

@@ -159,8 +159,8 @@ sl_diff_vhost_values(const struct sl_conf_vhost *h, struct sl_diff_values *v)
 
 /* ---- conditions ---- */
 
-static void
-add_cond(struct sl_diff_text *t, const struct sl_conf_cond *c)
+void
+sl_diff_cond(struct sl_diff_text *t, const struct sl_conf_cond *c)
 {
 	static const char *const op[] = {
 		[SL_COND_EXACT] = "exact",       [SL_COND_PREFIX] = "prefix",
@@ -195,7 +195,7 @@ put_conds(const struct sl_conf_hroute *r, enum sl_field field, const char *key,
 
 	for (uint32_t i = 0; i < r->cond_cnt; i++)
 		if (r->conds[i].field == field && !is_identity(&r->conds[i]))
-			add_cond(&t, &r->conds[i]);
+			sl_diff_cond(&t, &r->conds[i]);
 	sl_diff_put_text(v, key, &t);
 }
 
@@ -208,7 +208,7 @@ put_identity(const struct sl_conf_hroute *r, struct sl_diff_values *v)
 		if (is_identity(&r->conds[i])) {
 			struct sl_conf_cond c = r->conds[i];
 			c.name = NULL;
-			add_cond(&t, &c);
+			sl_diff_cond(&t, &c);
 		}
 	sl_diff_put_text(v, "identity", &t);
 }

@@ -466,7 +466,53 @@ what_a_trial_does_not_ask_is_told_and_nothing_else(void)
 	}
 }
 
-SL_SUITE("diff", SL_TEST(what_a_trial_does_not_ask_is_told_and_nothing_else),
+#define SETS(keys, rules) "authorization = ( { name = \"s\"; " keys " rules = ( " rules " ); } );"
+#define RULE(n, action, keys) "{ name = \"" n "\"; action = \"" action "\"; " keys " }"
+
+static void
+rules_differ_in_the_words_of_the_file(void)
+{
+	static const struct {
+		const char *old, *now, *wants;
+	} rows[] = {
+		{SETS("", RULE("x", "deny", "paths = ( \"/A*\" );")),
+		 SETS("", RULE("x", "deny", "paths = ( \"/A*\" );")), ""},
+		{"",
+		 SETS("", RULE("x", "deny",
+			       "paths = ( \"/A*\" ); not_addresses = ( \"10.0.0.0/9\" );")),
+		 "added authorization s: default allow, rules 1\n"
+		 "added rule s/x: action deny, not_addresses 10.0.0.0/9, paths /A*\n"},
+		{SETS("", RULE("x", "deny", "ports = ( 80, 443 );")),
+		 SETS("audit_only = true;", RULE("x", "allow", "ports = ( 80 );")),
+		 "changed authorization s: default allow → deny, audit_only (none) → true\n"
+		 "changed rule s/x: action deny → allow, ports 80 443 → 80, ignore_case true → "
+		 "false\n"},
+		{SETS("", RULE("x", "deny", "") "," RULE("y", "deny", "methods = ( \"PUT\" );")),
+		 SETS("", RULE("y", "deny", "methods = ( \"PUT\" );") "," RULE("x", "deny", "")),
+		 "moved rule s/x: place 1 → 2\n"},
+		{SETS("", RULE("x", "deny", "") "," RULE("y", "deny", "methods = ( \"PUT\" );")),
+		 SETS("", RULE("x", "deny",
+			       "headers = ( { name = \"a\"; exact = \"b\"; } ); claims = "
+			       "( { name = \"c\"; exact = \"d\"; } );")),
+		 "changed authorization s: rules 2 → 1\n"
+		 "changed rule s/x: headers (none) → a exact \"b\", claims (none) → c exact \"d\"\n"
+		 "removed rule s/y: action deny, methods PUT\n"},
+		{SETS("", RULE("x", "deny", "identities = ( \"spiffe://a/*\" );")), "",
+		 "removed authorization s: default allow, rules 1\n"
+		 "removed rule s/x: action deny, identities spiffe://a/*\n"},
+	};
+
+	for (unsigned i = 0; i < SL_ARRAY_CNT(rows); i++) {
+		char *got = diff_text(rows[i].old, rows[i].now);
+		if (strcmp(got, rows[i].wants) != 0)
+			printf("\n  %s--- not\n%s", got, rows[i].wants);
+		CU_ASSERT_STRING_EQUAL(got, rows[i].wants);
+		free(got);
+	}
+}
+
+SL_SUITE("diff", SL_TEST(rules_differ_in_the_words_of_the_file),
+	 SL_TEST(what_a_trial_does_not_ask_is_told_and_nothing_else),
 	 SL_TEST(members_differ_in_the_words_of_the_file),
 	 SL_TEST(route_tables_differ_in_the_words_of_their_file),
 	 SL_TEST(settings_of_requests_differ_key_by_key),
