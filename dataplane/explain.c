@@ -98,6 +98,7 @@ sl_explain_ask_http(struct sl_explain_desk *d, const struct sl_ctl_explain_http 
 	struct sl_msg m = {.type = SL_MSG_EXPLAIN_HTTP, .from = UINT8_MAX, .slot = i};
 	q->tuple = ask->tuple;
 	q->len = ask->text_len;
+	q->about = ask->about;
 	q->answer = (struct sl_ctl_explained_http){0};
 	q->text[0] = 0;
 	memcpy(q->request, text, ask->text_len);

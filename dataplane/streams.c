@@ -364,6 +364,18 @@ env_rule(void *ctx, const struct sl_tuple *t, struct sl_relay_rule *ret)
 	       rule_of(view, sl_view_listener(view, &t->dst, t->dport, SL_IPPROTO_TCP), ret);
 }
 
+/* Where it is refused because its client has as many as it may, the log says so: of mode http, too. */
+static void
+tell_full(struct sl_worker *w, uint32_t listener, const struct sl_tuple *tuple)
+{
+	const struct sl_img_listener *l = &w->streams.view->listeners[listener];
+
+	if (l->client_max && !l->proxy_in &&
+	    sl_clients_full(&w->conf.tcp.limits->clients, l->slot, &tuple->src, l->client_max))
+		sl_streams_told(w, listener, tuple, NULL, SL_RF_RL, "max_connections_per_client",
+				NULL);
+}
+
 static enum sl_tcp_admit
 env_admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret_accept)
 {
@@ -382,9 +394,10 @@ env_admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret_accept)
 	if (a == SL_ADMIT_NO)
 		return a;
 	struct sl_stats_listener *l = &w->listener_stats[view->listeners[i].slot];
-	if (a == SL_ADMIT_REFUSE)
+	if (a == SL_ADMIT_REFUSE) {
 		l->refused++;
-	else if (a == SL_ADMIT_YES && (p->tcp_flags & SL_TCP_SYN))
+		tell_full(w, i, &p->tuple);
+	} else if (a == SL_ADMIT_YES && (p->tcp_flags & SL_TCP_SYN))
 		l->new_flows++;
 	return a;
 }

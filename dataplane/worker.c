@@ -122,10 +122,12 @@ static void
 explain_http(struct sl_worker *w, const struct sl_view *view, struct sl_http_question *q)
 {
 	q->why = NULL;
-	if (view)
-		sl_requests_explain(w, view, q);
-	else
+	if (!view)
 		q->why = "no table is active yet";
+	else if (q->about == SL_CTL_ABOUT_CONNECTION)
+		sl_streams_explain_rules(w, view, q);
+	else
+		sl_requests_explain(w, view, q);
 	atomic_store_explicit(&q->state, SL_QUESTION_ANSWERED, memory_order_release);
 }
 

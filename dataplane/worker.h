@@ -179,6 +179,7 @@ struct sl_http_question {
 	_Atomic uint32_t state; /* enum sl_question_state */
 	uint32_t len;           /* of request, [1, SL_CTL_REQUEST_MAX] */
 	struct sl_tuple tuple;  /* client → listener */
+	uint32_t about;         /* enum sl_ctl_about */
 	/* the answer: all but head, worker, text_len */
 	struct sl_ctl_explained_http answer;
 	const char *why;                /* it cannot be answered: a static sentence; else NULL */

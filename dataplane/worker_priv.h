@@ -98,6 +98,8 @@ struct sl_streams {
 	uint64_t slots_generation;
 	uint16_t service_at[SL_MAX_SERVICES];
 	uint16_t listener_at[SL_MAX_LISTENERS];
+	uint64_t told_second; /* of the worker's clock, and */
+	unsigned told;        /* refusals that were told of in it, or would have been */
 };
 
 /* The kernel's share (punt.c). */
@@ -286,11 +288,26 @@ unsigned sl_streams_run(struct sl_worker *w);
 void sl_streams_reset(struct sl_worker *w);
 void sl_streams_gauges(struct sl_worker *w);
 
-/* streams_limits.c: where limits are counted, mem of sl_rates_bytes(); whether a new connection is allowed by the rules of its listener, and within the limits of its service; the time that
- * limits go by in this turn, read when its packets were taken in, and their housekeeping. */
-void sl_streams_limits_start(struct sl_worker *w, void *mem);
+/* streams_rules.c: whether a new connection is allowed by the rules of its listener; the same as a question, answered as
+ * sl_requests_explain does.  sl_streams_who: who the client's certificate says that it is. */
 bool sl_streams_allowed(void *worker, const struct sl_stream *client, bool tls,
 			const struct sl_tuple *tuple);
+void sl_streams_explain_rules(struct sl_worker *w, const struct sl_view *view,
+			      struct sl_http_question *q);
+struct sl_rate_who;
+void sl_streams_who(const struct sl_stream *client, struct sl_rate_who *who);
+
+/* streams_told.c: a line of the access log for a connection that was refused: of the listener at a place in the view, by rflags, and
+ * why ("shop/deny-admins", a limit's name); at most SL_STREAMS_TOLD a second, others are counted.  client: its stream, NULL: there is
+ * none yet, or nothing is known of its certificate. */
+#define SL_STREAMS_TOLD 100
+void sl_streams_told(struct sl_worker *w, uint32_t listener, const struct sl_tuple *tuple,
+		     const struct sl_stream *client, uint32_t rflags, const char *set,
+		     const char *rule);
+
+/* streams_limits.c: where limits are counted, mem of sl_rates_bytes(); whether a new connection is within the limits of its service; the time that
+ * limits go by in this turn, read when its packets were taken in, and their housekeeping. */
+void sl_streams_limits_start(struct sl_worker *w, void *mem);
 bool sl_streams_passes(void *worker, const struct sl_stream *client, bool tls,
 		       const struct sl_tuple *tuple, uint32_t service_slot,
 		       uint16_t service_incarnation);

@@ -629,3 +629,63 @@ sl_http_jwt_next(struct sl_http *h)
 	c->wait = 0;
 	return c;
 }
+
+/* ---- a token that is only told of ---- */
+
+/* Whether claims of the name are among them; *ret_fits: one is the text. */
+static bool
+is_told(const struct http_claims *claims, const char *name, struct sl_bytes text, bool *ret_fits)
+{
+	bool told = false;
+
+	for (uint32_t i = 0; i < claims->cnt; i++) {
+		const struct sl_claim *c = &claims->claim[i];
+		if (c->name.len != strlen(name) || memcmp(c->name.at, name, c->name.len) != 0)
+			continue;
+		told = true;
+		*ret_fits |=
+			c->value.len == text.len && memcmp(c->value.at, text.at, text.len) == 0;
+	}
+	return told;
+}
+
+/* What is not told of is taken to be as the issuer wants it. */
+static enum sl_jwt_bad
+presume(const struct sl_img_jwt *j, const struct http_claims *claims)
+{
+	const struct sl_img_str *a = (const void *)((const uint8_t *)j + j->audience_off);
+	bool fits = false, told = false;
+
+	if (j->issuer.len && is_told(claims, "iss", sl_jwt_str(j, j->issuer), &fits) && !fits)
+		return SL_JWT_ISSUER;
+	fits = false;
+	for (uint32_t i = 0; i < j->audience_cnt; i++)
+		told |= is_told(claims, "aud", sl_jwt_str(j, a[i]), &fits);
+	return told && !fits ? SL_JWT_AUDIENCE : SL_JWT_OK;
+}
+
+void
+sl_http_presume_jwt(struct sl_http *h, const struct sl_http_rule *rule,
+		    const struct http_claims *claims, struct http_decision *d)
+{
+	const struct sl_img_vhost *v = d->vhost->img;
+	const struct sl_img_policy_ref *refs =
+		(const struct sl_img_policy_ref *)((const char *)v + v->policy_ref_off) +
+		d->policy->ref_first;
+	struct walk w = {.h = h, .rule = rule, .d = d, .refs = refs};
+	enum sl_jwt_bad bad = SL_JWT_OK;
+	const struct sl_issuer *first = NULL;
+
+	for (; w.cnt < d->policy->ref_cnt && refs[w.cnt].kind == SL_OBJ_JWT; w.cnt++) {
+		const struct sl_issuer *s = issuer_of(&w, w.cnt);
+		enum sl_jwt_bad its = presume(s->img, claims);
+		if (its == SL_JWT_OK)
+			return;
+		if (!first || (bad == SL_JWT_ISSUER && its != bad)) {
+			first = s;
+			bad = its;
+		}
+	}
+	if (bad)
+		refuse(&w, bad == SL_JWT_ISSUER ? NULL : first, bad);
+}

@@ -64,7 +64,9 @@ judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask 
       const struct sl_http_head *head, struct http_decision *d, bool dry)
 {
 	sl_http_judge_cors(h, head, d);
-	if (!d->status && !who->claims)
+	if (!d->status && who->claims)
+		sl_http_presume_jwt(h, rule, who->claims, d);
+	else if (!d->status)
 		sl_http_judge_jwt(h, rule, head, d, dry);
 	if (!d->status)
 		sl_http_judge_authz(h, rule, who, head, d, dry);

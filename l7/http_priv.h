@@ -419,6 +419,9 @@ void sl_http_policy_refuse(struct http_decision *d, uint16_t status, uint32_t rf
  * signatures may be checked; false: it is to be answered. */
 void sl_http_judge_jwt(struct sl_http *h, const struct sl_http_rule *rule,
 		       const struct sl_http_head *head, struct http_decision *d, bool dry);
+/* sl_http_presume_jwt: who asks told of claims in place of a token (explain): refuses what no issuer of the route would stand for. */
+void sl_http_presume_jwt(struct sl_http *h, const struct sl_http_rule *rule,
+			 const struct http_claims *claims, struct http_decision *d);
 void sl_http_jwt_restore(struct sl_http *h, const struct sl_http_head *head);
 bool sl_http_jwt_wait(struct http_conn *c);
 /* tick: each turn.  next: who may go on now; NULL: nobody. */

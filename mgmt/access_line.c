@@ -341,6 +341,8 @@ put_request(char *p, const struct sl_access_names *n, const struct sl_event_acce
 	p = PUT(p, ",\"protocol\":");
 	if (e->version == 10)
 		return PUT(p, "\"HTTP/1.0\"");
+	if (e->version == SL_ACCESS_TCP)
+		return PUT(p, "\"TCP\"");
 	return e->version == 11 ? PUT(p, "\"HTTP/1.1\"") : PUT(p, "null");
 }
 

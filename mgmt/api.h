@@ -191,7 +191,8 @@
  *
  * {"verb":"explain", "src": ADDRESS, "dst": ADDRESS, "protocol": "tcp"|"udp"|"icmp", "sport"?: N, "dport"?: N
  *    (both required for tcp and udp, not allowed for icmp),
- *  "flags"?: "syn"|"ack"|"syn,ack"|"fin,ack"|"rst" (tcp only; default "syn"), "port"?: NAME (default: first)}
+ *  "flags"?: "syn"|"ack"|"syn,ack"|"fin,ack"|"rst" (tcp only; default "syn"), "port"?: NAME (default: first),
+ *  "identity"?: NAME, "sni"?: NAME (tcp: of the client's certificate, and whom it asks for: for rules of a listener of mode tcp)}
  *   → "generation", "verdict": "none"|"forward"|"reply"|"consumed"|"held"|"handoff"|"drop"|"kernel",
  *     "drop": null | {"reason", "text"}, "worker", "bucket",
  *     "why": "none"|"flow"|"reply"|"maglev"|"source"|"round_robin"|"walk"|"least_conn", "why_text": SENTENCE, "tries",
@@ -205,6 +206,8 @@
  *     "source": null | {"address", "port"}                         fullnat: what the packet leaves from
  *     "ends_here": BOOL                                            mode "tcp": the gateway's own TCP is its peer; the
  *                                                                  endpoint is the one that would be picked now
+ *     "authorization": null | {"rule": "shop/no-admin" | "shop" (no rule of it decides), followed by " (audit)" where a denial
+ *                      is only told, "denied": BOOL}                what rules of the listener say of such a client
  *     "sentences": [STRING…]                                        the same for people, in order
  *
  * {"verb":"explain_http", "request": "GET /api/x" (or with HTTP/1.0, HTTP/1.1 behind), "host"?: STRING, "headers"?: "name:

@@ -13,6 +13,12 @@ struct question {
 	struct sl_verb_run r;
 	struct sl_tuple tuple;
 	uint32_t port;
+	char who[1200]; /* lines ":identity: …", ":sni: …" (ctl.h) */
+	/* the first answer, while rules of the listener are asked */
+	struct sl_ctl_explained e;
+	bool denied;    /* they deny it */
+	char rule[256]; /* "set/rule", "set"; "": there are none */
+	char rule_error[256];
 };
 
 static const char *const verdict_name[] = {"none", "forward", "reply", "consumed",
@@ -98,6 +104,22 @@ make_tuple(const struct sl_verb_run *r, struct sl_tuple *t, uint8_t *ret_flags)
 	*ret_flags = t->proto == SL_IPPROTO_TCP ? SL_TCP_SYN : 0;
 	if (flags && (t->proto != SL_IPPROTO_TCP || take_flags(flags, ret_flags)))
 		return "flags: tcp only, one of syn; ack; syn,ack; fin,ack; rst";
+	return NULL;
+}
+
+/* Who asks, as lines. */
+static const char *
+make_who(struct question *q)
+{
+	const char *identity = sl_verb_text(&q->r, "identity"), *sni = sl_verb_text(&q->r, "sni");
+
+	if ((identity || sni) && q->tuple.proto != SL_IPPROTO_TCP)
+		return "identity, sni: tcp only";
+	if ((identity && strpbrk(identity, "\r\n")) || (sni && strpbrk(sni, "\r\n")))
+		return "identity, sni: one line each";
+	snprintf(q->who, sizeof(q->who), "%s%s%s%s%s%s", identity ? ":identity: " : "",
+		 identity ? identity : "", identity ? "\n" : "", sni ? ":sni: " : "",
+		 sni ? sni : "", sni ? "\n" : "");
 	return NULL;
 }
 
@@ -341,10 +363,38 @@ taken_sentences(json_t *list, const struct sl_conf_listener *l)
 			       l->service);
 }
 
+static void
+say_rules(json_t *list, const struct question *q)
+{
+	if (*q->rule_error)
+		sl_explain_say(list, "its rules could not be asked: %s", q->rule_error);
+	if (!*q->rule)
+		return;
+	if (q->denied)
+		sl_explain_say(list,
+			       "rules refuse it: %s; it is reset when its TLS handshake, or its "
+			       "PROXY header, has told who it is",
+			       q->rule);
+	else
+		sl_explain_say(list, "rules let it through: %s%s", q->rule,
+			       strchr(q->rule, '/') ? "" : " (none of its rules decides)");
+	if (!strstr(q->who, ":identity:"))
+		sl_explain_say(list, "asked as a client without a certificate: -H ':identity: "
+				     "NAME' asks as another");
+}
+
 static json_t *
-sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
-	  const struct sl_conf_service *s, const struct sl_oper_endpoint *ep, const struct way *w,
-	  const char *port_out)
+rules_json(const struct question *q)
+{
+	if (!*q->rule)
+		return json_null();
+	return json_pack("{s:s, s:b}", "rule", q->rule, "denied", q->denied);
+}
+
+static json_t *
+sentences(const struct question *q, const struct sl_ctl_explained *e,
+	  const struct sl_conf_listener *l, const struct sl_conf_service *s,
+	  const struct sl_oper_endpoint *ep, const struct way *w, const char *port_out)
 {
 	json_t *list = json_array();
 	char addr[SL_ADDR_STRLEN];
@@ -353,6 +403,7 @@ sentences(const struct sl_ctl_explained *e, const struct sl_conf_listener *l,
 		       e->bucket, e->worker, (unsigned long long)e->generation);
 	if (l)
 		taken_sentences(list, l);
+	say_rules(list, q);
 	if (l && l->mode == SL_MODE_HTTP)
 		sl_explain_say(
 			list,
@@ -428,10 +479,44 @@ answer(const struct question *q, const struct sl_ctl_explained *e)
 		leaves ? tuple_json(&e->out) : json_null(), "tunnel", tunnel_json(&w, s, ep),
 		"source", source_json(&w, e), "level", sl_explain_level(&e->level), "ends_here",
 		w.ends || (li && li->mode != SL_MODE_L4), "sentences",
-		sentences(e, li, s, ep, &w, out));
+		sentences(q, e, li, s, ep, &w, out));
 	json_object_update(a, more);
 	json_decref(more);
+	json_object_set_new(a, "authorization", rules_json(q));
 	return a;
+}
+
+static void
+on_rules(void *ctx, int err, const struct sl_ctl_explained_http *e, const char *why)
+{
+	struct question *q = ctx;
+
+	if (err)
+		snprintf(q->rule_error, sizeof(q->rule_error), "%s",
+			 err == -EREMOTEIO ? why : strerror(-err));
+	else
+		snprintf(q->rule, sizeof(q->rule), "%.*s", (int)e->text_len, (const char *)(e + 1));
+	q->denied = !err && e->status == 403;
+	sl_call_answer(q->r.call, answer(q, &q->e));
+	free(q);
+}
+
+/* Whether rules are asked first, where the packet would open a connection to a listener that has some. */
+static bool
+ask_rules(struct question *q, const struct sl_ctl_explained *e)
+{
+	const struct sl_table *t = sl_tables_active(q->r.d->tables);
+	const struct sl_conf_listener *l = sl_explain_listener_at(t, e->listener_slot);
+
+	if (!l || (!l->authz[0] && !*q->who) || l->proto != SL_IPPROTO_TCP)
+		return false;
+	q->e = *e;
+	const char *who = *q->who ? q->who : "\n";
+	int err = sl_publish_explain_http(q->r.d->publish, SL_CTL_ABOUT_CONNECTION, &q->tuple, who,
+					  strlen(who), on_rules, q);
+	if (err)
+		snprintf(q->rule_error, sizeof(q->rule_error), "%s", strerror(-err));
+	return !err;
 }
 
 static void
@@ -449,6 +534,8 @@ on_explained(void *ctx, int err, const struct sl_ctl_explained *e, const char *w
 	else if (err)
 		a = sl_call_error(q->r.verb, "unavailable", "try again",
 				  "the dataplane went away before it answered");
+	else if (ask_rules(q, e))
+		return;
 	else
 		a = answer(q, e);
 	sl_call_answer(q->r.call, a);
@@ -467,6 +554,7 @@ sl_verb_explain(const struct sl_verb_run *r)
 	if (q) {
 		q->r = *r;
 		why = make_tuple(r, &q->tuple, &flags);
+		why = why ? why : make_who(q);
 	}
 	if (why)
 		error = sl_call_error(r->verb, "invalid", NULL, "%s", why);

@@ -408,6 +408,46 @@ say_traffic(json_t *list, const struct place *p)
 		sl_explain_say(list, "clients that have none are given a cookie: %s", said.sticky);
 }
 
+/* What the route's table, host and itself name, as "a, b"; "": no issuer. */
+static bool
+issuers_of(const struct place *p, char *text, size_t size)
+{
+	const struct sl_conf_policy *of[] = {&p->table->policy, &p->vhost->policy,
+					     &p->route->policy};
+	bool required = false;
+	size_t n = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(of); i++) {
+		required |= of[i]->jwt_required;
+		for (uint32_t j = 0; j < of[i]->jwt_cnt && n < size; j++)
+			n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "",
+					      of[i]->jwt[j].name);
+	}
+	return required;
+}
+
+static void
+say_token(json_t *list, const struct question *q, const struct place *p)
+{
+	char issuers[256];
+	bool claims = strstr(q->head, "\n:claim.") != NULL;
+
+	if (!p->route)
+		return;
+	bool required = issuers_of(p, issuers, sizeof(issuers));
+	if (*issuers)
+		sl_explain_say(list, "a token (JWT) %s: issuers %s",
+			       required ? "is required" : "may be there, and is verified then",
+			       issuers);
+	if (claims && *issuers)
+		sl_explain_say(list, "the claims given stand for one that was verified: of it, "
+				     "only iss and aud are looked at, where they are given");
+	else if (claims)
+		sl_explain_say(list, "the route names no issuer of tokens: real requests have no "
+				     "claims there, whatever they carry");
+}
+
 static json_t *
 sentences(const struct question *q, const struct sl_ctl_explained_http *e, const struct place *p,
 	  const struct sl_conf_listener *l, const struct sl_conf_service *s,
@@ -435,6 +475,7 @@ sentences(const struct question *q, const struct sl_ctl_explained_http *e, const
 		sl_explain_say(list, "no virtual host of table %s has that name", p->table->name);
 	sl_explain_say(list, "%u candidates were verified, %u databases scanned", e->verified,
 		       e->scanned);
+	say_token(list, q, p);
 	say_traffic(list, p);
 	if (e->status)
 		sl_explain_say(list, "the gateway itself answers %u", e->status);
@@ -521,8 +562,8 @@ ask(struct question *q)
 		error = sl_call_error(r->verb, "unavailable", "see: status", "%s",
 				      "the dataplane is not connected");
 	int err = error ? 0
-			: sl_publish_explain_http(r->d->publish, &q->tuple, q->head, q->len,
-						  on_explained, q);
+			: sl_publish_explain_http(r->d->publish, SL_CTL_ABOUT_REQUEST, &q->tuple,
+						  q->head, q->len, on_explained, q);
 	if (err)
 		error = sl_call_error(r->verb, "busy", "try again", "cannot ask the dataplane: %s",
 				      strerror(-err));

@@ -1088,15 +1088,16 @@ sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t t
 }
 
 int
-sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, const char *head,
-			size_t len, sl_publish_http_fn *fn, void *ctx)
+sl_publish_explain_http(struct sl_publish *p, enum sl_ctl_about about, const struct sl_tuple *tuple,
+			const char *head, size_t len, sl_publish_http_fn *fn, void *ctx)
 {
 	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_explain_http) + SL_CTL_REQUEST_MAX];
 	struct sl_ctl_explain_http *m = (void *)room;
 
 	if (len == 0 || len > SL_CTL_REQUEST_MAX)
 		return -EMSGSIZE;
-	*m = (struct sl_ctl_explain_http){.tuple = *tuple, .text_len = (uint32_t)len};
+	*m = (struct sl_ctl_explain_http){
+		.tuple = *tuple, .text_len = (uint32_t)len, .about = about};
 	memcpy(m + 1, head, len);
 	return ask(p, SL_CTL_EXPLAIN_HTTP, m, sizeof(*m) + len,
 		   (struct question){.http = fn, .ctx = ctx});

@@ -127,8 +127,9 @@ int sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8
  * past SL_CTL_REQUEST_MAX, too. */
 typedef void sl_publish_http_fn(void *ctx, int err, const struct sl_ctl_explained_http *e,
 				const char *why);
-int sl_publish_explain_http(struct sl_publish *p, const struct sl_tuple *tuple, const char *head,
-			    size_t len, sl_publish_http_fn *fn, void *ctx);
+int sl_publish_explain_http(struct sl_publish *p, enum sl_ctl_about about,
+			    const struct sl_tuple *tuple, const char *head, size_t len,
+			    sl_publish_http_fn *fn, void *ctx);
 
 /* sl_publish_ports asks about a port (its index), with its device's own statistics, or about all (UINT32_MAX).  fn gets each
  * PORT message, the last one flagged, each about a port that link says there is; or once NULL with err, as of explain. */

@@ -63,6 +63,8 @@ static const struct verb {
 	  {"sport", NUMBER, true, 0, 65535},
 	  {"dport", NUMBER, true, 0, 65535},
 	  {"flags", TEXT, true, 1, 16},
+	  {"identity", TEXT, true, 1, 900},
+	  {"sni", TEXT, true, 1, 255},
 	  {"port", NAME, true, 0, 0}}},
 	{"explain_http",
 	 SL_ROLE_VIEWER,

@@ -371,7 +371,7 @@ check_explain_http(const void *msg, size_t bytes)
 	const struct sl_ctl_explain_http *m = msg;
 	const struct sl_tuple *t = &m->tuple;
 
-	if (m->zero || t->zero[0] || t->zero[1] || t->zero[2])
+	if (m->about > SL_CTL_ABOUT_CONNECTION || t->zero[0] || t->zero[1] || t->zero[2])
 		return "field that must be 0 is not";
 	if (m->text_len == 0 || m->text_len > SL_CTL_REQUEST_MAX ||
 	    bytes != sizeof(*m) + m->text_len)

@@ -56,7 +56,7 @@
 #include "sluice/image.h"
 
 #define SL_CTL_MAGIC 0x4c544353u /* "SCTL" */
-#define SL_CTL_VERSION 8
+#define SL_CTL_VERSION 9
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
@@ -260,13 +260,17 @@ struct sl_ctl_explained {
 	struct sl_tuple out;     /* the tuple as it would leave */
 };
 
-/* EXPLAIN_HTTP runs the worker's own code on the worker's own tables for a request head, with sending and counters off. */
+/* EXPLAIN_HTTP runs the worker's own code on the worker's own tables for a request head, with sending and counters off.  Of
+ * SL_CTL_ABOUT_CONNECTION it is asked what rules of a listener of mode tcp say of a connection; the text is lines ":identity: …" (of a
+ * verified certificate) and ":sni: …", or one empty line.  The answer then has status 403 and flags UAEX, or 0, and as text
+ * the rule: "set/rule", "set" (none decides), followed by " (audit)" where a denial is only told; "": the listener has no rules. */
+enum sl_ctl_about { SL_CTL_ABOUT_REQUEST = 0, SL_CTL_ABOUT_CONNECTION = 1 };
 #define SL_CTL_REQUEST_MAX 7168
 struct sl_ctl_explain_http { /* + the head's bytes */
 	struct sl_ctl_head head;
 	struct sl_tuple tuple; /* client → listener */
 	uint32_t text_len;     /* [1, SL_CTL_REQUEST_MAX]: a whole request head */
-	uint32_t zero;
+	uint32_t about;        /* enum sl_ctl_about */
 };
 
 struct sl_ctl_explained_http { /* + text, + the normalised path (any bytes) */

@@ -95,6 +95,7 @@ const char *sl_rflag_text(unsigned bit);
 /* One request.  Slots as in the table, UINT32_MAX: none.  Strings follow in the order of the lengths, cut to the maxima. */
 #define SL_ACCESS_STR_MAX 1024 /* bytes of any one string, */
 #define SL_ACCESS_WHY_MAX 128  /* and of `why` */
+#define SL_ACCESS_TCP 1
 struct sl_event_access {
 	struct sl_event head;
 	uint64_t start_ns;   /* first byte of the request: CLOCK_MONOTONIC of the machine */
@@ -113,8 +114,8 @@ struct sl_event_access {
 	uint16_t upstream_status; /* of the endpoint; 0: none */
 	uint32_t listener_slot, table_slot, vhost_slot, route_slot, service_slot, endpoint_slot;
 	uint16_t endpoint_incarnation;
-	uint8_t version; /* 10, 11 */
-	uint8_t tries;   /* 1: no retry; 0: not sent */
+	uint8_t version; /* 10, 11; SL_ACCESS_TCP: no request, but a connection of mode tcp that was refused */
+	uint8_t tries; /* 1: no retry; 0: not sent */
 	uint8_t worker;
 	uint8_t bad; /* enum sl_http_bad (l7/http1.h) of a refused request; else 0 */
 	uint16_t method_len, host_len, path_len, agent_len, id_len;

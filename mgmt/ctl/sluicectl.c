@@ -544,8 +544,8 @@ misplaced_option(const struct ctl *c)
 			return ctl_fail(c, CTL_USAGE, NULL, "--%s goes with %s only", o->name,
 					who(goes_with[i], buf, sizeof(buf)));
 	}
-	if (c->header_cnt && is != EXPLAIN)
-		return ctl_fail(c, CTL_USAGE, NULL, "-H goes with explain --http only");
+	if (c->header_cnt && (!c->verb || strcmp(c->verb, "explain")))
+		return ctl_fail(c, CTL_USAGE, NULL, "-H goes with explain only");
 	return CTL_OK;
 }
 

@@ -67,6 +67,10 @@ print_answer(const json_t *a)
 	if (json_is_object(l))
 		printf("listener    %s (%s port %s)\n", ctl_str(l, "name"), ctl_str(l, "address"),
 		       ctl_str(l, "ports"));
+	const json_t *rules = json_object_get(a, "authorization");
+	if (json_is_object(rules))
+		printf("rules       %s: %s\n", ctl_str(rules, "rule"),
+		       ctl_bool(rules, "denied") ? "refused" : "let through");
 	if (json_is_object(s))
 		printf("service     %s, mode %s, policy %s\n", ctl_str(s, "name"),
 		       ctl_str(s, "forward"), ctl_str(s, "policy"));
@@ -93,6 +97,30 @@ print_answer(const json_t *a)
 		printf("  %s\n", json_string_value(v));
 }
 
+/* -H ':identity: NAME' and -H ':sni: NAME': who the client's certificate says that it is, and whom it asks for. */
+static int
+put_who(struct ctl *c, json_t *r)
+{
+	static const char *const names[] = {"identity", "sni"};
+
+	for (int i = 0; i < c->header_cnt; i++) {
+		const char *h = c->header[i], *value = NULL, *key = NULL;
+		for (unsigned k = 0; k < 2; k++) {
+			size_t n = strlen(names[k]);
+			if (h[0] == ':' && !strncmp(h + 1, names[k], n) && h[n + 1] == ':') {
+				key = names[k];
+				value = h + n + 2;
+			}
+		}
+		if (!key)
+			return ctl_fail(c, CTL_USAGE, "':identity: NAME' or ':sni: NAME'",
+					"'%s' says nothing of a connection", h);
+		if (!ctl_put(c, r, key, value + strspn(value, " ")))
+			return CTL_USAGE;
+	}
+	return CTL_OK;
+}
+
 int
 ctl_explain(struct ctl *c)
 {
@@ -116,6 +144,10 @@ ctl_explain(struct ctl *c)
 	if (!ctl_put(c, r, "src", src) || !ctl_put(c, r, "dst", dst) ||
 	    !ctl_put(c, r, "flags", c->flags) || !ctl_put(c, r, "port", c->port))
 		return CTL_USAGE;
+	if ((rc = put_who(c, r)) != CTL_OK) {
+		json_decref(r);
+		return rc;
+	}
 	json_t *a = ctl_call(c, r, &rc);
 	if (a)
 		print_answer(a);

@@ -80,6 +80,41 @@ two_tokens_of_a_query_are_one_too_many(void)
 	free(h);
 }
 
+/* What is foretold where claims are told of in place of a token; names and values in turn. */
+static void
+tells(struct sl_http *h, const char *issuer, const char *const *told, const char *why)
+{
+	struct http_claims claims = {0};
+	struct scene s;
+
+	scene_init(&s);
+	memcpy(s.jwt.text, issuer, strlen(issuer));
+	s.jwt.img.issuer = (struct sl_img_str){0, (uint32_t)strlen(issuer)};
+	for (unsigned i = 0; told[i]; i += 2)
+		claims.claim[claims.cnt++] = (struct sl_claim){
+			.name = {(const uint8_t *)told[i], (uint32_t)strlen(told[i])},
+			.value = {(const uint8_t *)told[i + 1], (uint32_t)strlen(told[i + 1])}};
+	const struct sl_http_rule rule = {.issuers = &s.issuer};
+	s.d = (struct http_decision){.vhost = &s.of, .policy = &s.policy};
+	sl_http_presume_jwt(h, &rule, &claims, &s.d);
+	CU_ASSERT_STRING_EQUAL(s.d.why, why);
+	CU_ASSERT_EQUAL(s.d.status, *why ? 401 : 0);
+}
+
+static void
+claims_that_no_issuer_stands_for_are_foretold(void)
+{
+	struct sl_http *h = calloc(1, sizeof(*h));
+
+	tells(h, "me", (const char *[]){"iss", "me", "sub", "x", NULL}, "");
+	tells(h, "me", (const char *[]){"sub", "x", NULL},
+	      ""); /* its issuer is taken to be right */
+	tells(h, "me", (const char *[]){"iss", "you", NULL}, "jwt/issuer");
+	tells(h, "me", (const char *[]){"iss", "mee", NULL}, "jwt/issuer");
+	tells(h, "", (const char *[]){"iss", "you", NULL}, ""); /* any */
+	free(h);
+}
+
 /* n bytes of it, each as a code, or as they are. */
 static const char *
 long_one(unsigned n, bool coded)
@@ -107,4 +142,5 @@ a_token_that_is_too_long_is_told_as_that_however_it_is_written(void)
 }
 
 SL_SUITE("http_jwt", SL_TEST(a_token_that_is_too_long_is_told_as_that_however_it_is_written),
-	 SL_TEST(two_tokens_of_a_query_are_one_too_many))
+	 SL_TEST(two_tokens_of_a_query_are_one_too_many),
+	 SL_TEST(claims_that_no_issuer_stands_for_are_foretold))

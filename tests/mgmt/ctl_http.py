@@ -160,7 +160,7 @@ WRONG = [
     (["explain"], "usage: sluicectl explain tcp|udp"),
     (["show", "hosts", "--route", "x"], "--route goes with show routes only"),
     (["show", "workers", "--table", "x"], "--table goes with show routes and show hosts only"),
-    (["status", "-H", "a: b"], "-H goes with explain --http only"),
+    (["status", "-H", "a: b"], "-H goes with explain only"),
 ]
 
 

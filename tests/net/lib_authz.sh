@@ -100,6 +100,16 @@ at() { echo "--listener v${VIP//./-}-8443"; }
 
 # ---- counts, exactly, and none from explain ----
 
+# counted SET RULE WHAT: of show authorization; RULE None: of the set.
+counted() { ctl_json "[r['$3'] for r in j['authorization'] if (r['set'], str(r['rule'])) == ('$1', '$2')][0]" show authorization; }
+rules_now() { echo "$(counted mesh no-admin denied) $(counted mesh None denied) $(counted strict prod allowed) $(counted mesh told audited) $(counted mesh None audited)"; }
+more_by() { # NOW BEFORE: how much each number is more
+	local -a now was
+	read -ra now <<<"$1"
+	read -ra was <<<"$2"
+	for i in "${!now[@]}"; do echo -n "$((now[i] - was[i])) "; done
+}
+rules_before=$(rules_now)
 denied=$(authz_count authz_denied) audited=$(authz_count authz_audited)
 # shellcheck disable=SC2046
 for i in $(seq 40); do
@@ -112,6 +122,14 @@ is "403 40 times" "$(grep -o 403 "$NET_DIR/codes.403" | wc -l)" 40
 is "200 80 times" "$(grep -o 200 "$NET_DIR/codes.200" | wc -l)" 80
 counted_so() { [ "$(($(authz_count authz_denied) - denied)) $(($(authz_count authz_audited) - audited))" = "40 40" ]; }
 wait_for 5 "40 denials and 40 audits counted" counted_so
+rules_so() { [ "$(more_by "$(rules_now)" "$rules_before")" = "40 40 40 40 40 " ]; }
+wait_for 5 "each rule to count its own" rules_so
+is "where sets are used" "$(ctl_json "sorted(r['set'] + ': ' + ' '.join(r['used'][:1]) for r in j['authorization'] if r['used'])" show authorization)" \
+	"['mesh: table edge', 'nobody: listener v${VIP//./-}-9445', 'streams: listener v${VIP//./-}-9443', 'strict: route edge/all/strict', 'watched: route edge/all/watched']"
+is "one set alone" "$(ctl_json "[r['rule'] for r in j['authorization']]" show authorization strict)" "[None, 'prod', 'token', 'local', 'default']"
+ns gw curl -sf --unix-socket "$NET_DIR/metrics.sock" http://x/metrics >"$NET_DIR/metrics"
+is "a rule in metrics" "$(sed -n 's/^sluice_authorization_rule_total{set="mesh",rule="no-admin",what="denied"} //p' "$NET_DIR/metrics")" "$(counted mesh no-admin denied)"
+is "a set in metrics" "$(sed -n 's/^sluice_authorization_total{set="strict",what="denied"} //p' "$NET_DIR/metrics")" "$(counted strict None denied)"
 
 # ---- connections of mode tcp ----
 
@@ -126,10 +144,33 @@ before=$(tcp_denied)
 }
 tcp_counted() { [ $(($(tcp_denied) - before)) = 3 ]; }
 wait_for 5 "3 connections refused by rules to be counted" tcp_counted
+by_rule() { [ "$(counted streams known allowed) $(counted streams dev denied) $(counted streams default denied) $(counted nobody default denied)" = "1 1 1 1" ]; }
+wait_for 5 "each rule of connections to count its own" by_rule
+refusals() { python3 -c 'import json,sys
+for l in map(json.loads, open(sys.argv[1])):
+    if l["protocol"] == "TCP": print(l["listener"][-4:], l["why"], l["flags"], l["status"], l["identity"])' "$NET_DIR/access.log"; }
+told() {
+	[ "$(refusals)" = "9443 streams/dev UAEX None spiffe://td.test/ns/dev/sa/b
+9443 streams/default UAEX None None
+9445 nobody/default UAEX None None" ]
+}
+wait_for 5 "a line of the access log for each refused connection" told || fail "the log has: $(refusals)"
+# tcp_foretold PORT WHO…: what explain says of rules.
+tcp_foretold() { ctl_json "j['authorization'] and (j['authorization']['rule'], j['authorization']['denied'])" explain tcp 10.77.1.2:4711 "$VIP:$1" "${@:2}"; }
+is "explain: prod by mode tcp" "$(tcp_foretold 9443 -H ":identity: $A")" "('streams/known', False)"
+is "explain: dev by mode tcp" "$(tcp_foretold 9443 -H ":identity: spiffe://td.test/ns/dev/sa/b")" "('streams/dev', True)"
+is "explain: nobody by mode tcp" "$(tcp_foretold 9443)" "('streams/default', True)"
+is "explain: a listener without rules" "$(tcp_foretold 9444)" "None"
+ctl explain tcp 10.77.1.2:4711 "$VIP:9445" -H ":identity: $A" >"$NET_DIR/explained"
+grep -q 'could not be asked: no client has an identity' "$NET_DIR/explained" || fail "explain took an identity of a listener that asks for none: $(cat "$NET_DIR/explained")"
+is "explain leaves the counters alone" "$(counted streams known allowed) $(counted streams dev denied)" "1 1"
 
 # ---- a push changes rules for connections that are there; a bad one changes nothing ----
 
 RULES=${RULES/'"prod" ); methods'/'"dev" ); methods'}
+tls_table "$NET_DIR/next.conf"
+ctl diff "$NET_DIR/next.conf" >"$NET_DIR/diff" || true
+grep -q 'strict/prod.*namespaces prod → dev' "$NET_DIR/diff" || fail "not what changes: $(cat "$NET_DIR/diff")"
 tls_push
 # shellcheck disable=SC2046
 became() { [ "$(tcode 8443 /strict $(as b))" = 200 ] && [ "$(tcode 8443 /strict $(as a))" = 403 ]; }
