@@ -33,9 +33,12 @@ struct limit {
 	bool seen;   /* in etcd, since begin */
 	bool look;   /* its document is to be read by itself */
 	struct sl_etcd_call *call;
+	struct sl_share_asked asked;
 	uint64_t call_ns, hold_ns;                  /* nothing is asked before */
 	uint64_t count[SAMPLES], count_ns[SAMPLES]; /* asked for in all; ring */
 	unsigned samples;
+	uint64_t watch_ns; /* since when */
+	uint32_t measured;
 	char trouble[SL_ETCD_KEY_MAX + 300]; /* with its document; "": none */
 };
 
@@ -134,7 +137,7 @@ learn(struct limit *l, const void *text, size_t len, uint64_t modified)
 	struct sl_share_doc doc;
 	char why[200] = "", trouble[sizeof(l->trouble)] = "";
 
-	if (modified && modified < l->plan.modified)
+	if (modified && (modified < l->plan.modified || modified <= l->plan.removed))
 		return;
 	bool bad = modified && sl_share_doc_read(text, len, &doc, why, sizeof(why));
 	if (bad)
@@ -181,7 +184,7 @@ on_written(void *ctx, unsigned code, const char *error, const char *body, size_t
 	} else if (sl_etcd_wire_txn(body, len, "", &applied, &a, why, sizeof(why))) {
 		sl_share_plan_lost(&l->plan);
 		snprintf(l->trouble, sizeof(l->trouble), "an answer of etcd %s", why);
-	} else if (!sl_share_keys_heard(l->s->keys, &a)) {
+	} else if (!sl_share_keys_heard(l->s->keys, l->asked, &a)) {
 		sl_share_plan_lost(&l->plan);
 	} else {
 		l->hold_ns = 0;
@@ -208,7 +211,7 @@ on_read(void *ctx, unsigned code, const char *error, const char *body, size_t le
 		snprintf(l->trouble, sizeof(l->trouble), "%s", error);
 	} else if (sl_etcd_wire_range(body, len, "", &a, why, sizeof(why))) {
 		snprintf(l->trouble, sizeof(l->trouble), "an answer of etcd %s", why);
-	} else if (sl_share_keys_heard(l->s->keys, &a)) {
+	} else if (sl_share_keys_heard(l->s->keys, l->asked, &a)) {
 		l->hold_ns = 0;
 		l->look = false;
 		if (a.cnt)
@@ -229,6 +232,7 @@ read_in(struct limit *l, uint64_t now_ns)
 	snprintf(key, sizeof(key), "%slimits/%s", l->s->source->prefix, l->name);
 	const struct sl_etcd_ask ask = {.from = key, .from_len = strlen(key)};
 	l->call_ns = now_ns;
+	l->asked = sl_share_keys_asked(l->s->keys);
 	if (sl_etcd_ask(l->s->etcd, "/v3/kv/range", sl_etcd_wire_ask_range(&ask), on_read, l,
 			&l->call)) {
 		l->call = NULL;
@@ -269,6 +273,7 @@ static void
 write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
 {
 	l->call_ns = now_ns;
+	l->asked = sl_share_keys_asked(l->s->keys);
 	if (sl_etcd_ask(l->s->etcd, "/v3/kv/txn", text_of(l, w), on_written, l, &l->call)) {
 		l->call = NULL;
 		l->hold_ns = now_ns + AGAIN_NS;
@@ -278,29 +283,58 @@ write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
 
 /* ---- what is asked for ---- */
 
+static uint64_t
+span_of(const struct limit *l)
+{
+	uint64_t per_ns = l->plan.per_ms * 1000000ull;
+
+	return SL_MIN(SL_MAX(per_ns, 1000000000ull), 10000000000ull);
+}
+
+/* In a time of per, by what was counted within the last span. */
+static uint32_t
+rate_of(const struct limit *l, uint64_t now_ns)
+{
+	unsigned at = l->samples - 1, first = l->samples > SAMPLES ? l->samples - SAMPLES : 0;
+	uint64_t span_ns = span_of(l), count = l->count[at % SAMPLES];
+
+	while (at > first && l->count_ns[at % SAMPLES] + span_ns > now_ns)
+		at--;
+	double span = (double)SL_MAX(now_ns - l->count_ns[at % SAMPLES], span_ns);
+	double per = (double)(count - l->count[at % SAMPLES]) * l->plan.per_ms * 1e6 / span;
+	return per >= l->plan.tokens ? l->plan.tokens : (uint32_t)per;
+}
+
 static void
-measure(struct limit *l, uint64_t now_ns)
+sample(struct limit *l, uint64_t now_ns)
 {
 	struct sl_stats_rate r = sl_counters_rate(l->s->d->counters, l->at);
 	uint64_t count = r.allowed + r.refused;
-	uint64_t per_ns = l->plan.per_ms * 1000000ull;
-	uint64_t span_ns = SL_MIN(SL_MAX(per_ns, 1000000000ull), 10000000000ull);
-	unsigned last = (l->samples + SAMPLES - 1) % SAMPLES, at;
+	unsigned last = (l->samples + SAMPLES - 1) % SAMPLES;
 
-	if (l->samples && now_ns < l->count_ns[last] + SAMPLE_NS)
-		return;
-	if (!l->s->seg || (l->samples && count < l->count[last]))
+	if (l->samples && count < l->count[last])
 		l->samples = 0; /* other workers */
+	if (l->samples == 0)
+		l->watch_ns = now_ns;
 	l->count[l->samples % SAMPLES] = count;
 	l->count_ns[l->samples % SAMPLES] = now_ns;
 	l->samples++;
-	unsigned first = l->samples > SAMPLES ? l->samples - SAMPLES : 0;
-	for (at = l->samples - 1; at > first && l->count_ns[at % SAMPLES] + span_ns > now_ns;)
-		at--;
-	double asked = (double)(count - l->count[at % SAMPLES]);
-	double span = (double)SL_MAX(now_ns - l->count_ns[at % SAMPLES], span_ns);
-	double per = asked * (double)per_ns / span;
-	l->plan.asked = per >= l->plan.tokens ? l->plan.tokens : (uint32_t)per;
+	l->measured = rate_of(l, now_ns);
+}
+
+static void
+measure(struct limit *l, uint64_t now_ns)
+{
+	unsigned last = (l->samples + SAMPLES - 1) % SAMPLES;
+
+	if (!l->s->seg)
+		l->samples = 0;
+	else if (l->samples == 0 || now_ns >= l->count_ns[last] + SAMPLE_NS)
+		sample(l, now_ns);
+	/* what was wanted before counts until it was watched for long enough, or nobody goes by it any more */
+	bool early = l->s->seg ? now_ns < l->watch_ns + span_of(l) : now_ns < l->s->until_ns;
+	uint32_t is = l->samples ? l->measured : 0;
+	l->plan.asked = early ? SL_MAX(is, l->plan.want) : is;
 }
 
 /* ---- words ---- */

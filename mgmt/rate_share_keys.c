@@ -27,8 +27,10 @@ struct sl_share_keys {
 	uint64_t lease, floor_lease, floor_due_ns;
 	bool floor_put;
 	uint64_t epoch, epochs, sure_ns, floor_sure_ns;
-	uint64_t count, counted;    /* in the key: what was tried, what is surely there */
-	uint64_t cluster, revision; /* the highest that was seen */
+	uint64_t count, counted; /* in the key: what was tried, what is surely there */
+	uint64_t cluster, revision,
+		worlds; /* the highest that was seen; how many etcds there were */
+	struct sl_share_asked asked_at;
 	char trouble[400];
 };
 
@@ -59,19 +61,34 @@ sl_share_keys_look(const struct sl_share_keys *k)
 					   k->trouble};
 }
 
-bool
-sl_share_keys_heard(struct sl_share_keys *k, const struct sl_etcd_answer *a)
+struct sl_share_asked
+sl_share_keys_asked(const struct sl_share_keys *k)
 {
-	bool same = k->revision == 0 || (a->cluster == k->cluster && a->revision >= k->revision);
+	return (struct sl_share_asked){k->revision, k->worlds};
+}
 
-	k->cluster = a->cluster;
-	k->revision = a->revision;
-	if (same)
-		return true;
+static void
+other_world(struct sl_share_keys *k)
+{
+	k->worlds++;
 	k->epoch = k->lease = k->floor_lease = 0;
 	k->floor_put = false;
 	k->world(k->ctx);
-	return false;
+}
+
+bool
+sl_share_keys_heard(struct sl_share_keys *k, struct sl_share_asked asked,
+		    const struct sl_etcd_answer *a)
+{
+	if (asked.world != k->worlds)
+		return false;
+	bool same = !k->revision || (a->cluster == k->cluster && a->revision >= asked.revision);
+
+	k->cluster = a->cluster;
+	k->revision = same ? SL_MAX(k->revision, a->revision) : a->revision;
+	if (!same)
+		other_world(k);
+	return same;
 }
 
 /* ---- requests ---- */
@@ -145,6 +162,7 @@ ask(struct sl_share_keys *k, uint64_t now_ns)
 
 	k->asked = what;
 	k->asked_ns = now_ns;
+	k->asked_at = sl_share_keys_asked(k);
 	if (what == GRANT || what == KEEP)
 		k->sent_ns = now_ns;
 	if (what == GRANT_FLOOR || what == KEEP_FLOOR)
@@ -237,8 +255,7 @@ on_other_value(struct sl_share_keys *k, const struct sl_etcd_answer *a)
 	}
 	value_of(k, 0, value);
 	if (strncmp(a->kvs[0].value, value, 16) == 0) {
-		k->epoch = k->lease = 0;
-		k->world(k->ctx);
+		other_world(k);
 		return;
 	}
 	start_over(k, "another sluiced writes to its key: was the state directory copied? "
@@ -257,7 +274,7 @@ on_txn(struct sl_share_keys *k, const char *body, size_t len)
 	if (sl_etcd_wire_txn(body, len, "", &good, &a, why, sizeof(why))) {
 		snprintf(text, sizeof(text), "an answer of etcd %s", why);
 		fail(k, text);
-	} else if (!sl_share_keys_heard(k, &a)) {
+	} else if (!sl_share_keys_heard(k, k->asked_at, &a)) {
 		k->asked = NOTHING;
 	} else if (!good) {
 		on_other_value(k, &a);

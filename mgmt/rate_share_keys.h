@@ -42,7 +42,13 @@ void sl_share_keys_floor(const struct sl_share_keys *k, uint64_t session,
 void sl_share_keys_tick(struct sl_share_keys *k, uint64_t now_ns);
 /* The key was seen missing: it is looked at now. */
 void sl_share_keys_doubt(struct sl_share_keys *k);
-/* An answer to somebody else had that head.  false: world was called. */
-bool sl_share_keys_heard(struct sl_share_keys *k, const struct sl_etcd_answer *a);
+/* What is to be kept with a question, and given with its answer: answers do not come in the order of what they tell.  An answer had that
+ * head: false: it is of a state that is over; or world was called. */
+struct sl_share_asked {
+	uint64_t revision, world;
+};
+struct sl_share_asked sl_share_keys_asked(const struct sl_share_keys *k);
+bool sl_share_keys_heard(struct sl_share_keys *k, struct sl_share_asked asked,
+			 const struct sl_etcd_answer *a);
 
 #endif

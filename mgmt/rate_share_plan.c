@@ -97,7 +97,7 @@ sl_share_plan_learn(struct sl_share_plan *p, const struct sl_share_here *here,
 {
 	bool strange = false;
 
-	if (modified != 0 && modified < p->modified)
+	if (modified != 0 && (modified < p->modified || modified <= p->removed))
 		return false;
 	p->known = true;
 	p->readable = doc || modified == 0;
@@ -121,7 +121,7 @@ sl_share_plan_learn(struct sl_share_plan *p, const struct sl_share_here *here,
 void
 sl_share_plan_world(struct sl_share_plan *p)
 {
-	p->modified = 0;
+	p->modified = p->removed = 0;
 	p->known = false;
 }
 
@@ -334,6 +334,7 @@ sl_share_plan_applied(struct sl_share_plan *p, const struct sl_share_here *here,
 	if (revision >= p->modified) {
 		p->doc = p->next;
 		p->modified = p->next.cnt ? revision : 0;
+		p->removed = p->next.cnt ? 0 : revision;
 	}
 	const struct sl_share_entry *me = sl_share_doc_find(&p->doc, here->session);
 	p->held = me ? me->share : 0;

@@ -52,6 +52,7 @@ struct sl_share_plan {
 	/* the document, as it was seen last */
 	struct sl_share_doc doc;
 	uint64_t modified; /* 0: there is none */
+	uint64_t removed;  /* when this gateway removed it; 0: not */
 	bool known;        /* it was looked for */
 	bool readable;
 	/* what is surely this gateway's: confirmed in that epoch, 0: never */

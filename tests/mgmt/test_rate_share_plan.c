@@ -32,7 +32,7 @@ struct call {
 	unsigned gateway, life;
 	uint64_t arrives_ns, answers_ns, gives_up_ns; /* true time; SL_SHARE_NEVER: lost */
 	uint64_t sent_ns;                             /* of the gateway's clock */
-	uint64_t lease, revision, count, told_count;
+	uint64_t lease, revision, count, told_count, highest, world;
 	bool arrived, applied, told;
 	struct sl_share_doc doc, now_doc;
 	bool now_there;
@@ -49,7 +49,7 @@ struct gateway {
 	uint32_t demand;
 	/* sluiced */
 	struct sl_share_plan plan;
-	uint64_t count, counted; /* of the key: tried, and surely there */
+	uint64_t worlds, count, counted; /* of the key: tried, and surely there */
 	uint64_t epoch, epochs, lease, quiet_ns, sure_ns, floor_sure_ns, next_keep_ns, highest,
 		next_ns;
 	bool keeping, fresh;
@@ -203,6 +203,8 @@ send_call(unsigned i, enum call_kind kind)
 			   .lease = g->lease,
 			   .count = kind == SWAP ? 0 : ++g->count,
 			   .told_count = g->counted,
+			   .highest = g->highest,
+			   .world = g->worlds,
 			   .gives_up_ns = m.now_ns + TIMEOUT_NS};
 	c->answers_ns = c->arrives_ns + rnd(30) * MS;
 	if (g->cut || (m.lossy && rnd(20) == 0))
@@ -216,6 +218,7 @@ static void
 other_world(struct gateway *g, unsigned i, uint64_t revision)
 {
 	g->highest = revision;
+	g->worlds++;
 	g->epoch = 0;
 	g->quiet_ns = local(g) + SL_SHARE_COUNTS_NS + sl_share_wait(m.per_ms);
 	g->view = m.changes ? m.changes - 1 : 0;
@@ -251,14 +254,15 @@ answer(struct call *c, bool lost)
 		return;
 	if (c->kind != SWAP)
 		g->keeping = false;
-	if (!lost && c->revision < g->highest) {
+	lost = lost || c->world != g->worlds;
+	if (!lost && c->revision < c->highest) {
 		if (c->kind == SWAP)
 			sl_share_plan_lost(&g->plan);
 		other_world(g, c->gateway, c->revision);
 		return;
 	}
 	if (!lost)
-		g->highest = c->revision;
+		g->highest = SL_MAX(g->highest, c->revision);
 	if (c->kind == SWAP && lost) {
 		sl_share_plan_lost(&g->plan);
 	} else if (c->kind == SWAP && c->applied) {
