@@ -145,7 +145,9 @@
  *                         (changes of endpoints of the active table meanwhile), "known": BOOL (counts have come), "requests", "flows":
  *                         {"seen", "sampled", "changed", "kinds": {"status", "listener", "route", "service", "subset", "endpoint"}, "by_chance"
  *                         (the endpoint is: not compared), "undecided" (only the route was)}, "answers": [{"from", "to": N|null (forwarded),
- *                         "requests"}…], "answers_more", "untried": [as "changes" of diff: what the
+ *                         "requests"}…], "answers_more", "limits" (of the active table, with
+ *                         another number in the tried one; of all traffic): [{"name", "now", "then": {"requests", "per_ms"}, "windows", "above"
+ *                         (with more than then), "asked", "refused", "over" (about as many would be refused): N}…], "untried": [as "changes" of diff: what the
  *                         trial tells nothing of], "examples" (operator): [{"kind", "what": "request"|"tcp"|"udp", "client",
  *                         "client_port", "address", "port", "method", "host", "path": STRING|null, "now", "then": {"status": N|null, "listener",
  *                         "host", "route", "service", "endpoint", "endpoint_address", "endpoint_port", "by_chance", "why"}}…]

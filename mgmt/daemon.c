@@ -225,6 +225,12 @@ on_tried(void *ctx, struct sl_table *tab, const struct sl_push_request *q)
 	sl_trial_begin(d->trial, d->publish, tab, q);
 }
 
+static struct sl_stats_rate
+on_counted(void *ctx, struct sl_placed at)
+{
+	return sl_counters_rate(((struct sl_daemon *)ctx)->counters, at);
+}
+
 static const struct sl_table *
 on_active(void *ctx)
 {
@@ -821,6 +827,7 @@ open_tables(struct sl_daemon *d, struct sl_diag *diag)
 		.loop = d->loop,
 		.audit = d->audit,
 		.active = on_active,
+		.counted = on_counted,
 		.say = on_say,
 		.ctx = d,
 	};

@@ -31,7 +31,8 @@ struct sl_trial {
 	uint32_t coming;  /* examples of the answer under way */
 	json_t *arriving; /* [ … ] of it */
 	json_t *examples; /* of the last whole answer */
-	json_t *untried;  /* changes that it tells nothing of; NULL: no memory */
+	struct sl_trial_rates rates;
+	json_t *untried; /* changes that it tells nothing of; NULL: no memory */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -188,6 +189,7 @@ sl_trial_report(const struct sl_trial *t, bool people)
 	json_object_set_new(o, "flows", tally_json(&t->counts.what[SL_SHADOW_FLOWS]));
 	json_object_set_new(o, "answers", answers_json(&t->counts));
 	json_object_set_new(o, "answers_more", json_integer((json_int_t)t->counts.pairs_more));
+	json_object_set_new(o, "limits", sl_trial_rates_json(&t->rates));
 	json_object_set(o, "untried", t->untried);
 	if (people)
 		json_object_set(o, "examples", t->examples);
@@ -274,6 +276,7 @@ on_timer(uv_timer_t *timer)
 
 	if (t->state != RUNNING)
 		return;
+	sl_trial_rates_look(&t->rates, uv_now(t->c.loop), t->c.counted, t->c.ctx);
 	if (uv_now(t->c.loop) >= t->due)
 		sl_trial_end(t, "its time is over");
 	else if (!t->asking)
@@ -318,6 +321,7 @@ sl_trial_destroy(struct sl_trial *t)
 	json_decref(t->arriving);
 	json_decref(t->examples);
 	json_decref(t->untried);
+	sl_trial_rates_fini(&t->rates);
 	free(t->user);
 	free(t);
 }
@@ -333,6 +337,10 @@ sl_trial_begin(struct sl_trial *t, struct sl_publish *p, struct sl_table *tab,
 	json_decref(t->untried);
 	free(t->user);
 	t->untried = sl_diff_untried(now ? now->push->conf : NULL, tab->push->conf);
+	sl_trial_rates_fini(&t->rates);
+	if (now)
+		sl_trial_rates_begin(&t->rates, now->conf, &now->map, tab->conf, uv_now(t->c.loop),
+				     t->c.counted, t->c.ctx);
 	t->publish = p;
 	t->table = tab;
 	t->examples = json_array();

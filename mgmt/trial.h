@@ -11,6 +11,7 @@
 #define SL_MGMT_TRIAL_H
 
 #include "mgmt/tables.h"
+#include "mgmt/trial_rates.h"
 
 #include <jansson.h>
 
@@ -20,6 +21,7 @@ struct sl_trial_conf {
 	uv_loop_t *loop;
 	struct sl_audit *audit;
 	const struct sl_table *(*active)(void *ctx); /* whose slots are those of `now` */
+	sl_trial_counted *counted;                   /* of a limit of the active table */
 	void (*say)(void *ctx, const char *line);
 	void *ctx;
 };

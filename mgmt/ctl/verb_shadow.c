@@ -167,6 +167,36 @@ print_kinds(const char *what, const json_t *n, const json_t *answers)
 		       ctl_int(n, "undecided"));
 }
 
+/* "100 per 1 s" */
+static void
+print_number(const json_t *n)
+{
+	printf("%lld per %g s", ctl_int(n, "requests"), (double)ctl_int(n, "per_ms") / 1000);
+}
+
+/* Limits with another number, held against what all clients asked. */
+static void
+print_limits(const json_t *limits)
+{
+	const json_t *l;
+	size_t i;
+
+	json_array_foreach((json_t *)limits, i, l)
+	{
+		printf("limit %s, ", ctl_str(l, "name"));
+		print_number(json_object_get(l, "now"));
+		printf(" -> ");
+		print_number(json_object_get(l, "then"));
+		if (ctl_int(l, "windows") == 0)
+			printf(": not one such time was over\n");
+		else
+			printf(": of %lld requests about %lld would be refused (now %lld), in %lld "
+			       "of %lld such times\n",
+			       ctl_int(l, "asked"), ctl_int(l, "over"), ctl_int(l, "refused"),
+			       ctl_int(l, "above"), ctl_int(l, "windows"));
+	}
+}
+
 static void
 print_report(const json_t *s)
 {
@@ -195,6 +225,7 @@ print_report(const json_t *s)
 	if (!ctl_int(json_object_get(s, "requests"), "seen") &&
 	    !ctl_int(json_object_get(s, "flows"), "seen"))
 		printf("no request and no new flow came\n");
+	print_limits(json_object_get(s, "limits"));
 	if (json_array_size(e))
 		printf("for example\n");
 	json_array_foreach((json_t *)e, i, x) print_example(x);

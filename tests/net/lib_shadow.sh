@@ -81,6 +81,22 @@ wait "$(pid_of timed)" || fail "a trial of a second: $(cat "$NET_DIR/timed.log")
 grep -q 'its time is over' "$NET_DIR/timed.log" || fail "a trial of a second says: $(cat "$NET_DIR/timed.log")"
 grep -q '^  + limit    few: requests 5, per 1000 ms, by all' "$NET_DIR/timed.log" || fail "a trial with a limit more says: $(cat "$NET_DIR/timed.log")"
 
+# a limit with another number: what clients ask is held against it
+few_of() {
+	sed 's#path = "/page";#& policy = { limits = ( "few" ); };#' "$NET_DIR/now.conf"
+	echo "limits = ( { name = \"few\"; requests = $1; per = \"1s\"; } );"
+}
+few_of 1000 >"$NET_DIR/few1000.conf"
+few_of 5 >"$NET_DIR/few5.conf"
+ctl push "$NET_DIR/few1000.conf" >"$NET_DIR/push.out" 2>&1 || fail "push: $(cat "$NET_DIR/push.out")"
+trial few push --shadow --for 3s "$NET_DIR/few5.conf"
+ns cl curl -s -o "$NET_DIR/body" "http://10.77.9.30/page?[1-60]" || fail "60 requests"
+wait "$(pid_of few)" || fail "a trial of a limit: $(cat "$NET_DIR/few.log")"
+# 55 in one second, fewer over the turn of one
+grep -Eq '^limit few, 1000 per 1 s -> 5 per 1 s: of 60 requests about (4[5-9]|5[0-5]) would be refused \(now 0\), in [123] of' "$NET_DIR/few.log" ||
+	fail "a trial of a limit says: $(cat "$NET_DIR/few.log")"
+grep '^limit few' "$NET_DIR/few.log"
+
 trial replaced push --shadow --for 600s "$NET_DIR/now.conf"
 ! ctl push --shadow "$NET_DIR/now.conf" >"$NET_DIR/out" 2>&1 || fail "two trials at once"
 grep -q 'is being tried' "$NET_DIR/out" || fail "a second trial is refused by: $(cat "$NET_DIR/out")"
