@@ -575,9 +575,10 @@ keys_that_are_none_are_refused(void)
 {
 	EVP_PKEY *small = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)1024);
 	EVP_PKEY *p384 = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+	EVP_PKEY *ed448 = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
 	const struct jwt_issuer_key bad[] = {
 		{"a", SL_JWT_RS256, small}, {"a", SL_JWT_ES256, p384}, {"a", SL_JWT_RS256, ec},
-		{"a", SL_JWT_EDDSA, ec},    {"a", SL_JWT_ES256, ed},
+		{"a", SL_JWT_EDDSA, ec},    {"a", SL_JWT_ES256, ed},   {"a", SL_JWT_EDDSA, ed448},
 	};
 	char why[SL_JWT_WHY_MAX];
 	struct sl_jwt_keys *k;
@@ -602,6 +603,7 @@ keys_that_are_none_are_refused(void)
 	free(img);
 	EVP_PKEY_free(small);
 	EVP_PKEY_free(p384);
+	EVP_PKEY_free(ed448);
 }
 
 static void
