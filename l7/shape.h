@@ -10,6 +10,7 @@
  * roundings are for the limit (less than 1 ns a take).  now is of the taker's turn, so a window reaches as far back as the
  * oldest turn under way has lasted.  What goes whole (a head) needs a bite to be there, and is ahead of its tokens
  * by the rest once: nobody takes anything until that is paid.
+ * A limit that changes: what is there may be a whole burst at once.
  * Nothing is held by a worker: what one does not take is there for others at once.  A worker that comes later than
  * burst / rate loses what was saved up past the burst.
  * Fair:    who waits is before who comes; with others waiting nobody takes more than a bite: 2 ms of the rate, 1460 to 65536 bytes,

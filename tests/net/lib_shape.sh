@@ -64,9 +64,9 @@ holds() {
 	[ "$(json "$NET_DIR/$1.json" "$3")" = True ] || fail "$2: $(cat "$NET_DIR/$1.json"), and not $3"
 }
 # A burst and what was on its way when the time ended are beside the rate.
-# Workers share a number by whose turn comes first, the connections of one worker by turns: only with one worker all have alike.
-alike="j['max'] < 2 * j['min']"
-[ "$WORKERS" = 1 ] || alike="j['min'] > 0"
+# The connections of a worker have turns, workers have parts by how many wait there: all have alike, but for who had the burst, and
+# for who does not wait as his worker, or an end, stands still.
+alike="j['max'] < (1 + $WORKERS) * j['min']"
 near() { holds "$1" "$2 of $3 bytes a second" "$3 * 0.95 < j['rate'] < $3 * 1.03 + ${4:-0}"; }
 
 export HUGE=never

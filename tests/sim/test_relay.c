@@ -28,6 +28,7 @@ struct scene {
 	unsigned in_1000; /* packets that are lost */
 	uint64_t dice;
 	struct sl_addr told; /* client of the last pick */
+	struct sl_img_bandwidth bandwidth;
 };
 
 /* ---- the worker around it ---- */
@@ -99,6 +100,13 @@ env_lives(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation, uint
 	return !((struct scene *)ctx)->dead[endpoint_slot];
 }
 
+static const struct sl_img_bandwidth *
+env_bandwidth(void *ctx, uint32_t service_slot, uint16_t incarnation)
+{
+	(void)service_slot, (void)incarnation;
+	return &((struct scene *)ctx)->bandwidth;
+}
+
 static enum sl_tcp_admit
 admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret)
 {
@@ -161,7 +169,8 @@ scene_with(struct scene *s, uint32_t rcv_max, uint32_t snd_max, uint32_t seg_cnt
 						.began = env_began,
 						.ended = env_ended,
 						.moved = env_moved,
-						.lives = env_lives},
+						.lives = env_lives,
+						.bandwidth = env_bandwidth},
 					.stats = hosts_stats(s->net, GATEWAY)};
 	s->relay = sl_relay_init(calloc(1, sl_relay_bytes(r.capacity)), &r);
 	hosts_listen_as(s->net, GATEWAY, admit, s);
@@ -195,6 +204,8 @@ over(struct scene *s)
 	CU_ASSERT_EQUAL(hosts_usage(s->net, GATEWAY).streams, 0);
 	CU_ASSERT_EQUAL(s->limits->listener[LISTENER], 0);
 	CU_ASSERT_EQUAL(s->limits->service[SERVICE], 0);
+	for (unsigned way = 0; way < SL_WAYS; way++)
+		CU_ASSERT_EQUAL(s->limits->shape.service[SERVICE].waiters[way], 0);
 	for (unsigned i = 0; i < ENDPOINTS; i++)
 		CU_ASSERT_EQUAL(s->conns[i], 0);
 }
@@ -726,6 +737,106 @@ nothing_is_left_whatever_clients_and_endpoints_do(void)
 	}
 }
 
+/* ---- bandwidth, as ends see it ---- */
+
+enum { PAIRS = 8, QUEUE = 65536 };
+
+/* One way, of all connections: what may have come by now, and a bucket that runs out at the rate; bytes × 1000. */
+struct seen {
+	uint64_t may, came, level, most;
+};
+
+static void
+see(struct seen *v, uint64_t rate, uint64_t came)
+{
+	uint64_t n = (came - v->came) * 1000;
+
+	v->may += rate;
+	v->level = (v->level > rate ? v->level - rate : 0) + n;
+	v->most = SL_MAX(v->most, v->level);
+	v->came = came;
+	CU_ASSERT_TRUE(v->came * 1000 <= v->may);
+}
+
+static void
+rates_of_chance(struct scene *s, uint64_t *x)
+{
+	for (unsigned way = 0; way < SL_WAYS; way++)
+		s->bandwidth.rate[way] = (32768ull << dice(x, 9)) + dice(x, 10000);
+}
+
+/* Connections of chance that write, stop, close and go, over links that lose, with pushes: all together they never get more than the
+ * rates so far, a burst, and one for each push; where nothing is lost or pushed, not in any window. */
+static void
+no_more_comes_than_the_bandwidth_whatever_ends_do(void)
+{
+	uint64_t moved[SL_WAYS] = {0};
+
+	for (uint64_t seed = 1; seed <= 16; seed++) {
+		static struct scene s;
+		struct hosts_end *c[PAIRS] = {0};
+		struct seen seen[SL_WAYS] = {0};
+		uint64_t x = seed;
+		scene_init(&s, QUEUE, QUEUE);
+		s.dice = seed;
+		s.settings.idle_ms = 5000;
+		bool loses = seed % 2, pushes = seed % 4 < 2;
+		s.in_1000 = loses ? 1 + dice(&x, 20) : 0;
+		rates_of_chance(&s, &x);
+		for (unsigned way = 0; way < SL_WAYS; way++) {
+			s.bandwidth.burst[way] = SL_BURST_MIN << dice(&x, 4);
+			seen[way].may = s.bandwidth.burst[way] * 1000ull;
+		}
+		hosts_listen(s.net, FIRST, true, OF_ENDPOINT, OF_CLIENT);
+		uint64_t gone = 0; /* what clients that went had read */
+		for (unsigned ms = 0; ms < 3000; ms++) {
+			struct hosts_end **one = &c[dice(&x, PAIRS)];
+			if (!*one || (!(*one)->s && dice(&x, 20) == 0)) {
+				gone += *one ? (*one)->read : 0;
+				*one = hosts_connect(s.net, CLIENT, GATEWAY, true, OF_CLIENT,
+						     OF_ENDPOINT);
+			}
+			if (dice(&x, 8) == 0)
+				act(*one, &x);
+			uint64_t came[SL_WAYS] = {0, gone};
+			for (struct hosts_end *e = hosts_accepted(s.net, FIRST); e; e = e->next) {
+				if (e->s && e->opened && dice(&x, 2))
+					hosts_write(e, dice(&x, 20000));
+				came[SL_TO_ENDPOINTS] += e->read;
+				CU_ASSERT_EQUAL(e->wrong, 0);
+			}
+			for (unsigned i = 0; i < PAIRS; i++)
+				if (c[i]) {
+					hosts_write(c[i], c[i]->s && c[i]->opened ? 5000 : 0);
+					came[SL_TO_CLIENTS] += c[i]->read;
+					CU_ASSERT_EQUAL(c[i]->wrong, 0);
+				}
+			for (unsigned way = 0; way < SL_WAYS; way++)
+				see(&seen[way], s.bandwidth.rate[way], came[way]);
+			if (pushes && dice(&x, 200) == 0) {
+				rates_of_chance(&s, &x);
+				for (unsigned way = 0; way < SL_WAYS; way++)
+					seen[way].may += s.bandwidth.burst[way] * 1000ull;
+			}
+			hosts_run(s.net, 1);
+		}
+		for (unsigned way = 0; way < SL_WAYS; way++) {
+			moved[way] += seen[way].came;
+			/* it is looked once a ms */
+			CU_ASSERT_TRUE(loses || pushes ||
+				       seen[way].most <= s.bandwidth.burst[way] * 1000ull +
+								 s.bandwidth.rate[way]);
+		}
+		s.in_1000 = 0;
+		s.bandwidth = (struct sl_img_bandwidth){0};
+		hosts_run(s.net, 3000);
+		for (unsigned way = 0; way < SL_WAYS; way++)
+			CU_ASSERT_EQUAL(s.limits->shape.service[SERVICE].waiters[way], 0);
+		scene_fini(&s);
+	}
+	CU_ASSERT_TRUE(moved[SL_TO_ENDPOINTS] > 30000000 && moved[SL_TO_CLIENTS] > 30000000);
+}
+
 SL_SUITE("relay", SL_TEST(both_ways_are_byte_exact_over_links_that_lose),
 	 SL_TEST(a_slow_reader_costs_two_queues_and_no_more),
 	 SL_TEST(what_a_side_sends_before_it_closes_waits_for_a_slow_reader),
@@ -738,4 +849,5 @@ SL_SUITE("relay", SL_TEST(both_ways_are_byte_exact_over_links_that_lose),
 	 SL_TEST(a_header_in_single_bytes_is_read),
 	 SL_TEST(headers_that_are_bad_late_or_not_trusted_reset_the_client),
 	 SL_TEST(little_memory_costs_connections_and_never_bytes),
-	 SL_TEST(nothing_is_left_whatever_clients_and_endpoints_do))
+	 SL_TEST(nothing_is_left_whatever_clients_and_endpoints_do),
+	 SL_TEST(no_more_comes_than_the_bandwidth_whatever_ends_do))
