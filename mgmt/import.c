@@ -109,14 +109,37 @@ taken(const struct sl_out *list, const char *name)
 	return false;
 }
 
+/* Where the search for the next number begins. */
+static struct sl_import_named *
+named_get(struct sl_import *im, const struct sl_out *list, const char *text)
+{
+	uintptr_t hash = (uintptr_t)list >> 4;
+	struct sl_import_named *n;
+
+	for (const char *c = text; *c; c++)
+		hash = hash * 31 + (uint8_t)*c;
+	struct sl_import_named **at = &im->named[hash % SL_IMPORT_NAMED];
+	for (n = *at; n; n = n->next)
+		if (n->list == list && strcmp(n->text, text) == 0)
+			return n;
+	n = sl_memory_take(&im->m, sizeof(*n));
+	*n = (struct sl_import_named){list, text, 2, *at};
+	*at = n;
+	return n;
+}
+
 const char *
 sl_import_distinct(struct sl_import *im, const struct sl_out *list, const char *text)
 {
 	const char *name = sl_words_name(&im->m, text);
 
-	for (unsigned i = 2; list && taken(list, name); i++)
-		name = sl_words_name(&im->m, sl_memory_print(&im->m, "%s-%u", text, i));
-	return name;
+	if (!list || !taken(list, name))
+		return name;
+	for (struct sl_import_named *n = named_get(im, list, text);; n->last++) {
+		name = sl_words_name(&im->m, sl_memory_print(&im->m, "%s-%u", text, n->last));
+		if (!taken(list, name))
+			return name;
+	}
 }
 
 const char *

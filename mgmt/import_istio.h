@@ -189,7 +189,8 @@ void sl_istio_deny(struct sl_import *im, struct sl_out *at);
 /* The action of a policy: ALLOW when it names none. */
 const char *sl_istio_action(const struct sl_object *policy);
 
-/* import_istio_rule.c: the rules of a policy, added to those of a set. */
+/* import_istio_rule.c: the rules of a policy, added to those of a set, until there is one more than a set has. */
+#define SL_ISTIO_RULES 16384
 void sl_istio_rules(struct sl_import *im, const struct sl_object *policy,
 		    const struct sl_asked *asked, struct sl_out *rules);
 /* "x", "x*", "*x", "*": false: there is a star elsewhere, or nothing. */

@@ -139,6 +139,13 @@ set_of(struct authz *a, const struct selection *s)
 		if (strcmp(m->title, title) == 0 && strcmp(m->key, key) == 0)
 			return m->name;
 	struct sl_out *set = fill_set(im, s);
+	if (sl_out_find(set, "rules")->cnt > SL_ISTIO_RULES) {
+		sl_left_denied(&im->left, s->policy[0]->root,
+			       "with those of one workload it comes to more than %d rules: nobody "
+			       "passes there",
+			       SL_ISTIO_RULES);
+		set = new_set(im, true);
+	}
 	const char *text = text_of(im, set);
 	for (const struct made *m = a->sets; m && !name; m = m->next)
 		if (strcmp(m->title, title) == 0 && strcmp(m->text, text) == 0)

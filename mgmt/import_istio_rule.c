@@ -540,6 +540,8 @@ put_rules(struct rule *r, struct sl_out *rules, struct sl_yaml *rule)
 	do {
 		struct sl_yaml *t = sl_yaml_each(to, NULL);
 		do {
+			if (rules->cnt > SL_ISTIO_RULES)
+				return; /* the set is refused */
 			put_rule(r, rules, rule, f ? sl_yaml_get(f, "source") : NULL,
 				 t ? sl_yaml_get(t, "operation") : NULL);
 			t = t ? sl_yaml_each(to, t) : NULL;

@@ -32,6 +32,16 @@ struct sl_backend {
 	struct sl_backend *next;
 };
 
+/* How many of one name a list has. */
+struct sl_import_named {
+	const struct sl_out *list;
+	const char *text;
+	unsigned last;
+	struct sl_import_named *next;
+};
+
+#define SL_IMPORT_NAMED 4096
+
 struct sl_import {
 	struct sl_memory m;
 	struct sl_left left;
@@ -42,6 +52,7 @@ struct sl_import {
 	struct sl_import_made *files;  /* what goes beside it */
 	const char *addresses, *given; /* --address: what of it was not taken yet; all of it */
 	unsigned placeholders;
+	struct sl_import_named *named[SL_IMPORT_NAMED]; /* by hash of list and text */
 	bool istio;
 	bool wants_kubernetes, wants_dns; /* sources that sluiced's file has to have */
 };
