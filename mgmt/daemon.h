@@ -7,7 +7,7 @@
  *   tables, operstate, publish, verbs ──table, health, link, drain──▶ announce ──▶ BIRD
  *   verbs ──certificates, ticket keys──▶ secrets ──▶ publish   tables ──may it be offered?──▶ secrets
  *
- *   store ──table──▶ tables ──what became of it──▶ store
+ *   store ──table──▶ tables ──what became of it──▶ store   counters ──asked for──▶ rate_share ──words──▶ dataplane
  * Threads: [loop].
  */
 #ifndef SL_MGMT_DAEMON_H
