@@ -36,7 +36,8 @@ out_for() {
 	[ "$bad" -ge 3 ] || [[ $why = *%* && $bad -ge 2 ]] || fail "$bad answers $status are too few: $(cat "$NET_DIR/heard")"
 	is "answers but 200 and $status" "$(tr ' ' '\n' <"$NET_DIR/heard" | grep -vc "^200:\|^$status:" || true)" 0
 	[[ $why = *%* ]] || [ "$(http_count eject_report)" -gt "$before" ] || fail "eject_report did not count"
-	grep -q "health: web/e2 is ejected by the dataplane: $why" "$NET_DIR/sluiced.log" || fail "no word of it: $why"
+	said() { grep -q "health: web/e2 is ejected by the dataplane: $why" "$NET_DIR/sluiced.log"; }
+	wait_for 5 "a word of it: $why" said # sluiced looks each 200 ms
 	mood 2
 	# while it is out nobody hears of it
 	local had
