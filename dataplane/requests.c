@@ -226,9 +226,11 @@ choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_serv
 		.now_ns = w->now_ns,
 	};
 	ret->load_max = svc->img->http.endpoint_requests;
-	ret->open = w->conf.tcp.limits->endpoint;
-	ret->idle = sl_http_idle(w->requests->http);
 	ret->conn_max = svc->img->tcp.endpoint_connections;
+	if (sl_unlikely(ret->conn_max)) {
+		ret->open = w->conf.tcp.limits->endpoint;
+		ret->idle = sl_http_idle(w->requests->http);
+	}
 	if (set)
 		sl_levels_look(w, view, svc, set, ret);
 	return set || (!svc->sets && subset == 0);
