@@ -987,7 +987,7 @@ static struct wrong wrongs[] = {
 	 0,
 	 false,
 	 {.http = {HTTP(SL_CTL_REQUEST_MAX + 1), TCP, SL_CTL_REQUEST_MAX + 1, 0}}},
-	{"must be 0", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, 4, 1}}},
+	{"must be 0", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), TCP, 4, 2}}},
 	{"not TCP", HTTP_BYTES + 4, 0, false, {.http = {HTTP(4), {.proto = 17}, 4, 0}}},
 	{"descriptors", HTTP_BYTES + 4, 1, false, {.http = {HTTP(4), TCP, 4, 0}}},
 	{"only the other", 24, 1, false, {.head = HEAD(SL_CTL_EVENTS, 24)}},

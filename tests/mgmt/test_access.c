@@ -172,6 +172,8 @@ a_request_is_one_line_with_the_names_of_its_table(void)
 		"\"user_agent\":null,\"request_id\":null,\"referer\":null,\"tls_version\":null,"
 		"\"tls_cipher\":null,\"tls_resumed\":null,\"sni\":null,\"identity\":null,"
 		"\"upstream_tls\":null,\"generation\":null,\"worker\":0}\n");
+	e.version = SL_ACCESS_TCP;
+	CU_ASSERT_PTR_NOT_NULL(strstr(as_line(n, &e, &(struct strs){0}), "\"protocol\":\"TCP\""));
 	sl_access_names_destroy(n);
 }
 
