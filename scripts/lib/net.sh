@@ -163,18 +163,20 @@ stop() {
 	wait "$pid" 2>/dev/null || true
 }
 
-# wait_for SECONDS WHAT COMMAND…: until COMMAND succeeds, looking every 20 ms; else 1, and what was not is in WAITED.
+# wait_for SECONDS WHAT COMMAND…: until COMMAND succeeds, looking every 20 ms; else 1, and what was not is in WAITED.  The last look
+# begins when the time is over: whoever was kept from looking, or took long to look, still sees what was so in time.
 wait_for() {
-	local limit=$1 what=$2 end
+	local limit=$1 what=$2 end last=""
 	shift 2
 	WAITED=
 	end=$((${EPOCHREALTIME/./} + limit * 1000000))
 	until "$@" >/dev/null 2>&1; do
-		if [ "${EPOCHREALTIME/./}" -gt "$end" ]; then
+		if [ -n "$last" ]; then
 			WAITED="$what: not within $limit s"
 			echo "$WAITED" >&2
 			return 1
 		fi
+		[ "${EPOCHREALTIME/./}" -le "$end" ] || last=1
 		read -r -t 0.02 <> <(:) || true
 	done
 }

@@ -20,7 +20,7 @@ registry() {
 put() { [ "$(registry PUT "/web/e$1" "{\"address\": \"10.77.2.1$1\", \"port\": 80${2:-}}")" = "${3:-201}" ] || fail "PUT e$1: $(cat "$NET_DIR/registry.json")"; }
 beat() { [ "$(registry POST "/web/e$1/heartbeat" "${2:-}")" = 200 ] || fail "heartbeat of e$1: $(cat "$NET_DIR/registry.json")"; }
 # answering COUNT [SECONDS]: who answers so many requests, each on a connection of its own, up to the first that nobody answers
-answering() { { ns cl curl -s -m "${2:-5}" --fail-early -H 'Connection: close' "http://10.77.9.10/?[1-$1]" || echo none; } | sort | uniq -c | awk '{printf "%s%s=%d", n++ ? " " : "", $2, $1}'; }
+answering() { { ns cl curl -s -m "${2:-2}" --fail-early -H 'Connection: close' "http://10.77.9.10/?[1-$1]" || echo none; } | sort | uniq -c | awk '{printf "%s%s=%d", n++ ? " " : "", $2, $1}'; }
 only() { [[ "$(answering 12)" = "$1=12" ]]; }
 among() {
 	local got e
