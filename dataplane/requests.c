@@ -208,8 +208,9 @@ env_result(void *ctx, uint32_t service_slot, uint32_t endpoint_slot, uint16_t in
 
 /* ---- endpoints ---- */
 
-/* What requests for a subset of the service choose by.  false: there is no such subset (any more). */
-static bool
+/* What requests for a subset of the service choose by.  false: there is no such subset (any more).  In line: it is large, and made for
+ * each try. */
+static inline __attribute__((always_inline)) bool
 choose_ctx(struct sl_worker *w, const struct sl_view *view, const struct sl_service *svc,
 	   uint64_t subset, struct sl_choose_ctx *ret)
 {

@@ -79,15 +79,11 @@ judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask 
 }
 
 void
-sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
-	      const struct sl_http_head *head, struct http_decision *d, bool dry)
+sl_http_judge_policy(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
+		     const struct sl_http_head *head, struct http_decision *d, bool dry)
 {
 	const struct sl_img_vhost *v = d->vhost->img;
 
-	h->claims.cnt = 0;
-	h->tokens.hidden_cnt = 0;
-	if (sl_likely(d->route->policy == 0))
-		return;
 	d->policy = (const struct sl_img_policy *)((const char *)v + v->policy_off) +
 		    (d->route->policy - 1);
 	judge(h, rule, who, head, d, dry);

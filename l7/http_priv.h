@@ -401,8 +401,20 @@ struct http_ask {
 /* http_policy.c: what stands between the route and its action (image_policy.h says in which order); d: of sl_http_decide, with a
  * route.  dry: nothing is taken, counted or remembered.  sl_http_policy_edit adds a line to the answer: in place of all of its
  * name; false: no room; sl_http_policy_line does any other edit.  sl_http_policy_refuse: answered here, with why ("shop/deny-admins"), which log and explain tell. */
-void sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
-		   const struct sl_http_head *head, struct http_decision *d, bool dry);
+void sl_http_judge_policy(struct sl_http *h, const struct sl_http_rule *rule,
+			  const struct http_ask *who, const struct sl_http_head *head,
+			  struct http_decision *d, bool dry);
+
+static inline void
+sl_http_judge(struct sl_http *h, const struct sl_http_rule *rule, const struct http_ask *who,
+	      const struct sl_http_head *head, struct http_decision *d, bool dry)
+{
+	h->claims.cnt = 0;
+	h->tokens.hidden_cnt = 0;
+	if (sl_unlikely(d->route->policy))
+		sl_http_judge_policy(h, rule, who, head, d, dry);
+}
+
 bool sl_http_policy_edit(struct sl_http *h, struct http_decision *d, const char *name,
 			 const void *value, size_t len);
 bool sl_http_policy_line(struct sl_http *h, struct http_decision *d, enum sl_edit_op op,
