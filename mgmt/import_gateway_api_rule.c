@@ -230,8 +230,7 @@ put_edits(const struct sl_rule_place *p, struct sl_yaml *filter, const char *key
 				sl_left_out(&p->im->left, n, "needs name and value");
 			else if (i < 2 && !strcasecmp(name, "host") && *list == 'r' &&
 				 list[2] == 'q')
-				sl_import_set(p->im, sl_out_in_group(&p->im->m, route, "rewrite"),
-					      "host", value);
+				sl_import_host(p->im, route, value, n);
 			else
 				sl_import_edit(p->im, route, list, ops[i], name, value, n);
 		}

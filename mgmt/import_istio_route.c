@@ -40,8 +40,7 @@ put_operations(const struct sl_istio_place *p, struct sl_yaml *ops, struct sl_ou
 			continue;
 		if (request && !removes &&
 		    (!strcasecmp(name, "host") || !strcasecmp(name, ":authority")))
-			sl_import_set(p->im, sl_out_in_group(&p->im->m, route, "rewrite"), "host",
-				      value);
+			sl_import_host(p->im, route, value, n);
 		else
 			sl_import_edit(p->im, route, list, op, name, value, n);
 	}

@@ -163,8 +163,12 @@ sl_import_fault(struct sl_import *im, struct sl_out *route, struct sl_yaml *node
 		       *status = sl_yaml_get(stop, "httpStatus");
 	struct sl_out *fault = sl_out_group(&im->m, NULL, "fault"), *d, *a;
 
-	if (delay && !time)
+	if (delay && !sl_out_find(route, "service") && !sl_out_find(route, "split")) {
+		sl_left_out(&im->left, delay, "the gateway answers itself, nothing goes on later");
+		time = NULL;
+	} else if (delay && !time) {
 		sl_left_out(&im->left, delay, "a delay has a fixedDelay");
+	}
 	d = sl_out_group(&im->m, NULL, "delay");
 	if (time && put_share(im, d, delay) &&
 	    sl_import_time(im, d, "time", time, 1, 3600000, NULL))

@@ -103,6 +103,9 @@ const char *sl_import_distinct(struct sl_import *im, const struct sl_out *list, 
  * cannot be one is left out at the node. */
 void sl_import_edit(struct sl_import *im, struct sl_out *route, const char *list, const char *op,
 		    const char *name, const char *value, struct sl_yaml *node);
+/* The host that endpoints are asked for; what is none is left out at the node. */
+void sl_import_host(struct sl_import *im, struct sl_out *route, const char *host,
+		    struct sl_yaml *node);
 /* sl_import_condition adds one to the route's list ("headers", "query"): form is a key of conditions, or "present".  false: it
  * cannot be said, which is told. */
 bool sl_import_condition(struct sl_import *im, struct sl_out *route, const char *list,

@@ -117,6 +117,17 @@ sl_import_edit(struct sl_import *im, struct sl_out *route, const char *list, con
 		sl_out_text(&im->m, e, "value", value);
 }
 
+void
+sl_import_host(struct sl_import *im, struct sl_out *route, const char *host, struct sl_yaml *node)
+{
+	const char *why = sl_value_authority(host);
+
+	if (why)
+		sl_left_out(&im->left, node, "%s", why);
+	else
+		sl_import_set(im, sl_out_in_group(&im->m, route, "rewrite"), "host", host);
+}
+
 /* ---- targets ---- */
 
 static bool

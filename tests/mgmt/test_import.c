@@ -269,6 +269,13 @@ actions_keep_their_meaning(void)
 		 "names no origin", "a pattern is not guessed"},
 		{TO ", corsPolicy: {allowOrigins: [{regex: '.*'}], allowCredentials: true}",
 		 "origins = ( \"*\" )", "every site could act", "not with credentials"},
+		{"directResponse: {status: 200}, fault: {delay: {fixedDelay: 1s, percentage: "
+		 "{value: "
+		 "1}}}",
+		 "!delay = ", "nothing goes on later",
+		 "nobody waits for the gateway's own answers"},
+		{TO ", headers: {request: {set: {host: \"a\\tb\"}}}", "!rewrite", "host",
+		 "a host that is none"},
 		{TO ", delegate: {name: other}", "!service = \"web", "no such VirtualService",
 		 "told"},
 	};
