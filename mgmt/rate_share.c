@@ -160,6 +160,8 @@ static void
 refused(struct limit *l, const struct sl_etcd_answer *a)
 {
 	sl_share_plan_refused(&l->plan);
+	if (a->cnt && a->kvs[0].modified < l->plan.next_modified)
+		sl_share_keys_older(l->s->keys); /* than what was seen before it was asked */
 	for (size_t i = 0; i < a->cnt; i++)
 		learn(l, a->kvs[i].value, a->kvs[i].value_len, a->kvs[i].modified);
 	if (a->cnt == 0)

@@ -91,6 +91,12 @@ sl_share_keys_heard(struct sl_share_keys *k, struct sl_share_asked asked,
 	return same;
 }
 
+void
+sl_share_keys_older(struct sl_share_keys *k)
+{
+	other_world(k);
+}
+
 /* ---- requests ---- */
 
 static void

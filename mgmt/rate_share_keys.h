@@ -50,5 +50,7 @@ struct sl_share_asked {
 struct sl_share_asked sl_share_keys_asked(const struct sl_share_keys *k);
 bool sl_share_keys_heard(struct sl_share_keys *k, struct sl_share_asked asked,
 			 const struct sl_etcd_answer *a);
+/* etcd is in an older state, as something else than revisions tells: world is called. */
+void sl_share_keys_older(struct sl_share_keys *k);
 
 #endif
