@@ -33,7 +33,7 @@ eval "$(declare -f tls_table | sed '1s/tls_table/tls_table_plain/')"
 # 9443 asks for certificates; it and 9445 are judged by rules of their own.
 tls_table() {
 	tls_table_plain "$1.plain"
-	sed -E 's/(port = 9443; .*mode = "tcp";)/\1 authorization = "streams";/; s/(port = 9445; .*mode = "tcp";)/\1 authorization = "nobody";/' "$1.plain" |
+	sed -E 's/(port = 9443; .*mode = "tcp";)/\1 authorization = "streams";/; s/(port = 9445; .*mode = "tcp";)/\1 authorization = "nobody";/; s/(port = 9444; .*mode = "tcp";)/\1 max_connections_per_client = 1;/' "$1.plain" |
 		awk '/port = 9443;/ { at = 1 } at && /tls = [{]/ { sub(/tls = [{]/, "tls = { client = \"optional\"; trust = ( \"mesh\" );"); at = 0 } { print }' >"$1"
 	echo "$RULES" >>"$1"
 }
@@ -155,6 +155,13 @@ told() {
 9445 nobody/default UAEX None None" ]
 }
 wait_for 5 "a line of the access log for each refused connection" told || fail "the log has: $(refusals)"
+ns cl bash -c "exec 3<>/dev/tcp/$VIP/9444; echo up >$NET_DIR/held; cat <&3" >/dev/null &
+held=$!
+wait_for 5 "a connection to be there" test -s "$NET_DIR/held"
+tgives "a second connection of one client" 000 9444 /who
+kill "$held" 2>/dev/null || true
+full() { refusals | grep -q '^9444 max_connections_per_client RL None None$'; }
+wait_for 5 "a line of the access log for a client's second connection" full
 # tcp_foretold PORT WHO…: what explain says of rules.
 tcp_foretold() { ctl_json "j['authorization'] and (j['authorization']['rule'], j['authorization']['denied'])" explain tcp 10.77.1.2:4711 "$VIP:$1" "${@:2}"; }
 is "explain: prod by mode tcp" "$(tcp_foretold 9443 -H ":identity: $A")" "('streams/known', False)"
