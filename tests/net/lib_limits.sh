@@ -130,6 +130,8 @@ done
 is "connections" "$n" 5
 is "refused" "$(row db refused)" 2
 is "counted" "$(ctl_json "[r['count'] for r in j['tcp'] if r['name'] == 'relay_rate'][0]" show tcp)" 2
+told() { [ "$(grep '"protocol":"TCP"' "$NET_DIR/access.log" | grep -c '"flags":"RL","reason":null,"why":"db"')" = 2 ]; }
+wait_for 5 "a line of the access log for each refused connection" told
 
 # ---- explain; pushes ----
 
