@@ -78,10 +78,10 @@ through   203.0.113.10   443  tcp    tls-passthrough  -        -       2 server 
          service("c", None)]},
      0,
      """\
-SERVICE  FORWARD  POLICY  HEALTH  TLS              ENDPOINTS  ADMITTING  BY LEVEL  SUBSETS  UP  DOWN  DRAINING  NEW FLOWS  NO ENDPOINT  PORTS USED  REFUSED
-a        proxy    maglev  none    verified; as gw          1          1  -         -         0     0         0          0            0           0        0
-b        proxy    maglev  none    not verified             1          1  -         -         0     0         0          0            0           0        0
-c        proxy    maglev  none    -                        1          1  -         -         0     0         0          0            0           0        0
+SERVICE  FORWARD  POLICY  HEALTH  TLS              ENDPOINTS  ADMITTING  BY LEVEL  SUBSETS  UP  DOWN  DRAINING  NEW FLOWS  NO ENDPOINT  BREAKERS  EJECTIONS  PORTS USED  REFUSED
+a        proxy    maglev  none    verified; as gw          1          1  -         -         0     0         0          0            0  -         -                   0        0
+b        proxy    maglev  none    not verified             1          1  -         -         0     0         0          0            0  -         -                   0        0
+c        proxy    maglev  none    -                        1          1  -         -         0     0         0          0            0  -         -                   0        0
 """),
     (["show", "hosts"], {"verb": "show", "what": "hosts"},
      {"ok": True, "dataplane": True, "hosts": [

@@ -568,14 +568,23 @@ each_decision_counts_for_its_set_and_its_rule(void)
 }
 
 /* Rules of one set, from r<first> on. */
-static char *
-many_rules(char *text, unsigned first, unsigned cnt)
+static void
+many_rules(FILE *f, unsigned first, unsigned cnt)
 {
-	text += sprintf(text, "rules = ( ");
+	fputs("rules = ( ", f);
 	for (unsigned i = 0; i < cnt; i++)
-		text += sprintf(text, "%s{name=\"r%u\";action=\"deny\";ports=(%u);}\n",
-				i ? "," : "", first + i, i + 1);
-	return text + sprintf(text, " );");
+		fprintf(f, "%s{name=\"r%u\";action=\"deny\";ports=(%u);}\n", i ? "," : "",
+			first + i, i + 1);
+	fputs(" );", f);
+}
+
+static struct sl_conf *
+ended(FILE *f, const char *text)
+{
+	fputs(" } );", f);
+	fputc(0, f);
+	fflush(f);
+	return conf_of(text);
 }
 
 /* The place that the first alternative of the set at a slot counts at, + 1. */
@@ -595,23 +604,23 @@ static void
 rules_keep_their_counters_and_those_without_room_have_none(void)
 {
 	static char text[1 << 20];
-	char *t = text;
+	FILE *f = fmemopen(text, sizeof(text), "w");
 	struct sl_placed was, now;
 
-	t += sprintf(t, "gateway = { name = \"t\"; }; authorization = ( { name = \"b\"; ");
-	t = many_rules(t, 0, SL_MAX_RULE_SLOTS - 1);
-	char *end = t;
-	strcpy(t, " } );");
-	struct sl_conf *c = conf_of(text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	fputs("gateway = { name = \"t\"; }; authorization = ( { name = \"b\"; ", f);
+	many_rules(f, 0, SL_MAX_RULE_SLOTS - 1);
+	long end = ftell(f);
+	struct sl_conf *c = ended(f, text);
 	struct pushed one = push(c, NULL);
 	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rule(&one.map, "b", "r7", &was), 0);
 	CU_ASSERT_EQUAL(first_place(&one, 0), 1);
 	sl_conf_free(c);
-	t = end; /* a set that stands first by name: there is one place left */
-	t += sprintf(t, " }, { name = \"a\"; ");
-	t = many_rules(t, 90000, 3);
-	strcpy(t, " } );");
-	c = conf_of(text);
+	fseek(f, end, SEEK_SET); /* a set that stands first by name: there is one place left */
+	fputs(" }, { name = \"a\"; ", f);
+	many_rules(f, 90000, 3);
+	c = ended(f, text);
+	fclose(f);
 	struct pushed two = push(c, &one);
 	CU_ASSERT(checks_pass(two.out));
 	CU_ASSERT_EQUAL_FATAL(sl_slot_find_rule(&two.map, "b", "r7", &now), 0);
