@@ -592,10 +592,12 @@ static uint32_t
 first_place(const struct pushed *p, uint32_t set)
 {
 	for (uint32_t i = 0; i < p->out->cnt; i++) {
-		const struct sl_img_vhost *v = p->out->objs[i].bytes;
+		const struct sl_obj_head *head = p->out->objs[i].bytes;
+		if (head->kind != SL_OBJ_AUTHZ || set-- != 0)
+			continue;
+		const struct sl_img_vhost *v = (const void *)head;
 		const struct sl_img_http_route *r = (const void *)((const char *)v + v->route_off);
-		if (v->head.kind == SL_OBJ_AUTHZ && set-- == 0)
-			return r->slot;
+		return r->slot;
 	}
 	return UINT32_MAX;
 }
