@@ -477,13 +477,16 @@ take_rate(struct sl_rate_shares *s, const struct sl_table *t, const struct sl_co
 		sl_daemon_say("limits: out of memory: nothing of %s passes here", r->name);
 		return;
 	}
-	if (memcmp(&l->at, &at, sizeof(at)))
+	bool moved = memcmp(&l->at, &at, sizeof(at)) != 0, before = l->at.incarnation != 0;
+	if (moved)
 		l->samples = 0;
 	l->at = at;
 	l->placed = true;
 	if (l->plan.per_ms != r->per_ms && uv_hrtime() < s->quiet_ns)
 		l->plan.rise_ns = s->quiet_ns + sl_share_wait(r->per_ms);
 	sl_share_plan_table(&l->plan, r->requests, r->floor, r->per_ms);
+	if (moved && before) /* it was gone: workers have forgotten what it let pass */
+		sl_share_plan_restarted(&l->plan, uv_hrtime());
 }
 
 void
@@ -744,7 +747,7 @@ is_left(const struct limit *l)
 	for (unsigned i = 0; i < p->doc.cnt; i++)
 		if (p->doc.e[i].session == l->s->session)
 			return false;
-	return p->leaving && p->known && p->readable && !l->call;
+	return p->leaving && p->known && p->readable && !l->call && uv_hrtime() >= p->rise_ns;
 }
 
 static void

@@ -91,7 +91,7 @@ void sl_share_plan_init(struct sl_share_plan *p);
 void sl_share_plan_table(struct sl_share_plan *p, uint32_t tokens, uint32_t floor, uint32_t per_ms);
 /* Workers of before go by that much: of a sluiced that was here before. */
 void sl_share_plan_adopt(struct sl_share_plan *p, uint32_t word, uint32_t floor);
-/* Workers are new, and those before may just have let everything pass. */
+/* Workers are new, or the limit is to them: everything may just have passed. */
 void sl_share_plan_restarted(struct sl_share_plan *p, uint64_t now_ns);
 /* What workers were told counts no more: the lease may have ended. */
 void sl_share_plan_lapse(struct sl_share_plan *p);
