@@ -55,6 +55,7 @@ struct sl_rate_shares {
 	struct sl_etcd_view *view;
 	bool view_trouble, view_whole; /* begin was called, and not yet end */
 	uint64_t view_ns;              /* when it was made */
+	uint64_t seen_ns;              /* of when the sessions are, surely */
 	uv_timer_t *timer;             /* freed by its close callback */
 	uint64_t session, seed;
 	char gateway[SL_NAME_MAX]; /* padded */
@@ -73,7 +74,7 @@ struct sl_rate_shares {
 };
 
 static void tick(struct sl_rate_shares *s);
-static void look_at_sessions(struct sl_rate_shares *s);
+static void look_at_sessions(struct sl_rate_shares *s, bool anew);
 
 /* ---- limits ---- */
 
@@ -124,9 +125,10 @@ here_of(const struct sl_rate_shares *s)
 		.gateway = s->gateway,
 		.epoch = sl_share_keys_look(s->keys).epoch,
 		.quiet_ns = s->quiet_ns,
-		.frozen = !s->seg && now_ns < s->until_ns,
+		.frozen = sl_share_frozen(s->seg, s->boot_id, now_ns, s->start_ns, s->until_ns),
 		.peers = s->peers,
 		.peer_cnt = s->session_cnt,
+		.seen_ns = s->seen_ns,
 	};
 }
 
@@ -220,7 +222,7 @@ on_read(void *ctx, unsigned code, const char *error, const char *body, size_t le
 			learn(l, a.kvs[0].value, a.kvs[0].value_len, a.kvs[0].modified);
 		else
 			learn(l, NULL, 0, 0);
-		look_at_sessions(l->s);
+		look_at_sessions(l->s, false);
 	}
 	sl_etcd_wire_fini(&a);
 	tick(l->s);
@@ -436,10 +438,10 @@ adopt(struct sl_rate_shares *s)
 		const struct sl_state_share *w = &s->seg->share[l->at.slot];
 		uint64_t share = __atomic_load_n((const uint64_t *)&w->share, __ATOMIC_RELAXED);
 		uint64_t floor = __atomic_load_n((const uint64_t *)&w->floor, __ATOMIC_RELAXED);
-		if (l->placed && l->plan.epoch == 0)
-			sl_share_plan_adopt(
-				&l->plan, (uint32_t)(share >> 32) == l->at.incarnation ? share : 0,
-				(uint32_t)(floor >> 32) == l->at.incarnation ? floor : 0);
+		uint32_t inc = l->at.incarnation;
+		if (l->placed)
+			sl_share_plan_adopt(&l->plan, (uint32_t)(share >> 32) == inc ? share : 0,
+					    (uint32_t)(floor >> 32) == inc ? floor : 0, now_ns);
 	}
 }
 
@@ -568,6 +570,11 @@ note(struct sl_rate_shares *s, const char *key, bool there)
 		of->live = there;
 	else if (of)
 		of->floor = there;
+	/* from now on, also when it is gone again by the end */
+	if (of && there && live)
+		of->is.gone_ns = SL_SHARE_NEVER;
+	else if (of && there)
+		of->is.floor_gone_ns = SL_SHARE_NEVER;
 }
 
 /* An entry of this session in a document of a limit that the table does not have is to go. */
@@ -616,7 +623,7 @@ on_gone(void *ctx, const char *key)
 
 /* Who has an entry and no key is gone since now, or since it was seen to be. */
 static void
-look_at_sessions(struct sl_rate_shares *s)
+look_at_sessions(struct sl_rate_shares *s, bool anew)
 {
 	uint64_t now_ns = uv_hrtime();
 
@@ -625,18 +632,20 @@ look_at_sessions(struct sl_rate_shares *s)
 			session_at(s, s->limits[i]->plan.doc.e[k].session);
 	for (unsigned i = 0; i < s->session_cnt; i++) {
 		struct session *of = &s->sessions[i];
-		if (of->live)
-			of->is.gone_ns = SL_SHARE_NEVER;
-		else if (of->is.gone_ns == SL_SHARE_NEVER)
-			of->is.gone_ns = now_ns;
-		if (of->floor)
-			of->is.floor_gone_ns = SL_SHARE_NEVER;
-		else if (of->is.floor_gone_ns == SL_SHARE_NEVER)
-			of->is.floor_gone_ns = now_ns;
+		sl_share_peer_look(&of->is, of->live, of->floor, anew, now_ns);
 		s->peers[i] = of->is;
 		if (of->is.session == s->session && !of->live)
 			sl_share_keys_doubt(s->keys);
 	}
+}
+
+/* An answer of etcd says that all is known: as of when it was asked. */
+static void
+seen(struct sl_rate_shares *s)
+{
+	uint64_t now_ns = uv_hrtime(), ago_ns = s->source->timeout_ms * 1000000ull;
+
+	s->seen_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
 }
 
 static void
@@ -648,15 +657,20 @@ on_end(void *ctx)
 	for (unsigned i = 0; i < s->cnt && s->view_whole; i++)
 		if (!s->limits[i]->seen)
 			s->limits[i]->look = true;
+	if (s->view_whole)
+		seen(s);
+	look_at_sessions(s, s->view_whole);
 	s->view_whole = false;
-	look_at_sessions(s);
 	tick(s);
 }
 
 static void
 on_confirm(void *ctx)
 {
-	((struct sl_rate_shares *)ctx)->view_trouble = false;
+	struct sl_rate_shares *s = ctx;
+
+	s->view_trouble = false;
+	seen(s);
 }
 
 static void

@@ -14,6 +14,27 @@ sl_share_wait(uint32_t per_ms)
 }
 
 void
+sl_share_peer_look(struct sl_share_peer *p, bool live, bool floor, bool anew, uint64_t now_ns)
+{
+	if (live)
+		p->gone_ns = SL_SHARE_NEVER;
+	else if (anew || p->gone_ns == SL_SHARE_NEVER)
+		p->gone_ns = now_ns;
+	if (floor)
+		p->floor_gone_ns = SL_SHARE_NEVER;
+	else if (anew || p->floor_gone_ns == SL_SHARE_NEVER)
+		p->floor_gone_ns = now_ns;
+}
+
+bool
+sl_share_frozen(bool attached, bool ever, uint64_t now_ns, uint64_t start_ns, uint64_t until_ns)
+{
+	uint64_t most_ns = ever ? until_ns : start_ns + SL_SHARE_COUNTS_NS;
+
+	return !attached && now_ns < most_ns;
+}
+
+void
 sl_share_plan_init(struct sl_share_plan *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -32,8 +53,12 @@ sl_share_plan_table(struct sl_share_plan *p, uint32_t tokens, uint32_t floor, ui
 }
 
 void
-sl_share_plan_adopt(struct sl_share_plan *p, uint32_t word, uint32_t floor)
+sl_share_plan_adopt(struct sl_share_plan *p, uint32_t word, uint32_t floor, uint64_t now_ns)
 {
+	/* they may be others than a moment ago */
+	p->rise_ns = SL_MAX(p->rise_ns, now_ns + sl_share_wait(p->per_ms));
+	if (p->epoch != 0)
+		return;
 	p->word = word;
 	p->word_floor = floor;
 }
@@ -147,6 +172,8 @@ static void
 reap(const struct sl_share_plan *p, const struct sl_share_here *here, struct sl_share_doc *d,
      struct sl_share_write *w)
 {
+	if (here->now_ns >= here->seen_ns + SL_SHARE_SEEN_NS)
+		return;
 	for (unsigned i = d->cnt; i-- > 0;) {
 		struct sl_share_entry *e = &d->e[i];
 		const struct sl_share_peer *m = missing(here, e->session);

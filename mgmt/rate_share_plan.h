@@ -23,6 +23,8 @@
 #define SL_SHARE_LEASE_S 10
 #define SL_SHARE_COUNTS_NS 7500000000ull
 #define SL_SHARE_FLOOR_LEASE_S 4200
+/* How old what is known of the keys of others may be: a key that was missing then, and is now, was not there in between. */
+#define SL_SHARE_SEEN_NS 9000000000ull
 #define SL_SHARE_FLOOR_COUNTS_NS 3600000000000ull
 
 struct sl_share_peer {
@@ -30,6 +32,14 @@ struct sl_share_peer {
 	/* since when its key is seen missing; SL_SHARE_NEVER: it is there */
 	uint64_t gone_ns, floor_gone_ns;
 };
+
+/* It is seen, with its keys or without.  anew: what was between this look and the one before is not known. */
+void sl_share_peer_look(struct sl_share_peer *p, bool live, bool floor, bool anew, uint64_t now_ns);
+
+/* Whether workers cannot be told anything, and may go by what they have.  attached: they can; ever: they could, since start_ns, when this
+ * sluiced began; until_ns: what they were told last. */
+bool sl_share_frozen(bool attached, bool ever, uint64_t now_ns, uint64_t start_ns,
+		     uint64_t until_ns);
 
 /* The gateway, as it is when something is asked of a plan. */
 struct sl_share_here {
@@ -42,6 +52,7 @@ struct sl_share_here {
 	const struct sl_share_peer
 		*peers; /* [peer_cnt]: all sessions of documents that are missing */
 	unsigned peer_cnt;
+	uint64_t seen_ns; /* of when they are */
 };
 
 struct sl_share_plan {
@@ -89,8 +100,8 @@ uint64_t sl_share_wait(uint32_t per_ms);
 void sl_share_plan_init(struct sl_share_plan *p);
 /* Numbers of the table that is active. */
 void sl_share_plan_table(struct sl_share_plan *p, uint32_t tokens, uint32_t floor, uint32_t per_ms);
-/* Workers of before go by that much: of a sluiced that was here before. */
-void sl_share_plan_adopt(struct sl_share_plan *p, uint32_t word, uint32_t floor);
+/* Workers go by that much: of a sluiced that was here before.  It counts while nothing was confirmed yet. */
+void sl_share_plan_adopt(struct sl_share_plan *p, uint32_t word, uint32_t floor, uint64_t now_ns);
 /* Workers are new, or the limit is to them: everything may just have passed. */
 void sl_share_plan_restarted(struct sl_share_plan *p, uint64_t now_ns);
 /* What workers were told counts no more: the lease may have ended. */

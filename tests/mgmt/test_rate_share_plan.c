@@ -42,6 +42,9 @@ struct call {
 
 struct gateway {
 	bool up, workers, cut;
+	bool blind;          /* its watch has ended */
+	bool attached, ever; /* sluiced to the workers, since it began */
+	uint64_t start_ns, attach_ns, seen_ns;
 	unsigned life;
 	double rate;
 	uint64_t offset_ns;
@@ -178,9 +181,11 @@ here_of(struct gateway *g, unsigned i)
 				      .gateway = g->name,
 				      .epoch = g->epoch,
 				      .quiet_ns = g->quiet_ns,
-				      .frozen = !g->workers && local(g) < g->share_until_ns,
+				      .frozen = sl_share_frozen(g->attached, g->ever, local(g),
+								g->start_ns, g->share_until_ns),
 				      .peers = g->peers,
-				      .peer_cnt = m.cnt};
+				      .peer_cnt = m.cnt,
+				      .seen_ns = g->seen_ns};
 }
 
 static struct call *
@@ -235,7 +240,7 @@ extend(struct gateway *g, unsigned i)
 	if (local(g) >= g->share_until_ns && g->share_until_ns)
 		if (!sl_share_plan_sure(&g->plan, &here))
 			sl_share_plan_lapse(&g->plan);
-	if (!g->workers)
+	if (!g->attached)
 		return;
 	g->share = g->plan.word;
 	g->floor = g->plan.word_floor;
@@ -300,23 +305,20 @@ look(struct gateway *g, unsigned i)
 {
 	uint64_t late_ns = (m.lossy ? rnd(400) : 20) * MS;
 
-	if (g->cut || m.down || !m.changes)
+	if (g->cut || g->blind || m.down || !m.changes)
 		return;
+	g->seen_ns = local(g) - SL_MIN(local(g), late_ns);
 	while (g->fresh || (g->view + 1 < m.changes &&
 			    m.history[(g->view + 1) % HISTORY].at_ns + late_ns <= m.now_ns)) {
-		if (!g->fresh)
+		bool anew = g->fresh;
+		if (!anew)
 			g->view++;
 		g->fresh = false;
 		const struct state *s = &m.history[g->view % HISTORY];
 		for (unsigned k = 0; k < m.cnt; k++) {
 			struct sl_share_peer *p = &g->peers[k];
 			p->session = session_of(k);
-			p->gone_ns = s->lease[k]                    ? SL_SHARE_NEVER
-				     : p->gone_ns != SL_SHARE_NEVER ? p->gone_ns
-								    : local(g);
-			p->floor_gone_ns = s->floor[k]                          ? SL_SHARE_NEVER
-					   : p->floor_gone_ns != SL_SHARE_NEVER ? p->floor_gone_ns
-										: local(g);
+			sl_share_peer_look(p, s->lease[k], s->floor[k], anew, local(g));
 		}
 		struct sl_share_here here = here_of(g, i);
 		sl_share_plan_learn(&g->plan, &here, s->there ? &s->doc : NULL, s->modified);
@@ -340,8 +342,18 @@ start(unsigned i)
 		g->peers[k].gone_ns = g->peers[k].floor_gone_ns = SL_SHARE_NEVER;
 	sl_share_plan_init(&g->plan);
 	sl_share_plan_table(&g->plan, m.tokens, m.floor, m.per_ms);
-	if (g->workers && g->share_until_ns)
-		sl_share_plan_adopt(&g->plan, g->share, g->floor);
+	g->attached = g->ever = false;
+	g->start_ns = local(g);
+	g->attach_ns = g->start_ns + (rnd(2) ? 0 : rnd(15000) * MS);
+}
+
+static void
+attach(struct gateway *g)
+{
+	bool counts = g->share_until_ns || g->floor_until_ns;
+
+	g->attached = g->ever = true;
+	sl_share_plan_adopt(&g->plan, counts ? g->share : 0, counts ? g->floor : 0, local(g));
 }
 
 static void
@@ -349,6 +361,8 @@ act(struct gateway *g, unsigned i)
 {
 	struct sl_share_write w;
 
+	if (!g->attached && local(g) >= g->attach_ns)
+		attach(g);
 	look(g, i);
 	if (!g->keeping && local(g) >= g->next_keep_ns) {
 		bool put = g->epoch == 0;
@@ -452,7 +466,7 @@ kill_workers(struct gateway *g, unsigned i)
 	g->share = g->floor = 0;
 	g->share_until_ns = g->floor_until_ns = 0;
 	m.start_step[i] = m.steps;
-	if (g->up)
+	if (g->up && g->attached)
 		sl_share_plan_restarted(&g->plan, local(g));
 }
 
@@ -479,13 +493,24 @@ restore(void)
 		m.calls[k].arrives_ns = m.calls[k].answers_ns = SL_SHARE_NEVER;
 }
 
+/* All is read again when it sees. */
+static void
+set_blind(struct gateway *g, bool blind)
+{
+	if (g->blind && !blind) {
+		g->view = m.changes - 1;
+		g->fresh = true;
+	}
+	g->blind = blind;
+}
+
 static void
 disturb(bool restores)
 {
 	unsigned i = (unsigned)rnd(m.cnt);
 	struct gateway *g = &m.g[i];
 
-	switch (rnd(9)) {
+	switch (rnd(11)) {
 	case 0:
 		g->up = false;
 		break;
@@ -511,6 +536,13 @@ disturb(bool restores)
 	case 7:
 		if (restores && rnd(3) == 0)
 			restore();
+		break;
+	case 8:
+		set_blind(g, !g->blind);
+		break;
+	case 9:
+		if (g->up)
+			start(i);
 		break;
 	default:
 		g->demand = (uint32_t)rnd(2 * m.tokens);
@@ -557,6 +589,7 @@ calm(void)
 	m.down = m.lossy = false;
 	for (unsigned i = 0; i < m.cnt; i++) {
 		m.g[i].cut = false;
+		set_blind(&m.g[i], false);
 		if (!m.g[i].up)
 			start(i);
 	}
@@ -614,6 +647,70 @@ nor_with_an_older_etcd(void)
 		trial(s, true);
 }
 
+/* ---- single cases ---- */
+
+/* Two gateways with half of the number each. */
+static void
+begin_two(uint32_t per_ms)
+{
+	memset(&m, 0, sizeof(m));
+	m.rng = 1;
+	m.cnt = 2;
+	m.tokens = 1000;
+	m.per_ms = per_ms;
+	m.is.revision = 1;
+	changed();
+	for (unsigned i = 0; i < m.cnt; i++) {
+		struct gateway *g = &m.g[i];
+		snprintf(g->name, sizeof(g->name), "gw-%u", i);
+		g->rate = 1.0;
+		g->offset_ns = 1000 * MS;
+		g->workers = true;
+		g->demand = m.tokens;
+		start(i);
+		g->attach_ns = 0;
+	}
+	run(20000 + 4 * per_ms);
+	CU_ASSERT_EQUAL_FATAL(words(), m.tokens);
+	CU_ASSERT_EQUAL_FATAL(m.g[1].share, m.tokens / 2);
+}
+
+/* What it let pass while nobody looked counts. */
+static void
+who_was_back_unseen_is_waited_for(void)
+{
+	for (unsigned ms = 4000; ms <= 12000; ms += 500) {
+		begin_two(5000);
+		m.g[1].cut = true;
+		while (m.g[0].peers[1].gone_ns == SL_SHARE_NEVER)
+			step();
+		set_blind(&m.g[0], true);
+		m.g[1].cut = false;
+		run(ms);
+		m.g[1].cut = true;
+		while (m.is.lease[1])
+			step();
+		run(ms % 1000 ? 1000 : 50);
+		set_blind(&m.g[0], false);
+		run(15000);
+		CU_ASSERT_EQUAL(m.g[0].share, m.tokens);
+		CU_ASSERT_EQUAL(m.worst, m.tokens);
+	}
+}
+
+/* Workers go by what they have, and sluiced is there again but not connected to them. */
+static void
+nothing_is_given_away_behind_workers(void)
+{
+	begin_two(200);
+	start(1);
+	m.g[1].attach_ns = SL_SHARE_NEVER;
+	m.g[1].demand = 0;
+	run(30000);
+	CU_ASSERT(m.g[0].share > m.tokens * 9 / 10);
+	CU_ASSERT_EQUAL(m.worst, m.tokens);
+}
+
 /* ---- division ---- */
 
 static void
@@ -645,4 +742,5 @@ division_is_fair(void)
 }
 
 SL_SUITE("rate_share_plan", SL_TEST(division_is_fair), SL_TEST(never_above_the_number),
-	 SL_TEST(nor_with_an_older_etcd))
+	 SL_TEST(nor_with_an_older_etcd), SL_TEST(who_was_back_unseen_is_waited_for),
+	 SL_TEST(nothing_is_given_away_behind_workers))
