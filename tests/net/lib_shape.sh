@@ -67,7 +67,30 @@ holds() {
 # The connections of a worker have turns, workers have parts by how many wait there: all have alike, but for who had the burst, and
 # for who does not wait as his worker, or an end, stands still.
 alike="j['max'] < (1 + $WORKERS) * j['min']"
-near() { holds "$1" "$2 of $3 bytes a second" "$3 * 0.95 < j['rate'] < $3 * 1.03 + ${4:-0}"; }
+# near NAME WHAT RATE [BURST]: more is always wrong; false: less.
+near() {
+	holds "$1" "$2 of $3 bytes a second" "j['rate'] < $3 * 1.03 + ${4:-0}"
+	[ "$(json "$NET_DIR/$1.json" "$3 * 0.95 < j['rate']")" = True ] || {
+		SLOW="$2: less than $3 bytes a second: $(cat "$NET_DIR/$1.json")"
+		return 1
+	}
+}
+# shared NAME WHAT: all had their share; false: not alike.
+shared() {
+	[ "$(json "$NET_DIR/$1.json" "$alike")" = True ] || {
+		SLOW="$2: not alike: $(cat "$NET_DIR/$1.json")"
+		return 1
+	}
+}
+# reaches FUNCTION ARGS…: a limit is no promise of a machine's time, and a machine that stands still moves less, or not alike: that three times is wrong.
+reaches() {
+	local _
+	for _ in 1 2 3; do
+		if "$@"; then return; fi
+		echo "again, $SLOW"
+	done
+	fail "$SLOW"
+}
 
 export HUGE=never
 net_up
@@ -92,35 +115,49 @@ holds whole "chunks that wait" "j['right'] and j['seconds'] > 0.5"
 
 # ---- the numbers, one connection and many; who has no limit goes on ----
 
+downs() {
+	sp down down $VIP "$1" 3 "$2"
+	holds down "no download ends, port $1" "not j['ended']"
+	shared down "$2 downloads, port $1" || return 1
+	near down "$2 downloads, port $1" $DOWN $((524288 / 3))
+}
+ups() {
+	sp up up $VIP "$1" 2 "$2" 93
+	holds up "uploads are right, port $1" "not j['wrong'] and not j['failed']"
+	shared up "$2 uploads, port $1" || return 1
+	near up "$2 uploads, port $1" $UP $((524288 / 2))
+}
 for port in 81 91; do
 	for cnt in 1 7; do
-		sp down down $VIP $port 3 $cnt
-		near down "$cnt downloads, port $port" $DOWN $((524288 / 3))
-		holds down "all get their share, port $port" "$alike and not j['ended']"
-		sp up up $VIP $port 2 $cnt 93
-		near up "$cnt uploads, port $port" $UP $((524288 / 2))
-		holds up "all get their share, port $port" "$alike and not j['wrong'] and not j['failed']"
+		reaches downs $port $cnt
+		reaches ups $port $cnt
 	done
 done
-sp down down $VIP 91 4 3 upgrade
-near down "tunnels" $DOWN $((524288 / 4))
+tunnels() {
+	sp down down $VIP 91 4 3 upgrade
+	near down "tunnels" $DOWN $((524288 / 4))
+}
+reaches tunnels
 # Both modes and both ways at a time: the service has one bandwidth, each way.
-sp up up $VIP 81 4 2 93 &
-clients=$!
-sp tcp down $VIP 81 4 2 &
-clients="$clients $!"
-sp http down $VIP 91 4 2 &
-clients="$clients $!"
-sp free down $VIP 83 4 1
-for pid in $clients; do wait "$pid"; done
-python3 - "$NET_DIR" >"$NET_DIR/both.json" <<-'END'
-	import json, sys
-	a, b = (json.load(open(f"{sys.argv[1]}/{n}.json")) for n in ("tcp", "http"))
-	begin, end = min(a["begin"], b["begin"]), max(a["begin"] + a["seconds"], b["begin"] + b["seconds"])
-	print(json.dumps({"rate": (a["bytes"] + b["bytes"]) / (end - begin)}))
-END
-near both "modes tcp and http together" $DOWN $((524288 / 4))
-near up "uploads beside downloads" $UP $((524288 / 4))
+together() {
+	local clients pid
+	sp up up $VIP 81 4 2 93 &
+	clients=$!
+	sp tcp down $VIP 81 4 2 &
+	clients="$clients $!"
+	sp http down $VIP 91 4 2 &
+	clients="$clients $!"
+	sp free down $VIP 83 4 1
+	for pid in $clients; do wait "$pid" || fail "a client beside others"; done
+	python3 - "$NET_DIR" >"$NET_DIR/both.json" <<-'END'
+		import json, sys
+		a, b = (json.load(open(f"{sys.argv[1]}/{n}.json")) for n in ("tcp", "http"))
+		begin, end = min(a["begin"], b["begin"]), max(a["begin"] + a["seconds"], b["begin"] + b["seconds"])
+		print(json.dumps({"rate": (a["bytes"] + b["bytes"]) / (end - begin)}))
+	END
+	near both "modes tcp and http together" $DOWN $((524288 / 4)) && near up "uploads beside downloads" $UP $((524288 / 4))
+}
+reaches together
 holds free "a service without a limit, beside one with" "j['rate'] > 5 * $DOWN"
 
 # ---- who waits long is not taken for idle, nor forgotten ----
@@ -143,8 +180,11 @@ shape_push 'to_clients = "1m"; burst = "64k";'
 wait "$(pid_of push_down)" || fail "a push ended a connection: $(cat "$NET_DIR/push_down.log")"
 tail -n 1 "$NET_DIR/push_down.log" >"$NET_DIR/push.json"
 holds push "a lower bandwidth pushed while it goes on" "not j['ended'] and j['rate'] < 0.7 * $DOWN"
-sp down down $VIP 91 3 2
-near down "after the push" 1048576 $((65536 / 3))
+after_push() {
+	sp down down $VIP 91 3 2
+	near down "after the push" 1048576 $((65536 / 3))
+}
+reaches after_push
 shape_push ""
 sp down down $VIP 91 2 2
 holds down "no bandwidth any more" "j['rate'] > 5 * $DOWN"
