@@ -219,9 +219,14 @@ on_lease(struct sl_share_keys *k, unsigned code, const char *body, size_t len)
 			k->floor_lease = 0;
 			k->floor_put = false;
 			k->floor_sure_ns = 0;
-			k->asked = NOTHING;
-		} else {
+			if (kept)
+				k->asked = NOTHING;
+			else
+				fail(k, "etcd grants no lease");
+		} else if (kept) {
 			start_over(k, "its lease has ended");
+		} else {
+			fail(k, "etcd grants no lease");
 		}
 		return;
 	}
@@ -311,8 +316,10 @@ on_answer(void *ctx, unsigned code, const char *error, const char *body, size_t 
 	k->call = NULL;
 	if (code != SL_ETCD_OK && code != SL_ETCD_NOT_FOUND)
 		fail(k, error);
+	else if (k->asked_at.world != k->worlds) /* of an etcd that is no more */
+		k->asked = NOTHING, k->due_ns = 0;
 	else if (code == SL_ETCD_NOT_FOUND && k->asked == PUT_FLOOR)
-		k->floor_lease = 0, k->asked = NOTHING;
+		k->floor_lease = 0, fail(k, "etcd does not know the lease that it granted");
 	else if (code == SL_ETCD_NOT_FOUND && txn)
 		start_over(k, "its lease has ended");
 	else if (txn)
