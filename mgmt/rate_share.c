@@ -124,7 +124,7 @@ here_of(const struct sl_rate_shares *s)
 		.session = s->session,
 		.gateway = s->gateway,
 		.epoch = sl_share_keys_look(s->keys).epoch,
-		.quiet_ns = s->quiet_ns,
+		.sure_ns = sl_share_keys_look(s->keys).sure_ns,
 		.frozen = sl_share_frozen(s->seg, s->boot_id, now_ns, s->start_ns, s->until_ns),
 		.peers = s->peers,
 		.peer_cnt = s->session_cnt,
@@ -153,7 +153,9 @@ learn(struct limit *l, const void *text, size_t len, uint64_t modified)
 	if (sl_share_plan_learn(&l->plan, &here, bad || !modified ? NULL : &doc, modified))
 		sl_daemon_say("limits: %slimits/%s is not as this gateway left it: it takes "
 			      "nothing more for %llu s",
-			      l->s->source->prefix, l->name, SL_SHARE_COUNTS_NS / 1000000000);
+			      l->s->source->prefix, l->name,
+			      (unsigned long long)((l->plan.rise_ns - here.now_ns) / 1000000000) +
+				      1);
 }
 
 /* ---- writes ---- */
@@ -350,8 +352,8 @@ store(struct sl_state_seg *seg, const struct limit *l)
 	uint32_t inc = l->at.incarnation;
 
 	/* read by workers with relaxed loads; until below is what orders them */
-	__atomic_store_n((uint64_t *)&to->share, sl_state_share_make(l->plan.word, inc),
-			 __ATOMIC_RELAXED);
+	uint32_t share = sl_share_plan_told(&l->plan, l->s->until_ns, l->s->floor_until_ns);
+	__atomic_store_n((uint64_t *)&to->share, sl_state_share_make(share, inc), __ATOMIC_RELAXED);
 	__atomic_store_n((uint64_t *)&to->floor, sl_state_share_make(l->plan.word_floor, inc),
 			 __ATOMIC_RELAXED);
 }
@@ -371,11 +373,19 @@ all_sure(const struct sl_rate_shares *s)
 static void
 quiet(struct sl_rate_shares *s, uint64_t now_ns)
 {
-	uint32_t per_ms = 1;
-
+	s->quiet_ns = now_ns + SL_SHARE_COUNTS_NS;
 	for (unsigned i = 0; i < s->cnt; i++)
-		per_ms = SL_MAX(per_ms, s->limits[i]->plan.per_ms);
-	s->quiet_ns = now_ns + SL_SHARE_COUNTS_NS + sl_share_wait(per_ms);
+		sl_share_plan_quiet(&s->limits[i]->plan, s->quiet_ns);
+}
+
+static void
+note_epoch(struct sl_rate_shares *s, uint64_t now_ns)
+{
+	uint64_t epoch = sl_share_keys_look(s->keys).epoch;
+
+	if (epoch && !s->epoch) /* the first answers */
+		quiet(s, now_ns);
+	s->epoch = epoch ? epoch : s->epoch;
 }
 
 static void
@@ -384,9 +394,6 @@ tell(struct sl_rate_shares *s, uint64_t now_ns)
 	struct sl_share_keys_look k = sl_share_keys_look(s->keys);
 	struct sl_share_here here = here_of(s);
 
-	if (k.epoch && !s->epoch) /* the first answers */
-		quiet(s, now_ns);
-	s->epoch = k.epoch ? k.epoch : s->epoch;
 	if (s->epoch && k.sure_ns == 0) /* its key is gone */
 		s->until_ns = 0;
 	if (now_ns >= s->until_ns)
@@ -395,12 +402,12 @@ tell(struct sl_rate_shares *s, uint64_t now_ns)
 				sl_share_plan_lapse(&s->limits[i]->plan);
 	if (!s->seg)
 		return;
-	for (unsigned i = 0; i < s->cnt; i++)
-		if (s->limits[i]->placed)
-			store(s->seg, s->limits[i]);
 	if (k.epoch && k.sure_ns > s->until_ns && all_sure(s))
 		s->until_ns = k.sure_ns;
 	s->floor_until_ns = SL_MAX(s->floor_until_ns, k.floor_sure_ns);
+	for (unsigned i = 0; i < s->cnt; i++)
+		if (s->limits[i]->placed)
+			store(s->seg, s->limits[i]);
 	__atomic_store_n((uint64_t *)&s->seg->share_until_ns, s->until_ns, __ATOMIC_RELEASE);
 	__atomic_store_n((uint64_t *)&s->seg->floor_until_ns, s->floor_until_ns, __ATOMIC_RELEASE);
 }
@@ -484,9 +491,9 @@ take_rate(struct sl_rate_shares *s, const struct sl_table *t, const struct sl_co
 		l->samples = 0;
 	l->at = at;
 	l->placed = true;
-	if (l->plan.per_ms != r->per_ms && uv_hrtime() < s->quiet_ns)
-		l->plan.rise_ns = s->quiet_ns + sl_share_wait(r->per_ms);
 	sl_share_plan_table(&l->plan, r->requests, r->floor, r->per_ms);
+	if (uv_hrtime() < s->quiet_ns)
+		sl_share_plan_quiet(&l->plan, s->quiet_ns);
 	if (moved && before) /* it was gone: workers have forgotten what it let pass */
 		sl_share_plan_restarted(&l->plan, uv_hrtime());
 }
@@ -712,18 +719,14 @@ static void
 on_world(void *ctx)
 {
 	struct sl_rate_shares *s = ctx;
-	uint32_t per_ms = 1;
 
-	for (unsigned i = 0; i < s->cnt; i++) {
+	for (unsigned i = 0; i < s->cnt; i++)
 		sl_share_plan_world(&s->limits[i]->plan);
-		per_ms = SL_MAX(per_ms, s->limits[i]->plan.per_ms);
-	}
-	s->quiet_ns = uv_hrtime() + SL_SHARE_COUNTS_NS + sl_share_wait(per_ms);
+	quiet(s, uv_hrtime());
 	s->view_trouble = true;
 	s->view_ns = 0;
-	sl_daemon_say(
-		"limits: etcd is another one, or in an older state: no share rises for %llu s",
-		(SL_SHARE_COUNTS_NS + sl_share_wait(per_ms)) / 1000000000);
+	sl_daemon_say("limits: etcd is another one, or in an older state: no share rises for 7.5 s "
+		      "and the limit's per");
 }
 
 /* ---- the tick ---- */
@@ -784,6 +787,7 @@ tick(struct sl_rate_shares *s)
 	uint64_t now_ns = uv_hrtime();
 
 	sl_share_keys_tick(s->keys, now_ns);
+	note_epoch(s, now_ns);
 	keep_view(s, now_ns);
 	for (unsigned i = 0; i < s->cnt; i++)
 		lead(s->limits[i], now_ns);
@@ -813,7 +817,7 @@ say_why(const struct sl_rate_shares *s, const struct limit *l, uint64_t now_ns, 
 	size_t size)
 {
 	struct sl_share_keys_look k = sl_share_keys_look(s->keys);
-	uint64_t rise_ns = SL_MAX(s->quiet_ns, l->plan.rise_ns);
+	uint64_t rise_ns = l->plan.rise_ns;
 
 	if (!s->seg)
 		snprintf(ret, size, "no dataplane is connected");
@@ -845,7 +849,8 @@ sl_rate_share_look(const struct sl_rate_shares *s, const char *limit,
 	for (unsigned i = 0; i < p->doc.cnt; i++)
 		ret->gateways += p->doc.e[i].share > 0;
 	say_why(s, l, now_ns, why, sizeof(why));
-	if (s->seg && now_ns < s->until_ns) {
+	bool floored = s->floor_until_ns >= s->until_ns && p->word_floor > p->word;
+	if (s->seg && now_ns < s->until_ns && !floored) {
 		ret->share = p->word;
 		until_ns = s->until_ns;
 	} else if (s->seg && now_ns < s->floor_until_ns) {

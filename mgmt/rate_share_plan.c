@@ -71,6 +71,18 @@ sl_share_plan_restarted(struct sl_share_plan *p, uint64_t now_ns)
 }
 
 void
+sl_share_plan_quiet(struct sl_share_plan *p, uint64_t quiet_ns)
+{
+	p->rise_ns = SL_MAX(p->rise_ns, quiet_ns + sl_share_wait(p->per_ms));
+}
+
+uint32_t
+sl_share_plan_told(const struct sl_share_plan *p, uint64_t until_ns, uint64_t floor_until_ns)
+{
+	return floor_until_ns >= until_ns ? SL_MAX(p->word, p->word_floor) : p->word;
+}
+
+void
 sl_share_plan_lapse(struct sl_share_plan *p)
 {
 	p->word = 0;
@@ -97,8 +109,9 @@ reconcile(struct sl_share_plan *p, const struct sl_share_here *here,
 {
 	uint32_t share = me ? me->share : 0, floor = me ? me->floor : 0;
 	bool late = me && me->seq > p->confirmed && me->seq <= p->seq;
-	bool strange =
-		p->epoch == here->epoch && !late && (me ? me->seq != p->confirmed : p->held > 0);
+	/* who stood still for too long may have been taken for gone */
+	bool mine = p->epoch == here->epoch && here->now_ns < here->sure_ns;
+	bool strange = mine && !late && (me ? me->seq != p->confirmed : p->held > 0);
 
 	if (p->epoch == 0) { /* nothing is known but what workers go by */
 		p->word = SL_MIN(p->word, share);
@@ -258,7 +271,7 @@ raise(struct sl_share_plan *p, const struct sl_share_here *here, uint32_t k, uin
 	uint64_t taken = others + k, pool = taken < p->tokens ? p->tokens - taken : 0;
 
 	p->give_ns = SL_SHARE_NEVER;
-	if (here->now_ns < SL_MAX(here->quiet_ns, p->rise_ns))
+	if (here->now_ns < p->rise_ns)
 		return k;
 	return k + (uint32_t)SL_MIN((uint64_t)(p->goal - k), pool);
 }
@@ -293,7 +306,7 @@ set_words(struct sl_share_plan *p, const struct sl_share_here *here)
 	uint32_t most = SL_MIN(SL_MIN(p->held, down), p->cap);
 	uint32_t floor = SL_MIN(SL_MIN(p->leaving ? 0 : p->floor, p->held_floor),
 				SL_MIN(most, p->cap_floor));
-	bool rise = here->now_ns >= SL_MAX(here->quiet_ns, p->rise_ns);
+	bool rise = here->now_ns >= p->rise_ns;
 
 	if (p->epoch == 0) { /* nothing is confirmed: it can only come down */
 		p->word = SL_MIN(p->word, SL_MIN(down, p->cap));
@@ -374,14 +387,23 @@ sl_share_plan_applied(struct sl_share_plan *p, const struct sl_share_here *here,
 	set_words(p, here);
 }
 
+/* What was asked in place of another document than the one that is known cannot be applied any more. */
+static void
+uncap(struct sl_share_plan *p)
+{
+	p->asking = false;
+	if (p->known && p->modified != p->cap_modified)
+		p->cap = p->cap_floor = UINT32_MAX;
+}
+
 void
 sl_share_plan_refused(struct sl_share_plan *p)
 {
-	p->asking = false;
+	uncap(p);
 }
 
 void
 sl_share_plan_lost(struct sl_share_plan *p)
 {
-	p->asking = false;
+	uncap(p);
 }

@@ -47,7 +47,7 @@ struct sl_share_here {
 	uint64_t session;
 	const char *gateway; /* [SL_NAME_MAX], padded with 0 */
 	uint64_t epoch;      /* counts how often its key was put; 0: it is not there */
-	uint64_t quiet_ns;   /* nothing rises before */
+	uint64_t sure_ns;    /* until when that is surely so */
 	bool frozen;         /* workers cannot be told anything, and go by what they have */
 	const struct sl_share_peer
 		*peers; /* [peer_cnt]: all sessions of documents that are missing */
@@ -104,6 +104,11 @@ void sl_share_plan_table(struct sl_share_plan *p, uint32_t tokens, uint32_t floo
 void sl_share_plan_adopt(struct sl_share_plan *p, uint32_t word, uint32_t floor, uint64_t now_ns);
 /* Workers are new, or the limit is to them: everything may just have passed. */
 void sl_share_plan_restarted(struct sl_share_plan *p, uint64_t now_ns);
+/* Others may know a later state of etcd until quiet_ns, and what they let pass counts for per after that. */
+void sl_share_plan_quiet(struct sl_share_plan *p, uint64_t quiet_ns);
+/* The tokens that workers are told for until until_ns: the share, or the floor where that is more and counts as long. */
+uint32_t sl_share_plan_told(const struct sl_share_plan *p, uint64_t until_ns,
+			    uint64_t floor_until_ns);
 /* What workers were told counts no more: the lease may have ended. */
 void sl_share_plan_lapse(struct sl_share_plan *p);
 /* Whether workers may go by the word for longer: it was confirmed under the key that is there now, or is 0. */

@@ -53,8 +53,7 @@ struct gateway {
 	/* sluiced */
 	struct sl_share_plan plan;
 	uint64_t worlds, count, counted; /* of the key: tried, and surely there */
-	uint64_t epoch, epochs, lease, quiet_ns, sure_ns, floor_sure_ns, next_keep_ns, highest,
-		next_ns;
+	uint64_t epoch, epochs, lease, sure_ns, floor_sure_ns, next_keep_ns, highest, next_ns;
 	bool keeping, fresh;
 	struct sl_share_peer peers[GATEWAYS];
 	uint64_t view; /* index into the history: what was told */
@@ -180,7 +179,7 @@ here_of(struct gateway *g, unsigned i)
 				      .session = session_of(i),
 				      .gateway = g->name,
 				      .epoch = g->epoch,
-				      .quiet_ns = g->quiet_ns,
+				      .sure_ns = g->sure_ns,
 				      .frozen = sl_share_frozen(g->attached, g->ever, local(g),
 								g->start_ns, g->share_until_ns),
 				      .peers = g->peers,
@@ -225,7 +224,7 @@ other_world(struct gateway *g, unsigned i, uint64_t revision)
 	g->highest = revision;
 	g->worlds++;
 	g->epoch = 0;
-	g->quiet_ns = local(g) + SL_SHARE_COUNTS_NS + sl_share_wait(m.per_ms);
+	sl_share_plan_quiet(&g->plan, local(g) + SL_SHARE_COUNTS_NS);
 	g->view = m.changes ? m.changes - 1 : 0;
 	g->fresh = true;
 	sl_share_plan_world(&g->plan);
@@ -242,11 +241,11 @@ extend(struct gateway *g, unsigned i)
 			sl_share_plan_lapse(&g->plan);
 	if (!g->attached)
 		return;
-	g->share = g->plan.word;
-	g->floor = g->plan.word_floor;
 	if (g->sure_ns > g->share_until_ns && sl_share_plan_sure(&g->plan, &here))
 		g->share_until_ns = g->sure_ns;
 	g->floor_until_ns = SL_MAX(g->floor_until_ns, g->floor_sure_ns);
+	g->share = sl_share_plan_told(&g->plan, g->share_until_ns, g->floor_until_ns);
+	g->floor = g->plan.word_floor;
 }
 
 static void
@@ -282,7 +281,7 @@ answer(struct call *c, bool lost)
 		return;
 	} else if (c->kind == PUT && c->lease == g->lease) {
 		if (g->epochs == 0)
-			g->quiet_ns = local(g) + SL_SHARE_COUNTS_NS + sl_share_wait(m.per_ms);
+			sl_share_plan_quiet(&g->plan, local(g) + SL_SHARE_COUNTS_NS);
 		g->epoch = ++g->epochs;
 		g->counted = c->count;
 		g->sure_ns = c->sent_ns + SL_SHARE_COUNTS_NS;
@@ -337,7 +336,6 @@ start(unsigned i)
 	g->keeping = false;
 	g->fresh = true;
 	g->view = m.changes ? m.changes - 1 : 0;
-	g->quiet_ns = local(g) + SL_SHARE_COUNTS_NS + sl_share_wait(m.per_ms);
 	for (unsigned k = 0; k < GATEWAYS; k++)
 		g->peers[k].gone_ns = g->peers[k].floor_gone_ns = SL_SHARE_NEVER;
 	sl_share_plan_init(&g->plan);
@@ -711,6 +709,74 @@ nothing_is_given_away_behind_workers(void)
 	CU_ASSERT_EQUAL(m.worst, m.tokens);
 }
 
+/* A limit of a day does not keep one of a second waiting. */
+static void
+each_limit_is_quiet_for_its_own_time(void)
+{
+	struct sl_share_plan second, day;
+
+	sl_share_plan_init(&second);
+	sl_share_plan_init(&day);
+	sl_share_plan_table(&second, 100, 0, 1000);
+	sl_share_plan_table(&day, 100, 0, 86400000);
+	sl_share_plan_quiet(&second, 5000 * MS);
+	sl_share_plan_quiet(&day, 5000 * MS);
+	CU_ASSERT_EQUAL(second.rise_ns, 5000 * MS + sl_share_wait(1000));
+	CU_ASSERT_EQUAL(day.rise_ns, 5000 * MS + sl_share_wait(86400000));
+}
+
+/* Without a share that can be used, while the key is there: a floor is there still. */
+static void
+no_share_hides_the_floor(void)
+{
+	begin_two(200);
+	for (unsigned i = 0; i < m.cnt; i++)
+		sl_share_plan_table(&m.g[i].plan, m.tokens, 20, m.per_ms);
+	run(3000);
+	sl_share_plan_lapse(&m.g[1].plan);
+	m.g[1].plan.held = 0; /* until it is confirmed: as after its key was gone */
+	CU_ASSERT_EQUAL(m.g[1].plan.word, 0);
+	CU_ASSERT_EQUAL(sl_share_plan_told(&m.g[1].plan, 7, 8), 20);
+	CU_ASSERT_EQUAL(sl_share_plan_told(&m.g[1].plan, 9, 8), 0);
+}
+
+/* Its entry was taken in good order while it stood still: that is no other state of etcd. */
+static void
+who_stood_still_is_not_quiet(void)
+{
+	for (unsigned late = 0; late < 2; late++) {
+		begin_two(200);
+		struct gateway *g = &m.g[1];
+		struct sl_share_here here = here_of(g, 1);
+		struct sl_share_doc doc = m.is.doc;
+		sl_share_doc_remove(&doc, sl_share_doc_find(&doc, session_of(1)));
+		here.now_ns = late ? here.sure_ns : here.sure_ns - 1;
+		bool strange = sl_share_plan_learn(&g->plan, &here, &doc, m.is.revision + 1);
+		CU_ASSERT_EQUAL(strange, !late);
+		CU_ASSERT_EQUAL(g->plan.held, 0);
+	}
+}
+
+/* A write whose answer was lost, of a document that is another one by now, keeps nothing down. */
+static void
+a_lost_write_is_over_with_its_document(void)
+{
+	struct sl_share_write w;
+
+	begin_two(200);
+	struct gateway *g = &m.g[1];
+	struct sl_share_here here = here_of(g, 1);
+	g->plan.asked = 0;
+	here.now_ns += 2000 * MS;
+	CU_ASSERT_FATAL(sl_share_plan_step(&g->plan, &here, &w));
+	struct sl_share_doc doc = m.is.doc;
+	sl_share_doc_find(&doc, session_of(0))->seq++;
+	sl_share_plan_learn(&g->plan, &here, &doc, w.modified + 1);
+	CU_ASSERT(g->plan.cap < UINT32_MAX);
+	sl_share_plan_lost(&g->plan);
+	CU_ASSERT_EQUAL(g->plan.cap, UINT32_MAX);
+}
+
 /* ---- division ---- */
 
 static void
@@ -743,4 +809,6 @@ division_is_fair(void)
 
 SL_SUITE("rate_share_plan", SL_TEST(division_is_fair), SL_TEST(never_above_the_number),
 	 SL_TEST(nor_with_an_older_etcd), SL_TEST(who_was_back_unseen_is_waited_for),
-	 SL_TEST(nothing_is_given_away_behind_workers))
+	 SL_TEST(nothing_is_given_away_behind_workers),
+	 SL_TEST(each_limit_is_quiet_for_its_own_time), SL_TEST(no_share_hides_the_floor),
+	 SL_TEST(who_stood_still_is_not_quiet), SL_TEST(a_lost_write_is_over_with_its_document))
