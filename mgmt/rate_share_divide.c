@@ -44,14 +44,23 @@ hand_out(uint32_t tokens, struct sl_share_part *parts, unsigned cnt, uint64_t le
 	return left;
 }
 
-/* Floors that do not fit are filled in order. */
+/* Floors that do not fit: each gets its part of the tokens. */
 static void
 fill_floors(uint32_t tokens, struct sl_share_part *parts, unsigned cnt)
 {
+	uint64_t sum = 0, left = tokens;
+
+	for (unsigned i = 0; i < cnt; i++)
+		sum += parts[i].floor;
 	for (unsigned i = 0; i < cnt; i++) {
-		parts[i].goal = SL_MIN(parts[i].floor, tokens);
-		tokens -= parts[i].goal;
+		parts[i].goal = (uint32_t)((uint64_t)parts[i].floor * tokens / sum);
+		left -= parts[i].goal;
 	}
+	for (unsigned i = 0; i < cnt && left > 0; i++)
+		if (parts[i].goal < parts[i].floor) {
+			parts[i].goal++;
+			left--;
+		}
 }
 
 void

@@ -14,7 +14,7 @@ struct sl_share_part {
 };
 
 /* sl_share_divide fills in the goals of parts [cnt], cnt ≥ 1: together exactly tokens.  Nobody has less than its floor while all floors
- * fit; after that, nobody less than the smaller of what it wants and tokens / cnt. */
+ * fit, and nobody less than its part of the tokens, floor by floor, when they do not; after that, nobody less than the smaller of what it wants and tokens / cnt. */
 void sl_share_divide(uint32_t tokens, struct sl_share_part *parts, unsigned cnt);
 
 /* The little that is left to who wants nothing, so that its first requests pass; all of them together have at most a 16th. */

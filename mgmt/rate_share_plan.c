@@ -232,7 +232,17 @@ goal_of(const struct sl_share_plan *p, const struct sl_share_here *here,
 	return parts[self].goal;
 }
 
-/* What is wanted changes in steps: steady demand writes nothing. */
+static uint32_t
+root(uint32_t n)
+{
+	uint32_t r = 0;
+
+	while ((uint64_t)(r + 1) * (r + 1) <= n)
+		r++;
+	return r;
+}
+
+/* What is wanted changes in steps: steady demand writes nothing, as far as it comes by chance. */
 static void
 look_at_want(struct sl_share_plan *p, const struct sl_share_here *here, unsigned cnt)
 {
@@ -240,10 +250,39 @@ look_at_want(struct sl_share_plan *p, const struct sl_share_here *here, unsigned
 	uint32_t step = p->want / 8 + sl_share_little(p->tokens, cnt);
 	uint32_t by = asked > p->want ? asked - p->want : p->want - asked;
 
+	if (p->want < 64 && asked != 0) /* above, an 8th is more */
+		step = SL_MAX(step, root(p->want));
+
 	if (by > step && (p->want_ns == 0 || here->now_ns >= p->want_ns + WANT_NS)) {
 		p->want = asked;
 		p->want_ns = here->now_ns;
 	}
+}
+
+/* Somebody else is kept below what it wants, or its floor. */
+static bool
+others_want(const struct sl_share_here *here, const struct sl_share_doc *d)
+{
+	for (unsigned i = 0; i < d->cnt; i++) {
+		const struct sl_share_entry *e = &d->e[i];
+		if (e->session != here->session && e->share < SL_MAX(e->want, e->floor))
+			return true;
+	}
+	return false;
+}
+
+/* Whether k is good enough in place of the goal, so that nothing has to be written. */
+static bool
+is_near(const struct sl_share_plan *p, const struct sl_share_here *here,
+	const struct sl_share_doc *d, uint32_t k, uint64_t others)
+{
+	uint32_t by = p->goal > k ? p->goal - k : k - p->goal;
+
+	if (p->leaving || by > k / 16 + sl_share_little(p->tokens, d->cnt))
+		return false;
+	if (p->goal > k)
+		return k >= SL_MAX(p->want, p->floor);
+	return others + k < p->tokens || (others + k == p->tokens && !others_want(here, d));
 }
 
 /* The share that is written next, coming down from k. */
@@ -251,15 +290,15 @@ static uint32_t
 lower(struct sl_share_plan *p, const struct sl_share_here *here, const struct sl_share_entry *me,
       uint32_t k)
 {
-	if (p->give_ns == SL_SHARE_NEVER || p->give_to >= k) {
+	if (!p->giving || p->give_to >= k) {
+		p->giving = !here->frozen;
+		p->give_to = p->goal;
 		p->give_ns = SL_SHARE_NEVER;
-		if (here->frozen)
-			return k;
-		p->give_to = p->goal;
-		p->give_ns = here->now_ns;
-	} else if (p->goal > p->give_to) {
-		p->give_to = p->goal;
+		return k;
 	}
+	if (p->give_ns == SL_SHARE_NEVER)
+		p->give_ns = here->now_ns;
+	p->give_to = SL_MAX(p->give_to, p->goal);
 	bool over = is_over(p->give_ns, sl_share_wait(wait_per(p, me)), here->now_ns);
 	return over ? p->give_to : k;
 }
@@ -270,7 +309,7 @@ raise(struct sl_share_plan *p, const struct sl_share_here *here, uint32_t k, uin
 {
 	uint64_t taken = others + k, pool = taken < p->tokens ? p->tokens - taken : 0;
 
-	p->give_ns = SL_SHARE_NEVER;
+	p->giving = false;
 	if (here->now_ns < p->rise_ns)
 		return k;
 	return k + (uint32_t)SL_MIN((uint64_t)(p->goal - k), pool);
@@ -288,6 +327,8 @@ lead(struct sl_share_plan *p, const struct sl_share_here *here, struct sl_share_
 	me->want = p->leaving ? 0 : p->want;
 	me->floor = p->leaving ? 0 : p->floor;
 	p->goal = p->leaving ? 0 : goal_of(p, here, d);
+	if (is_near(p, here, d, k, others))
+		p->goal = k;
 	if (p->goal >= k)
 		me->share = raise(p, here, k, others);
 	else
@@ -302,7 +343,7 @@ lead(struct sl_share_plan *p, const struct sl_share_here *here, struct sl_share_
 static void
 set_words(struct sl_share_plan *p, const struct sl_share_here *here)
 {
-	uint32_t down = p->give_ns == SL_SHARE_NEVER ? UINT32_MAX : p->give_to;
+	uint32_t down = p->giving ? p->give_to : UINT32_MAX;
 	uint32_t most = SL_MIN(SL_MIN(p->held, down), p->cap);
 	uint32_t floor = SL_MIN(SL_MIN(p->leaving ? 0 : p->floor, p->held_floor),
 				SL_MIN(most, p->cap_floor));
@@ -382,8 +423,8 @@ sl_share_plan_applied(struct sl_share_plan *p, const struct sl_share_here *here,
 	p->confirmed = me ? me->seq : p->seq;
 	p->epoch = p->next_epoch;
 	p->cap = p->cap_floor = UINT32_MAX;
-	if (p->give_ns != SL_SHARE_NEVER && p->held <= p->give_to)
-		p->give_ns = SL_SHARE_NEVER;
+	if (p->giving && p->held <= p->give_to)
+		p->giving = false;
 	set_words(p, here);
 }
 

@@ -71,7 +71,8 @@ struct sl_share_plan {
 	uint64_t epoch, seq, confirmed;
 	/* what workers may go by */
 	uint32_t word, word_floor;
-	/* on the way down: since when the word is at most give_to; SL_SHARE_NEVER: it is not */
+	/* on the way down: the word is at most give_to, and workers have that since give_ns; SL_SHARE_NEVER: from the next step on */
+	bool giving;
 	uint32_t give_to;
 	uint64_t give_ns;
 	/* the least of the writes whose answers are not known */

@@ -79,7 +79,7 @@ static struct model {
 	uint32_t taken[GATEWAYS][1024];
 	unsigned life_at[GATEWAYS];
 	uint64_t steps, start_step[GATEWAYS];
-	uint64_t worst;
+	uint64_t worst, swaps;
 	bool lossy;
 } m;
 
@@ -145,6 +145,7 @@ arrive(struct call *c)
 
 	c->arrived = true;
 	if (c->kind == SWAP && (c->applied = holds(c))) {
+		m.swaps++;
 		m.is.doc = c->doc;
 		m.is.there = c->doc.cnt > 0;
 		m.is.modified = m.is.there ? m.is.revision + 1 : 0;
@@ -777,6 +778,39 @@ a_lost_write_is_over_with_its_document(void)
 	CU_ASSERT_EQUAL(g->plan.cap, UINT32_MAX);
 }
 
+/* Writes of documents within 60 s of demand that goes up and down a little. */
+static void
+steady_demand_writes_seldom(void)
+{
+	begin_two(1000);
+	uint64_t before = m.swaps;
+	for (unsigned n = 0; n < 60; n++) {
+		m.g[0].demand = 300 + (uint32_t)rnd(30);
+		m.g[1].demand = 400 + (uint32_t)rnd(30);
+		run(1000);
+	}
+	CU_ASSERT(m.swaps - before <= 8);
+	CU_ASSERT(m.g[0].share >= 330);
+	CU_ASSERT(m.g[1].share >= 430);
+}
+
+/* What another one wants a little more, or less, moves nothing here. */
+static void
+a_share_that_is_near_stays(void)
+{
+	begin_two(1000);
+	m.g[0].demand = 300;
+	m.g[1].demand = 400;
+	run(10000);
+	uint64_t seq = m.g[1].plan.seq, swaps = m.swaps;
+	for (unsigned n = 0; n < 30; n++) {
+		m.g[0].demand = n % 2 ? 300 : 365;
+		run(2000);
+	}
+	CU_ASSERT(m.swaps > swaps);
+	CU_ASSERT(m.g[1].plan.seq - seq <= 2);
+}
+
 /* ---- division ---- */
 
 static void
@@ -792,13 +826,18 @@ division_is_fair(void)
 		for (unsigned i = 0; i < cnt; i++) {
 			p[i] = (struct sl_share_part){
 				.want = (uint32_t)rnd(rnd(3) ? 2ull * tokens : 3),
-				.floor = rnd(2) ? 0 : (uint32_t)rnd(tokens / cnt + 1)};
+				.floor =
+					rnd(2) ? 0
+					       : (uint32_t)rnd(rnd(4) ? tokens / cnt + 1 : tokens)};
 			floors += p[i].floor;
 		}
 		sl_share_divide(tokens, p, cnt);
 		for (unsigned i = 0; i < cnt; i++)
 			sum += p[i].goal;
 		CU_ASSERT_EQUAL(sum, tokens);
+		for (unsigned i = 0; i < cnt && floors > tokens; i++)
+			CU_ASSERT(p[i].goal >= (uint64_t)p[i].floor * tokens / floors &&
+				  p[i].goal <= p[i].floor);
 		for (unsigned i = 0; i < cnt && floors <= tokens; i++) {
 			CU_ASSERT(p[i].goal >= p[i].floor);
 			if (floors == 0)
@@ -811,4 +850,5 @@ SL_SUITE("rate_share_plan", SL_TEST(division_is_fair), SL_TEST(never_above_the_n
 	 SL_TEST(nor_with_an_older_etcd), SL_TEST(who_was_back_unseen_is_waited_for),
 	 SL_TEST(nothing_is_given_away_behind_workers),
 	 SL_TEST(each_limit_is_quiet_for_its_own_time), SL_TEST(no_share_hides_the_floor),
-	 SL_TEST(who_stood_still_is_not_quiet), SL_TEST(a_lost_write_is_over_with_its_document))
+	 SL_TEST(who_stood_still_is_not_quiet), SL_TEST(a_lost_write_is_over_with_its_document),
+	 SL_TEST(steady_demand_writes_seldom), SL_TEST(a_share_that_is_near_stays))
