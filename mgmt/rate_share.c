@@ -23,6 +23,11 @@
 #define GIVE_UP_NS 2000000000ull
 #define VIEW_AGAIN_NS 1000000000ull
 #define ATTACH_NS 2000000000ull
+#define UNDER_WAY 8 /* questions about limits at a time */
+#define LOST_MS 5 /* the pause after a write that another was before; doubled with each in a row */
+#define LOST_MOST_MS 500
+#define AWAY_NS 10000000000ull
+#define SESSIONS 4096 /* that are known of; nothing is taken from any while there are more */
 
 struct limit {
 	struct sl_rate_shares *s;
@@ -35,6 +40,7 @@ struct limit {
 	struct sl_etcd_call *call;
 	struct sl_share_asked asked;
 	uint64_t call_ns, hold_ns;                  /* nothing is asked before */
+	unsigned refusals;                          /* in a row */
 	uint64_t count[SAMPLES], count_ns[SAMPLES]; /* asked for in all; ring */
 	unsigned samples;
 	uint64_t watch_ns; /* since when */
@@ -44,7 +50,7 @@ struct limit {
 
 struct session { /* of which a document has an entry */
 	struct sl_share_peer is;
-	bool live, floor;
+	bool live, floor, named; /* named: in a document */
 };
 
 struct sl_rate_shares {
@@ -57,18 +63,20 @@ struct sl_rate_shares {
 	uint64_t view_ns;              /* when it was made */
 	uint64_t seen_ns;              /* of when the sessions are, surely */
 	uv_timer_t *timer;             /* freed by its close callback */
-	uint64_t session, seed;
+	uint64_t session, seed, rng;
+	unsigned turn;             /* the limit that is the first to ask */
 	char gateway[SL_NAME_MAX]; /* padded */
 	struct limit **limits;     /* [cnt] */
 	unsigned cnt;
 	bool placed;              /* a table was there */
 	struct session *sessions; /* [session_cnt] */
 	unsigned session_cnt;
+	bool crowded;                /* there are more */
 	struct sl_share_peer *peers; /* [session_cnt]: of the sessions */
 	uint64_t start_ns, quiet_ns;
 	uint64_t epoch;                    /* of the key, the last that was not 0 */
 	struct sl_state_seg *seg;          /* not ours; NULL: no dataplane */
-	uint64_t boot_id;                  /* of the last one */
+	uint64_t boot_id, down_ns;         /* of the last one, and when it went away */
 	uint64_t until_ns, floor_until_ns; /* what it was told last */
 	char said[300];
 };
@@ -160,9 +168,33 @@ learn(struct limit *l, const void *text, size_t len, uint64_t modified)
 
 /* ---- writes ---- */
 
+/* splitmix64 */
+static uint64_t
+random_of(struct sl_rate_shares *s, uint64_t below)
+{
+	uint64_t z = s->rng += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return (z ^ z >> 31) % below;
+}
+
+/* Gateways that want to write the same document do so one after the other, by chance. */
+static void
+stand_back(struct limit *l)
+{
+	uint64_t ms = SL_MIN((uint64_t)LOST_MS << SL_MIN(l->refusals, 10u), (uint64_t)LOST_MOST_MS);
+
+	l->refusals++;
+	l->hold_ns = uv_hrtime() + (ms + random_of(l->s, ms)) / 2 * 1000000;
+}
+
 static void
 refused(struct limit *l, const struct sl_etcd_answer *a)
 {
+	bool same = (a->cnt ? a->kvs[0].modified : 0) == l->plan.next_modified;
+
+	stand_back(l);
 	sl_share_plan_refused(&l->plan);
 	if (a->cnt && a->kvs[0].modified < l->plan.next_modified)
 		sl_share_keys_older(l->s->keys); /* than what was seen before it was asked */
@@ -170,7 +202,8 @@ refused(struct limit *l, const struct sl_etcd_answer *a)
 		learn(l, a->kvs[i].value, a->kvs[i].value_len, a->kvs[i].modified);
 	if (a->cnt == 0)
 		learn(l, NULL, 0, 0);
-	sl_share_keys_doubt(l->s->keys);
+	if (same) /* its own key, or one of those that were gone */
+		sl_share_keys_doubt(l->s->keys);
 }
 
 static void
@@ -195,10 +228,12 @@ on_written(void *ctx, unsigned code, const char *error, const char *body, size_t
 	} else {
 		l->hold_ns = 0;
 		l->trouble[0] = 0;
-		if (applied)
+		if (applied) {
+			l->refusals = 0;
 			sl_share_plan_applied(&l->plan, &here, a.revision);
-		else
+		} else {
 			refused(l, &a);
+		}
 	}
 	sl_etcd_wire_fini(&a);
 	tick(l->s);
@@ -337,8 +372,9 @@ measure(struct limit *l, uint64_t now_ns)
 		l->samples = 0;
 	else if (l->samples == 0 || now_ns >= l->count_ns[last] + SAMPLE_NS)
 		sample(l, now_ns);
-	/* what was wanted before counts until it was watched for long enough, or nobody goes by it any more */
-	bool early = l->s->seg ? now_ns < l->watch_ns + span_of(l) : now_ns < l->s->until_ns;
+	/* what was wanted before counts until it was watched for long enough, or nobody came back to go by it */
+	uint64_t away_ns = SL_MAX(l->s->until_ns, l->s->down_ns + AWAY_NS);
+	bool early = now_ns < (l->s->seg ? l->watch_ns + span_of(l) : away_ns);
 	uint32_t is = l->samples ? l->measured : 0;
 	l->plan.asked = early ? SL_MAX(is, l->plan.want) : is;
 }
@@ -457,6 +493,8 @@ sl_rate_shares_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, uint64
 {
 	if (!s)
 		return;
+	if (s->seg && !seg)
+		s->down_ns = uv_hrtime();
 	s->seg = seg;
 	if (!seg)
 		return;
@@ -528,6 +566,11 @@ session_at(struct sl_rate_shares *s, uint64_t id)
 	for (unsigned i = 0; i < s->session_cnt; i++)
 		if (s->sessions[i].is.session == id)
 			return &s->sessions[i];
+	if (s->session_cnt == SESSIONS) {
+		s->crowded = true;
+		s->seen_ns = 0;
+		return NULL;
+	}
 	struct session *more = realloc(s->sessions, (s->session_cnt + 1) * sizeof(*more));
 	if (more)
 		s->sessions = more;
@@ -548,6 +591,7 @@ on_begin(void *ctx)
 	struct sl_rate_shares *s = ctx;
 
 	s->view_whole = true;
+	s->crowded = false;
 	for (unsigned i = 0; i < s->session_cnt; i++)
 		s->sessions[i].live = s->sessions[i].floor = false;
 	for (unsigned i = 0; i < s->cnt; i++)
@@ -628,15 +672,34 @@ on_gone(void *ctx, const char *key)
 		l->look = true;
 }
 
+/* Those that are nowhere any more. */
+static void
+forget_sessions(struct sl_rate_shares *s)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < s->session_cnt; i++)
+		if (s->sessions[i].live || s->sessions[i].floor || s->sessions[i].named)
+			s->sessions[kept++] = s->sessions[i];
+	s->session_cnt = kept;
+}
+
 /* Who has an entry and no key is gone since now, or since it was seen to be. */
 static void
 look_at_sessions(struct sl_rate_shares *s, bool anew)
 {
 	uint64_t now_ns = uv_hrtime();
 
+	for (unsigned i = 0; i < s->session_cnt; i++)
+		s->sessions[i].named = false;
 	for (unsigned i = 0; i < s->cnt; i++)
-		for (unsigned k = 0; k < s->limits[i]->plan.doc.cnt; k++)
-			session_at(s, s->limits[i]->plan.doc.e[k].session);
+		for (unsigned k = 0; k < s->limits[i]->plan.doc.cnt; k++) {
+			struct session *of = session_at(s, s->limits[i]->plan.doc.e[k].session);
+			if (of)
+				of->named = true;
+		}
+	if (anew)
+		forget_sessions(s);
 	for (unsigned i = 0; i < s->session_cnt; i++) {
 		struct session *of = &s->sessions[i];
 		sl_share_peer_look(&of->is, of->live, of->floor, anew, now_ns);
@@ -652,7 +715,8 @@ seen(struct sl_rate_shares *s)
 {
 	uint64_t now_ns = uv_hrtime(), ago_ns = s->source->timeout_ms * 1000000ull;
 
-	s->seen_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
+	if (!s->crowded)
+		s->seen_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
 }
 
 static void
@@ -732,7 +796,7 @@ on_world(void *ctx)
 /* ---- the tick ---- */
 
 static void
-lead(struct limit *l, uint64_t now_ns)
+lead(struct limit *l, uint64_t now_ns, bool may_ask)
 {
 	struct sl_share_here here = here_of(l->s);
 	struct sl_share_write w;
@@ -746,14 +810,32 @@ lead(struct limit *l, uint64_t now_ns)
 			sl_share_plan_lost(&l->plan);
 		l->hold_ns = now_ns + AGAIN_NS;
 	}
-	if (l->look && !l->call && now_ns >= l->hold_ns && here.epoch)
+	if (l->look && !l->call && now_ns >= l->hold_ns && here.epoch && may_ask)
 		read_in(l, now_ns);
 	/* who was here before told workers something: it is taken up before anything is written */
 	bool early = l->s->boot_id == 0 && now_ns < l->s->start_ns + ATTACH_NS;
-	if (l->call || l->look || early || now_ns < l->hold_ns)
+	if (l->call || l->look || early || now_ns < l->hold_ns || !may_ask)
 		here.epoch = 0; /* nothing is written, but words may have to come down */
 	if (sl_share_plan_step(&l->plan, &here, &w))
 		write_out(l, &w, now_ns);
+}
+
+/* Who could not ask this time is among the first the next. */
+static void
+lead_all(struct sl_rate_shares *s, uint64_t now_ns)
+{
+	unsigned under_way = 0, first = s->turn, last = 0;
+
+	for (unsigned i = 0; i < s->cnt; i++)
+		under_way += s->limits[i]->call != NULL;
+	for (unsigned i = 0; i < s->cnt; i++) {
+		struct limit *l = s->limits[(first + i) % s->cnt];
+		bool had = l->call != NULL;
+		lead(l, now_ns, under_way < UNDER_WAY);
+		if (!had && l->call && ++under_way == UNDER_WAY)
+			last = i + 1;
+	}
+	s->turn = s->cnt ? (first + last) % s->cnt : 0;
 }
 
 static bool
@@ -789,8 +871,7 @@ tick(struct sl_rate_shares *s)
 	sl_share_keys_tick(s->keys, now_ns);
 	note_epoch(s, now_ns);
 	keep_view(s, now_ns);
-	for (unsigned i = 0; i < s->cnt; i++)
-		lead(s->limits[i], now_ns);
+	lead_all(s, now_ns);
 	for (unsigned i = s->cnt; i-- > 0;)
 		if (is_left(s->limits[i]))
 			drop(s, i);
@@ -931,6 +1012,7 @@ sl_rate_shares_create(struct sl_daemon *d, struct sl_rate_shares **ret_shares)
 	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
 		nonce = (uint64_t)d->started_ms;
 	s->start_ns = uv_hrtime();
+	s->rng = nonce;
 	if (sl_share_keys_create(d->loop, s->etcd, s->source->prefix, s->gateway, s->session, nonce,
 				 on_world, on_keys, s, &s->keys))
 		return -ENOMEM;
