@@ -26,7 +26,9 @@
 #define UNDER_WAY 8 /* questions about limits at a time */
 #define LOST_MS 5 /* the pause after a write that another was before; doubled with each in a row */
 #define LOST_MOST_MS 500
+/* A dataplane may be away that long; and its clients, when it is there again. */
 #define AWAY_NS 10000000000ull
+#define BACK_NS 5000000000ull
 #define SESSIONS 4096 /* that are known of; nothing is taken from any while there are more */
 
 struct limit {
@@ -76,7 +78,7 @@ struct sl_rate_shares {
 	uint64_t start_ns, quiet_ns;
 	uint64_t epoch;                    /* of the key, the last that was not 0 */
 	struct sl_state_seg *seg;          /* not ours; NULL: no dataplane */
-	uint64_t boot_id, down_ns;         /* of the last one, and when it went away */
+	uint64_t boot_id, up_ns, down_ns;  /* of the last one; when it came and went */
 	uint64_t until_ns, floor_until_ns; /* what it was told last */
 	char said[300];
 };
@@ -374,7 +376,8 @@ measure(struct limit *l, uint64_t now_ns)
 		sample(l, now_ns);
 	/* what was wanted before counts until it was watched for long enough, or nobody came back to go by it */
 	uint64_t away_ns = SL_MAX(l->s->until_ns, l->s->down_ns + AWAY_NS);
-	bool early = now_ns < (l->s->seg ? l->watch_ns + span_of(l) : away_ns);
+	uint64_t back_ns = SL_MAX(l->watch_ns + span_of(l), l->s->up_ns + BACK_NS);
+	bool early = now_ns < (l->s->seg ? back_ns : away_ns);
 	uint32_t is = l->samples ? l->measured : 0;
 	l->plan.asked = early ? SL_MAX(is, l->plan.want) : is;
 }
@@ -498,6 +501,7 @@ sl_rate_shares_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, uint64
 	s->seg = seg;
 	if (!seg)
 		return;
+	s->up_ns = uv_hrtime();
 	if (s->boot_id == 0) {
 		adopt(s);
 	} else if (boot_id != s->boot_id) {
