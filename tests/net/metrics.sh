@@ -64,6 +64,8 @@ grep -v -E 'sluice_(health|push)' "$NET_DIR/m2" >"$NET_DIR/m2d"
 rising "$NET_DIR/m2d" "$NET_DIR/m3"
 
 # Quiet: both doors say the same, number by number.
+many() { [ "$(ctl_json "sum(e['new_flows'] for e in j['endpoints'])" stats)" -gt 100 ]; }
+wait_for 60 "more than 100 flows" many
 kill -TERM "$(pid_of traffic)"
 all_good traffic
 quiet() {
