@@ -131,6 +131,7 @@ ctl maintenance web/e1 off >"$NET_DIR/out"
 wait_for 10 "e1 up" is_now web e1 up
 n=$(served 1)
 wait_for 10 "e1 serves again" serves 1 "$n"
+wait_for 10 "e4 probed by the new daemon" is_now web e4 up
 ctl drain web e4 --reason "an update" >"$NET_DIR/out"
 [ "$(endpoint web e4 state) $(endpoint web e4 why)" = "draining an update" ] || fail "drain: $(cat "$NET_DIR/ctl.json")"
 ctl show endpoints web | grep -q 'draining.*an update' || fail "show endpoints does not say why"
