@@ -133,9 +133,9 @@ def forge(where, name, kind):
 
 
 def flood(where, name, kid, host, n, copies):
-    import collections, re, socket, threading
+    import collections, re, socket, threading, time
 
-    many = [token(where, name, kid, {"n": i}, {}) for i in range(n)]
+    many = [token(where, name, kid, {"n": i, "of": time.time_ns()}, {}) for i in range(n)]
     seen, lock = collections.Counter(), threading.Lock()
 
     def client(i):

@@ -161,10 +161,14 @@ gives "not a place of its own" 401 -H "$(bearer "$t")" "$u/places/x"
 
 # ---- more tokens than may be verified at once: they wait ----
 
+# A client that hardly gets to run sends them one by one: then more of them.
 before=$(http_count token_waited)
-is "answers to 600 new tokens" "$(ns cl /usr/bin/python3 "$top/tests/net/jwt_tokens.py" flood "$k" d d 10.77.9.30 600 1)" "{'200': 600}"
-waited=$(($(http_count token_waited) - before))
-[ "$waited" -gt 0 ] || fail "600 signatures were checked at once"
+for n in 600 1200 2400 4800; do
+	is "answers to $n new tokens" "$(ns cl /usr/bin/python3 "$top/tests/net/jwt_tokens.py" flood "$k" d d 10.77.9.30 $n 1)" "{'200': $n}"
+	waited=$(($(http_count token_waited) - before))
+	[ "$waited" -eq 0 ] || break
+done
+[ "$waited" -gt 0 ] || fail "$n signatures were checked at once"
 is "requests given up" "$(http_count token_busy)" 0
 
 # ---- what is told ----
