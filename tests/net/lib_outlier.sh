@@ -41,12 +41,10 @@ out_for() {
 	mood 2
 	# while it is out nobody hears of it
 	local had
-	let_in() { [ "$(of e2 ejected)" = False ]; }
 	had=$(served 2)
 	while [ "$(of e2 ejected)" = True ]; do
 		is "while e2 is out" "$(heard "$(ask_all 3)" 200)" 3
-		# sluiced looks each 200 ms: who is let in is told a little later
-		[ "$(served 2)" -eq "$had" ] || wait_for 1 "e2 let in: it was asked ($(served 2) in place of $had)" let_in
+		[ "$(of e2 ejected)" = False ] || is "requests to e2 while it is out" "$(served 2)" "$had"
 	done
 	asked_again() { ask_all 4 >/dev/null && [ "$(served 2)" -gt "$had" ]; }
 	wait_for 10 "e2 asked again" asked_again
