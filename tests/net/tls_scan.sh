@@ -6,6 +6,8 @@ export WORKERS=1 DRIVER=af_packet LARGE=100000
 . "$(dirname "$0")/lib_tls.sh"
 
 # A private CA has no revocation and no transparency; what a page says of itself (HSTS and its like) is the endpoint's; the engine is openssl's here.
+# Its test of tickets hangs up as soon as hands are shaken, often before the ticket of TLS 1.3 has come, and calls that a connect problem: resumption
+# itself is asserted in tls_1w and tls_2w.
 ALLOWED="cert_revocation cert_ocspRevoked cert_mustStapleExtension DNS_CAArecord OCSP_stapling certificate_transparency HSTS security_headers engine_problem"
 
 command -v testssl >/dev/null || { echo "testssl.sh is not installed" && exit 77; }
@@ -27,10 +29,11 @@ for s in defaults preference vulnerable; do
 	python3 -c '
 import json, sys
 rows, allowed = json.load(open(sys.argv[1])), sys.argv[2].split()
-bad = [r for r in rows if r["severity"] not in ("OK", "INFO") and r["id"].split(" ")[0] not in allowed]
-print(len(rows), "findings,", sum(r["severity"] == "OK" for r in rows), "OK")
+hung_up = lambda r: r["id"].startswith("sessionresumption_") and r["finding"] == "check failed because of connect problem"
+bad = [r for r in rows if r["severity"] not in ("OK", "INFO") and r["id"].split(" ")[0] not in allowed and not hung_up(r)]
 for r in bad:
-    print(r["severity"], r["id"], r["finding"])
+    print(r["severity"], r["id"], r["finding"], end="; ")
+print(len(rows), "findings,", sum(r["severity"] == "OK" for r in rows), "OK")
 sys.exit(bool(bad) or len(rows) < 5)' "$NET_DIR/$s.json" "$ALLOWED" >"$NET_DIR/$s.out" 2>&1 || fail "testssl.sh, $s: $(cat "$NET_DIR/$s.out")"
 	echo "$s: $(cat "$NET_DIR/$s.out")"
 done
