@@ -53,6 +53,26 @@ class Line:
                 sys.exit(f"the bridge does not start: {open(LOG, encoding='ascii').read()}")
             select.select([], [], [], 0.005)
 
+    def figures(self):
+        said = len(open(LOG, encoding="ascii").read().splitlines())
+        self.p.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + 5
+        while len(lines := open(LOG, encoding="ascii").read().splitlines(keepends=True)) <= said or lines[-1][-1] != "\n":
+            if time.monotonic() > end:
+                sys.exit("the bridge does not say what it did")
+            select.select([], [], [], 0.005)
+        return json.loads(lines[-1])
+
+    def empty(self, way, cnt):
+        """Waits until cnt frames have gone in there and none of them is inside any more."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            f = self.figures()[way]
+            if f["in"] == cnt and f["out"] == cnt - f["lost"] - f["queue_full"] + f["doubled"]:
+                return
+            select.select([], [], [], 0.02)
+        sys.exit(f"frames stay inside the bridge: {f}")
+
     def end(self):
         self.p.send_signal(signal.SIGTERM)
         self.p.wait()
@@ -66,13 +86,16 @@ def frames(cnt, seed, kind=ETHERTYPE):
             for i in range(cnt)]
 
 
-def through(source, target, what, want=None, quiet=0.6):
-    """What comes out, in order, when `what` goes in, until so many came as are wanted, or nothing for `quiet` seconds."""
+def through(source, target, what, want=None, quiet=0.6, over=None):
+    """What comes out, in order, when `what` goes in, until so many came as are wanted, or nothing for `quiet` seconds once
+    `over` came back, when all is in."""
     got, i = [], 0
     while True:
         for f in what[i:i + 32]:
             source.send(f)
         i += 32
+        if i >= len(what) and over:
+            over()
         while select.select([target], [], [], 0 if i < len(what) else quiet)[0]:
             while True:
                 try:
@@ -100,11 +123,13 @@ def main():
     claim(forth == sent and back == sent, "a clean line changes nothing, both ways")
     claim(f["a_to_b"]["in"] == f["a_to_b"]["out"] == 20000 and f["a_to_b"]["unfinished"] == 0, "and counts it")
 
-    bad = ["--loss", "5", "--dup", "2", "--reorder", "5", "--corrupt", "1", "--hold", "300"]
+    # held as long as who sends or the bridge may be kept from running: what leaves for the time that went by is no function of the seed
+    bad = ["--loss", "5", "--dup", "2", "--reorder", "5", "--corrupt", "1", "--hold", "5000"]
     runs = {}
     for name, seed in (("once", 7), ("again", 7), ("other", 8)):
         line = Line(*bad, "--seed", str(seed))
-        runs[name] = (through(a, b, sent), through(b, a, sent), line.end())
+        runs[name] = (through(a, b, sent, over=lambda: line.empty("a_to_b", 20000)),
+                      through(b, a, sent, over=lambda: line.empty("b_to_a", 20000)), line.end())
     claim(runs["once"] == runs["again"], "the same seed does the same to the same frames, both ways")
     claim(runs["once"][0] != runs["other"][0], "another seed does not")
     claim(runs["once"][0] != runs["once"][1], "the ways are independent")
@@ -132,27 +157,37 @@ def main():
     line = Line("--delay", "40", "--jitter", "10")
     got = through(a, b, sent[:500], 500)
     claim(got == sent[:500], "delay and jitter lose and reorder nothing")
-    a.send(sent[0])
-    start = time.monotonic()
-    select.select([b], [], [], 1)
-    ms = (time.monotonic() - start) * 1000
-    claim(29.5 <= ms < 120, f"40 ± 10 ms of delay: {ms:.1f} ms")
-    b.recv(65536)
+    took = []
+    while len(took) < 5 and (not took or min(took) >= 120):
+        start = time.monotonic()
+        a.send(sent[0])
+        select.select([b], [], [], 5)
+        took.append((time.monotonic() - start) * 1000)
+        b.recv(65536)
+    claim(29.5 <= min(took) < 120, f"40 ± 10 ms of delay: {took[-1]:.1f} ms")
     line.end()
 
     line = Line("--rate", "20", "--queue", "400")
-    start = time.monotonic()
     full = [x[:18] + bytes(1232) for x in sent[:300]]
-    for x in full:
-        a.send(x)
-    got = []
-    while len(got) < 300 and select.select([b], [], [], 0.5)[0]:
-        got.append(b.recv(65536))
-    ms = (time.monotonic() - start) * 1000
-    claim(got == full and 148 <= ms < 300, f"300 frames of 1,250 bytes at 20 Mbit/s: {ms:.0f} ms, 150 by the book")
-    got = through(a, b, full * 5)
-    f = line.end()["a_to_b"]
-    claim(f["queue_full"] > 500 and len(got) == 1500 - f["queue_full"], f"a full queue drops: {f['queue_full']}")
+    got, took = full, []
+    while got == full and len(took) < 5 and (not took or min(took) >= 300):
+        start = time.monotonic()
+        for x in full:
+            a.send(x)
+        got = []
+        while len(got) < 300 and select.select([b], [], [], 5)[0]:
+            got.append(b.recv(65536))
+        took.append((time.monotonic() - start) * 1000)
+    claim(got == full and 148 <= min(took) < 300, f"300 frames of 1,250 bytes at 20 Mbit/s: {took[-1]:.0f} ms, 150 by the book")
+    n, full_queue = 300 * len(took), 0
+    for _ in range(5):  # who comes to it slowly does not fill the queue
+        n, before = n + 1500, line.figures()["a_to_b"]["queue_full"]
+        got = through(a, b, full * 5, over=lambda: line.empty("a_to_b", n))
+        full_queue = line.figures()["a_to_b"]["queue_full"] - before
+        if full_queue > 500 or len(got) != 1500 - full_queue:
+            break
+    claim(full_queue > 500 and len(got) == 1500 - full_queue, f"a full queue drops: {full_queue}")
+    line.end()
 
     arp_a, arp_b = raw_socket(A, 0x0806), raw_socket(B, 0x0806)
     arp = frames(100, 2, 0x0806)
