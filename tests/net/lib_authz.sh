@@ -159,6 +159,8 @@ wait_for 5 "a line of the access log for each refused connection" told || fail "
 ns cl bash -c "exec 3<>/dev/tcp/$VIP/9444; echo up >$NET_DIR/held; cat <&3" >/dev/null &
 held=$!
 wait_for 5 "a connection to be there" test -s "$NET_DIR/held"
+there() { [ "$(ctl_json "j['matched']" show streams --side client --listener "v${VIP//./-}-9444" --state established --count)" = 1 ]; }
+wait_for 5 "the gateway to have it, whose other worker may be the first to meet the second one" there
 tgives "a second connection of one client" 000 9444 /who
 kill "$held" 2>/dev/null || true
 full() { refusals | grep -q '^9444 max_connections_per_client RL None None$'; }
