@@ -104,7 +104,7 @@ says 1 "~ endpoint web4/e1: address 10.77.2.11 → 10.77.2.12, port 80 → 81" d
 says 0 "active (previous" rollback -m "and back"
 says 1 "generation 99 is not there (see: show generations)" rollback 99
 
-wait_for 20 "endpoints up" state_is web4 e4 up
+for e in e1 e2 e3 e4; do wait_for 20 "$e up" state_is web4 $e up; done
 says 0 "web4/e1 draining, admits 0 of 255" drain web4 e1
 says 0 "it was so already" drain web4 e1
 says 0 "web4/e1 up, admits 255 of 255" undrain web4 e1
