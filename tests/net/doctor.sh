@@ -10,7 +10,7 @@ servers_up
 gateway_up
 table "$NET_DIR/t.conf"
 ctl push "$NET_DIR/t.conf"
-load all --seconds 300 --threads 2 --pause 0.01 http://10.77.9.10
+load all --seconds 300 --threads 2 --pause 0.01 --timeout 100 http://10.77.9.10
 
 boot=$NET_DIR/dataplane.conf
 # doctor CODE ARGS…: in the gateway's namespace; as JSON in $NET_DIR/doctor.json, as text in $NET_DIR/doctor.txt.
