@@ -107,7 +107,7 @@ discover_claims() {
 	# and it is believed again when it is back
 	knows "1"
 	source_up
-	moves_to "e1" 45 # a source pauses for 30 s at most
+	moves_to "e1" 65 # a source pauses for 30 s at most, and may ask a server that is not there in between
 	no_bad_drops
 	source_down
 	stop sluiced
