@@ -5,7 +5,8 @@ sets that does as it is told.
   jwks DIR NAME:KID…               the key set of these, to standard output; "NAME:" has no kid
   token DIR NAME KID CLAIMS [HEADER]   a token; CLAIMS and HEADER are JSON, exp, nbf and iat as "+60" from now
   forge DIR NAME KIND              what nobody should accept (KINDS)
-  flood DIR NAME KID HOST N COPIES  N tokens, each in COPIES requests, pipelined on ten connections at once: how many answers of which status
+  flood DIR NAME KID HOST N COPIES  N tokens, each in COPIES requests, pipelined on ten connections at once, four of
+                                   five for /spot, the others for /must: how many answers of which status
   certs DIR                        two CAs and certificates of servers by them: DIR/NAME.pem, with the key (CERTS)
   serve PORT DIR [tls]             GET / gives DIR/set by the word in DIR/how (Server.do_GET); tls: with the certificate DIR/certificate
                                    names, "plain": none
@@ -143,7 +144,8 @@ def flood(where, name, kid, host, n, copies):
         s = socket.create_connection((host, 80), 10)
         s.settimeout(20)
         text = "".join(
-            f"GET /must/x HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {t}\r\n\r\n" for t in mine
+            f"GET {'/spot/x' if i % 5 else '/must/x'} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {t}\r\n\r\n"
+            for i, t in enumerate(mine)
         )
         sender = threading.Thread(target=lambda: s.sendall(text.encode()))
         sender.start()
