@@ -148,7 +148,7 @@ http_turn(struct sl_explain_desk *d, uint64_t now_ns)
 			if (d->http[i].peer == peer)
 				sl_ctl_server_unexplained(
 					d->server, d->http[i].seq,
-					"the worker did not answer within a second");
+					"the worker did not answer within 5 seconds");
 			d->http[i].peer = 0;
 			d->open_cnt--;
 		}
@@ -178,7 +178,7 @@ sl_explain_turn(struct sl_explain_desk *d, const struct sl_view *view, uint64_t 
 			continue;
 		if (d->open[i].peer == peer)
 			sl_ctl_server_unexplained(d->server, d->open[i].seq,
-						  "the worker did not answer within a second");
+						  "the worker did not answer within 5 seconds");
 		close_question(d, i);
 	}
 }

@@ -3,7 +3,7 @@
  * Owner:   main; one ring each way per worker.  A question about a request is too long for a ring: it stands in a place
  *          of the desk, which the worker reads and writes while it is asked (struct sl_http_question).
  * Threads: [main].
- * Limits:  SL_EXPLAIN_MAX questions at a time, SL_EXPLAIN_HTTP_MAX about requests; one that is not answered within a second is
+ * Limits:  SL_EXPLAIN_MAX questions at a time, SL_EXPLAIN_HTTP_MAX about requests; one that is not answered within 5 s is
  *          given up.  The place of one about a request stays taken until its worker lets go of it.
  */
 #ifndef SL_DATAPLANE_EXPLAIN_H
@@ -14,7 +14,7 @@
 
 #define SL_EXPLAIN_MAX 64
 #define SL_EXPLAIN_HTTP_MAX 8
-#define SL_EXPLAIN_WAIT_NS 1000000000ull
+#define SL_EXPLAIN_WAIT_NS 5000000000ull
 
 struct sl_explain_desk {
 	const struct sl_rss *rss;
