@@ -44,7 +44,7 @@ bird_up cl peer
 wait_for 15 "sessions over the data port" established peer gw1_4 gw1_6
 for vip in 10.77.9.10 fd77:9::10 10.77.9.53 fd77:9::53; do
 	wait_for 20 "$vip at the peer" routed cl "$vip"
-	vip_is "$vip" announced || fail "$vip is $(vip_state "$vip")"
+	wait_for 5 "$vip told to be announced" vip_is "$vip" announced # sluiced hears of it from BIRD when the peer does
 done
 routed cl 10.77.9.11 && fail "a VIP with announce = never is at the peer"
 ns cl curl -sf --max-time 2 http://10.77.9.10/ >/dev/null || fail "no answer over the announced route"
@@ -120,6 +120,7 @@ ctl status | grep -q 'the gateway is drained' || fail "status does not tell of t
 ctl gateway drain | grep -q 'it was so already' || fail "a second drain"
 ctl gateway undrain | grep -q 'not drained' || fail "gateway undrain"
 wait_for 20 "web4 back" routed cl 10.77.9.10
+wait_for 5 "told" vip_is 10.77.9.10 announced
 grep -q '"verb":"gateway".*"op":"drain".*"comment":"test"\|"comment":"test".*"op":"drain"' <(tr -d ' ' <"$NET_DIR/audit.log") || fail "no audit of the drain"
 ns gw curl -s --unix-socket "$NET_DIR/metrics.sock" http://x/metrics >"$NET_DIR/metrics.txt"
 grep -q 'sluice_vip_announced{vip="10.77.9.10"} 1' "$NET_DIR/metrics.txt" || fail "metrics: $(grep announced "$NET_DIR/metrics.txt")"
@@ -135,6 +136,7 @@ sed -i '/^nonsense/d' "$NET_DIR/bird.conf"
 ctl gateway undrain >/dev/null
 for i in $ENDPOINTS; do ctl undrain web4 "e$i" >/dev/null; done
 wait_for 20 "web4 back" routed cl 10.77.9.10
+wait_for 15 "BFD sessions" bfd_up peer 2 # without one the peer would wait out BGP's hold time
 stop bird KILL
 wait_for 5 "BIRD's end told" ctl_json "1 / ('not running' in (j['announce']['error'] or ''))" show announce
 wait_for 5 "withdrawn by BFD" not_routed cl 10.77.9.10
@@ -153,6 +155,7 @@ wait_for 20 "web4 back" routed cl 10.77.9.10
 
 # ---- a worker that does not turn: withdrawn here, though nothing can say so over its port
 
+wait_for 15 "BFD sessions" bfd_up peer 2
 kill -STOP "$(pid_of dataplane)"
 wait_for 5 "withdrawn" sh -c "! grep -q route '$NET_DIR/routes.conf'"
 ctl show announce | grep -q '^gateway .*worker 0 of the dataplane does not turn' || fail "the worker is not told: $(ctl show announce)"
