@@ -153,21 +153,35 @@ ask(void *ctx, uint16_t port, const struct sl_addr *addr, const uint8_t *mac)
 	sl_send_stage(w, port, buf, len, 0);
 }
 
-/* The next hops of a new view are pinned and resolved ahead of traffic, a few each turn. */
+/* Those that the view before did not have; all of them when that was not pinned to its end, and within SL_PIN_ALL_NS: until
+ * then what is gone stays pinned. */
+static void
+pin_begin(struct sl_worker *w, const struct sl_view *view)
+{
+	w->pin_all = !view->fresh || view->follows != w->pin_generation ||
+		     w->pin_next < w->pin_cnt || w->now_ns - w->pin_all_ns >= SL_PIN_ALL_NS;
+	w->pin_generation = view->generation;
+	w->pin_next = 0;
+	w->pin_cnt = w->pin_all ? view->hop_cnt : view->fresh_cnt;
+	if (!w->pin_all)
+		return;
+	w->pin_all_ns = w->now_ns;
+	sl_neigh_unpin_all(w->conf.neigh);
+}
+
+/* The next hops of a view are pinned and resolved ahead of traffic, a few each turn. */
 static void
 pin_next_hops(struct sl_worker *w, const struct sl_view *view)
 {
-	if (w->pin_generation != view->generation) {
-		w->pin_generation = view->generation;
-		w->pin_next = 0;
-		sl_neigh_unpin_all(w->conf.neigh);
-	}
-	for (unsigned i = 0; i < SL_PINS_PER_TURN && w->pin_next < view->hop_cnt; i++) {
-		struct sl_hop *hop = &view->hops[w->pin_next++];
+	for (unsigned i = 0; i < SL_PINS_PER_TURN && w->pin_next < w->pin_cnt; i++) {
+		uint32_t at = w->pin_next++;
+		struct sl_hop *hop = &view->hops[w->pin_all ? at : view->fresh[at]];
 		if (hop->incarnation == 0 || hop->out_port >= w->conf.port_cnt)
 			continue;
-		uint32_t n =
-			sl_neigh_want(w->conf.neigh, hop->out_port, &hop->next, true, w->now_ns);
+		uint32_t n = __atomic_load_n((uint32_t *)&hop->neigh, __ATOMIC_RELAXED);
+		if (sl_neigh_pin(w->conf.neigh, n, hop->out_port, &hop->next, w->now_ns))
+			continue;
+		n = sl_neigh_want(w->conf.neigh, hop->out_port, &hop->next, true, w->now_ns);
 		__atomic_store_n((uint32_t *)&hop->neigh, n, __ATOMIC_RELAXED);
 	}
 }
@@ -177,7 +191,10 @@ sl_local_tick(struct sl_worker *w, const struct sl_view *view)
 {
 	if (w->conf.id != 0 || !view)
 		return;
-	if (w->pin_generation != view->generation || w->pin_next < view->hop_cnt)
+	if (w->pin_generation != view->generation ||
+	    (!w->pin_all && w->now_ns - w->pin_all_ns >= SL_PIN_ALL_NS))
+		pin_begin(w, view);
+	if (w->pin_next < w->pin_cnt)
 		pin_next_hops(w, view);
 	if (w->now_ns - w->neigh_tick_ns < 1000000)
 		return;

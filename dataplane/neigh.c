@@ -378,6 +378,18 @@ sl_neigh_want(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *add
 	return idx;
 }
 
+bool
+sl_neigh_pin(struct sl_neigh_table *t, uint32_t idx, uint16_t port, const struct sl_addr *addr,
+	     uint64_t now_ns)
+{
+	if (idx >= SL_NEIGH_MAX || word_own(&t->entries[idx]) == 0 ||
+	    !key_is(&t->entries[idx], port, addr))
+		return false;
+	sl_neigh_used(t, idx, now_ns);
+	t->entries[idx].pin_round = t->pin_round;
+	return true;
+}
+
 void
 sl_neigh_unpin_all(struct sl_neigh_table *t)
 {

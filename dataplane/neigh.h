@@ -56,6 +56,10 @@ void sl_neigh_used(struct sl_neigh_table *t, uint32_t idx, uint64_t now_ns);
 uint32_t sl_neigh_want(struct sl_neigh_table *t, uint16_t port, const struct sl_addr *addr,
 		       bool pin, uint64_t now_ns);
 
+/* sl_neigh_pin: sl_neigh_want with pin where idx is the entry of (port, addr); else false, and nothing happens. */
+bool sl_neigh_pin(struct sl_neigh_table *t, uint32_t idx, uint16_t port, const struct sl_addr *addr,
+		  uint64_t now_ns);
+
 /* sl_neigh_unpin_all: before the next hops of a new view are pinned again. */
 void sl_neigh_unpin_all(struct sl_neigh_table *t);
 

@@ -123,6 +123,7 @@ swap_done(struct sl_publish *p)
 static void
 swap(struct sl_publish *p, struct sl_view *view)
 {
+	sl_view_follow(view, sl_store_active(p->store));
 	p->swap.since_ns = now(p);
 	p->swap.told = false;
 	p->swap.view = view;

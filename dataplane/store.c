@@ -5,7 +5,9 @@
  * databases it was made with, so it holds their objects: they stay as long as it does, whoever else names them.
  *
  * A descriptor is looked at from outside to inside: plain file of the memory file system → all four seals
- * → size → map → bytes.  Seals come before size: what is not sealed could change between two looks. */
+ * → size → bytes.  Seals come before size: what is not sealed could change between two looks.
+ *
+ * Small objects are copied, not mapped: to unmap one interrupts every worker, and under churn a thousand come and go each second. */
 #include "dataplane/store.h"
 
 #include <errno.h>
@@ -18,10 +20,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "dataplane/image_check.h"
 
 #define BUCKETS 8192u
+#define COPIED_MAX (64u << 10)
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct object {
@@ -73,6 +77,38 @@ object_place(struct sl_store *s, const struct sl_obj_id *id)
 	return p;
 }
 
+/* The bytes of a checked descriptor; NULL: errno says why. */
+static void *
+bytes_take(int fd, size_t size)
+{
+	if (size > COPIED_MAX) {
+		void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+		return map == MAP_FAILED ? NULL : map;
+	}
+	uint8_t *copy = aligned_alloc(SL_CACHE_LINE,
+				      (size + SL_CACHE_LINE - 1) & ~(size_t)(SL_CACHE_LINE - 1));
+	ssize_t n = 0;
+	for (size_t got = 0; copy && got < size; got += (size_t)n) {
+		n = pread(fd, copy + got, size - got, (off_t)got);
+		if (n <= 0) {
+			int err = n < 0 ? errno : EIO;
+			free(copy);
+			errno = err;
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+static void
+bytes_drop(const void *bytes, size_t size)
+{
+	if (size > COPIED_MAX)
+		munmap((void *)(uintptr_t)bytes, size);
+	else
+		free((void *)(uintptr_t)bytes);
+}
+
 static void
 object_drop(struct sl_store *s, struct object *o)
 {
@@ -85,7 +121,7 @@ object_drop(struct sl_store *s, struct object *o)
 	for (uint32_t i = 0; i < o->dep_cnt; i++)
 		object_drop(s, o->deps[i]);
 	free(o->deps);
-	munmap((void *)(uintptr_t)o->bytes, o->size);
+	bytes_drop(o->bytes, o->size);
 	free(o);
 }
 
@@ -152,15 +188,15 @@ object_add(struct sl_store *s, int fd, const struct sl_obj_id *id, enum sl_obj_k
 	struct object *o = malloc(sizeof(*o));
 	if (!o)
 		return -ENOMEM;
-	void *bytes = mmap(NULL, got, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (bytes == MAP_FAILED) {
-		err = errno == ENOMEM ? -ENOMEM : refuse(diag, what, NULL, "cannot be mapped");
+	void *bytes = bytes_take(fd, got);
+	if (!bytes) {
+		err = errno == ENOMEM ? -ENOMEM : refuse(diag, what, NULL, "cannot be read");
 		free(o);
 		return err;
 	}
 	err = sl_image_check(bytes, got, kind, id, what, diag);
 	if (err) {
-		munmap(bytes, got);
+		bytes_drop(bytes, got);
 		free(o);
 		return err;
 	}

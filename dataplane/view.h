@@ -109,6 +109,10 @@ struct sl_view {
 		made; /* [vhost_cnt + shards + sets of rules]: behind tables and vhosts; of view_http.c */
 	uint32_t made_cnt, scratch_cnt;
 	struct sl_obj_id root_id;
+	/* sl_view_follow: slots whose next hop the view of that generation does not have, [fresh_cnt]; NULL: all */
+	uint64_t follows;
+	uint32_t *fresh;
+	uint32_t fresh_cnt;
 	/* written by workers: requests that outlive a turn hold the generation; plain per-worker counters */
 	struct {
 		SL_ALIGNED _Atomic uint32_t
@@ -230,6 +234,10 @@ int sl_view_create(const struct sl_object *root, const struct sl_obj_id *root_id
 		   const struct sl_view_ports *ports, struct sl_diag *diag,
 		   struct sl_view **ret_view);
 void sl_view_destroy(struct sl_view *v);
+
+/* [main] sl_view_follow: v, that nobody sees yet, is to take the place of live (NULL: of none), which workers may be using.  It
+ * gets the neighbour hints that live has, and notes which next hops live does not have.  Short of memory: all are noted. */
+void sl_view_follow(struct sl_view *v, const struct sl_view *live);
 
 /* Matches (of a VHOST or AUTHZ) and databases (of a SHARD) take long to make and depend on nothing but their objects, so one is made
  * for all generations that name the object.

@@ -34,6 +34,7 @@
 #define SL_SWEEP_MAX 256
 #define SL_LATER_MAX 256
 #define SL_PINS_PER_TURN 64
+#define SL_PIN_ALL_NS 1000000000ull
 #define SL_TALLIES_PER_TURN 256
 #define SL_MSGS_PER_TURN 64
 
@@ -147,7 +148,9 @@ struct sl_worker {
 	uint32_t tally_next;
 	/* worker 0: next hops of the view it is pinning */
 	uint64_t pin_generation;
-	uint32_t pin_next;
+	uint64_t pin_all_ns;        /* when all of a view were last begun with */
+	uint32_t pin_next, pin_cnt; /* of view->fresh, or of all */
+	bool pin_all;
 	unsigned held_cnt;
 	unsigned later_cnt;
 	/* fragments */

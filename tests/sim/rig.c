@@ -584,6 +584,8 @@ rig_destroy(struct rig *r)
 void
 rig_publish(struct rig *r, struct sl_view *view)
 {
+	if (view && !view->fresh && view != r->view)
+		sl_view_follow(view, r->view);
 	r->view = view;
 }
 

@@ -313,6 +313,61 @@ next_hops_of_a_push_are_asked_for_at_once_and_old_ones_forgotten(void)
 	bed_stop();
 }
 
+/* bed_table with other endpoints in place of 10.0.2.11 and .12. */
+static struct table_view
+table_of(const char *a, const char *b)
+{
+	char *text = bed_table("", ""), *at;
+
+	for (at = text; (at = strstr(at, "10.0.2.1")); at += 9)
+		if (at[8] != '/')
+			memcpy(at, at[8] == '1' ? a : b, 9);
+	struct table_view v = table_push(&bed.table, text);
+	free(text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(v.view);
+	return v;
+}
+
+static void
+a_view_whose_forerunner_nobody_saw_is_pinned_whole(void)
+{
+	start(2);
+	struct table_view unseen = table_of("10.0.2.33", "10.0.2.12"), old = bed.view;
+	sl_view_follow(unseen.view, old.view);
+	bed.view = table_of("10.0.2.33", "10.0.2.44");
+	sl_view_follow(bed.view.view, unseen.view);
+	CU_ASSERT_EQUAL(unseen.view->fresh_cnt, 2); /* nat4 and dsr4 */
+	CU_ASSERT_EQUAL(bed.view.view->fresh_cnt, 2);
+	rig_publish(bed.rig, bed.view.view);
+	bed_wait(40000000);
+	CU_ASSERT_TRUE(known("10.0.2.33", BED_BACK));
+	CU_ASSERT_TRUE(known("10.0.2.44", BED_BACK));
+	table_release(&unseen);
+	table_release(&old);
+	bed_stop();
+}
+
+static void
+hints_are_those_of_the_view_before(void)
+{
+	start(1);
+	bed_wait(40000000);
+	struct table_view old = bed.view;
+	bed.view = table_of("10.0.2.33", "10.0.2.12");
+	rig_publish(bed.rig, bed.view.view);
+	for (uint32_t i = 0; i < bed.view.view->hop_cnt; i++) {
+		const struct sl_hop *h = &bed.view.view->hops[i];
+		if (!h->incarnation)
+			continue;
+		struct sl_addr fresh = frame_addr("10.0.2.33");
+		uint32_t at = sl_neigh_find(rig_neigh(bed.rig), h->out_port, &h->next);
+		CU_ASSERT_EQUAL(at == SL_NEIGH_NONE, sl_addr_eq(&h->next, &fresh));
+		CU_ASSERT_EQUAL(h->neigh, at);
+	}
+	table_release(&old);
+	bed_stop();
+}
+
 /* An on-link client is no next hop of the table: its traffic alone keeps it in mind. */
 static void
 traffic_keeps_a_neighbour(void)
@@ -471,6 +526,8 @@ SL_SUITE("local", SL_TEST(echo_is_answered_for_own_addresses_and_vips),
 	 SL_TEST(all_waiting_packets_together_have_a_limit),
 	 SL_TEST(every_client_gets_its_own_packets), SL_TEST(a_push_moves_the_routes),
 	 SL_TEST(next_hops_of_a_push_are_asked_for_at_once_and_old_ones_forgotten),
-	 SL_TEST(traffic_keeps_a_neighbour), SL_TEST(packets_of_one_burst_share_a_new_flow),
+	 SL_TEST(a_view_whose_forerunner_nobody_saw_is_pinned_whole),
+	 SL_TEST(hints_are_those_of_the_view_before), SL_TEST(traffic_keeps_a_neighbour),
+	 SL_TEST(packets_of_one_burst_share_a_new_flow),
 	 SL_TEST(the_first_packet_decides_what_is_remembered),
 	 SL_TEST(explain_does_not_advance_the_schedule), SL_TEST(a_conversation_is_counted))
