@@ -218,6 +218,7 @@ sl_crew_up(struct sl_gateway *g)
 	}
 	sl_publish_attach(g->publish, g->server);
 	sl_publish_before(g->publish, sl_tls_main_ready, &g->tls);
+	sl_publish_gate(g->publish, sl_takeover_gate, g);
 	return 0;
 }
 

@@ -195,19 +195,7 @@ ctl_active(void *ctx, uint64_t *ret_generation, struct sl_obj_id *ret_root)
 static void
 ctl_offer(void *ctx, uint64_t generation, const struct sl_obj_id *root, uint32_t sample_ppm, int fd)
 {
-	struct sl_gateway *g = ctx;
-	int err = sl_takeover_ready(g);
-
-	if (err == -EBUSY)
-		sl_publish_refuse(g->publish, generation, fd, err,
-				  "is the worker's CPU used by something else?",
-				  "a worker has not taken its flow table yet");
-	else if (err)
-		sl_publish_refuse(g->publish, generation, fd, err,
-				  "lower flows in the boot file, or add memory",
-				  "there is no memory for the flow tables");
-	else
-		sl_publish_offer(g->publish, generation, root, sample_ppm, fd);
+	sl_publish_offer(((struct sl_gateway *)ctx)->publish, generation, root, sample_ppm, fd);
 }
 
 static void

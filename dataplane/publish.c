@@ -1,6 +1,7 @@
 /* The swap is short: a turn of the slowest worker, some µs to 100 µs.  Main naps in small steps for SWAP_NAPS of
- * them, then goes back to its loop and looks again each millisecond.  An offer that comes meanwhile waits for
- * the swap before it, so at most one is under way; it is refused when a worker is stuck. */
+ * them, then goes back to its loop and looks again each millisecond.  An offer that comes meanwhile is held, root
+ * and all, until the swap before it is over, so at most one is under way; likewise one that comes before the gate
+ * is open.  What is held is the newest offer, and is refused when a worker is stuck. */
 #include "dataplane/publish.h"
 
 #include "dataplane/shadow.h"
@@ -19,6 +20,17 @@
 #define SWAP_NAPS 200
 #define STUCK_NS 5000000000ull
 
+static const uint64_t no_time[3];
+
+struct held {
+	uint64_t generation; /* 0: none is held */
+	struct sl_obj_id root;
+	uint32_t sample_ppm;
+	int fd;
+	uint64_t since_ns;
+	bool told; /* that it waits long */
+};
+
 struct sl_publish {
 	struct sl_store *store;
 	struct sl_lcore_shared *shared;
@@ -26,6 +38,8 @@ struct sl_publish {
 	void (*log)(const char *line);
 	int (*ready)(void *ctx, const struct sl_view *view, struct sl_diag *diag); /* or NULL */
 	void *ready_ctx;
+	int (*gate)(void *ctx, struct sl_diag *diag); /* or NULL */
+	void *gate_ctx;
 	uint64_t times[3];   /* check, build, swap of the open offer; ns */
 	uint32_t sample_ppm; /* of the open offer: it is to be tried; 0: to be active */
 	struct {
@@ -34,6 +48,7 @@ struct sl_publish {
 		uint64_t since_ns;
 		bool told; /* that it takes long */
 	} swap;
+	struct held held;
 	struct {
 		struct sl_shadow *run; /* NULL: nothing is tried */
 		struct sl_view *view;
@@ -103,6 +118,20 @@ refused(struct sl_publish *p, uint64_t generation, struct sl_diag *diag, int err
 
 /* ---- the swap ---- */
 
+/* Whether somebody still holds one. */
+static bool
+release_retired(struct sl_publish *p)
+{
+	struct sl_store_live live[SL_STORE_LIVE_MAX];
+	unsigned n = sl_store_live(p->store, live);
+	bool held = false;
+
+	for (unsigned i = 0; i < n; i++)
+		if (live[i].state == SL_STORE_RETIRED)
+			held |= sl_store_release(p->store, live[i].view) != 0;
+	return held;
+}
+
 static bool
 swap_done(struct sl_publish *p)
 {
@@ -111,7 +140,7 @@ swap_done(struct sl_publish *p)
 	uint64_t generation = p->swap.view->generation;
 	p->times[2] = now(p) - p->swap.since_ns;
 	p->swap.view = NULL;
-	(void)sl_publish_turn(p); /* the one before goes now, unless it is pinned */
+	(void)release_retired(p); /* the one before goes now, unless it is pinned */
 	say(p,
 	    "generation %" PRIu64 " active on all workers (check %" PRIu64 " us, build %" PRIu64
 	    " us, swap %" PRIu64 " us)",
@@ -133,18 +162,6 @@ swap(struct sl_publish *p, struct sl_view *view)
 	sl_store_published(p->store, view);
 	for (unsigned i = 0; i < SWAP_NAPS && !swap_done(p); i++)
 		nap();
-}
-
-/* Waits for the swap under way; false: a worker is stuck, and main must not be for its sake. */
-static bool
-swap_wait(struct sl_publish *p)
-{
-	while (p->swap.view && !swap_done(p)) {
-		if (now(p) - p->swap.since_ns > STUCK_NS)
-			return false;
-		nap();
-	}
-	return true;
 }
 
 /* ---- a table that is tried ---- */
@@ -277,31 +294,6 @@ complete(struct sl_publish *p)
 }
 
 static void
-refuse_stuck(struct sl_publish *p, uint64_t generation)
-{
-	struct sl_diag diag = {0};
-
-	memset(p->times, 0, sizeof(p->times));
-	sl_diag_add(&diag, NULL, 0, NULL, "is the worker's CPU used by something else?",
-		    "a worker has not taken generation %" PRIu64 " yet", p->swap.view->generation);
-	refused(p, generation, &diag, -EBUSY);
-	sl_diag_fini(&diag);
-}
-
-void
-sl_publish_refuse(struct sl_publish *p, uint64_t generation, int fd, int err, const char *hint,
-		  const char *text)
-{
-	struct sl_diag diag = {0};
-
-	close(fd);
-	memset(p->times, 0, sizeof(p->times));
-	sl_diag_add(&diag, NULL, 0, NULL, hint, "%s", text);
-	refused(p, generation, &diag, err);
-	sl_diag_fini(&diag);
-}
-
-static void
 begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, int fd,
       uint32_t sample_ppm)
 {
@@ -330,35 +322,109 @@ begin(struct sl_publish *p, uint64_t generation, const struct sl_obj_id *root, i
 	sl_diag_fini(&diag);
 }
 
+/* ---- an offer that is held ---- */
+
+/* 0; -EBUSY: not yet; or another -errno.  Why not is in diag. */
+static int
+may_take(const struct sl_publish *p, struct sl_diag *diag)
+{
+	if (!p->swap.view)
+		return p->gate ? p->gate(p->gate_ctx, diag) : 0;
+	sl_diag_add(diag, NULL, 0, NULL, "is the worker's CPU used by something else?",
+		    "a worker has not taken generation %" PRIu64 " yet", p->swap.view->generation);
+	return -EBUSY;
+}
+
+/* Nothing keeps h waiting any more. */
+static void
+take(struct sl_publish *p, const struct held *h)
+{
+	const struct sl_view *active = sl_store_active(p->store);
+
+	if (active && !h->sample_ppm && memcmp(&active->root_id, &h->root, sizeof(h->root)) == 0)
+		sl_ctl_server_verdict(p->server, h->generation, SL_CTL_ACTIVE, live_cnt(p),
+				      no_time);
+	else
+		begin(p, h->generation, &h->root, h->fd, h->sample_ppm);
+}
+
+/* Its number; 0: none was held. */
+static uint64_t
+let_go(struct sl_publish *p)
+{
+	uint64_t generation = p->held.generation;
+
+	if (generation)
+		close(p->held.fd);
+	p->held.generation = 0;
+	return generation;
+}
+
+static void
+say_held(struct sl_publish *p, const struct sl_diag *diag)
+{
+	char text[512];
+
+	if (p->held.told || now(p) - p->held.since_ns <= STUCK_NS)
+		return;
+	p->held.told = true;
+	sl_diag_format(&diag->items[0], text, sizeof(text));
+	say(p, "generation %" PRIu64 " has waited for 5 s: %s", p->held.generation, text);
+}
+
+/* What is held is taken or refused as soon as it can be. */
+static void
+held_turn(struct sl_publish *p)
+{
+	struct sl_diag diag = {0};
+
+	if (!p->held.generation)
+		return;
+	int err = may_take(p, &diag);
+	if (!err) {
+		struct held h = p->held;
+		p->held.generation = 0;
+		take(p, &h);
+		close(h.fd);
+	} else if (err == -EBUSY && now(p) - p->held.since_ns <= SL_CTL_HOLD_MS * 1000000ull) {
+		say_held(p, &diag);
+	} else {
+		memset(p->times, 0, sizeof(p->times));
+		refused(p, let_go(p), &diag, err);
+	}
+	sl_diag_fini(&diag);
+}
+
+/* Answers the offer that the next one replaces: one that is held, or one whose objects are missing. */
+static void
+supersede(struct sl_publish *p)
+{
+	uint64_t held = let_go(p), open = held ? held : sl_store_offer_generation(p->store);
+
+	sl_store_offer_abort(p->store);
+	if (open)
+		sl_ctl_server_verdict(p->server, open, SL_CTL_SUPERSEDED, live_cnt(p), no_time);
+}
+
 void
 sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root,
 		 uint32_t sample_ppm, int fd)
 {
 	struct sl_publish *p = publish;
-	static const uint64_t no_time[3];
 	uint64_t peer = sl_ctl_server_peer(p->server);
 
-	if (!swap_wait(p)) {
-		refuse_stuck(p, generation);
-		close(fd);
-		return;
-	}
-	uint64_t open = sl_store_offer_generation(p->store);
-	if (open) {
-		sl_store_offer_abort(p->store);
-		sl_ctl_server_verdict(p->server, open, SL_CTL_SUPERSEDED, live_cnt(p), no_time);
-	}
+	supersede(p);
 	/* the connection may have ended over an answer: nobody would end this offer any more */
 	if (sl_ctl_server_peer(p->server) != peer) {
 		close(fd);
 		return;
 	}
-	const struct sl_view *active = sl_store_active(p->store);
-	if (active && !sample_ppm && memcmp(&active->root_id, root, sizeof(*root)) == 0)
-		sl_ctl_server_verdict(p->server, generation, SL_CTL_ACTIVE, live_cnt(p), no_time);
-	else
-		begin(p, generation, root, fd, sample_ppm);
-	close(fd);
+	p->held = (struct held){.generation = generation,
+				.root = *root,
+				.sample_ppm = sample_ppm,
+				.fd = fd,
+				.since_ns = now(p)};
+	held_turn(p);
 }
 
 void
@@ -388,7 +454,7 @@ void
 sl_publish_drop(void *publish)
 {
 	struct sl_publish *p = publish;
-	uint64_t open = sl_store_offer_generation(p->store);
+	uint64_t held = let_go(p), open = held ? held : sl_store_offer_generation(p->store);
 
 	if (open)
 		say(p, "generation %" PRIu64 " dropped: sluiced went away before it was complete",
@@ -403,12 +469,11 @@ sl_publish_drop(void *publish)
 int
 sl_publish_turn(struct sl_publish *p)
 {
-	struct sl_store_live live[SL_STORE_LIVE_MAX];
-	bool held = false;
+	bool ends = p->shadow.ending && !shadow_over(p);
+	bool swaps = p->swap.view && !swap_done(p);
 
-	if (p->shadow.ending && !shadow_over(p))
-		held = true;
-	if (p->swap.view && !swap_done(p)) {
+	held_turn(p);
+	if (swaps) {
 		if (!p->swap.told && now(p) - p->swap.since_ns > STUCK_NS) {
 			p->swap.told = true;
 			say(p,
@@ -416,13 +481,10 @@ sl_publish_turn(struct sl_publish *p)
 			    "CPU used by something else?",
 			    p->swap.view->generation);
 		}
-		return 1;
 	}
-	unsigned n = sl_store_live(p->store, live);
-	for (unsigned i = 0; i < n; i++)
-		if (live[i].state == SL_STORE_RETIRED)
-			held |= sl_store_release(p->store, live[i].view) != 0;
-	return held ? 10 : -1;
+	if (p->swap.view || p->held.generation)
+		return 1;
+	return release_retired(p) || ends ? 10 : -1;
 }
 
 const struct sl_view *
@@ -467,6 +529,13 @@ sl_publish_before(struct sl_publish *p,
 }
 
 void
+sl_publish_gate(struct sl_publish *p, int (*gate)(void *ctx, struct sl_diag *diag), void *ctx)
+{
+	p->gate = gate;
+	p->gate_ctx = ctx;
+}
+
+void
 sl_publish_destroy(struct sl_publish *p)
 {
 	if (!p)
@@ -474,6 +543,7 @@ sl_publish_destroy(struct sl_publish *p)
 	atomic_store_explicit(&p->shared->view, NULL, memory_order_relaxed);
 	atomic_store_explicit(&p->shared->shadow, NULL, memory_order_relaxed);
 	sl_shadow_destroy(p->shadow.run);
+	(void)let_go(p);
 	sl_store_destroy(p->store);
 	free(p);
 }

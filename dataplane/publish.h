@@ -10,7 +10,10 @@
  * A table that is tried (shadow.h) comes the same way, but is stored beside the active one: VERDICT tried.  It goes when it is asked to end,
  * and when the daemon goes away, once each worker was quiescent.
  *
- * Threads: [main].
+ * An offer that comes while a worker has not taken the generation before it, or its flow table (sl_publish_gate), is held for
+ * SL_CTL_HOLD_MS at most: nobody has to offer it again.  The next offer takes its place, it gets VERDICT superseded.
+ *
+ * Threads: [main], which never waits for a worker that is stuck.
  */
 #ifndef SL_DATAPLANE_PUBLISH_H
 #define SL_DATAPLANE_PUBLISH_H
@@ -36,14 +39,15 @@ void sl_publish_before(struct sl_publish *p,
 		       int (*ready)(void *ctx, const struct sl_view *view, struct sl_diag *diag),
 		       void *ctx);
 
+/* sl_publish_gate: gate is asked before an offer is looked at: 0, or -errno with one reason in diag.  -EBUSY holds the offer, and gate is
+ * asked again each turn; another refuses it. */
+void sl_publish_gate(struct sl_publish *p, int (*gate)(void *ctx, struct sl_diag *diag), void *ctx);
+
 /* What the control server calls (struct sl_ctl_ops). */
 void sl_publish_active(void *publish, uint64_t *ret_generation, struct sl_obj_id *ret_root);
 /* sample_ppm: of a table that is tried beside the active one; 0: to be active. */
 void sl_publish_offer(void *publish, uint64_t generation, const struct sl_obj_id *root,
 		      uint32_t sample_ppm, int fd);
-/* sl_publish_refuse answers an offer that cannot even be looked at; closes fd. */
-void sl_publish_refuse(struct sl_publish *p, uint64_t generation, int fd, int err, const char *hint,
-		       const char *text);
 void sl_publish_object(void *publish, uint64_t generation, uint32_t ref, int fd);
 void sl_publish_drop(void *publish);
 /* sl_publish_shadow: op: SL_SHADOW_ASK, _END; answered with seq, of END when no worker sees the table any more. */

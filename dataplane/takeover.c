@@ -34,25 +34,34 @@ xlat_capacity(const struct sl_gateway *g)
 
 /* ---- workers ---- */
 
+/* Whether every worker has its table. */
+static bool
+handed(struct sl_gateway *g)
+{
+	struct sl_takeover *t = &g->takeover;
+	unsigned done = 0;
+
+	/* pairs with the worker's release: its answer is whole */
+	while (!t->handed && done < g->boot.worker_cnt &&
+	       atomic_load_explicit(&g->lcores[done].hand.state, memory_order_acquire) ==
+		       SL_HAND_DONE)
+		done++;
+	t->handed |= done == g->boot.worker_cnt;
+	return t->handed;
+}
+
 /* Whether every worker has its table by the end of the wait. */
 static bool
 wait_workers(struct sl_gateway *g)
 {
 	uint64_t until = sl_clock_now(&g->shared.clock) + SL_TAKEOVER_WAIT_NS;
-	unsigned done = 0;
 
-	for (;;) {
-		/* pairs with the worker's release: its answer is whole */
-		while (done < g->boot.worker_cnt &&
-		       atomic_load_explicit(&g->lcores[done].hand.state, memory_order_acquire) ==
-			       SL_HAND_DONE)
-			done++;
-		if (done == g->boot.worker_cnt)
-			return true;
+	while (!handed(g)) {
 		if (sl_clock_now(&g->shared.clock) > until)
 			return false;
 		nanosleep(&(struct timespec){0, NAP_NS}, NULL);
 	}
+	return true;
 }
 
 /* Has each worker take its table of the region that g now has. */
@@ -76,8 +85,7 @@ hand_out(struct sl_gateway *g, enum sl_hand_how how)
 		/* pairs with the acquire in sl_lcore_run */
 		atomic_store_explicit(&h->state, SL_HAND_ASKED, memory_order_release);
 	}
-	t->handed = wait_workers(g);
-	return t->handed ? 0 : -EBUSY;
+	return 0;
 }
 
 /* The region is what it will be: who keeps it gets it. */
@@ -107,21 +115,36 @@ make(struct sl_gateway *g, const uint8_t key[SL_RSS_KEY_BYTES], struct sl_region
 	return err;
 }
 
-int
-sl_takeover_ready(struct sl_gateway *g)
+/* There is none: a new one, and workers are asked to take their tables of it. */
+static int
+begin(struct sl_gateway *g)
 {
 	struct sl_takeover *t = &g->takeover;
-
-	if (t->region.head) {
-		t->handed = t->handed || wait_workers(g);
-		return t->handed ? 0 : -EBUSY;
-	}
 	int err = make(g, g->rss.key, &t->region);
+
 	if (!err)
 		err = hand_out(g, SL_HAND_MAKE);
 	if (t->region.head)
 		settle(g);
 	return err;
+}
+
+int
+sl_takeover_gate(void *gateway, struct sl_diag *diag)
+{
+	struct sl_gateway *g = gateway;
+	int err = g->takeover.region.head ? 0 : begin(g);
+
+	if (err) {
+		sl_diag_add(diag, NULL, 0, NULL, "lower flows in the boot file, or add memory",
+			    "there is no memory for the flow tables");
+		return err;
+	}
+	if (handed(g))
+		return 0;
+	sl_diag_add(diag, NULL, 0, NULL, "is the worker's CPU used by something else?",
+		    "a worker has not taken its flow table yet");
+	return -EBUSY;
 }
 
 /* ---- that of another ---- */
@@ -181,8 +204,8 @@ in_place(struct sl_gateway *g, struct sl_region *r)
 	unsigned bad = 0;
 
 	t->region = *r;
-	int err = hand_out(g, SL_HAND_ADOPT);
-	if (err) { /* who reads this table meanwhile finds what is there */
+	if (hand_out(g, SL_HAND_ADOPT) ||
+	    !wait_workers(g)) { /* who reads this table meanwhile finds what is there */
 		outcome(g, SL_CTL_TAKEN_PLACE,
 			"they are being taken over in place, and a worker has not come to it for "
 			"5 s: is its CPU used by something else?");
@@ -233,7 +256,8 @@ rebuild(struct sl_gateway *g, struct sl_region *old)
 		sl_flow_deal(sl_flows_table(old->head, i), to, owner_of, &g->rss, now, &got);
 		add(&t->got, &got);
 	}
-	(void)hand_out(g, SL_HAND_TAKE);
+	if (hand_out(g, SL_HAND_TAKE) == 0)
+		(void)wait_workers(g);
 	outcome(g, SL_CTL_TAKEN_REBUILT,
 		"%" PRIu64 " taken over from %u tables of %u flows into %u of %u, %" PRIu64
 		" ended meanwhile, %" PRIu64 " lost%s",

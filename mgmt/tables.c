@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+static_assert(SL_TABLES_ANSWER_MS > SL_CTL_HOLD_MS, "who pushed hears the reason");
+
 struct push {
 	struct push *next;
 	struct sl_tables *tables;

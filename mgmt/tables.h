@@ -37,8 +37,8 @@
 
 #include <uv.h>
 
-#define SL_TABLES_ANSWER_MS                                                                        \
-	75000 /* a push is answered after this, decided or not; above SL_SHARDS_DEADLINE_MS */
+/* A push is answered after this, decided or not; above SL_SHARDS_DEADLINE_MS and SL_CTL_HOLD_MS. */
+#define SL_TABLES_ANSWER_MS 75000
 #define SL_TABLES_PREVIOUS UINT64_MAX
 #define SL_TABLES_REVISE_MS 50
 #define SL_TABLES_SETTLE_MS 2000

@@ -28,6 +28,8 @@
  *
  * OFFER while another offer is open replaces it (the older gets VERDICT superseded).  Offering the
  * root that is active answers VERDICT active at once.  When sluiced goes away an open offer is dropped.
+ * An OFFER that comes while a worker has not taken its flow table, or the generation before, waits for it: WANT comes when it has, or
+ * after SL_CTL_HOLD_MS the refusal.
  * EXPLAIN, EXPLAIN_HTTP and SECRET may come at any time after WELCOME.  An EXPLAIN that cannot be answered (unknown port, a
  * worker that does not answer) gets a REASON with its seq and generation 0 in place of EXPLAINED.
  * The dataplane makes or takes its flow region at the first of PARKED and OFFER (or at boot, from the descriptor store
@@ -60,6 +62,7 @@
 #define SL_CTL_MSG_MAX 8192  /* bytes of any message */
 #define SL_CTL_WANT_MAX 1024 /* refs in one WANT */
 #define SL_CTL_TEXT_MAX 1024
+#define SL_CTL_HOLD_MS 60000 /* that an OFFER waits for a worker at most */
 
 enum sl_ctl_type {
 	SL_CTL_HELLO = 1,

@@ -23,6 +23,8 @@ static const struct sl_test_service web[] = {{.name = "web", .endpoints = eps, .
 static const struct sl_test_service web3[] = {{.name = "web", .endpoints = more, .endpoint_cnt = 3},
 					      {0}};
 
+#define HOLD_NS (SL_CTL_HOLD_MS * 1000000ull)
+
 struct rig {
 	struct sl_lcore_shared shared;
 	struct sl_publish *publish;
@@ -222,21 +224,27 @@ object(struct rig *r, unsigned image, uint64_t generation, uint32_t ref, bool se
 	send_fd(r, &m, SL_CTL_OBJECT, sizeof(m), &r->image[image].objs[ref], sealed);
 }
 
+/* All that is wanted of image; how many objects that was. */
+static unsigned
+give(struct rig *r, unsigned image, uint64_t generation)
+{
+	const struct sl_ctl_want *w = next(r, SL_CTL_WANT);
+
+	CU_ASSERT_FATAL(w && w->generation == generation && w->cnt <= 8);
+	unsigned cnt = w->cnt;
+	uint32_t refs[8];
+	memcpy(refs, w->ref, cnt * sizeof(refs[0]));
+	for (unsigned i = 0; i < cnt; i++)
+		object(r, image, generation, refs[i], true);
+	return cnt;
+}
+
 /* Offers and sends what is wanted; how many objects that was. */
 static unsigned
 push(struct rig *r, unsigned image, uint64_t generation)
 {
 	offer(r, image, generation);
-	const struct sl_ctl_want *w = next(r, SL_CTL_WANT);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
-	CU_ASSERT_EQUAL(w->generation, generation);
-	unsigned cnt = w->cnt;
-	uint32_t refs[8];
-	CU_ASSERT_FATAL(cnt <= 8);
-	memcpy(refs, w->ref, cnt * sizeof(refs[0]));
-	for (unsigned i = 0; i < cnt; i++)
-		object(r, image, generation, refs[i], true);
-	return cnt;
+	return give(r, image, generation);
 }
 
 /* A turn of the worker. */
@@ -494,19 +502,64 @@ an_offer_replaces_one_that_is_open(void)
 	rig_down(r);
 }
 
-/* Main would not hear a signal either. */
+/* ---- an offer that is held ---- */
+
+static bool
+nothing_said(struct rig *r)
+{
+	int fds[2];
+	unsigned cnt;
+
+	return sl_ctl_recv(r->sock, buf, fds, &cnt) == -EAGAIN;
+}
+
 static void
-an_offer_does_not_wait_for_a_worker_that_is_stuck(void)
+later(struct rig *r, uint64_t ns)
+{
+	atomic_fetch_add(&r->shared.clock.base_ns, ns);
+}
+
+static bool
+reason_says(struct rig *r, const char *text)
+{
+	const struct sl_ctl_reason *why = next(r, SL_CTL_REASON);
+
+	return why && memmem(why + 1, why->text_len, text, strlen(text));
+}
+
+/* Main would not hear a signal if it waited, and nobody would push again. */
+static void
+an_offer_is_held_until_the_swap_before_it_is_over(void)
 {
 	struct rig *r = rig_up();
 
-	sl_clock_init(&r->shared.clock, 2000000, 0); /* 5 s are some ms */
 	say_hello(r);
 	push(r, 0, 1);
 	offer(r, 1, 2); /* the worker has not turned */
-	const struct sl_ctl_reason *why = next(r, SL_CTL_REASON);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(why);
-	CU_ASSERT_PTR_NOT_NULL(memmem(why + 1, why->text_len, "has not taken", 13));
+	CU_ASSERT_TRUE(nothing_said(r));
+	later(r, HOLD_NS - 1000000000u);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), 1);
+	CU_ASSERT_TRUE(nothing_said(r));
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(give(r, 1, 2), 1);
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	rig_down(r);
+}
+
+static void
+a_worker_that_is_stuck_for_long_is_the_reason_of_a_refusal(void)
+{
+	struct rig *r = rig_up();
+
+	say_hello(r);
+	push(r, 0, 1);
+	offer(r, 1, 2);
+	later(r, HOLD_NS);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), 1);
+	CU_ASSERT_TRUE(reason_says(r, "a worker has not taken generation 1 yet"));
 	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
 	worker_turn(r);
 	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_ACTIVE));
@@ -514,6 +567,96 @@ an_offer_does_not_wait_for_a_worker_that_is_stuck(void)
 	worker_turn(r);
 	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
 	rig_down(r);
+}
+
+struct gate {
+	int err;
+	unsigned asked;
+};
+
+static int
+gate(void *ctx, struct sl_diag *diag)
+{
+	struct gate *g = ctx;
+
+	g->asked++;
+	if (g->err)
+		sl_diag_add(diag, NULL, 0, NULL, NULL, "the gate says %d", g->err);
+	return g->err;
+}
+
+static void
+an_offer_is_held_while_the_gate_is_not_open(void)
+{
+	struct rig *r = rig_up();
+	struct gate g = {.err = -EBUSY};
+
+	sl_publish_gate(r->publish, gate, &g);
+	say_hello(r);
+	offer(r, 0, 1);
+	CU_ASSERT_EQUAL(g.asked, 1);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), 1);
+	CU_ASSERT_EQUAL(g.asked, 2);
+	CU_ASSERT_TRUE(nothing_said(r));
+	offer(r, 1, 2); /* the newest one is held, for as long again */
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_SUPERSEDED));
+	later(r, HOLD_NS - 1000000000u);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), 1);
+	CU_ASSERT_TRUE(nothing_said(r));
+	g.err = 0;
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	CU_ASSERT_EQUAL(give(r, 1, 2), 3);
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_ACTIVE));
+	CU_ASSERT_EQUAL(worker_turn(r)->services[0].endpoint_cnt, 3);
+	rig_down(r);
+}
+
+static void
+a_gate_that_stays_shut_or_never_opens_refuses(void)
+{
+	struct rig *r = rig_up();
+	struct gate g = {.err = -ENOMEM};
+
+	sl_publish_gate(r->publish, gate, &g);
+	say_hello(r);
+	offer(r, 0, 1);
+	CU_ASSERT_TRUE(reason_says(r, "the gate says -12"));
+	CU_ASSERT_TRUE(verdict(r, 1, SL_CTL_REFUSED));
+	g.err = -EBUSY;
+	offer(r, 0, 2);
+	later(r, HOLD_NS);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	CU_ASSERT_TRUE(reason_says(r, "the gate says -16"));
+	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
+	g.err = 0;
+	CU_ASSERT_EQUAL(push(r, 0, 3), 3);
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 3, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+static void
+an_offer_that_is_held_goes_with_the_daemon(void)
+{
+	struct rig *r = rig_up();
+	struct gate g = {.err = -EBUSY};
+	int pair[2];
+
+	sl_publish_gate(r->publish, gate, &g);
+	say_hello(r);
+	offer(r, 0, 1);
+	close(r->sock);
+	sl_ctl_server_turn(r->server);
+	CU_ASSERT_EQUAL(sl_publish_turn(r->publish), -1);
+	CU_ASSERT_FATAL(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	r->sock = pair[1];
+	sl_ctl_server_attach(r->server, pair[0]);
+	say_hello(r);
+	offer(r, 1, 2); /* no "superseded" */
+	CU_ASSERT_TRUE(nothing_said(r));
+	rig_down(r); /* with one held: its descriptor goes, too */
 }
 
 /* Its answers cannot be sent any more while its last offer can still be read. */
@@ -659,7 +802,11 @@ SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
 	 SL_TEST(nothing_is_tried_beside_no_table), SL_TEST(what_is_tried_goes_with_the_daemon),
 	 SL_TEST(a_bad_object_of_what_is_to_be_tried_is_refused),
 	 SL_TEST(a_push_takes_the_place_of_what_is_tried_when_there_is_no_other),
-	 SL_TEST(an_offer_does_not_wait_for_a_worker_that_is_stuck),
+	 SL_TEST(an_offer_is_held_until_the_swap_before_it_is_over),
+	 SL_TEST(a_worker_that_is_stuck_for_long_is_the_reason_of_a_refusal),
+	 SL_TEST(an_offer_is_held_while_the_gate_is_not_open),
+	 SL_TEST(a_gate_that_stays_shut_or_never_opens_refuses),
+	 SL_TEST(an_offer_that_is_held_goes_with_the_daemon),
 	 SL_TEST(an_offer_of_a_peer_that_went_meanwhile_is_not_opened),
 	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),
 	 SL_TEST(a_generation_that_is_not_ready_is_refused_with_every_reason_unseen_by_workers),
