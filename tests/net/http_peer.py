@@ -22,6 +22,8 @@
   http_peer.py slow HOST PORT KIND      a slow client: head, body or read; prints how it ended
   http_peer.py up HOST PORT PATH N [chunked]   sends N bytes, compares the sum that /echo answers
   http_peer.py down HOST PORT PATH N    N bytes must come, with the right sum
+  http_peer.py hold HOST PORT PATH N    N requests, each on a connection of its own, whose answers it does not wait for; ended, it
+                                        resets them
 """
 import hashlib
 import json
@@ -420,7 +422,17 @@ def down(host, port, path, n):
     print(json.dumps({"ok": True}))
 
 
+def hold(host, port, path, n):
+    held = []
+    for _ in range(int(n)):
+        s = connect(host, port)
+        Server.reset(s)
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        held.append(s)
+    signal.pause()
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("serve", "ask", "slow", "up", "down"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("serve", "ask", "slow", "up", "down", "hold"):
         sys.exit(__doc__)
     globals()[sys.argv[1]](*sys.argv[2:])
