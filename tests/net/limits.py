@@ -2,10 +2,14 @@
 
     limits.py serve PORT FILE                   each request: a line "HOST PATH" in FILE
     limits.py flood ADDR[,SOURCE] HOST PATH SECONDS CONNECTIONS NUMBER PER_MS [NAME:VALUE]…
-        asks as fast as it is answered; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"}
+        asks as fast as it is answered; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"},
+        and before that a line with the times of those that passed
+    limits.py most PER_MS FILE…           of all that passed in these floods together, by what they printed
 
 most: the largest number that surely passed within one window of PER_MS: sent after its beginning and answered before its end.
-least: what passed, over NUMBER for each PER_MS of SECONDS.
+least: of each refused request, how many may have passed within PER_MS before it, over NUMBER; the least of them.  Below 1 somebody was
+    refused for whom there was room, however fast or slow this machine asks.  Not of requests within the first PER_MS: others may have
+    asked before.
 """
 import asyncio
 import bisect
@@ -40,7 +44,7 @@ async def serve(port, path):
 class Flood:
     def __init__(self, number, per):
         self.number, self.per = number, per
-        self.passed, self.refused, self.other = [], 0, {}
+        self.passed, self.refused, self.other = [], [], {}
         self.retry, self.lines = set(), None
 
     async def one(self, addr, source, request, until):
@@ -56,20 +60,28 @@ class Flood:
                 self.passed.append((sent, got))
                 self.lines = self.lines or {k: v for k, v in lines.items() if "ratelimit" in k}
             elif status == "429":
-                self.refused += 1
+                self.refused.append((sent, got))
                 self.retry.add(lines.get("retry-after"))
             else:
                 self.other[status] = self.other.get(status, 0) + 1
         writer.close()
 
-    def most(self):
-        """Of windows that begin with a request: those sent from then on that were answered before its end."""
-        order = sorted(self.passed)
-        best = 0
-        for i, (sent, _got) in enumerate(order):
-            end = bisect.bisect_left(order, (sent + self.per,))
-            best = max(best, sum(1 for s, g in order[i:end] if g < sent + self.per))
-        return best
+    def least(self):
+        """As if each had passed as late, and been refused as early, as its client can tell; a hundredth of PER_MS for what rounds."""
+        sent, got = sorted(s for s, _ in self.passed), sorted(g for _, g in self.passed)
+        judged = [(s, g) for s, g in self.refused if s > sent[0] + self.per] if sent else []
+        return min((bisect.bisect_right(sent, g) - bisect.bisect_right(got, s - self.per * 1.01) for s, g in judged),
+                   default=0) / self.number
+
+
+def most(passed, per):
+    """Of windows that begin with a request: those sent from then on that were answered before its end."""
+    order = sorted(passed)
+    best = 0
+    for i, (sent, _got) in enumerate(order):
+        end = bisect.bisect_left(order, (sent + per,))
+        best = max(best, sum(1 for s, g in order[i:end] if g < sent + per))
+    return best
 
 
 async def flood(where, host, path, seconds, cnt, number, per_ms, *lines):
@@ -80,12 +92,19 @@ async def flood(where, host, path, seconds, cnt, number, per_ms, *lines):
     begin = time.monotonic()
     await asyncio.gather(*(f.one(addr, source, request, begin + float(seconds)) for _ in range(int(cnt))))
     took = time.monotonic() - begin
-    print(json.dumps({"passed": len(f.passed), "refused": f.refused, "other": f.other, "most": f.most(),
-                      "least": len(f.passed) / (f.number * float(seconds) / f.per), "retry": sorted(map(str, f.retry)),
-                      "lines": f.lines, "seconds": took}))
+    print(json.dumps({"times": f.passed}))
+    print(json.dumps({"passed": len(f.passed), "refused": len(f.refused), "other": f.other, "most": most(f.passed, f.per),
+                      "least": f.least(), "retry": sorted(map(str, f.retry)), "lines": f.lines, "seconds": took}))
+
+
+def times(path):
+    with open(path, encoding="utf-8") as log:
+        return next(json.loads(line)["times"] for line in log if line.startswith('{"times"'))
 
 
 if sys.argv[1] == "serve":
     asyncio.run(serve(int(sys.argv[2]), sys.argv[3]))
+elif sys.argv[1] == "most":
+    print(most([tuple(t) for path in sys.argv[3:] for t in times(path)], int(sys.argv[2]) / 1000))
 else:
     asyncio.run(flood(*sys.argv[2:]))
