@@ -308,8 +308,8 @@ void sl_streams_told(struct sl_worker *w, uint32_t listener, const struct sl_tup
 		     const struct sl_stream *client, uint32_t rflags, const char *set,
 		     const char *rule);
 
-/* streams_limits.c: where limits are counted, mem of sl_rates_bytes(); whether a new connection is within the limits of its service; the time that
- * limits go by in this turn, read when its packets were taken in, and their housekeeping. */
+/* streams_limits.c: where limits are counted, mem of sl_rates_bytes(); whether a new connection is within the limits of its service; and
+ * their housekeeping. */
 void sl_streams_limits_start(struct sl_worker *w, void *mem);
 bool sl_streams_passes(void *worker, const struct sl_stream *client, bool tls,
 		       const struct sl_tuple *tuple, uint32_t service_slot,

@@ -358,7 +358,7 @@ sl_rates_tick(struct sl_rates *r, uint64_t now_ns)
 uint64_t
 sl_rates_now(const struct sl_rates *r)
 {
-	return r->now_ns;
+	return r->words.now_ns ? r->words.now_ns(r->words.ctx) : r->now_ns;
 }
 
 uint32_t

@@ -14,8 +14,8 @@
  * Owner:   struct sl_rates_shared lies in memory of the process, given at boot; pages that no bucket needs are never touched.
  * Threads: [worker], each with its own struct sl_rates.  A bucket for all requests is lock-free; keyed ones are found and taken from
  *          under the lock of a set of about a hundred buckets.
- * Time:    of a take: the worker clock's at the caller's turn, or what another worker has already written, if later: so a worker whose
- *          clock is behind gets no token early.
+ * Time:    of a take: CLOCK_MONOTONIC's (sl_rates_now), or what another worker has already written, if later.  Not the worker clock's: that
+ *          lies behind it by up to half a millisecond and catches up at once, by which windows would be shorter.
  * Shares:  a limit with SL_RATE_SHARED has as many tokens here as sluiced wrote into the state segment (state.h).  They may change at any
  *          take: in no window more than the largest of that time are taken, and of takes after it fell, never more than the smaller.
  * Not here: what a key is (rate_judge.h), how gateways come to their shares (mgmt/rate_share.h).
@@ -45,10 +45,12 @@ size_t sl_rates_bytes(void);
 struct sl_rates *sl_rates_init(void *mem, struct sl_rates_shared *shared, unsigned worker_cnt);
 
 /* Where this gateway's shares stand; seg NULL, as at first: limits with SL_RATE_SHARED let nobody through.
- * monotonic_ns: CLOCK_MONOTONIC, read when asked and not once in a turn: a worker that has stood still goes by no share that is over. */
+ * monotonic_ns: CLOCK_MONOTONIC, read when asked and not once in a turn: a worker that has stood still goes by no share that is over.
+ * now_ns: the same on the worker clock's scale, never before it; NULL: takes go by the time of the last tick. */
 struct sl_rate_words {
 	const struct sl_state_seg *seg;
 	uint64_t (*monotonic_ns)(void *ctx);
+	uint64_t (*now_ns)(void *ctx);
 	void *ctx;
 };
 void sl_rates_words(struct sl_rates *r, const struct sl_rate_words *words);
@@ -79,9 +81,10 @@ void sl_rate_give(struct sl_rates *r, const struct sl_img_rate *rate,
 void sl_rate_look(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens,
 		  const void *key, uint32_t len, uint64_t now_ns, struct sl_rate_verdict *ret);
 
-/* sl_rates_tick: each turn, when its packets were taken in and before their requests are looked at; now_ns: read then, so that a take is
- * never told as earlier than its request came, however long the turn has stood still.  Lets go of buckets whose tokens are all
- * back, some each millisecond; true: it was one of those turns.  sl_rates_now: that time; 0: there was no turn yet. */
+/* sl_rates_tick: each turn, when its packets were taken in and before their requests are looked at; now_ns: read then.  Lets go of
+ * buckets whose tokens are all back, some each millisecond; true: it was one of those turns.
+ * sl_rates_now: the time of a take, read now, so that none is told as earlier than its request came, however long the turn has stood
+ * still; without words.now_ns the last tick's, 0: there was none yet. */
 bool sl_rates_tick(struct sl_rates *r, uint64_t now_ns);
 uint64_t sl_rates_now(const struct sl_rates *r);
 

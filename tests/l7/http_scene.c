@@ -491,7 +491,7 @@ rates_init(struct scene *s)
 	all = sl_rates_shared_init(s->rates_mem, SL_RATE_MEMORY_MIN, &key);
 	struct sl_rates *r = sl_rates_init(zeroed(sl_rates_bytes()), all, 1);
 	s->shares = zeroed(sizeof(*s->shares));
-	sl_rates_words(r, &(const struct sl_rate_words){s->shares, no_time, NULL});
+	sl_rates_words(r, &(const struct sl_rate_words){s->shares, no_time, NULL, NULL});
 	return r;
 }
 

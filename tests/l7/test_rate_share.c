@@ -182,7 +182,7 @@ without_a_share_nobody_passes_and_soon_is_told(void)
 	struct group *all = group_make();
 	struct sl_img_rate day = limit(100, 86400000), tenth = limit(100, 100);
 	struct sl_rates *w = all->gw[0].worker[0];
-	const struct sl_rate_words none = {NULL, NULL, NULL};
+	const struct sl_rate_words none = {NULL, NULL, NULL, NULL};
 	struct sl_rate_verdict v;
 
 	sl_rate_take(w, &day, sl_rate_share(w, &day), NULL, 0, all->now_ns, &v);
