@@ -80,18 +80,17 @@ counted 0 down good turn also || fail "$(count down good turn also) good endpoin
 # All traffic goes to those that are up.
 load traffic --seconds 3600 --threads 2 --pause 0.01 http://10.77.9.10
 
-# 40 fall silent.
+# 40 fall silent, all at once; the other half of their network has routes of its own.
+for ((i = 41; i <= 80; i++)); do echo "route add local 10.78.2.$i/32 dev lo"; done | ns e1 ip -batch -
+ns e1 ip route add blackhole 10.78.2.0/24 # behind the local one
 start=$(now_ms)
 ns e1 ip route del local 10.78.2.0/24 dev lo
-for ((i = 41; i <= 80; i++)); do ns e1 ip route add local "10.78.2.$i/32" dev lo; done
-ns e1 ip route add blackhole 10.78.2.0/24
-cut=$(now_ms)
 kill -TERM "$(pid_of traffic)"
 loaded traffic >/dev/null
 wait_for 30 "40 more down" counted 40 down turn
 took=$(latest turn "$start")
-echo "the last of 40 that fell silent was down after $took ms ($((cut - start)) of them to cut it off)"
-[ "$took" -le $((LIMIT_MS + SLACK_MS + cut - start)) ] || fail "found only after $took ms, allowed are $LIMIT_MS"
+echo "the last of 40 that fell silent was down after $took ms"
+[ "$took" -le $((LIMIT_MS + SLACK_MS)) ] || fail "found only after $took ms, allowed are $LIMIT_MS"
 counted 280 up good also || fail "$((280 - $(count up good also))) good endpoints went down along"
 load traffic --seconds 2 --threads 2 --pause 0.01 http://10.77.9.10
 all_good traffic >/dev/null
@@ -99,13 +98,14 @@ all_good traffic >/dev/null
 # They come back: up, and slowly.
 ns e1 ip route del blackhole 10.78.2.0/24
 ns e1 ip route add local 10.78.2.0/24 dev lo
-wait_for 30 "40 up again" counted 40 up turn
+# looked at from the first moment: on a busy machine a look at 400 endpoints takes long
 : >"$NET_DIR/ramp"
 ramped() {
-	ctl_json "[' '.join(map(str, (e['fraction'], e['ramping']))) for e in j['endpoints'] if e['name'] == 'turn-7'][0]" show endpoints big >>"$NET_DIR/ramp"
+	ctl_json "[' '.join(map(str, (e['fraction'], e['ramping']))) for e in j['endpoints'] if e['name'] == 'turn-7' and e['state'] == 'up'][0]" show endpoints big >>"$NET_DIR/ramp"
 	tail -n 1 "$NET_DIR/ramp" | grep -q '255 False'
 }
 wait_for 30 "the end of the ramp" ramped
+wait_for 30 "40 up again" counted 40 up turn
 python3 - "$NET_DIR/ramp" <<'END' || fail "the ramp: $(tr '\n' ',' <"$NET_DIR/ramp")"
 import sys
 steps = [line.split() for line in open(sys.argv[1], encoding="utf-8")]
