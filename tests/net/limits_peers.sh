@@ -109,6 +109,7 @@ connections() {
 	opens "of IPv4" 3 4 9445 /
 }
 connections
-is "refused" "$(row streams refused) $(row lines refused)" "4 3"
+all_counted() { [ "$(row streams refused) $(row lines refused)" = "4 3" ]; }
+wait_for 5 "connections refused, and counted" all_counted
 quiet
 echo "limits go by identities and addresses of IPv6"

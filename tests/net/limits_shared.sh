@@ -137,7 +137,7 @@ told() { echo "$1: $2"; }
 
 demand one 4
 demand two 4
-run cl load python3 "$py" run "$NET_DIR/passed" 150 one=10.77.9.30 two=10.77.10.30
+run cl load python3 "$py" run "$NET_DIR/passed" 600 one=10.77.9.30 two=10.77.10.30
 wait_for 5 "clients" grep -q ready "$NET_DIR/load.log"
 name=api
 

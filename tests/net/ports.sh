@@ -63,7 +63,7 @@ sed "s|$NET_DIR/dataplane.sock|$NET_DIR/second.sock|; /device = \"back0\"/d
 	s|ports = .*|ports = ( { name = \"n\"; device = \"net_null0\"; driver = \"vdev\"; } );|" \
 	"$NET_DIR/dataplane.conf" >"$NET_DIR/second.conf"
 run gw second "$D" -c "$NET_DIR/second.conf"
-wait_for 20 "a second instance" grep -q 'ready:' "$NET_DIR/second.log"
+wait_for 60 "a second instance" grep -q 'ready:' "$NET_DIR/second.log"
 stop second
 
 # links: down, up, gone
@@ -82,7 +82,7 @@ stop dataplane
 # without the right to load programs AF_XDP cannot work
 sed -i '/device = "back0"/d; s|driver = "auto"; },|driver = "auto"; } );|' "$NET_DIR/dataplane.conf"
 run gw dataplane setpriv --bounding-set -bpf,-sys_admin --inh-caps -bpf,-sys_admin "$D" -c "$NET_DIR/dataplane.conf"
-wait_for 20 "the dataplane without rights" grep -q 'ready:' "$log"
+wait_for 60 "the dataplane without rights" grep -q 'ready:' "$log"
 said 'port front: AF_XDP does not work on front0, taking AF_PACKET: ' || fail "does not say why"
 said 'net_af_packet on front0' || fail "did not fall back"
 down "without rights"
