@@ -2,7 +2,8 @@
 
     limits.py serve PORT FILE                   each request: a line "HOST PATH" in FILE
     limits.py flood ADDR[,SOURCE] HOST PATH SECONDS CONNECTIONS NUMBER PER_MS [NAME:VALUE]…
-        asks as fast as it is answered; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"},
+        asks as fast as it is answered, and on until somebody was refused of whom `least` says something, at most a minute more;
+        SIGTERM ends it at once; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"},
         and before that a line with the times of those that passed
     limits.py most PER_MS FILE…           of all that passed in these floods together, by what they printed
 
@@ -14,6 +15,7 @@ least: of each refused request, how many may have passed within PER_MS before it
 import asyncio
 import bisect
 import json
+import signal
 import sys
 import time
 
@@ -42,14 +44,21 @@ async def serve(port, path):
 
 
 class Flood:
-    def __init__(self, number, per):
-        self.number, self.per = number, per
+    def __init__(self, number, per, seconds):
+        self.number, self.per, self.until = number, per, time.monotonic() + seconds
+        self.first, self.judged = None, False
         self.passed, self.refused, self.other = [], [], {}
         self.retry, self.lines = set(), None
 
-    async def one(self, addr, source, request, until):
+    def goes_on(self):
+        return time.monotonic() < self.until + (0 if self.judged else 60)
+
+    def end(self):
+        self.until, self.judged = 0, True
+
+    async def one(self, addr, source, request):
         reader, writer = await asyncio.open_connection(addr, 80, local_addr=(source, 0) if source else None)
-        while time.monotonic() < until:
+        while self.goes_on():
             sent = time.monotonic()
             writer.write(request)
             first, lines = await head_of(reader)
@@ -58,9 +67,11 @@ class Flood:
             status = first.split(" ")[1]
             if status == "200":
                 self.passed.append((sent, got))
+                self.first = min(sent, self.first or sent)
                 self.lines = self.lines or {k: v for k, v in lines.items() if "ratelimit" in k}
             elif status == "429":
                 self.refused.append((sent, got))
+                self.judged |= self.first is not None and sent > self.first + self.per
                 self.retry.add(lines.get("retry-after"))
             else:
                 self.other[status] = self.other.get(status, 0) + 1
@@ -69,7 +80,7 @@ class Flood:
     def least(self):
         """As if each had passed as late, and been refused as early, as its client can tell; a hundredth of PER_MS for what rounds."""
         sent, got = sorted(s for s, _ in self.passed), sorted(g for _, g in self.passed)
-        judged = [(s, g) for s, g in self.refused if s > sent[0] + self.per] if sent else []
+        judged = [(s, g) for s, g in self.refused if s > self.first + self.per] if sent else []
         return min((bisect.bisect_right(sent, g) - bisect.bisect_right(got, s - self.per * 1.01) for s, g in judged),
                    default=0) / self.number
 
@@ -86,11 +97,12 @@ def most(passed, per):
 
 async def flood(where, host, path, seconds, cnt, number, per_ms, *lines):
     addr, _, source = where.partition(",")
-    f = Flood(int(number), int(per_ms) / 1000)
+    f = Flood(int(number), int(per_ms) / 1000, float(seconds))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, f.end)
     more = "".join(f"{x.partition(':')[0]}: {x.partition(':')[2]}\r\n" for x in lines)
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
     begin = time.monotonic()
-    await asyncio.gather(*(f.one(addr, source, request, begin + float(seconds)) for _ in range(int(cnt))))
+    await asyncio.gather(*(f.one(addr, source, request) for _ in range(int(cnt))))
     took = time.monotonic() - begin
     print(json.dumps({"times": f.passed}))
     print(json.dumps({"passed": len(f.passed), "refused": len(f.refused), "other": f.other, "most": most(f.passed, f.per),
