@@ -27,8 +27,6 @@ sl_shadow_create(const struct sl_view *view, uint32_t sample_ppm, unsigned worke
 	s->worker_cnt = worker_cnt;
 	for (unsigned i = 0; i < worker_cnt; i++)
 		s->part[i].random = seed ^ (i + 1) * 0x9e3779b97f4a7c15ull;
-	for (uint32_t i = 0; i < view->service_cnt; i++)
-		s->service_at[view->services[i].slot] = (uint16_t)(i + 1);
 	return s;
 }
 

@@ -46,8 +46,7 @@ struct sl_shadow {
 	uint64_t since_ns;
 	uint32_t sample_ppm;
 	unsigned worker_cnt;
-	uint16_t service_at[SL_MAX_SERVICES]; /* place + 1 in the view, by slot */
-	struct sl_shadow_part *part;          /* [worker_cnt] */
+	struct sl_shadow_part *part; /* [worker_cnt] */
 };
 
 /* [main] sl_shadow_create: a run for view, which stays the caller's; NULL: no memory.  Destroy: no worker has it any more. */

@@ -402,35 +402,16 @@ env_admit(void *ctx, const struct sl_pkt *p, struct sl_tcp_accept *ret_accept)
 	return a;
 }
 
-/* Where listeners and services of the turn's view are, by slot. */
-static void
-read_slots(struct sl_streams *s)
-{
-	const struct sl_view *v = s->view;
-
-	if (sl_likely(s->slots_generation == v->generation))
-		return;
-	s->slots_generation = v->generation;
-	memset(s->service_at, 0, sizeof(s->service_at));
-	memset(s->listener_at, 0, sizeof(s->listener_at));
-	for (uint32_t i = 0; i < v->service_cnt; i++)
-		s->service_at[v->services[i].slot] = (uint16_t)(i + 1);
-	for (uint32_t i = 0; i < v->listener_cnt; i++)
-		s->listener_at[v->listeners[i].slot] = (uint16_t)(i + 1);
-}
-
 uint32_t
 sl_streams_service(struct sl_worker *w, uint32_t slot)
 {
-	read_slots(&w->streams);
-	return slot < SL_MAX_SERVICES ? w->streams.service_at[slot] : 0;
+	return sl_view_service_at(w->streams.view, slot);
 }
 
 uint32_t
 sl_streams_listener(struct sl_worker *w, uint32_t slot)
 {
-	read_slots(&w->streams);
-	return slot < SL_MAX_LISTENERS ? w->streams.listener_at[slot] : 0;
+	return sl_view_listener_at(w->streams.view, slot);
 }
 
 /* Whether there was one but for endpoint_connections. */
@@ -485,8 +466,7 @@ env_pick(void *ctx, const struct sl_tuple *client, uint32_t service_slot,
 
 	if (!view)
 		return false;
-	read_slots(&w->streams);
-	uint32_t place = w->streams.service_at[service_slot];
+	uint32_t place = sl_view_service_at(view, service_slot);
 	if (place == 0 || view->services[place - 1].forward != SL_FORWARD_PROXY ||
 	    (uint16_t)view->services[place - 1].incarnation != service_incarnation)
 		return false;
@@ -547,8 +527,7 @@ env_lives(void *ctx, uint32_t listener_slot, uint16_t listener_incarnation, uint
 
 	if (!view)
 		return true;
-	read_slots(&w->streams);
-	uint32_t place = w->streams.listener_at[listener_slot];
+	uint32_t place = sl_view_listener_at(view, listener_slot);
 	if (place == 0)
 		return false;
 	const struct sl_img_listener *l = &view->listeners[place - 1];

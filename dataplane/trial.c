@@ -113,7 +113,7 @@ static const struct sl_service *
 service_of(const struct sl_worker *w, uint32_t slot, uint16_t incarnation)
 {
 	const struct sl_view *view = w->shadow->view;
-	uint32_t place = slot < SL_MAX_SERVICES ? w->shadow->service_at[slot] : 0;
+	uint32_t place = sl_view_service_at(view, slot);
 
 	if (place == 0 || view->services[place - 1].forward != SL_FORWARD_PROXY ||
 	    (uint16_t)view->services[place - 1].incarnation != incarnation)

@@ -413,6 +413,7 @@ build_services(struct sl_view_build *b)
 	for (uint32_t i = 0; i < b->v->service_cnt; i++) {
 		const struct sl_img_ref *ref = &b->refs[FIRST_SERVICE + i];
 		const struct sl_img_service *s = b->objs[FIRST_SERVICE + i].bytes;
+		b->v->service_at[ref->slot] = (uint16_t)(i + 1);
 		b->services[i] = (struct sl_service){
 			.img = s,
 			.endpoints = sl_view_section(s, s->endpoint_cnt, s->endpoint_off),
@@ -568,6 +569,7 @@ build_listener(struct sl_view_build *b, const struct sl_img_listener *l, uint32_
 {
 	char path[48], text[SL_ADDR_STRLEN];
 
+	b->v->listener_at[l->slot] = (uint16_t)(i + 1);
 	if (l->plen == 128) {
 		struct sl_local *local = local_place(b->locals, b->v->local_mask, &l->addr);
 		if (!local->kind) {
@@ -777,8 +779,10 @@ alloc_parts(struct sl_view_build *b)
 	v->address_port = b->address_port = sl_view_mem(v->address_cnt * sizeof(uint16_t));
 	v->hops = sl_view_mem(v->hop_cnt * sizeof(*v->hops));
 	v->tunnel_hash = sl_view_mem((v->tunnel_mask + 1) * sizeof(uint32_t));
+	v->service_at = sl_view_mem(SL_MAX_SERVICES * sizeof(*v->service_at));
+	v->listener_at = sl_view_mem(SL_MAX_LISTENERS * sizeof(*v->listener_at));
 	return v->services && v->listener_service && v->vip_hash && v->locals && v->address_port &&
-			       v->hops && v->tunnel_hash
+			       v->hops && v->tunnel_hash && v->service_at && v->listener_at
 		       ? 0
 		       : -ENOMEM;
 }
@@ -896,6 +900,8 @@ sl_view_destroy(struct sl_view *v)
 	free(v->hops);
 	free(v->fresh);
 	free((void *)(uintptr_t)v->tunnel_hash);
+	free(v->service_at);
+	free(v->listener_at);
 	sl_view_http_free(v);
 	sl_view_jwt_free(v);
 	free(v);

@@ -72,6 +72,8 @@ struct sl_view {
 	const struct sl_wide
 		*wide; /* prefixes, ranges and any-port (wide.h); NULL: no listener is one */
 	/* read seldom */
+	uint16_t *service_at,
+		*listener_at; /* index + 1 by slot, [SL_MAX_SERVICES], [SL_MAX_LISTENERS] */
 	const uint32_t *
 		tunnel_hash; /* open addressing, [tunnel_mask + 1]: slot + 1 of a hop in a tunnel, one
 				      * for each address (the others: same) */
@@ -132,6 +134,19 @@ sl_view_service(const struct sl_view *v, uint32_t listener)
 {
 	return v->listeners[listener].mode == SL_MODE_HTTP ? SL_VIEW_NONE
 							   : v->listener_service[listener];
+}
+
+/* [any] sl_view_service_at, sl_view_listener_at: the index + 1 of what has that slot; 0: nothing has. */
+static inline uint32_t
+sl_view_service_at(const struct sl_view *v, uint32_t slot)
+{
+	return slot < SL_MAX_SERVICES ? v->service_at[slot] : 0;
+}
+
+static inline uint32_t
+sl_view_listener_at(const struct sl_view *v, uint32_t slot)
+{
+	return slot < SL_MAX_LISTENERS ? v->listener_at[slot] : 0;
 }
 
 /* [any] sl_view_tls: what the listener says of TLS, or NULL: plaintext.  Its certificates, trust bundles and client names are

@@ -95,10 +95,6 @@ struct sl_streams {
 	const struct sl_view *view; /* of this turn */
 	uint64_t held_ns;           /* turn in which held was asked for */
 	unsigned held;
-	/* index + 1 by slot, of the view of that generation */
-	uint64_t slots_generation;
-	uint16_t service_at[SL_MAX_SERVICES];
-	uint16_t listener_at[SL_MAX_LISTENERS];
 	uint64_t told_second; /* of the worker's clock, and */
 	unsigned told;        /* refusals that were told of in it, or would have been */
 };
