@@ -532,7 +532,7 @@ stop_ends_what_is_being_compiled(void)
 
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&t, NULL, stop_soon, s), 0);
 	CU_ASSERT_PTR_NULL(make(s, &p, 1, &diag));
-	CU_ASSERT(now_s() - start < 1);
+	CU_ASSERT(now_s() - start < 5); /* of the minute that a run has */
 	CU_ASSERT(told(&diag, "sluiced is ending"));
 	pthread_join(t, NULL);
 	sl_diag_fini(&diag);
