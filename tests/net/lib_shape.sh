@@ -18,7 +18,7 @@ shape_service() {
 
 # shape_table FILE [BANDWIDTH]: ports 81 to 83 mode tcp, 91 to 93 mode http: to `shaped` (tcp and http have each its own), `crawl`, `free`.
 shape_table() {
-	local s comma=""
+	local s idle comma=""
 	local limits=${2-"to_clients = \"4m\"; to_endpoints = \"2m\"; burst = \"512k\";"}
 	{
 		cat <<-END
@@ -35,7 +35,11 @@ shape_table() {
 		shape_service free
 		echo "); route_tables = ("
 		for s in shaped crawl free; do
-			echo "$comma{ name = \"$s\"; stream_idle_timeout = \"1s\"; hosts = ( { name = \"all\"; match = ( \"*\" ); routes = ( { name = \"all\"; service = \"$s\"; timeout = \"0s\"; } ); } ); }"
+			# a second where connections wait for longer alone: a worker that was kept from its processor for a second, as was seen
+			# with 30 processes at two of them, finds ends silent that were not
+			idle=""
+			[ $s != crawl ] || idle='stream_idle_timeout = "1s";'
+			echo "$comma{ name = \"$s\"; $idle hosts = ( { name = \"all\"; match = ( \"*\" ); routes = ( { name = \"all\"; service = \"$s\"; timeout = \"0s\"; } ); } ); }"
 			comma=,
 		done
 		echo "); listeners = ("
@@ -82,10 +86,10 @@ shared() {
 		return 1
 	}
 }
-# reaches FUNCTION ARGS…: a limit is no promise of a machine's time, and a machine that stands still moves less, or not alike: that three times is wrong.
+# reaches FUNCTION ARGS…: a limit is no promise of a machine's time, and a machine that stands still moves less, or not alike: that six times is wrong.
 reaches() {
 	local _
-	for _ in 1 2 3; do
+	for _ in 1 2 3 4 5 6; do
 		if "$@"; then return; fi
 		echo "again, $SLOW"
 	done
@@ -164,25 +168,31 @@ holds free "a service without a limit, beside one with" "j['rate'] > 5 * $DOWN"
 
 # Connections of before that their clients closed in order have a bite each until they are reset.
 no_streams() { [ "$(ctl_json "j['matched']" show streams --count --side client)" -eq 0 ]; }
-wait_for 20 "no stream of before" no_streams
-sp crawl down $VIP 82 6 120
-holds crawl "120 downloads of 64 KiB a second, mode tcp" "not j['ended'] and 0.9 * 65536 < j['rate'] < 1.03 * 65536 + 8192 / 6 and j['min'] > 0"
-wait_for 20 "no stream of before" no_streams
-sp crawl down $VIP 92 6 120
-holds crawl "120 downloads of 64 KiB a second, mode http" "not j['ended'] and 0.9 * 65536 < j['rate'] < 1.03 * 65536 + 8192 / 6 + 120 * 100 / 6"
+# crawls PORT MODE MORE [EXPRESSION]: MORE bytes beside the rate and the burst, in 6 s.
+crawls() {
+	wait_for 20 "no stream of before" no_streams || fail "$WAITED"
+	sp crawl down $VIP "$1" 6 120
+	holds crawl "120 downloads of 64 KiB a second, mode $2" "not j['ended'] and j['rate'] < 1.03 * 65536 + (8192 + $3) / 6"
+	[ "$(json "$NET_DIR/crawl.json" "0.9 * 65536 < j['rate'] and ${4:-True}")" = True ] || {
+		SLOW="120 downloads, mode $2: less than 64 KiB a second: $(cat "$NET_DIR/crawl.json")"
+		return 1
+	}
+}
+reaches crawls 82 tcp 0 "j['min'] > 0"
+reaches crawls 92 http $((120 * 100))
 
 # ---- a push: connections that there are go by the new number ----
 
 run cl push_down python3 "$top/tests/net/shape_peer.py" down $VIP 81 6 2
 both_there() { [ "$(ctl_json "j['matched']" show streams --count --side endpoint)" -ge 2 ]; }
 wait_for 10 "two streams to the endpoint" both_there
-shape_push 'to_clients = "1m"; burst = "64k";'
+shape_push 'to_clients = "1m"; burst = "256k";'
 wait "$(pid_of push_down)" || fail "a push ended a connection: $(cat "$NET_DIR/push_down.log")"
 tail -n 1 "$NET_DIR/push_down.log" >"$NET_DIR/push.json"
 holds push "a lower bandwidth pushed while it goes on" "not j['ended'] and j['rate'] < 0.7 * $DOWN"
 after_push() {
 	sp down down $VIP 91 3 2
-	near down "after the push" 1048576 $((65536 / 3))
+	near down "after the push" 1048576 $((262144 / 3))
 }
 reaches after_push
 shape_push ""
