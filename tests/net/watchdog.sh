@@ -7,7 +7,8 @@ export WORKERS=2 FLOWS=65536 HELD=${HELD:-500} FORWARD=nat
 . "$(dirname "$0")/lib_survive.sh"
 
 said=$NET_DIR/manager.said daemon_said=$NET_DIR/daemon.said
-period=2
+# s; the manager's patience is what a look of the dataplane, ours and the answer to it have to fit into: a look is a quarter of it
+period=4
 # A manager writes the log of all its services in turn.
 dataplane_up() {
 	run gw dataplane env WATCHDOG=$period python3 "$top/tests/net/fdstore.py" "$said" "$BUILD/dataplane/sluice-dataplane" -c "$NET_DIR/dataplane.conf"
@@ -35,8 +36,8 @@ load busy --seconds 300 --threads 4 --keepalive --timeout 15 "${urls[@]}"
 
 # ---- while all is well both are heard, more often than asked for, and left alone ----
 
-wait_for 20 "being heard of" at_least 12 '^said WATCHDOG=1' "$said"
-wait_for 20 "being heard of" at_least 12 '^said WATCHDOG=1' "$daemon_said"
+wait_for 40 "being heard of" at_least 12 '^said WATCHDOG=1' "$said"
+wait_for 40 "being heard of" at_least 12 '^said WATCHDOG=1' "$daemon_said"
 enough busy
 is_quiet() { [ "$(times '^silent' "$said") $(times '^silent' "$daemon_said")" = "0 0" ]; }
 is_quiet || fail "somebody was ended: $(grep silent "$said" "$daemon_said")"
