@@ -23,10 +23,10 @@ pget() { ns cl curl -gs --max-time 10 "http://$(bracket "${HOST:-$VIP}"):$1$2" "
 ends() {
 	ns cl python3 - "$VIP" "$1" "${2:-}" <<-'END'
 		import socket, sys, time
+		begin = time.monotonic()  # before anything that the gateway counts from
 		s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
 		s.sendall(bytes.fromhex(sys.argv[3]))
 		s.settimeout(8)
-		begin = time.monotonic()
 		try:
 		    got = s.recv(100)
 		except ConnectionResetError:
