@@ -3,9 +3,9 @@
   load.py --seconds 3 --threads 4 http://10.77.9.10 http://[fd77:9::10] dns://10.77.9.53
   load.py --ca root.pem --name shop.example --cert client https://10.77.9.40
 
-Each thread takes the targets in turn.  http: a new connection per request, or with --keepalive one connection
-for the whole time, on which every answer must come from the same endpoint, unless --spread says that each may come from
-another one.  -H: a header more.  https: the certificate must be good for --name and of --ca; --cert FILE: FILE.pem and FILE.key
+Each thread takes the targets in turn; the seconds are from the first answer on.  http: a new connection per request, or with
+--keepalive one connection for the whole time, on which every answer must come from the same endpoint, unless --spread says that each
+may come from another one.  -H: a header more.  https: the certificate must be good for --name and of --ca; --cert FILE: FILE.pem and FILE.key
 are ours; "certificates" of the object counts connections by the serial numbers that were shown.  dns: who.test, A.
 A refused or reset connection is tried again for up to --retry seconds (as a browser or curl --retry does) and
 counted as retried; what still fails is failed.  SIGTERM ends the run early.  Prints one JSON object; progress on stderr with --progress; --so-far FILE: the object of now is there,
@@ -207,6 +207,8 @@ def main():
     shown = 0
     while not stop.is_set() and time.monotonic() < end and not (args.requests and total["requests"] >= args.requests):
         stop.wait(0.05)
+        if not total["requests"]:  # --seconds are from the first answer on
+            end = time.monotonic() + args.seconds
         if args.ready and total["requests"] and not os.path.exists(args.ready):
             open(args.ready, "w", encoding="ascii").close()
         if args.so_far:

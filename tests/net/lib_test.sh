@@ -73,7 +73,7 @@ load() {
 	shift
 	rm -f "$NET_DIR/$name.ready"
 	run cl "$name" python3 "$top/scripts/lib/load.py" --ready "$NET_DIR/$name.ready" --so-far "$NET_DIR/$name.so_far" "$@"
-	wait_for 10 "first answer for $name" test -e "$NET_DIR/$name.ready"
+	wait_for 30 "first answer for $name" test -e "$NET_DIR/$name.ready"
 }
 loaded() {
 	wait "$(pid_of "$1")" || fail "client $1 ended badly"
