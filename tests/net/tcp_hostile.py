@@ -25,7 +25,7 @@ ME, VIP, MAC = "10.77.1.200", "10.77.9.20", "02:00:00:00:66:03"
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 GATEWAY = sys.argv[2]
 BIG = 1 << 30
-PAUSE = 0.6  # a stream is challenged at most twice a second
+PAUSE = 0.6  # behind an answer: a stream is challenged at most twice a second
 wrong = 0
 
 
@@ -223,8 +223,8 @@ def syn_inside():
     c = Conn()
     for off in (0, 100, BIG):
         c.send(SYN, seq=off)
-        time.sleep(PAUSE)
         claim(c.take(lambda g: g.flags & (ACK | RST | SYN) == ACK) is not None, f"a SYN at {off} is challenged")
+        time.sleep(PAUSE)
     c.send(SYN | ACK)
     claim(c.alive(), "and the connection goes on")
 
@@ -233,8 +233,8 @@ def data_outside():
     c = Conn()
     for off in (BIG, -BIG, 20_000_000):
         c.send(ACK | PSH, b"evil", seq=off)
-        time.sleep(PAUSE)
         claim(c.take(lambda g: g.flags & ACK and g.ack == c.nxt % (1 << 32)) is not None, f"data at {off} is answered with where we are")
+        time.sleep(PAUSE)
     claim(c.alive(), "and nothing of it is delivered")
 
 

@@ -42,9 +42,11 @@ no_bad_drops # of what follows, queues of this small machine may lose some
 good_clients
 run cl stalled /usr/bin/python3 "$top/tests/net/tcp_hostile.py" stalled "$mac" "${STALLED:-2000}"
 wait_for 60 "stalled connections" grep -q ready "$NET_DIR/stalled.log"
-[ "$(streams --address 10.77.1.200)" -ge "${STALLED:-2000}" ] || fail "show streams has $(streams --address 10.77.1.200) of them"
-load beside --seconds 2 --threads 2 http://10.77.9.20
-all_good beside
+all_stalled() { [ "$(streams --address 10.77.1.200)" -ge "${STALLED:-2000}" ]; }
+wait_for 10 "all of them in show streams" all_stalled || fail "show streams has $(streams --address 10.77.1.200) of them"
+load beside --seconds 300 --threads 2 --timeout 10 http://10.77.9.20
+goes_on beside
+enough beside
 ctl show workers
 stop stalled
 end_good "zero windows"
