@@ -4,7 +4,7 @@ set -euo pipefail
 # shellcheck source=tests/net/lib_http.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib_http.sh"
 
-export HTTP_KEYS='ejection = { after = 0; };' TCP_KEYS='connect_timeout = "500ms"; max_connections = 0;'
+export HTTP_KEYS='ejection = { after = 0; };' TCP_KEYS='connect_timeout = "3s"; max_connections = 0;'
 http_up
 py=$top/tests/net
 
@@ -56,7 +56,7 @@ quiet
 
 # ---- slow clients, silent endpoints ----
 
-TABLE_KEYS='header_timeout = "700ms"; stream_idle_timeout = "900ms";' http_push
+TABLE_KEYS='header_timeout = "1500ms"; stream_idle_timeout = "2s";' http_push
 counted head_timeout hp slow 10.77.9.30 80 head
 is "a slow head" "$(hpj 'j["how"]')" 408
 counted body_timeout hp slow 10.77.9.30 80 body
