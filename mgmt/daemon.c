@@ -780,6 +780,9 @@ on_scrape(void *ctx, struct sl_metrics_snapshot *s)
 	s->probes = &d->m_probes;
 	sl_access_log_stats(d->access, &d->m_access);
 	s->access = d->conf->access_log.file[0] ? &d->m_access : NULL;
+	sl_registry_stats(d->registry, &d->m_registry);
+	s->registry = &d->m_registry;
+	s->store = sl_store_stats(d->store, &d->m_store) ? &d->m_store : NULL;
 	s->ports = sl_port_facts_get(d->port_facts, &s->port_cnt);
 	s->announce = d->conf->announce.on ? sl_announce_plan_of(d->announce) : NULL;
 	s->bird_up = sl_announce_bird_up(d->announce);

@@ -21,6 +21,7 @@
 #include "mgmt/jwks.h"
 #include "mgmt/roster.h"
 #include "mgmt/server.h"
+#include "mgmt/store.h"
 #include "mgmt/tables.h"
 #include "mgmt/trial.h"
 
@@ -77,6 +78,8 @@ struct sl_daemon {
 	struct sl_metrics_source *m_sources;
 	struct sl_prober_stats m_probes;
 	struct sl_access_stats m_access;
+	struct sl_registry_stats m_registry;
+	struct sl_store_stats m_store;
 };
 
 /* sl_daemon_create opens everything; 0, or −errno with every reason in diag.  Destroy in both cases; it runs the

@@ -688,6 +688,10 @@ sl_metrics_render(const struct sl_metrics_snapshot *s, char **ret_text, size_t *
 	sl_metrics_issuers(&o, s);
 	sl_metrics_shares(&o, s);
 	sl_metrics_sources(&o, s);
+	if (s->registry)
+		sl_metrics_registry(&o, s->registry);
+	if (s->store)
+		sl_metrics_store(&o, s->store);
 	sl_metrics_certs(&o, s);
 	put_links(&o, s);
 	if (s->announce)

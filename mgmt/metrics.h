@@ -121,6 +121,9 @@ struct sl_metrics_issuer {
 	uint64_t reads, troubles;
 };
 
+struct sl_registry_stats;
+struct sl_store_stats;
+
 struct sl_metrics_snapshot {
 	const char *version;     /* of the daemon, for sluice_build_info */
 	bool connected;          /* to a dataplane */
@@ -130,8 +133,10 @@ struct sl_metrics_snapshot {
 	uint64_t revisions_active, revisions_refused;
 	const void *stats; /* mapped segment, or NULL: no worker, port or slot series */
 	size_t stats_bytes;
-	const struct sl_prober_stats *probes; /* or NULL */
-	const struct sl_access_stats *access; /* or NULL: no access log is written */
+	const struct sl_prober_stats *probes;     /* or NULL */
+	const struct sl_access_stats *access;     /* or NULL: no access log is written */
+	const struct sl_registry_stats *registry; /* or NULL */
+	const struct sl_store_stats *store;       /* or NULL: there is none */
 	const struct sl_metrics_listener
 		*listeners; /* [listener_cnt], (address, port, protocol) distinct */
 	const struct sl_metrics_service *services;   /* [service_cnt], names distinct */

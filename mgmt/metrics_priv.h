@@ -17,6 +17,10 @@ int sl_metrics_authz(struct sl_expo *o, const struct sl_expo_seg *g,
 void sl_metrics_tls(struct sl_expo *o, const struct sl_expo_seg *g);
 void sl_metrics_certs(struct sl_expo *o, const struct sl_metrics_snapshot *s);
 
+/* metrics_registry.c */
+void sl_metrics_registry(struct sl_expo *o, const struct sl_registry_stats *r);
+void sl_metrics_store(struct sl_expo *o, const struct sl_store_stats *s);
+
 /* metrics_shares.c */
 void sl_metrics_shares(struct sl_expo *o, const struct sl_metrics_snapshot *s);
 

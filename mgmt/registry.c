@@ -164,7 +164,25 @@ sl_registry_stats(const struct sl_registry *r, struct sl_registry_stats *ret)
 	for (unsigned b = 0; b < SL_REGISTRY_BUCKETS; b++)
 		for (const struct service *s = r->bucket[b]; s; s = s->next)
 			ret->services += s->live_cnt > 0;
-	sl_registry_journal_stats(r->journal, &ret->writes, &ret->records, &ret->failing);
+	struct sl_registry_journal_stats j;
+	sl_registry_journal_stats(r->journal, &j);
+	ret->writes = j.writes;
+	ret->records = j.records;
+	ret->write_errors = j.errors;
+	ret->journal_bytes = j.bytes;
+	ret->failing = j.failing;
+}
+
+void
+sl_registry_refused(struct sl_registry *r, unsigned status)
+{
+	unsigned why = status == 403                    ? SL_REGISTRY_DENIED
+		       : status == 404                  ? SL_REGISTRY_UNKNOWN
+		       : status == 429 || status == 503 ? SL_REGISTRY_BUSY
+		       : status >= 500                  ? SL_REGISTRY_DISK
+							: SL_REGISTRY_MALFORMED;
+
+	r->stats.refused[why]++;
 }
 
 static bool

@@ -101,13 +101,28 @@ struct json_t *sl_registry_show(struct sl_registry *r, const struct sl_registry_
 void sl_registry_each(struct sl_registry *r,
 		      void (*fn)(void *ctx, const struct sl_registration *reg), void *ctx);
 
+/* Why a request came to nothing; requests of HTTP that never got to the registry count, too. */
+enum sl_registry_refusal {
+	SL_REGISTRY_DENIED,    /* 403 */
+	SL_REGISTRY_MALFORMED, /* 400, 405, 413 */
+	SL_REGISTRY_UNKNOWN,   /* 404 */
+	SL_REGISTRY_BUSY,      /* 429, 503: too many, or no room */
+	SL_REGISTRY_DISK,      /* 500: it could not be kept */
+	SL_REGISTRY_REFUSALS
+};
+
 struct sl_registry_stats {
 	uint32_t endpoints, silent, services;
-	uint64_t registered, removed, expired, heartbeats, denied, refused;
+	uint64_t registered, removed, expired, heartbeats;
+	uint64_t refused[SL_REGISTRY_REFUSALS];
 	uint64_t writes,
 		records; /* to the journal: records per write is what group commit brings */
-	bool failing;    /* the last write failed */
+	uint64_t write_errors, journal_bytes;
+	bool failing; /* the last write failed */
 };
 void sl_registry_stats(const struct sl_registry *r, struct sl_registry_stats *ret);
+
+/* sl_registry_refused counts a request that was answered with status, 400 or above, without the registry. */
+void sl_registry_refused(struct sl_registry *r, unsigned status);
 
 #endif

@@ -34,7 +34,7 @@ refuse(struct sl_registry *r, sl_registry_fn *fn, void *ctx, unsigned status, co
 {
 	const struct sl_registry_answer a = {status, what, where, hint, NULL};
 
-	r->stats.refused += status != 403;
+	sl_registry_refused(r, status);
 	fn(ctx, &a);
 }
 
@@ -56,7 +56,6 @@ deny(struct sl_registry *r, const struct sl_registry_who *who, const char *where
 	uint64_t now = uv_now(r->loop);
 	char what[2 * SL_HOST_MAX + 128];
 
-	r->stats.denied++;
 	r->denied_unsaid++;
 	if (now - r->denied_said_ms >= 1000 || r->denied_said_ms == 0) {
 		json_t *o =

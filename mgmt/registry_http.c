@@ -85,10 +85,18 @@ answer(struct request *q, unsigned status, json_t *body)
 }
 
 static void
-refuse(struct request *q, unsigned status, const char *where, const char *what, const char *hint)
+answer_no(struct request *q, unsigned status, const char *where, const char *what, const char *hint)
 {
 	answer(q, status,
 	       json_pack("{s:{s:s, s:s, s:s}}", "error", "what", what, "where", where, "do", hint));
+}
+
+/* The registry is not asked, or was only read. */
+static void
+refuse(struct request *q, unsigned status, const char *where, const char *what, const char *hint)
+{
+	sl_registry_refused(q->h->registry, status);
+	answer_no(q, status, where, what, hint);
 }
 
 static enum MHD_Result
@@ -115,7 +123,7 @@ on_answer(void *ctx, const struct sl_registry_answer *a)
 	struct request *q = ctx;
 
 	if (a->status >= 300)
-		refuse(q, a->status, a->where, a->what, a->hint);
+		answer_no(q, a->status, a->where, a->what, a->hint);
 	else
 		answer(q, a->status, json_incref((json_t *)(uintptr_t)a->is));
 	if (!q->suspended)
@@ -261,7 +269,7 @@ perform(struct request *q)
 	json_t *body;
 
 	if (q->h->ended) {
-		refuse(q, 503, "", "sluiced is ending", "try again in a moment");
+		answer_no(q, 503, "", "sluiced is ending", "try again in a moment");
 		return;
 	}
 	if (q->op == LIST) {

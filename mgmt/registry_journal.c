@@ -39,7 +39,7 @@ struct sl_registry_journal {
 	struct sl_diag why; /* of the write under way */
 	uv_work_t work;
 	int err, snap_err;
-	uint64_t writes, records;
+	struct sl_registry_journal_stats stats;
 };
 
 static void start(struct sl_registry_journal *j);
@@ -283,8 +283,10 @@ on_done(uv_work_t *w, int status)
 	j->with_snap = false;
 	say_change(j, err);
 	j->broken = err != 0;
-	j->writes++;
-	j->records += err ? 0 : j->now.cnt;
+	j->stats.writes++;
+	j->stats.records += err ? 0 : j->now.cnt;
+	j->stats.errors += err != 0;
+	j->stats.bytes = j->size;
 	tell(&j->now, err);
 	if (err)
 		tell(&j->next, err); /* they were made upon those that failed */
@@ -344,12 +346,11 @@ sl_registry_journal_busy(const struct sl_registry_journal *j)
 }
 
 void
-sl_registry_journal_stats(const struct sl_registry_journal *j, uint64_t *ret_writes,
-			  uint64_t *ret_records, bool *ret_failing)
+sl_registry_journal_stats(const struct sl_registry_journal *j,
+			  struct sl_registry_journal_stats *ret)
 {
-	*ret_writes = j->writes;
-	*ret_records = j->records;
-	*ret_failing = j->broken;
+	*ret = j->stats;
+	ret->failing = j->broken;
 }
 
 /* ---- life ---- */
@@ -406,6 +407,7 @@ sl_registry_journal_open(const struct sl_registry_journal_conf *conf, struct sl_
 		sl_registry_journal_close(j);
 		return err;
 	}
+	j->stats.bytes = j->size;
 	*ret_journal = j;
 	return 0;
 }

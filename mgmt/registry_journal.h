@@ -49,7 +49,12 @@ int sl_registry_journal_add(struct sl_registry_journal *j, const char *line,
 			    sl_registry_journal_fn *fn, void *ctx);
 void sl_registry_journal_keep(struct sl_registry_journal *j, const char *line);
 
-void sl_registry_journal_stats(const struct sl_registry_journal *j, uint64_t *ret_writes,
-			       uint64_t *ret_records, bool *ret_failing);
+struct sl_registry_journal_stats {
+	uint64_t writes, records, errors; /* since it was opened; errors: writes that failed */
+	uint64_t bytes;                   /* of the file, after the last write */
+	bool failing;                     /* the last write failed */
+};
+void sl_registry_journal_stats(const struct sl_registry_journal *j,
+			       struct sl_registry_journal_stats *ret);
 
 #endif

@@ -14,8 +14,6 @@
 #define AGAIN_MS 5000 /* until a table is tried again that failed for want of room */
 #define PROBLEMS 20   /* told in a status */
 
-enum state { NONE, ACTIVE, PENDING, REFUSED, FAILED, REPLACED };
-
 struct sl_store {
 	struct sl_daemon *d;
 	const struct sl_store_conf *c;
@@ -32,8 +30,9 @@ struct sl_store {
 	bool pushing, stopped;
 	char why[512]; /* the trouble with etcd; "": none */
 	int64_t trouble_ms, good_ms;
+	uint64_t troubles, conflicts;
 	/* what became of it */
-	enum state state;
+	enum sl_store_state state;
 	uint64_t revision, generation;
 	int64_t at_ms;
 	json_t *problems;
@@ -57,9 +56,6 @@ struct put {
 	void *ctx;
 };
 
-static const char *const state_names[] = {"none",    "active", "pending",
-					  "refused", "failed", "replaced"};
-
 static void take(struct sl_store *s);
 
 /* ---- status ---- */
@@ -81,9 +77,9 @@ status_json(const struct sl_store *s)
 	char at[32];
 
 	time_text(s->at_ms, at);
-	return json_pack("{s:s, s:I, s:I, s:s, s:O}", "state", state_names[s->state], "revision",
-			 (json_int_t)s->revision, "generation", (json_int_t)s->generation, "at", at,
-			 "problems", s->problems);
+	return json_pack("{s:s, s:I, s:I, s:s, s:O}", "state", sl_store_state_name(s->state),
+			 "revision", (json_int_t)s->revision, "generation",
+			 (json_int_t)s->generation, "at", at, "problems", s->problems);
 }
 
 static void on_timer(uv_timer_t *t);
@@ -153,7 +149,7 @@ on_timer(uv_timer_t *t)
 
 /* problems: taken. */
 static void
-become(struct sl_store *s, enum state state, uint64_t generation, json_t *problems)
+become(struct sl_store *s, enum sl_store_state state, uint64_t generation, json_t *problems)
 {
 	json_decref(s->problems);
 	s->problems = problems ? problems : json_array();
@@ -188,18 +184,19 @@ on_pushed(void *ctx, const struct sl_push_result *r)
 	struct sl_store *s = ctx;
 	json_t *problems = problems_of(r);
 	const char *first = json_string_value(json_array_get(problems, 0));
-	enum state is = r->outcome == SL_PUSH_ACTIVE                                     ? ACTIVE
-			: r->outcome == SL_PUSH_PENDING || r->outcome == SL_PUSH_TIMEOUT ? PENDING
-			: r->outcome == SL_PUSH_CONFIG || r->outcome == SL_PUSH_REFUSED  ? REFUSED
-											 : FAILED;
+	enum sl_store_state is =
+		r->outcome == SL_PUSH_ACTIVE                                     ? SL_STORE_ACTIVE
+		: r->outcome == SL_PUSH_PENDING || r->outcome == SL_PUSH_TIMEOUT ? SL_STORE_PENDING
+		: r->outcome == SL_PUSH_CONFIG || r->outcome == SL_PUSH_REFUSED  ? SL_STORE_REFUSED
+										 : SL_STORE_FAILED;
 
 	s->pushing = false;
-	if (is == FAILED)
+	if (is == SL_STORE_FAILED)
 		s->again = uv_now(s->d->loop) + AGAIN_MS;
 	sl_daemon_say("store: revision %llu of %s is %s%s%s", (unsigned long long)s->revision,
-		      s->key, state_names[is], first ? ": " : "", first ? first : "");
+		      s->key, sl_store_state_name(is), first ? ": " : "", first ? first : "");
 	become(s, is, r->generation, problems);
-	if (is == FAILED)
+	if (is == SL_STORE_FAILED)
 		arm(s, 0);
 	take(s); /* what came meanwhile */
 }
@@ -222,7 +219,7 @@ take(struct sl_store *s)
 	s->handled = s->revision = s->modified;
 	s->again = 0;
 	if (is_active(s) && !sl_tables_next(s->d->tables)) {
-		become(s, ACTIVE, sl_tables_active(s->d->tables)->push->number, NULL);
+		become(s, SL_STORE_ACTIVE, sl_tables_active(s->d->tables)->push->number, NULL);
 		return;
 	}
 	snprintf(comment, sizeof(comment), "revision %llu in the store (source %s)",
@@ -244,20 +241,20 @@ sl_store_activated(struct sl_store *s)
 
 	if (!t || s->stopped || s->pushing || s->generation == 0)
 		return;
-	if (s->state == PENDING && t->push->number == s->generation)
-		become(s, ACTIVE, s->generation, NULL);
-	else if (s->state == ACTIVE && t->push->number != s->generation)
-		become(s, REPLACED, t->push->number, NULL);
+	if (s->state == SL_STORE_PENDING && t->push->number == s->generation)
+		become(s, SL_STORE_ACTIVE, s->generation, NULL);
+	else if (s->state == SL_STORE_ACTIVE && t->push->number != s->generation)
+		become(s, SL_STORE_REPLACED, t->push->number, NULL);
 }
 
 void
 sl_store_verdict(struct sl_store *s, const struct sl_publish_verdict *v)
 {
-	if (!s || s->stopped || s->state != PENDING || v->generation != s->generation ||
+	if (!s || s->stopped || s->state != SL_STORE_PENDING || v->generation != s->generation ||
 	    v->outcome == SL_CTL_ACTIVE)
 		return;
 	struct sl_push_result r = {.verdict = v};
-	become(s, REFUSED, s->generation, problems_of(&r));
+	become(s, SL_STORE_REFUSED, s->generation, problems_of(&r));
 }
 
 /* ---- what the view tells ---- */
@@ -337,6 +334,7 @@ on_trouble(void *ctx, const char *why)
 {
 	struct sl_store *s = ctx;
 
+	s->troubles++;
 	if (!s->why[0])
 		s->trouble_ms = sl_daemon_wall_ms();
 	if (strcmp(s->why, why) != 0)
@@ -413,6 +411,7 @@ on_put_answer(void *ctx, unsigned code, const char *error, const char *body, siz
 		snprintf(text, sizeof(text), "the answer of etcd %s", why);
 		end_put(p, "unavailable", text, NULL, 0);
 	} else if (!succeeded) {
+		p->store->conflicts++;
 		snprintf(text, sizeof(text),
 			 "somebody else changed %s meanwhile: it is at revision %llu",
 			 p->store->key, (unsigned long long)(a.cnt ? a.kvs[0].modified : 0));
@@ -498,10 +497,10 @@ show_answer(const struct sl_store *s, const struct sl_etcd_answer *others, const
 {
 	json_t *rows = json_array();
 	char why[160];
-	uint32_t registered = 0, shared = 0;
+	struct sl_store_registry_stats g = {0};
 
 	if (s->registry)
-		sl_store_registry_count(s->registry, &registered, &shared);
+		sl_store_registry_stats(s->registry, &g);
 	if (s->c->table[0])
 		add_row(rows, s->c->gateway, status_json(s));
 	for (size_t i = 0; i < others->cnt && s->c->table[0]; i++) {
@@ -517,7 +516,7 @@ show_answer(const struct sl_store *s, const struct sl_etcd_answer *others, const
 	return json_pack("{s:b, s:s, s:o, s:s?, s:I, s:s, s:s?, s:i, s:i}", "ok", 1, "verb", "show",
 			 "store", rows, "key", s->c->table[0] ? s->key : NULL, "revision",
 			 (json_int_t)s->modified, "server", sl_etcd_server(s->etcd), "trouble",
-			 trouble, "registered", (int)registered, "shared", (int)shared);
+			 trouble, "registered", (int)g.cnt, "shared", (int)g.settled);
 }
 
 static void
@@ -566,6 +565,31 @@ sl_store_show(struct sl_store *s, sl_store_show_fn *fn, void *ctx)
 	if (sl_etcd_ask(s->etcd, "/v3/kv/range", sl_etcd_wire_ask_range(&ask), on_statuses, w,
 			&w->call))
 		end_show(w, &(struct sl_etcd_answer){0}, "out of memory");
+}
+
+bool
+sl_store_stats(const struct sl_store *s, struct sl_store_stats *ret)
+{
+	struct sl_store_registry_stats g = {0};
+
+	if (!s || s->stopped)
+		return false;
+	if (s->registry)
+		sl_store_registry_stats(s->registry, &g);
+	int64_t age_ms = SL_MAX(sl_daemon_wall_ms() - s->good_ms, (int64_t)0);
+	*ret = (struct sl_store_stats){
+		.connected = (!s->view || (s->good_ms && !s->why[0])) && !g.trouble,
+		.troubles = s->troubles + g.troubles,
+		.gives_tables = s->c->table[0],
+		.state = s->state,
+		.revision = s->modified,
+		.age_s = s->good_ms ? (double)age_ms / 1e3 : -1,
+		.conflicts = s->conflicts,
+		.shares_registry = s->registry,
+		.registered = g.cnt,
+		.shared = g.settled,
+	};
+	return true;
 }
 
 /* ---- life ---- */

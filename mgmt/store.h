@@ -59,6 +59,37 @@ typedef void sl_store_put_fn(void *ctx, const char *code, const char *error, con
 void sl_store_put(struct sl_store *s, const char *text, size_t len, bool force, sl_store_put_fn *fn,
 		  void *ctx);
 
+enum sl_store_state {
+	SL_STORE_NONE,
+	SL_STORE_ACTIVE,
+	SL_STORE_PENDING,
+	SL_STORE_REFUSED,
+	SL_STORE_FAILED,
+	SL_STORE_REPLACED,
+	SL_STORE_STATES
+};
+static inline const char *
+sl_store_state_name(enum sl_store_state s)
+{
+	static const char *const names[SL_STORE_STATES] = {"none",    "active", "pending",
+							   "refused", "failed", "replaced"};
+	return names[s];
+}
+
+struct sl_store_stats {
+	bool connected;    /* etcd answers, with sense */
+	uint64_t troubles; /* requests that came to nothing */
+	bool gives_tables; /* the next ones mean something */
+	enum sl_store_state state;
+	uint64_t revision; /* of etcd when the table was changed last; 0: there is none */
+	double age_s; /* since etcd said what the table is, or confirmed it; below 0: never yet */
+	uint64_t conflicts; /* `push --store` that somebody else's change came before */
+	bool shares_registry;
+	uint32_t registered, shared; /* here; of these, in etcd as they are here */
+};
+/* false: there is no store. */
+bool sl_store_stats(const struct sl_store *s, struct sl_store_stats *ret);
+
 /* sl_store_show: what `show store` says (api.h), of all gateways that wrote a status; etcd is asked for it.  answer: the callee's, or NULL:
  * no memory.  fn: once, possibly from within. */
 typedef void sl_store_show_fn(void *ctx, struct json_t *answer);

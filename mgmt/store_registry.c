@@ -51,6 +51,7 @@ struct sl_store_registry {
 	size_t cnt, room;
 	struct lease *leases; /* by no order: there are few */
 	unsigned busy, tries;
+	uint64_t troubles;
 	uint64_t hold; /* uv_now: nothing is asked before */
 };
 
@@ -130,6 +131,7 @@ hear(struct sl_store_registry *r, unsigned code, const char *error)
 		uv_timer_start(r->timer, on_tick, 0, TICK_MS);
 		return code == SL_ETCD_OK;
 	}
+	r->troubles++;
 	if (r->tries == 0) {
 		snprintf(line, sizeof(line),
 			 "registrations cannot be shared, and are kept here: %s", error);
@@ -397,7 +399,7 @@ sl_store_registry_set(struct sl_store_registry *r, const char *service, const ch
 }
 
 void
-sl_store_registry_count(const struct sl_store_registry *r, uint32_t *ret_cnt, uint32_t *ret_settled)
+sl_store_registry_stats(const struct sl_store_registry *r, struct sl_store_registry_stats *ret)
 {
 	uint32_t cnt = 0, settled = 0;
 
@@ -409,8 +411,7 @@ sl_store_registry_count(const struct sl_store_registry *r, uint32_t *ret_cnt, ui
 		cnt += it->json != NULL;
 		settled += it->json && !it->call && is_there(it, l) && (l || !it->ttl_s);
 	}
-	*ret_cnt = cnt;
-	*ret_settled = settled;
+	*ret = (struct sl_store_registry_stats){cnt, settled, r->troubles, r->tries != 0};
 }
 
 int

@@ -29,8 +29,13 @@ void sl_store_registry_destroy(struct sl_store_registry *r);
 int sl_store_registry_set(struct sl_store_registry *r, const char *service, const char *endpoint,
 			  const char *json, uint32_t ttl_s);
 
-/* How many there are, and how many of them are in etcd as they are here. */
-void sl_store_registry_count(const struct sl_store_registry *r, uint32_t *ret_cnt,
-			     uint32_t *ret_settled);
+struct sl_store_registry_stats {
+	uint32_t cnt,
+		settled; /* how many there are, and how many of them are in etcd as they are here */
+	uint64_t troubles; /* requests that came to nothing */
+	bool trouble;      /* the last one did */
+};
+void sl_store_registry_stats(const struct sl_store_registry *r,
+			     struct sl_store_registry_stats *ret);
 
 #endif

@@ -83,8 +83,8 @@ sl_verb_registry(const struct sl_verb_run *r)
 			  (json_int_t)s.endpoints, "silent", (json_int_t)s.silent, "registered",
 			  (json_int_t)s.registered, "removed", (json_int_t)s.removed, "expired",
 			  (json_int_t)s.expired, "heartbeats", (json_int_t)s.heartbeats, "denied",
-			  (json_int_t)s.denied, "writes", (json_int_t)s.writes, "records",
-			  (json_int_t)s.records, "failing", s.failing));
+			  (json_int_t)s.refused[SL_REGISTRY_DENIED], "writes", (json_int_t)s.writes,
+			  "records", (json_int_t)s.records, "failing", s.failing));
 	json_decref(all);
 	sl_call_answer(r->call, a);
 }

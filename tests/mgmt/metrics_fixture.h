@@ -3,6 +3,8 @@
 #define SL_TESTS_MGMT_METRICS_FIXTURE_H
 
 #include "mgmt/metrics.h"
+#include "mgmt/registry.h"
+#include "mgmt/store.h"
 #include "sluice/state.h"
 
 #include <stdlib.h>
@@ -23,6 +25,8 @@ struct fixture {
 	struct sl_metrics_cert cert[2];
 	struct sl_prober_stats probes;
 	struct sl_access_stats access;
+	struct sl_registry_stats registry;
+	struct sl_store_stats store;
 	struct sl_metrics_port link[2];
 	struct sl_metrics_snapshot snap;
 };
@@ -176,6 +180,29 @@ fixture_up(struct fixture *f)
 					     .worker_cnt = 2};
 	f->probes = (struct sl_prober_stats){
 		.targets = 3, .open = 1, .ok = 90, .failed = 10, .local_errors = 2};
+	f->registry = (struct sl_registry_stats){.endpoints = 120,
+						 .silent = 3,
+						 .services = 11,
+						 .registered = 140,
+						 .removed = 14,
+						 .expired = 6,
+						 .heartbeats = 9000,
+						 .refused = {21, 22, 23, 24, 25},
+						 .writes = 150,
+						 .records = 166,
+						 .write_errors = 2,
+						 .journal_bytes = 40960,
+						 .failing = true};
+	f->store = (struct sl_store_stats){.connected = true,
+					   .troubles = 5,
+					   .gives_tables = true,
+					   .state = SL_STORE_REFUSED,
+					   .revision = 812,
+					   .age_s = 1.25,
+					   .conflicts = 4,
+					   .shares_registry = true,
+					   .registered = 120,
+					   .shared = 118};
 	f->link[0] = (struct sl_metrics_port){"front", "", true, 1, 2, 3, 4};
 	f->link[1] = (struct sl_metrics_port){"back", "", false, 7, 8, 9, 10};
 	f->snap = (struct sl_metrics_snapshot){.version = "0.1.0",
@@ -187,6 +214,8 @@ fixture_up(struct fixture *f)
 					       .stats_bytes = f->bytes,
 					       .probes = &f->probes,
 					       .access = &f->access,
+					       .registry = &f->registry,
+					       .store = &f->store,
 					       .ports = f->link,
 					       .port_cnt = 2,
 					       .certs = f->cert,

@@ -76,7 +76,7 @@ class Daemon:
         self.log = open(os.path.join(d, "log"), "a+", encoding="utf-8")
         with open(os.path.join(d, "conf"), "w", encoding="utf-8") as f:
             f.write("".join(f'{k} = "{d}/{k}";\n' for k in ("api_socket", "dataplane_socket", "state_dir", "audit_log")))
-            f.write(f'''metrics = "";
+            f.write(f'''metrics = "unix:{d}/metrics.sock";
                 registry = {{ listen = "127.0.0.1:{port}"; certificate = "{d}/server.pem"; key = "{d}/server.key"; trust = "{d}/ca.pem";
                   allow = ( {{ identity = "spiffe://td/prod-*"; services = ( "web", "api-*" ); addresses = ( "192.0.2.0/24" ); }},
                             {{ identity = "api.example.org"; services = ( "named" ); }},
@@ -123,6 +123,15 @@ class Daemon:
         text, _, status = out.rpartition("\n")
         return int(status or 0), json.loads(text) if text else None
 
+    def metrics(self):
+        """What /metrics says of the registry: {series without "sluice_registry_": number}."""
+        c = UnixConnection(os.path.join(self.d, "metrics.sock"))
+        c.request("GET", "/metrics")
+        lines = c.getresponse().read().decode().splitlines()
+        c.close()
+        return {k.removeprefix("sluice_registry_"): float(v) for k, v in (line.rsplit(" ", 1) for line in lines)
+                if k.startswith("sluice_registry_")}
+
     def ctl(self, *args):
         p = subprocess.run([SLUICECTL, "-s", os.path.join(self.d, "api_socket"), *args], capture_output=True, text=True, check=False)
         return p.returncode, p.stdout + p.stderr
@@ -151,7 +160,12 @@ A = {"address": "192.0.2.1", "port": 80}
 
 # ---- claims ----
 
+def rose(before, now):
+    return {k: now[k] - before[k] for k in now if now[k] != before[k]}
+
+
 def socket_speaks_http(s):
+    before = s.metrics()
     row = [
         ("PUT", "/web/w1", A, 201), ("PUT", "/web/w1", A, 200), ("PUT", "/web/w1", dict(A, weight=3), 200),
         ("POST", "/web/w1/heartbeat", None, 200), ("POST", "/web/w1/heartbeat", {"percent": 40, "drain": True}, 200),
@@ -176,7 +190,17 @@ def socket_speaks_http(s):
     check(s.curl("PUT", "/web/w1", A, more=chunked)[0] == 201, "a chunked body")
     status, all_of_it = s.curl("GET", "")
     check(status == 200 and all_of_it["endpoint_cnt"] == 1 and all_of_it["endpoints"][0]["address"] == "192.0.2.1", f"GET: {all_of_it}")
+    check(s.metrics()["endpoints"] == s.metrics()["services"] == 1, "metrics: one endpoint, of one service")
     check(s.curl("DELETE", "/web/w1")[0] == 204, "DELETE")
+    new = rose(before, s.metrics())
+    wanted = [want for *_, want in row] + [413]
+    check(new.get('refused_total{reason="unknown"}') == wanted.count(404), f"metrics: unknown: {new}")
+    check(new.get('refused_total{reason="malformed"}') == sum(wanted.count(n) for n in (400, 405, 413)), f"metrics: malformed: {new}")
+    check([k for k in new if "refused" in k] == ['refused_total{reason="malformed"}', 'refused_total{reason="unknown"}'], f"metrics: {new}")
+    # registered: new, with another weight, new again; kept besides: two maintenances' one, two removals
+    check(new["registered_total"] == 3 and new["removed_total"] == 2 and new["heartbeats_total"] == 2, f"metrics: {new}")
+    check(new["journal_records_total"] >= 6 and new["journal_writes_total"] >= 6 and new["journal_bytes"] > 0, f"metrics: {new}")
+    check(s.metrics()["journal_failing"] == s.metrics()["journal_errors_total"] == 0, "metrics: the journal is well")
 
 
 def sluicectl_does_the_same(s):
@@ -214,6 +238,7 @@ def sluicectl_does_the_same(s):
 
 
 def certificates_decide(s):
+    before = s.metrics()
     row = [
         ("prod", "/web/w1", "192.0.2.1", 201), ("prod", "/api-2/w1", "192.0.2.2", 201), ("prod", "/web/w2", "198.51.100.1", 403),
         ("prod", "/named/w1", "192.0.2.1", 403), ("named", "/named/n1", "198.51.100.9", 201), ("named", "/web/w1", "192.0.2.1", 403),
@@ -226,6 +251,8 @@ def certificates_decide(s):
     check([e["service"] for e in s.curl("GET", "", None, "prod")[1]["endpoints"]] == ["api-2", "web"], "prod sees what is not its own")
     check(s.curl("GET", "/web/w1")[1]["by"] == "spiffe://td/prod-web", "by whom")
     check(s.curl("DELETE", "/web/w1", None, "named")[0] == 403, "named may not remove web")
+    denied = rose(before, s.metrics()).get('refused_total{reason="denied"}')
+    check(denied == 1 + sum(want == 403 for *_, want in row), f"metrics: {denied} denied")
     check(s.curl("GET", "", None, "prod", ["--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0"])[0] == 0, "TLS 1.1")
     check(s.curl("GET", "", None, "prod", ["--tls-max", "1.2"])[0] == 200, "TLS 1.2")
     check(s.curl("DELETE", "/web/w1", None, "prod")[0] == 204, "prod may remove web")

@@ -32,8 +32,8 @@ class Gateway:
         keys = "".join(f'{k} = "{self.dir}/{v}";\n' for k, v in (
             ("api_socket", "api"), ("dataplane_socket", "dp"), ("state_dir", "state"), ("audit_log", "audit")))
         with open(self.conf, "w") as f:
-            f.write(keys + 'metrics = "";\nsources = ( { name = "e"; type = "etcd"; urls = ( "%s" ); timeout = "1s"; %s} );\n'
-                    'store = { source = "e"; gateway = "%s"; %s};\n%s' % (url, source, name, store, more))
+            f.write(keys + 'metrics = "unix:%s/metrics";\nsources = ( { name = "e"; type = "etcd"; urls = ( "%s" ); timeout = "1s"; %s} );\n'
+                    'store = { source = "e"; gateway = "%s"; %s};\n%s' % (self.dir, url, source, name, store, more))
 
     def start(self):
         self.log = open(os.path.join(self.dir, "log"), "ab")
@@ -69,6 +69,12 @@ class Gateway:
         with open(path, "w") as f:
             f.write(text)
         return self.ctl("push", path, *args)
+
+    def metrics(self):
+        """What /metrics says of the store: {series without "sluice_store_": number}."""
+        p = subprocess.run(["curl", "-s", "-m", "10", "--unix-socket", self.dir + "/metrics", "http://sluiced/metrics"], capture_output=True)
+        rows = (line.rsplit(" ", 1) for line in p.stdout.decode().splitlines())
+        return {k[len("sluice_store_"):]: float(v) for k, v in rows if k.startswith("sluice_store_")}
 
     def endpoints(self):
         code, a = self.ctl("show", "endpoints")
@@ -119,6 +125,10 @@ def shared():
     code, out = b.push(table(5), "--force")
     check(code == 0 and b.endpoints() == 5, "--force is for this one alone")
     wait_state(b, "replaced", "which is told")
+    m = b.metrics()
+    check(m['table{state="replaced"}'] == 1 and sum(v for k, v in m.items() if k.startswith("table{")) == 1, "in metrics, too") or print(m)
+    check(m["connected"] == 1 and m["revision"] == e_rev(e) and 0 <= m["age_seconds"] < 60 and m["troubles_total"] == 0, "which say how etcd is") or print(m)
+    check("registrations" not in m, "and nothing of registrations that are not shared")
     check(a.endpoints() == 3, "the other one stays")
     text = subprocess.run([sluicectl, "-s", a.socket, "show", "store"], capture_output=True).stdout.decode()
     print(text)
@@ -188,6 +198,7 @@ def meanwhile():
     code, out = a.push(table(4), "--store")
     check(code == 1 and out["error"]["code"] == "refused" and "somebody else" in out["error"]["text"], "refused") or print(out)
     check(e.get(KEY) == table(3).rstrip("\n"), "what is there stays")
+    check(a.metrics()["conflicts_total"] == 1, "counted")
     code, out = a.push(table(4), "--store", "--force")
     check(code == 0 and e.get(KEY) == table(4).rstrip("\n"), "unless forced")
     p.blind = False
@@ -198,7 +209,9 @@ def meanwhile():
     check(code == 3 and out["error"]["code"] == "unavailable", "no etcd: said") or print(code, out)
     code, out = a.ctl("show", "store")
     check(code == 0 and out["trouble"], "and shown")
+    check(bool(wait_for(lambda: a.metrics()["connected"] == 0 and a.metrics()["troubles_total"] > 0, "and counted")), "and counted")
     p.stopped = False
+    check(bool(wait_for(lambda: a.metrics()["connected"] == 1, "until it answers again")), "until it answers again")
     check(a.stop() == 0, "it ends")
     e.stop()
 
@@ -272,6 +285,8 @@ def registered():
     check(json.loads(e.get("/sluice/endpoints/web/other"))["metadata"] == {"v": "2"}, "with what they said")
     shown = a.ctl("show", "store")[1]
     check((shown["registered"], shown["shared"]) == (2, 2), "which is shown")
+    m = a.metrics()
+    check((m["registrations"], m["registrations_shared"]) == (2, 2), "and in metrics") or print(m)
     beating = [True]
 
     def beat():

@@ -325,6 +325,61 @@ questions_to_sources_have_their_age_and_trouble(void)
 }
 
 static void
+the_registry_says_who_is_there_and_why_others_are_not(void)
+{
+	fixture_up(&f);
+	render();
+	CU_ASSERT(has("sluice_registry_endpoints 120"));
+	CU_ASSERT(has("sluice_registry_silent 3"));
+	CU_ASSERT(has("sluice_registry_services 11"));
+	CU_ASSERT(has("sluice_registry_registered_total 140"));
+	CU_ASSERT(has("sluice_registry_removed_total 14"));
+	CU_ASSERT(has("sluice_registry_expired_total 6"));
+	CU_ASSERT(has("sluice_registry_heartbeats_total 9000"));
+	CU_ASSERT(has("sluice_registry_refused_total{reason=\"denied\"} 21"));
+	CU_ASSERT(has("sluice_registry_refused_total{reason=\"malformed\"} 22"));
+	CU_ASSERT(has("sluice_registry_refused_total{reason=\"unknown\"} 23"));
+	CU_ASSERT(has("sluice_registry_refused_total{reason=\"busy\"} 24"));
+	CU_ASSERT(has("sluice_registry_refused_total{reason=\"disk\"} 25"));
+	CU_ASSERT(has("sluice_registry_journal_bytes 40960"));
+	CU_ASSERT(has("sluice_registry_journal_failing 1"));
+	CU_ASSERT(has("sluice_registry_journal_writes_total 150"));
+	CU_ASSERT(has("sluice_registry_journal_records_total 166"));
+	CU_ASSERT(has("sluice_registry_journal_errors_total 2"));
+	fixture_down(&f);
+}
+
+static void
+the_store_is_told_as_far_as_there_is_one(void)
+{
+	fixture_up(&f);
+	render();
+	CU_ASSERT(has("sluice_store_connected 1"));
+	CU_ASSERT(has("sluice_store_troubles_total 5"));
+	CU_ASSERT(has("sluice_store_revision 812"));
+	CU_ASSERT(has("sluice_store_age_seconds 1.250"));
+	CU_ASSERT(has("sluice_store_conflicts_total 4"));
+	CU_ASSERT(has("sluice_store_table{state=\"refused\"} 1"));
+	CU_ASSERT(has("sluice_store_table{state=\"active\"} 0"));
+	CU_ASSERT(has("sluice_store_registrations 120"));
+	CU_ASSERT(has("sluice_store_registrations_shared 118"));
+	f.store.age_s = -1;
+	f.store.shares_registry = false;
+	render();
+	CU_ASSERT_PTR_NULL(strstr(text, "\nsluice_store_age_seconds"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_store_registrations"));
+	f.store.gives_tables = false;
+	render();
+	CU_ASSERT(has("sluice_store_connected 1"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_store_revision"));
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_store_table"));
+	f.snap.store = NULL;
+	render();
+	CU_ASSERT_PTR_NULL(strstr(text, "sluice_store"));
+	fixture_down(&f);
+}
+
+static void
 shares_of_limits_are_told_of_those_that_have_them(void)
 {
 	static const struct sl_metrics_rate rows[] = {
@@ -881,6 +936,8 @@ SL_SUITE("metrics", SL_TEST(every_kind_of_series_has_its_labels_and_sum),
 	 SL_TEST(until_when_certificates_are_good_is_told_without_a_dataplane),
 	 SL_TEST(shares_of_limits_are_told_of_those_that_have_them),
 	 SL_TEST(questions_to_sources_have_their_age_and_trouble),
+	 SL_TEST(the_registry_says_who_is_there_and_why_others_are_not),
+	 SL_TEST(the_store_is_told_as_far_as_there_is_one),
 	 SL_TEST(routes_and_hosts_begin_at_their_baseline_and_are_not_there_before),
 	 SL_TEST(names_of_full_length_fit),
 	 SL_TEST(every_family_has_help_and_type_once_and_before_its_samples),
