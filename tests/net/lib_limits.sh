@@ -107,7 +107,7 @@ flood b 10.77.9.30 key.test / 3 3 10 1000 x-key:b
 flood c 10.77.9.30 key.test / 3 3 10 1000 x-key:c
 for k in a b c; do flooded $k; done
 for k in a b c; do holds $k 10; done
-# a worker looks at one of 2,000 sets of keys in a turn, and tells the number of each limit in one of 512
+# a worker looks at one of some 400 sets of keys in a turn, and tells the number of a limit in one turn of 128
 keys() { [ "$(row key keys)" = "$1" ]; }
 wait_for 60 "keys go when nobody asks by them" keys 0
 for k in a b c; do flood $k 10.77.9.30 key.test / 300 1 10 1000 x-key:$k; done
