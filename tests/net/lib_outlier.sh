@@ -183,20 +183,24 @@ by_latency() {
 	mood 3 "delay 300"
 	load warm --seconds 120 --requests 200 --threads 4 --keepalive --spread "$u/who"
 	all_good warm
-	load ewma --seconds 120 --requests 1200 --threads 4 --keepalive --spread "$u/who"
-	all_good ewma
+	few() {
+		local slow all
+		load ewma --seconds 120 --requests 1200 --threads 4 --keepalive --spread "$u/who"
+		all_good ewma
+		slow=$(answers_of ewma e3) all=$(say ewma 'j["requests"]')
+		echo "ewma: the slow endpoint had $slow of $all"
+		[ $((slow * 40)) -lt "$all" ]
+	}
+	# a machine that stands still for a second makes the others the slow ones, for ten: three throws
+	few || few || few || fail "the slow endpoint had a 40th of all requests and more, three times"
 	mood 3
-	local slow all
-	slow=$(answers_of ewma e3) all=$(say ewma 'j["requests"]')
-	echo "ewma: the slow endpoint had $slow of $all"
-	[ $((slow * 40)) -lt "$all" ] || fail "the slow endpoint had $slow of $all"
 	local had
 	had=$(served 3)
-	load again --seconds 60 --threads 2 --keepalive --spread "$u/who"
+	# forgotten by e times in 10 s: from 5 s, which a request may have taken, to 0.3 ms in 97 s
+	load again --seconds 300 --threads 2 --timeout 30 --keepalive --spread "$u/who"
 	asked() { [ "$(served 3)" -gt $((had + 50)) ]; }
-	wait_for 60 "e3 asked again" asked
-	kill -TERM "$(pid_of again)"
-	all_good again
+	wait_for 150 "e3 asked again" asked
+	enough again
 }
 
 # e1 and e2 stand in the gateway's zone, e3 and e4 in another.

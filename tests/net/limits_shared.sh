@@ -195,7 +195,7 @@ stop sluiced KILL
 for_ms 1500
 daemon_up
 for_ms 1000
-wait_shares 5 "the share stays" 100 100
+wait_shares 20 "the share stays" 100 100
 phase "sluiced killed and started" "$t" "$(now)" 170
 never_above
 
