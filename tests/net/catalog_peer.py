@@ -60,14 +60,14 @@ def main():
     os.mkfifo(fifo)
     print("ready", flush=True)
     n = 0
-    while True:
-        with open(fifo) as f:
-            for line in f:
-                exec(line, globals())
-                n += 1
-                with open(done + ".new", "w") as d:
-                    d.write("%d\n" % n)
-                os.rename(done + ".new", done)
+    # Open for writing, too: what is written between an end and the next opening would be lost.
+    with open(os.open(fifo, os.O_RDWR), encoding="utf-8") as f:
+        for line in f:
+            exec(line, globals())
+            n += 1
+            with open(done + ".new", "w") as d:
+                d.write("%d\n" % n)
+            os.rename(done + ".new", done)
 
 
 main()
