@@ -209,10 +209,11 @@ def main():
         stop.wait(0.05)
         if not total["requests"]:  # --seconds are from the first answer on
             end = time.monotonic() + args.seconds
-        if args.ready and total["requests"] and not os.path.exists(args.ready):
-            open(args.ready, "w", encoding="ascii").close()
+        ready = total["requests"] > 0
         if args.so_far:
             write(args.so_far, result())
+        if args.ready and ready and not os.path.exists(args.ready):  # behind --so-far: whoever saw this may read that
+            open(args.ready, "w", encoding="ascii").close()
         if args.progress and time.monotonic() - shown > 1:
             shown = time.monotonic()
             print(f"\r  {total['requests']} requests, {total['failed']} failed ", end="", file=sys.stderr, flush=True)
