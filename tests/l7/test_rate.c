@@ -405,6 +405,29 @@ a_limit_in_the_place_of_another_one_begins_whole(void)
 	gate_close(&g);
 }
 
+static uint64_t
+time_at(void *ctx)
+{
+	return *(const uint64_t *)ctx;
+}
+
+static void
+the_time_of_a_take_is_read_when_asked_and_not_the_turns(void)
+{
+	struct gate g = gate_of(1);
+	uint64_t now = start + 7;
+	const struct sl_rate_words words = {.now_ns = time_at, .ctx = &now};
+
+	CU_ASSERT_EQUAL(sl_rates_now(g.worker[0]), 0);
+	sl_rates_tick(g.worker[0], start);
+	CU_ASSERT_EQUAL(sl_rates_now(g.worker[0]), start);
+	sl_rates_words(g.worker[0], &words);
+	CU_ASSERT_EQUAL(sl_rates_now(g.worker[0]), start + 7);
+	now += ms;
+	CU_ASSERT_EQUAL(sl_rates_now(g.worker[0]), start + 7 + ms);
+	gate_close(&g);
+}
+
 /* ---- threads ---- */
 
 /* The time of all threads: a turn is 4 microseconds, whoever has it, so that time in which nobody ran is nobody's loss. */
@@ -501,4 +524,5 @@ SL_SUITE("rate", SL_TEST(a_burst_of_all_tokens_passes_and_each_is_back_per_after
 	 SL_TEST(a_number_that_changes_keeps_what_was_taken),
 	 SL_TEST(a_share_that_goes_up_and_down_is_used_whole),
 	 SL_TEST(a_limit_in_the_place_of_another_one_begins_whole),
+	 SL_TEST(the_time_of_a_take_is_read_when_asked_and_not_the_turns),
 	 SL_TEST(threads_together_never_take_more_and_hardly_less))
