@@ -156,13 +156,12 @@ told() {
 9445 nobody/default UAEX None None" ]
 }
 wait_for 5 "a line of the access log for each refused connection" told || fail "the log has: $(refusals)"
-ns cl bash -c "exec 3<>/dev/tcp/$VIP/9444; echo up >$NET_DIR/held; cat <&3" >/dev/null &
-held=$!
+run cl held bash -c "exec 3<>/dev/tcp/$VIP/9444; echo up >$NET_DIR/held; exec cat <&3"
 wait_for 5 "a connection to be there" test -s "$NET_DIR/held"
 there() { [ "$(ctl_json "j['matched']" show streams --side client --listener "v${VIP//./-}-9444" --state established --count)" = 1 ]; }
 wait_for 5 "the gateway to have it, whose other worker may be the first to meet the second one" there
 tgives "a second connection of one client" 000 9444 /who
-kill "$held" 2>/dev/null || true
+stop held
 full() { refusals | grep -q '^9444 max_connections_per_client RL None None$'; }
 wait_for 5 "a line of the access log for a client's second connection" full
 # tcp_foretold PORT WHO…: what explain says of rules.
