@@ -1,8 +1,9 @@
 """limits_shared — clients of several gateways at once, by one clock.
 
     limits_shared.py run FILE SECONDS NAME=ADDR…    asks each gateway as the file NAME.demand says: connections, each with a request every 5 ms;
-                                                    a line "NAME SENT GOT" in FILE for each that passed
-    limits_shared.py count FILE PER_MS FROM TO      {"most", "rate": per PER_MS, "names": {NAME: rate}} of what was sent from FROM to TO
+                                                    a line "NAME SENT GOT" in FILE for each that passed, and for each that was
+                                                    refused one with " refused" behind it
+    limits_shared.py count FILE PER_MS FROM TO      {"most", "rate": per PER_MS, "names": {NAME: rate}, "refused": how many} of what was sent from FROM to TO
     limits_shared.py first FILE NAME N PER_MS FROM  when NAME let N pass within PER_MS for the first time, seconds after FROM
 
 most: the largest number that surely passed within one window of PER_MS: sent after its beginning and answered before its end.
@@ -32,8 +33,8 @@ async def one(out, name, addr, i, wanted, until):
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 1)
             length = [int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length")]
             await asyncio.wait_for(reader.readexactly(length[0] if length else 0), 1)
-            if head.startswith(b"HTTP/1.1 200"):
-                out.write(f"{name} {sent:.6f} {time.time():.6f}\n")
+            if head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 429")):
+                out.write(f"{name} {sent:.6f} {time.time():.6f}{' refused' if head.startswith(b'HTTP/1.1 429') else ''}\n")
             await asyncio.sleep(0.005)
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
             if writer:
@@ -63,12 +64,12 @@ async def run(path, seconds, *gateways):
                              *(one(out, n, a, i, wanted, until) for n, a in at.items() for i in range(MOST)))
 
 
-def passed(path, begin=0.0, end=1e18):
+def passed(path, begin=0.0, end=1e18, columns=3):
     rows = []
     with open(path, encoding="utf-8") as f:
         for line in f:
             part = line.split()
-            if len(part) == 3 and begin <= float(part[1]) < end:
+            if len(part) == columns and begin <= float(part[1]) < end:
                 rows.append((float(part[1]), float(part[2]), part[0]))
     return sorted(rows)
 
@@ -82,7 +83,8 @@ def count(path, per_ms, begin, end):
         last = bisect.bisect_left(rows, (sent + per,))
         best = max(best, sum(1 for r in rows[i:last] if r[1] < sent + per))
     spans = max((end - begin) / per, 1e-9)
-    print(json.dumps({"most": best, "rate": round(len(rows) / spans, 1), "names": {n: round(c / spans, 1) for n, c in names.items()}}))
+    print(json.dumps({"most": best, "rate": round(len(rows) / spans, 1), "names": {n: round(c / spans, 1) for n, c in names.items()},
+                      "refused": len(passed(path, begin, end, 4))}))
 
 
 def first(path, name, number, per_ms, begin):
