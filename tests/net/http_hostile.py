@@ -32,6 +32,7 @@ def good(file, *hosts):
     over = []
     signal.signal(signal.SIGTERM, lambda *_: over.append(1))
     kept, n = {h: connect(h) for h in hosts}, 0
+    used = dict.fromkeys(hosts, time.monotonic())
     with open(file, "w", encoding="ascii") as f:
         while not over:
             host = hosts[n % len(hosts)]
@@ -39,6 +40,9 @@ def good(file, *hosts):
             new = n % 10 == 0
             start = time.monotonic()
             try:
+                if start - used[host] > 1:  # who stood still that long may find it closed for idleness
+                    kept[host] = connect(host)
+                used[host] = start
                 s = connect(host) if new else kept[host]
                 s.sendall(b"GET /good HTTP/1.1\r\nHost: good.test\r\n\r\n")
                 data = b""
