@@ -92,7 +92,7 @@ is "a host of the table" "$(code -H 'Host: a.shop.test' "$u/who")" 200
 # ---- breakers, ejection ----
 
 HTTP_KEYS='max_requests = 1; ejection = { after = 0; };' http_push
-run cl slow python3 "$py/http_peer.py" down 10.77.9.30 80 /slow/20000 3
+run cl slow python3 "$py/http_peer.py" hold 10.77.9.30 80 /slow/20000 1 # resets when it is stopped
 holds() { [ "$(http_row gauge exchanges)" -ge 1 ]; }
 wait_for 5 "a request under way" holds
 counted overflow gives "one request at a time" 503 "$u/who"
