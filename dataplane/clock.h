@@ -21,16 +21,19 @@ struct sl_clock {
 	uint64_t ns_per_2_32; /* ns of 2^32 ticks */
 	uint64_t slow_2_32;   /* the same, as time goes on with it */
 	_Atomic uint64_t base_ns;
+	uint64_t (*monotonic_ns)(void); /* CLOCK_MONOTONIC; [any] */
 };
 
-/* monotonic_ns: CLOCK_MONOTONIC now.  Time 0 is an hour before its 0, so that ages can be subtracted from it. */
+/* now_ns: what monotonic_ns says now.  Time 0 is an hour before its 0, so that ages can be subtracted from it. */
 static inline void
-sl_clock_init(struct sl_clock *c, uint64_t ticks_per_s, uint64_t monotonic_ns)
+sl_clock_init(struct sl_clock *c, uint64_t ticks_per_s, uint64_t now_ns,
+	      uint64_t (*monotonic_ns)(void))
 {
 	c->start = __rdtsc();
 	c->ns_per_2_32 = (uint64_t)(((unsigned __int128)1000000000u << 32) / ticks_per_s);
 	c->slow_2_32 = c->ns_per_2_32 - c->ns_per_2_32 / SL_CLOCK_SLOW;
-	c->base_ns = SL_CLOCK_AHEAD_NS + monotonic_ns;
+	c->base_ns = SL_CLOCK_AHEAD_NS + now_ns;
+	c->monotonic_ns = monotonic_ns;
 }
 
 static inline uint64_t
@@ -51,6 +54,13 @@ static inline uint64_t
 sl_clock_now(const struct sl_clock *c)
 {
 	return sl_clock_at(c, __rdtsc());
+}
+
+/* sl_clock_exact: on the same scale, and never behind: for what must not be a moment early.  Some 20 ns and more. */
+static inline uint64_t
+sl_clock_exact(const struct sl_clock *c)
+{
+	return SL_CLOCK_AHEAD_NS + c->monotonic_ns();
 }
 
 /* sl_clock_follow brings it up to CLOCK_MONOTONIC; about once a second. */

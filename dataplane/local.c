@@ -154,18 +154,27 @@ ask(void *ctx, uint16_t port, const struct sl_addr *addr, const uint8_t *mac)
 }
 
 /* Those that the view before did not have; all of them when that was not pinned to its end, and within SL_PIN_ALL_NS: until
- * then what is gone stays pinned. */
+ * then what is gone stays pinned.  A pass over all goes on with the next view, or it would not end where views come fast. */
 static void
 pin_begin(struct sl_worker *w, const struct sl_view *view)
 {
-	w->pin_all = !view->fresh || view->follows != w->pin_generation ||
-		     w->pin_next < w->pin_cnt || w->now_ns - w->pin_all_ns >= SL_PIN_ALL_NS;
+	bool going = w->pin_next < w->pin_cnt;
+	bool follows = view->fresh && view->follows == w->pin_generation;
+
 	w->pin_generation = view->generation;
+	if (going && w->pin_all) {
+		w->pin_cnt = view->hop_cnt;
+		w->pin_again = true;
+		return;
+	}
+	w->pin_all =
+		going || w->pin_again || !follows || w->now_ns - w->pin_all_ns >= SL_PIN_ALL_NS;
 	w->pin_next = 0;
 	w->pin_cnt = w->pin_all ? view->hop_cnt : view->fresh_cnt;
 	if (!w->pin_all)
 		return;
 	w->pin_all_ns = w->now_ns;
+	w->pin_again = false;
 	sl_neigh_unpin_all(w->conf.neigh);
 }
 
@@ -192,7 +201,8 @@ sl_local_tick(struct sl_worker *w, const struct sl_view *view)
 	if (w->conf.id != 0 || !view)
 		return;
 	if (w->pin_generation != view->generation ||
-	    (!w->pin_all && w->now_ns - w->pin_all_ns >= SL_PIN_ALL_NS))
+	    (w->pin_next >= w->pin_cnt && (w->pin_again || !w->pin_all) &&
+	     w->now_ns - w->pin_all_ns >= SL_PIN_ALL_NS))
 		pin_begin(w, view);
 	if (w->pin_next < w->pin_cnt)
 		pin_next_hops(w, view);

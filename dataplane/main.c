@@ -408,7 +408,7 @@ eal_up(struct sl_gateway *g)
 		now = instant();
 	}
 	double hz = (double)(now.tsc - started.tsc) * 1e9 / (double)(now.ns - started.ns);
-	sl_clock_init(&g->shared.clock, (uint64_t)hz, now.ns);
+	sl_clock_init(&g->shared.clock, (uint64_t)hz, now.ns, monotonic_ns);
 	sl_clock_follow(&g->shared.clock, monotonic_ns());
 	return 0;
 }

@@ -381,6 +381,10 @@ held_turn(struct sl_publish *p)
 	if (!p->held.generation)
 		return;
 	int err = may_take(p, &diag);
+	if (!p->held.generation) { /* the connection ended over the gate, and the offer with it */
+		sl_diag_fini(&diag);
+		return;
+	}
 	if (!err) {
 		struct held h = p->held;
 		p->held.generation = 0;
@@ -389,8 +393,11 @@ held_turn(struct sl_publish *p)
 	} else if (err == -EBUSY && now(p) - p->held.since_ns <= SL_CTL_HOLD_MS * 1000000ull) {
 		say_held(p, &diag);
 	} else {
+		uint64_t times[3]; /* of the swap that may be under way */
+		memcpy(times, p->times, sizeof(times));
 		memset(p->times, 0, sizeof(p->times));
 		refused(p, let_go(p), &diag, err);
+		memcpy(p->times, times, sizeof(times));
 	}
 	sl_diag_fini(&diag);
 }

@@ -4,21 +4,14 @@
 #include "l7/rate_judge.h"
 #include "sluice/events.h"
 
-#include <time.h>
-
 #define SEEN_AT_ONCE 8 /* limits whose buckets are counted in a tick, of about one a millisecond */
 
-/* On the worker clock's scale.  From the page that the kernel shares: no system call. */
 static uint64_t
 exact_ns(void *worker)
 {
 	const struct sl_worker *w = worker;
-	struct timespec t = {0};
 
-	if (!w->conf.clock)
-		return w->now_ns;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return SL_CLOCK_AHEAD_NS + (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return w->conf.clock ? sl_clock_exact(w->conf.clock) : w->now_ns;
 }
 
 static uint64_t

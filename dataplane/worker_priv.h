@@ -147,6 +147,7 @@ struct sl_worker {
 	uint64_t pin_all_ns;        /* when all of a view were last begun with */
 	uint32_t pin_next, pin_cnt; /* of view->fresh, or of all */
 	bool pin_all;
+	bool pin_again; /* views came while all were pinned: once more */
 	unsigned held_cnt;
 	unsigned later_cnt;
 	/* fragments */

@@ -110,7 +110,7 @@ rig_up(void)
 	sl_test_image_build(&conf, &r->image[0]);
 	conf.services = web3;
 	sl_test_image_build(&conf, &r->image[1]);
-	sl_clock_init(&r->shared.clock, 2000000000, 0);
+	sl_clock_init(&r->shared.clock, 2000000000, 0, NULL);
 	r->shared.qsbr = aligned_alloc(64, rte_rcu_qsbr_get_memsize(1));
 	r->shared.worker_cnt = 1;
 	rte_rcu_qsbr_init(r->shared.qsbr, 1);
@@ -572,6 +572,7 @@ a_worker_that_is_stuck_for_long_is_the_reason_of_a_refusal(void)
 struct gate {
 	int err;
 	unsigned asked;
+	struct sl_publish *ends; /* the connection ends while it is asked; NULL: it stays */
 };
 
 static int
@@ -580,6 +581,8 @@ gate(void *ctx, struct sl_diag *diag)
 	struct gate *g = ctx;
 
 	g->asked++;
+	if (g->ends)
+		sl_publish_drop(g->ends);
 	if (g->err)
 		sl_diag_add(diag, NULL, 0, NULL, NULL, "the gate says %d", g->err);
 	return g->err;
@@ -630,6 +633,26 @@ a_gate_that_stays_shut_or_never_opens_refuses(void)
 	CU_ASSERT_TRUE(reason_says(r, "the gate says -16"));
 	CU_ASSERT_TRUE(verdict(r, 2, SL_CTL_REFUSED));
 	g.err = 0;
+	CU_ASSERT_EQUAL(push(r, 0, 3), 3);
+	worker_turn(r);
+	CU_ASSERT_TRUE(verdict(r, 3, SL_CTL_ACTIVE));
+	rig_down(r);
+}
+
+static void
+an_offer_whose_daemon_goes_over_the_gate_is_gone(void)
+{
+	struct rig *r = rig_up();
+	struct gate g = {.ends = r->publish};
+
+	sl_publish_gate(r->publish, gate, &g);
+	say_hello(r);
+	offer(r, 0, 1);
+	CU_ASSERT_TRUE(nothing_said(r));
+	g.err = -ENOMEM;
+	offer(r, 0, 2);
+	CU_ASSERT_TRUE(nothing_said(r));
+	g = (struct gate){0};
 	CU_ASSERT_EQUAL(push(r, 0, 3), 3);
 	worker_turn(r);
 	CU_ASSERT_TRUE(verdict(r, 3, SL_CTL_ACTIVE));
@@ -806,6 +829,7 @@ SL_SUITE("publish", SL_TEST(active_is_said_only_after_the_worker_was_quiescent),
 	 SL_TEST(a_worker_that_is_stuck_for_long_is_the_reason_of_a_refusal),
 	 SL_TEST(an_offer_is_held_while_the_gate_is_not_open),
 	 SL_TEST(a_gate_that_stays_shut_or_never_opens_refuses),
+	 SL_TEST(an_offer_whose_daemon_goes_over_the_gate_is_gone),
 	 SL_TEST(an_offer_that_is_held_goes_with_the_daemon),
 	 SL_TEST(an_offer_of_a_peer_that_went_meanwhile_is_not_opened),
 	 SL_TEST(every_refusal_has_a_reason_and_leaves_the_active_one),

@@ -347,6 +347,45 @@ a_view_whose_forerunner_nobody_saw_is_pinned_whole(void)
 	bed_stop();
 }
 
+/* A view each turn: a pass over all of them ends all the same. */
+static void
+views_that_come_fast_are_pinned_to_their_end(void)
+{
+	enum { SERVICES = 60 };
+	struct table_text more = {0}, listeners = {0};
+	struct rig_conf c = {.workers = 1, .flows = 4096, .seed = 5};
+	struct table_view v[12];
+	char last[16];
+
+	for (unsigned i = 0; i < SERVICES; i++) {
+		table_append(&more, ",{name=\"m%u\";forward=\"dsr\";endpoints=(", i);
+		for (unsigned k = 0; k < 3; k++)
+			table_append(&more, "%s{name=\"e%u\";address=\"10.0.2.%u\";port=80;}",
+				     k ? "," : "", k, 20 + 3 * i + k);
+		table_append(&more, ");}");
+	}
+	table_append(&listeners, "%s", "");
+	char *text = bed_table(more.buf, listeners.buf);
+	bed_start(&c, NULL);
+	struct table_view first = bed.view;
+	for (unsigned i = 0; i < SL_ARRAY_CNT(v); i++) { /* another one each turn */
+		v[i] = table_push(&bed.table, text);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(v[i].view);
+		rig_publish(bed.rig, v[i].view);
+		rig_turn(bed.rig, bed.now += 20000);
+	}
+	snprintf(last, sizeof(last), "10.0.2.%u", 20 + 3 * SERVICES - 1);
+	CU_ASSERT_TRUE(known(last, BED_BACK));
+	bed.view = v[SL_ARRAY_CNT(v) - 1];
+	for (unsigned i = 0; i + 1 < SL_ARRAY_CNT(v); i++)
+		table_release(&v[i]);
+	table_release(&first);
+	free(text);
+	free(more.buf);
+	free(listeners.buf);
+	bed_stop();
+}
+
 static void
 hints_are_those_of_the_view_before(void)
 {
@@ -527,6 +566,7 @@ SL_SUITE("local", SL_TEST(echo_is_answered_for_own_addresses_and_vips),
 	 SL_TEST(every_client_gets_its_own_packets), SL_TEST(a_push_moves_the_routes),
 	 SL_TEST(next_hops_of_a_push_are_asked_for_at_once_and_old_ones_forgotten),
 	 SL_TEST(a_view_whose_forerunner_nobody_saw_is_pinned_whole),
+	 SL_TEST(views_that_come_fast_are_pinned_to_their_end),
 	 SL_TEST(hints_are_those_of_the_view_before), SL_TEST(traffic_keeps_a_neighbour),
 	 SL_TEST(packets_of_one_burst_share_a_new_flow),
 	 SL_TEST(the_first_packet_decides_what_is_remembered),
