@@ -572,7 +572,8 @@ sl_store_stats(const struct sl_store *s, struct sl_store_stats *ret)
 {
 	struct sl_store_registry_stats g = {0};
 
-	if (!s || s->stopped)
+	if (!s || s->stopped ||
+	    (!s->view && !s->registry)) /* it gives limits alone: they have their own */
 		return false;
 	if (s->registry)
 		sl_store_registry_stats(s->registry, &g);

@@ -411,7 +411,8 @@ sl_store_registry_stats(const struct sl_store_registry *r, struct sl_store_regis
 		cnt += it->json != NULL;
 		settled += it->json && !it->call && is_there(it, l) && (l || !it->ttl_s);
 	}
-	*ret = (struct sl_store_registry_stats){cnt, settled, r->troubles, r->tries != 0};
+	*ret = (struct sl_store_registry_stats){cnt, settled, r->troubles,
+						r->tries && (r->cnt || r->leases)};
 }
 
 int
