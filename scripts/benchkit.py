@@ -230,7 +230,8 @@ class Testpmd(Process):
 class Dataplane(Process):
     """sluice-dataplane with one vdev port, by default the same as Testpmd's; tables are pushed by bench_drive."""
 
-    def __init__(self, work, captures, cpus, room, buffers, flows, memory_mb, mac, key, device="net_pcap0", args=None):
+    def __init__(self, work, captures, cpus, room, buffers, flows, memory_mb, mac, key, device="net_pcap0", args=None,
+                 main_cpu=0):
         workers = len(captures)
         tag = f"dp{len(os.listdir(work.path))}"
         self.control = work.file(tag + ".sock")
@@ -238,7 +239,7 @@ class Dataplane(Process):
         with open(boot, "w", encoding="ascii") as f:
             f.write(f"""control = "{self.control}";
 workers = [ {', '.join(str(c) for c in cpus[:workers])} ];
-main_cpu = 0;
+main_cpu = {main_cpu};
 memory = {{ hugepages = "require"; size_mb = {memory_mb}; }};
 buffers = {buffers};
 mbuf_data = {room};
