@@ -86,8 +86,9 @@ established() {
 	for p; do birdc -s "$NET_DIR/$name.ctl" show protocols "$p" | grep -q Established || return 1; done
 }
 
-# bfd_up NAME COUNT: so many BFD sessions are up.
-bfd_up() { [ "$(birdc -s "$NET_DIR/$1.ctl" show bfd sessions | grep -c ' Up ')" -ge "$2" ]; }
+# bfd_up NAME COUNT: so many BFD sessions are up, and as fast as they are to be: one that just came up still goes by an interval of 1 s,
+# and would see a death after 8 s (RFC 5880 6.8.3).
+bfd_up() { [ "$(birdc -s "$NET_DIR/$1.ctl" show bfd sessions | awk '$3 == "Up" && $NF <= 2.4' | wc -l)" -ge "$2" ]; }
 
 # sessions_since NAME: changes when a session of the BIRD NAME came or went.
 sessions_since() { birdc -s "$NET_DIR/$1.ctl" show protocols | awk '$2 == "BGP" { print $1, $4, $5 }'; }
