@@ -2,7 +2,8 @@
  * and SHARD, in image_http.h, of TLS in image_tls.h, of policy in image_policy.h, which stand at the end of this file.
  *
  * A generation is one ROOT object that names other objects by the SHA-256 of their bytes.  Each object
- * lies in a memfd of its own, sealed against writing and resizing, and is mapped privately, read-only.
+ * lies in a memfd of its own, sealed against writing and resizing, and is mapped privately, read-only
+ * (or copied, when it is small: no worker is interrupted when it goes).
  * An object that did not change is not sent again: its id is the same.
  *
  *   ROOT ──refs[0..n)──▶ NETWORK (exactly 1)   addresses of the ports, routes
@@ -15,7 +16,7 @@
  * Reader algorithm, in this order, nothing trusted (dataplane/image_check.c):
  *   1. the descriptor has all four seals and its size is a multiple of 8 in [sizeof(head), SL_OBJ_MAX];
  *   2. SHA-256 over all bytes equals the id (for the root: the id in the offer);
- *   3. head: magic, version, kind as referenced, size as mapped;
+ *   3. head: magic, version, kind as referenced, size as the file's;
  *   4. every (offset, count) section lies inside the object, is aligned to 8, and does not overlap the
  *      head or another section; sections stand in the order they are declared and every byte between
  *      them is 0;
