@@ -97,6 +97,8 @@ struct sl_tables {
 	uint64_t settle_until;  /* likewise; 0: no more */
 	uv_timer_t *settle_timer;
 	uint64_t revise_after; /* ms of the loop: not before */
+	uint64_t retry_at;     /* likewise: what was refused again; 0: nothing */
+	uint64_t retry_ms;     /* how long the last one waits, or did */
 	uint64_t revised_said_ms,
 		said_cnt; /* revisions are said now and then: since when, how many */
 	struct sl_tables_revisions revised;
@@ -1187,6 +1189,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	struct sl_table *old = NULL;
 
 	t->running = tab->number;
+	t->retry_at = t->retry_ms = 0;
 	if (!fresh || push)
 		say(t,
 		    "generation %" PRIu64
@@ -1215,6 +1218,14 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	}
 }
 
+/* What a dataplane refuses now, for lack of memory or of time, it may take later. */
+static void
+retry_later(struct sl_tables *t)
+{
+	t->retry_ms = SL_MIN(SL_MAX(2 * t->retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
+	t->retry_at = uv_now(t->c.loop) + t->retry_ms;
+}
+
 static void
 refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 	const struct sl_publish_verdict *v)
@@ -1229,12 +1240,16 @@ refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 	} else {
 		t->revised.refused++;
 	}
-	if (tab != t->next)
+	if (tab != t->next) {
+		retry_later(t); /* it is what runs elsewhere, or ran before */
 		return;
+	}
 	t->next = NULL;
 	if (tab->pending) {
 		mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
 		t->stirred = true; /* what moved went into it alone */
+	} else {
+		retry_later(t);
 	}
 	if (p)
 		finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
@@ -1298,6 +1313,18 @@ sl_tables_down(struct sl_tables *t)
 /* ---- waiting too long ---- */
 
 static void
+retry(struct sl_tables *t)
+{
+	if (!t->retry_at || uv_now(t->c.loop) < t->retry_at || t->offered || t->job)
+		return;
+	t->retry_at = 0;
+	if (t->active && !t->next && t->running != t->active->number)
+		offer_current(t);
+	else
+		sl_tables_revise(t);
+}
+
+static void
 on_timer(uv_timer_t *timer)
 {
 	struct sl_tables *t = timer->data;
@@ -1305,6 +1332,7 @@ on_timer(uv_timer_t *timer)
 
 	if (t->active)
 		say_revised(t);
+	retry(t);
 	for (struct push **at = &t->pushes; *at;) {
 		struct push *p = *at;
 		bool late = p->fn && now >= p->since_ns + SL_TABLES_ANSWER_MS * 1000000ull;

@@ -100,6 +100,22 @@ a_refusal_keeps_the_old_table(void)
 	fixture_close(&f);
 }
 
+/* It has nothing to serve: what it has no room or time for now it may take later. */
+static void
+a_new_dataplane_that_refuses_is_offered_the_table_again(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	fixture_dp_stop(&f);
+	fixture_dp_start(&f, 2);
+	f.dp.refuse = "not now";
+	f.dp.refuse_cnt = 1;
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(f.dp.offers == 2 && f.dp.bad == 0 && !f.dp.refuse);
+	fixture_close(&f);
+}
+
 static void
 without_a_dataplane_a_push_waits_for_it(void)
 {
@@ -727,6 +743,7 @@ a_dataplane_that_stops_is_let_go_when_nothing_is_announced(void)
 
 SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
+	 SL_TEST(a_new_dataplane_that_refuses_is_offered_the_table_again),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
 	 SL_TEST(a_pending_table_is_offered_after_a_push_that_fails_meanwhile),
 	 SL_TEST(a_new_dataplane_gets_table_and_words_again),

@@ -198,8 +198,17 @@ refused_once(struct fixture *x)
 	return n.refused == 1;
 }
 
+static bool
+refused_twice(struct fixture *x)
+{
+	struct sl_tables_revisions n;
+
+	sl_tables_revisions(x->daemon.tables, &n);
+	return n.refused == 2;
+}
+
 static void
-a_refused_revision_leaves_the_active_one_and_waits_for_a_change(void)
+a_refused_revision_leaves_the_active_one_and_a_change_goes_at_once(void)
 {
 	open_all();
 	push_ok("", "");
@@ -213,13 +222,31 @@ a_refused_revision_leaves_the_active_one_and_waits_for_a_change(void)
 	unsigned offers = f.dp.offers;
 	for (uint64_t end = uv_hrtime() + 200000000; uv_hrtime() < end;)
 		uv_run(&f.loop, UV_RUN_NOWAIT);
-	CU_ASSERT_EQUAL(f.dp.offers, offers); /* it is not tried again */
+	CU_ASSERT_EQUAL(f.dp.offers, offers); /* it is not tried again at once */
 	f.dp.refuse = NULL;
 	told_answer(&told, "web", "a=192.0.2.11/80 c=192.0.2.13/80");
 	CU_ASSERT(becomes("a c"));
 	json_t *a = fixture_ask(&f, json_pack("{s:s}", "verb", "status"));
 	CU_ASSERT_EQUAL(answer_int(json_object_get(a, "generation"), "push"), 1);
 	json_decref(a);
+	fixture_close(&f);
+}
+
+/* Twice: 1 s later and 2 s after that, though nothing changes at the source. */
+static void
+a_refused_revision_is_tried_again_later(void)
+{
+	open_all();
+	push_ok("", "");
+	told_answer(&told, "web", "a=192.0.2.11/80");
+	CU_ASSERT(becomes("a"));
+	f.dp.refuse = "no";
+	f.dp.refuse_cnt = 2;
+	uint64_t begun = uv_hrtime();
+	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
+	CU_ASSERT(fixture_wait(&f, refused_twice));
+	CU_ASSERT(becomes("a b"));
+	CU_ASSERT(uv_hrtime() - begun >= 2900000000u);
 	fixture_close(&f);
 }
 
@@ -729,7 +756,8 @@ SL_SUITE("revisions", SL_TEST(of_a_thousand_services_those_that_moved_are_sent),
 	 SL_TEST(a_push_begins_with_the_endpoints_of_now),
 	 SL_TEST(nothing_that_a_source_does_empties_a_service),
 	 SL_TEST(an_empty_answer_is_believed_where_the_table_says_so),
-	 SL_TEST(a_refused_revision_leaves_the_active_one_and_waits_for_a_change),
+	 SL_TEST(a_refused_revision_leaves_the_active_one_and_a_change_goes_at_once),
+	 SL_TEST(a_refused_revision_is_tried_again_later),
 	 SL_TEST(a_source_that_sluiced_does_not_have_is_refused_by_name),
 	 SL_TEST(drain_down_and_percent_go_to_the_state_word_without_a_generation),
 	 SL_TEST(states_that_would_leave_nobody_are_not_believed),
