@@ -4,7 +4,8 @@
                               many bytes of bodies came for KEY, all right so far or not; an upgrade: 101, then bytes for ever
   clients: a line of JSON
   shape_peer.py down HOST PORT SECONDS CONNECTIONS [upgrade]   reads as much as comes
-  shape_peer.py up HOST PORT SECONDS CONNECTIONS SEEN_PORT     sends as much as goes; what has come is asked of SEEN_PORT
+  shape_peer.py up HOST PORT SECONDS CONNECTIONS SEEN_PORT     sends as much as goes; what has come is asked of SEEN_PORT; most: by how
+                                                               much from the first byte on, what was saved up among it
   shape_peer.py whole HOST PORT PATH N                         GET, or PUT /KEY when PATH is no number's: all bytes, and right
 """
 import json
@@ -144,7 +145,8 @@ def seen(host, port, key):
 
 
 def up(host, port, seconds, cnt, seen_port):
-    key = f"up{time.monotonic_ns()}"
+    begin = time.monotonic()
+    key = f"up{begin}"
     stop = threading.Event()
     failed = []
 
@@ -169,7 +171,8 @@ def up(host, port, seconds, cnt, seen_port):
     stop.set()
     each = [a[0]["bytes"] - b[0]["bytes"] for a, b in zip(after, before)]
     rate = sum(n / (a[1] - b[1]) for n, a, b in zip(each, after, before))
-    print(json.dumps({"rate": rate, "min": min(each), "max": max(each), "wrong": any(a[0]["wrong"] for a in after), "failed": failed}))
+    most = sum(a[0]["bytes"] / (a[1] - begin) for a in after)
+    print(json.dumps({"rate": rate, "most": most, "min": min(each), "max": max(each), "wrong": any(a[0]["wrong"] for a in after), "failed": failed}))
 
 
 def whole(host, port, path, n):
