@@ -133,14 +133,16 @@ headers good fd77:9::25 8081
 before=$(tcp_count proxy_bad)
 headers bad 10.77.9.24 8081
 headers bad fd77:9::25 8081
-bad=$(($(tcp_count proxy_bad) - before))
-[ "$bad" -ge 76 ] || fail "proxy_bad counted $bad of 80"
+bad_count() { bad=$(($(tcp_count proxy_bad) - before)) && [ "$bad" -ge 76 ]; }
+wait_for 5 "bad headers counted" bad_count || fail "proxy_bad counted $bad of 80"
 counted proxy_timeout headers silent 10.77.9.24 8081
 
 before=$(tcp_count proxy_untrusted)
 ! ns cl curl -s --max-time 10 --haproxy-protocol http://10.77.9.26:8081/ || fail "an untrusted sender was answered"
 ! ns cl curl -gs --max-time 10 --haproxy-protocol "http://[fd77:9::26]:8081/" || fail "an untrusted sender was answered"
-[ "$(tcp_count proxy_untrusted)" -eq $((before + 2)) ] || fail "proxy_untrusted did not count"
+untrusted() { [ "$(tcp_count proxy_untrusted)" -ge $((before + 2)) ]; }
+wait_for 5 "untrusted senders counted" untrusted || fail "proxy_untrusted did not count"
+[ "$(tcp_count proxy_untrusted)" -eq $((before + 2)) ] || fail "proxy_untrusted counts more than two"
 gone 10 "all streams over"
 no_bad_drops
 echo "PROXY protocol: $bad bad headers refused"
