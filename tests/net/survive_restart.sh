@@ -56,8 +56,7 @@ grep -q '^ended 75' "$said" || fail "it did not end with 75: $(cat "$said")"
 flows_say "f['outcome']" taken
 flows_say "f['kept'] >= $HELD and f['lost'] == 0" True
 held "upgraded"
-away=$(ctl_json "int(j['flows']['away_ms'])" status)
-[ "$away" -le 3000 ] || fail "the upgrade took $away ms"
+in_time
 goes_on busy
 enough busy
 no_bad_drops
