@@ -23,6 +23,7 @@ grep -q '^said FDSTORE=1 FDNAME=sluice-flows 1' "$said" || fail "the manager was
 for round in 2 3; do
 	[ "$round" = 2 ] || workers 1
 	kill -KILL "$(main_pid)" "$(pid_of sluiced)"
+	wait "$(pid_of sluiced)" || true # its lock goes with it
 	wait_for 5 "the manager's next start" started "$round"
 	daemon_up
 	wait_for 10 "serving again" answers
