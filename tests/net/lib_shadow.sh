@@ -59,6 +59,9 @@ counted_before=$(http_count requests)
 ns cl timeout 60 python3 "$py" send 10.77.9.30 "$AWAY" 20000 >"$NET_DIR/sent" || fail "send: $(cat "$NET_DIR/sent")"
 is "what is answered while another table is tried" "$(cat "$NET_DIR/sent")" '{"200": 280, "403": 40}'
 is "requests that are counted" "$(http_count requests)" $((counted_before + 320))
+# the last flow is one when its worker has seen the client's last packet of the handshake
+all_seen() { [ "$(ctl_json "[j['shadow'][w]['seen'] for w in ('requests', 'flows')]" show shadow)" = "[320, 80]" ]; }
+wait_for 10 "320 requests and 80 flows to be seen" all_seen
 stop whole INT
 json "$NET_DIR/whole.log" "j['shadow']['state'] + ', ' + j['shadow']['why']" >"$NET_DIR/out"
 is "its end" "$(cat "$NET_DIR/out")" "ended, stopped by root"
