@@ -144,8 +144,9 @@ in_root sluicectl status | grep '^flows .*taken over in place' >/dev/null || mor
 in_root systemctl isolate test.target || more "isolate"
 wait_for 30 "the end of sluiced" is ActiveState sluiced inactive
 is ActiveState sluice-dataplane inactive || fail "sluiced ended before the dataplane"
-in_root journalctl --no-pager -o cat | grep -E '^Stopped Sluice|^Stopped sluice' | tail -n 2 | head -n 1 | grep -i dataplane >/dev/null ||
-	more "the dataplane did not stop first"
+# systemd's word of it comes to the journal after the state
+stopped_first() { in_root journalctl --no-pager -o cat | grep -E '^Stopped Sluice|^Stopped sluice' | tail -n 2 | head -n 1 | grep -i dataplane; }
+wait_for 10 "word that the dataplane stopped first" stopped_first
 
 # Removed while it runs.
 in_root systemctl enable --now sluiced sluice-dataplane 2>/dev/null
