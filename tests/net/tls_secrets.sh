@@ -93,6 +93,7 @@ sed 's/core_dumps = true;//' "$NET_DIR/dataplane.conf" >"$NET_DIR/again.conf"
 stop dataplane
 mv "$NET_DIR/again.conf" "$NET_DIR/dataplane.conf"
 dataplane_up
+wait_for 10 "the dataplane connected again" connected
 is "the kernel's word on dumps" "$(awk '/^Max core file size/ { print $5 }' "/proc/$(pid_of dataplane)/limits")" 0
 no_fallback
 quiet
