@@ -26,6 +26,7 @@ FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 GATEWAY = sys.argv[2]
 BIG = 1 << 30
 PAUSE = 0.6  # behind an answer: a stream is challenged at most twice a second
+PATIENCE = 10  # s for what must come: longer than a machine stands still
 wrong = 0
 
 
@@ -134,7 +135,7 @@ class Conn:
     def segments(self):
         return link.waiting.pop(self.sport, [])
 
-    def take(self, want, seconds=3):
+    def take(self, want, seconds=PATIENCE):
         """The next segment that is wanted, others are forgotten; None: it did not come."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -144,7 +145,7 @@ class Conn:
                     return g
         return None
 
-    def read(self, cnt, seconds=3):
+    def read(self, cnt, seconds=PATIENCE):
         """Bytes in order, acknowledged as they come, until so many or the end."""
         end = time.monotonic() + seconds
         while len(self.got) < cnt and not self.end and time.monotonic() < end:
@@ -197,7 +198,7 @@ def counters():
 
 
 def rises(before, name, by=1):
-    end = time.monotonic() + 3
+    end = time.monotonic() + PATIENCE
     while (seen := counters()[name] - before[name]) < by:
         if time.monotonic() > end:
             claim(False, f"  {name} rose by {seen:.0f}, not {by}")
@@ -384,7 +385,7 @@ def after_the_end():
     for _ in range(3):
         c.send(ACK | PSH, b"evil")
         c.send(FIN | ACK, seq=-1)
-    got = c.read(100, 2)
+    got = c.read(100)
     claim(not got and c.end == "fin", f"data behind its end is not delivered ({got!r}, {c.end})")
     c.send(ACK)
 

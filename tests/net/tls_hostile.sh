@@ -14,8 +14,8 @@ hostile=$top/tests/net/tls_hostile.py
 rss() { awk '/^RssAnon/ { print $2 }' "/proc/$(pid_of dataplane)/status"; }
 tls_up
 
-load good --seconds 300 --threads 4 --keepalive --spread --ca "$PKI/root.pem" --name shop.example "https://$VIP/who" "https://[fd77:9::40]/who"
-load new --seconds 300 --threads 2 --pause 0.02 --ca "$PKI/root.pem" --name shop.example "https://$VIP/who"
+load good --seconds 300 --timeout 15 --threads 4 --keepalive --spread --ca "$PKI/root.pem" --name shop.example "https://$VIP/who" "https://[fd77:9::40]/who"
+load new --seconds 300 --timeout 15 --threads 2 --pause 0.02 --ca "$PKI/root.pem" --name shop.example "https://$VIP/who"
 
 # strangers KIND N COUNTER [ALERT]: they come, the gateway ends all of them, with that alert, and the counter grows by as many.
 strangers() {
