@@ -3,9 +3,7 @@
     limits.py serve PORT FILE                   each request: a line "HOST PATH" in FILE
     limits.py flood ADDR[,SOURCE] HOST PATH SECONDS CONNECTIONS NUMBER PER_MS [NAME:VALUE]…
         asks as fast as it is answered, and on until somebody was refused of whom `least` says something, at most a minute more;
-        SIGTERM ends it at once; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"},
-        and before that a line with the times of those that passed
-    limits.py most PER_MS FILE…           of all that passed in these floods together, by what they printed
+        SIGTERM ends it at once; prints {"passed", "refused", "other", "most", "least", "retry", "lines", "seconds"}
 
 most: the largest number that surely passed within one window of PER_MS: sent after its beginning and answered before its end.
 least: of each refused request, how many may have passed within PER_MS before it, over NUMBER; the least of them.  Below 1 somebody was
@@ -104,19 +102,11 @@ async def flood(where, host, path, seconds, cnt, number, per_ms, *lines):
     begin = time.monotonic()
     await asyncio.gather(*(f.one(addr, source, request) for _ in range(int(cnt))))
     took = time.monotonic() - begin
-    print(json.dumps({"times": f.passed}))
     print(json.dumps({"passed": len(f.passed), "refused": len(f.refused), "other": f.other, "most": most(f.passed, f.per),
                       "least": f.least(), "retry": sorted(map(str, f.retry)), "lines": f.lines, "seconds": took}))
 
 
-def times(path):
-    with open(path, encoding="utf-8") as log:
-        return next(json.loads(line)["times"] for line in log if line.startswith('{"times"'))
-
-
 if sys.argv[1] == "serve":
     asyncio.run(serve(int(sys.argv[2]), sys.argv[3]))
-elif sys.argv[1] == "most":
-    print(most([tuple(t) for path in sys.argv[3:] for t in times(path)], int(sys.argv[2]) / 1000))
 else:
     asyncio.run(flood(*sys.argv[2:]))
