@@ -116,6 +116,7 @@ subsets() {
 	grep -q 'service     web, subset v1' "$NET_DIR/explain.out" || fail "explain: $(cat "$NET_DIR/explain.out")"
 	ctl undrain web e1 >/dev/null
 	ctl undrain web e3 >/dev/null
+	settled "v1 is at its first level again" e1 who $WEB/v1 40
 	# subsets change their places under a client: none of its requests goes astray
 	load kept --seconds 300 --threads 4 --keepalive "$WEB/v1/who"
 	local i
