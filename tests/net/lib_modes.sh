@@ -33,10 +33,11 @@ modes_up() {
 	ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push: $(cat "$NET_DIR/push.out")"
 }
 
+# A gateway and an endpoint may stand still for some seconds: nothing is lost by that, and whoever wants less time says so.
 peer() {
-	local name=$1
-	shift
-	ns cl python3 "$top/tests/net/peer.py" "$@" >"$NET_DIR/$name.json" 2>"$NET_DIR/$name.err" || true
+	local name=$1 verb=$2
+	shift 2
+	ns cl python3 "$top/tests/net/peer.py" "$verb" --timeout 15 "$@" >"$NET_DIR/$name.json" 2>"$NET_DIR/$name.err" || true
 	[ -s "$NET_DIR/$name.json" ] || fail "$name: $(cat "$NET_DIR/$name.err")"
 }
 # say NAME EXPRESSION: of its result j.
@@ -45,7 +46,7 @@ say() { json "$NET_DIR/$1.json" "$2"; }
 good() { [ "$(say "$1" 'j["asked"] > 0 and not j["failed"]')" = True ] || fail "$1: $(cat "$NET_DIR/$1.json")"; }
 
 # peers: lines "NAME VERB ARGS" of standard input, some at a time.
-peers() { ns cl python3 "$top/tests/net/peer.py" batch "$NET_DIR"; }
+peers() { sed -E 's/^[^ ]+ [^ ]+/& --timeout 15/' | ns cl python3 "$top/tests/net/peer.py" batch "$NET_DIR"; }
 
 # decap_reports: the decapsulators' reports, a list of one for each endpoint; decapped EXPRESSION: over that list j.
 decap_reports() {
