@@ -109,21 +109,33 @@ floors() {
 wait_shares() {
 	wait_for "$1" "$2" shares "$3" "$4" || fail "$2: not within $1 s: $(ctl show limits | tail -n 1) and $(ctl2 show limits | tail -n 1); $(documents)"
 }
-etcd_said() { ns et curl -s --max-time 2 "http://127.0.0.1:2379/v3/$1" -d "$2"; }
+etcd_said() { ns et curl -s --max-time 10 "http://127.0.0.1:2379/v3/$1" -d "$2"; }
 # documents: "KEY:VALUE" of all that is there; document TEXT: in place of that of the limit.
 documents() {
 	etcd_said kv/range '{"key":"L3NsdWljZS8=","range_end":"L3NsdWljZTA="}' | python3 -c 'import base64, json, sys
 for kv in json.load(sys.stdin).get("kvs", []): print(base64.b64decode(kv["key"]).decode() + ":" + base64.b64decode(kv.get("value", "")).decode())'
 }
 document() { etcd_said kv/put "{\"key\":\"$(printf %s "/sluice/limits/$name" | base64 -w0)\",\"value\":\"$(printf %s "$1" | base64 -w0)\"}" >"$NET_DIR/put"; }
-# phase NAME FROM TO LEAST: how many passed in a time of PER, by both: at least LEAST, of which a client that does not get to run may miss half;
-# where nobody was refused, not even that many asked.
-phase() {
+# passes NAME FROM TO LEAST: as many passed in a time of PER, by both: at least LEAST, of which a client that does not get to run may miss
+# half; where nobody was refused, not even that many asked.  phase: the same, and where it was less the machine may have stood
+# still: then twice more, in a time of its own, as long.
+passes() {
 	local is
 	is=$(count "$2" "$3")
 	echo "$1: $is"
 	echo "$is" >"$NET_DIR/phase.json"
-	[ "$(json "$NET_DIR/phase.json" "j['rate'] >= $4 * ${LEAST:-50} / 100 or j['refused'] == 0")" = True ] || fail "$1: less than $4 passed in a time of $PER ms"
+	[ "$(json "$NET_DIR/phase.json" "j['rate'] >= $4 * ${LEAST:-50} / 100 or j['refused'] == 0")" = True ]
+}
+phase() {
+	local from=$2 to=$3 ms _
+	ms=$(python3 -c "print(round(($3 - $2) * 1000))")
+	for _ in 1 2 3; do
+		! passes "$1" "$from" "$to" "$4" || return 0
+		from=$(now)
+		for_ms "$ms"
+		to=$(now)
+	done
+	fail "$1: less than $4 passed in a time of $PER ms, three times"
 }
 never_above() {
 	count "$begun" 9e9 >"$NET_DIR/all.json"
@@ -154,7 +166,7 @@ mv "$NET_DIR/t2.b" "$NET_DIR/b2.conf"
 t=$(now)
 push_both b
 name=api2
-wait_shares 10 "shares of both" 100 100
+wait_shares 20 "shares of both" 100 100
 for_ms 300
 told "a push until the first answers by a new limit" "$(first one 1 "$t") s and $(first two 1 "$t") s"
 gone() { ! documents | grep -q 'limits/api:'; }
@@ -168,7 +180,7 @@ for_ms 5000
 phase "even demand" "$t" "$(now)" 180
 t=$(now)
 demand two 0
-wait_shares 10 "the share follows" 180 20
+wait_shares 20 "the share follows" 180 20
 for_ms 1100
 told "demand at one alone until it passes all but the other's floor" "$(first one 179 "$t") s"
 t=$(now)
@@ -176,7 +188,7 @@ for_ms 4000
 phase "demand at one alone" "$t" "$(now)" 160
 t=$(now)
 demand two 4
-wait_shares 10 "shares are even again" 100 100
+wait_shares 20 "shares are even again" 100 100
 told "demand at the other, too, until it passes 95" "$(first two 95 "$t") s"
 
 # ---- a limit that is taken out and put back within PER: what it let pass counts still
@@ -191,14 +203,17 @@ never_above
 
 # ---- sluiced killed
 
-t=$(now)
-stop sluiced KILL
-for_ms 1500
-daemon_up
-for_ms 1000
-wait_shares 20 "the share stays" 100 100
-phase "sluiced killed and started" "$t" "$(now)" 170
-never_above
+for try in 1 2 3; do
+	t=$(now)
+	stop sluiced KILL
+	for_ms 1500
+	daemon_up
+	for_ms 1000
+	wait_shares 20 "the share stays" 100 100
+	never_above
+	! passes "sluiced killed and started" "$t" "$(now)" 170 || break
+	[ "$try" -lt 3 ] || fail "less passed while sluiced was killed and started, three times"
+done
 
 # ---- the dataplane killed: what it let pass counts still
 
@@ -206,7 +221,7 @@ t=$(now)
 stop dataplane KILL
 dataplane_up
 up=$(now)
-wait_shares 10 "the share comes back" 100 100
+wait_shares 20 "the share comes back" 100 100
 for_ms 500
 told "the dataplane killed until it passes 95" "$(first one 95 "$up") s after it was ready"
 never_above
