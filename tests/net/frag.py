@@ -2,7 +2,8 @@
 
   frag.py VIP PORT [--tunnel]        a UDP question of 4 pieces: in each of 24 orders; each piece twice; pieces that overlap
 
-Each question has a socket, so a flow, of its own.  A question that comes whole is answered with its sum; one with an overlap must
+Each question has a socket, so a flow, and an identification of its own: what is left of one for some seconds, in the gateway and in the
+endpoint, is never taken for pieces of another.  A question that comes whole is answered with its sum; one with an overlap must
 never be answered.  Prints a line of JSON: asked, failed, overlaps (frames of questions that must not arrive), errors.
 """
 import hashlib
@@ -25,6 +26,7 @@ ME = "fd77:1::100" if V6 else "10.77.1.100"
 OUT = socket.socket(FAMILY, socket.SOCK_RAW, socket.IPPROTO_RAW)
 SIZE = 3600
 CUTS = (0, 1024, 1032, 2424)  # pieces of 1024, 8, 1392 bytes and the rest; they fit a tunnel, too
+IDENTS = itertools.count(random.randrange(1, 60000))  # 16 bits, and never 0: for that a raw socket puts another one into each piece
 failures = []
 asked = overlaps = 0
 
@@ -34,7 +36,7 @@ def piece(whole, ident, start, end):
     more = end < len(whole)
     if V6:
         return raw(IPv6(src=ME, dst=VIP) / IPv6ExtHdrFragment(nh=17, offset=start // 8, m=more, id=ident) / Raw(whole[start:end]))
-    return raw(IP(src=ME, dst=VIP, proto=17, id=ident & 0xffff, flags="MF" if more else 0, frag=start // 8) / Raw(whole[start:end]))
+    return raw(IP(src=ME, dst=VIP, proto=17, id=ident, flags="MF" if more else 0, frag=start // 8) / Raw(whole[start:end]))
 
 
 class Question:
@@ -48,7 +50,7 @@ class Question:
         udp = UDP(sport=self.sock.getsockname()[1], dport=PORT) / Raw(self.payload)
         ip = IPv6(src=ME, dst=VIP) if V6 else IP(src=ME, dst=VIP)
         self.whole = raw(ip / udp)[40 if V6 else 20:]  # the checksum is scapy's
-        ident = random.getrandbits(32)
+        ident = next(IDENTS)
         ends = CUTS[1:] + (len(self.whole),)
         self.cut = lambda a, b: piece(self.whole, ident, a, b)
         self.other = lambda a, b: piece(bytes(x ^ 255 for x in self.whole), ident, a, b)
@@ -59,7 +61,7 @@ class Question:
             OUT.sendto(f, (VIP, 0))
 
     def answered(self):
-        if not select.select([self.sock], [], [], 3)[0]:
+        if not select.select([self.sock], [], [], 20)[0]:
             return "no answer"
         data, peer = self.sock.recvfrom(65536)
         if peer[:2] != (VIP, PORT):
