@@ -15,7 +15,7 @@ one_mode() {
 		ipip?6 | gue?6) peer "warm-$m-$f" udp "$vip" 7000 --up 4000 --timeout 1 ;;
 		esac
 		for size in 4000 20000; do
-			peer "udp-$m-$f-$size" udp "$vip" 7000 --count 20 --up $size --down $size
+			peer "udp-$m-$f-$size" udp "$vip" 7000 --count 20 --up $size --down $size --timeout 20
 		done
 		ns cl /usr/bin/python3 "$top/tests/net/frag.py" "$vip" 7000 >"$NET_DIR/frag-$m-$f.json" 2>&1 || true
 	done
@@ -38,8 +38,9 @@ for m in ${FRAGMENT_MODES:-nat dsr fullnat ipip4}; do
 		overlaps=$((overlaps + $(say "frag-$m-$f" "j['overlaps']")))
 	done
 done
-rose=$(($(drops_of frag_overlap) - before))
-echo "$overlaps datagrams with an overlap, frag_overlap rose by $rose"
-[ "$rose" -ge "$overlaps" ] || fail "frag_overlap rose by $rose for $overlaps datagrams"
+rose() { echo $(($(drops_of frag_overlap) - before)); }
+counted() { [ "$(rose)" -ge "$overlaps" ]; }
+wait_for 10 "each overlap counted" counted || fail "frag_overlap rose by $(rose) for $overlaps datagrams"
+echo "$overlaps datagrams with an overlap, frag_overlap rose by $(rose)"
 no_bad_drops
 ctl show drops | awk '$2 > 0'
