@@ -17,6 +17,7 @@ says() {
 	wait_for 30 "the agent of e$1 to be asked" asked_since "$1" $(($(asked_of "$1") + 3))
 }
 agent_up() {
+	rm -f "$NET_DIR/agent$1.asked" # of one before it, which was asked more often than this one soon is
 	run "e$1" "agent_peer$1" python3 "$top/tests/net/agent_peer.py" serve "$NET_DIR/agent$1" 9999
 	wait_for 10 "the agent of e$1" grep -q ready "$NET_DIR/agent_peer$1.log"
 }

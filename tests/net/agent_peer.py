@@ -7,6 +7,7 @@ FILE holds the line, or one word for what is none: @silence, @nothing (closes), 
 (a byte at a time). FILE.asked counts who was answered, or heard nothing."""
 import http.client
 import math
+import os
 import socket
 import sys
 import threading
@@ -45,8 +46,9 @@ def serve(path, port):
             pass
         c.close()
         asked += 1
-        with open(path + ".asked", "w", encoding="ascii") as f:
+        with open(path + ".counted", "w", encoding="ascii") as f:
             f.write(f"{asked}\n")
+        os.rename(path + ".counted", path + ".asked")  # whoever reads it sees a number
 
 
 def count(n, url):
