@@ -3,6 +3,7 @@
 # carries no tag, or one that no port has, is counted and goes nowhere; nothing leaves without its tag, or with two.
 set -euo pipefail
 export TRUNK=1 HUGE=never PORT=8080
+export PROBE_INTERVAL=3s # an endpoint that stands still for a second is not to be down, which ends its connections
 # shellcheck source=tests/net/lib_http.sh
 . "$(dirname "$0")/lib_http.sh"
 
@@ -41,12 +42,12 @@ through() {
 	ctl push "$NET_DIR/nat.conf" >/dev/null
 	wait_for 10 "endpoints up" state_is web4 e4 up
 	# shellcheck disable=SC2086
-	load nat --seconds 1 --threads 4 $WEB $DNS
+	load nat --seconds 120 --requests 300 --threads 4 $WEB $DNS
 	all_good nat
 	for vip in 10.77.9.10 '[fd77:9::10]' 10.77.9.11; do
 		[ "$(ns cl curl -gs --max-time 20 "http://$vip/blob" | sha256sum)" = "$want" ] || fail "$vip: the download differs"
 	done
-	ns cl ping -q -c 3 -i 0.02 -W 1 -M 'do' -s 1472 10.77.9.10 >/dev/null || fail "ping of 1500 bytes"
+	ns cl ping -q -c 3 -i 0.02 -W 10 -M 'do' -s 1472 10.77.9.10 >/dev/null || fail "ping of 1500 bytes"
 	for port in front back; do
 		[ "$(port_row $port rx_packets)" -gt 1000 ] || fail "$port received $(port_row $port rx_packets)"
 		[ "$(port_row $port tx_packets)" -gt 1000 ] || fail "$port sent $(port_row $port tx_packets)"
@@ -64,7 +65,7 @@ through() {
 		hp down "$h" 80 /bytes/3000000 3000000
 		hp down "$h" 80 /chunked/3000000 3000000
 	done
-	load http --seconds 1 --threads 4 --keepalive --spread "$(url 10.77.9.30)/who" "$(url fd77:9::30)/who"
+	load http --seconds 120 --requests 300 --threads 4 --keepalive --spread "$(url 10.77.9.30)/who" "$(url fd77:9::30)/who"
 	all_good http
 	quiet
 	no_bad_drops
