@@ -6,6 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib_test.sh"
 
 export HUGE=never FRONT_KEYS='kernel = "kfront";' BACK_KEYS='kernel = "kback";'
+export PROBE_INTERVAL=3s # an endpoint that stands still for a second is not to be down, which ends its connections
 net_up
 servers_up
 gateway_up

@@ -28,7 +28,7 @@ pushing=$!
 NET_PIDS+=("$pushing")
 offer_waits
 kill -0 "$pushing" || fail "the push was answered: $(cat "$NET_DIR/push.out")"
-timeout 5 "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/sluiced.sock" show ports >"$NET_DIR/ports.out" || fail "main waits for the worker"
+timeout 20 "$BUILD/mgmt/sluicectl" --socket "$NET_DIR/sluiced.sock" show ports >"$NET_DIR/ports.out" || fail "main waits for the worker"
 stop stand
 wait "$pushing" || fail "push: $? $(cat "$NET_DIR/push.out")"
 [ "$(active)" -eq 1 ] || fail "generation $(active) is active"

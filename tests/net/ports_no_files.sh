@@ -4,6 +4,7 @@ set -euo pipefail
 # shellcheck source=tests/net/lib_test.sh
 . "$(dirname "$0")/lib_test.sh"
 
+export HUGE=never PROBE_INTERVAL=3s # an endpoint that stands still for a second is not to be down, which ends its connections
 net_up
 servers_up
 gateway_up
