@@ -58,9 +58,7 @@ echo "seed $SEED: $(cut -c1-200 "$NET_DIR/how")"
 	fail "all taken, or all refused: $(cat "$NET_DIR/how")"
 quiet 10
 kill -0 "$(pid_of dataplane)" || fail "the dataplane died"
-# the access log is whole when it has a line of each request
-whole() { [ "$(wc -l <"$NET_DIR/access.log")" -ge "$(http_row event requests)" ]; }
-wait_for 10 "a line of each request" whole
+all_logged
 stop endpoint
 
 python3 "$py/http_cases.py" judge "$seen/record" >"$NET_DIR/judged" || fail "seed $SEED: $(tail -n 3 "$NET_DIR/judged")"

@@ -68,6 +68,11 @@ quiet() {
 	settled() { [ "$(http_row gauge exchanges) $(http_row gauge head_bytes)" = "0 0" ]; }
 	wait_for "${1:-10}" "no request under way" settled
 }
+# all_logged: the access log has the line of each request; a head that was none has one, too, without a table.
+all_logged() {
+	has_all() { [ "$(cat "$NET_DIR"/access.log* | grep -c '"table":"edge".*}$')" -ge $(($(http_row event requests) - $(http_row event log_lost))) ]; }
+	wait_for 15 "a line of the access log for each request" has_all
+}
 # Of a client that was `loaded`: say NAME EXPRESSION over its line, j; answers_of NAME ENDPOINT.
 say() { json "$NET_DIR/$1.json" "$2"; }
 answers_of() { say "$1" "sum(w.get('$2', 0) for w in j['by'].values())"; }

@@ -143,8 +143,8 @@ enough pushed
 
 ctl explain --http 'GET /hello' -H 'host: shop.test' >"$NET_DIR/explain" || fail "explain: $(cat "$NET_DIR/explain")"
 grep -q hello "$NET_DIR/explain" || fail "explain: $(cat "$NET_DIR/explain")"
-logged() { grep -q '"path":"/api/v2/echo/deep?x=1"' "$NET_DIR/access.log"; }
-wait_for 5 "the access log has a request" logged
-python3 -c 'import json,sys; [json.loads(l) for l in open(sys.argv[1])]' "$NET_DIR/access.log" || fail "a line of the access log is not JSON"
 quiet
+all_logged
+grep -q '"path":"/api/v2/echo/deep?x=1"' "$NET_DIR/access.log" || fail "the access log lacks a request"
+python3 -c 'import json,sys; [json.loads(l) for l in open(sys.argv[1])]' "$NET_DIR/access.log" || fail "a line of the access log is not JSON"
 no_bad_drops
