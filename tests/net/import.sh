@@ -133,7 +133,7 @@ has_not "header removed" x-gone
 grep -qi '^x-answer: 1' "$NET_DIR/heads" || fail "header of the answer: $(cat "$NET_DIR/heads")"
 is "a prefix of the text" "$(ask /whoever)" "by text"
 is "redirect" "$(status /old) $(get -H 'Host: shop.test' -o /dev/null -w '%{redirect_url}' "$u/old?q=1")" "308 https://elsewhere.test:8443/new?q=1"
-is "timeout" "$(status /slow/3000)" 504
+is "timeout" "$(status /slow/8000)" 504
 before=$(grep -c '/status/503' "$NET_DIR/record1" || true)
 is "an error in the end" "$(status /status/503)" 503
 is "tries" "$(($(grep -c '/status/503' "$NET_DIR/record1") - before))" 4
@@ -225,5 +225,5 @@ has "header set" "x-set: yes"
 has_not "header removed" x-gone
 is "redirect" "$(status /old/page) $(get -H 'Host: shop.test' -o /dev/null -w '%{redirect_url}' "$u/old/page")" "301 https://shop.test/new/page"
 is "no backend" "$(status /nobody)" 500
-is "timeout" "$(status /slow/3000)" 504
+is "timeout" "$(status /slow/8000)" 504
 echo "gateway-api: precedence, hosts, filters and times as the objects say"
