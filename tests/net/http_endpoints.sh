@@ -161,7 +161,7 @@ log=$NET_DIR/access.log
 lines() { cat "$log"* | wc -l; }
 caught_up() { [ "$(lines)" -ge "$(http_row event requests)" ]; }
 level() { [ "$(lines)" -eq $(($(http_row event requests) + skew)) ]; }
-wait_for 10 "a line of each request before" caught_up
+wait_for 15 "a line of each request before" caught_up
 skew=$(($(lines) - $(http_row event requests)))
 # long lines, not many at a time: a daemon that hardly gets to run must find room for them in the workers' rings
 load many --seconds 300 --threads 8 --keepalive --spread "$u/$(printf 'x%.0s' {1..900})"
@@ -171,14 +171,14 @@ taken() { mv "$log" "$log.$1"; } # rotation may just have renamed it
 wait_for 5 "the access log to be taken away" taken mine
 kill -HUP "$(pid_of sluiced)"
 anew() { [ -e "$log" ]; }
-wait_for 5 "the access log opened anew" anew
+wait_for 15 "the access log opened anew" anew
 wait_for 60 "a file put aside again" has 2
 enough many
 quiet
 wait_for 5 "the access log to be taken away without requests" taken mine2 # nor is it rotation that opens it anew
 kill -HUP "$(pid_of sluiced)"
-wait_for 5 "the access log opened anew without requests" anew
-wait_for 10 "a line of each request ($(lines), $(http_row event requests) + $skew)" level
+wait_for 15 "the access log opened anew without requests" anew
+wait_for 15 "a line of each request ($(lines), $(http_row event requests) + $skew)" level
 for f in "$log".[1-8]; do
 	[ "$(stat -c %s "$f")" -le $((1 << 20)) ] || fail "$f is larger than 1 MiB"
 done

@@ -34,7 +34,7 @@ push_of() {
 	sed -i "/^services = (/r $NET_DIR/new.conf" "$NET_DIR/t.conf"
 	ctl push "$NET_DIR/t.conf" >"$NET_DIR/push.out" || fail "push $1: $(cat "$NET_DIR/push.out")"
 	says() { [ "$(get "http://10.77.9.30/generation")" = "$1" ]; }
-	wait_for 5 "requests by table $1" says "$1"
+	wait_for 15 "requests by table $1" says "$1"
 }
 
 # client NAME CONNECTIONS HOST [HEADER]: it takes what it can until it is stopped.

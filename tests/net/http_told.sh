@@ -14,7 +14,7 @@ u=$(url 10.77.9.30)
 # line ID EXPRESSION: of the access log's line l of the request with that x-request-id.
 line() {
 	there() { grep -q "\"request_id\":\"$1\".*}$" "$log"; }
-	wait_for 5 "the access log to have request $1" there "$1"
+	wait_for 15 "the access log to have request $1" there "$1"
 	grep "\"request_id\":\"$1\"" "$log" >"$NET_DIR/line"
 	python3 -c 'import json,sys; l=json.loads(open(sys.argv[1]).read()); print(eval(sys.argv[2]))' "$NET_DIR/line" "$2"
 }
@@ -38,12 +38,12 @@ is "redirect" "$(code -H 'x-request-id: redirect-1' "$u/old/x")$(line redirect-1
 	"301[301, 'old', None, 0]"
 code -H 'x-request-id: gone-1' "$u/status/503" >/dev/null
 is "503 of the endpoint" "$(line gone-1 '[l["status"], l["upstream_status"], l["route"]]')" "[503, 503, 'rest']"
-ns cl timeout 5 bash -c 'exec 3<>/dev/tcp/10.77.9.30/80
+ns cl timeout 20 bash -c 'exec 3<>/dev/tcp/10.77.9.30/80
 	printf "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n" >&3
 	cat <&3' >"$NET_DIR/refused" || fail "a refused request's connection stays open"
 grep -q '^HTTP/1.1 400' "$NET_DIR/refused" || fail "a refused request: $(cat "$NET_DIR/refused")"
 refused() { grep -q '"status":400,"flags":"DPE","reason":"bad_length"' "$log"; }
-wait_for 5 "a refused request in the access log" refused
+wait_for 15 "a refused request in the access log" refused
 code -H 'x-request-id: no-form-1' "$u/a%00" >/dev/null
 is "a path without a form" "$(line no-form-1 '[l["status"], l["flags"], l["why"]]')" "[400, 'DPE', None]"
 is "lines without a generation" "$(grep -cv '"generation":1,' "$log")" 0
@@ -67,7 +67,7 @@ grep -q "^sluice_http_duration_seconds_count{table=\"edge\",host=\"shop\",route=
 lines_counted() { # of all that is told: no request is under way, and the log has a line of each
 	scrape >"$NET_DIR/metrics" && [ "$(sed -n 's/^sluice_access_log_lines_total //p' "$NET_DIR/metrics")" -eq "$(wc -l <"$log")" ]
 }
-wait_for 5 "as many lines counted as there are ($(wc -l <"$log"))" lines_counted
+wait_for 15 "as many lines counted as there are ($(wc -l <"$log"))" lines_counted
 is "lines lost" "$(awk '/^sluice_access_log_(lost|dropped|malformed)_total/ { n += $NF } END { print n + 0 }' "$NET_DIR/metrics")" 0
 if command -v promtool >/dev/null; then
 	promtool check metrics <"$NET_DIR/metrics" >"$NET_DIR/promtool.out" 2>&1 || fail "promtool: $(cat "$NET_DIR/promtool.out")"
@@ -78,7 +78,7 @@ fi
 mv "$log" "$log.1"
 kill -HUP "$(cat "$NET_DIR/state/lock")"
 anew() { [ -e "$log" ]; }
-wait_for 5 "the access log to be opened anew" anew
+wait_for 15 "the access log to be opened anew" anew
 get -H 'x-request-id: anew-1' -o /dev/null "$u/who"
 line anew-1 'l["status"]' >/dev/null
 
@@ -91,8 +91,8 @@ all_good many
 quiet
 made=$(say many 'j["requests"]')
 is "requests counted" $(($(http_row event requests) - before)) "$made"
-complete() { [ "$(grep -c '"path":"/who/many"' "$log")" -eq "$made" ]; }
-wait_for 5 "a line for each of $made requests" complete || fail "$(grep -c '"path":"/who/many"' "$log") lines of $made requests"
+complete() { [ "$(grep -c '"path":"/who/many".*}$' "$log")" -eq "$made" ]; }
+wait_for 15 "a line for each of $made requests" complete || fail "$(grep -c '"path":"/who/many"' "$log") lines of $made requests"
 python3 -c 'import json,sys; [json.loads(l) for l in open(sys.argv[1])]' "$log" || fail "a line of the access log is not JSON"
 
 # ---- explain ----

@@ -149,7 +149,7 @@ is "allowed by nobody" "$(status /closed)" 403
 is "allowed by one of two" "$(status /closed -H 'x-staff: yes')" 200
 is "allowed" "$(status /public/x)" 200
 told() { [ "$(grep '"path":"[^"]*/private/x"' "$NET_DIR/access.log" | grep -c '"why":"[^"]*private-0')" = 2 ]; }
-wait_for 5 "the rule in both lines of the access log" told
+wait_for 15 "the rule in both lines of the access log" told
 python3 - >"$NET_DIR/urls" <<-'END'
 	for _ in range(500):
 	    print(f'url = "http://10.77.9.30/split"\nheader = "Host: shop.test"')
