@@ -77,7 +77,7 @@ all() {
 
 	# one endpoint: nobody else to ask
 	traffic_push "$HEDGED" "3"
-	mood 3 "delay 150"
+	mood 3 "delay 2000" # a worker that stood still until the answer came has nothing to hedge
 	counted hedge_limit gives "one endpoint" 200 "$u/who?alone"
 	is "it was asked once" "$(served 3 'GET /who?alone')" 1
 	mood 3
