@@ -128,8 +128,8 @@ def main():
     sent = frames(20000, 1)
 
     line = Line()
-    forth = through(a, b, sent, 20000, taken=lambda n: line.taken("a_to_b", n))
-    back = through(b, a, sent, 20000, taken=lambda n: line.taken("b_to_a", n))
+    forth = through(a, b, sent, 20000, over=lambda: line.empty("a_to_b"), taken=lambda n: line.taken("a_to_b", n))
+    back = through(b, a, sent, 20000, over=lambda: line.empty("b_to_a"), taken=lambda n: line.taken("b_to_a", n))
     f = line.end()
     claim(forth == sent and back == sent, "a clean line changes nothing, both ways")
     claim(f["a_to_b"]["in"] == f["a_to_b"]["out"] == 20000 and f["a_to_b"]["unfinished"] == 0, "and counts it")
@@ -167,7 +167,7 @@ def main():
     claim(all(max(order[max(0, i - 30):i]) - order[i] < 30 for i in moved), "none by far")
 
     line = Line("--delay", "40", "--jitter", "10")
-    got = through(a, b, sent[:500], 500)
+    got = through(a, b, sent[:500], 500, over=lambda: line.empty("a_to_b"))
     claim(got == sent[:500], "delay and jitter lose and reorder nothing")
     took = []
     while len(took) < 5 and (not took or min(took) >= 120):
@@ -203,7 +203,7 @@ def main():
     arp_a, arp_b = raw_socket(A, 0x0806), raw_socket(B, 0x0806)
     arp = frames(100, 2, 0x0806)
     line = Line("--loss", "100")
-    claim(through(arp_a, arp_b, arp, 100) == arp and not through(a, b, sent[:100]), "ARP passes where nothing else does")
+    claim(through(arp_a, arp_b, arp, 100, over=lambda: line.empty("a_to_b")) == arp and not through(a, b, sent[:100]), "ARP passes where nothing else does")
     claim(line.end()["a_to_b"]["spared"] == 100, "and is counted")
     line = Line("--loss", "100", "--spare-arp", "off")
     claim(not through(arp_a, arp_b, arp), "unless told")
@@ -211,7 +211,7 @@ def main():
 
     path = LOG + ".pcap"
     line = Line("--pcap", path, "--loss", "50")
-    through(a, b, sent[:10])
+    through(a, b, sent[:10], over=lambda: line.taken("a_to_b", 10))
     line.end()
     data, at, seen = open(path, "rb").read(), 24, []
     while at < len(data):
