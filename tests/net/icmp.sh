@@ -25,11 +25,11 @@ judged() {
 		sys.exit(bad)
 	END
 }
-# each NAME VERB PORT WHAT MODE…
+# each NAME VERB PORT WHAT MODE…: they wait longer than a busy machine stands still
 each() {
 	local m f
 	for m in "${@:5}"; do
-		for f in 4 6; do echo "$1-$m-$f $2 $(host "$m" $f) $3 $4"; done
+		for f in 4 6; do echo "$1-$m-$f $2 $(host "$m" $f) $3 $4 --timeout 20"; done
 	done | peers
 }
 
