@@ -139,5 +139,6 @@ foretells() {
 foretells 403 /echo/mine
 foretells 403 /echo/mine 'iss: https://issuer.test' 'sub: mallory'
 foretells 403 /echo/staff 'realm.groups: staff' 'scope: rewrite'
-ctl explain --http 'GET /echo/denied' -H 'Host: x.test' -H ':claim.sub: bob' | grep -q anonymous-0 || fail "explain names no rule: $(ctl explain --http 'GET /echo/denied' -H ':claim.sub: bob')"
+ctl explain --http 'GET /echo/denied' -H 'Host: x.test' -H ':claim.sub: bob' >"$NET_DIR/explain" || fail "explain: $(cat "$NET_DIR/explain")"
+grep -q anonymous-0 "$NET_DIR/explain" || fail "explain names no rule: $(cat "$NET_DIR/explain")"
 echo "tokens: who they are from, where they stand, what they say, as the objects ask"
