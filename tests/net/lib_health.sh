@@ -15,7 +15,7 @@ SLACK_MS=500 # this machine may be busy with other things
 export HUGE=never DRIVER=${DRIVER:-af_xdp} PORT=8080 BACK_KEYS='kernel = "kback"; kernel_pps = 100000;'
 export DAEMON_KEYS="announce = { bird_socket = \"$NET_DIR/bird.ctl\"; routes = \"$NET_DIR/routes.conf\"; settle = \"0s\"; };"
 export LISTENER_KEYS='announce = "healthy";' TCP_KEYS='connect_timeout = "150ms"; max_connections = 0;'
-RETRY='try_timeout = "300ms"; retry = { attempts = 3; on = ( "connect", "reused", "reset", "timeout" ); };'
+RETRY='try_timeout = "1s"; retry = { attempts = 3; on = ( "connect", "reused", "reset", "timeout" ); };'
 export ROUTES="{ name = \"six\"; path = \"/six\"; service = \"web6\"; }, { name = \"r\"; $RETRY service = \"web\"; }"
 NEVER='max_retries = 200; budget = { percent = 100; min = 50; }; ejection = { after = 0; };'
 
