@@ -70,10 +70,10 @@ hardly_longer() {
 	echo "beside $(say "$1" 'j["made"]') $1: p50 $(say beside 'j["p50"]') us, p99 $(say beside 'j["p99"]') us, $(say beside 'j["errors"]') errors of $(say beside 'j["requests"]')"
 	[ "$(say beside "j['slices'] > 0 and j['p99'] <= 2 * $(say calm 'j["p99_high"]') + 5000")" = True ]
 }
-# strangers KIND …: as come.  Once more, twice at most, where the good client waited: it may be others who kept it from running.
+# strangers KIND …: as come.  Once more, four times at most, where the good client waited: it may be others who kept it from running.
 strangers() {
 	local _
-	for _ in 1 2 3; do
+	for _ in 1 2 3 4 5; do
 		come "$@"
 		calm
 		if hardly_longer "$1"; then return 0; fi
