@@ -13,13 +13,15 @@ table "$NET_DIR/t.conf"
 ctl push "$NET_DIR/t.conf"
 wait_for 20 "endpoints up" state_is web4 e4 up
 
-# Twelve connections to nat, eight to dsr, six to nat over IPv6, held open; "VIP port endpoint" of each.
+# Twelve connections to nat, eight to dsr, six to nat over IPv6, held open; "VIP port endpoint" of each.  Their ports differ in every bit:
+# who owns a flow is linear in them, and neighbouring ports have one owner under one secret key of some thousands.
 cat >"$NET_DIR/hold.py" <<'END'
 import socket, sys, time
 held = []
+ports = iter(range(1031, 65536, 2477))
 for vip, n in (("10.77.9.10", 12), ("10.77.9.11", 8), ("fd77:9::10", 6)):
     for _ in range(n):
-        s = socket.create_connection((vip, 80), 10)
+        s = socket.create_connection((vip, 80), 10, ("", next(ports)))
         s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         data = b""
         while not data.endswith(b"\n") or b"\r\n\r\n" not in data or data.endswith(b"\r\n\r\n"):
@@ -97,13 +99,16 @@ flows --count
 [ "$(ctl --json show workers | cksum)" = "$before" ] || fail "a counter moved"
 kill -CONT "$(pid_of dataplane)"
 
-# top: the client makes new connections; what top says is what it did.
-load traffic --seconds 300 --threads 2 --pause 0.01 http://10.77.9.10
-had=$(so_far traffic) start=${EPOCHREALTIME/./}
-ctl --json top --interval 2s >"$NET_DIR/top.json" || fail "top --once"
-did=$(($(so_far traffic) - had)) took=$((${EPOCHREALTIME/./} - start)) # meanwhile, not on the whole: its pace changes on a busy machine
-enough traffic
-python3 - "$NET_DIR/top.json" "$did" "$took" <<'END' || fail "top: $(cat "$NET_DIR/top.json")"
+# top: the client makes new connections; what top says is what it did: once in three times, for who stands still between two looks sees
+# other times than the other.
+told() {
+	local had start did took
+	had=$(so_far traffic) start=${EPOCHREALTIME/./}
+	ctl --json top --interval 2s >"$NET_DIR/top.json" || fail "top --once"
+	did=$(($(so_far traffic) - had)) took=$((${EPOCHREALTIME/./} - start)) # meanwhile, not on the whole: its pace changes on a busy machine
+	python3 "$NET_DIR/top.py" "$NET_DIR/top.json" "$did" "$took"
+}
+cat >"$NET_DIR/top.py" <<'END'
 import json, sys
 top = json.load(open(sys.argv[1]))
 rate = int(sys.argv[2]) / int(sys.argv[3]) * 1e6
@@ -113,7 +118,7 @@ ends = [e for e in top["endpoints"] if e["service"] == "web4"]
 print("client", rate, "new/s; top", service["new_flows_s"], "over", top["seconds"])
 def near(a, b, share):
     return abs(a - b) <= share * b
-assert 1.9 < top["seconds"] < 4
+assert 1.9 < top["seconds"] <= int(sys.argv[3]) / 1e6
 assert near(service["new_flows_s"], rate, 0.4)
 assert near(listener["new_flows_s"], service["new_flows_s"], 0.05)
 assert near(sum(e["new_flows_s"] for e in ends), service["new_flows_s"], 0.05)
@@ -124,6 +129,9 @@ assert len(top["workers"]) == 3 and all(0 <= w["headroom_percent"] <= 100 for w 
 assert sum(w["rx_pps"] for w in top["workers"]) >= listener["pps"]
 assert top["flows"] >= 32 and top["capacity"] == 3 * 16384 and top["uptime_s"] > 1
 END
+load traffic --seconds 300 --threads 2 --pause 0.01 http://10.77.9.10
+told || told || told || fail "top: $(cat "$NET_DIR/top.json")"
+enough traffic
 ctl top --once --interval 200ms >"$NET_DIR/top.txt"
 grep -qE '^WORKER +HEADROOM % +RX PPS' "$NET_DIR/top.txt" || fail "top as text: $(cat "$NET_DIR/top.txt")"
 
