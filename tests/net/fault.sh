@@ -9,17 +9,25 @@ route() { echo "{ name = \"r\"; service = \"web\"; ${2:-} policy = { fault = { $
 # ms URL [CURL ARGS…]: how long a request took; its status is in $NET_DIR/status.
 ms() { ns cl curl -gs --max-time 10 -o "$NET_DIR/body" -w '%{http_code} %{time_total}' "$@" | awk -v f="$NET_DIR/status" '{ print $1 >f; print int($2 * 1000) }'; }
 status() { cat "$NET_DIR/status"; }
-# within LOW HIGH ARGS…: a request takes LOW ms at least each time, and under HIGH once in five times: a busy machine adds to it.
-# ASKED: how many there were.
+# within LOW HIGH ARGS…: a request takes LOW ms at least each time, and once in five times is answered 200 under HIGH: a busy machine adds
+# to it.  ASKED: how many there were.  The gateway counts whole ms by a clock of its own: it may be 10 ms early, by the client's.
 within() {
 	local low=$1 high=$2 took
 	shift 2
 	for ASKED in 1 2 3 4 5; do
 		took=$(ms "$@")
-		[ "$took" -ge "$low" ] || fail "a delay of $low ms took $took ms"
-		[ "$took" -ge "$high" ] || return 0
+		[ "$took" -ge $((low - 10)) ] || fail "a delay of $low ms took $took ms"
+		if [ "$took" -lt "$high" ] && [ "$(status)" = 200 ]; then return 0; fi
 	done
-	fail "a delay of $low ms took $took ms and more than $high five times"
+	fail "a delay of $low ms was answered $(status) after $took ms, and not 200 under $high in five times"
+}
+# delayed_up: an upload arrives whole behind the delay, once in five times: an endpoint that stands still is out of time.  ASKED: how many
+# there were.
+delayed_up() {
+	for ASKED in 1 2 3 4 5; do
+		! ns cl timeout 60 python3 "$top/tests/net/http_peer.py" up 10.77.9.30 80 /echo 300000 >"$NET_DIR/hp.out" 2>&1 || return 0
+	done
+	fail "an upload behind a delay: $(tail -n 5 "$NET_DIR/hp.out")"
 }
 # burst N: N requests at once, each on a connection of its own; "STATUS MS" of each.
 burst() {
@@ -65,14 +73,14 @@ all() {
 	local took n limited before ok got
 
 	# delays: of all, and the route's time-out, which is shorter, begins behind them
-	traffic_push "$(route 'delay = { time = "400ms"; };' 'timeout = "300ms";')"
-	within 400 1500 "$u/who"
-	is "a delayed request" "$(status)" 200
-	n=$((ASKED + 2))
-	took=$(ms "$u/slow/2000")
+	traffic_push "$(route 'delay = { time = "800ms"; };' 'timeout = "700ms";')"
+	within 800 1500 "$u/who"
+	n=$((ASKED + 1))
+	took=$(ms "$u/slow/8000")
 	is "no answer in time behind the delay" "$(status)" 504
-	[ "$took" -ge 700 ] || fail "400 ms and a time-out of 300 ms took $took ms"
-	hp up 10.77.9.30 80 /echo 300000
+	[ "$took" -ge 1490 ] || fail "800 ms and a time-out of 700 ms took $took ms"
+	delayed_up
+	n=$((n + ASKED))
 	is delayed "$(http_count fault_delay)" "$n"
 	log_whole
 	is "DI in the access log" "$(logged '"flags":"[A-Z,]*DI')" "$n"
@@ -91,17 +99,17 @@ all() {
 	echo "aborted: $n of 500 at 20 %"
 
 	# no more than five wait at a time, of all workers
-	traffic_push "$(route 'delay = { time = "2s"; }; max_active = 5;')"
+	traffic_push "$(route 'delay = { time = "5s"; }; max_active = 5;')"
 	before=$(http_count fault_delay) limited=$(http_count fault_limit)
 	burst 24 >"$NET_DIR/burst"
 	ok=$(grep -c '^200 ' "$NET_DIR/burst")
 	is "all answered" "$ok" 24
 	is "of 24, delayed" $(($(http_count fault_delay) - before)) 5
 	is "of 24, not delayed" $(($(http_count fault_limit) - limited)) 19
-	is "so they took" "$(awk '$2 >= 2000 { slow++ } $2 < 2000 { fast++ } END { print slow, fast }' "$NET_DIR/burst")" "5 19"
+	is "so they took" "$(awk '$2 >= 4990 { slow++ } $2 < 4990 { fast++ } END { print slow, fast }' "$NET_DIR/burst")" "5 19"
 	# and a place is free again
 	took=$(ms "$u/who")
-	[ "$took" -ge 2000 ] || fail "a request after the burst took $took ms"
+	[ "$took" -ge 4990 ] || fail "a request after the burst took $took ms"
 
 	# a client that goes gives its place back
 	traffic_push "$(route 'delay = { time = "30s"; }; max_active = 1;')"
