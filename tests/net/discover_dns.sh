@@ -32,12 +32,12 @@ loopback() { printf '127.0.0.1 web.test\n::1 six.test\n' | hosts; }
 nonsense() { printf '0.0.0.0 web.test\n224.0.0.1 web.test\nff02::1 six.test\n' | hosts; }
 lies=(no_name loopback nonsense)
 
-# Two rounds more of each question: TTL, or the pauses of trouble.
+# Two rounds more of each question: TTL, or the pauses of trouble, which grow to 30 s.
 chances() {
 	local before
 	before=$(asked)
 	asked_twice() { [ "$(asked)" -ge $((before + 3)) ]; }
-	wait_for 20 "further questions" asked_twice
+	wait_for 60 "further questions" asked_twice
 }
 # Questions about web.test, and those that nobody answers, which only sluiced counts.
 asked() {

@@ -11,7 +11,7 @@ export DAEMON_KEYS='sources = ( { name = "etcd"; type = "etcd"; urls = ( "http:/
 DISCOVER='{ source = "etcd"; port = 80; }'
 DISCOVER6='{ source = "etcd"; }'
 
-etcd_said() { ns gw curl -s --max-time 2 "http://127.0.0.1:2379/v3/$1" -d "$2"; }
+etcd_said() { ns gw curl -s --max-time 20 "http://127.0.0.1:2379/v3/$1" -d "$2"; }
 # put FORMAT4 FORMAT6 "1 2": the keys of both services are these alone, in one revision.
 put() {
 	python3 - "$@" >"$NET_DIR/txn" <<-'END'
@@ -55,7 +55,7 @@ nobody_can_have() { put '{"address": "127.0.0.1"}' '{"address": "::"}' "3 4"; }
 deleted() { etcd_said kv/deleterange '{"key":"L3NsdWljZS8=","range_end":"L3NsdWljZTA="}' >"$NET_DIR/deleted"; }
 killed() {
 	stop etcd KILL
-	wait_for 20 "trouble" heard
+	wait_for 60 "trouble" heard
 	etcd_up
 }
 back_in_time() {
@@ -69,7 +69,7 @@ back_in_time() {
 }
 is_older() { source_row why | grep -q 'an older state'; }
 lies=(nonsense nobody_can_have deleted killed back_in_time)
-chances() { wait_for 20 "the source was heard" heard; }
+chances() { wait_for 60 "the source was heard" heard; }
 
 net_up
 servers_up

@@ -44,7 +44,7 @@ emptied() { for n in web web6; do echo '[]' | in_place $n; done; }
 nobody_can_have() { for n in web web6; do echo '[ { "address": "127.0.0.1" }, { "address": "web" } ]' | in_place $n; done; }
 gone() { both rm; }
 lies=(half_written gone no_list too_long too_deep emptied nobody_can_have)
-chances() { wait_for 20 "the source was heard" heard; }
+chances() { wait_for 60 "the source was heard" heard; }
 
 net_up
 servers_up
