@@ -67,7 +67,7 @@ discover_claims() {
 
 	# changes under load: what is under way to an endpoint that goes may fail, one request of each client, address and change; who
 	# waits for its answer asks nobody else, for 5 s, so each change waits until the client went on
-	load moving --seconds 300 --threads 2 "${targets[@]}"
+	load moving --seconds 300 --threads 2 --pause 0.005 "${targets[@]}"
 	wait_for 20 "the client at e1 and e2" load_met moving "e1 e2"
 	knows "2 3"
 	moves_to "e2 e3"
@@ -78,7 +78,7 @@ discover_claims() {
 	kill -TERM "$(pid_of moving)"
 	loaded moving
 	[ "$(json "$NET_DIR/moving.json" 'j["failed"]')" -le $((4 * ${#targets[@]})) ] || fail "more failed than was under way"
-	load staying --seconds 300 --threads 2 "${targets[@]}"
+	load staying --seconds 300 --threads 2 --pause 0.005 "${targets[@]}"
 
 	# nothing a source does empties the service
 	for lie in "${lies[@]}"; do
