@@ -20,7 +20,7 @@ tell() {
 names() { ctl_json "' '.join(sorted(e['name'] for e in j['endpoints']))" show endpoints "$1"; }
 names_are() { [ "$(names "$1")" = "$2" ]; }
 # has SERVICE NAMES [SECONDS]: its endpoints, soon.
-has() { wait_for "${3:-10}" "$1 has $2" names_are "$1" "$2"; }
+has() { wait_for "${3:-20}" "$1 has $2" names_are "$1" "$2"; }
 both_have() { has web "$1" "${2:-}" && has shop "$1" "${2:-}"; }
 # of SERVICE ENDPOINT EXPRESSION: over its row e.
 of() { ctl_json "[($3) for e in j['endpoints'] if e['name'] == '$2'][0]" show endpoints "$1"; }
@@ -60,7 +60,7 @@ both_have "e1 e2"
 only web e1 e2
 only shop e1 e2
 [ "$(of shop e2 "e['locality'], e['source']")" = "('eu/a', 'cluster')" ] || fail "locality and source of e2: $(of shop e2 "e['locality'], e['source']")"
-load users --seconds 300 --threads 4 http://10.77.9.30 http://10.77.9.31
+load users --seconds 300 --threads 4 --pause 0.01 http://10.77.9.30 http://10.77.9.31
 
 # ---- more, fewer, moved ----
 
@@ -80,20 +80,20 @@ load kept --seconds 300 --threads 8 --keepalive http://10.77.9.30 http://10.77.9
 tell 'consul.set("web", [node(1, checks=(("_service_maintenance:web", "critical"), "passing")), node(2), node(3)])'
 tell 'kube.put(pods("shop-1", pod(1, conditions=TERMINATING)))'
 for s in web shop; do
-	wait_for 5 "$s/e1 drains" of_is "$s" e1 "e['state'], e['admits'], e['why_by']" "('draining', False, 'source')"
+	wait_for 20 "$s/e1 drains" of_is "$s" e1 "e['state'], e['admits'], e['why_by']" "('draining', False, 'source')"
 	only "$s" e2 e3
 done
 both_have "e1 e2 e3"
 tell 'consul.set("web", [node(1), node(2, checks=("critical",)), node(3)])'
 tell 'kube.put(pods("shop-1", pod(1))); kube.put(pods("shop-2", pod(3), pod(2, zone="a", conditions=NOT_READY)))'
 for s in web shop; do
-	wait_for 5 "$s/e1 is back" of_is "$s" e1 "e['admits']" True
-	wait_for 5 "$s/e2 is down" of_is "$s" e2 "e['state'], e['admits'], e['why_by']" "('down', False, 'source')"
+	wait_for 20 "$s/e1 is back" of_is "$s" e1 "e['admits']" True
+	wait_for 20 "$s/e2 is down" of_is "$s" e2 "e['state'], e['admits'], e['why_by']" "('down', False, 'source')"
 	only "$s" e1 e3
 done
 tell 'consul.set("web", [node(1), node(2), node(3)])'
 tell 'kube.put(pods("shop-2", pod(3), pod(2, zone="a")))'
-for s in web shop; do wait_for 5 "$s/e2 is back" of_is "$s" e2 "e['admits']" True; done
+for s in web shop; do wait_for 20 "$s/e2 is back" of_is "$s" e2 "e['admits']" True; done
 
 # ---- lies, nonsense, silence: what was known stays ----
 
