@@ -68,7 +68,7 @@ end=$((${EPOCHREALTIME/./} + 5500000))
 wait_for 10 "the time to be over" over
 is "what is answered meanwhile" "$(get "$u/table")" 6
 daemon_up
-answers 1 5
+answers 1 20
 wait_for 5 "the wait to be over" gone
 
 # ---- the dataplane is killed ----

@@ -45,7 +45,7 @@ def main():
 
     def answered(v, at, what):
         nonlocal failed
-        if not select.select([ear[v, at]], [], [], 3)[0]:
+        if not select.select([ear[v, at]], [], [], 20)[0]:
             print(f"{what}: no answer")
             failed = 1
             return

@@ -295,7 +295,7 @@ says "carries your session from 192.0.2.9"
 ip netns exec "$peer" python3 -c 'import socket; s = socket.create_server(("10.98.0.2", 9922)); print("ready", flush=True)
 while True: a = s.accept()' >"$dir/listener" &
 listener=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	grep -q ready "$dir/listener" && break
 	read -r -t 0.05 <> <(:) || true
 done

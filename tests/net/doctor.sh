@@ -66,7 +66,7 @@ told() {
 	doctor 1 -c "$NET_DIR/packet.conf"
 	grep -qE "^warning +running ports +port back: no link" "$NET_DIR/doctor.txt"
 }
-wait_for 5 "the dataplane to tell of its link" told
+wait_for 20 "the dataplane to tell of its link" told
 ns gw ethtool -K front0 gro off
 ns gw sysctl -qw net.ipv4.conf.back0.forwarding=0
 ns sw ip link set gw0 up
@@ -74,7 +74,7 @@ mended() {
 	doctor 1 -c "$NET_DIR/packet.conf"
 	! grep -qE "^(warning|error) +(offloads|kernel's share|links)" "$NET_DIR/doctor.txt"
 }
-wait_for 5 "mended" mended
+wait_for 20 "mended" mended
 
 # Broken files and arguments.
 changed() { sed "$1" "$boot" >"$NET_DIR/other.conf"; }

@@ -27,9 +27,9 @@ done
 	[ "$(ns cl curl -gs --max-time 20 -o /dev/null -w '%{http_code}' --data-binary @"$NET_DIR/blob" http://10.77.9.10/)" = 200 ] ||
 	fail "upload through nat"
 
-ns cl ping -q -c 5 -i 0.02 -W 1 10.77.9.10 >/dev/null || fail "ping to the IPv4 VIP"
-ns cl ping -q -c 5 -i 0.02 -W 1 fd77:9::10 >/dev/null || fail "ping to the IPv6 VIP"
-ns cl ping -q -c 2 -i 0.02 -W 1 10.77.1.1 >/dev/null || fail "ping to the gateway's address"
+ns cl ping -q -c 5 -i 0.02 -W 10 10.77.9.10 >/dev/null || fail "ping to the IPv4 VIP"
+ns cl ping -q -c 5 -i 0.02 -W 10 fd77:9::10 >/dev/null || fail "ping to the IPv6 VIP"
+ns cl ping -q -c 2 -i 0.02 -W 10 10.77.1.1 >/dev/null || fail "ping to the gateway's address"
 
 # explain agrees with what happened: the next connection goes where it says.
 who=$(ctl_json "j['endpoint']['name']" explain tcp 10.77.1.100:20001 10.77.9.10:80)
