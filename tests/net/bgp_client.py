@@ -31,7 +31,7 @@ def watch():
 def request(slow):
     begun = time.monotonic()
     try:
-        with urllib.request.urlopen(url + ("blob" if slow else ""), timeout=2) as answer:
+        with urllib.request.urlopen(url + ("blob" if slow else ""), timeout=10) as answer:
             good = answer.status == 200
             while answer.read(300000 if slow else 100000):
                 time.sleep(0.05 if slow else 0)
@@ -50,11 +50,10 @@ done, transfers = [], []
 threading.Thread(target=watch, daemon=True).start()
 slow = threading.Thread(target=slowly)
 slow.start()
-last_good = time.monotonic()
-while time.monotonic() - last_good < 0.5:
+failing = None  # since when: who was only kept from asking goes on
+while failing is None or time.monotonic() - failing < 0.5:
     done.append(request(False))
-    if done[-1][2]:
-        last_good = time.monotonic()
+    failing = None if done[-1][2] else failing or done[-1][0]
     if len(done) == 50:
         print("ready", file=sys.stderr, flush=True)
     time.sleep(0.005)
