@@ -140,7 +140,7 @@ kept "before"
 
 start=$EPOCHREALTIME
 stop dataplane KILL
-wait_for 5 "one way to each VIP" ways_are 1
+wait_for 12 "one way to each VIP" ways_are 1
 echo "killed: the router has one way to each VIP after $(since_ms "$start") ms"
 kept "killed"
 two=$(flows_of ctl2)

@@ -5,7 +5,7 @@
 #
 # The session runs through the exception path of port front; BFD tells the peer of a dataplane that died, after 2.4 s: a busy
 # machine stands still for long.  It may for longer, so tests wait for what must be there, and ask sessions_since where nothing
-# may move.
+# may move.  BGP by itself would see it after 20 s at the earliest (hold time, less a keepalive's).
 . "$(dirname "${BASH_SOURCE[0]}")/lib_test.sh"
 
 SETTLE=${SETTLE:-2s} # long enough for a BIRD that waits for its CPU
@@ -23,7 +23,7 @@ bird_conf() {
 		template bgp uplink {
 		  local as 65001;
 		  bfd on;
-		  hold time 9;
+		  hold time 30;
 		  connect delay time 1; connect retry time 1; error wait time 1, 2;
 		}
 		protocol bgp router4 from uplink {
@@ -47,7 +47,7 @@ peer_conf() {
 		protocol bfd { interface "*" { interval 300 ms; multiplier 8; }; }
 		protocol kernel kernel4 { merge paths yes; ipv4 { import none; export where source = RTS_BGP; }; }
 		protocol kernel kernel6 { merge paths yes; ipv6 { import none; export where source = RTS_BGP; }; }
-		template bgp downlink { local as 65000; bfd on; hold time 9; connect delay time 1; connect retry time 1; error wait time 1, 2; }
+		template bgp downlink { local as 65000; bfd on; hold time 30; connect delay time 1; connect retry time 1; error wait time 1, 2; }
 	END
 	for n; do
 		cat <<-END
