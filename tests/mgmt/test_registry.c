@@ -198,13 +198,13 @@ put(struct bed *b, const char *service, const char *endpoint, const char *body)
 	return as(b, &root, PUT, service, endpoint, body);
 }
 
-/* Runs the loop for about so long. */
+/* Runs the loop for about so long, and in any case often enough for what is under way to come through. */
 static void
 run_for(struct bed *b, uint64_t ms)
 {
 	uint64_t end = uv_hrtime() + ms * 1000000;
 
-	while (uv_hrtime() < end) {
+	for (unsigned turns = 0; turns < 20 || uv_hrtime() < end; turns++) {
 		uv_run(&b->loop, UV_RUN_NOWAIT);
 		usleep(1000);
 	}
@@ -424,7 +424,9 @@ hints_and_maintenance_reach_the_source(void)
 	tear_down(&b);
 }
 
+/* of who is to be silent; of who is not, though this process stands still for a second or two, in which its time runs */
 #define TTL1 "{\"address\":\"192.0.2.1\",\"ttl_s\":1}"
+#define TTL3 "{\"address\":\"192.0.2.1\",\"ttl_s\":3}"
 
 static void
 who_is_silent_goes_down_and_then_away_but_not_the_last(void)
@@ -435,10 +437,10 @@ who_is_silent_goes_down_and_then_away_but_not_the_last(void)
 	b.conf.remove_after_ms = 3000;
 	ask_for(&b, "web");
 	CU_ASSERT(put(&b, "web", "forever", A2) == 201);
-	CU_ASSERT(put(&b, "web", "beats", TTL1) == 201);
+	CU_ASSERT(put(&b, "web", "beats", TTL3) == 201);
 	CU_ASSERT(put(&b, "web", "silent", TTL1) == 201);
 	CU_ASSERT(put(&b, "solo", "last", TTL1) == 201);
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < 100 && !(b.got_cnt == 3 && b.got[2].down); i++) {
 		run_for(&b, 200);
 		CU_ASSERT(as(&b, &root, BEAT, "web", "beats", "{}") == 200);
 	}
@@ -449,7 +451,7 @@ who_is_silent_goes_down_and_then_away_but_not_the_last(void)
 	CU_ASSERT(strcmp(state_of(&b, "web", "silent"), "up") == 0);
 	run_for(&b, 20);
 	CU_ASSERT(!b.got[2].down);
-	CU_ASSERT(runs_until(&b, &b.got_cnt, 1, 10000));
+	CU_ASSERT(runs_until(&b, &b.got_cnt, 1, 30000));
 	CU_ASSERT(strcmp(b.got[0].name, "forever") == 0);
 	CU_ASSERT(strcmp(state_of(&b, "solo", "last"), "silent") == 0);
 	CU_ASSERT(as(&b, &root, BEAT, "web", "beats", "{}") == 404); /* register anew */
@@ -467,7 +469,7 @@ neither_a_set_clock_nor_a_daemon_that_stood_still_makes_anyone_silent(void)
 	int64_t real = wall;
 
 	set_up(&b);
-	CU_ASSERT(put(&b, "web", "w1", TTL1) == 201);
+	CU_ASSERT(put(&b, "web", "w1", TTL3) == 201);
 	wall += 10ll * 365 * 86400000; /* ten years on */
 	run_for(&b, 600);
 	CU_ASSERT(strcmp(state_of(&b, "web", "w1"), "up") == 0);
@@ -481,11 +483,12 @@ neither_a_set_clock_nor_a_daemon_that_stood_still_makes_anyone_silent(void)
 	CU_ASSERT(strcmp(state_of(&b, "web", "w1"), "up") == 0);
 	run_for(&b, 600); /* a whole TTL after a restart */
 	CU_ASSERT(strcmp(state_of(&b, "web", "w1"), "up") == 0);
-	usleep(2500000); /* stopped, or starved: longer than the TTL */
+	usleep(4000000); /* stopped, or starved: longer than the TTL */
 	run_for(&b, 200);
 	CU_ASSERT(strcmp(state_of(&b, "web", "w1"), "up") == 0);
 	CU_ASSERT(strstr(b.said, "stood still") != NULL);
-	run_for(&b, 1200);
+	for (unsigned i = 0; i < 100 && strcmp(state_of(&b, "web", "w1"), "silent") != 0; i++)
+		run_for(&b, 200);
 	CU_ASSERT(strcmp(state_of(&b, "web", "w1"), "silent") == 0);
 	wall = real;
 	tear_down(&b);
@@ -500,7 +503,7 @@ the_same_registration_again_is_a_heartbeat(void)
 	set_up(&b);
 	ask_for(&b, "web");
 	for (unsigned i = 0; i < 10; i++) {
-		unsigned status = put(&b, "web", "w1", TTL1);
+		unsigned status = put(&b, "web", "w1", TTL3);
 		CU_ASSERT(status == (i ? 200 : 201));
 		run_for(&b, 150);
 	}
