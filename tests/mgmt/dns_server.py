@@ -108,9 +108,9 @@ class DnsServer:
             except OSError:
                 pass
 
-    def source(self, more=""):
-        return 'type = "dns"; servers = ( "%s:%d" ); timeout = "900ms"; min_ttl = "100ms"; %s' % (
-            "[%s]" % self.address if ":" in self.address else self.address, self.port, more)
+    def source(self, more="", timeout="3s"):  # longer than a machine that all claims share lets an answer wait
+        return 'type = "dns"; servers = ( "%s:%d" ); timeout = "%s"; min_ttl = "100ms"; %s' % (
+            "[%s]" % self.address if ":" in self.address else self.address, self.port, timeout, more)
 
     def __enter__(self):
         return self
