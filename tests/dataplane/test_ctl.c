@@ -1292,7 +1292,7 @@ a_foreign_uid_is_refused(void)
 		if (write(up[1], "x", 1) != 1)
 			_exit(8);
 		struct pollfd p = {fd, POLLIN, 0};
-		poll(&p, 1, 4000);
+		poll(&p, 1, 20000);
 		_exit(expect(fd, SL_CTL_BYE) && memmem(answer, sizeof(answer), "uid 65534", 9) &&
 				      c == 0
 			      ? 0

@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WAIT_NS 4000000000ull
+#define WAIT_NS 20000000000ull /* a machine may stand still for some */
 
 void
 fixture_daemon_start(struct fixture *f)
