@@ -111,12 +111,12 @@ class Etcd:
         self.process.wait()
 
     def ctl(self, *args, user=None, stdin=None):
-        cmd = ["etcdctl", "--endpoints", self.url, "--command-timeout=2s", "--dial-timeout=2s"]
+        cmd = ["etcdctl", "--endpoints", self.url, "--command-timeout=10s", "--dial-timeout=2s"]  # a disk may stall
         if self.tls:
             cmd += ["--cacert", self.tls["ca"], "--cert", self.tls["cert"], "--key", self.tls["key"]]
         if user:
             cmd += ["--user", user]
-        return subprocess.run(cmd + list(args), check=True, capture_output=True, input=stdin, timeout=10,
+        return subprocess.run(cmd + list(args), check=True, capture_output=True, input=stdin, timeout=30,
                               env=dict(os.environ, ETCDCTL_API="3")).stdout.decode()
 
     def put(self, key, value, user=None):
@@ -131,7 +131,7 @@ class Etcd:
         for i in range(0, len(pairs), 100):
             puts = [{"request_put": {"key": b64(k), "value": b64(json.dumps(v))}} for k, v in pairs[i:i + 100]]
             request = urllib.request.Request(self.url + "/v3/kv/txn", json.dumps({"success": puts}).encode())
-            urllib.request.urlopen(request, timeout=10).read()
+            urllib.request.urlopen(request, timeout=30).read()
 
     def delete(self, *key):
         self.ctl("del", *key)

@@ -55,7 +55,7 @@ def a_list_and_a_watch(d):
             at = time.monotonic()
             s.put(a_slice("web-1", [A, B]))
             late = q.names(["a", "b"])["at"] - at
-            assert late < 0.5, "told after %.3f s" % late
+            assert late < 5, "told after %.3f s" % late
             s.put(a_slice("shop-1", [], service="shop"))
             s.delete("shop-1")
             s.put(a_slice("web-2", [C]))
