@@ -4,7 +4,7 @@
  *
  * Outgoing messages are small structs in a queue; the objects that WANT asked for are a list of refs with a
  * cursor, turned into memfds one by one as the socket takes them, at most OBJECTS_PER_TURN a loop turn. */
-#include "mgmt/publish.h"
+#include "mgmt/publish_priv.h"
 
 #include "mgmt/memfd.h"
 
@@ -17,92 +17,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "sluice/stats.h"
 
 #define OBJECTS_PER_TURN 64
-#define TEXT_MAX 1300
-
-enum phase { OFF, WAIT, UP };
-
-struct out { /* one queued message */
-	struct out *next;
-	int fd;     /* -1: none; closed after sending */
-	bool later; /* a SECRET whose descriptor is asked for when its turn comes */
-	size_t bytes;
-	_Alignas(8) uint8_t msg[];
-};
-
-struct question {
-	uint32_t seq; /* 0: free */
-	uint64_t deadline;
-	sl_publish_explain_fn *fn;    /* of EXPLAIN, or */
-	sl_publish_http_fn *http;     /* of EXPLAIN_HTTP, or */
-	sl_publish_port_fn *port;     /* of PORTS, or */
-	sl_publish_shadow_fn *shadow; /* of SHADOW */
-	uint32_t left;                /* of its answer */
-	void *ctx;
-};
-
-/* A SECRET or FORGET that is not answered yet. */
-struct wait {
-	struct wait *next;
-	uint32_t seq;
-	uint64_t deadline; /* UINT64_MAX: not sent yet */
-	uint32_t kind;
-	char name[SL_NAME_MAX];
-	sl_publish_secret_fn *fn;
-	void *ctx;
-};
-
-struct sl_publish {
-	uv_loop_t *loop;
-	uv_timer_t *timer; /* closed by destroy, freed by its close callback */
-	uv_poll_t *poll;
-	struct sl_publish_events ev;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char trouble[TEXT_MAX];
-	enum phase phase;
-	int sock;
-	uint32_t seq;
-	uint64_t deadline; /* WAIT: WELCOME must be there; OFF: not before */
-	struct out *head, **tail;
-	struct sl_publish_link link;
-	/* the open offer; generation 0: none */
-	uint64_t generation;
-	bool tried;
-	const struct sl_compiled *compiled;
-	uint32_t *want; /* refs to send, [want_cnt], sent up to want_at */
-	uint32_t want_cnt, want_at;
-	bool want_closed;
-	char *reason[SL_PUBLISH_REASONS];
-	unsigned reason_cnt;
-	uint32_t objects_sent;
-	uint64_t bytes_sent;
-	struct question questions[SL_PUBLISH_EXPLAINS];
-	struct wait *waits, **wait_tail; /* in order of seq */
-	struct {
-		uint32_t seq; /* 0: none is under way */
-		uint64_t deadline;
-		sl_publish_upgrade_fn *fn;
-		void *ctx;
-	} upgrade;
-	/* the flow region, of the dataplane that said KEEP last */
-	struct {
-		int fd; /* -1: none */
-		uint64_t bytes, id, boot_id;
-		unsigned parks;    /* given so often since a dataplane lived long enough */
-		uint64_t lived_at; /* when the one that is there will have */
-	} flows;
-	bool events; /* EVENTS came */
-	/* the region of streams; it goes with the link */
-	struct {
-		int fd; /* -1: none */
-		uint64_t bytes;
-	} streams;
-};
 
 static void on_poll(uv_poll_t *h, int status, int events);
 
@@ -216,50 +135,6 @@ answer_questions(struct sl_publish *p, int err, uint64_t due)
 }
 
 static void
-answer_wait(struct wait *w, int err, int error, const char *text)
-{
-	if (w->fn)
-		w->fn(w->ctx, w->kind, w->name, err, error, text);
-	free(w);
-}
-
-/* The one of that seq, taken out; NULL: given up. */
-static struct wait *
-take_wait(struct sl_publish *p, uint32_t seq)
-{
-	for (struct wait **at = &p->waits; *at; at = &(*at)->next) {
-		struct wait *w = *at;
-		if (w->seq != seq)
-			continue;
-		*at = w->next;
-		if (!*at)
-			p->wait_tail = at;
-		return w;
-	}
-	return NULL;
-}
-
-/* All that are due; callbacks may add others. */
-static void
-answer_waits(struct sl_publish *p, int err, uint64_t due)
-{
-	struct wait *all = p->waits, *next;
-
-	p->waits = NULL;
-	p->wait_tail = &p->waits;
-	for (struct wait *w = all; w; w = next) {
-		next = w->next;
-		w->next = NULL;
-		if (due != UINT64_MAX && w->deadline > due) {
-			*p->wait_tail = w;
-			p->wait_tail = &w->next;
-		} else {
-			answer_wait(w, err, 0, NULL);
-		}
-	}
-}
-
-static void
 answer_upgrade(struct sl_publish *p, int err, int error, const char *text)
 {
 	sl_publish_upgrade_fn *fn = p->upgrade.fn;
@@ -284,7 +159,7 @@ static void
 disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 {
 	bool was_up = p->phase == UP;
-	char copy[TEXT_MAX];
+	char copy[SL_PUBLISH_TEXT_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", why);
 	p->phase = OFF;
@@ -297,7 +172,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 		p->ev.down(p->ev.ctx, copy);
 	answer_questions(p, -EPIPE, UINT64_MAX);
 	answer_upgrade(p, -EPIPE, 0, NULL);
-	answer_waits(p, -EPIPE, UINT64_MAX);
+	sl_publish_end_waits(p, -EPIPE, UINT64_MAX);
 	unmap(p);
 	if (was_up)
 		snprintf(p->trouble, sizeof(p->trouble), "%s", copy);
@@ -325,8 +200,14 @@ send_now(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 	return err ? err : 1;
 }
 
-static int
-queue_out(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later)
+uint32_t
+sl_publish_next_seq(struct sl_publish *p)
+{
+	return ++p->seq ? p->seq : ++p->seq;
+}
+
+int
+sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later)
 {
 	struct out *o = calloc(1, sizeof(*o) + bytes);
 	if (!o) {
@@ -344,28 +225,10 @@ queue_out(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool late
 	return 0;
 }
 
-static int
-queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
+int
+sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 {
-	return queue_out(p, msg, bytes, fd, false);
-}
-
-/* The turn of a secret has come.  False: it is there no more. */
-static bool
-fetch_secret(struct sl_publish *p, struct out *o)
-{
-	struct sl_ctl_secret *m = (void *)o->msg;
-
-	if (o->fd < 0)
-		o->fd = p->ev.secret(p->ev.ctx, m->kind, m->name, &m->bytes);
-	for (struct wait *w = p->waits; w && o->fd >= 0; w = w->next)
-		if (w->seq == m->head.seq) {
-			w->deadline = uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
-			break;
-		}
-	if (o->fd < 0)
-		free(take_wait(p, m->head.seq));
-	return o->fd >= 0;
+	return sl_publish_queue_later(p, msg, bytes, fd, false);
 }
 
 static int
@@ -373,7 +236,7 @@ flush_queue(struct sl_publish *p)
 {
 	while (p->head) {
 		struct out *o = p->head;
-		bool send = !o->later || fetch_secret(p, o);
+		bool send = !o->later || sl_publish_fetch_secret(p, o);
 		int ret = send ? send_now(p, o->msg, o->bytes, o->fd) : 1;
 		if (ret <= 0)
 			return ret;
@@ -420,7 +283,7 @@ flush(struct sl_publish *p)
 /* ---- connecting ---- */
 
 static int
-check_peer(int sock, char why[TEXT_MAX])
+check_peer(int sock, char why[SL_PUBLISH_TEXT_MAX])
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -428,7 +291,8 @@ check_peer(int sock, char why[TEXT_MAX])
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
 	    (cred.uid == 0 || cred.uid == geteuid()))
 		return 0;
-	snprintf(why, TEXT_MAX, "dataplane socket belongs to uid %u, neither root nor our own",
+	snprintf(why, SL_PUBLISH_TEXT_MAX,
+		 "dataplane socket belongs to uid %u, neither root nor our own",
 		 (unsigned)cred.uid);
 	return -EPERM;
 }
@@ -438,7 +302,7 @@ try_connect(struct sl_publish *p)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	struct sl_ctl_hello hello = {.image_version = SL_IMAGE_VERSION, .pid = (uint32_t)getpid()};
-	char why[TEXT_MAX];
+	char why[SL_PUBLISH_TEXT_MAX];
 
 	p->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	memcpy(sa.sun_path, p->path, sizeof(sa.sun_path));
@@ -465,7 +329,7 @@ try_connect(struct sl_publish *p)
 	p->phase = WAIT;
 	p->deadline = uv_now(p->loop) + SL_PUBLISH_WELCOME_MS;
 	sl_ctl_init(&hello.head, SL_CTL_HELLO, sizeof(hello), ++p->seq);
-	if (queue(p, &hello, sizeof(hello), -1) || flush(p))
+	if (sl_publish_queue(p, &hello, sizeof(hello), -1) || flush(p))
 		disconnect(p, SL_PUBLISH_BACKOFF_MS, "the dataplane closed the connection");
 	else
 		update_poll(p);
@@ -480,7 +344,7 @@ on_timer(uv_timer_t *t)
 	answer_questions(p, -ETIMEDOUT, now);
 	if (p->upgrade.seq && now >= p->upgrade.deadline)
 		answer_upgrade(p, -ETIMEDOUT, 0, NULL);
-	answer_waits(p, -ETIMEDOUT, now);
+	sl_publish_end_waits(p, -ETIMEDOUT, now);
 	if (p->phase == UP && p->flows.parks > 0 && now >= p->flows.lived_at)
 		p->flows.parks = 0;
 	if (p->phase == OFF && now >= p->deadline)
@@ -611,7 +475,7 @@ park(struct sl_publish *p)
 	}
 	int fd = fcntl(p->flows.fd, F_DUPFD_CLOEXEC, 0);
 	sl_ctl_init(&m.head, SL_CTL_PARKED, sizeof(m), ++p->seq);
-	if (fd < 0 || queue(p, &m, sizeof(m), fd)) {
+	if (fd < 0 || sl_publish_queue(p, &m, sizeof(m), fd)) {
 		say(p, "flows: out of memory or descriptors: they start empty");
 		return;
 	}
@@ -652,17 +516,6 @@ take_stopping(struct sl_publish *p, const struct sl_ctl_stopping *m)
 		p->ev.stopping(p->ev.ctx, m->wait_ms, m->why);
 	else
 		(void)sl_publish_stop(p);
-}
-
-static void
-take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m)
-{
-	char text[SL_CTL_TEXT_MAX + 1];
-	struct wait *w = take_wait(p, m->head.seq);
-
-	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
-	if (w)
-		answer_wait(w, 0, (int)SL_MIN(m->error, (uint32_t)INT32_MAX), text);
 }
 
 /* NULL, or what is wrong; the descriptors stay the caller's. */
@@ -844,7 +697,7 @@ take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 static const char *
 take(struct sl_publish *p, const void *msg, int fds[2])
 {
-	static char text[TEXT_MAX];
+	static char text[SL_PUBLISH_TEXT_MAX];
 	const struct sl_ctl_head *h = msg;
 	const struct sl_ctl_bye *bye = msg;
 
@@ -891,7 +744,7 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 	case SL_CTL_SHADOW_EXAMPLE:
 		return take_shadow(p, NULL, msg);
 	case SL_CTL_SECRET_ACK:
-		take_secret_ack(p, msg);
+		sl_publish_take_secret_ack(p, msg);
 		return NULL;
 	default:
 		return NULL;
@@ -988,8 +841,7 @@ sl_publish_destroy(struct sl_publish *p)
 	drop_flows(p);
 	drop_streams(p);
 	unmap(p);
-	while (p->waits)
-		free(take_wait(p, p->waits->seq));
+	sl_publish_drop_waits(p);
 	uv_timer_stop(p->timer);
 	uv_close((uv_handle_t *)p->timer, on_handle_closed);
 	free(p);
@@ -1038,7 +890,7 @@ offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c, ui
 	p->compiled = c;
 	p->bytes_sent = c->root.size;
 	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), ++p->seq);
-	int err = queue(p, &m, sizeof(m), fd);
+	int err = sl_publish_queue(p, &m, sizeof(m), fd);
 	if (err)
 		drop_offer(p); /* c is not ours to keep */
 	return err;
@@ -1072,7 +924,7 @@ ask(struct sl_publish *p, enum sl_ctl_type type, void *msg, size_t bytes, struct
 	noted.seq = ++p->seq ? p->seq : ++p->seq;
 	noted.deadline = uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS;
 	sl_ctl_init(msg, type, bytes, noted.seq);
-	int err = queue(p, msg, bytes, -1);
+	int err = sl_publish_queue(p, msg, bytes, -1);
 	if (!err)
 		*q = noted;
 	return err;
@@ -1130,7 +982,7 @@ sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
 		return -EBUSY;
 	uint32_t seq = ++p->seq ? p->seq : ++p->seq;
 	sl_ctl_init(&m.head, SL_CTL_UPGRADE, sizeof(m), seq);
-	int err = queue(p, &m, sizeof(m), -1);
+	int err = sl_publish_queue(p, &m, sizeof(m), -1);
 	if (err)
 		return err;
 	p->upgrade.seq = seq;
@@ -1148,84 +1000,5 @@ sl_publish_stop(struct sl_publish *p)
 	if (p->phase != UP)
 		return -ENOTCONN;
 	sl_ctl_init(&m.head, SL_CTL_STOP, sizeof(m), ++p->seq);
-	return queue(p, &m, sizeof(m), -1);
-}
-
-/* ---- secrets ---- */
-
-static int
-note_wait(struct sl_publish *p, uint32_t seq, uint32_t kind, const char *name, bool later,
-	  sl_publish_secret_fn *fn, void *ctx)
-{
-	struct wait *w = calloc(1, sizeof(*w));
-
-	if (!w)
-		return -ENOMEM;
-	*w = (struct wait){.seq = seq, .kind = kind, .fn = fn, .ctx = ctx};
-	w->deadline = later ? UINT64_MAX : uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
-	snprintf(w->name, sizeof(w->name), "%s", name);
-	*p->wait_tail = w;
-	p->wait_tail = &w->next;
-	return 0;
-}
-
-static uint32_t
-next_seq(struct sl_publish *p)
-{
-	return ++p->seq ? p->seq : ++p->seq;
-}
-
-static int
-send_secret(struct sl_publish *p, struct sl_ctl_secret *m, const char *name, int fd, bool later,
-	    sl_publish_secret_fn *fn, void *ctx)
-{
-	sl_ctl_init(&m->head, SL_CTL_SECRET, sizeof(*m), next_seq(p));
-	snprintf(m->name, sizeof(m->name), "%s", name);
-	int err = note_wait(p, m->head.seq, m->kind, name, later, fn, ctx);
-	if (err && fd >= 0)
-		close(fd);
-	if (!err)
-		err = queue_out(p, m, sizeof(*m), fd, later);
-	if (err)
-		free(take_wait(p, m->head.seq));
-	return err;
-}
-
-int
-sl_publish_secret(struct sl_publish *p, uint32_t kind, const char *name, int fd, uint32_t bytes,
-		  sl_publish_secret_fn *fn, void *ctx)
-{
-	struct sl_ctl_secret m = {.kind = kind, .bytes = bytes};
-
-	if (p->phase == UP)
-		return send_secret(p, &m, name, fd, false, fn, ctx);
-	close(fd);
-	return -ENOTCONN;
-}
-
-int
-sl_publish_secret_later(struct sl_publish *p, uint32_t kind, const char *name,
-			sl_publish_secret_fn *fn, void *ctx)
-{
-	struct sl_ctl_secret m = {.kind = kind};
-
-	return p->phase == UP ? send_secret(p, &m, name, -1, true, fn, ctx) : -ENOTCONN;
-}
-
-int
-sl_publish_forget(struct sl_publish *p, uint32_t kind, const char *name, sl_publish_secret_fn *fn,
-		  void *ctx)
-{
-	struct sl_ctl_forget m = {.kind = kind};
-
-	if (p->phase != UP)
-		return -ENOTCONN;
-	sl_ctl_init(&m.head, SL_CTL_FORGET, sizeof(m), next_seq(p));
-	snprintf(m.name, sizeof(m.name), "%s", name);
-	int err = note_wait(p, m.head.seq, kind, name, false, fn, ctx);
-	if (!err)
-		err = queue(p, &m, sizeof(m), -1);
-	if (err)
-		free(take_wait(p, m.head.seq));
-	return err;
+	return sl_publish_queue(p, &m, sizeof(m), -1);
 }

@@ -1,0 +1,97 @@
+/* publish_priv — what the parts of the link to the dataplane have in common.
+ *
+ *   publish.c         the socket, the phase, whose turn a message is    publish_secret.c  secrets, and who waits for their answers
+ */
+#ifndef SL_MGMT_PUBLISH_PRIV_H
+#define SL_MGMT_PUBLISH_PRIV_H
+
+#include "mgmt/publish.h"
+
+#include <sys/un.h>
+
+#define SL_PUBLISH_TEXT_MAX 1300
+
+enum phase { OFF, WAIT, UP };
+
+struct wait; /* publish_secret.c */
+
+struct out { /* one queued message */
+	struct out *next;
+	int fd;     /* -1: none; closed after sending */
+	bool later; /* a SECRET whose descriptor is asked for when its turn comes */
+	size_t bytes;
+	_Alignas(8) uint8_t msg[];
+};
+
+struct question {
+	uint32_t seq; /* 0: free */
+	uint64_t deadline;
+	sl_publish_explain_fn *fn;    /* of EXPLAIN, or */
+	sl_publish_http_fn *http;     /* of EXPLAIN_HTTP, or */
+	sl_publish_port_fn *port;     /* of PORTS, or */
+	sl_publish_shadow_fn *shadow; /* of SHADOW */
+	uint32_t left;                /* of its answer */
+	void *ctx;
+};
+
+struct sl_publish {
+	uv_loop_t *loop;
+	uv_timer_t *timer; /* closed by destroy, freed by its close callback */
+	uv_poll_t *poll;
+	struct sl_publish_events ev;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char trouble[SL_PUBLISH_TEXT_MAX];
+	enum phase phase;
+	int sock;
+	uint32_t seq;
+	uint64_t deadline; /* WAIT: WELCOME must be there; OFF: not before */
+	struct out *head, **tail;
+	struct sl_publish_link link;
+	/* the open offer; generation 0: none */
+	uint64_t generation;
+	bool tried;
+	const struct sl_compiled *compiled;
+	uint32_t *want; /* refs to send, [want_cnt], sent up to want_at */
+	uint32_t want_cnt, want_at;
+	bool want_closed;
+	char *reason[SL_PUBLISH_REASONS];
+	unsigned reason_cnt;
+	uint32_t objects_sent;
+	uint64_t bytes_sent;
+	struct question questions[SL_PUBLISH_EXPLAINS];
+	struct wait *waits, **wait_tail; /* in order of seq */
+	struct {
+		uint32_t seq; /* 0: none is under way */
+		uint64_t deadline;
+		sl_publish_upgrade_fn *fn;
+		void *ctx;
+	} upgrade;
+	/* the flow region, of the dataplane that said KEEP last */
+	struct {
+		int fd; /* -1: none */
+		uint64_t bytes, id, boot_id;
+		unsigned parks;    /* given so often since a dataplane lived long enough */
+		uint64_t lived_at; /* when the one that is there will have */
+	} flows;
+	bool events; /* EVENTS came */
+	/* the region of streams; it goes with the link */
+	struct {
+		int fd; /* -1: none */
+		uint64_t bytes;
+	} streams;
+};
+
+/* publish.c.  sl_publish_queue: fd (-1: none) is taken over, also on failure; -ENOMEM.  later: of a SECRET, whose descriptor
+ * sl_publish_fetch_secret gets when its turn comes. */
+uint32_t sl_publish_next_seq(struct sl_publish *p);
+int sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd);
+int sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later);
+
+/* publish_secret.c.  fetch: the turn of a secret has come, and its answer is due from now on.  False: it is there no more. */
+bool sl_publish_fetch_secret(struct sl_publish *p, struct out *o);
+void sl_publish_take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m);
+/* err for all that are due; their callbacks may add others. */
+void sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due);
+void sl_publish_drop_waits(struct sl_publish *p); /* without callbacks */
+
+#endif

@@ -1,0 +1,169 @@
+/* In order with offers: each is noted as a wait when it is queued, and taken out when its answer comes or its time is up. */
+#include "mgmt/publish_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A SECRET or FORGET that is not answered yet. */
+struct wait {
+	struct wait *next;
+	uint32_t seq;
+	uint64_t deadline; /* UINT64_MAX: not sent yet */
+	uint32_t kind;
+	char name[SL_NAME_MAX];
+	sl_publish_secret_fn *fn;
+	void *ctx;
+};
+
+static void
+answer_wait(struct wait *w, int err, int error, const char *text)
+{
+	if (w->fn)
+		w->fn(w->ctx, w->kind, w->name, err, error, text);
+	free(w);
+}
+
+/* The one of that seq, taken out; NULL: given up. */
+static struct wait *
+take_wait(struct sl_publish *p, uint32_t seq)
+{
+	for (struct wait **at = &p->waits; *at; at = &(*at)->next) {
+		struct wait *w = *at;
+		if (w->seq != seq)
+			continue;
+		*at = w->next;
+		if (!*at)
+			p->wait_tail = at;
+		return w;
+	}
+	return NULL;
+}
+
+/* All that are due; callbacks may add others. */
+void
+sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due)
+{
+	struct wait *all = p->waits, *next;
+
+	p->waits = NULL;
+	p->wait_tail = &p->waits;
+	for (struct wait *w = all; w; w = next) {
+		next = w->next;
+		w->next = NULL;
+		if (due != UINT64_MAX && w->deadline > due) {
+			*p->wait_tail = w;
+			p->wait_tail = &w->next;
+		} else {
+			answer_wait(w, err, 0, NULL);
+		}
+	}
+}
+
+void
+sl_publish_drop_waits(struct sl_publish *p)
+{
+	while (p->waits)
+		free(take_wait(p, p->waits->seq));
+}
+
+/* The turn of a secret has come.  False: it is there no more. */
+bool
+sl_publish_fetch_secret(struct sl_publish *p, struct out *o)
+{
+	struct sl_ctl_secret *m = (void *)o->msg;
+
+	if (o->fd < 0)
+		o->fd = p->ev.secret(p->ev.ctx, m->kind, m->name, &m->bytes);
+	for (struct wait *w = p->waits; w && o->fd >= 0; w = w->next)
+		if (w->seq == m->head.seq) {
+			w->deadline = uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
+			break;
+		}
+	if (o->fd < 0)
+		free(take_wait(p, m->head.seq));
+	return o->fd >= 0;
+}
+
+void
+sl_publish_take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m)
+{
+	char text[SL_CTL_TEXT_MAX + 1];
+	struct wait *w = take_wait(p, m->head.seq);
+
+	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
+	if (w)
+		answer_wait(w, 0, (int)SL_MIN(m->error, (uint32_t)INT32_MAX), text);
+}
+
+static int
+note_wait(struct sl_publish *p, uint32_t seq, uint32_t kind, const char *name, bool later,
+	  sl_publish_secret_fn *fn, void *ctx)
+{
+	struct wait *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct wait){.seq = seq, .kind = kind, .fn = fn, .ctx = ctx};
+	w->deadline = later ? UINT64_MAX : uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
+	snprintf(w->name, sizeof(w->name), "%s", name);
+	*p->wait_tail = w;
+	p->wait_tail = &w->next;
+	return 0;
+}
+
+static int
+send_secret(struct sl_publish *p, struct sl_ctl_secret *m, const char *name, int fd, bool later,
+	    sl_publish_secret_fn *fn, void *ctx)
+{
+	sl_ctl_init(&m->head, SL_CTL_SECRET, sizeof(*m), sl_publish_next_seq(p));
+	snprintf(m->name, sizeof(m->name), "%s", name);
+	int err = note_wait(p, m->head.seq, m->kind, name, later, fn, ctx);
+	if (err && fd >= 0)
+		close(fd);
+	if (!err)
+		err = sl_publish_queue_later(p, m, sizeof(*m), fd, later);
+	if (err)
+		free(take_wait(p, m->head.seq));
+	return err;
+}
+
+int
+sl_publish_secret(struct sl_publish *p, uint32_t kind, const char *name, int fd, uint32_t bytes,
+		  sl_publish_secret_fn *fn, void *ctx)
+{
+	struct sl_ctl_secret m = {.kind = kind, .bytes = bytes};
+
+	if (p->phase == UP)
+		return send_secret(p, &m, name, fd, false, fn, ctx);
+	close(fd);
+	return -ENOTCONN;
+}
+
+int
+sl_publish_secret_later(struct sl_publish *p, uint32_t kind, const char *name,
+			sl_publish_secret_fn *fn, void *ctx)
+{
+	struct sl_ctl_secret m = {.kind = kind};
+
+	return p->phase == UP ? send_secret(p, &m, name, -1, true, fn, ctx) : -ENOTCONN;
+}
+
+int
+sl_publish_forget(struct sl_publish *p, uint32_t kind, const char *name, sl_publish_secret_fn *fn,
+		  void *ctx)
+{
+	struct sl_ctl_forget m = {.kind = kind};
+
+	if (p->phase != UP)
+		return -ENOTCONN;
+	sl_ctl_init(&m.head, SL_CTL_FORGET, sizeof(m), sl_publish_next_seq(p));
+	snprintf(m.name, sizeof(m.name), "%s", name);
+	int err = note_wait(p, m.head.seq, kind, name, false, fn, ctx);
+	if (!err)
+		err = sl_publish_queue(p, &m, sizeof(m), -1);
+	if (err)
+		free(take_wait(p, m.head.seq));
+	return err;
+}
