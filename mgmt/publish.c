@@ -107,44 +107,6 @@ unmap(struct sl_publish *p)
 	p->link = (struct sl_publish_link){0};
 }
 
-static void
-answer_question(struct question *at, int err, const struct sl_ctl_explained *e,
-		const struct sl_ctl_explained_http *http, const char *why)
-{
-	struct question q = *at;
-
-	at->seq = 0; /* the callback may ask again */
-	if (q.fn)
-		q.fn(q.ctx, err, e, why);
-	else if (q.port)
-		q.port(q.ctx, err, NULL, why);
-	else if (q.shadow)
-		q.shadow(q.ctx, err, NULL, NULL, why);
-	else
-		q.http(q.ctx, err, http, why);
-}
-
-static void
-answer_questions(struct sl_publish *p, int err, uint64_t due)
-{
-	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
-		struct question *q = &p->questions[i];
-		if (q->seq && q->deadline <= due)
-			answer_question(q, err, NULL, NULL, NULL);
-	}
-}
-
-static void
-answer_upgrade(struct sl_publish *p, int err, int error, const char *text)
-{
-	sl_publish_upgrade_fn *fn = p->upgrade.fn;
-
-	if (p->upgrade.seq == 0)
-		return;
-	p->upgrade.seq = 0;
-	fn(p->upgrade.ctx, err, error, text);
-}
-
 /* Back to OFF; the next attempt in wait_ms. */
 static void
 drop_streams(struct sl_publish *p)
@@ -170,8 +132,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 	drop_streams(p);
 	if (was_up)
 		p->ev.down(p->ev.ctx, copy);
-	answer_questions(p, -EPIPE, UINT64_MAX);
-	answer_upgrade(p, -EPIPE, 0, NULL);
+	sl_publish_end_questions(p, -EPIPE, UINT64_MAX);
 	sl_publish_end_waits(p, -EPIPE, UINT64_MAX);
 	unmap(p);
 	if (was_up)
@@ -341,9 +302,7 @@ on_timer(uv_timer_t *t)
 	struct sl_publish *p = t->data;
 	uint64_t now = uv_now(p->loop);
 
-	answer_questions(p, -ETIMEDOUT, now);
-	if (p->upgrade.seq && now >= p->upgrade.deadline)
-		answer_upgrade(p, -ETIMEDOUT, 0, NULL);
+	sl_publish_end_questions(p, -ETIMEDOUT, now);
 	sl_publish_end_waits(p, -ETIMEDOUT, now);
 	if (p->phase == UP && p->flows.parks > 0 && now >= p->flows.lived_at)
 		p->flows.parks = 0;
@@ -500,16 +459,6 @@ take_taken(struct sl_publish *p, const struct sl_ctl_taken *m)
 }
 
 static void
-take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m)
-{
-	char text[SL_CTL_TEXT_MAX + 1];
-
-	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
-	if (m->head.seq == p->upgrade.seq)
-		answer_upgrade(p, 0, (int)SL_MIN(m->error, (uint32_t)INT32_MAX), text);
-}
-
-static void
 take_stopping(struct sl_publish *p, const struct sl_ctl_stopping *m)
 {
 	if (p->ev.stopping)
@@ -574,69 +523,6 @@ take_want(struct sl_publish *p, const struct sl_ctl_want *m)
 	return NULL;
 }
 
-/* The question of that seq and kind; NULL: given up. */
-static struct question *
-find_question(struct sl_publish *p, uint32_t seq)
-{
-	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++)
-		if (p->questions[i].seq && p->questions[i].seq == seq)
-			return &p->questions[i];
-	return NULL;
-}
-
-static const char *
-take_explained(struct sl_publish *p, const struct sl_ctl_head *h)
-{
-	struct question *q = find_question(p, h->seq);
-	bool http = h->type == SL_CTL_EXPLAINED_HTTP;
-
-	if (q && (q->port || q->shadow || http != (q->http != NULL)))
-		return "an answer to another question than was asked";
-	if (q && http)
-		answer_question(q, 0, NULL, (const void *)h, NULL);
-	else if (q)
-		answer_question(q, 0, (const void *)h, NULL, NULL);
-	return NULL;
-}
-
-/* The last of several answers ends the question. */
-static const char *
-take_port(struct sl_publish *p, const struct sl_ctl_port *m)
-{
-	struct question *q = find_question(p, m->head.seq);
-
-	if (m->port >= p->link.port_cnt)
-		return "PORT of a port that there is not";
-	if (!q)
-		return NULL;
-	if (!q->port)
-		return "an answer to another question than was asked";
-	struct question asked = *q;
-	if (m->last)
-		q->seq = 0; /* the callback may ask again */
-	asked.port(asked.ctx, 0, m, NULL);
-	return NULL;
-}
-
-/* The counts say how many examples follow. */
-static const char *
-take_shadow(struct sl_publish *p, const struct sl_ctl_shadow_counts *c,
-	    const struct sl_ctl_shadow_example *e)
-{
-	struct question *q = find_question(p, c ? c->head.seq : e->head.seq);
-
-	if (!q)
-		return NULL;
-	if (!q->shadow || (c != NULL) != (q->left == 0))
-		return "an answer to another question than was asked";
-	q->left = c ? c->example_cnt + 1 : q->left;
-	struct question asked = *q;
-	if (--q->left == 0)
-		q->seq = 0; /* the callback may ask again */
-	asked.shadow(asked.ctx, 0, c, e, NULL);
-	return NULL;
-}
-
 /* A REASON of generation 0 is about the question whose seq it returns. */
 static const char *
 take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
@@ -644,9 +530,7 @@ take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
 	char *text = strndup((const char *)(m + 1), m->text_len);
 
 	if (text && m->generation == 0) {
-		struct question *q = find_question(p, m->head.seq);
-		if (q)
-			answer_question(q, -EREMOTEIO, NULL, NULL, text);
+		sl_publish_refuse_question(p, m->head.seq, text);
 	} else if (text && m->generation == p->generation && p->reason_cnt < SL_PUBLISH_REASONS) {
 		p->reason[p->reason_cnt++] = text;
 		return NULL;
@@ -729,20 +613,20 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		take_taken(p, msg);
 		return NULL;
 	case SL_CTL_UPGRADED:
-		take_upgraded(p, msg);
+		sl_publish_take_upgraded(p, msg);
 		return NULL;
 	case SL_CTL_STOPPING:
 		take_stopping(p, msg);
 		return NULL;
 	case SL_CTL_EXPLAINED:
 	case SL_CTL_EXPLAINED_HTTP:
-		return take_explained(p, msg);
+		return sl_publish_take_explained(p, msg);
 	case SL_CTL_PORT:
-		return take_port(p, msg);
+		return sl_publish_take_port(p, msg);
 	case SL_CTL_SHADOW_COUNTS:
-		return take_shadow(p, msg, NULL);
+		return sl_publish_take_shadow(p, msg, NULL);
 	case SL_CTL_SHADOW_EXAMPLE:
-		return take_shadow(p, NULL, msg);
+		return sl_publish_take_shadow(p, NULL, msg);
 	case SL_CTL_SECRET_ACK:
 		sl_publish_take_secret_ack(p, msg);
 		return NULL;
@@ -907,89 +791,6 @@ sl_publish_try(struct sl_publish *p, uint64_t generation, const struct sl_compil
 	       uint32_t sample_ppm)
 {
 	return offer(p, generation, c, sample_ppm);
-}
-
-/* Sends a question that was made but for its head, and notes it. */
-static int
-ask(struct sl_publish *p, enum sl_ctl_type type, void *msg, size_t bytes, struct question noted)
-{
-	struct question *q = NULL;
-
-	if (p->phase != UP)
-		return -ENOTCONN;
-	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS && !q; i++)
-		q = p->questions[i].seq ? NULL : &p->questions[i];
-	if (!q)
-		return -EBUSY;
-	noted.seq = ++p->seq ? p->seq : ++p->seq;
-	noted.deadline = uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS;
-	sl_ctl_init(msg, type, bytes, noted.seq);
-	int err = sl_publish_queue(p, msg, bytes, -1);
-	if (!err)
-		*q = noted;
-	return err;
-}
-
-int
-sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t tcp_flags,
-		   uint32_t port, sl_publish_explain_fn *fn, void *ctx)
-{
-	struct sl_ctl_explain m = {.tuple = *tuple, .tcp_flags = tcp_flags, .port = port};
-
-	return ask(p, SL_CTL_EXPLAIN, &m, sizeof(m), (struct question){.fn = fn, .ctx = ctx});
-}
-
-int
-sl_publish_explain_http(struct sl_publish *p, enum sl_ctl_about about, const struct sl_tuple *tuple,
-			const char *head, size_t len, sl_publish_http_fn *fn, void *ctx)
-{
-	_Alignas(8) uint8_t room[sizeof(struct sl_ctl_explain_http) + SL_CTL_REQUEST_MAX];
-	struct sl_ctl_explain_http *m = (void *)room;
-
-	if (len == 0 || len > SL_CTL_REQUEST_MAX)
-		return -EMSGSIZE;
-	*m = (struct sl_ctl_explain_http){
-		.tuple = *tuple, .text_len = (uint32_t)len, .about = about};
-	memcpy(m + 1, head, len);
-	return ask(p, SL_CTL_EXPLAIN_HTTP, m, sizeof(*m) + len,
-		   (struct question){.http = fn, .ctx = ctx});
-}
-
-int
-sl_publish_ports(struct sl_publish *p, uint32_t port, sl_publish_port_fn *fn, void *ctx)
-{
-	struct sl_ctl_ports m = {.port = port};
-
-	return ask(p, SL_CTL_PORTS, &m, sizeof(m), (struct question){.port = fn, .ctx = ctx});
-}
-
-int
-sl_publish_shadow(struct sl_publish *p, uint32_t op, sl_publish_shadow_fn *fn, void *ctx)
-{
-	struct sl_ctl_shadow m = {.op = op};
-
-	return ask(p, SL_CTL_SHADOW, &m, sizeof(m), (struct question){.shadow = fn, .ctx = ctx});
-}
-
-int
-sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
-{
-	struct sl_ctl_upgrade m;
-
-	if (p->phase != UP)
-		return -ENOTCONN;
-	if (p->upgrade.seq)
-		return -EBUSY;
-	uint32_t seq = ++p->seq ? p->seq : ++p->seq;
-	sl_ctl_init(&m.head, SL_CTL_UPGRADE, sizeof(m), seq);
-	int err = sl_publish_queue(p, &m, sizeof(m), -1);
-	if (err)
-		return err;
-	p->upgrade.seq = seq;
-	p->upgrade.deadline = uv_now(p->loop) + SL_PUBLISH_UPGRADE_MS;
-	p->upgrade.fn = fn;
-	p->upgrade.ctx = ctx;
-	return 0;
 }
 
 int

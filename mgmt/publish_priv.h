@@ -1,6 +1,8 @@
 /* publish_priv — what the parts of the link to the dataplane have in common.
  *
- *   publish.c         the socket, the phase, whose turn a message is    publish_secret.c  secrets, and who waits for their answers
+ *   publish.c           the socket and the phase; to whom a message goes
+ *   publish_question.c  questions and upgrade, and who waits for their answers
+ *   publish_secret.c    secrets, and who waits for their answers
  */
 #ifndef SL_MGMT_PUBLISH_PRIV_H
 #define SL_MGMT_PUBLISH_PRIV_H
@@ -86,6 +88,18 @@ struct sl_publish {
 uint32_t sl_publish_next_seq(struct sl_publish *p);
 int sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd);
 int sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later);
+
+/* publish_question.c.  What takes an answer returns NULL, or what is wrong with it. */
+const char *sl_publish_take_explained(struct sl_publish *p, const struct sl_ctl_head *h);
+const char *sl_publish_take_port(struct sl_publish *p, const struct sl_ctl_port *m);
+/* One of both is NULL. */
+const char *sl_publish_take_shadow(struct sl_publish *p, const struct sl_ctl_shadow_counts *c,
+				   const struct sl_ctl_shadow_example *e);
+void sl_publish_take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m);
+/* The dataplane cannot answer, and says why. */
+void sl_publish_refuse_question(struct sl_publish *p, uint32_t seq, const char *why);
+/* err for all that are due, of the upgrade last. */
+void sl_publish_end_questions(struct sl_publish *p, int err, uint64_t due);
 
 /* publish_secret.c.  fetch: the turn of a secret has come, and its answer is due from now on.  False: it is there no more. */
 bool sl_publish_fetch_secret(struct sl_publish *p, struct out *o);
