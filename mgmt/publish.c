@@ -6,8 +6,6 @@
  * cursor, turned into memfds one by one as the socket takes them, at most OBJECTS_PER_TURN a loop turn. */
 #include "mgmt/publish_priv.h"
 
-#include "mgmt/memfd.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,8 +18,6 @@
 #include <unistd.h>
 
 #include "sluice/stats.h"
-
-#define OBJECTS_PER_TURN 64
 
 static void on_poll(uv_poll_t *h, int status, int events);
 
@@ -46,22 +42,6 @@ trouble(struct sl_publish *p, const char *why)
 		return;
 	snprintf(p->trouble, sizeof(p->trouble), "%s", why);
 	p->ev.trouble(p->ev.ctx, p->trouble);
-}
-
-static void
-drop_offer(struct sl_publish *p)
-{
-	for (unsigned i = 0; i < p->reason_cnt; i++)
-		free(p->reason[i]);
-	free(p->want);
-	p->want = NULL;
-	p->reason_cnt = 0;
-	p->generation = 0;
-	p->compiled = NULL;
-	p->want_cnt = p->want_at = 0;
-	p->want_closed = false;
-	p->objects_sent = 0;
-	p->bytes_sent = 0;
 }
 
 static void
@@ -128,7 +108,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 	p->deadline = uv_now(p->loop) + wait_ms;
 	close_socket(p);
 	drop_queue(p);
-	drop_offer(p);
+	sl_publish_drop_offer(p);
 	drop_streams(p);
 	if (was_up)
 		p->ev.down(p->ev.ctx, copy);
@@ -143,17 +123,17 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 
 /* ---- sending ---- */
 
-static void
-update_poll(struct sl_publish *p)
+void
+sl_publish_update_poll(struct sl_publish *p)
 {
-	bool more = p->head || p->want_at < p->want_cnt;
+	bool more = p->head || sl_publish_more_objects(p);
 	if (p->poll)
 		uv_poll_start(p->poll, UV_READABLE | (more ? UV_WRITABLE : 0), on_poll);
 }
 
 /* 1: sent, 0: later, < 0: broken. */
-static int
-send_now(struct sl_publish *p, const void *msg, size_t bytes, int fd)
+int
+sl_publish_send(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 {
 	int err = sl_ctl_send(p->sock, msg, bytes, &fd, fd >= 0);
 	if (err == -EAGAIN || err == -ETOOMANYREFS)
@@ -182,7 +162,7 @@ sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int 
 	o->later = later;
 	*p->tail = o;
 	p->tail = &o->next;
-	update_poll(p);
+	sl_publish_update_poll(p);
 	return 0;
 }
 
@@ -198,7 +178,7 @@ flush_queue(struct sl_publish *p)
 	while (p->head) {
 		struct out *o = p->head;
 		bool send = !o->later || sl_publish_fetch_secret(p, o);
-		int ret = send ? send_now(p, o->msg, o->bytes, o->fd) : 1;
+		int ret = send ? sl_publish_send(p, o->msg, o->bytes, o->fd) : 1;
 		if (ret <= 0)
 			return ret;
 		p->head = o->next;
@@ -212,32 +192,11 @@ flush_queue(struct sl_publish *p)
 }
 
 static int
-send_object(struct sl_publish *p, uint32_t ref)
-{
-	const struct sl_compiled_object *obj = &p->compiled->objs[ref];
-	struct sl_ctl_object m = {.generation = p->generation, .ref = ref};
-	int fd = sl_memfd_sealed("sluice-object", obj->bytes, obj->size);
-
-	if (fd < 0)
-		return fd;
-	sl_ctl_init(&m.head, SL_CTL_OBJECT, sizeof(m), ++p->seq);
-	int ret = send_now(p, &m, sizeof(m), fd);
-	close(fd);
-	if (ret > 0) {
-		p->objects_sent++;
-		p->bytes_sent += obj->size;
-	}
-	return ret;
-}
-
-static int
 flush(struct sl_publish *p)
 {
 	int ret = flush_queue(p);
-	for (unsigned n = 0; ret > 0 && n < OBJECTS_PER_TURN && p->want_at < p->want_cnt; n++) {
-		ret = send_object(p, p->want[p->want_at]);
-		p->want_at += ret > 0;
-	}
+	if (ret > 0)
+		ret = sl_publish_send_objects(p);
 	return ret < 0 ? ret : 0;
 }
 
@@ -293,7 +252,7 @@ try_connect(struct sl_publish *p)
 	if (sl_publish_queue(p, &hello, sizeof(hello), -1) || flush(p))
 		disconnect(p, SL_PUBLISH_BACKOFF_MS, "the dataplane closed the connection");
 	else
-		update_poll(p);
+		sl_publish_update_poll(p);
 }
 
 static void
@@ -502,27 +461,6 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	return NULL;
 }
 
-static const char *
-take_want(struct sl_publish *p, const struct sl_ctl_want *m)
-{
-	if (p->generation == 0 || m->generation != p->generation)
-		return NULL; /* of an offer that is not open any more */
-	if (p->want_closed)
-		return "WANT after the last WANT";
-	uint32_t *more = realloc(p->want, (p->want_cnt + m->cnt + 1) * sizeof(*more));
-	if (!more)
-		return "out of memory here";
-	p->want = more;
-	for (uint32_t i = 0; i < m->cnt; i++) {
-		if (m->ref[i] >= p->compiled->cnt || p->want_cnt >= p->compiled->cnt)
-			return "WANT for an object that was not offered";
-		p->want[p->want_cnt++] = m->ref[i];
-	}
-	p->want_closed = m->last;
-	update_poll(p);
-	return NULL;
-}
-
 /* A REASON of generation 0 is about the question whose seq it returns. */
 static const char *
 take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
@@ -531,50 +469,10 @@ take_reason(struct sl_publish *p, const struct sl_ctl_reason *m)
 
 	if (text && m->generation == 0) {
 		sl_publish_refuse_question(p, m->head.seq, text);
-	} else if (text && m->generation == p->generation && p->reason_cnt < SL_PUBLISH_REASONS) {
-		p->reason[p->reason_cnt++] = text;
+	} else if (text && sl_publish_keep_reason(p, m->generation, text)) {
 		return NULL;
 	}
 	free(text);
-	return NULL;
-}
-
-static const char *
-take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
-{
-	if (p->generation == 0 || m->generation != p->generation)
-		return NULL;
-	if (m->outcome < SL_CTL_ACTIVE || m->outcome > SL_CTL_TRIED)
-		return "a verdict of an unknown kind";
-	if (m->outcome != SL_CTL_REFUSED && p->tried != (m->outcome == SL_CTL_TRIED))
-		return "a verdict of another kind than what was offered";
-	if (m->outcome == SL_CTL_SUPERSEDED)
-		return "a verdict that another offer replaced the last one";
-	struct sl_publish_verdict v = {
-		.generation = m->generation,
-		.outcome = (enum sl_ctl_outcome)m->outcome,
-		.check_ns = m->check_ns,
-		.build_ns = m->build_ns,
-		.swap_ns = m->swap_ns,
-		.reasons = (const char *const *)p->reason,
-		.reason_cnt = p->reason_cnt,
-		.objects_sent = p->objects_sent,
-		.bytes_sent = p->bytes_sent,
-	};
-	/* The callback may offer again: the reasons are taken out of its way. */
-	char *reason[SL_PUBLISH_REASONS];
-	unsigned cnt = p->reason_cnt;
-	memcpy(reason, p->reason, cnt * sizeof(reason[0]));
-	v.reasons = (const char *const *)reason;
-	p->reason_cnt = 0;
-	if (v.outcome == SL_CTL_ACTIVE) {
-		p->link.generation = m->generation;
-		p->link.root = p->compiled->root.id;
-	}
-	drop_offer(p);
-	p->ev.verdict(p->ev.ctx, &v);
-	for (unsigned i = 0; i < cnt; i++)
-		free(reason[i]);
 	return NULL;
 }
 
@@ -598,11 +496,11 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 		return "a message before WELCOME";
 	switch (h->type) {
 	case SL_CTL_WANT:
-		return take_want(p, msg);
+		return sl_publish_take_want(p, msg);
 	case SL_CTL_REASON:
 		return take_reason(p, msg);
 	case SL_CTL_VERDICT:
-		return take_verdict(p, msg);
+		return sl_publish_take_verdict(p, msg);
 	case SL_CTL_KEEP:
 		return take_keep(p, msg, &fds[0]);
 	case SL_CTL_STREAMS:
@@ -683,7 +581,7 @@ on_poll(uv_poll_t *h, int status, int events)
 	else if (err)
 		disconnect(p, SL_PUBLISH_BACKOFF_MS, strerror(-err));
 	else
-		update_poll(p);
+		sl_publish_update_poll(p);
 }
 
 /* ---- from outside ---- */
@@ -721,7 +619,7 @@ sl_publish_destroy(struct sl_publish *p)
 		return;
 	close_socket(p);
 	drop_queue(p);
-	drop_offer(p);
+	sl_publish_drop_offer(p);
 	drop_flows(p);
 	drop_streams(p);
 	unmap(p);
@@ -755,42 +653,6 @@ sl_publish_streams(const struct sl_publish *p, int *ret_fd, uint64_t *ret_bytes)
 	*ret_fd = p->streams.fd;
 	*ret_bytes = p->streams.bytes;
 	return true;
-}
-
-static int
-offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c, uint32_t sample_ppm)
-{
-	struct sl_ctl_offer m = {
-		.generation = generation, .root = c->root.id, .sample_ppm = sample_ppm};
-
-	if (p->phase != UP)
-		return -ENOTCONN;
-	drop_offer(p);
-	int fd = sl_memfd_sealed("sluice-root", c->root.bytes, c->root.size);
-	if (fd < 0)
-		return fd;
-	p->generation = generation;
-	p->tried = sample_ppm != 0;
-	p->compiled = c;
-	p->bytes_sent = c->root.size;
-	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), ++p->seq);
-	int err = sl_publish_queue(p, &m, sizeof(m), fd);
-	if (err)
-		drop_offer(p); /* c is not ours to keep */
-	return err;
-}
-
-int
-sl_publish_offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c)
-{
-	return offer(p, generation, c, 0);
-}
-
-int
-sl_publish_try(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c,
-	       uint32_t sample_ppm)
-{
-	return offer(p, generation, c, sample_ppm);
 }
 
 int

@@ -1,6 +1,7 @@
 /* publish_priv — what the parts of the link to the dataplane have in common.
  *
  *   publish.c           the socket and the phase; to whom a message goes
+ *   publish_offer.c     the open offer: its objects, reasons and verdict
  *   publish_question.c  questions and upgrade, and who waits for their answers
  *   publish_secret.c    secrets, and who waits for their answers
  */
@@ -88,8 +89,22 @@ struct sl_publish {
 uint32_t sl_publish_next_seq(struct sl_publish *p);
 int sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd);
 int sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later);
+/* 1: sent, 0: later, < 0: broken. */
+int sl_publish_send(struct sl_publish *p, const void *msg, size_t bytes, int fd);
+/* What the socket is waited for, when there is more or less to send. */
+void sl_publish_update_poll(struct sl_publish *p);
 
-/* publish_question.c.  What takes an answer returns NULL, or what is wrong with it. */
+/* publish_offer.c.  What takes a message returns NULL, or what is wrong with it. */
+const char *sl_publish_take_want(struct sl_publish *p, const struct sl_ctl_want *m);
+const char *sl_publish_take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m);
+/* text is taken over.  False: it is not, because the offer of that generation is not open any more, or has enough of them. */
+bool sl_publish_keep_reason(struct sl_publish *p, uint64_t generation, char *text);
+/* Those whose turn it is, as of sl_publish_send. */
+int sl_publish_send_objects(struct sl_publish *p);
+bool sl_publish_more_objects(const struct sl_publish *p);
+void sl_publish_drop_offer(struct sl_publish *p); /* without a verdict */
+
+/* publish_question.c.  Likewise. */
 const char *sl_publish_take_explained(struct sl_publish *p, const struct sl_ctl_head *h);
 const char *sl_publish_take_port(struct sl_publish *p, const struct sl_ctl_port *m);
 /* One of both is NULL. */
