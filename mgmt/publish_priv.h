@@ -3,6 +3,7 @@
  *   publish.c           the socket and the phase; to whom a message goes
  *   publish_offer.c     the open offer: its objects, reasons and verdict
  *   publish_question.c  questions and upgrade, and who waits for their answers
+ *   publish_region.c    memory that the dataplane passes: segments, flows, streams, events
  *   publish_secret.c    secrets, and who waits for their answers
  */
 #ifndef SL_MGMT_PUBLISH_PRIV_H
@@ -115,6 +116,20 @@ void sl_publish_take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded
 void sl_publish_refuse_question(struct sl_publish *p, uint32_t seq, const char *why);
 /* err for all that are due, of the upgrade last. */
 void sl_publish_end_questions(struct sl_publish *p, int err, uint64_t due);
+
+/* publish_region.c.  Likewise; *fd is -1 when it was taken over.  What sl_publish_map mapped is for sl_publish_unmap, also when something is
+ * wrong; its descriptors stay the caller's. */
+const char *sl_publish_map(struct sl_publish_link *l, const struct sl_ctl_welcome *w,
+			   const int fds[2]);
+void sl_publish_unmap(struct sl_publish *p); /* link is empty afterwards */
+const char *sl_publish_take_keep(struct sl_publish *p, const struct sl_ctl_keep *m, int *fd);
+const char *sl_publish_take_streams(struct sl_publish *p, const struct sl_ctl_streams *m, int *fd);
+const char *sl_publish_take_events(struct sl_publish *p, const struct sl_ctl_events *m, int fd);
+void sl_publish_take_taken(struct sl_publish *p, const struct sl_ctl_taken *m);
+/* Gives the flows of a dataplane that is gone to one that has none.  Its offer comes behind this. */
+void sl_publish_park(struct sl_publish *p);
+void sl_publish_drop_flows(struct sl_publish *p);
+void sl_publish_drop_streams(struct sl_publish *p);
 
 /* publish_secret.c.  fetch: the turn of a secret has come, and its answer is due from now on.  False: it is there no more. */
 bool sl_publish_fetch_secret(struct sl_publish *p, struct out *o);
