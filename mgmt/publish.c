@@ -1,9 +1,7 @@
 /* One state machine on one descriptor:
  *
  *   OFF ── connect, credentials, HELLO ──▶ WAIT ── WELCOME, segments ──▶ UP ── end, BYE, error ──▶ OFF
- *
- * Outgoing messages are small structs in a queue; the objects that WANT asked for are a list of refs with a
- * cursor, turned into memfds one by one as the socket takes them, at most OBJECTS_PER_TURN a loop turn. */
+ */
 #include "mgmt/publish_priv.h"
 
 #include <errno.h>
@@ -21,19 +19,6 @@ trouble(struct sl_publish *p, const char *why)
 		return;
 	snprintf(p->trouble, sizeof(p->trouble), "%s", why);
 	p->ev.trouble(p->ev.ctx, p->trouble);
-}
-
-static void
-drop_queue(struct sl_publish *p)
-{
-	while (p->head) {
-		struct out *o = p->head;
-		p->head = o->next;
-		if (o->fd >= 0)
-			close(o->fd);
-		free(o);
-	}
-	p->tail = &p->head;
 }
 
 static void
@@ -66,7 +51,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 	p->phase = OFF;
 	p->deadline = uv_now(p->loop) + wait_ms;
 	close_socket(p);
-	drop_queue(p);
+	sl_publish_drop_queue(p);
 	sl_publish_drop_offer(p);
 	sl_publish_drop_streams(p);
 	if (was_up)
@@ -80,83 +65,12 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 		trouble(p, copy);
 }
 
-/* ---- sending ---- */
-
 void
 sl_publish_update_poll(struct sl_publish *p)
 {
 	bool more = p->head || sl_publish_more_objects(p);
 	if (p->poll)
 		uv_poll_start(p->poll, UV_READABLE | (more ? UV_WRITABLE : 0), on_poll);
-}
-
-/* 1: sent, 0: later, < 0: broken. */
-int
-sl_publish_send(struct sl_publish *p, const void *msg, size_t bytes, int fd)
-{
-	int err = sl_ctl_send(p->sock, msg, bytes, &fd, fd >= 0);
-	if (err == -EAGAIN || err == -ETOOMANYREFS)
-		return 0;
-	return err ? err : 1;
-}
-
-uint32_t
-sl_publish_next_seq(struct sl_publish *p)
-{
-	return ++p->seq ? p->seq : ++p->seq;
-}
-
-int
-sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later)
-{
-	struct out *o = calloc(1, sizeof(*o) + bytes);
-	if (!o) {
-		if (fd >= 0)
-			close(fd);
-		return -ENOMEM;
-	}
-	memcpy(o->msg, msg, bytes);
-	o->bytes = bytes;
-	o->fd = fd;
-	o->later = later;
-	*p->tail = o;
-	p->tail = &o->next;
-	sl_publish_update_poll(p);
-	return 0;
-}
-
-int
-sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
-{
-	return sl_publish_queue_later(p, msg, bytes, fd, false);
-}
-
-static int
-flush_queue(struct sl_publish *p)
-{
-	while (p->head) {
-		struct out *o = p->head;
-		bool send = !o->later || sl_publish_fetch_secret(p, o);
-		int ret = send ? sl_publish_send(p, o->msg, o->bytes, o->fd) : 1;
-		if (ret <= 0)
-			return ret;
-		p->head = o->next;
-		if (!p->head)
-			p->tail = &p->head;
-		if (o->fd >= 0)
-			close(o->fd);
-		free(o);
-	}
-	return 1;
-}
-
-static int
-flush(struct sl_publish *p)
-{
-	int ret = flush_queue(p);
-	if (ret > 0)
-		ret = sl_publish_send_objects(p);
-	return ret < 0 ? ret : 0;
 }
 
 /* ---- connecting ---- */
@@ -208,7 +122,7 @@ try_connect(struct sl_publish *p)
 	p->phase = WAIT;
 	p->deadline = uv_now(p->loop) + SL_PUBLISH_WELCOME_MS;
 	sl_ctl_init(&hello.head, SL_CTL_HELLO, sizeof(hello), ++p->seq);
-	if (sl_publish_queue(p, &hello, sizeof(hello), -1) || flush(p))
+	if (sl_publish_queue(p, &hello, sizeof(hello), -1) || sl_publish_flush(p))
 		disconnect(p, SL_PUBLISH_BACKOFF_MS, "the dataplane closed the connection");
 	else
 		sl_publish_update_poll(p);
@@ -391,7 +305,7 @@ on_poll(uv_poll_t *h, int status, int events)
 		receive(p);
 	if (p->sock < 0 || p->poll != h)
 		return;
-	int err = flush(p);
+	int err = sl_publish_flush(p);
 	if (err == -EPIPE || err == -ECONNRESET)
 		disconnect(p, 0, "the dataplane went away");
 	else if (err)
@@ -434,7 +348,7 @@ sl_publish_destroy(struct sl_publish *p)
 	if (!p)
 		return;
 	close_socket(p);
-	drop_queue(p);
+	sl_publish_drop_queue(p);
 	sl_publish_drop_offer(p);
 	sl_publish_drop_flows(p);
 	sl_publish_drop_streams(p);

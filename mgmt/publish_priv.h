@@ -3,6 +3,7 @@
  *   publish.c           the socket and the phase; to whom a message goes
  *   publish_offer.c     the open offer: its objects, reasons and verdict
  *   publish_question.c  questions and upgrade, and who waits for their answers
+ *   publish_queue.c     what waits for the socket
  *   publish_region.c    memory that the dataplane passes: segments, flows, streams, events
  *   publish_secret.c    secrets, and who waits for their answers
  */
@@ -85,14 +86,7 @@ struct sl_publish {
 	} streams;
 };
 
-/* publish.c.  sl_publish_queue: fd (-1: none) is taken over, also on failure; -ENOMEM.  later: of a SECRET, whose descriptor
- * sl_publish_fetch_secret gets when its turn comes. */
-uint32_t sl_publish_next_seq(struct sl_publish *p);
-int sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd);
-int sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later);
-/* 1: sent, 0: later, < 0: broken. */
-int sl_publish_send(struct sl_publish *p, const void *msg, size_t bytes, int fd);
-/* What the socket is waited for, when there is more or less to send. */
+/* publish.c: what the socket is waited for, when there is more or less to send. */
 void sl_publish_update_poll(struct sl_publish *p);
 
 /* publish_offer.c.  What takes a message returns NULL, or what is wrong with it. */
@@ -117,8 +111,20 @@ void sl_publish_refuse_question(struct sl_publish *p, uint32_t seq, const char *
 /* err for all that are due, of the upgrade last. */
 void sl_publish_end_questions(struct sl_publish *p, int err, uint64_t due);
 
-/* publish_region.c.  Likewise; *fd is -1 when it was taken over.  What sl_publish_map mapped is for sl_publish_unmap, also when something is
- * wrong; its descriptors stay the caller's. */
+/* publish_queue.c.  sl_publish_queue: fd (-1: none) is taken over, also on failure; -ENOMEM.  later: of a SECRET, whose descriptor
+ * sl_publish_fetch_secret gets when its turn comes. */
+int sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd);
+int sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later);
+/* Never 0. */
+uint32_t sl_publish_next_seq(struct sl_publish *p);
+/* At once, past the queue; fd stays the caller's.  1: sent, 0: later, < 0: broken. */
+int sl_publish_send(struct sl_publish *p, const void *msg, size_t bytes, int fd);
+/* As much as the socket takes; < 0: broken. */
+int sl_publish_flush(struct sl_publish *p);
+void sl_publish_drop_queue(struct sl_publish *p);
+
+/* publish_region.c.  Messages as of publish_offer.c; *fd is -1 when it was taken over.  What sl_publish_map mapped is for
+ * sl_publish_unmap, also when something is wrong; its descriptors stay the caller's. */
 const char *sl_publish_map(struct sl_publish_link *l, const struct sl_ctl_welcome *w,
 			   const int fds[2]);
 void sl_publish_unmap(struct sl_publish *p); /* link is empty afterwards */
