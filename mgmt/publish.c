@@ -44,11 +44,11 @@ close_socket(struct sl_publish *p)
 static void
 disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 {
-	bool was_up = p->phase == UP;
+	bool was_up = p->phase == SL_PUBLISH_UP;
 	char copy[SL_PUBLISH_TEXT_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", why);
-	p->phase = OFF;
+	p->phase = SL_PUBLISH_OFF;
 	p->deadline = uv_now(p->loop) + wait_ms;
 	close_socket(p);
 	sl_publish_drop_queue(p);
@@ -119,7 +119,7 @@ try_connect(struct sl_publish *p)
 		return;
 	}
 	p->poll->data = p;
-	p->phase = WAIT;
+	p->phase = SL_PUBLISH_WAIT;
 	p->deadline = uv_now(p->loop) + SL_PUBLISH_WELCOME_MS;
 	sl_ctl_init(&hello.head, SL_CTL_HELLO, sizeof(hello), ++p->seq);
 	if (sl_publish_queue(p, &hello, sizeof(hello), -1) || sl_publish_flush(p))
@@ -136,11 +136,11 @@ on_timer(uv_timer_t *t)
 
 	sl_publish_end_questions(p, -ETIMEDOUT, now);
 	sl_publish_end_waits(p, -ETIMEDOUT, now);
-	if (p->phase == UP && p->flows.parks > 0 && now >= p->flows.lived_at)
+	if (p->phase == SL_PUBLISH_UP && p->flows.parks > 0 && now >= p->flows.lived_at)
 		p->flows.parks = 0;
-	if (p->phase == OFF && now >= p->deadline)
+	if (p->phase == SL_PUBLISH_OFF && now >= p->deadline)
 		try_connect(p);
-	else if (p->phase == WAIT && now >= p->deadline)
+	else if (p->phase == SL_PUBLISH_WAIT && now >= p->deadline)
 		disconnect(p, SL_PUBLISH_BACKOFF_MS,
 			   "something listens on the dataplane's socket but does not say WELCOME");
 }
@@ -162,7 +162,7 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 {
 	static char text[256];
 
-	if (p->phase != WAIT)
+	if (p->phase != SL_PUBLISH_WAIT)
 		return "a second WELCOME";
 	if (w->image_version != SL_IMAGE_VERSION)
 		return "another version of the table format: install the same release of both "
@@ -182,7 +182,7 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	p->link.boot_id = w->boot_id;
 	p->link.generation = w->generation;
 	p->link.root = w->root;
-	p->phase = UP;
+	p->phase = SL_PUBLISH_UP;
 	p->events = false;
 	p->trouble[0] = 0;
 	if (!w->flows)
@@ -214,7 +214,7 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 	const struct sl_ctl_bye *bye = msg;
 
 	if (h->type == SL_CTL_BYE) {
-		if (p->phase == UP)
+		if (p->phase == SL_PUBLISH_UP)
 			p->flows.parks = 0; /* it did not die */
 		snprintf(text, sizeof(text), "the dataplane says: %.*s", (int)bye->text_len,
 			 (const char *)(bye + 1));
@@ -222,7 +222,7 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 	}
 	if (h->type == SL_CTL_WELCOME)
 		return take_welcome(p, msg, fds);
-	if (p->phase != UP)
+	if (p->phase != SL_PUBLISH_UP)
 		return "a message before WELCOME";
 	switch (h->type) {
 	case SL_CTL_WANT:
@@ -362,7 +362,7 @@ sl_publish_destroy(struct sl_publish *p)
 const struct sl_publish_link *
 sl_publish_link(const struct sl_publish *p)
 {
-	return p->phase == UP ? &p->link : NULL;
+	return p->phase == SL_PUBLISH_UP ? &p->link : NULL;
 }
 
 int
@@ -370,7 +370,7 @@ sl_publish_stop(struct sl_publish *p)
 {
 	struct sl_ctl_stop m;
 
-	if (p->phase != UP)
+	if (p->phase != SL_PUBLISH_UP)
 		return -ENOTCONN;
 	sl_ctl_init(&m.head, SL_CTL_STOP, sizeof(m), ++p->seq);
 	return sl_publish_queue(p, &m, sizeof(m), -1);

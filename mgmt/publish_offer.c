@@ -142,7 +142,7 @@ offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c, ui
 	struct sl_ctl_offer m = {
 		.generation = generation, .root = c->root.id, .sample_ppm = sample_ppm};
 
-	if (p->phase != UP)
+	if (p->phase != SL_PUBLISH_UP)
 		return -ENOTCONN;
 	sl_publish_drop_offer(p);
 	int fd = sl_memfd_sealed("sluice-root", c->root.bytes, c->root.size);

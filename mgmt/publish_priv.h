@@ -16,19 +16,19 @@
 
 #define SL_PUBLISH_TEXT_MAX 1300
 
-enum phase { OFF, WAIT, UP };
+enum sl_publish_phase { SL_PUBLISH_OFF, SL_PUBLISH_WAIT, SL_PUBLISH_UP };
 
-struct wait; /* publish_secret.c */
+struct sl_publish_wait; /* publish_secret.c */
 
-struct out { /* one queued message */
-	struct out *next;
+struct sl_publish_out { /* one queued message */
+	struct sl_publish_out *next;
 	int fd;     /* -1: none; closed after sending */
 	bool later; /* a SECRET whose descriptor is asked for when its turn comes */
 	size_t bytes;
 	_Alignas(8) uint8_t msg[];
 };
 
-struct question {
+struct sl_publish_question {
 	uint32_t seq; /* 0: free */
 	uint64_t deadline;
 	sl_publish_explain_fn *fn;    /* of EXPLAIN, or */
@@ -46,11 +46,11 @@ struct sl_publish {
 	struct sl_publish_events ev;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char trouble[SL_PUBLISH_TEXT_MAX];
-	enum phase phase;
+	enum sl_publish_phase phase;
 	int sock;
 	uint32_t seq;
 	uint64_t deadline; /* WAIT: WELCOME must be there; OFF: not before */
-	struct out *head, **tail;
+	struct sl_publish_out *head, **tail;
 	struct sl_publish_link link;
 	/* the open offer; generation 0: none */
 	uint64_t generation;
@@ -63,8 +63,8 @@ struct sl_publish {
 	unsigned reason_cnt;
 	uint32_t objects_sent;
 	uint64_t bytes_sent;
-	struct question questions[SL_PUBLISH_EXPLAINS];
-	struct wait *waits, **wait_tail; /* in order of seq */
+	struct sl_publish_question questions[SL_PUBLISH_EXPLAINS];
+	struct sl_publish_wait *waits, **wait_tail; /* in order of seq */
 	struct {
 		uint32_t seq; /* 0: none is under way */
 		uint64_t deadline;
@@ -138,7 +138,7 @@ void sl_publish_drop_flows(struct sl_publish *p);
 void sl_publish_drop_streams(struct sl_publish *p);
 
 /* publish_secret.c.  fetch: the turn of a secret has come, and its answer is due from now on.  False: it is there no more. */
-bool sl_publish_fetch_secret(struct sl_publish *p, struct out *o);
+bool sl_publish_fetch_secret(struct sl_publish *p, struct sl_publish_out *o);
 void sl_publish_take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m);
 /* err for all that are due; their callbacks may add others. */
 void sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due);

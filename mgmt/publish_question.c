@@ -6,10 +6,10 @@
 #include <stdio.h>
 
 static void
-answer_question(struct question *at, int err, const struct sl_ctl_explained *e,
+answer_question(struct sl_publish_question *at, int err, const struct sl_ctl_explained *e,
 		const struct sl_ctl_explained_http *http, const char *why)
 {
-	struct question q = *at;
+	struct sl_publish_question q = *at;
 
 	at->seq = 0; /* the callback may ask again */
 	if (q.fn)
@@ -37,7 +37,7 @@ void
 sl_publish_end_questions(struct sl_publish *p, int err, uint64_t due)
 {
 	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++) {
-		struct question *q = &p->questions[i];
+		struct sl_publish_question *q = &p->questions[i];
 		if (q->seq && q->deadline <= due)
 			answer_question(q, err, NULL, NULL, NULL);
 	}
@@ -46,7 +46,7 @@ sl_publish_end_questions(struct sl_publish *p, int err, uint64_t due)
 }
 
 /* The question of that seq and kind; NULL: given up. */
-static struct question *
+static struct sl_publish_question *
 find_question(struct sl_publish *p, uint32_t seq)
 {
 	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS; i++)
@@ -58,7 +58,7 @@ find_question(struct sl_publish *p, uint32_t seq)
 void
 sl_publish_refuse_question(struct sl_publish *p, uint32_t seq, const char *why)
 {
-	struct question *q = find_question(p, seq);
+	struct sl_publish_question *q = find_question(p, seq);
 
 	if (q)
 		answer_question(q, -EREMOTEIO, NULL, NULL, why);
@@ -67,7 +67,7 @@ sl_publish_refuse_question(struct sl_publish *p, uint32_t seq, const char *why)
 const char *
 sl_publish_take_explained(struct sl_publish *p, const struct sl_ctl_head *h)
 {
-	struct question *q = find_question(p, h->seq);
+	struct sl_publish_question *q = find_question(p, h->seq);
 	bool http = h->type == SL_CTL_EXPLAINED_HTTP;
 
 	if (q && (q->port || q->shadow || http != (q->http != NULL)))
@@ -83,7 +83,7 @@ sl_publish_take_explained(struct sl_publish *p, const struct sl_ctl_head *h)
 const char *
 sl_publish_take_port(struct sl_publish *p, const struct sl_ctl_port *m)
 {
-	struct question *q = find_question(p, m->head.seq);
+	struct sl_publish_question *q = find_question(p, m->head.seq);
 
 	if (m->port >= p->link.port_cnt)
 		return "PORT of a port that there is not";
@@ -91,7 +91,7 @@ sl_publish_take_port(struct sl_publish *p, const struct sl_ctl_port *m)
 		return NULL;
 	if (!q->port)
 		return "an answer to another question than was asked";
-	struct question asked = *q;
+	struct sl_publish_question asked = *q;
 	if (m->last)
 		q->seq = 0; /* the callback may ask again */
 	asked.port(asked.ctx, 0, m, NULL);
@@ -103,14 +103,14 @@ const char *
 sl_publish_take_shadow(struct sl_publish *p, const struct sl_ctl_shadow_counts *c,
 		       const struct sl_ctl_shadow_example *e)
 {
-	struct question *q = find_question(p, c ? c->head.seq : e->head.seq);
+	struct sl_publish_question *q = find_question(p, c ? c->head.seq : e->head.seq);
 
 	if (!q)
 		return NULL;
 	if (!q->shadow || (c != NULL) != (q->left == 0))
 		return "an answer to another question than was asked";
 	q->left = c ? c->example_cnt + 1 : q->left;
-	struct question asked = *q;
+	struct sl_publish_question asked = *q;
 	if (--q->left == 0)
 		q->seq = 0; /* the callback may ask again */
 	asked.shadow(asked.ctx, 0, c, e, NULL);
@@ -129,11 +129,12 @@ sl_publish_take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m)
 
 /* Sends a question that was made but for its head, and notes it. */
 static int
-ask(struct sl_publish *p, enum sl_ctl_type type, void *msg, size_t bytes, struct question noted)
+ask(struct sl_publish *p, enum sl_ctl_type type, void *msg, size_t bytes,
+    struct sl_publish_question noted)
 {
-	struct question *q = NULL;
+	struct sl_publish_question *q = NULL;
 
-	if (p->phase != UP)
+	if (p->phase != SL_PUBLISH_UP)
 		return -ENOTCONN;
 	for (unsigned i = 0; i < SL_PUBLISH_EXPLAINS && !q; i++)
 		q = p->questions[i].seq ? NULL : &p->questions[i];
@@ -154,7 +155,8 @@ sl_publish_explain(struct sl_publish *p, const struct sl_tuple *tuple, uint8_t t
 {
 	struct sl_ctl_explain m = {.tuple = *tuple, .tcp_flags = tcp_flags, .port = port};
 
-	return ask(p, SL_CTL_EXPLAIN, &m, sizeof(m), (struct question){.fn = fn, .ctx = ctx});
+	return ask(p, SL_CTL_EXPLAIN, &m, sizeof(m),
+		   (struct sl_publish_question){.fn = fn, .ctx = ctx});
 }
 
 int
@@ -170,7 +172,7 @@ sl_publish_explain_http(struct sl_publish *p, enum sl_ctl_about about, const str
 		.tuple = *tuple, .text_len = (uint32_t)len, .about = about};
 	memcpy(m + 1, head, len);
 	return ask(p, SL_CTL_EXPLAIN_HTTP, m, sizeof(*m) + len,
-		   (struct question){.http = fn, .ctx = ctx});
+		   (struct sl_publish_question){.http = fn, .ctx = ctx});
 }
 
 int
@@ -178,7 +180,8 @@ sl_publish_ports(struct sl_publish *p, uint32_t port, sl_publish_port_fn *fn, vo
 {
 	struct sl_ctl_ports m = {.port = port};
 
-	return ask(p, SL_CTL_PORTS, &m, sizeof(m), (struct question){.port = fn, .ctx = ctx});
+	return ask(p, SL_CTL_PORTS, &m, sizeof(m),
+		   (struct sl_publish_question){.port = fn, .ctx = ctx});
 }
 
 int
@@ -186,7 +189,8 @@ sl_publish_shadow(struct sl_publish *p, uint32_t op, sl_publish_shadow_fn *fn, v
 {
 	struct sl_ctl_shadow m = {.op = op};
 
-	return ask(p, SL_CTL_SHADOW, &m, sizeof(m), (struct question){.shadow = fn, .ctx = ctx});
+	return ask(p, SL_CTL_SHADOW, &m, sizeof(m),
+		   (struct sl_publish_question){.shadow = fn, .ctx = ctx});
 }
 
 int
@@ -194,7 +198,7 @@ sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
 {
 	struct sl_ctl_upgrade m;
 
-	if (p->phase != UP)
+	if (p->phase != SL_PUBLISH_UP)
 		return -ENOTCONN;
 	if (p->upgrade.seq)
 		return -EBUSY;

@@ -9,7 +9,7 @@ void
 sl_publish_drop_queue(struct sl_publish *p)
 {
 	while (p->head) {
-		struct out *o = p->head;
+		struct sl_publish_out *o = p->head;
 		p->head = o->next;
 		if (o->fd >= 0)
 			close(o->fd);
@@ -36,7 +36,7 @@ sl_publish_next_seq(struct sl_publish *p)
 int
 sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later)
 {
-	struct out *o = calloc(1, sizeof(*o) + bytes);
+	struct sl_publish_out *o = calloc(1, sizeof(*o) + bytes);
 	if (!o) {
 		if (fd >= 0)
 			close(fd);
@@ -62,7 +62,7 @@ static int
 flush_queue(struct sl_publish *p)
 {
 	while (p->head) {
-		struct out *o = p->head;
+		struct sl_publish_out *o = p->head;
 		bool send = !o->later || sl_publish_fetch_secret(p, o);
 		int ret = send ? sl_publish_send(p, o->msg, o->bytes, o->fd) : 1;
 		if (ret <= 0)

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 /* A SECRET or FORGET that is not answered yet. */
-struct wait {
-	struct wait *next;
+struct sl_publish_wait {
+	struct sl_publish_wait *next;
 	uint32_t seq;
 	uint64_t deadline; /* UINT64_MAX: not sent yet */
 	uint32_t kind;
@@ -18,7 +18,7 @@ struct wait {
 };
 
 static void
-answer_wait(struct wait *w, int err, int error, const char *text)
+answer_wait(struct sl_publish_wait *w, int err, int error, const char *text)
 {
 	if (w->fn)
 		w->fn(w->ctx, w->kind, w->name, err, error, text);
@@ -26,11 +26,11 @@ answer_wait(struct wait *w, int err, int error, const char *text)
 }
 
 /* The one of that seq, taken out; NULL: given up. */
-static struct wait *
+static struct sl_publish_wait *
 take_wait(struct sl_publish *p, uint32_t seq)
 {
-	for (struct wait **at = &p->waits; *at; at = &(*at)->next) {
-		struct wait *w = *at;
+	for (struct sl_publish_wait **at = &p->waits; *at; at = &(*at)->next) {
+		struct sl_publish_wait *w = *at;
 		if (w->seq != seq)
 			continue;
 		*at = w->next;
@@ -45,11 +45,11 @@ take_wait(struct sl_publish *p, uint32_t seq)
 void
 sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due)
 {
-	struct wait *all = p->waits, *next;
+	struct sl_publish_wait *all = p->waits, *next;
 
 	p->waits = NULL;
 	p->wait_tail = &p->waits;
-	for (struct wait *w = all; w; w = next) {
+	for (struct sl_publish_wait *w = all; w; w = next) {
 		next = w->next;
 		w->next = NULL;
 		if (due != UINT64_MAX && w->deadline > due) {
@@ -70,13 +70,13 @@ sl_publish_drop_waits(struct sl_publish *p)
 
 /* The turn of a secret has come.  False: it is there no more. */
 bool
-sl_publish_fetch_secret(struct sl_publish *p, struct out *o)
+sl_publish_fetch_secret(struct sl_publish *p, struct sl_publish_out *o)
 {
 	struct sl_ctl_secret *m = (void *)o->msg;
 
 	if (o->fd < 0)
 		o->fd = p->ev.secret(p->ev.ctx, m->kind, m->name, &m->bytes);
-	for (struct wait *w = p->waits; w && o->fd >= 0; w = w->next)
+	for (struct sl_publish_wait *w = p->waits; w && o->fd >= 0; w = w->next)
 		if (w->seq == m->head.seq) {
 			w->deadline = uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
 			break;
@@ -90,7 +90,7 @@ void
 sl_publish_take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m)
 {
 	char text[SL_CTL_TEXT_MAX + 1];
-	struct wait *w = take_wait(p, m->head.seq);
+	struct sl_publish_wait *w = take_wait(p, m->head.seq);
 
 	snprintf(text, sizeof(text), "%.*s", (int)m->text_len, (const char *)(m + 1));
 	if (w)
@@ -101,11 +101,11 @@ static int
 note_wait(struct sl_publish *p, uint32_t seq, uint32_t kind, const char *name, bool later,
 	  sl_publish_secret_fn *fn, void *ctx)
 {
-	struct wait *w = calloc(1, sizeof(*w));
+	struct sl_publish_wait *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	*w = (struct wait){.seq = seq, .kind = kind, .fn = fn, .ctx = ctx};
+	*w = (struct sl_publish_wait){.seq = seq, .kind = kind, .fn = fn, .ctx = ctx};
 	w->deadline = later ? UINT64_MAX : uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
 	snprintf(w->name, sizeof(w->name), "%s", name);
 	*p->wait_tail = w;
@@ -135,7 +135,7 @@ sl_publish_secret(struct sl_publish *p, uint32_t kind, const char *name, int fd,
 {
 	struct sl_ctl_secret m = {.kind = kind, .bytes = bytes};
 
-	if (p->phase == UP)
+	if (p->phase == SL_PUBLISH_UP)
 		return send_secret(p, &m, name, fd, false, fn, ctx);
 	close(fd);
 	return -ENOTCONN;
@@ -147,7 +147,7 @@ sl_publish_secret_later(struct sl_publish *p, uint32_t kind, const char *name,
 {
 	struct sl_ctl_secret m = {.kind = kind};
 
-	return p->phase == UP ? send_secret(p, &m, name, -1, true, fn, ctx) : -ENOTCONN;
+	return p->phase == SL_PUBLISH_UP ? send_secret(p, &m, name, -1, true, fn, ctx) : -ENOTCONN;
 }
 
 int
@@ -156,7 +156,7 @@ sl_publish_forget(struct sl_publish *p, uint32_t kind, const char *name, sl_publ
 {
 	struct sl_ctl_forget m = {.kind = kind};
 
-	if (p->phase != UP)
+	if (p->phase != SL_PUBLISH_UP)
 		return -ENOTCONN;
 	sl_ctl_init(&m.head, SL_CTL_FORGET, sizeof(m), sl_publish_next_seq(p));
 	snprintf(m.name, sizeof(m.name), "%s", name);
