@@ -53,7 +53,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 	close_socket(p);
 	sl_publish_drop_queue(p);
 	sl_publish_drop_offer(p);
-	sl_publish_drop_streams(p);
+	sl_publish_end_streams(p);
 	if (was_up)
 		p->ev.down(p->ev.ctx, copy);
 	sl_publish_end_questions(p, -EPIPE, UINT64_MAX);
@@ -68,7 +68,7 @@ disconnect(struct sl_publish *p, uint64_t wait_ms, const char *why)
 void
 sl_publish_update_poll(struct sl_publish *p)
 {
-	bool more = p->head || sl_publish_more_objects(p);
+	bool more = sl_publish_more(p);
 	if (p->poll)
 		uv_poll_start(p->poll, UV_READABLE | (more ? UV_WRITABLE : 0), on_poll);
 }
@@ -136,8 +136,8 @@ on_timer(uv_timer_t *t)
 
 	sl_publish_end_questions(p, -ETIMEDOUT, now);
 	sl_publish_end_waits(p, -ETIMEDOUT, now);
-	if (p->phase == SL_PUBLISH_UP && p->flows.parks > 0 && now >= p->flows.lived_at)
-		p->flows.parks = 0;
+	if (p->phase == SL_PUBLISH_UP)
+		sl_publish_flows_lived(p, now);
 	if (p->phase == SL_PUBLISH_OFF && now >= p->deadline)
 		try_connect(p);
 	else if (p->phase == SL_PUBLISH_WAIT && now >= p->deadline)
@@ -183,7 +183,6 @@ take_welcome(struct sl_publish *p, const struct sl_ctl_welcome *w, const int fds
 	p->link.generation = w->generation;
 	p->link.root = w->root;
 	p->phase = SL_PUBLISH_UP;
-	p->events = false;
 	p->trouble[0] = 0;
 	if (!w->flows)
 		sl_publish_park(p);
@@ -215,7 +214,7 @@ take(struct sl_publish *p, const void *msg, int fds[2])
 
 	if (h->type == SL_CTL_BYE) {
 		if (p->phase == SL_PUBLISH_UP)
-			p->flows.parks = 0; /* it did not die */
+			sl_publish_flows_lived(p, UINT64_MAX); /* it did not die */
 		snprintf(text, sizeof(text), "the dataplane says: %.*s", (int)bye->text_len,
 			 (const char *)(bye + 1));
 		return text;
@@ -332,8 +331,8 @@ sl_publish_create(uv_loop_t *loop, const char *path, const struct sl_publish_eve
 	p->loop = loop;
 	p->ev = *ev;
 	p->sock = p->flows.fd = p->streams.fd = -1;
-	p->tail = &p->head;
-	p->wait_tail = &p->waits;
+	p->queue.tail = &p->queue.head;
+	p->waits.tail = &p->waits.head;
 	p->timer = timer;
 	uv_timer_init(loop, timer);
 	timer->data = p;
@@ -351,7 +350,7 @@ sl_publish_destroy(struct sl_publish *p)
 	sl_publish_drop_queue(p);
 	sl_publish_drop_offer(p);
 	sl_publish_drop_flows(p);
-	sl_publish_drop_streams(p);
+	sl_publish_end_streams(p);
 	sl_publish_unmap(p);
 	sl_publish_drop_waits(p);
 	uv_timer_stop(p->timer);

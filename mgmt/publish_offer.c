@@ -17,24 +17,24 @@
 void
 sl_publish_drop_offer(struct sl_publish *p)
 {
-	for (unsigned i = 0; i < p->reason_cnt; i++)
-		free(p->reason[i]);
-	free(p->want);
-	p->want = NULL;
-	p->reason_cnt = 0;
-	p->generation = 0;
-	p->compiled = NULL;
-	p->want_cnt = p->want_at = 0;
-	p->want_closed = false;
-	p->objects_sent = 0;
-	p->bytes_sent = 0;
+	for (unsigned i = 0; i < p->offer.reason_cnt; i++)
+		free(p->offer.reason[i]);
+	free(p->offer.want);
+	p->offer.want = NULL;
+	p->offer.reason_cnt = 0;
+	p->offer.generation = 0;
+	p->offer.compiled = NULL;
+	p->offer.want_cnt = p->offer.want_at = 0;
+	p->offer.want_closed = false;
+	p->offer.objects_sent = 0;
+	p->offer.bytes_sent = 0;
 }
 
 static int
 send_object(struct sl_publish *p, uint32_t ref)
 {
-	const struct sl_compiled_object *obj = &p->compiled->objs[ref];
-	struct sl_ctl_object m = {.generation = p->generation, .ref = ref};
+	const struct sl_compiled_object *obj = &p->offer.compiled->objs[ref];
+	struct sl_ctl_object m = {.generation = p->offer.generation, .ref = ref};
 	int fd = sl_memfd_sealed("sluice-object", obj->bytes, obj->size);
 
 	if (fd < 0)
@@ -43,8 +43,8 @@ send_object(struct sl_publish *p, uint32_t ref)
 	int ret = sl_publish_send(p, &m, sizeof(m), fd);
 	close(fd);
 	if (ret > 0) {
-		p->objects_sent++;
-		p->bytes_sent += obj->size;
+		p->offer.objects_sent++;
+		p->offer.bytes_sent += obj->size;
 	}
 	return ret;
 }
@@ -54,9 +54,10 @@ sl_publish_send_objects(struct sl_publish *p)
 {
 	int ret = 1;
 
-	for (unsigned n = 0; ret > 0 && n < OBJECTS_PER_TURN && p->want_at < p->want_cnt; n++) {
-		ret = send_object(p, p->want[p->want_at]);
-		p->want_at += ret > 0;
+	for (unsigned n = 0;
+	     ret > 0 && n < OBJECTS_PER_TURN && p->offer.want_at < p->offer.want_cnt; n++) {
+		ret = send_object(p, p->offer.want[p->offer.want_at]);
+		p->offer.want_at += ret > 0;
 	}
 	return ret;
 }
@@ -64,26 +65,27 @@ sl_publish_send_objects(struct sl_publish *p)
 bool
 sl_publish_more_objects(const struct sl_publish *p)
 {
-	return p->want_at < p->want_cnt;
+	return p->offer.want_at < p->offer.want_cnt;
 }
 
 const char *
 sl_publish_take_want(struct sl_publish *p, const struct sl_ctl_want *m)
 {
-	if (p->generation == 0 || m->generation != p->generation)
+	if (p->offer.generation == 0 || m->generation != p->offer.generation)
 		return NULL; /* of an offer that is not open any more */
-	if (p->want_closed)
+	if (p->offer.want_closed)
 		return "WANT after the last WANT";
-	uint32_t *more = realloc(p->want, (p->want_cnt + m->cnt + 1) * sizeof(*more));
+	uint32_t *more = realloc(p->offer.want, (p->offer.want_cnt + m->cnt + 1) * sizeof(*more));
 	if (!more)
 		return "out of memory here";
-	p->want = more;
+	p->offer.want = more;
 	for (uint32_t i = 0; i < m->cnt; i++) {
-		if (m->ref[i] >= p->compiled->cnt || p->want_cnt >= p->compiled->cnt)
+		if (m->ref[i] >= p->offer.compiled->cnt ||
+		    p->offer.want_cnt >= p->offer.compiled->cnt)
 			return "WANT for an object that was not offered";
-		p->want[p->want_cnt++] = m->ref[i];
+		p->offer.want[p->offer.want_cnt++] = m->ref[i];
 	}
-	p->want_closed = m->last;
+	p->offer.want_closed = m->last;
 	sl_publish_update_poll(p);
 	return NULL;
 }
@@ -91,20 +93,20 @@ sl_publish_take_want(struct sl_publish *p, const struct sl_ctl_want *m)
 bool
 sl_publish_keep_reason(struct sl_publish *p, uint64_t generation, char *text)
 {
-	if (generation != p->generation || p->reason_cnt >= SL_PUBLISH_REASONS)
+	if (generation != p->offer.generation || p->offer.reason_cnt >= SL_PUBLISH_REASONS)
 		return false;
-	p->reason[p->reason_cnt++] = text;
+	p->offer.reason[p->offer.reason_cnt++] = text;
 	return true;
 }
 
 const char *
 sl_publish_take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 {
-	if (p->generation == 0 || m->generation != p->generation)
+	if (p->offer.generation == 0 || m->generation != p->offer.generation)
 		return NULL;
 	if (m->outcome < SL_CTL_ACTIVE || m->outcome > SL_CTL_TRIED)
 		return "a verdict of an unknown kind";
-	if (m->outcome != SL_CTL_REFUSED && p->tried != (m->outcome == SL_CTL_TRIED))
+	if (m->outcome != SL_CTL_REFUSED && p->offer.tried != (m->outcome == SL_CTL_TRIED))
 		return "a verdict of another kind than what was offered";
 	if (m->outcome == SL_CTL_SUPERSEDED)
 		return "a verdict that another offer replaced the last one";
@@ -114,20 +116,20 @@ sl_publish_take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m)
 		.check_ns = m->check_ns,
 		.build_ns = m->build_ns,
 		.swap_ns = m->swap_ns,
-		.reasons = (const char *const *)p->reason,
-		.reason_cnt = p->reason_cnt,
-		.objects_sent = p->objects_sent,
-		.bytes_sent = p->bytes_sent,
+		.reasons = (const char *const *)p->offer.reason,
+		.reason_cnt = p->offer.reason_cnt,
+		.objects_sent = p->offer.objects_sent,
+		.bytes_sent = p->offer.bytes_sent,
 	};
 	/* The callback may offer again: the reasons are taken out of its way. */
 	char *reason[SL_PUBLISH_REASONS];
-	unsigned cnt = p->reason_cnt;
-	memcpy(reason, p->reason, cnt * sizeof(reason[0]));
+	unsigned cnt = p->offer.reason_cnt;
+	memcpy(reason, p->offer.reason, cnt * sizeof(reason[0]));
 	v.reasons = (const char *const *)reason;
-	p->reason_cnt = 0;
+	p->offer.reason_cnt = 0;
 	if (v.outcome == SL_CTL_ACTIVE) {
 		p->link.generation = m->generation;
-		p->link.root = p->compiled->root.id;
+		p->link.root = p->offer.compiled->root.id;
 	}
 	sl_publish_drop_offer(p);
 	p->ev.verdict(p->ev.ctx, &v);
@@ -148,10 +150,10 @@ offer(struct sl_publish *p, uint64_t generation, const struct sl_compiled *c, ui
 	int fd = sl_memfd_sealed("sluice-root", c->root.bytes, c->root.size);
 	if (fd < 0)
 		return fd;
-	p->generation = generation;
-	p->tried = sample_ppm != 0;
-	p->compiled = c;
-	p->bytes_sent = c->root.size;
+	p->offer.generation = generation;
+	p->offer.tried = sample_ppm != 0;
+	p->offer.compiled = c;
+	p->offer.bytes_sent = c->root.size;
 	sl_ctl_init(&m.head, SL_CTL_OFFER, sizeof(m), ++p->seq);
 	int err = sl_publish_queue(p, &m, sizeof(m), fd);
 	if (err)

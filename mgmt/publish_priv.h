@@ -6,6 +6,9 @@
  *   publish_queue.c     what waits for the socket
  *   publish_region.c    memory that the dataplane passes: segments, flows, streams, events
  *   publish_secret.c    secrets, and who waits for their answers
+ *
+ * Each alone writes what struct sl_publish has of it, but for link: what WELCOME said is publish.c's, the segments are
+ * publish_region.c's, and publish_offer.c says what has become active.
  */
 #ifndef SL_MGMT_PUBLISH_PRIV_H
 #define SL_MGMT_PUBLISH_PRIV_H
@@ -18,15 +21,8 @@
 
 enum sl_publish_phase { SL_PUBLISH_OFF, SL_PUBLISH_WAIT, SL_PUBLISH_UP };
 
+struct sl_publish_out;  /* publish_queue.c */
 struct sl_publish_wait; /* publish_secret.c */
-
-struct sl_publish_out { /* one queued message */
-	struct sl_publish_out *next;
-	int fd;     /* -1: none; closed after sending */
-	bool later; /* a SECRET whose descriptor is asked for when its turn comes */
-	size_t bytes;
-	_Alignas(8) uint8_t msg[];
-};
 
 struct sl_publish_question {
 	uint32_t seq; /* 0: free */
@@ -41,86 +37,95 @@ struct sl_publish_question {
 
 struct sl_publish {
 	uv_loop_t *loop;
+	struct sl_publish_events ev;
+	uint32_t seq; /* of the last message, whichever part it is of */
+	struct sl_publish_link link;
+	/* publish.c */
+	enum sl_publish_phase phase;
 	uv_timer_t *timer; /* closed by destroy, freed by its close callback */
 	uv_poll_t *poll;
-	struct sl_publish_events ev;
+	int sock;
+	uint64_t deadline; /* WAIT: WELCOME must be there; OFF: not before */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char trouble[SL_PUBLISH_TEXT_MAX];
-	enum sl_publish_phase phase;
-	int sock;
-	uint32_t seq;
-	uint64_t deadline; /* WAIT: WELCOME must be there; OFF: not before */
-	struct sl_publish_out *head, **tail;
-	struct sl_publish_link link;
-	/* the open offer; generation 0: none */
-	uint64_t generation;
-	bool tried;
-	const struct sl_compiled *compiled;
-	uint32_t *want; /* refs to send, [want_cnt], sent up to want_at */
-	uint32_t want_cnt, want_at;
-	bool want_closed;
-	char *reason[SL_PUBLISH_REASONS];
-	unsigned reason_cnt;
-	uint32_t objects_sent;
-	uint64_t bytes_sent;
+	/* publish_queue.c */
+	struct {
+		struct sl_publish_out *head, **tail;
+	} queue;
+	/* publish_offer.c: the open offer */
+	struct {
+		uint64_t generation; /* 0: none is open */
+		bool tried;
+		const struct sl_compiled *compiled;
+		uint32_t *want; /* refs to send, [want_cnt], sent up to want_at */
+		uint32_t want_cnt, want_at;
+		bool want_closed;
+		char *reason[SL_PUBLISH_REASONS];
+		unsigned reason_cnt;
+		uint32_t objects_sent;
+		uint64_t bytes_sent;
+	} offer;
+	/* publish_question.c */
 	struct sl_publish_question questions[SL_PUBLISH_EXPLAINS];
-	struct sl_publish_wait *waits, **wait_tail; /* in order of seq */
 	struct {
 		uint32_t seq; /* 0: none is under way */
 		uint64_t deadline;
 		sl_publish_upgrade_fn *fn;
 		void *ctx;
 	} upgrade;
-	/* the flow region, of the dataplane that said KEEP last */
+	/* publish_secret.c */
+	struct {
+		struct sl_publish_wait *head, **tail; /* in order of seq */
+	} waits;
+	/* publish_region.c: the flow region, of the dataplane that said KEEP last */
 	struct {
 		int fd; /* -1: none */
 		uint64_t bytes, id, boot_id;
 		unsigned parks;    /* given so often since a dataplane lived long enough */
 		uint64_t lived_at; /* when the one that is there will have */
 	} flows;
-	bool events; /* EVENTS came */
 	/* the region of streams; it goes with the link */
 	struct {
 		int fd; /* -1: none */
 		uint64_t bytes;
 	} streams;
+	bool events; /* EVENTS came, on this link */
 };
 
 /* publish.c: what the socket is waited for, when there is more or less to send. */
 void sl_publish_update_poll(struct sl_publish *p);
 
-/* publish_offer.c.  What takes a message returns NULL, or what is wrong with it. */
+/* publish_offer.c.  What takes a message returns NULL, or what is wrong with it; it is called while the link is up. */
 const char *sl_publish_take_want(struct sl_publish *p, const struct sl_ctl_want *m);
 const char *sl_publish_take_verdict(struct sl_publish *p, const struct sl_ctl_verdict *m);
-/* text is taken over.  False: it is not, because the offer of that generation is not open any more, or has enough of them. */
+/* text is taken over.  False: it is not; the offer of that generation is not open any more, or has enough of them. */
 bool sl_publish_keep_reason(struct sl_publish *p, uint64_t generation, char *text);
-/* Those whose turn it is, as of sl_publish_send. */
+/* Some of what is wanted: as of sl_publish_send. */
 int sl_publish_send_objects(struct sl_publish *p);
 bool sl_publish_more_objects(const struct sl_publish *p);
 void sl_publish_drop_offer(struct sl_publish *p); /* without a verdict */
 
-/* publish_question.c.  Likewise. */
+/* publish_question.c.  Messages as of publish_offer.c; one of c and e is NULL. */
 const char *sl_publish_take_explained(struct sl_publish *p, const struct sl_ctl_head *h);
 const char *sl_publish_take_port(struct sl_publish *p, const struct sl_ctl_port *m);
-/* One of both is NULL. */
 const char *sl_publish_take_shadow(struct sl_publish *p, const struct sl_ctl_shadow_counts *c,
 				   const struct sl_ctl_shadow_example *e);
 void sl_publish_take_upgraded(struct sl_publish *p, const struct sl_ctl_upgraded *m);
 /* The dataplane cannot answer, and says why. */
 void sl_publish_refuse_question(struct sl_publish *p, uint32_t seq, const char *why);
-/* err for all that are due, of the upgrade last. */
+/* err for all whose deadline is at most due, the upgrade last. */
 void sl_publish_end_questions(struct sl_publish *p, int err, uint64_t due);
 
-/* publish_queue.c.  sl_publish_queue: fd (-1: none) is taken over, also on failure; -ENOMEM.  later: of a SECRET, whose descriptor
- * sl_publish_fetch_secret gets when its turn comes. */
+/* publish_queue.c.  fd (-1: none) is taken over, also on failure, -ENOMEM.  later: a SECRET that sl_publish_fetch_secret is asked
+ * about when its turn comes. */
 int sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd);
 int sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int fd, bool later);
-/* Never 0. */
-uint32_t sl_publish_next_seq(struct sl_publish *p);
-/* At once, past the queue; fd stays the caller's.  1: sent, 0: later, < 0: broken. */
+uint32_t sl_publish_next_seq(struct sl_publish *p); /* never 0 */
+/* At once, past the queue; fd stays the caller's.  1: sent, 0: the socket takes nothing now, < 0: broken. */
 int sl_publish_send(struct sl_publish *p, const void *msg, size_t bytes, int fd);
-/* As much as the socket takes; < 0: broken. */
+/* The queue, then objects, as much as the socket takes.  0, < 0: broken. */
 int sl_publish_flush(struct sl_publish *p);
+bool sl_publish_more(const struct sl_publish *p); /* for sl_publish_flush */
 void sl_publish_drop_queue(struct sl_publish *p);
 
 /* publish_region.c.  Messages as of publish_offer.c; *fd is -1 when it was taken over.  What sl_publish_map mapped is for
@@ -132,15 +137,18 @@ const char *sl_publish_take_keep(struct sl_publish *p, const struct sl_ctl_keep 
 const char *sl_publish_take_streams(struct sl_publish *p, const struct sl_ctl_streams *m, int *fd);
 const char *sl_publish_take_events(struct sl_publish *p, const struct sl_ctl_events *m, int fd);
 void sl_publish_take_taken(struct sl_publish *p, const struct sl_ctl_taken *m);
-/* Gives the flows of a dataplane that is gone to one that has none.  Its offer comes behind this. */
+/* Gives the flows of a dataplane that is gone to the one that link is about, which has none.  Its offer comes behind this. */
 void sl_publish_park(struct sl_publish *p);
+/* It lives; UINT64_MAX: and ends, but did not die. */
+void sl_publish_flows_lived(struct sl_publish *p, uint64_t now);
 void sl_publish_drop_flows(struct sl_publish *p);
-void sl_publish_drop_streams(struct sl_publish *p);
+void sl_publish_end_streams(struct sl_publish *p); /* and events: what goes with the link */
 
-/* publish_secret.c.  fetch: the turn of a secret has come, and its answer is due from now on.  False: it is there no more. */
-bool sl_publish_fetch_secret(struct sl_publish *p, struct sl_publish_out *o);
+/* publish_secret.c.  fetch: the turn of m has come; *fd, unless an earlier try has got it, and m's bytes are asked for, and the answer
+ * is due from now on.  False: it is there no more, and nobody waits for it. */
+bool sl_publish_fetch_secret(struct sl_publish *p, struct sl_ctl_secret *m, int *fd);
 void sl_publish_take_secret_ack(struct sl_publish *p, const struct sl_ctl_secret_ack *m);
-/* err for all that are due; their callbacks may add others. */
+/* err for all whose deadline is at most due; their callbacks may add others. */
 void sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due);
 void sl_publish_drop_waits(struct sl_publish *p); /* without callbacks */
 

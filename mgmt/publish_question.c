@@ -140,7 +140,7 @@ ask(struct sl_publish *p, enum sl_ctl_type type, void *msg, size_t bytes,
 		q = p->questions[i].seq ? NULL : &p->questions[i];
 	if (!q)
 		return -EBUSY;
-	noted.seq = ++p->seq ? p->seq : ++p->seq;
+	noted.seq = sl_publish_next_seq(p);
 	noted.deadline = uv_now(p->loop) + SL_PUBLISH_EXPLAIN_MS;
 	sl_ctl_init(msg, type, bytes, noted.seq);
 	int err = sl_publish_queue(p, msg, bytes, -1);
@@ -202,7 +202,7 @@ sl_publish_upgrade(struct sl_publish *p, sl_publish_upgrade_fn *fn, void *ctx)
 		return -ENOTCONN;
 	if (p->upgrade.seq)
 		return -EBUSY;
-	uint32_t seq = ++p->seq ? p->seq : ++p->seq;
+	uint32_t seq = sl_publish_next_seq(p);
 	sl_ctl_init(&m.head, SL_CTL_UPGRADE, sizeof(m), seq);
 	int err = sl_publish_queue(p, &m, sizeof(m), -1);
 	if (err)

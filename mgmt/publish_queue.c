@@ -5,17 +5,25 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+struct sl_publish_out { /* one queued message */
+	struct sl_publish_out *next;
+	int fd;     /* -1: none; closed after sending */
+	bool later; /* a SECRET whose descriptor is asked for when its turn comes */
+	size_t bytes;
+	_Alignas(8) uint8_t msg[];
+};
+
 void
 sl_publish_drop_queue(struct sl_publish *p)
 {
-	while (p->head) {
-		struct sl_publish_out *o = p->head;
-		p->head = o->next;
+	while (p->queue.head) {
+		struct sl_publish_out *o = p->queue.head;
+		p->queue.head = o->next;
 		if (o->fd >= 0)
 			close(o->fd);
 		free(o);
 	}
-	p->tail = &p->head;
+	p->queue.tail = &p->queue.head;
 }
 
 int
@@ -46,8 +54,8 @@ sl_publish_queue_later(struct sl_publish *p, const void *msg, size_t bytes, int 
 	o->bytes = bytes;
 	o->fd = fd;
 	o->later = later;
-	*p->tail = o;
-	p->tail = &o->next;
+	*p->queue.tail = o;
+	p->queue.tail = &o->next;
 	sl_publish_update_poll(p);
 	return 0;
 }
@@ -58,18 +66,24 @@ sl_publish_queue(struct sl_publish *p, const void *msg, size_t bytes, int fd)
 	return sl_publish_queue_later(p, msg, bytes, fd, false);
 }
 
+bool
+sl_publish_more(const struct sl_publish *p)
+{
+	return p->queue.head || sl_publish_more_objects(p);
+}
+
 static int
 flush_queue(struct sl_publish *p)
 {
-	while (p->head) {
-		struct sl_publish_out *o = p->head;
-		bool send = !o->later || sl_publish_fetch_secret(p, o);
+	while (p->queue.head) {
+		struct sl_publish_out *o = p->queue.head;
+		bool send = !o->later || sl_publish_fetch_secret(p, (void *)o->msg, &o->fd);
 		int ret = send ? sl_publish_send(p, o->msg, o->bytes, o->fd) : 1;
 		if (ret <= 0)
 			return ret;
-		p->head = o->next;
-		if (!p->head)
-			p->tail = &p->head;
+		p->queue.head = o->next;
+		if (!p->queue.head)
+			p->queue.tail = &p->queue.head;
 		if (o->fd >= 0)
 			close(o->fd);
 		free(o);

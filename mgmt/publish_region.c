@@ -82,12 +82,13 @@ sl_publish_map(struct sl_publish_link *l, const struct sl_ctl_welcome *w, const 
 }
 
 void
-sl_publish_drop_streams(struct sl_publish *p)
+sl_publish_end_streams(struct sl_publish *p)
 {
 	if (p->streams.fd >= 0)
 		close(p->streams.fd);
 	p->streams.fd = -1;
 	p->streams.bytes = 0;
+	p->events = false;
 }
 
 void
@@ -99,7 +100,6 @@ sl_publish_drop_flows(struct sl_publish *p)
 	p->flows.bytes = p->flows.id = 0;
 }
 
-/* NULL, or what is wrong; *fd is -1 when it was taken over. */
 const char *
 sl_publish_take_keep(struct sl_publish *p, const struct sl_ctl_keep *m, int *fd)
 {
@@ -119,7 +119,7 @@ sl_publish_take_keep(struct sl_publish *p, const struct sl_ctl_keep *m, int *fd)
 	return NULL;
 }
 
-/* Likewise.  What is in it is looked at when somebody asks (stream_query.h). */
+/* What is in it is looked at when somebody asks (stream_query.h). */
 const char *
 sl_publish_take_streams(struct sl_publish *p, const struct sl_ctl_streams *m, int *fd)
 {
@@ -147,7 +147,6 @@ sl_publish_take_events(struct sl_publish *p, const struct sl_ctl_events *m, int 
 	return p->ev.events ? p->ev.events(p->ev.ctx, fd, m->bytes) : NULL;
 }
 
-/* Gives the flows of a dataplane that is gone to one that has none.  Its offer comes behind this. */
 void
 sl_publish_park(struct sl_publish *p)
 {
@@ -173,6 +172,13 @@ sl_publish_park(struct sl_publish *p)
 	}
 	p->flows.parks++;
 	p->flows.lived_at = uv_now(p->loop) + SL_PUBLISH_LIVED_MS;
+}
+
+void
+sl_publish_flows_lived(struct sl_publish *p, uint64_t now)
+{
+	if (p->flows.parks > 0 && now >= p->flows.lived_at)
+		p->flows.parks = 0;
 }
 
 void

@@ -29,32 +29,31 @@ answer_wait(struct sl_publish_wait *w, int err, int error, const char *text)
 static struct sl_publish_wait *
 take_wait(struct sl_publish *p, uint32_t seq)
 {
-	for (struct sl_publish_wait **at = &p->waits; *at; at = &(*at)->next) {
+	for (struct sl_publish_wait **at = &p->waits.head; *at; at = &(*at)->next) {
 		struct sl_publish_wait *w = *at;
 		if (w->seq != seq)
 			continue;
 		*at = w->next;
 		if (!*at)
-			p->wait_tail = at;
+			p->waits.tail = at;
 		return w;
 	}
 	return NULL;
 }
 
-/* All that are due; callbacks may add others. */
 void
 sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due)
 {
-	struct sl_publish_wait *all = p->waits, *next;
+	struct sl_publish_wait *all = p->waits.head, *next;
 
-	p->waits = NULL;
-	p->wait_tail = &p->waits;
+	p->waits.head = NULL;
+	p->waits.tail = &p->waits.head;
 	for (struct sl_publish_wait *w = all; w; w = next) {
 		next = w->next;
 		w->next = NULL;
 		if (due != UINT64_MAX && w->deadline > due) {
-			*p->wait_tail = w;
-			p->wait_tail = &w->next;
+			*p->waits.tail = w;
+			p->waits.tail = &w->next;
 		} else {
 			answer_wait(w, err, 0, NULL);
 		}
@@ -64,26 +63,23 @@ sl_publish_end_waits(struct sl_publish *p, int err, uint64_t due)
 void
 sl_publish_drop_waits(struct sl_publish *p)
 {
-	while (p->waits)
-		free(take_wait(p, p->waits->seq));
+	while (p->waits.head)
+		free(take_wait(p, p->waits.head->seq));
 }
 
-/* The turn of a secret has come.  False: it is there no more. */
 bool
-sl_publish_fetch_secret(struct sl_publish *p, struct sl_publish_out *o)
+sl_publish_fetch_secret(struct sl_publish *p, struct sl_ctl_secret *m, int *fd)
 {
-	struct sl_ctl_secret *m = (void *)o->msg;
-
-	if (o->fd < 0)
-		o->fd = p->ev.secret(p->ev.ctx, m->kind, m->name, &m->bytes);
-	for (struct sl_publish_wait *w = p->waits; w && o->fd >= 0; w = w->next)
+	if (*fd < 0)
+		*fd = p->ev.secret(p->ev.ctx, m->kind, m->name, &m->bytes);
+	for (struct sl_publish_wait *w = p->waits.head; w && *fd >= 0; w = w->next)
 		if (w->seq == m->head.seq) {
 			w->deadline = uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
 			break;
 		}
-	if (o->fd < 0)
+	if (*fd < 0)
 		free(take_wait(p, m->head.seq));
-	return o->fd >= 0;
+	return *fd >= 0;
 }
 
 void
@@ -108,8 +104,8 @@ note_wait(struct sl_publish *p, uint32_t seq, uint32_t kind, const char *name, b
 	*w = (struct sl_publish_wait){.seq = seq, .kind = kind, .fn = fn, .ctx = ctx};
 	w->deadline = later ? UINT64_MAX : uv_now(p->loop) + SL_PUBLISH_SECRET_MS;
 	snprintf(w->name, sizeof(w->name), "%s", name);
-	*p->wait_tail = w;
-	p->wait_tail = &w->next;
+	*p->waits.tail = w;
+	p->waits.tail = &w->next;
 	return 0;
 }
 
