@@ -2,13 +2,9 @@
  *   keys (rate_share_keys.h) ──▶ each limit's plan (rate_share_plan.h) ──▶ its write, if there is one ──▶ words ──▶ until when they count
  * Words are stored before the time that they count until, and that is put off only while each word that is not 0 was confirmed under the key
  * that is there. */
-#include "mgmt/rate_share.h"
+#include "mgmt/rate_share_priv.h"
 
-#include "mgmt/daemon.h"
 #include "mgmt/disk.h"
-#include "mgmt/etcd_view.h"
-#include "mgmt/rate_share_keys.h"
-#include "mgmt/rate_share_plan.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,8 +13,6 @@
 #include <sys/random.h>
 
 #define TICK_MS 100
-#define SAMPLE_NS 200000000ull
-#define SAMPLES 52 /* 10 s, and the ends */
 #define AGAIN_NS 500000000ull
 #define GIVE_UP_NS 2000000000ull
 #define VIEW_AGAIN_NS 1000000000ull
@@ -26,62 +20,7 @@
 #define UNDER_WAY 8 /* questions about limits at a time */
 #define LOST_MS 5 /* the pause after a write that another was before; doubled with each in a row */
 #define LOST_MOST_MS 500
-/* A dataplane may be away that long; and its clients, when it is there again. */
-#define AWAY_NS 10000000000ull
-#define BACK_NS 5000000000ull
 #define SESSIONS 4096 /* that are known of; nothing is taken from any while there are more */
-
-struct limit {
-	struct sl_rate_shares *s;
-	char name[SL_NAME_MAX];
-	struct sl_share_plan plan;
-	struct sl_placed at;
-	bool placed; /* the active table has it */
-	bool seen;   /* in etcd, since begin */
-	bool look;   /* its document is to be read by itself */
-	struct sl_etcd_call *call;
-	struct sl_share_asked asked;
-	uint64_t call_ns, hold_ns;                  /* nothing is asked before */
-	unsigned refusals;                          /* in a row */
-	uint64_t count[SAMPLES], count_ns[SAMPLES]; /* asked for in all; ring */
-	unsigned samples;
-	uint64_t watch_ns; /* since when */
-	uint32_t measured;
-	char trouble[SL_ETCD_KEY_MAX + 300]; /* with its document; "": none */
-};
-
-struct session { /* of which a document has an entry */
-	struct sl_share_peer is;
-	bool live, floor, named; /* named: in a document */
-};
-
-struct sl_rate_shares {
-	struct sl_daemon *d;
-	const struct sl_source_conf *source;
-	struct sl_etcd *etcd;
-	struct sl_share_keys *keys;
-	struct sl_etcd_view *view;
-	bool view_trouble, view_whole; /* begin was called, and not yet end */
-	uint64_t view_ns;              /* when it was made */
-	uint64_t seen_ns;              /* of when the sessions are, surely */
-	uv_timer_t *timer;             /* freed by its close callback */
-	uint64_t session, seed, rng;
-	unsigned turn;             /* the limit that is the first to ask */
-	char gateway[SL_NAME_MAX]; /* padded */
-	struct limit **limits;     /* [cnt] */
-	unsigned cnt;
-	bool placed;              /* a table was there */
-	struct session *sessions; /* [session_cnt] */
-	unsigned session_cnt;
-	bool crowded;                /* there are more */
-	struct sl_share_peer *peers; /* [session_cnt]: of the sessions */
-	uint64_t start_ns, quiet_ns;
-	uint64_t epoch;                    /* of the key, the last that was not 0 */
-	struct sl_state_seg *seg;          /* not ours; NULL: no dataplane */
-	uint64_t boot_id, up_ns, down_ns;  /* of the last one; when it came and went */
-	uint64_t until_ns, floor_until_ns; /* what it was told last */
-	char said[300];
-};
 
 static void tick(struct sl_rate_shares *s);
 static void look_at_sessions(struct sl_rate_shares *s, bool anew);
@@ -322,64 +261,6 @@ write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
 		l->hold_ns = now_ns + AGAIN_NS;
 		sl_share_plan_lost(&l->plan);
 	}
-}
-
-/* ---- what is asked for ---- */
-
-static uint64_t
-span_of(const struct limit *l)
-{
-	uint64_t per_ns = l->plan.per_ms * 1000000ull;
-
-	return SL_MIN(SL_MAX(per_ns, 1000000000ull), 10000000000ull);
-}
-
-/* In a time of per, by what was counted within the last span. */
-static uint32_t
-rate_of(const struct limit *l, uint64_t now_ns)
-{
-	unsigned at = l->samples - 1, first = l->samples > SAMPLES ? l->samples - SAMPLES : 0;
-	uint64_t span_ns = span_of(l), count = l->count[at % SAMPLES];
-
-	while (at > first && l->count_ns[at % SAMPLES] + span_ns > now_ns)
-		at--;
-	double span = (double)SL_MAX(now_ns - l->count_ns[at % SAMPLES], span_ns);
-	double per = (double)(count - l->count[at % SAMPLES]) * l->plan.per_ms * 1e6 / span;
-	return per >= l->plan.tokens ? l->plan.tokens : (uint32_t)per;
-}
-
-static void
-sample(struct limit *l, uint64_t now_ns)
-{
-	struct sl_stats_rate r = sl_counters_rate(l->s->d->counters, l->at);
-	uint64_t count = r.allowed + r.refused;
-	unsigned last = (l->samples + SAMPLES - 1) % SAMPLES;
-
-	if (l->samples && count < l->count[last])
-		l->samples = 0; /* other workers */
-	if (l->samples == 0)
-		l->watch_ns = now_ns;
-	l->count[l->samples % SAMPLES] = count;
-	l->count_ns[l->samples % SAMPLES] = now_ns;
-	l->samples++;
-	l->measured = rate_of(l, now_ns);
-}
-
-static void
-measure(struct limit *l, uint64_t now_ns)
-{
-	unsigned last = (l->samples + SAMPLES - 1) % SAMPLES;
-
-	if (!l->s->seg)
-		l->samples = 0;
-	else if (l->samples == 0 || now_ns >= l->count_ns[last] + SAMPLE_NS)
-		sample(l, now_ns);
-	/* what was wanted before counts until it was watched for long enough, or nobody came back to go by it */
-	uint64_t away_ns = SL_MAX(l->s->until_ns, l->s->down_ns + AWAY_NS);
-	uint64_t back_ns = SL_MAX(l->watch_ns + span_of(l), l->s->up_ns + BACK_NS);
-	bool early = now_ns < (l->s->seg ? back_ns : away_ns);
-	uint32_t is = l->samples ? l->measured : 0;
-	l->plan.asked = early ? SL_MAX(is, l->plan.want) : is;
 }
 
 /* ---- words ---- */
@@ -806,7 +687,7 @@ lead(struct limit *l, uint64_t now_ns, bool may_ask)
 	struct sl_share_write w;
 
 	if (l->placed)
-		measure(l, now_ns);
+		sl_share_demand_measure(l, now_ns);
 	if (l->call && now_ns >= l->call_ns + GIVE_UP_NS) {
 		sl_etcd_cancel(l->call);
 		l->call = NULL;

@@ -1,0 +1,72 @@
+/* rate_share_priv — the files of this gateway's part in limits that several gateways share: rate_share.c (which limits there are, when
+ * anything is done), rate_share_demand.c (what is asked for here).
+ *
+ * Threads: [loop].  Time: CLOCK_MONOTONIC.
+ */
+#ifndef SL_MGMT_RATE_SHARE_PRIV_H
+#define SL_MGMT_RATE_SHARE_PRIV_H
+
+#include "mgmt/daemon.h"
+#include "mgmt/etcd_view.h"
+#include "mgmt/rate_share.h"
+#include "mgmt/rate_share_keys.h"
+#include "mgmt/rate_share_plan.h"
+
+#define SAMPLES 52 /* 10 s, and the ends */
+
+struct limit {
+	struct sl_rate_shares *s;
+	char name[SL_NAME_MAX];
+	struct sl_share_plan plan;
+	struct sl_placed at;
+	bool placed; /* the active table has it */
+	bool seen;   /* in etcd, since begin */
+	bool look;   /* its document is to be read by itself */
+	struct sl_etcd_call *call;
+	struct sl_share_asked asked;
+	uint64_t call_ns, hold_ns;                  /* nothing is asked before */
+	unsigned refusals;                          /* in a row */
+	uint64_t count[SAMPLES], count_ns[SAMPLES]; /* asked for in all; ring */
+	unsigned samples;
+	uint64_t watch_ns; /* since when */
+	uint32_t measured;
+	char trouble[SL_ETCD_KEY_MAX + 300]; /* with its document; "": none */
+};
+
+struct session { /* of which a document has an entry */
+	struct sl_share_peer is;
+	bool live, floor, named; /* named: in a document */
+};
+
+struct sl_rate_shares {
+	struct sl_daemon *d;
+	const struct sl_source_conf *source;
+	struct sl_etcd *etcd;
+	struct sl_share_keys *keys;
+	struct sl_etcd_view *view;
+	bool view_trouble, view_whole; /* begin was called, and not yet end */
+	uint64_t view_ns;              /* when it was made */
+	uint64_t seen_ns;              /* of when the sessions are, surely */
+	uv_timer_t *timer;             /* freed by its close callback */
+	uint64_t session, seed, rng;
+	unsigned turn;             /* the limit that is the first to ask */
+	char gateway[SL_NAME_MAX]; /* padded */
+	struct limit **limits;     /* [cnt] */
+	unsigned cnt;
+	bool placed;              /* a table was there */
+	struct session *sessions; /* [session_cnt] */
+	unsigned session_cnt;
+	bool crowded;                /* there are more */
+	struct sl_share_peer *peers; /* [session_cnt]: of the sessions */
+	uint64_t start_ns, quiet_ns;
+	uint64_t epoch;                    /* of the key, the last that was not 0 */
+	struct sl_state_seg *seg;          /* not ours; NULL: no dataplane */
+	uint64_t boot_id, up_ns, down_ns;  /* of the last one; when it came and went */
+	uint64_t until_ns, floor_until_ns; /* what it was told last */
+	char said[300];
+};
+
+/* rate_share_demand.c.  measure: what is asked for at l, told to its plan; also while there is no dataplane.  Every 100 ms or so. */
+void sl_share_demand_measure(struct limit *l, uint64_t now_ns);
+
+#endif
