@@ -1,7 +1,5 @@
 /* A tick, at least every 100 ms and after each answer:
- *   keys (rate_share_keys.h) ──▶ each limit's plan (rate_share_plan.h) ──▶ its write, if there is one ──▶ words ──▶ until when they count
- * Words are stored before the time that they count until, and that is put off only while each word that is not 0 was confirmed under the key
- * that is there. */
+ *   keys (rate_share_keys.h) ──▶ each limit's plan (rate_share_plan.h) ──▶ its write, if there is one ──▶ words ──▶ until when they count */
 #include "mgmt/rate_share_priv.h"
 
 #include "mgmt/disk.h"
@@ -63,8 +61,8 @@ drop(struct sl_rate_shares *s, unsigned i)
 	s->limits[i] = s->limits[--s->cnt];
 }
 
-static struct sl_share_here
-here_of(const struct sl_rate_shares *s)
+struct sl_share_here
+sl_rate_shares_here(const struct sl_rate_shares *s)
 {
 	uint64_t now_ns = uv_hrtime();
 
@@ -84,7 +82,7 @@ here_of(const struct sl_rate_shares *s)
 static void
 learn(struct limit *l, const void *text, size_t len, uint64_t modified)
 {
-	struct sl_share_here here = here_of(l->s);
+	struct sl_share_here here = sl_rate_shares_here(l->s);
 	struct sl_share_doc doc;
 	char why[200] = "", trouble[sizeof(l->trouble)] = "";
 
@@ -151,7 +149,7 @@ static void
 on_written(void *ctx, unsigned code, const char *error, const char *body, size_t len)
 {
 	struct limit *l = ctx;
-	struct sl_share_here here = here_of(l->s);
+	struct sl_share_here here = sl_rate_shares_here(l->s);
 	struct sl_etcd_answer a = {0};
 	bool applied = false;
 	char why[200];
@@ -263,32 +261,6 @@ write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
 	}
 }
 
-/* ---- words ---- */
-
-static void
-store(struct sl_state_seg *seg, const struct limit *l)
-{
-	struct sl_state_share *to = &seg->share[l->at.slot];
-	uint32_t inc = l->at.incarnation;
-
-	/* read by workers with relaxed loads; until below is what orders them */
-	uint32_t share = sl_share_plan_told(&l->plan, l->s->until_ns, l->s->floor_until_ns);
-	__atomic_store_n((uint64_t *)&to->share, sl_state_share_make(share, inc), __ATOMIC_RELAXED);
-	__atomic_store_n((uint64_t *)&to->floor, sl_state_share_make(l->plan.word_floor, inc),
-			 __ATOMIC_RELAXED);
-}
-
-static bool
-all_sure(const struct sl_rate_shares *s)
-{
-	struct sl_share_here here = here_of(s);
-
-	for (unsigned i = 0; i < s->cnt; i++)
-		if (s->limits[i]->placed && !sl_share_plan_sure(&s->limits[i]->plan, &here))
-			return false;
-	return true;
-}
-
 /* Whoever knows a later state of etcd has it no longer than that. */
 static void
 quiet(struct sl_rate_shares *s, uint64_t now_ns)
@@ -308,91 +280,14 @@ note_epoch(struct sl_rate_shares *s, uint64_t now_ns)
 	s->epoch = epoch ? epoch : s->epoch;
 }
 
-static void
-tell(struct sl_rate_shares *s, uint64_t now_ns)
-{
-	struct sl_share_keys_look k = sl_share_keys_look(s->keys);
-	struct sl_share_here here = here_of(s);
-
-	if (s->epoch && k.sure_ns == 0) /* its key is gone */
-		s->until_ns = 0;
-	if (now_ns >= s->until_ns)
-		for (unsigned i = 0; i < s->cnt; i++)
-			if (!sl_share_plan_sure(&s->limits[i]->plan, &here))
-				sl_share_plan_lapse(&s->limits[i]->plan);
-	if (!s->seg)
-		return;
-	if (k.epoch && k.sure_ns > s->until_ns && all_sure(s))
-		s->until_ns = k.sure_ns;
-	s->floor_until_ns = SL_MAX(s->floor_until_ns, k.floor_sure_ns);
-	for (unsigned i = 0; i < s->cnt; i++)
-		if (s->limits[i]->placed)
-			store(s->seg, s->limits[i]);
-	__atomic_store_n((uint64_t *)&s->seg->share_until_ns, s->until_ns, __ATOMIC_RELEASE);
-	__atomic_store_n((uint64_t *)&s->seg->floor_until_ns, s->floor_until_ns, __ATOMIC_RELEASE);
-}
-
-/* Slots of limits that are not shared, or not there. */
-static void
-clear_others(struct sl_rate_shares *s)
-{
-	bool used[SL_STATE_SHARES] = {false};
-
-	for (unsigned i = 0; i < s->cnt; i++)
-		if (s->limits[i]->placed)
-			used[s->limits[i]->at.slot] = true;
-	for (unsigned i = 0; i < SL_STATE_SHARES; i++)
-		if (!used[i]) {
-			__atomic_store_n((uint64_t *)&s->seg->share[i].share, 0, __ATOMIC_RELAXED);
-			__atomic_store_n((uint64_t *)&s->seg->share[i].floor, 0, __ATOMIC_RELAXED);
-		}
-}
-
-/* What a sluiced of before told the workers. */
-static void
-adopt(struct sl_rate_shares *s)
-{
-	s->until_ns = __atomic_load_n((uint64_t *)&s->seg->share_until_ns, __ATOMIC_RELAXED);
-	s->floor_until_ns = __atomic_load_n((uint64_t *)&s->seg->floor_until_ns, __ATOMIC_RELAXED);
-	/* nobody of us gives more than that: it is not of this machine's clock */
-	uint64_t now_ns = uv_hrtime();
-	if (s->until_ns > now_ns + SL_SHARE_COUNTS_NS)
-		s->until_ns = 0;
-	if (s->floor_until_ns > now_ns + SL_SHARE_FLOOR_COUNTS_NS)
-		s->floor_until_ns = 0;
-	for (unsigned i = 0; i < s->cnt; i++) {
-		struct limit *l = s->limits[i];
-		const struct sl_state_share *w = &s->seg->share[l->at.slot];
-		uint64_t share = __atomic_load_n((const uint64_t *)&w->share, __ATOMIC_RELAXED);
-		uint64_t floor = __atomic_load_n((const uint64_t *)&w->floor, __ATOMIC_RELAXED);
-		uint32_t inc = l->at.incarnation;
-		if (l->placed)
-			sl_share_plan_adopt(&l->plan, (uint32_t)(share >> 32) == inc ? share : 0,
-					    (uint32_t)(floor >> 32) == inc ? floor : 0, now_ns);
-	}
-}
-
 void
 sl_rate_shares_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, uint64_t boot_id)
 {
 	if (!s)
 		return;
-	if (s->seg && !seg)
-		s->down_ns = uv_hrtime();
-	s->seg = seg;
-	if (!seg)
-		return;
-	s->up_ns = uv_hrtime();
-	if (s->boot_id == 0) {
-		adopt(s);
-	} else if (boot_id != s->boot_id) {
-		s->until_ns = s->floor_until_ns = 0;
-		for (unsigned i = 0; i < s->cnt; i++)
-			sl_share_plan_restarted(&s->limits[i]->plan, uv_hrtime());
-	}
-	s->boot_id = boot_id;
-	clear_others(s);
-	tick(s);
+	sl_share_words_attach(s, seg, boot_id);
+	if (seg)
+		tick(s);
 }
 
 /* ---- the table ---- */
@@ -439,7 +334,7 @@ sl_rate_shares_table(struct sl_rate_shares *s, const struct sl_table *t)
 	}
 	s->placed = true;
 	if (s->seg)
-		clear_others(s);
+		sl_share_words_clear(s);
 	tick(s);
 }
 
@@ -683,7 +578,7 @@ on_world(void *ctx)
 static void
 lead(struct limit *l, uint64_t now_ns, bool may_ask)
 {
-	struct sl_share_here here = here_of(l->s);
+	struct sl_share_here here = sl_rate_shares_here(l->s);
 	struct sl_share_write w;
 
 	if (l->placed)
@@ -760,7 +655,7 @@ tick(struct sl_rate_shares *s)
 	for (unsigned i = s->cnt; i-- > 0;)
 		if (is_left(s->limits[i]))
 			drop(s, i);
-	tell(s, now_ns);
+	sl_share_words_tell(s, now_ns);
 	say_trouble(s);
 }
 
