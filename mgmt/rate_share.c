@@ -11,17 +11,9 @@
 #include <sys/random.h>
 
 #define TICK_MS 100
-#define AGAIN_NS 500000000ull
-#define GIVE_UP_NS 2000000000ull
 #define VIEW_AGAIN_NS 1000000000ull
-#define ATTACH_NS 2000000000ull
-#define UNDER_WAY 8 /* questions about limits at a time */
-#define LOST_MS 5 /* the pause after a write that another was before; doubled with each in a row */
-#define LOST_MOST_MS 500
+#define UNDER_WAY 8   /* questions about limits at a time */
 #define SESSIONS 4096 /* that are known of; nothing is taken from any while there are more */
-
-static void tick(struct sl_rate_shares *s);
-static void look_at_sessions(struct sl_rate_shares *s, bool anew);
 
 /* ---- limits ---- */
 
@@ -79,188 +71,6 @@ sl_rate_shares_here(const struct sl_rate_shares *s)
 	};
 }
 
-static void
-learn(struct limit *l, const void *text, size_t len, uint64_t modified)
-{
-	struct sl_share_here here = sl_rate_shares_here(l->s);
-	struct sl_share_doc doc;
-	char why[200] = "", trouble[sizeof(l->trouble)] = "";
-
-	if (modified && (modified < l->plan.modified || modified <= l->plan.removed))
-		return;
-	bool bad = modified && sl_share_doc_read(text, len, &doc, why, sizeof(why));
-	if (bad)
-		snprintf(trouble, sizeof(trouble), "%slimits/%s %s", l->s->source->prefix, l->name,
-			 why);
-	if (bad && strcmp(trouble, l->trouble))
-		sl_daemon_say("limits: %s: what was this gateway's before stays its share; "
-			      "remove the key to begin anew",
-			      trouble);
-	memcpy(l->trouble, trouble, sizeof(l->trouble));
-	if (sl_share_plan_learn(&l->plan, &here, bad || !modified ? NULL : &doc, modified))
-		sl_daemon_say("limits: %slimits/%s is not as this gateway left it: it takes "
-			      "nothing more for %llu s",
-			      l->s->source->prefix, l->name,
-			      (unsigned long long)((l->plan.rise_ns - here.now_ns) / 1000000000) +
-				      1);
-}
-
-/* ---- writes ---- */
-
-/* splitmix64 */
-static uint64_t
-random_of(struct sl_rate_shares *s, uint64_t below)
-{
-	uint64_t z = s->rng += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return (z ^ z >> 31) % below;
-}
-
-/* Gateways that want to write the same document do so one after the other, by chance. */
-static void
-stand_back(struct limit *l)
-{
-	uint64_t ms = SL_MIN((uint64_t)LOST_MS << SL_MIN(l->refusals, 10u), (uint64_t)LOST_MOST_MS);
-
-	l->refusals++;
-	l->hold_ns = uv_hrtime() + (ms + random_of(l->s, ms)) / 2 * 1000000;
-}
-
-static void
-refused(struct limit *l, const struct sl_etcd_answer *a)
-{
-	bool same = (a->cnt ? a->kvs[0].modified : 0) == l->plan.next_modified;
-
-	stand_back(l);
-	sl_share_plan_refused(&l->plan);
-	if (a->cnt && a->kvs[0].modified < l->plan.next_modified)
-		sl_share_keys_older(l->s->keys); /* than what was seen before it was asked */
-	for (size_t i = 0; i < a->cnt; i++)
-		learn(l, a->kvs[i].value, a->kvs[i].value_len, a->kvs[i].modified);
-	if (a->cnt == 0)
-		learn(l, NULL, 0, 0);
-	if (same) /* its own key, or one of those that were gone */
-		sl_share_keys_doubt(l->s->keys);
-}
-
-static void
-on_written(void *ctx, unsigned code, const char *error, const char *body, size_t len)
-{
-	struct limit *l = ctx;
-	struct sl_share_here here = sl_rate_shares_here(l->s);
-	struct sl_etcd_answer a = {0};
-	bool applied = false;
-	char why[200];
-
-	l->call = NULL;
-	l->hold_ns = uv_hrtime() + AGAIN_NS;
-	if (code != SL_ETCD_OK) {
-		sl_share_plan_lost(&l->plan);
-		snprintf(l->trouble, sizeof(l->trouble), "%s", error);
-	} else if (sl_etcd_wire_txn(body, len, "", &applied, &a, why, sizeof(why))) {
-		sl_share_plan_lost(&l->plan);
-		snprintf(l->trouble, sizeof(l->trouble), "an answer of etcd %s", why);
-	} else if (!sl_share_keys_heard(l->s->keys, l->asked, &a)) {
-		sl_share_plan_lost(&l->plan);
-	} else {
-		l->hold_ns = 0;
-		l->trouble[0] = 0;
-		if (applied) {
-			l->refusals = 0;
-			sl_share_plan_applied(&l->plan, &here, a.revision);
-		} else {
-			refused(l, &a);
-		}
-	}
-	sl_etcd_wire_fini(&a);
-	tick(l->s);
-}
-
-static void
-on_read(void *ctx, unsigned code, const char *error, const char *body, size_t len)
-{
-	struct limit *l = ctx;
-	struct sl_etcd_answer a = {0};
-	char why[200];
-
-	l->call = NULL;
-	l->hold_ns = uv_hrtime() + AGAIN_NS;
-	if (code != SL_ETCD_OK) {
-		snprintf(l->trouble, sizeof(l->trouble), "%s", error);
-	} else if (sl_etcd_wire_range(body, len, "", &a, why, sizeof(why))) {
-		snprintf(l->trouble, sizeof(l->trouble), "an answer of etcd %s", why);
-	} else if (sl_share_keys_heard(l->s->keys, l->asked, &a)) {
-		l->hold_ns = 0;
-		l->look = false;
-		if (a.cnt)
-			learn(l, a.kvs[0].value, a.kvs[0].value_len, a.kvs[0].modified);
-		else
-			learn(l, NULL, 0, 0);
-		look_at_sessions(l->s, false);
-	}
-	sl_etcd_wire_fini(&a);
-	tick(l->s);
-}
-
-static void
-read_in(struct limit *l, uint64_t now_ns)
-{
-	char key[SL_ETCD_KEY_MAX];
-
-	snprintf(key, sizeof(key), "%slimits/%s", l->s->source->prefix, l->name);
-	const struct sl_etcd_ask ask = {.from = key, .from_len = strlen(key)};
-	l->call_ns = now_ns;
-	l->asked = sl_share_keys_asked(l->s->keys);
-	if (sl_etcd_ask(l->s->etcd, "/v3/kv/range", sl_etcd_wire_ask_range(&ask), on_read, l,
-			&l->call)) {
-		l->call = NULL;
-		l->hold_ns = now_ns + AGAIN_NS;
-	}
-}
-
-static char *
-text_of(const struct limit *l, const struct sl_share_write *w)
-{
-	static char keys[2 * SL_SHARE_GATEWAYS + 2][SL_ETCD_KEY_MAX];
-	struct sl_etcd_compare is[SL_ARRAY_CNT(keys)];
-	const struct sl_share_keys *k = l->s->keys;
-	unsigned n = 2;
-
-	snprintf(keys[0], SL_ETCD_KEY_MAX, "%slimits/%s", l->s->source->prefix, l->name);
-	is[0] = (struct sl_etcd_compare){.key = keys[0], .number = w->modified};
-	sl_share_keys_live(k, l->s->session, keys[1]);
-	is[1] = (struct sl_etcd_compare){
-		.key = keys[1], .by = SL_ETCD_LEASE, .number = sl_share_keys_look(k).lease};
-	for (unsigned i = 0; i < w->absent_cnt; i++, n++) {
-		sl_share_keys_live(k, w->absent[i], keys[n]);
-		is[n] = (struct sl_etcd_compare){.key = keys[n]};
-	}
-	for (unsigned i = 0; i < w->floor_cnt; i++, n++) {
-		sl_share_keys_floor(k, w->floors[i], keys[n]);
-		is[n] = (struct sl_etcd_compare){.key = keys[n]};
-	}
-	char *value = w->doc->cnt ? sl_share_doc_write(w->doc) : NULL;
-	char *text = !value && w->doc->cnt ? NULL
-					   : sl_etcd_wire_ask_if(is, n, keys[0], value,
-								 value ? strlen(value) : 0, 0);
-	free(value);
-	return text;
-}
-
-static void
-write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
-{
-	l->call_ns = now_ns;
-	l->asked = sl_share_keys_asked(l->s->keys);
-	if (sl_etcd_ask(l->s->etcd, "/v3/kv/txn", text_of(l, w), on_written, l, &l->call)) {
-		l->call = NULL;
-		l->hold_ns = now_ns + AGAIN_NS;
-		sl_share_plan_lost(&l->plan);
-	}
-}
-
 /* Whoever knows a later state of etcd has it no longer than that. */
 static void
 quiet(struct sl_rate_shares *s, uint64_t now_ns)
@@ -287,7 +97,7 @@ sl_rate_shares_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, uint64
 		return;
 	sl_share_words_attach(s, seg, boot_id);
 	if (seg)
-		tick(s);
+		sl_rate_shares_tick(s);
 }
 
 /* ---- the table ---- */
@@ -335,7 +145,7 @@ sl_rate_shares_table(struct sl_rate_shares *s, const struct sl_table *t)
 	s->placed = true;
 	if (s->seg)
 		sl_share_words_clear(s);
-	tick(s);
+	sl_rate_shares_tick(s);
 }
 
 /* ---- what etcd has ---- */
@@ -438,7 +248,7 @@ on_put(void *ctx, const struct sl_etcd_kv *kv)
 	if (!l && !(l = stray(s, kv->key + 1, kv)))
 		return;
 	l->seen = true;
-	learn(l, kv->value, kv->value_len, kv->modified);
+	sl_share_limit_learn(l, kv->value, kv->value_len, kv->modified);
 }
 
 static void
@@ -465,8 +275,8 @@ forget_sessions(struct sl_rate_shares *s)
 }
 
 /* Who has an entry and no key is gone since now, or since it was seen to be. */
-static void
-look_at_sessions(struct sl_rate_shares *s, bool anew)
+void
+sl_share_view_look(struct sl_rate_shares *s, bool anew)
 {
 	uint64_t now_ns = uv_hrtime();
 
@@ -510,9 +320,9 @@ on_end(void *ctx)
 			s->limits[i]->look = true;
 	if (s->view_whole)
 		seen(s);
-	look_at_sessions(s, s->view_whole);
+	sl_share_view_look(s, s->view_whole);
 	s->view_whole = false;
-	tick(s);
+	sl_rate_shares_tick(s);
 }
 
 static void
@@ -575,31 +385,6 @@ on_world(void *ctx)
 
 /* ---- the tick ---- */
 
-static void
-lead(struct limit *l, uint64_t now_ns, bool may_ask)
-{
-	struct sl_share_here here = sl_rate_shares_here(l->s);
-	struct sl_share_write w;
-
-	if (l->placed)
-		sl_share_demand_measure(l, now_ns);
-	if (l->call && now_ns >= l->call_ns + GIVE_UP_NS) {
-		sl_etcd_cancel(l->call);
-		l->call = NULL;
-		if (l->plan.asking)
-			sl_share_plan_lost(&l->plan);
-		l->hold_ns = now_ns + AGAIN_NS;
-	}
-	if (l->look && !l->call && now_ns >= l->hold_ns && here.epoch && may_ask)
-		read_in(l, now_ns);
-	/* who was here before told workers something: it is taken up before anything is written */
-	bool early = l->s->boot_id == 0 && now_ns < l->s->start_ns + ATTACH_NS;
-	if (l->call || l->look || early || now_ns < l->hold_ns || !may_ask)
-		here.epoch = 0; /* nothing is written, but words may have to come down */
-	if (sl_share_plan_step(&l->plan, &here, &w))
-		write_out(l, &w, now_ns);
-}
-
 /* Who could not ask this time is among the first the next. */
 static void
 lead_all(struct sl_rate_shares *s, uint64_t now_ns)
@@ -611,22 +396,11 @@ lead_all(struct sl_rate_shares *s, uint64_t now_ns)
 	for (unsigned i = 0; i < s->cnt; i++) {
 		struct limit *l = s->limits[(first + i) % s->cnt];
 		bool had = l->call != NULL;
-		lead(l, now_ns, under_way < UNDER_WAY);
+		sl_share_limit_lead(l, now_ns, under_way < UNDER_WAY);
 		if (!had && l->call && ++under_way == UNDER_WAY)
 			last = i + 1;
 	}
 	s->turn = s->cnt ? (first + last) % s->cnt : 0;
-}
-
-static bool
-is_left(const struct limit *l)
-{
-	const struct sl_share_plan *p = &l->plan;
-
-	for (unsigned i = 0; i < p->doc.cnt; i++)
-		if (p->doc.e[i].session == l->s->session)
-			return false;
-	return p->leaving && p->known && p->readable && !l->call && uv_hrtime() >= p->rise_ns;
 }
 
 static void
@@ -643,8 +417,8 @@ say_trouble(struct sl_rate_shares *s)
 	snprintf(s->said, sizeof(s->said), "%s", trouble);
 }
 
-static void
-tick(struct sl_rate_shares *s)
+void
+sl_rate_shares_tick(struct sl_rate_shares *s)
 {
 	uint64_t now_ns = uv_hrtime();
 
@@ -653,7 +427,7 @@ tick(struct sl_rate_shares *s)
 	keep_view(s, now_ns);
 	lead_all(s, now_ns);
 	for (unsigned i = s->cnt; i-- > 0;)
-		if (is_left(s->limits[i]))
+		if (sl_share_limit_left(s->limits[i]))
 			drop(s, i);
 	sl_share_words_tell(s, now_ns);
 	say_trouble(s);
@@ -662,13 +436,13 @@ tick(struct sl_rate_shares *s)
 static void
 on_tick(uv_timer_t *t)
 {
-	tick(t->data);
+	sl_rate_shares_tick(t->data);
 }
 
 static void
 on_keys(void *ctx)
 {
-	tick(ctx);
+	sl_rate_shares_tick(ctx);
 }
 
 /* ---- look ---- */

@@ -1,5 +1,5 @@
 /* rate_share_priv — the files of this gateway's part in limits that several gateways share: rate_share.c (which limits there are, when
- * anything is done), rate_share_demand.c (what is asked for here), rate_share_words.c (what workers are told).
+ * anything is done), rate_share_demand.c (what is asked for here), rate_share_limit.c (its document, read and written), rate_share_words.c (what workers are told).
  *
  * Threads: [loop].  Time: CLOCK_MONOTONIC.
  */
@@ -69,6 +69,13 @@ struct sl_rate_shares {
 /* rate_share_demand.c.  measure: what is asked for at l, told to its plan; also while there is no dataplane.  Every 100 ms or so. */
 void sl_share_demand_measure(struct limit *l, uint64_t now_ns);
 
+/* rate_share_limit.c.  lead: what is due: what is asked for is measured, the document read or written, words step; may_ask false: etcd
+ * is asked nothing.  learn: the document is text [len], of revision `modified`; 0: there is none.  left: the table has it no more, and its
+ * document nothing of this gateway: it may be dropped. */
+void sl_share_limit_lead(struct limit *l, uint64_t now_ns, bool may_ask);
+void sl_share_limit_learn(struct limit *l, const void *text, size_t len, uint64_t modified);
+bool sl_share_limit_left(const struct limit *l);
+
 /* rate_share_words.c.  attach: the segment that words go into, of the dataplane of that boot; NULL: there is none.  What a sluiced of
  * before wrote there becomes the plans'.  clear: slots that no limit of the table has get 0; seg is there.  tell: after plans stepped, and
  * every 100 ms or so: what may not count any more ends also while there is no dataplane. */
@@ -78,5 +85,7 @@ void sl_share_words_tell(struct sl_rate_shares *s, uint64_t now_ns);
 
 /* rate_share.c.  here: this gateway as it is now; it points into s. */
 struct sl_share_here sl_rate_shares_here(const struct sl_rate_shares *s);
+void sl_rate_shares_tick(struct sl_rate_shares *s);
+void sl_share_view_look(struct sl_rate_shares *s, bool anew);
 
 #endif
