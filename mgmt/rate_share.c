@@ -11,14 +11,12 @@
 #include <sys/random.h>
 
 #define TICK_MS 100
-#define VIEW_AGAIN_NS 1000000000ull
-#define UNDER_WAY 8   /* questions about limits at a time */
-#define SESSIONS 4096 /* that are known of; nothing is taken from any while there are more */
+#define UNDER_WAY 8 /* questions about limits at a time */
 
 /* ---- limits ---- */
 
-static struct limit *
-find(const struct sl_rate_shares *s, const char *name)
+struct limit *
+sl_rate_shares_find(const struct sl_rate_shares *s, const char *name)
 {
 	for (unsigned i = 0; i < s->cnt; i++)
 		if (strcmp(s->limits[i]->name, name) == 0)
@@ -26,9 +24,8 @@ find(const struct sl_rate_shares *s, const char *name)
 	return NULL;
 }
 
-/* NULL: no memory. */
-static struct limit *
-add(struct sl_rate_shares *s, const char *name)
+struct limit *
+sl_rate_shares_add(struct sl_rate_shares *s, const char *name)
 {
 	struct limit **more = realloc(s->limits, (s->cnt + 1) * sizeof(*more));
 	struct limit *l = more ? calloc(1, sizeof(*l)) : NULL;
@@ -106,11 +103,11 @@ static void
 take_rate(struct sl_rate_shares *s, const struct sl_table *t, const struct sl_conf_rate *r)
 {
 	struct sl_placed at;
-	struct limit *l = find(s, r->name);
+	struct limit *l = sl_rate_shares_find(s, r->name);
 
 	if (sl_slot_find_rate(&t->map, r->name, &at) || at.slot >= SL_STATE_SHARES)
 		return;
-	if (!l && !(l = add(s, r->name))) {
+	if (!l && !(l = sl_rate_shares_add(s, r->name))) {
 		sl_daemon_say("limits: out of memory: nothing of %s passes here", r->name);
 		return;
 	}
@@ -138,235 +135,12 @@ sl_rate_shares_table(struct sl_rate_shares *s, const struct sl_table *t)
 			take_rate(s, t, &t->conf->rates[i]);
 	for (unsigned i = 0; i < s->cnt; i++)
 		s->limits[i]->plan.leaving = !s->limits[i]->placed;
-	if (!s->placed && s->view) { /* what this gateway has by documents of other limits */
-		sl_etcd_view_destroy(s->view);
-		s->view = NULL;
-	}
+	if (!s->placed) /* what this gateway has by documents of other limits */
+		sl_share_view_drop(s);
 	s->placed = true;
 	if (s->seg)
 		sl_share_words_clear(s);
 	sl_rate_shares_tick(s);
-}
-
-/* ---- what etcd has ---- */
-
-static struct session *
-session_at(struct sl_rate_shares *s, uint64_t id)
-{
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		if (s->sessions[i].is.session == id)
-			return &s->sessions[i];
-	if (s->session_cnt == SESSIONS) {
-		s->crowded = true;
-		s->seen_ns = 0;
-		return NULL;
-	}
-	struct session *more = realloc(s->sessions, (s->session_cnt + 1) * sizeof(*more));
-	if (more)
-		s->sessions = more;
-	struct sl_share_peer *peers = realloc(s->peers, (s->session_cnt + 1) * sizeof(*peers));
-	if (peers)
-		s->peers = peers;
-	if (!more || !peers)
-		return NULL;
-	more[s->session_cnt] = (struct session){
-		.is = {.session = id, .gone_ns = SL_SHARE_NEVER, .floor_gone_ns = SL_SHARE_NEVER}};
-	peers[s->session_cnt] = more[s->session_cnt].is;
-	return &more[s->session_cnt++];
-}
-
-static void
-on_begin(void *ctx)
-{
-	struct sl_rate_shares *s = ctx;
-
-	s->view_whole = true;
-	s->crowded = false;
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		s->sessions[i].live = s->sessions[i].floor = false;
-	for (unsigned i = 0; i < s->cnt; i++)
-		s->limits[i]->seen = false;
-}
-
-/* Of a key behind PREFIXlimits: "-live/SESSION", "-floor/SESSION"; 0: another one. */
-static uint64_t
-session_of(const char *key, const char *kind)
-{
-	size_t len = strlen(kind);
-	char *end;
-
-	if (strncmp(key, kind, len) || strlen(key + len) != 16)
-		return 0;
-	uint64_t id = strtoull(key + len, &end, 16);
-	return *end ? 0 : id;
-}
-
-static void
-note(struct sl_rate_shares *s, const char *key, bool there)
-{
-	uint64_t live = session_of(key, "-live/"), floor = session_of(key, "-floor/");
-	struct session *of = live || floor ? session_at(s, live ? live : floor) : NULL;
-
-	if (of && live)
-		of->live = there;
-	else if (of)
-		of->floor = there;
-	/* from now on, also when it is gone again by the end */
-	if (of && there && live)
-		of->is.gone_ns = SL_SHARE_NEVER;
-	else if (of && there)
-		of->is.floor_gone_ns = SL_SHARE_NEVER;
-}
-
-/* An entry of this session in a document of a limit that the table does not have is to go. */
-static struct limit *
-stray(struct sl_rate_shares *s, const char *name, const struct sl_etcd_kv *kv)
-{
-	struct sl_share_doc doc;
-	char why[200], is[SL_NAME_MAX];
-
-	if (!s->placed || sl_share_doc_read(kv->value, kv->value_len, &doc, why, sizeof(why)) ||
-	    !sl_share_doc_find(&doc, s->session) || strlen(name) >= SL_NAME_MAX)
-		return NULL;
-	memset(is, 0, sizeof(is));
-	memcpy(is, name, strlen(name));
-	struct limit *l = sl_name_ok(is) ? add(s, is) : NULL;
-	if (l)
-		l->plan.leaving = true;
-	return l;
-}
-
-static void
-on_put(void *ctx, const struct sl_etcd_kv *kv)
-{
-	struct sl_rate_shares *s = ctx;
-
-	note(s, kv->key, true);
-	if (kv->key[0] != '/')
-		return;
-	struct limit *l = find(s, kv->key + 1);
-	if (!l && !(l = stray(s, kv->key + 1, kv)))
-		return;
-	l->seen = true;
-	sl_share_limit_learn(l, kv->value, kv->value_len, kv->modified);
-}
-
-static void
-on_gone(void *ctx, const char *key)
-{
-	struct sl_rate_shares *s = ctx;
-	struct limit *l = key[0] == '/' ? find(s, key + 1) : NULL;
-
-	note(s, key, false);
-	if (l)
-		l->look = true;
-}
-
-/* Those that are nowhere any more. */
-static void
-forget_sessions(struct sl_rate_shares *s)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		if (s->sessions[i].live || s->sessions[i].floor || s->sessions[i].named)
-			s->sessions[kept++] = s->sessions[i];
-	s->session_cnt = kept;
-}
-
-/* Who has an entry and no key is gone since now, or since it was seen to be. */
-void
-sl_share_view_look(struct sl_rate_shares *s, bool anew)
-{
-	uint64_t now_ns = uv_hrtime();
-
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		s->sessions[i].named = false;
-	for (unsigned i = 0; i < s->cnt; i++)
-		for (unsigned k = 0; k < s->limits[i]->plan.doc.cnt; k++) {
-			struct session *of = session_at(s, s->limits[i]->plan.doc.e[k].session);
-			if (of)
-				of->named = true;
-		}
-	if (anew)
-		forget_sessions(s);
-	for (unsigned i = 0; i < s->session_cnt; i++) {
-		struct session *of = &s->sessions[i];
-		sl_share_peer_look(&of->is, of->live, of->floor, anew, now_ns);
-		s->peers[i] = of->is;
-		if (of->is.session == s->session && !of->live)
-			sl_share_keys_doubt(s->keys);
-	}
-}
-
-/* An answer of etcd says that all is known: as of when it was asked. */
-static void
-seen(struct sl_rate_shares *s)
-{
-	uint64_t now_ns = uv_hrtime(), ago_ns = s->source->timeout_ms * 1000000ull;
-
-	if (!s->crowded)
-		s->seen_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
-}
-
-static void
-on_end(void *ctx)
-{
-	struct sl_rate_shares *s = ctx;
-
-	s->view_trouble = false;
-	for (unsigned i = 0; i < s->cnt && s->view_whole; i++)
-		if (!s->limits[i]->seen)
-			s->limits[i]->look = true;
-	if (s->view_whole)
-		seen(s);
-	sl_share_view_look(s, s->view_whole);
-	s->view_whole = false;
-	sl_rate_shares_tick(s);
-}
-
-static void
-on_confirm(void *ctx)
-{
-	struct sl_rate_shares *s = ctx;
-
-	s->view_trouble = false;
-	seen(s);
-}
-
-static void
-on_trouble(void *ctx, const char *why)
-{
-	(void)why; /* the keys have the same, and say it */
-	((struct sl_rate_shares *)ctx)->view_trouble = true;
-}
-
-static void
-on_view_says(void *ctx, const char *line)
-{
-	(void)ctx;
-	sl_daemon_say("limits: %s", line);
-}
-
-/* A view that went wrong waits longer and longer; as soon as the keys get on, it is made anew. */
-static void
-keep_view(struct sl_rate_shares *s, uint64_t now_ns)
-{
-	const struct sl_etcd_view_events ev = {on_begin,   on_put,     on_gone,      on_end,
-					       on_confirm, on_trouble, on_view_says, s};
-	bool good = !sl_share_keys_look(s->keys).trouble[0];
-	char prefix[SL_ETCD_KEY_MAX];
-
-	if (s->view && !(s->view_trouble && good && now_ns >= s->view_ns + VIEW_AGAIN_NS))
-		return;
-	sl_etcd_view_destroy(s->view);
-	s->view = NULL;
-	s->view_ns = now_ns;
-	s->view_trouble = false;
-	snprintf(prefix, sizeof(prefix), "%slimits", s->source->prefix);
-	if (sl_etcd_view_create(s->d->loop, s->etcd, prefix, s->source->timeout_ms, s->seed, &ev,
-				&s->view))
-		s->view = NULL;
 }
 
 static void
@@ -377,8 +151,7 @@ on_world(void *ctx)
 	for (unsigned i = 0; i < s->cnt; i++)
 		sl_share_plan_world(&s->limits[i]->plan);
 	quiet(s, uv_hrtime());
-	s->view_trouble = true;
-	s->view_ns = 0;
+	sl_share_view_renew(s);
 	sl_daemon_say("limits: etcd is another one, or in an older state: no share rises for 7.5 s "
 		      "and the limit's per");
 }
@@ -424,7 +197,7 @@ sl_rate_shares_tick(struct sl_rate_shares *s)
 
 	sl_share_keys_tick(s->keys, now_ns);
 	note_epoch(s, now_ns);
-	keep_view(s, now_ns);
+	sl_share_view_keep(s, now_ns);
 	lead_all(s, now_ns);
 	for (unsigned i = s->cnt; i-- > 0;)
 		if (sl_share_limit_left(s->limits[i]))
@@ -473,7 +246,7 @@ bool
 sl_rate_share_look(const struct sl_rate_shares *s, const char *limit,
 		   struct sl_rate_share_look *ret)
 {
-	const struct limit *l = s ? find(s, limit) : NULL;
+	const struct limit *l = s ? sl_rate_shares_find(s, limit) : NULL;
 	uint64_t now_ns = uv_hrtime(), until_ns = 0;
 	char why[1000];
 
@@ -585,14 +358,13 @@ sl_rate_shares_destroy(struct sl_rate_shares *s)
 {
 	if (!s)
 		return;
-	sl_etcd_view_destroy(s->view);
+	sl_share_view_drop(s);
 	sl_share_keys_destroy(s->keys);
 	while (s->cnt)
 		drop(s, s->cnt - 1);
 	sl_etcd_destroy(s->etcd);
 	free(s->limits);
-	free(s->sessions);
-	free(s->peers);
+	sl_share_view_fini(s);
 	uv_timer_stop(s->timer);
 	uv_close((uv_handle_t *)s->timer, on_freed);
 	free(s);

@@ -1,5 +1,5 @@
 /* rate_share_priv — the files of this gateway's part in limits that several gateways share: rate_share.c (which limits there are, when
- * anything is done), rate_share_demand.c (what is asked for here), rate_share_limit.c (its document, read and written), rate_share_words.c (what workers are told).
+ * anything is done), rate_share_demand.c (what is asked for here), rate_share_limit.c (its document, read and written), rate_share_view.c (what etcd has), rate_share_words.c (what workers are told).
  *
  * Threads: [loop].  Time: CLOCK_MONOTONIC.
  */
@@ -76,6 +76,15 @@ void sl_share_limit_lead(struct limit *l, uint64_t now_ns, bool may_ask);
 void sl_share_limit_learn(struct limit *l, const void *text, size_t len, uint64_t modified);
 bool sl_share_limit_left(const struct limit *l);
 
+/* rate_share_view.c.  keep: there is a view of etcd's keys, and one that went wrong is made anew; every 100 ms or so.  renew: the next keep
+ * does so at once.  drop: there is none until the next keep.  look, after a document was learnt: who has an entry in one and no key is gone
+ * since now, or since it was seen to be; anew: what was between this look and the one before is not known.  fini: after drop. */
+void sl_share_view_keep(struct sl_rate_shares *s, uint64_t now_ns);
+void sl_share_view_renew(struct sl_rate_shares *s);
+void sl_share_view_drop(struct sl_rate_shares *s);
+void sl_share_view_look(struct sl_rate_shares *s, bool anew);
+void sl_share_view_fini(struct sl_rate_shares *s);
+
 /* rate_share_words.c.  attach: the segment that words go into, of the dataplane of that boot; NULL: there is none.  What a sluiced of
  * before wrote there becomes the plans'.  clear: slots that no limit of the table has get 0; seg is there.  tell: after plans stepped, and
  * every 100 ms or so: what may not count any more ends also while there is no dataplane. */
@@ -83,9 +92,11 @@ void sl_share_words_attach(struct sl_rate_shares *s, struct sl_state_seg *seg, u
 void sl_share_words_clear(struct sl_rate_shares *s);
 void sl_share_words_tell(struct sl_rate_shares *s, uint64_t now_ns);
 
-/* rate_share.c.  here: this gateway as it is now; it points into s. */
+/* rate_share.c.  find: the limit of the name, or NULL.  add: a new one, of no table yet; NULL: no memory.  here: this gateway as it is
+ * now; it points into s.  tick: after an answer, and every 100 ms; limits may be dropped by it. */
+struct limit *sl_rate_shares_find(const struct sl_rate_shares *s, const char *name);
+struct limit *sl_rate_shares_add(struct sl_rate_shares *s, const char *name);
 struct sl_share_here sl_rate_shares_here(const struct sl_rate_shares *s);
 void sl_rate_shares_tick(struct sl_rate_shares *s);
-void sl_share_view_look(struct sl_rate_shares *s, bool anew);
 
 #endif
