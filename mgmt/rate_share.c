@@ -15,7 +15,7 @@
 
 /* ---- limits ---- */
 
-struct limit *
+struct sl_share_limit *
 sl_rate_shares_find(const struct sl_rate_shares *s, const char *name)
 {
 	for (unsigned i = 0; i < s->cnt; i++)
@@ -24,11 +24,11 @@ sl_rate_shares_find(const struct sl_rate_shares *s, const char *name)
 	return NULL;
 }
 
-struct limit *
+struct sl_share_limit *
 sl_rate_shares_add(struct sl_rate_shares *s, const char *name)
 {
-	struct limit **more = realloc(s->limits, (s->cnt + 1) * sizeof(*more));
-	struct limit *l = more ? calloc(1, sizeof(*l)) : NULL;
+	struct sl_share_limit **more = realloc(s->limits, (s->cnt + 1) * sizeof(*more));
+	struct sl_share_limit *l = more ? calloc(1, sizeof(*l)) : NULL;
 
 	if (more)
 		s->limits = more;
@@ -61,10 +61,11 @@ sl_rate_shares_here(const struct sl_rate_shares *s)
 		.gateway = s->gateway,
 		.epoch = sl_share_keys_look(s->keys).epoch,
 		.sure_ns = sl_share_keys_look(s->keys).sure_ns,
-		.frozen = sl_share_frozen(s->seg, s->boot_id, now_ns, s->start_ns, s->until_ns),
-		.peers = s->peers,
-		.peer_cnt = s->session_cnt,
-		.seen_ns = s->seen_ns,
+		.frozen = sl_share_frozen(s->words.seg, s->words.boot_id, now_ns, s->start_ns,
+					  s->words.until_ns),
+		.peers = s->view.peers,
+		.peer_cnt = s->view.session_cnt,
+		.seen_ns = s->view.seen_ns,
 	};
 }
 
@@ -103,7 +104,7 @@ static void
 take_rate(struct sl_rate_shares *s, const struct sl_table *t, const struct sl_conf_rate *r)
 {
 	struct sl_placed at;
-	struct limit *l = sl_rate_shares_find(s, r->name);
+	struct sl_share_limit *l = sl_rate_shares_find(s, r->name);
 
 	if (sl_slot_find_rate(&t->map, r->name, &at) || at.slot >= SL_STATE_SHARES)
 		return;
@@ -113,7 +114,7 @@ take_rate(struct sl_rate_shares *s, const struct sl_table *t, const struct sl_co
 	}
 	bool moved = memcmp(&l->at, &at, sizeof(at)) != 0, before = l->at.incarnation != 0;
 	if (moved)
-		l->samples = 0;
+		sl_share_demand_forget(&l->demand);
 	l->at = at;
 	l->placed = true;
 	sl_share_plan_table(&l->plan, r->requests, r->floor, r->per_ms);
@@ -138,7 +139,7 @@ sl_rate_shares_table(struct sl_rate_shares *s, const struct sl_table *t)
 	if (!s->placed) /* what this gateway has by documents of other limits */
 		sl_share_view_drop(s);
 	s->placed = true;
-	if (s->seg)
+	if (s->words.seg)
 		sl_share_words_clear(s);
 	sl_rate_shares_tick(s);
 }
@@ -167,7 +168,7 @@ lead_all(struct sl_rate_shares *s, uint64_t now_ns)
 	for (unsigned i = 0; i < s->cnt; i++)
 		under_way += s->limits[i]->call != NULL;
 	for (unsigned i = 0; i < s->cnt; i++) {
-		struct limit *l = s->limits[(first + i) % s->cnt];
+		struct sl_share_limit *l = s->limits[(first + i) % s->cnt];
 		bool had = l->call != NULL;
 		sl_share_limit_lead(l, now_ns, under_way < UNDER_WAY);
 		if (!had && l->call && ++under_way == UNDER_WAY)
@@ -221,13 +222,13 @@ on_keys(void *ctx)
 /* ---- look ---- */
 
 static void
-say_why(const struct sl_rate_shares *s, const struct limit *l, uint64_t now_ns, char *ret,
+say_why(const struct sl_rate_shares *s, const struct sl_share_limit *l, uint64_t now_ns, char *ret,
 	size_t size)
 {
 	struct sl_share_keys_look k = sl_share_keys_look(s->keys);
 	uint64_t rise_ns = l->plan.rise_ns;
 
-	if (!s->seg)
+	if (!s->words.seg)
 		snprintf(ret, size, "no dataplane is connected");
 	else if (l->trouble[0])
 		snprintf(ret, size, "%s", l->trouble);
@@ -246,26 +247,27 @@ bool
 sl_rate_share_look(const struct sl_rate_shares *s, const char *limit,
 		   struct sl_rate_share_look *ret)
 {
-	const struct limit *l = s ? sl_rate_shares_find(s, limit) : NULL;
+	const struct sl_share_limit *l = s ? sl_rate_shares_find(s, limit) : NULL;
 	uint64_t now_ns = uv_hrtime(), until_ns = 0;
 	char why[1000];
 
 	if (!l || !l->placed)
 		return false;
 	const struct sl_share_plan *p = &l->plan;
+	const struct sl_share_words *w = &s->words;
 	*ret = (struct sl_rate_share_look){.total = p->tokens, .wanted = p->asked};
 	for (unsigned i = 0; i < p->doc.cnt; i++)
 		ret->gateways += p->doc.e[i].share > 0;
 	say_why(s, l, now_ns, why, sizeof(why));
-	bool floored = s->floor_until_ns >= s->until_ns && p->word_floor > p->word;
-	if (s->seg && now_ns < s->until_ns && !floored) {
+	bool floored = w->floor_until_ns >= w->until_ns && p->word_floor > p->word;
+	if (w->seg && now_ns < w->until_ns && !floored) {
 		ret->share = p->word;
-		until_ns = s->until_ns;
-	} else if (s->seg && now_ns < s->floor_until_ns) {
+		until_ns = w->until_ns;
+	} else if (w->seg && now_ns < w->floor_until_ns) {
 		ret->share = p->word_floor;
-		until_ns = s->floor_until_ns;
+		until_ns = w->floor_until_ns;
 	}
-	bool shared = ret->share && until_ns == s->until_ns;
+	bool shared = ret->share && until_ns == w->until_ns;
 	if (shared && !sl_share_keys_look(s->keys).trouble[0] && !l->trouble[0])
 		snprintf(ret->state, sizeof(ret->state), "shared");
 	else

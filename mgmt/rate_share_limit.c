@@ -12,7 +12,7 @@
 #define LOST_MOST_MS 500
 
 void
-sl_share_limit_learn(struct limit *l, const void *text, size_t len, uint64_t modified)
+sl_share_limit_learn(struct sl_share_limit *l, const void *text, size_t len, uint64_t modified)
 {
 	struct sl_share_here here = sl_rate_shares_here(l->s);
 	struct sl_share_doc doc;
@@ -50,7 +50,7 @@ random_of(struct sl_rate_shares *s, uint64_t below)
 
 /* Gateways that want to write the same document do so one after the other, by chance. */
 static void
-stand_back(struct limit *l)
+stand_back(struct sl_share_limit *l)
 {
 	uint64_t ms = SL_MIN((uint64_t)LOST_MS << SL_MIN(l->refusals, 10u), (uint64_t)LOST_MOST_MS);
 
@@ -59,7 +59,7 @@ stand_back(struct limit *l)
 }
 
 static void
-refused(struct limit *l, const struct sl_etcd_answer *a)
+refused(struct sl_share_limit *l, const struct sl_etcd_answer *a)
 {
 	bool same = (a->cnt ? a->kvs[0].modified : 0) == l->plan.next_modified;
 
@@ -78,7 +78,7 @@ refused(struct limit *l, const struct sl_etcd_answer *a)
 static void
 on_written(void *ctx, unsigned code, const char *error, const char *body, size_t len)
 {
-	struct limit *l = ctx;
+	struct sl_share_limit *l = ctx;
 	struct sl_share_here here = sl_rate_shares_here(l->s);
 	struct sl_etcd_answer a = {0};
 	bool applied = false;
@@ -111,7 +111,7 @@ on_written(void *ctx, unsigned code, const char *error, const char *body, size_t
 static void
 on_read(void *ctx, unsigned code, const char *error, const char *body, size_t len)
 {
-	struct limit *l = ctx;
+	struct sl_share_limit *l = ctx;
 	struct sl_etcd_answer a = {0};
 	char why[200];
 
@@ -136,7 +136,7 @@ on_read(void *ctx, unsigned code, const char *error, const char *body, size_t le
 }
 
 static void
-read_in(struct limit *l, uint64_t now_ns)
+read_in(struct sl_share_limit *l, uint64_t now_ns)
 {
 	char key[SL_ETCD_KEY_MAX];
 
@@ -152,7 +152,7 @@ read_in(struct limit *l, uint64_t now_ns)
 }
 
 static char *
-text_of(const struct limit *l, const struct sl_share_write *w)
+text_of(const struct sl_share_limit *l, const struct sl_share_write *w)
 {
 	static char keys[2 * SL_SHARE_GATEWAYS + 2][SL_ETCD_KEY_MAX];
 	struct sl_etcd_compare is[SL_ARRAY_CNT(keys)];
@@ -181,7 +181,7 @@ text_of(const struct limit *l, const struct sl_share_write *w)
 }
 
 static void
-write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
+write_out(struct sl_share_limit *l, const struct sl_share_write *w, uint64_t now_ns)
 {
 	l->call_ns = now_ns;
 	l->asked = sl_share_keys_asked(l->s->keys);
@@ -193,7 +193,7 @@ write_out(struct limit *l, const struct sl_share_write *w, uint64_t now_ns)
 }
 
 void
-sl_share_limit_lead(struct limit *l, uint64_t now_ns, bool may_ask)
+sl_share_limit_lead(struct sl_share_limit *l, uint64_t now_ns, bool may_ask)
 {
 	struct sl_share_here here = sl_rate_shares_here(l->s);
 	struct sl_share_write w;
@@ -210,7 +210,7 @@ sl_share_limit_lead(struct limit *l, uint64_t now_ns, bool may_ask)
 	if (l->look && !l->call && now_ns >= l->hold_ns && here.epoch && may_ask)
 		read_in(l, now_ns);
 	/* who was here before told workers something: it is taken up before anything is written */
-	bool early = l->s->boot_id == 0 && now_ns < l->s->start_ns + ATTACH_NS;
+	bool early = l->s->words.boot_id == 0 && now_ns < l->s->start_ns + ATTACH_NS;
 	if (l->call || l->look || early || now_ns < l->hold_ns || !may_ask)
 		here.epoch = 0; /* nothing is written, but words may have to come down */
 	if (sl_share_plan_step(&l->plan, &here, &w))
@@ -218,7 +218,7 @@ sl_share_limit_lead(struct limit *l, uint64_t now_ns, bool may_ask)
 }
 
 bool
-sl_share_limit_left(const struct limit *l)
+sl_share_limit_left(const struct sl_share_limit *l)
 {
 	const struct sl_share_plan *p = &l->plan;
 

@@ -8,40 +8,46 @@
 #define VIEW_AGAIN_NS 1000000000ull
 #define SESSIONS 4096 /* that are known of; nothing is taken from any while there are more */
 
-static struct session *
-session_at(struct sl_rate_shares *s, uint64_t id)
+struct sl_share_session { /* of which a document has an entry */
+	struct sl_share_peer is;
+	bool live, floor, named; /* named: in a document */
+};
+
+static struct sl_share_session *
+session_at(struct sl_share_view *v, uint64_t id)
 {
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		if (s->sessions[i].is.session == id)
-			return &s->sessions[i];
-	if (s->session_cnt == SESSIONS) {
-		s->crowded = true;
-		s->seen_ns = 0;
+	for (unsigned i = 0; i < v->session_cnt; i++)
+		if (v->sessions[i].is.session == id)
+			return &v->sessions[i];
+	if (v->session_cnt == SESSIONS) {
+		v->crowded = true;
+		v->seen_ns = 0;
 		return NULL;
 	}
-	struct session *more = realloc(s->sessions, (s->session_cnt + 1) * sizeof(*more));
+	struct sl_share_session *more = realloc(v->sessions, (v->session_cnt + 1) * sizeof(*more));
 	if (more)
-		s->sessions = more;
-	struct sl_share_peer *peers = realloc(s->peers, (s->session_cnt + 1) * sizeof(*peers));
+		v->sessions = more;
+	struct sl_share_peer *peers = realloc(v->peers, (v->session_cnt + 1) * sizeof(*peers));
 	if (peers)
-		s->peers = peers;
+		v->peers = peers;
 	if (!more || !peers)
 		return NULL;
-	more[s->session_cnt] = (struct session){
+	more[v->session_cnt] = (struct sl_share_session){
 		.is = {.session = id, .gone_ns = SL_SHARE_NEVER, .floor_gone_ns = SL_SHARE_NEVER}};
-	peers[s->session_cnt] = more[s->session_cnt].is;
-	return &more[s->session_cnt++];
+	peers[v->session_cnt] = more[v->session_cnt].is;
+	return &more[v->session_cnt++];
 }
 
 static void
 on_begin(void *ctx)
 {
 	struct sl_rate_shares *s = ctx;
+	struct sl_share_view *v = &s->view;
 
-	s->view_whole = true;
-	s->crowded = false;
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		s->sessions[i].live = s->sessions[i].floor = false;
+	v->whole = true;
+	v->crowded = false;
+	for (unsigned i = 0; i < v->session_cnt; i++)
+		v->sessions[i].live = v->sessions[i].floor = false;
 	for (unsigned i = 0; i < s->cnt; i++)
 		s->limits[i]->seen = false;
 }
@@ -60,10 +66,10 @@ session_of(const char *key, const char *kind)
 }
 
 static void
-note(struct sl_rate_shares *s, const char *key, bool there)
+note(struct sl_share_view *v, const char *key, bool there)
 {
 	uint64_t live = session_of(key, "-live/"), floor = session_of(key, "-floor/");
-	struct session *of = live || floor ? session_at(s, live ? live : floor) : NULL;
+	struct sl_share_session *of = live || floor ? session_at(v, live ? live : floor) : NULL;
 
 	if (of && live)
 		of->live = there;
@@ -77,7 +83,7 @@ note(struct sl_rate_shares *s, const char *key, bool there)
 }
 
 /* An entry of this session in a document of a limit that the table does not have is to go. */
-static struct limit *
+static struct sl_share_limit *
 stray(struct sl_rate_shares *s, const char *name, const struct sl_etcd_kv *kv)
 {
 	struct sl_share_doc doc;
@@ -88,7 +94,7 @@ stray(struct sl_rate_shares *s, const char *name, const struct sl_etcd_kv *kv)
 		return NULL;
 	memset(is, 0, sizeof(is));
 	memcpy(is, name, strlen(name));
-	struct limit *l = sl_name_ok(is) ? sl_rate_shares_add(s, is) : NULL;
+	struct sl_share_limit *l = sl_name_ok(is) ? sl_rate_shares_add(s, is) : NULL;
 	if (l)
 		l->plan.leaving = true;
 	return l;
@@ -99,10 +105,10 @@ on_put(void *ctx, const struct sl_etcd_kv *kv)
 {
 	struct sl_rate_shares *s = ctx;
 
-	note(s, kv->key, true);
+	note(&s->view, kv->key, true);
 	if (kv->key[0] != '/')
 		return;
-	struct limit *l = sl_rate_shares_find(s, kv->key + 1);
+	struct sl_share_limit *l = sl_rate_shares_find(s, kv->key + 1);
 	if (!l && !(l = stray(s, kv->key + 1, kv)))
 		return;
 	l->seen = true;
@@ -113,44 +119,46 @@ static void
 on_gone(void *ctx, const char *key)
 {
 	struct sl_rate_shares *s = ctx;
-	struct limit *l = key[0] == '/' ? sl_rate_shares_find(s, key + 1) : NULL;
+	struct sl_share_limit *l = key[0] == '/' ? sl_rate_shares_find(s, key + 1) : NULL;
 
-	note(s, key, false);
+	note(&s->view, key, false);
 	if (l)
 		l->look = true;
 }
 
 /* Those that are nowhere any more. */
 static void
-forget_sessions(struct sl_rate_shares *s)
+forget_sessions(struct sl_share_view *v)
 {
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		if (s->sessions[i].live || s->sessions[i].floor || s->sessions[i].named)
-			s->sessions[kept++] = s->sessions[i];
-	s->session_cnt = kept;
+	for (unsigned i = 0; i < v->session_cnt; i++)
+		if (v->sessions[i].live || v->sessions[i].floor || v->sessions[i].named)
+			v->sessions[kept++] = v->sessions[i];
+	v->session_cnt = kept;
 }
 
 void
 sl_share_view_look(struct sl_rate_shares *s, bool anew)
 {
+	struct sl_share_view *v = &s->view;
 	uint64_t now_ns = uv_hrtime();
 
-	for (unsigned i = 0; i < s->session_cnt; i++)
-		s->sessions[i].named = false;
+	for (unsigned i = 0; i < v->session_cnt; i++)
+		v->sessions[i].named = false;
 	for (unsigned i = 0; i < s->cnt; i++)
 		for (unsigned k = 0; k < s->limits[i]->plan.doc.cnt; k++) {
-			struct session *of = session_at(s, s->limits[i]->plan.doc.e[k].session);
+			struct sl_share_session *of =
+				session_at(v, s->limits[i]->plan.doc.e[k].session);
 			if (of)
 				of->named = true;
 		}
 	if (anew)
-		forget_sessions(s);
-	for (unsigned i = 0; i < s->session_cnt; i++) {
-		struct session *of = &s->sessions[i];
+		forget_sessions(v);
+	for (unsigned i = 0; i < v->session_cnt; i++) {
+		struct sl_share_session *of = &v->sessions[i];
 		sl_share_peer_look(&of->is, of->live, of->floor, anew, now_ns);
-		s->peers[i] = of->is;
+		v->peers[i] = of->is;
 		if (of->is.session == s->session && !of->live)
 			sl_share_keys_doubt(s->keys);
 	}
@@ -162,23 +170,24 @@ seen(struct sl_rate_shares *s)
 {
 	uint64_t now_ns = uv_hrtime(), ago_ns = s->source->timeout_ms * 1000000ull;
 
-	if (!s->crowded)
-		s->seen_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
+	if (!s->view.crowded)
+		s->view.seen_ns = now_ns > ago_ns ? now_ns - ago_ns : 0;
 }
 
 static void
 on_end(void *ctx)
 {
 	struct sl_rate_shares *s = ctx;
+	struct sl_share_view *v = &s->view;
 
-	s->view_trouble = false;
-	for (unsigned i = 0; i < s->cnt && s->view_whole; i++)
+	v->trouble = false;
+	for (unsigned i = 0; i < s->cnt && v->whole; i++)
 		if (!s->limits[i]->seen)
 			s->limits[i]->look = true;
-	if (s->view_whole)
+	if (v->whole)
 		seen(s);
-	sl_share_view_look(s, s->view_whole);
-	s->view_whole = false;
+	sl_share_view_look(s, v->whole);
+	v->whole = false;
 	sl_rate_shares_tick(s);
 }
 
@@ -187,7 +196,7 @@ on_confirm(void *ctx)
 {
 	struct sl_rate_shares *s = ctx;
 
-	s->view_trouble = false;
+	s->view.trouble = false;
 	seen(s);
 }
 
@@ -195,7 +204,7 @@ static void
 on_trouble(void *ctx, const char *why)
 {
 	(void)why; /* the keys have the same, and say it */
-	((struct sl_rate_shares *)ctx)->view_trouble = true;
+	((struct sl_rate_shares *)ctx)->view.trouble = true;
 }
 
 static void
@@ -209,40 +218,41 @@ on_view_says(void *ctx, const char *line)
 void
 sl_share_view_keep(struct sl_rate_shares *s, uint64_t now_ns)
 {
+	struct sl_share_view *v = &s->view;
 	const struct sl_etcd_view_events ev = {on_begin,   on_put,     on_gone,      on_end,
 					       on_confirm, on_trouble, on_view_says, s};
 	bool good = !sl_share_keys_look(s->keys).trouble[0];
 	char prefix[SL_ETCD_KEY_MAX];
 
-	if (s->view && !(s->view_trouble && good && now_ns >= s->view_ns + VIEW_AGAIN_NS))
+	if (v->etcd && !(v->trouble && good && now_ns >= v->made_ns + VIEW_AGAIN_NS))
 		return;
-	sl_etcd_view_destroy(s->view);
-	s->view = NULL;
-	s->view_ns = now_ns;
-	s->view_trouble = false;
+	sl_etcd_view_destroy(v->etcd);
+	v->etcd = NULL;
+	v->made_ns = now_ns;
+	v->trouble = false;
 	snprintf(prefix, sizeof(prefix), "%slimits", s->source->prefix);
 	if (sl_etcd_view_create(s->d->loop, s->etcd, prefix, s->source->timeout_ms, s->seed, &ev,
-				&s->view))
-		s->view = NULL;
+				&v->etcd))
+		v->etcd = NULL;
 }
 
 void
 sl_share_view_drop(struct sl_rate_shares *s)
 {
-	sl_etcd_view_destroy(s->view);
-	s->view = NULL;
+	sl_etcd_view_destroy(s->view.etcd);
+	s->view.etcd = NULL;
 }
 
 void
 sl_share_view_renew(struct sl_rate_shares *s)
 {
-	s->view_trouble = true;
-	s->view_ns = 0;
+	s->view.trouble = true;
+	s->view.made_ns = 0;
 }
 
 void
 sl_share_view_fini(struct sl_rate_shares *s)
 {
-	free(s->sessions);
-	free(s->peers);
+	free(s->view.sessions);
+	free(s->view.peers);
 }
