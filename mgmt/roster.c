@@ -13,33 +13,8 @@
 
 #define PARK_MS (24 * 3600000ll) /* a question that no table asks keeps its answer so long */
 
-struct source {
-	const struct sl_source_conf *conf; /* NULL: the registry */
-	const struct sl_source_ops *ops;   /* NULL: not there (yet) */
-	void *source;
-};
-
-struct sl_roster {
-	struct sl_roster_conf c;
-	struct sl_source_sink sink;
-	struct source sources[SL_SOURCES_MAX + 1]; /* [c.source_cnt], then the registry */
-	struct sl_roster_question **hash;          /* [mask + 1] */
-	uint32_t mask, question_cnt;
-	struct sl_roster_question **by_id; /* [id_cnt], id - 1; NULL: free */
-	uint32_t id_cnt, id_next;
-	/* of the present table */
-	const struct sl_conf *table; /* NULL: none */
-	struct sl_roster_rules rules;
-	struct sl_roster_service *services; /* [service_cnt] */
-	uint32_t service_cnt, endpoint_cnt;
-	struct sl_roster_disk *disk;
-	uv_timer_t *turn; /* fires when `changed` is to be told */
-};
-
-static void on_turn(uv_timer_t *timer);
-
-static int64_t
-now_ms(const struct sl_roster *r)
+int64_t
+sl_roster_now_ms(const struct sl_roster *r)
 {
 	return (int64_t)uv_now(r->c.loop);
 }
@@ -52,8 +27,8 @@ wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-__attribute__((format(printf, 2, 3))) static void
-say(struct sl_roster *r, const char *fmt, ...)
+void
+sl_roster_say(struct sl_roster *r, const char *fmt, ...)
 {
 	char line[1024];
 	va_list ap;
@@ -62,13 +37,6 @@ say(struct sl_roster *r, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	r->c.say(r->c.ctx, line);
-}
-
-static void
-stir(struct sl_roster *r)
-{
-	if (!uv_is_active((uv_handle_t *)r->turn))
-		uv_timer_start(r->turn, on_turn, 0, 0);
 }
 
 /* ---- questions ---- */
@@ -150,7 +118,7 @@ question_get(struct sl_roster *r, const char *service, const struct sl_conf_disc
 	q->source = source_index(r, d->source);
 	q->q = *d;
 	snprintf(q->service, sizeof(q->service), "%s", service);
-	q->parked_ms = now_ms(r);
+	q->parked_ms = sl_roster_now_ms(r);
 	if (r->question_cnt++ > r->mask)
 		grow_hash(r);
 	q->next = r->hash[q->hash & r->mask];
@@ -183,34 +151,8 @@ question_free(struct sl_roster *r, struct sl_roster_question *q, bool file_stays
 	free(q);
 }
 
-/* ---- state words of one name ---- */
-
-static const struct sl_source_endpoint *
-answer_find(const struct sl_roster_question *q, const char *name)
-{
-	uint32_t lo = 0, hi = q->cnt;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		int d = strcmp(q->eps[mid].name, name);
-		if (d == 0)
-			return &q->eps[mid];
-		if (d < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-static bool
-plain(const struct sl_source_endpoint *e)
-{
-	return !e || (!e->drain && !e->down && e->percent == 100);
-}
-
-static uint32_t
-service_index(const struct sl_roster *r, const char *service)
+uint32_t
+sl_roster_service_index(const struct sl_roster *r, const char *service)
 {
 	const uint32_t *order = r->rules.links.service_order;
 	uint32_t lo = 0, hi = r->table ? r->table->service_cnt : 0;
@@ -226,128 +168,6 @@ service_index(const struct sl_roster *r, const char *service)
 			hi = mid;
 	}
 	return UINT32_MAX;
-}
-
-/* ---- states that would leave nobody ---- */
-
-static bool
-takes(const struct sl_source_endpoint *e)
-{
-	return !e->drain && !e->down && e->percent > 0;
-}
-
-/* Whether, by what sources say, nobody of service i takes flows any more, and whose word is then not counted. */
-static enum sl_roster_lift
-judge(const struct sl_roster *r, uint32_t i)
-{
-	const struct sl_roster_service *rs = &r->services[i];
-	bool some = false, serving = false;
-
-	if (r->table->services[i].endpoint_cnt)
-		return SL_ROSTER_AS_TOLD; /* the table's own take them */
-	for (unsigned k = 0; k < rs->q_cnt; k++) {
-		const struct sl_roster_question *q = rs->q[k];
-		if (q->q.accept_empty)
-			return SL_ROSTER_AS_TOLD;
-		for (uint32_t j = 0; j < q->cnt; j++) {
-			const struct sl_source_endpoint *e = &q->eps[j];
-			uint16_t port = e->port ? e->port : q->q.port;
-			if (sl_roster_rules_refuse(&r->rules, i, &e->addr, port))
-				continue;
-			if (takes(e))
-				return SL_ROSTER_AS_TOLD;
-			some = true;
-			serving |= !e->down;
-		}
-	}
-	return !some ? SL_ROSTER_AS_TOLD : serving ? SL_ROSTER_LIFT_DRAIN : SL_ROSTER_LIFT_DOWN;
-}
-
-/* e as it counts under a lift. */
-static struct sl_source_endpoint
-lifted(const struct sl_source_endpoint *e, enum sl_roster_lift lift)
-{
-	struct sl_source_endpoint to = *e;
-
-	if (lift == SL_ROSTER_AS_TOLD || (lift == SL_ROSTER_LIFT_DRAIN && e->down))
-		return to;
-	to.drain = to.down = false;
-	to.percent = e->percent ? e->percent : 100;
-	return to;
-}
-
-/* Tells what counts of an endpoint's name: the table's own has no source; else the first question that knows it. */
-static void
-tell_state(struct sl_roster *r, const char *service, const char *name)
-{
-	const struct sl_source_endpoint *e = NULL;
-	const struct sl_roster_question *from = NULL;
-	uint32_t i = service_index(r, service);
-	char why[SL_NAME_MAX + 64];
-
-	if (i != UINT32_MAX) {
-		const struct sl_conf_service *s = &r->table->services[i];
-		const struct sl_roster_service *rs = &r->services[i];
-		bool own = false;
-		for (uint32_t k = 0; k < s->endpoint_cnt && !own; k++)
-			own = strcmp(s->endpoints[k].name, name) == 0;
-		for (unsigned k = 0; k < rs->q_cnt && !own && !e; k++)
-			if ((e = answer_find(rs->q[k], name)))
-				from = rs->q[k];
-	}
-	struct sl_source_endpoint counts;
-	if (e) {
-		counts = lifted(e, r->services[i].lift);
-		e = &counts;
-	}
-	snprintf(why, sizeof(why), "source %s says so", from ? from->q.source : "");
-	r->c.state(r->c.ctx, service, name, e && e->drain, e && e->down, e ? e->percent : 100,
-		   plain(e) ? "" : why);
-}
-
-/* After states of service i moved: begins or ends a lift. */
-static void
-relift(struct sl_roster *r, uint32_t i)
-{
-	struct sl_roster_service *rs = &r->services[i];
-	enum sl_roster_lift lift = judge(r, i);
-
-	if (lift == rs->lift)
-		return;
-	rs->lift = (uint8_t)lift;
-	say(r, "discovery: %s: %s", r->table->services[i].name,
-	    lift ? "sources say of all its endpoints that they drain or are down: that is not "
-		   "believed"
-		 : "what sources say of its endpoints' states counts again");
-	for (unsigned k = 0; k < rs->q_cnt; k++) {
-		rs->q[k]->lifted = lift != SL_ROSTER_AS_TOLD;
-		for (uint32_t j = 0; j < rs->q[k]->cnt; j++)
-			if (!plain(&rs->q[k]->eps[j]))
-				tell_state(r, rs->q[k]->service, rs->q[k]->eps[j].name);
-	}
-}
-
-static bool
-same_state(const struct sl_source_endpoint *a, const struct sl_source_endpoint *b)
-{
-	return (plain(a) && plain(b)) ||
-	       (a && b && a->drain == b->drain && a->down == b->down && a->percent == b->percent);
-}
-
-/* Two answers, by name: tells what moved. */
-static void
-tell_moved(struct sl_roster *r, const char *service, const struct sl_source_endpoint *old,
-	   uint32_t old_cnt, const struct sl_source_endpoint *now, uint32_t now_cnt)
-{
-	uint32_t i = 0, k = 0;
-
-	while (i < old_cnt || k < now_cnt) {
-		int d = i == old_cnt ? 1 : k == now_cnt ? -1 : strcmp(old[i].name, now[k].name);
-		const struct sl_source_endpoint *a = d <= 0 ? &old[i++] : NULL;
-		const struct sl_source_endpoint *b = d >= 0 ? &now[k++] : NULL;
-		if (!same_state(a, b))
-			tell_state(r, service, a ? a->name : b->name);
-	}
 }
 
 /* ---- services ---- */
@@ -408,8 +228,8 @@ refresh(struct sl_roster *r, uint32_t i)
 	struct sl_roster_block *b = sl_roster_merge(&r->rules, i, qs, from, n, rs->block,
 						    SL_MAX_ENDPOINTS - others, true);
 	if (!b) {
-		say(r, "discovery: out of memory: %s keeps its endpoints",
-		    r->table->services[i].name);
+		sl_roster_say(r, "discovery: out of memory: %s keeps its endpoints",
+			      r->table->services[i].name);
 		return false;
 	}
 	rs->stale = false;
@@ -441,6 +261,13 @@ on_turn(uv_timer_t *timer)
 
 	if (refresh_all(r))
 		r->c.changed(r->c.ctx);
+}
+
+void
+sl_roster_stir(struct sl_roster *r)
+{
+	if (!uv_is_active((uv_handle_t *)r->turn))
+		uv_timer_start(r->turn, on_turn, 0, 0);
 }
 
 /* ---- answers ---- */
@@ -516,7 +343,7 @@ static uint32_t
 usable(const struct sl_roster *r, const struct sl_roster_question *q,
        const struct sl_source_endpoint *e, uint32_t cnt)
 {
-	uint32_t i = service_index(r, q->service), n = 0;
+	uint32_t i = sl_roster_service_index(r, q->service), n = 0;
 
 	for (uint32_t k = 0; i != UINT32_MAX && k < cnt; k++)
 		n += !sl_roster_rules_refuse(&r->rules, i, &e[k].addr,
@@ -528,7 +355,7 @@ static void
 calm(struct sl_roster *r, struct sl_roster_question *q)
 {
 	if (q->trouble)
-		say(r, "discovery: %s: %s answers again", q->service, q->q.source);
+		sl_roster_say(r, "discovery: %s: %s answers again", q->service, q->q.source);
 	q->trouble = false;
 }
 
@@ -548,18 +375,18 @@ keep(struct sl_roster *r, struct sl_roster_question *q, size_t cnt, uint32_t str
 			 q->cnt);
 	q->kept = true;
 	if (first)
-		say(r, "discovery: %s: %s: %s", q->service, q->q.source, q->why);
+		sl_roster_say(r, "discovery: %s: %s: %s", q->service, q->q.source, q->why);
 }
 
 static void
 mark_stale(struct sl_roster *r, const struct sl_roster_question *q)
 {
-	uint32_t i = service_index(r, q->service);
+	uint32_t i = sl_roster_service_index(r, q->service);
 
 	if (i == UINT32_MAX)
 		return;
 	r->services[i].stale = true;
-	stir(r);
+	sl_roster_stir(r);
 }
 
 /* The answer becomes the last good one. */
@@ -574,16 +401,16 @@ believe(struct sl_roster *r, struct sl_roster_question *q, struct sl_source_endp
 	bool first = !q->good;
 
 	q->good = true;
-	q->good_ms = now_ms(r);
+	q->good_ms = sl_roster_now_ms(r);
 	q->kept = false;
 	q->why[0] = 0;
 	q->eps = eps;
 	q->cnt = cnt;
-	uint32_t i = service_index(r, q->service);
+	uint32_t i = sl_roster_service_index(r, q->service);
 	if (i != UINT32_MAX)
-		relift(r,
-		       i); /* first: the last one that takes flows is not told away for a moment */
-	tell_moved(r, q->service, old, old_cnt, eps, cnt);
+		/* first: the last one that takes flows is not told away for a moment */
+		sl_roster_states_lift(r, i);
+	sl_roster_states_moved(r, q->service, old, old_cnt, eps, cnt);
 	free(old);
 	if (!same || first)
 		mark_stale(r, q);
@@ -604,7 +431,7 @@ on_answer(void *ctx, uint32_t id, const struct sl_source_endpoint *endpoints, si
 	struct sl_source_endpoint *eps =
 		take_answer(endpoints, SL_MIN(cnt, (size_t)SL_MAX_SERVICE_ENDPOINTS), &n, &strange);
 	if (!eps) {
-		say(r, "discovery: out of memory: an answer for %s is lost", q->service);
+		sl_roster_say(r, "discovery: out of memory: an answer for %s is lost", q->service);
 		return;
 	}
 	if (cnt > SL_MAX_SERVICE_ENDPOINTS)
@@ -636,7 +463,7 @@ on_confirm(void *ctx, uint32_t id)
 	if (q->kept || !q->good)
 		return; /* what was confirmed is the one that is not believed */
 	q->why[0] = 0;
-	q->good_ms = now_ms(r);
+	q->good_ms = sl_roster_now_ms(r);
 	sl_roster_disk_confirm(r->disk, q);
 }
 
@@ -647,13 +474,13 @@ trouble(struct sl_roster *r, struct sl_roster_question *q, const char *why)
 
 	q->spoken = true;
 	if (first)
-		q->trouble_ms = now_ms(r);
+		q->trouble_ms = sl_roster_now_ms(r);
 	q->trouble = true;
 	q->troubles++;
 	snprintf(q->why, sizeof(q->why), "%s", why);
 	if (first)
-		say(r, "discovery: %s: %s: %s; its last good answer stays", q->service, q->q.source,
-		    why);
+		sl_roster_say(r, "discovery: %s: %s: %s; its last good answer stays", q->service,
+			      q->q.source, why);
 }
 
 static void
@@ -747,20 +574,16 @@ settle(struct sl_roster *r, struct sl_roster_question *q)
 {
 	if (q->used) {
 		ask(r, q);
-		for (uint32_t k = 0; k < q->cnt; k++)
-			if (!plain(&q->eps[k]))
-				tell_state(r, q->service, q->eps[k].name);
+		sl_roster_states_tell(r, q);
 		return;
 	}
 	bool was = q->id != 0;
 	drop(r, q);
 	if (was || q->trouble) {
-		q->parked_ms = now_ms(r);
+		q->parked_ms = sl_roster_now_ms(r);
 		q->trouble = false;
-		for (uint32_t k = 0; k < q->cnt; k++)
-			if (!plain(&q->eps[k]))
-				tell_state(r, q->service, q->eps[k].name);
-	} else if (now_ms(r) - q->parked_ms > PARK_MS) {
+		sl_roster_states_tell(r, q);
+	} else if (sl_roster_now_ms(r) - q->parked_ms > PARK_MS) {
 		question_free(r, q, false);
 	}
 }
@@ -794,7 +617,7 @@ take_service(struct sl_roster *r, const struct sl_conf_service *s, struct sl_ros
 		if (there)
 			continue;
 		to->old[to->old_cnt++] = q;
-		q->parked_ms = now_ms(r);
+		q->parked_ms = sl_roster_now_ms(r);
 	}
 	return 0;
 }
@@ -816,7 +639,7 @@ sl_roster_table(struct sl_roster *r, const struct sl_conf *c)
 
 	each_question(r, unuse);
 	for (uint32_t i = 0; i < c->service_cnt && !err; i++) {
-		uint32_t was = service_index(r, c->services[i].name);
+		uint32_t was = sl_roster_service_index(r, c->services[i].name);
 		err = take_service(r, &c->services[i], was == UINT32_MAX ? NULL : &r->services[was],
 				   &fresh[i]);
 	}
@@ -841,9 +664,9 @@ sl_roster_table(struct sl_roster *r, const struct sl_conf *c)
 		if (fresh[i].q_cnt && !fresh[i].block)
 			r->endpoint_cnt -= c->services[i].endpoint_cnt; /* refresh adds them */
 	for (uint32_t i = 0; i < c->service_cnt; i++)
-		relift(r, i);
+		sl_roster_states_lift(r, i);
 	each_question(r, settle);
-	stir(r);
+	sl_roster_stir(r);
 	return 0;
 }
 
@@ -886,7 +709,7 @@ block_for(struct sl_roster *r, const struct sl_roster_rules *rules, uint32_t i, 
 	const struct sl_conf_service *s = &rules->c->services[i];
 	struct sl_roster_question *qs[2 * SL_MAX_DISCOVER];
 	uint8_t from[2 * SL_MAX_DISCOVER];
-	uint32_t was = service_index(r, s->name);
+	uint32_t was = sl_roster_service_index(r, s->name);
 	const struct sl_roster_service *rs = was == UINT32_MAX ? NULL : &r->services[was];
 
 	unsigned n = questions_of(r, s, rs, qs, from);
@@ -987,7 +810,7 @@ static void
 describe(const struct sl_roster *r, const struct sl_roster_question *q,
 	 struct sl_roster_status *ret)
 {
-	int64_t wall = wall_ms(), now = now_ms(r);
+	int64_t wall = wall_ms(), now = sl_roster_now_ms(r);
 
 	*ret = (struct sl_roster_status){
 		.service = q->service,
@@ -1026,7 +849,7 @@ int
 sl_roster_find(struct sl_roster *r, const char *service, unsigned from,
 	       struct sl_roster_status *ret)
 {
-	uint32_t i = service_index(r, service);
+	uint32_t i = sl_roster_service_index(r, service);
 
 	if (i == UINT32_MAX || from < 1 || from > r->services[i].q_cnt)
 		return -ENOENT;
@@ -1054,7 +877,7 @@ on_loaded(void *ctx, const char *service, const struct sl_conf_discover *d,
 	q->turn = turn;
 	q->cnt = cnt;
 	q->good = q->on_disk = true;
-	q->good_ms = now_ms(r) - SL_MAX(age, (int64_t)0);
+	q->good_ms = sl_roster_now_ms(r) - SL_MAX(age, (int64_t)0);
 }
 
 static int

@@ -1,5 +1,5 @@
-/* roster_priv — the roster's own files: roster.c (questions, sources, answers), roster_merge.c (endpoints of a service),
- * roster_disk.c (last good answers). */
+/* roster_priv — the roster's own files: roster.c (tables, questions, sources, answers), roster_states.c (what counts of what sources say of
+ * states), roster_merge.c (endpoints of a service), roster_disk.c (last good answers). */
 #ifndef SL_MGMT_ROSTER_PRIV_H
 #define SL_MGMT_ROSTER_PRIV_H
 
@@ -63,6 +63,44 @@ enum sl_roster_lift {
 	SL_ROSTER_LIFT_DRAIN, /* those that are on their way out but serve take flows; what is down stays down */
 	SL_ROSTER_LIFT_DOWN, /* all are down: all take flows */
 };
+
+struct source {
+	const struct sl_source_conf *conf; /* NULL: the registry */
+	const struct sl_source_ops *ops;   /* NULL: not there (yet) */
+	void *source;
+};
+
+struct sl_roster {
+	struct sl_roster_conf c;
+	struct sl_source_sink sink;
+	struct source sources[SL_SOURCES_MAX + 1]; /* [c.source_cnt], then the registry */
+	struct sl_roster_question **hash;          /* [mask + 1] */
+	uint32_t mask, question_cnt;
+	struct sl_roster_question **by_id; /* [id_cnt], id - 1; NULL: free */
+	uint32_t id_cnt, id_next;
+	/* of the present table */
+	const struct sl_conf *table; /* NULL: none */
+	struct sl_roster_rules rules;
+	struct sl_roster_service *services; /* [service_cnt] */
+	uint32_t service_cnt, endpoint_cnt;
+	struct sl_roster_disk *disk;
+	uv_timer_t *turn; /* fires when `changed` is to be told */
+};
+
+/* roster.c.  now_ms: of the loop's clock.  say: a line for people.  stir: services are made anew in the next turn of the loop, and `changed`
+ * is told if they are other ones.  service_index: of the present table's service of the name; UINT32_MAX: there is none. */
+int64_t sl_roster_now_ms(const struct sl_roster *r);
+void sl_roster_say(struct sl_roster *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sl_roster_stir(struct sl_roster *r);
+uint32_t sl_roster_service_index(const struct sl_roster *r, const char *service);
+
+/* roster_states.c.  lift: after states of service i of the present table may have moved: its lift begins or ends.  moved: two answers to one
+ * question, by name: what moved between them is told.  tell: what counts of all of q's endpoints whose state is not the plain one. */
+void sl_roster_states_lift(struct sl_roster *r, uint32_t i);
+void sl_roster_states_moved(struct sl_roster *r, const char *service,
+			    const struct sl_source_endpoint *old, uint32_t old_cnt,
+			    const struct sl_source_endpoint *now, uint32_t now_cnt);
+void sl_roster_states_tell(struct sl_roster *r, const struct sl_roster_question *q);
 
 /* roster_merge.c.  sl_roster_merge makes the endpoints of service i of the rules' table out of last good answers: from[k] is what
  * endpoints of qs[k] have there.  now: those that are there, or NULL; room: of the gateway.  tell: counts and reasons go into
