@@ -39,116 +39,13 @@ sl_roster_say(struct sl_roster *r, const char *fmt, ...)
 	r->c.say(r->c.ctx, line);
 }
 
-/* ---- questions ---- */
-
-/* What makes two questions one: who asks whom for what.  Weight, priority and empty are ours to apply. */
-static uint32_t
-question_hash(const char *service, const struct sl_conf_discover *q)
-{
-	const char *const parts[] = {service, q->source, q->name, q->port_name, q->tag, q->space};
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (unsigned i = 0; i < SL_ARRAY_CNT(parts); i++) {
-		for (const char *p = parts[i]; *p; p++)
-			h = (h ^ (uint8_t)*p) * 0x100000001b3u;
-		h = (h ^ 0xff) * 0x100000001b3u;
-	}
-	h = (h ^ q->port) * 0x100000001b3u;
-	h = (h ^ q->record) * 0x100000001b3u;
-	return (uint32_t)(h ^ h >> 32);
-}
-
-static bool
-question_same(const struct sl_roster_question *q, const char *service,
-	      const struct sl_conf_discover *d)
-{
-	return strcmp(q->service, service) == 0 && strcmp(q->q.source, d->source) == 0 &&
-	       strcmp(q->q.name, d->name) == 0 && strcmp(q->q.port_name, d->port_name) == 0 &&
-	       strcmp(q->q.tag, d->tag) == 0 && strcmp(q->q.space, d->space) == 0 &&
-	       q->q.port == d->port && q->q.record == d->record;
-}
-
-static struct sl_roster_question *
-question_find(const struct sl_roster *r, const char *service, const struct sl_conf_discover *d)
-{
-	uint32_t h = question_hash(service, d);
-
-	for (struct sl_roster_question *q = r->hash[h & r->mask]; q; q = q->next)
-		if (q->hash == h && question_same(q, service, d))
-			return q;
-	return NULL;
-}
-
-static void
-grow_hash(struct sl_roster *r)
-{
-	uint32_t size = 2 * (r->mask + 1);
-	struct sl_roster_question **hash = calloc(size, sizeof(*hash));
-
-	if (!hash)
-		return; /* chains get longer */
-	for (uint32_t i = 0; i <= r->mask; i++)
-		for (struct sl_roster_question *q = r->hash[i], *next; q; q = next) {
-			next = q->next;
-			q->next = hash[q->hash & (size - 1)];
-			hash[q->hash & (size - 1)] = q;
-		}
-	free(r->hash);
-	r->hash = hash;
-	r->mask = size - 1;
-}
-
-static unsigned
-source_index(const struct sl_roster *r, const char *name)
+unsigned
+sl_roster_sources_index(const struct sl_roster *r, const char *name)
 {
 	for (unsigned i = 0; i < r->c.source_cnt; i++)
 		if (strcmp(r->c.sources[i].name, name) == 0)
 			return i;
 	return strcmp(name, SL_REGISTRY) == 0 ? r->c.source_cnt : UINT32_MAX;
-}
-
-static struct sl_roster_question *
-question_get(struct sl_roster *r, const char *service, const struct sl_conf_discover *d)
-{
-	struct sl_roster_question *q = question_find(r, service, d);
-
-	if (q || !(q = calloc(1, sizeof(*q))))
-		return q;
-	q->hash = question_hash(service, d);
-	q->source = source_index(r, d->source);
-	q->q = *d;
-	snprintf(q->service, sizeof(q->service), "%s", service);
-	q->parked_ms = sl_roster_now_ms(r);
-	if (r->question_cnt++ > r->mask)
-		grow_hash(r);
-	q->next = r->hash[q->hash & r->mask];
-	r->hash[q->hash & r->mask] = q;
-	return q;
-}
-
-/* For each question: fn may free it. */
-static void
-each_question(struct sl_roster *r, void (*fn)(struct sl_roster *r, struct sl_roster_question *q))
-{
-	for (uint32_t i = 0; i <= r->mask; i++)
-		for (struct sl_roster_question *q = r->hash[i], *next; q; q = next) {
-			next = q->next;
-			fn(r, q);
-		}
-}
-
-static void
-question_free(struct sl_roster *r, struct sl_roster_question *q, bool file_stays)
-{
-	struct sl_roster_question **at = &r->hash[q->hash & r->mask];
-
-	while (*at != q)
-		at = &(*at)->next;
-	*at = q->next;
-	r->question_cnt--;
-	sl_roster_disk_forget(r->disk, q, file_stays);
-	free(q->eps);
-	free(q);
 }
 
 uint32_t
@@ -182,7 +79,7 @@ questions_of(const struct sl_roster *r, const struct sl_conf_service *s,
 	unsigned n = 0, silent = 0;
 
 	for (unsigned k = 0; k < s->discover_cnt; k++) {
-		q = question_find(r, s->name, &s->discover[k]);
+		q = sl_roster_questions_find(r, s->name, &s->discover[k]);
 		if (q && q->good) {
 			qs[n] = q;
 			from[n++] = (uint8_t)(k + 1);
@@ -584,7 +481,7 @@ settle(struct sl_roster *r, struct sl_roster_question *q)
 		q->trouble = false;
 		sl_roster_states_tell(r, q);
 	} else if (sl_roster_now_ms(r) - q->parked_ms > PARK_MS) {
-		question_free(r, q, false);
+		sl_roster_questions_remove(r, q, false);
 	}
 }
 
@@ -596,7 +493,7 @@ take_service(struct sl_roster *r, const struct sl_conf_service *s, struct sl_ros
 	unsigned silent = 0;
 
 	for (unsigned k = 0; k < s->discover_cnt; k++) {
-		struct sl_roster_question *q = question_get(r, s->name, &s->discover[k]);
+		struct sl_roster_question *q = sl_roster_questions_get(r, s->name, &s->discover[k]);
 		if (!q)
 			return -ENOMEM;
 		q->q = s->discover[k]; /* what is ours to apply may be new */
@@ -637,7 +534,7 @@ sl_roster_table(struct sl_roster *r, const struct sl_conf *c)
 	struct sl_roster_rules rules = {0};
 	int err = fresh ? sl_roster_rules_make(&rules, c) : -ENOMEM;
 
-	each_question(r, unuse);
+	sl_roster_questions_each(r, unuse);
 	for (uint32_t i = 0; i < c->service_cnt && !err; i++) {
 		uint32_t was = sl_roster_service_index(r, c->services[i].name);
 		err = take_service(r, &c->services[i], was == UINT32_MAX ? NULL : &r->services[was],
@@ -665,7 +562,7 @@ sl_roster_table(struct sl_roster *r, const struct sl_conf *c)
 			r->endpoint_cnt -= c->services[i].endpoint_cnt; /* refresh adds them */
 	for (uint32_t i = 0; i < c->service_cnt; i++)
 		sl_roster_states_lift(r, i);
-	each_question(r, settle);
+	sl_roster_questions_each(r, settle);
 	sl_roster_stir(r);
 	return 0;
 }
@@ -684,7 +581,7 @@ sl_roster_admit(const struct sl_roster *r, const struct sl_conf *c, const char *
 		for (uint32_t k = 0; k < c->services[i].discover_cnt; k++) {
 			const struct sl_conf_discover *d = &c->services[i].discover[k];
 			char path[96], hint[600];
-			if (source_index(r, d->source) <= r->c.source_cnt)
+			if (sl_roster_sources_index(r, d->source) <= r->c.source_cnt)
 				continue;
 			snprintf(path, sizeof(path), "services[%u].discover[%u].source", i, k);
 			snprintf(hint, sizeof(hint), "there are: %s", there);
@@ -865,7 +762,7 @@ on_loaded(void *ctx, const char *service, const struct sl_conf_discover *d,
 	  struct sl_source_endpoint *eps, uint32_t cnt, int64_t wall, uint64_t turn)
 {
 	struct sl_roster *r = ctx;
-	struct sl_roster_question *q = question_get(r, service, d);
+	struct sl_roster_question *q = sl_roster_questions_get(r, service, d);
 	int64_t age = wall_ms() - wall;
 
 	if (!q || (q->good && q->turn > turn)) {
@@ -948,7 +845,7 @@ on_freed(uv_handle_t *h)
 static void
 leave(struct sl_roster *r, struct sl_roster_question *q)
 {
-	question_free(r, q, true);
+	sl_roster_questions_remove(r, q, true);
 }
 
 bool
@@ -971,7 +868,7 @@ sl_roster_destroy(struct sl_roster *r)
 	free_services(r->services, r->service_cnt);
 	sl_roster_rules_fini(&r->rules);
 	sl_roster_disk_finish(r->disk);
-	each_question(r, leave);
+	sl_roster_questions_each(r, leave);
 	sl_roster_disk_destroy(r->disk);
 	uv_timer_stop(r->turn);
 	uv_close((uv_handle_t *)r->turn, on_freed);

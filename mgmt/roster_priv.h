@@ -1,4 +1,4 @@
-/* roster_priv — the roster's own files: roster.c (tables, questions, sources, answers), roster_states.c (what counts of what sources say of
+/* roster_priv — the roster's own files: roster.c (tables, sources, answers), roster_questions.c (who asks whom for what), roster_states.c (what counts of what sources say of
  * states), roster_merge.c (endpoints of a service), roster_disk.c (last good answers). */
 #ifndef SL_MGMT_ROSTER_PRIV_H
 #define SL_MGMT_ROSTER_PRIV_H
@@ -93,6 +93,19 @@ int64_t sl_roster_now_ms(const struct sl_roster *r);
 void sl_roster_say(struct sl_roster *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sl_roster_stir(struct sl_roster *r);
 uint32_t sl_roster_service_index(const struct sl_roster *r, const char *service);
+
+/* roster_questions.c.  find: the question, or NULL.  get: it, or a new one that no table asks yet; NULL: no memory.  each: fn may remove the one
+ * that it is given.  remove: it is not asked any more (drop), and no service has it; file_stays: so does its answer on disk. */
+struct sl_roster_question *sl_roster_questions_find(const struct sl_roster *r, const char *service,
+						    const struct sl_conf_discover *d);
+struct sl_roster_question *sl_roster_questions_get(struct sl_roster *r, const char *service,
+						   const struct sl_conf_discover *d);
+void sl_roster_questions_each(struct sl_roster *r,
+			      void (*fn)(struct sl_roster *r, struct sl_roster_question *q));
+void sl_roster_questions_remove(struct sl_roster *r, struct sl_roster_question *q, bool file_stays);
+
+/* The source of the name; the registry; UINT32_MAX: there is none. */
+unsigned sl_roster_sources_index(const struct sl_roster *r, const char *name);
 
 /* roster_states.c.  lift: after states of service i of the present table may have moved: its lift begins or ends.  moved: two answers to one
  * question, by name: what moved between them is told.  tell: what counts of all of q's endpoints whose state is not the plain one. */
