@@ -1,4 +1,4 @@
-/* roster_priv — the roster's own files: roster.c (tables, sources, answers), roster_questions.c (who asks whom for what), roster_states.c (what counts of what sources say of
+/* roster_priv — the roster's own files: roster.c (tables, sources), roster_questions.c (who asks whom for what), roster_answers.c (which answers are believed), roster_states.c (what counts of what sources say of
  * states), roster_merge.c (endpoints of a service), roster_disk.c (last good answers). */
 #ifndef SL_MGMT_ROSTER_PRIV_H
 #define SL_MGMT_ROSTER_PRIV_H
@@ -104,8 +104,13 @@ void sl_roster_questions_each(struct sl_roster *r,
 			      void (*fn)(struct sl_roster *r, struct sl_roster_question *q));
 void sl_roster_questions_remove(struct sl_roster *r, struct sl_roster_question *q, bool file_stays);
 
-/* The source of the name; the registry; UINT32_MAX: there is none. */
+/* roster_answers.c.  sink: what sources answer by.  trouble: q cannot be asked, or its source says so; its last good answer stays. */
+struct sl_source_sink sl_roster_answers_sink(struct sl_roster *r);
+void sl_roster_answers_trouble(struct sl_roster *r, struct sl_roster_question *q, const char *why);
+
+/* index: the source of the name; UINT32_MAX: there is none.  asked: the question that has the id, or NULL. */
 unsigned sl_roster_sources_index(const struct sl_roster *r, const char *name);
+struct sl_roster_question *sl_roster_sources_asked(struct sl_roster *r, uint32_t id);
 
 /* roster_states.c.  lift: after states of service i of the present table may have moved: its lift begins or ends.  moved: two answers to one
  * question, by name: what moved between them is told.  tell: what counts of all of q's endpoints whose state is not the plain one. */
