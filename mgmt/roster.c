@@ -39,15 +39,6 @@ sl_roster_say(struct sl_roster *r, const char *fmt, ...)
 	r->c.say(r->c.ctx, line);
 }
 
-unsigned
-sl_roster_sources_index(const struct sl_roster *r, const char *name)
-{
-	for (unsigned i = 0; i < r->c.source_cnt; i++)
-		if (strcmp(r->c.sources[i].name, name) == 0)
-			return i;
-	return strcmp(name, SL_REGISTRY) == 0 ? r->c.source_cnt : UINT32_MAX;
-}
-
 uint32_t
 sl_roster_service_index(const struct sl_roster *r, const char *service)
 {
@@ -167,71 +158,6 @@ sl_roster_stir(struct sl_roster *r)
 		uv_timer_start(r->turn, on_turn, 0, 0);
 }
 
-struct sl_roster_question *
-sl_roster_sources_asked(struct sl_roster *r, uint32_t id)
-{
-	return id && id <= r->id_cnt ? r->by_id[id - 1] : NULL;
-}
-
-/* ---- asking ---- */
-
-static uint32_t
-new_id(struct sl_roster *r, struct sl_roster_question *q)
-{
-	for (uint32_t n = 0; n < r->id_cnt; n++) {
-		uint32_t at = (r->id_next + n) % r->id_cnt;
-		if (r->by_id[at])
-			continue;
-		r->by_id[at] = q;
-		r->id_next = at + 1;
-		return at + 1;
-	}
-	uint32_t cnt = r->id_cnt ? 2 * r->id_cnt : 64;
-	struct sl_roster_question **more = realloc(r->by_id, cnt * sizeof(*more));
-	if (!more)
-		return 0;
-	memset(more + r->id_cnt, 0, (cnt - r->id_cnt) * sizeof(*more));
-	uint32_t at = r->id_cnt;
-	r->by_id = more;
-	r->by_id[at] = q;
-	r->id_cnt = cnt;
-	r->id_next = at + 1;
-	return at + 1;
-}
-
-static void
-ask(struct sl_roster *r, struct sl_roster_question *q)
-{
-	const struct source *s = q->source <= r->c.source_cnt ? &r->sources[q->source] : NULL;
-
-	if (q->id)
-		return;
-	if (!s) {
-		sl_roster_answers_trouble(r, q, "sluiced's file has no such source");
-		return;
-	}
-	if (!s->ops)
-		return; /* the registry, before it is there */
-	q->id = new_id(r, q);
-	if (!q->id || s->ops->ask(s->source, q->id, q->service, &q->q)) {
-		if (q->id)
-			r->by_id[q->id - 1] = NULL;
-		q->id = 0;
-		sl_roster_answers_trouble(r, q, "out of memory: it is not asked");
-	}
-}
-
-static void
-drop(struct sl_roster *r, struct sl_roster_question *q)
-{
-	if (!q->id)
-		return;
-	const struct source *s = &r->sources[q->source];
-	s->ops->drop(s->source, q->id);
-	r->by_id[q->id - 1] = NULL;
-	q->id = 0;
-}
-
 /* ---- tables ---- */
 
 static void
@@ -246,12 +172,12 @@ static void
 settle(struct sl_roster *r, struct sl_roster_question *q)
 {
 	if (q->used) {
-		ask(r, q);
+		sl_roster_sources_ask(r, q);
 		sl_roster_states_tell(r, q);
 		return;
 	}
 	bool was = q->id != 0;
-	drop(r, q);
+	sl_roster_sources_drop(r, q);
 	if (was || q->trouble) {
 		q->parked_ms = sl_roster_now_ms(r);
 		q->trouble = false;
@@ -553,28 +479,6 @@ on_loaded(void *ctx, const char *service, const struct sl_conf_discover *d,
 	q->good_ms = sl_roster_now_ms(r) - SL_MAX(age, (int64_t)0);
 }
 
-static int
-make_sources(struct sl_roster *r, struct sl_diag *diag)
-{
-	for (unsigned i = 0; i < r->c.source_cnt; i++) {
-		const struct sl_source_conf *c = &r->c.sources[i];
-		struct source *s = &r->sources[i];
-		const struct sl_source_ops *ops = sl_source_ops_of(c->type);
-		if (!ops) {
-			sl_diag_add(diag, NULL, 0, "sources", NULL,
-				    "source \"%s\": this sluiced has none of type %s", c->name,
-				    sl_source_type_name(c->type));
-			return -ENOTSUP;
-		}
-		int err = ops->create(c, &r->sink, diag, &s->source);
-		if (err)
-			return err;
-		s->conf = c;
-		s->ops = ops;
-	}
-	return 0;
-}
-
 int
 sl_roster_create(const struct sl_roster_conf *conf, struct sl_diag *diag, struct sl_diag *notes,
 		 struct sl_roster **ret_roster)
@@ -602,7 +506,7 @@ sl_roster_create(const struct sl_roster_conf *conf, struct sl_diag *diag, struct
 	if (!err)
 		sl_roster_disk_load(r->disk, notes, on_loaded, r);
 	if (!err)
-		err = make_sources(r, diag);
+		err = sl_roster_sources_create(r, diag);
 	if (err) {
 		sl_roster_destroy(r);
 		return err;
@@ -634,12 +538,7 @@ sl_roster_destroy(struct sl_roster *r)
 {
 	if (!r)
 		return;
-	for (unsigned i = 0; i < r->id_cnt; i++)
-		if (r->by_id[i])
-			drop(r, r->by_id[i]);
-	for (unsigned i = 0; i < r->c.source_cnt; i++)
-		if (r->sources[i].ops)
-			r->sources[i].ops->destroy(r->sources[i].source);
+	sl_roster_sources_fini(r);
 	free_services(r->services, r->service_cnt);
 	sl_roster_rules_fini(&r->rules);
 	sl_roster_disk_finish(r->disk);
@@ -647,24 +546,8 @@ sl_roster_destroy(struct sl_roster *r)
 	sl_roster_disk_destroy(r->disk);
 	uv_timer_stop(r->turn);
 	uv_close((uv_handle_t *)r->turn, on_freed);
-	free(r->by_id);
 	free(r->hash);
 	free(r);
-}
-
-void
-sl_roster_registry(struct sl_roster *r, const struct sl_source_ops *ops, void *registry)
-{
-	struct source *s = &r->sources[r->c.source_cnt];
-
-	for (uint32_t i = 0; i < r->id_cnt; i++)
-		if (r->by_id[i] && r->by_id[i]->source == r->c.source_cnt)
-			drop(r, r->by_id[i]);
-	*s = (struct source){.ops = ops, .source = registry};
-	for (uint32_t i = 0; ops && i < r->service_cnt; i++)
-		for (unsigned k = 0; k < r->services[i].q_cnt; k++)
-			if (r->services[i].q[k]->source == r->c.source_cnt)
-				ask(r, r->services[i].q[k]);
 }
 
 const struct sl_source_sink *

@@ -1,4 +1,4 @@
-/* roster_priv — the roster's own files: roster.c (tables, sources), roster_questions.c (who asks whom for what), roster_answers.c (which answers are believed), roster_states.c (what counts of what sources say of
+/* roster_priv — the roster's own files: roster.c (tables), roster_questions.c (who asks whom for what), roster_sources.c (whom they are put to), roster_answers.c (which answers are believed), roster_states.c (what counts of what sources say of
  * states), roster_merge.c (endpoints of a service), roster_disk.c (last good answers). */
 #ifndef SL_MGMT_ROSTER_PRIV_H
 #define SL_MGMT_ROSTER_PRIV_H
@@ -108,8 +108,13 @@ void sl_roster_questions_remove(struct sl_roster *r, struct sl_roster_question *
 struct sl_source_sink sl_roster_answers_sink(struct sl_roster *r);
 void sl_roster_answers_trouble(struct sl_roster *r, struct sl_roster_question *q, const char *why);
 
-/* index: the source of the name; UINT32_MAX: there is none.  asked: the question that has the id, or NULL. */
+/* roster_sources.c.  create: 0, or -errno with diag; fini in both cases.  index: the source of the name; UINT32_MAX: there is none.  ask: unless
+ * it is asked already; q's trouble, if it cannot be.  drop: unless it is not asked.  asked: the question that has the id, or NULL. */
+int sl_roster_sources_create(struct sl_roster *r, struct sl_diag *diag);
+void sl_roster_sources_fini(struct sl_roster *r);
 unsigned sl_roster_sources_index(const struct sl_roster *r, const char *name);
+void sl_roster_sources_ask(struct sl_roster *r, struct sl_roster_question *q);
+void sl_roster_sources_drop(struct sl_roster *r, struct sl_roster_question *q);
 struct sl_roster_question *sl_roster_sources_asked(struct sl_roster *r, uint32_t id);
 
 /* roster_states.c.  lift: after states of service i of the present table may have moved: its lift begins or ends.  moved: two answers to one
