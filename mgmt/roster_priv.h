@@ -1,5 +1,7 @@
-/* roster_priv — the roster's own files: roster.c (tables), roster_questions.c (who asks whom for what), roster_sources.c (whom they are put to), roster_answers.c (which answers are believed), roster_states.c (what counts of what sources say of
- * states), roster_merge.c (endpoints of a service), roster_disk.c (last good answers). */
+/* roster_priv — the roster's own files: roster.c (tables, what people are told), roster_questions.c (who asks whom for what),
+ * roster_sources.c (whom they are put to), roster_answers.c (which answers are believed), roster_states.c (what counts of what sources say of
+ * states), roster_endpoints.c (endpoints of services, in configurations), roster_merge.c (those of one service), roster_disk.c (last good
+ * answers). */
 #ifndef SL_MGMT_ROSTER_PRIV_H
 #define SL_MGMT_ROSTER_PRIV_H
 
@@ -116,6 +118,9 @@ unsigned sl_roster_sources_index(const struct sl_roster *r, const char *name);
 void sl_roster_sources_ask(struct sl_roster *r, struct sl_roster_question *q);
 void sl_roster_sources_drop(struct sl_roster *r, struct sl_roster_question *q);
 struct sl_roster_question *sl_roster_sources_asked(struct sl_roster *r, uint32_t id);
+
+/* roster_endpoints.c.  refresh: the endpoints of stale services are made anew; true: of some they are other ones. */
+bool sl_roster_endpoints_refresh(struct sl_roster *r);
 
 /* roster_states.c.  lift: after states of service i of the present table may have moved: its lift begins or ends.  moved: two answers to one
  * question, by name: what moved between them is told.  tell: what counts of all of q's endpoints whose state is not the plain one. */
