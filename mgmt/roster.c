@@ -306,12 +306,9 @@ sl_roster_create(const struct sl_roster_conf *conf, struct sl_diag *diag, struct
 	r->c = *conf;
 	r->c.source_cnt = SL_MIN(conf->source_cnt, SL_SOURCES_MAX);
 	r->sink = sl_roster_answers_sink(r);
-	r->mask = 63;
-	r->hash = calloc(r->mask + 1, sizeof(struct sl_roster_question *));
 	r->turn = calloc(1, sizeof(*r->turn));
-	if (!r->hash || !r->turn) {
+	if (!r->turn || sl_roster_questions_init(r)) {
 		free(r->turn);
-		free(r->hash);
 		free(r);
 		return -ENOMEM;
 	}
@@ -337,12 +334,6 @@ on_freed(uv_handle_t *h)
 	free(h);
 }
 
-static void
-leave(struct sl_roster *r, struct sl_roster_question *q)
-{
-	sl_roster_questions_remove(r, q, true);
-}
-
 bool
 sl_roster_busy(const struct sl_roster *r)
 {
@@ -358,11 +349,10 @@ sl_roster_destroy(struct sl_roster *r)
 	free_services(r->services, r->service_cnt);
 	sl_roster_rules_fini(&r->rules);
 	sl_roster_disk_finish(r->disk);
-	sl_roster_questions_each(r, leave);
+	sl_roster_questions_fini(r);
 	sl_roster_disk_destroy(r->disk);
 	uv_timer_stop(r->turn);
 	uv_close((uv_handle_t *)r->turn, on_freed);
-	free(r->hash);
 	free(r);
 }
 

@@ -17,7 +17,8 @@ struct sl_roster_block {
 	struct sl_conf_endpoint e[];
 };
 
-/* What one service asks one source. */
+/* What one service asks one source.  id is roster_sources.c's; used, q and parked_ms are roster.c's, lifted roster_states.c's, out, placed and
+ * left roster_merge.c's; the answer, and what became of it, is roster_answers.c's, or from disk (roster.c). */
 struct sl_roster_question {
 	struct sl_roster_question *next; /* of the same hash */
 	uint32_t hash;
@@ -43,13 +44,14 @@ struct sl_roster_question {
 	char note[SL_ROSTER_NOTE]; /* of the source, with the last answer */
 	char left[SL_ROSTER_NOTE]; /* why some endpoint is not placed */
 	char why[SL_ROSTER_NOTE];  /* of the trouble, or why the last answer is not believed */
-	/* disk */
+	/* roster_disk.c; turn and on_disk as they were found there, roster.c */
 	bool unsaved, on_disk;
 	uint64_t turn;
 	int64_t saved_ms;
 };
 
-/* What a service of the present table asks; those that are asked no more stay until all of these have answered once. */
+/* What a service of the present table asks; those that are asked no more stay until all of these have answered once.  Made by roster.c;
+ * block is roster_endpoints.c's, which lets go of what is old, and lift roster_states.c's. */
 struct sl_roster_service {
 	struct sl_roster_question *q[SL_MAX_DISCOVER];
 	struct sl_roster_question *old[SL_MAX_DISCOVER];
@@ -66,21 +68,31 @@ enum sl_roster_lift {
 	SL_ROSTER_LIFT_DOWN, /* all are down: all take flows */
 };
 
-struct source {
+/* All that are known, asked or not.  Written by roster_questions.c alone. */
+struct sl_roster_questions {
+	struct sl_roster_question **hash; /* [mask + 1] */
+	uint32_t mask, cnt;
+};
+
+struct sl_roster_source {
 	const struct sl_source_conf *conf; /* NULL: the registry */
 	const struct sl_source_ops *ops;   /* NULL: not there (yet) */
 	void *source;
 };
 
+/* Written by roster_sources.c alone. */
+struct sl_roster_sources {
+	struct sl_roster_source at[SL_SOURCES_MAX + 1]; /* [c.source_cnt], then the registry */
+	struct sl_roster_question **by_id;              /* [id_cnt], id - 1; NULL: free */
+	uint32_t id_cnt, id_next;
+};
+
 struct sl_roster {
 	struct sl_roster_conf c;
 	struct sl_source_sink sink;
-	struct source sources[SL_SOURCES_MAX + 1]; /* [c.source_cnt], then the registry */
-	struct sl_roster_question **hash;          /* [mask + 1] */
-	uint32_t mask, question_cnt;
-	struct sl_roster_question **by_id; /* [id_cnt], id - 1; NULL: free */
-	uint32_t id_cnt, id_next;
-	/* of the present table */
+	struct sl_roster_questions questions;
+	struct sl_roster_sources sources;
+	/* of the present table: roster.c; endpoint_cnt also roster_endpoints.c */
 	const struct sl_conf *table; /* NULL: none */
 	struct sl_roster_rules rules;
 	struct sl_roster_service *services; /* [service_cnt] */
@@ -96,8 +108,11 @@ void sl_roster_say(struct sl_roster *r, const char *fmt, ...) __attribute__((for
 void sl_roster_stir(struct sl_roster *r);
 uint32_t sl_roster_service_index(const struct sl_roster *r, const char *service);
 
-/* roster_questions.c.  find: the question, or NULL.  get: it, or a new one that no table asks yet; NULL: no memory.  each: fn may remove the one
- * that it is given.  remove: it is not asked any more (drop), and no service has it; file_stays: so does its answer on disk. */
+/* roster_questions.c.  init: 0 or -ENOMEM.  fini: all are removed, and their answers on disk stay.  find: the question, or NULL.  get: it, or
+ * a new one that no table asks yet; NULL: no memory.  each: fn may remove the one that it is given.  remove: it is not asked any more (drop),
+ * and no service has it; file_stays: so does its answer on disk. */
+int sl_roster_questions_init(struct sl_roster *r);
+void sl_roster_questions_fini(struct sl_roster *r);
 struct sl_roster_question *sl_roster_questions_find(const struct sl_roster *r, const char *service,
 						    const struct sl_conf_discover *d);
 struct sl_roster_question *sl_roster_questions_get(struct sl_roster *r, const char *service,

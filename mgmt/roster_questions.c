@@ -3,6 +3,7 @@
 
 #include "mgmt/roster_disk.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,29 +40,30 @@ sl_roster_questions_find(const struct sl_roster *r, const char *service,
 {
 	uint32_t h = question_hash(service, d);
 
-	for (struct sl_roster_question *q = r->hash[h & r->mask]; q; q = q->next)
+	for (struct sl_roster_question *q = r->questions.hash[h & r->questions.mask]; q;
+	     q = q->next)
 		if (q->hash == h && question_same(q, service, d))
 			return q;
 	return NULL;
 }
 
 static void
-grow_hash(struct sl_roster *r)
+grow_hash(struct sl_roster_questions *all)
 {
-	uint32_t size = 2 * (r->mask + 1);
+	uint32_t size = 2 * (all->mask + 1);
 	struct sl_roster_question **hash = calloc(size, sizeof(*hash));
 
 	if (!hash)
 		return; /* chains get longer */
-	for (uint32_t i = 0; i <= r->mask; i++)
-		for (struct sl_roster_question *q = r->hash[i], *next; q; q = next) {
+	for (uint32_t i = 0; i <= all->mask; i++)
+		for (struct sl_roster_question *q = all->hash[i], *next; q; q = next) {
 			next = q->next;
 			q->next = hash[q->hash & (size - 1)];
 			hash[q->hash & (size - 1)] = q;
 		}
-	free(r->hash);
-	r->hash = hash;
-	r->mask = size - 1;
+	free(all->hash);
+	all->hash = hash;
+	all->mask = size - 1;
 }
 
 struct sl_roster_question *
@@ -76,10 +78,10 @@ sl_roster_questions_get(struct sl_roster *r, const char *service, const struct s
 	q->q = *d;
 	snprintf(q->service, sizeof(q->service), "%s", service);
 	q->parked_ms = sl_roster_now_ms(r);
-	if (r->question_cnt++ > r->mask)
-		grow_hash(r);
-	q->next = r->hash[q->hash & r->mask];
-	r->hash[q->hash & r->mask] = q;
+	if (r->questions.cnt++ > r->questions.mask)
+		grow_hash(&r->questions);
+	q->next = r->questions.hash[q->hash & r->questions.mask];
+	r->questions.hash[q->hash & r->questions.mask] = q;
 	return q;
 }
 
@@ -87,8 +89,8 @@ void
 sl_roster_questions_each(struct sl_roster *r,
 			 void (*fn)(struct sl_roster *r, struct sl_roster_question *q))
 {
-	for (uint32_t i = 0; i <= r->mask; i++)
-		for (struct sl_roster_question *q = r->hash[i], *next; q; q = next) {
+	for (uint32_t i = 0; i <= r->questions.mask; i++)
+		for (struct sl_roster_question *q = r->questions.hash[i], *next; q; q = next) {
 			next = q->next;
 			fn(r, q);
 		}
@@ -97,13 +99,34 @@ sl_roster_questions_each(struct sl_roster *r,
 void
 sl_roster_questions_remove(struct sl_roster *r, struct sl_roster_question *q, bool file_stays)
 {
-	struct sl_roster_question **at = &r->hash[q->hash & r->mask];
+	struct sl_roster_question **at = &r->questions.hash[q->hash & r->questions.mask];
 
 	while (*at != q)
 		at = &(*at)->next;
 	*at = q->next;
-	r->question_cnt--;
+	r->questions.cnt--;
 	sl_roster_disk_forget(r->disk, q, file_stays);
 	free(q->eps);
 	free(q);
+}
+
+static void
+leave(struct sl_roster *r, struct sl_roster_question *q)
+{
+	sl_roster_questions_remove(r, q, true);
+}
+
+int
+sl_roster_questions_init(struct sl_roster *r)
+{
+	r->questions.mask = 63;
+	r->questions.hash = calloc(r->questions.mask + 1, sizeof(struct sl_roster_question *));
+	return r->questions.hash ? 0 : -ENOMEM;
+}
+
+void
+sl_roster_questions_fini(struct sl_roster *r)
+{
+	sl_roster_questions_each(r, leave);
+	free(r->questions.hash);
 }

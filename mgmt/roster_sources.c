@@ -18,7 +18,7 @@ sl_roster_sources_create(struct sl_roster *r, struct sl_diag *diag)
 {
 	for (unsigned i = 0; i < r->c.source_cnt; i++) {
 		const struct sl_source_conf *c = &r->c.sources[i];
-		struct source *s = &r->sources[i];
+		struct sl_roster_source *s = &r->sources.at[i];
 		const struct sl_source_ops *ops = sl_source_ops_of(c->type);
 		if (!ops) {
 			sl_diag_add(diag, NULL, 0, "sources", NULL,
@@ -38,37 +38,38 @@ sl_roster_sources_create(struct sl_roster *r, struct sl_diag *diag)
 struct sl_roster_question *
 sl_roster_sources_asked(struct sl_roster *r, uint32_t id)
 {
-	return id && id <= r->id_cnt ? r->by_id[id - 1] : NULL;
+	return id && id <= r->sources.id_cnt ? r->sources.by_id[id - 1] : NULL;
 }
 
 static uint32_t
-new_id(struct sl_roster *r, struct sl_roster_question *q)
+new_id(struct sl_roster_sources *s, struct sl_roster_question *q)
 {
-	for (uint32_t n = 0; n < r->id_cnt; n++) {
-		uint32_t at = (r->id_next + n) % r->id_cnt;
-		if (r->by_id[at])
+	for (uint32_t n = 0; n < s->id_cnt; n++) {
+		uint32_t at = (s->id_next + n) % s->id_cnt;
+		if (s->by_id[at])
 			continue;
-		r->by_id[at] = q;
-		r->id_next = at + 1;
+		s->by_id[at] = q;
+		s->id_next = at + 1;
 		return at + 1;
 	}
-	uint32_t cnt = r->id_cnt ? 2 * r->id_cnt : 64;
-	struct sl_roster_question **more = realloc(r->by_id, cnt * sizeof(*more));
+	uint32_t cnt = s->id_cnt ? 2 * s->id_cnt : 64;
+	struct sl_roster_question **more = realloc(s->by_id, cnt * sizeof(*more));
 	if (!more)
 		return 0;
-	memset(more + r->id_cnt, 0, (cnt - r->id_cnt) * sizeof(*more));
-	uint32_t at = r->id_cnt;
-	r->by_id = more;
-	r->by_id[at] = q;
-	r->id_cnt = cnt;
-	r->id_next = at + 1;
+	memset(more + s->id_cnt, 0, (cnt - s->id_cnt) * sizeof(*more));
+	uint32_t at = s->id_cnt;
+	s->by_id = more;
+	s->by_id[at] = q;
+	s->id_cnt = cnt;
+	s->id_next = at + 1;
 	return at + 1;
 }
 
 void
 sl_roster_sources_ask(struct sl_roster *r, struct sl_roster_question *q)
 {
-	const struct source *s = q->source <= r->c.source_cnt ? &r->sources[q->source] : NULL;
+	const struct sl_roster_source *s =
+		q->source <= r->c.source_cnt ? &r->sources.at[q->source] : NULL;
 
 	if (q->id)
 		return;
@@ -78,10 +79,10 @@ sl_roster_sources_ask(struct sl_roster *r, struct sl_roster_question *q)
 	}
 	if (!s->ops)
 		return; /* the registry, before it is there */
-	q->id = new_id(r, q);
+	q->id = new_id(&r->sources, q);
 	if (!q->id || s->ops->ask(s->source, q->id, q->service, &q->q)) {
 		if (q->id)
-			r->by_id[q->id - 1] = NULL;
+			r->sources.by_id[q->id - 1] = NULL;
 		q->id = 0;
 		sl_roster_answers_trouble(r, q, "out of memory: it is not asked");
 	}
@@ -92,21 +93,21 @@ sl_roster_sources_drop(struct sl_roster *r, struct sl_roster_question *q)
 {
 	if (!q->id)
 		return;
-	const struct source *s = &r->sources[q->source];
+	const struct sl_roster_source *s = &r->sources.at[q->source];
 	s->ops->drop(s->source, q->id);
-	r->by_id[q->id - 1] = NULL;
+	r->sources.by_id[q->id - 1] = NULL;
 	q->id = 0;
 }
 
 void
 sl_roster_registry(struct sl_roster *r, const struct sl_source_ops *ops, void *registry)
 {
-	struct source *s = &r->sources[r->c.source_cnt];
+	struct sl_roster_source *s = &r->sources.at[r->c.source_cnt];
 
-	for (uint32_t i = 0; i < r->id_cnt; i++)
-		if (r->by_id[i] && r->by_id[i]->source == r->c.source_cnt)
-			sl_roster_sources_drop(r, r->by_id[i]);
-	*s = (struct source){.ops = ops, .source = registry};
+	for (uint32_t i = 0; i < r->sources.id_cnt; i++)
+		if (r->sources.by_id[i] && r->sources.by_id[i]->source == r->c.source_cnt)
+			sl_roster_sources_drop(r, r->sources.by_id[i]);
+	*s = (struct sl_roster_source){.ops = ops, .source = registry};
 	for (uint32_t i = 0; ops && i < r->service_cnt; i++)
 		for (unsigned k = 0; k < r->services[i].q_cnt; k++)
 			if (r->services[i].q[k]->source == r->c.source_cnt)
@@ -116,13 +117,13 @@ sl_roster_registry(struct sl_roster *r, const struct sl_source_ops *ops, void *r
 void
 sl_roster_sources_fini(struct sl_roster *r)
 {
-	for (unsigned i = 0; i < r->id_cnt; i++)
-		if (r->by_id[i])
-			sl_roster_sources_drop(r, r->by_id[i]);
+	for (unsigned i = 0; i < r->sources.id_cnt; i++)
+		if (r->sources.by_id[i])
+			sl_roster_sources_drop(r, r->sources.by_id[i]);
 	for (unsigned i = 0; i < r->c.source_cnt; i++)
-		if (r->sources[i].ops)
-			r->sources[i].ops->destroy(r->sources[i].source);
-	free(r->by_id);
-	r->by_id = NULL;
-	r->id_cnt = 0; /* what is answered from now on answers nothing */
+		if (r->sources.at[i].ops)
+			r->sources.at[i].ops->destroy(r->sources.at[i].source);
+	free(r->sources.by_id);
+	r->sources.by_id = NULL;
+	r->sources.id_cnt = 0; /* what is answered from now on answers nothing */
 }
