@@ -161,6 +161,12 @@ map_id_now(const struct sl_tables *t)
 	return t->active ? t->active->map_id : t->start_id;
 }
 
+static uint64_t
+next_map_id(struct sl_tables *t)
+{
+	return ++t->map_last;
+}
+
 /* [pool] The line that leads from the map of now to tab's; one that says nothing leaves both the same. */
 static void
 note_map(const struct sl_tables *t, struct sl_table *tab, uint64_t id)
@@ -192,6 +198,16 @@ write_map(struct sl_tables *t, struct sl_table *tab)
 
 /* ---- audit ---- */
 
+/* e is the log's from now on. */
+static void
+audit_add(struct sl_tables *t, int64_t uid, const char *user, json_t *e)
+{
+	int err = sl_audit_add(t->c.audit, wall_ms(), uid, user, e);
+
+	if (err)
+		say(t, "audit log: cannot write: %s", strerror(-err));
+}
+
 static json_t *
 reasons_json(const struct sl_publish_verdict *v)
 {
@@ -217,10 +233,17 @@ audit(struct sl_tables *t, const struct push *p, const struct sl_table *tab, con
 		json_object_set_new(e, "confirm_s", json_integer(tab->push->confirm_s));
 	if (v && v->reason_cnt)
 		json_object_set_new(e, "reasons", reasons_json(v));
-	int err = sl_audit_add(t->c.audit, wall_ms(), p ? p->q.uid : -1, p ? p->q.user : "sluiced",
-			       e);
-	if (err)
-		say(t, "audit log: cannot write: %s", strerror(-err));
+	audit_add(t, p ? p->q.uid : -1, p ? p->q.user : "sluiced", e);
+}
+
+static void
+audit_confirmed(struct sl_tables *t, uint64_t generation, int64_t uid, const char *user,
+		const char *comment)
+{
+	json_t *e =
+		json_pack("{s:s, s:s, s:I, s:s}", "verb", "confirm", "outcome", "ok", "generation",
+			  (json_int_t)generation, "comment", comment ? comment : "");
+	audit_add(t, uid, user, e);
 }
 
 /* ---- answers ---- */
@@ -434,12 +457,7 @@ sl_tables_confirm(struct sl_tables *t, uint64_t generation, int64_t uid, const c
 	sl_confirm_end(t->confirm, &diag);
 	say_diag(t, &diag);
 	say(t, "generation %" PRIu64 " is confirmed", w.generation);
-	json_t *e =
-		json_pack("{s:s, s:s, s:I, s:s}", "verb", "confirm", "outcome", "ok", "generation",
-			  (json_int_t)w.generation, "comment", comment ? comment : "");
-	int err = sl_audit_add(t->c.audit, wall_ms(), uid, user, e);
-	if (err)
-		say(t, "audit log: cannot write: %s", strerror(-err));
+	audit_confirmed(t, w.generation, uid, user, comment);
 	return 0;
 }
 
@@ -827,9 +845,7 @@ audit_trial(struct sl_tables *t, const struct sl_table *tab, const char *outcome
 			      (json_int_t)q->sample_ppm, "for_s", (json_int_t)q->for_s);
 	if (v && v->reason_cnt)
 		json_object_set_new(e, "reasons", reasons_json(v));
-	int err = sl_audit_add(t->c.audit, wall_ms(), q->uid, q->user, e);
-	if (err)
-		say(t, "audit log: cannot write: %s", strerror(-err));
+	audit_add(t, q->uid, q->user, e);
 }
 
 static void
@@ -879,6 +895,19 @@ tried(struct sl_tables *t, const struct sl_publish_verdict *v)
 	finish(t, SL_PUSH_TRIED, tab, t->active->number, v, NULL);
 	catch_up(t);
 	run_next(t);
+}
+
+/* The link went away.  false: nothing was being tried. */
+static bool
+try_lost(struct sl_tables *t)
+{
+	struct sl_table *tab = t->trying;
+
+	if (!tab)
+		return false;
+	t->trying = NULL;
+	end_try(t, SL_PUSH_AWAY, tab, NULL);
+	return true;
 }
 
 static void job_done(uv_work_t *w, int status);
@@ -946,7 +975,7 @@ run_next(struct sl_tables *t)
 		return;
 	p->working = true;
 	p->number = t->last + 1;
-	p->map_id = ++t->map_last;
+	p->map_id = next_map_id(t);
 	p->work.data = p;
 	t->job = true;
 	int err = uv_queue_work(t->c.loop, &p->work, job, job_done);
@@ -1007,7 +1036,7 @@ retain(struct sl_tables *t, struct sl_table *tab)
 	if (sl_slot_map_retain(&tab->map, map_now(t)))
 		say(t, "out of memory: some endpoints may get other slots than before the restart");
 	free(tab->journal);
-	note_map(t, tab, ++t->map_last);
+	note_map(t, tab, next_map_id(t));
 }
 
 /* tab, which is next, to the dataplane; after a restart it may be what that runs. */
@@ -1140,7 +1169,7 @@ revise(struct sl_tables *t)
 		return;
 	t->revise_after = now + SL_TABLES_REVISE_MS;
 	*v = (struct revision){
-		.tables = t, .base = base, .map_id = ++t->map_last, .begun_ns = uv_hrtime()};
+		.tables = t, .base = base, .map_id = next_map_id(t), .begun_ns = uv_hrtime()};
 	v->conf = t->c.endpoints(t->c.ctx, base->push->conf);
 	v->work.data = v;
 	t->job = true;
@@ -1179,6 +1208,24 @@ say_revised(struct sl_tables *t)
 	t->said_cnt = 0;
 }
 
+/* The dataplane took the revision that is active now. */
+static void
+revision_taken(struct sl_tables *t, const struct sl_publish_verdict *v)
+{
+	t->revised.active++;
+	t->revised.check_ms = (double)v->check_ns / 1e6;
+	t->revised.build_ms = (double)v->build_ns / 1e6;
+	t->revised.swap_ms = (double)v->swap_ns / 1e6;
+	t->said_cnt++;
+	say_revised(t);
+}
+
+static void
+revision_refused(struct sl_tables *t)
+{
+	t->revised.refused++;
+}
+
 /* ---- verdicts ---- */
 
 static void
@@ -1209,12 +1256,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 		settle(t, old);
 	} else if (fresh) {
 		sl_table_destroy(old);
-		t->revised.active++;
-		t->revised.check_ms = (double)v->check_ns / 1e6;
-		t->revised.build_ms = (double)v->build_ns / 1e6;
-		t->revised.swap_ms = (double)v->swap_ns / 1e6;
-		t->said_cnt++;
-		say_revised(t);
+		revision_taken(t, v);
 	}
 }
 
@@ -1238,7 +1280,7 @@ refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 		t->count_refused++;
 		audit(t, p, tab, "refused", v);
 	} else {
-		t->revised.refused++;
+		revision_refused(t);
 	}
 	if (tab != t->next) {
 		retry_later(t); /* it is what runs elsewhere, or ran before */
@@ -1296,11 +1338,8 @@ sl_tables_down(struct sl_tables *t)
 	t->linked = false;
 	t->running = 0;
 	t->offered = NULL;
-	if (t->trying) {
-		t->trying = NULL;
-		end_try(t, SL_PUSH_AWAY, tab, NULL);
+	if (try_lost(t))
 		return;
-	}
 	if (!t->pushes || !t->pushes->working || t->job || !tab)
 		return;
 	audit(t, t->pushes, tab, "pending", NULL);
@@ -1324,15 +1363,12 @@ retry(struct sl_tables *t)
 		sl_tables_revise(t);
 }
 
+/* Who has waited too long is told; what is not begun is let go. */
 static void
-on_timer(uv_timer_t *timer)
+answer_late(struct sl_tables *t)
 {
-	struct sl_tables *t = timer->data;
 	uint64_t now = uv_hrtime();
 
-	if (t->active)
-		say_revised(t);
-	retry(t);
 	for (struct push **at = &t->pushes; *at;) {
 		struct push *p = *at;
 		bool late = p->fn && now >= p->since_ns + SL_TABLES_ANSWER_MS * 1000000ull;
@@ -1349,6 +1385,27 @@ on_timer(uv_timer_t *timer)
 			t->tail = at;
 		free_push(p);
 	}
+}
+
+static void
+drop_pushes(struct sl_tables *t)
+{
+	while (t->pushes) {
+		struct push *p = t->pushes;
+		t->pushes = p->next;
+		free_push(p);
+	}
+}
+
+static void
+on_timer(uv_timer_t *timer)
+{
+	struct sl_tables *t = timer->data;
+
+	if (t->active)
+		say_revised(t);
+	retry(t);
+	answer_late(t);
 }
 
 void
@@ -1411,7 +1468,7 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 		if (p->discovers && t->c.settled)
 			retain(t, tab);
 		else
-			note_map(t, tab, ++t->map_last);
+			note_map(t, tab, next_map_id(t));
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
 		if (diag.cnt)
@@ -1472,8 +1529,8 @@ check_wait(struct sl_tables *t, struct sl_diag *notes)
 static int
 open_slots(struct sl_tables *t, struct sl_diag *notes)
 {
+	sl_slot_map_init(&t->empty);
 	int err = sl_slot_journal_load(t->c.state_dir, notes, notes, &t->journal);
-
 	t->start = err ? NULL : calloc(1, sizeof(*t->start));
 	if (!t->start)
 		return err ? err : -ENOMEM;
@@ -1481,6 +1538,29 @@ open_slots(struct sl_tables *t, struct sl_diag *notes)
 	t->map_last = SL_MAX(t->start_id, sl_slot_journal_last(t->journal));
 	t->start_id = sl_slot_journal_replay(t->journal, t->start_id, t->start, notes);
 	return 0;
+}
+
+/* There is an active table: its map counts, and is on disk. */
+static void
+begin_slots(struct sl_tables *t, struct sl_diag *notes)
+{
+	write_map(t, t->active);
+	if (t->start && save_slots(t, notes) == 0)
+		drop_start(t);
+}
+
+static void
+close_slots(struct sl_tables *t)
+{
+	drop_start(t);
+	sl_slot_journal_destroy(t->journal);
+	sl_slot_map_fini(&t->empty);
+}
+
+static int
+open_confirm(struct sl_tables *t, struct sl_diag *notes)
+{
+	return sl_confirm_create(t->c.loop, t->c.state_dir, on_due, t, notes, &t->confirm);
 }
 
 static int
@@ -1532,9 +1612,8 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	uv_timer_init(conf->loop, settle);
 	settle->data = t;
 	t->settle_until = uv_now(conf->loop) + SL_TABLES_SETTLE_MS;
-	sl_slot_map_init(&t->empty);
 	t->last = sl_generations_last(dir);
-	err = sl_confirm_create(conf->loop, conf->state_dir, on_due, t, notes, &t->confirm);
+	err = open_confirm(t, notes);
 	if (!err)
 		err = open_slots(t, notes);
 	if (!err)
@@ -1546,9 +1625,7 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	load(t, notes);
 	check_wait(t, notes);
 	if (t->active) {
-		write_map(t, t->active);
-		if (t->start && save_slots(t, notes) == 0)
-			drop_start(t);
+		begin_slots(t, notes);
 		sl_oper_place(t->c.oper, t->active->conf, &t->active->map, uv_now(conf->loop));
 		start_compaction(t);
 	}
@@ -1567,17 +1644,11 @@ sl_tables_destroy(struct sl_tables *t)
 {
 	if (!t)
 		return;
-	while (t->pushes) {
-		struct push *p = t->pushes;
-		t->pushes = p->next;
-		free_push(p);
-	}
+	drop_pushes(t);
 	sl_table_destroy(t->active);
 	sl_table_destroy(t->next);
 	sl_table_destroy(t->trying);
-	drop_start(t);
-	sl_slot_journal_destroy(t->journal);
-	sl_slot_map_fini(&t->empty);
+	close_slots(t);
 	sl_shards_destroy(t->shards);
 	sl_confirm_destroy(t->confirm);
 	uv_timer_stop(t->timer);
