@@ -1,15 +1,9 @@
-/* Two things exclude each other: a job in the thread pool, which reads `active`, and an open offer, whose
- * verdict may replace `active`.  So a push waits for an open offer, and an offer that a new link asks for waits
- * for a job; a revision waits for both, and for pushes.
- *
- * A push that discovers is two jobs: the text is read in the first, the roster is asked on the loop, the second compiles. */
-#include "mgmt/tables.h"
+/* A push that discovers is two jobs: the text is read in the first, the roster is asked on the loop, the second compiles. */
+#include "mgmt/tables_priv.h"
 
 #include "mgmt/disk.h"
 #include "mgmt/roster.h"
 #include "mgmt/shards.h"
-#include "mgmt/slot_journal.h"
-#include "mgmt/table.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,46 +13,6 @@
 #include <time.h>
 
 static_assert(SL_TABLES_ANSWER_MS > SL_CTL_HOLD_MS, "who pushed hears the reason");
-
-struct push {
-	struct push *next;
-	struct sl_tables *tables;
-	struct sl_push_request q; /* strings are ours */
-	sl_push_fn *fn;           /* NULL: answered */
-	void *ctx;
-	uint64_t since_ns;
-	bool working; /* in the pool, or being offered */
-	uv_work_t work;
-	/* filled by the job */
-	struct sl_pushed *pushed;
-	struct sl_conf *conf; /* for the compilation: with endpoints of the roster, or NULL */
-	bool parsed;          /* the job ended there: endpoints are asked for next */
-	struct sl_table *table;
-	struct sl_diag diag;
-	enum sl_push_outcome outcome;
-	uint64_t number, map_id;
-};
-
-/* The table being compiled with other endpoints. */
-struct revision {
-	uv_work_t work;
-	struct sl_tables *tables;
-	struct sl_table *base; /* next or active: neither changes meanwhile */
-	struct sl_conf *conf;
-	struct sl_table *table;
-	uint64_t map_id, begun_ns;
-	uint64_t cpu_ms; /* that it took */
-	struct sl_diag diag;
-	int err;
-};
-
-/* slots.json being written anew, because the journal is long. */
-struct rewriting {
-	uv_work_t work;
-	struct sl_tables *tables;
-	struct sl_diag diag;
-	int err;
-};
 
 /* Bases being made anew. */
 struct compaction {
@@ -70,52 +24,6 @@ struct compaction {
 	uint64_t start_ns;
 };
 
-struct sl_tables {
-	struct sl_tables_conf c;
-	char *generations; /* directory */
-	struct sl_publish *publish;
-	struct sl_table *active, *next, *offered;
-	struct sl_table *trying; /* offered to be tried; NULL: none is */
-	struct sl_slot_map empty;
-	struct sl_slot_map *
-		start; /* of the first compilation: what was on disk, until there is an active one */
-	struct push *pushes, **tail;
-	struct sl_confirm *confirm;
-	bool going_back; /* a rollback of what was not confirmed is under way */
-	struct sl_shards *shards;
-	struct compaction *compaction; /* under way, or NULL */
-	uint64_t unkept_said;
-	uv_timer_t *timer;
-	struct sl_slot_journal *journal;
-	uint64_t start_id; /* of the map `start`, or of the empty one */
-	uint64_t map_last; /* largest id of a map */
-	bool journal_said; /* that it cannot be written */
-	struct rewriting rewriting;
-	struct revision revision;
-	uv_timer_t *revise_timer;
-	uint64_t shorten_after; /* likewise */
-	uint64_t settle_until;  /* likewise; 0: no more */
-	uv_timer_t *settle_timer;
-	uint64_t revise_after; /* ms of the loop: not before */
-	uint64_t retry_at;     /* likewise: what was refused again; 0: nothing */
-	uint64_t retry_ms;     /* how long the last one waits, or did */
-	uint64_t revised_said_ms,
-		said_cnt; /* revisions are said now and then: since when, how many */
-	struct sl_tables_revisions revised;
-	bool stirred;  /* endpoints moved since the last compilation began */
-	uint64_t last; /* number */
-	uint64_t running;
-	uint64_t count_active, count_refused;
-	bool linked;
-	bool job;
-	bool stopping;
-};
-
-static void run_next(struct sl_tables *t);
-static void offer_current(struct sl_tables *t);
-static void revise(struct sl_tables *t);
-static void retain(struct sl_tables *t, struct sl_table *tab);
-
 static int64_t
 wall_ms(void)
 {
@@ -124,8 +32,8 @@ wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-__attribute__((format(printf, 2, 3))) static void
-say(struct sl_tables *t, const char *fmt, ...)
+void
+sl_tables_say(struct sl_tables *t, const char *fmt, ...)
 {
 	char line[2048];
 	va_list ap;
@@ -136,21 +44,20 @@ say(struct sl_tables *t, const char *fmt, ...)
 	t->c.say(t->c.ctx, line);
 }
 
-/* What a step that must not stop us had to complain about. */
-static void
-say_diag(struct sl_tables *t, struct sl_diag *diag)
+void
+sl_tables_say_diag(struct sl_tables *t, struct sl_diag *diag)
 {
 	char line[1800];
 
 	for (unsigned i = 0; i < diag->cnt; i++) {
 		sl_diag_format(&diag->items[i], line, sizeof(line));
-		say(t, "%s", line);
+		sl_tables_say(t, "%s", line);
 	}
 	sl_diag_fini(diag);
 }
 
-static const struct sl_slot_map *
-map_now(const struct sl_tables *t)
+const struct sl_slot_map *
+sl_tables_slots_now(const struct sl_tables *t)
 {
 	return t->active ? &t->active->map : t->start ? t->start : &t->empty;
 }
@@ -161,18 +68,17 @@ map_id_now(const struct sl_tables *t)
 	return t->active ? t->active->map_id : t->start_id;
 }
 
-static uint64_t
-next_map_id(struct sl_tables *t)
+uint64_t
+sl_tables_slots_next_id(struct sl_tables *t)
 {
 	return ++t->map_last;
 }
 
-/* [pool] The line that leads from the map of now to tab's; one that says nothing leaves both the same. */
-static void
-note_map(const struct sl_tables *t, struct sl_table *tab, uint64_t id)
+void
+sl_tables_slots_note(const struct sl_tables *t, struct sl_table *tab, uint64_t id)
 {
 	tab->map_id = id;
-	tab->journal = sl_slot_journal_line(map_id_now(t), id, map_now(t), &tab->map);
+	tab->journal = sl_slot_journal_line(map_id_now(t), id, sl_tables_slots_now(t), &tab->map);
 	if (!tab->journal || sl_slot_journal_says(tab->journal))
 		return;
 	free(tab->journal);
@@ -180,19 +86,19 @@ note_map(const struct sl_tables *t, struct sl_table *tab, uint64_t id)
 	tab->map_id = map_id_now(t);
 }
 
-/* Before anybody gets a flow by it. */
-static void
-write_map(struct sl_tables *t, struct sl_table *tab)
+void
+sl_tables_slots_write(struct sl_tables *t, struct sl_table *tab)
 {
 	int err = tab->journal ? sl_slot_journal_add(t->journal, tab->journal) : 0;
 
 	free(tab->journal);
 	tab->journal = NULL;
 	if (err && !t->journal_said)
-		say(t,
-		    "%s/slots.journal: cannot write: %s: after a crash flows of new endpoints "
-		    "would end",
-		    t->c.state_dir, strerror(-err));
+		sl_tables_say(
+			t,
+			"%s/slots.journal: cannot write: %s: after a crash flows of new endpoints "
+			"would end",
+			t->c.state_dir, strerror(-err));
 	t->journal_said = err != 0;
 }
 
@@ -205,7 +111,7 @@ audit_add(struct sl_tables *t, int64_t uid, const char *user, json_t *e)
 	int err = sl_audit_add(t->c.audit, wall_ms(), uid, user, e);
 
 	if (err)
-		say(t, "audit log: cannot write: %s", strerror(-err));
+		sl_tables_say(t, "audit log: cannot write: %s", strerror(-err));
 }
 
 static json_t *
@@ -217,9 +123,9 @@ reasons_json(const struct sl_publish_verdict *v)
 	return list;
 }
 
-static void
-audit(struct sl_tables *t, const struct push *p, const struct sl_table *tab, const char *outcome,
-      const struct sl_publish_verdict *v)
+void
+sl_tables_audit_push(struct sl_tables *t, const struct push *p, const struct sl_table *tab,
+		     const char *outcome, const struct sl_publish_verdict *v)
 {
 	const char *verb = !p ? "offer" : p->q.rollback_of ? "rollback" : "push";
 	json_t *e = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "verb", verb, "outcome", outcome,
@@ -236,9 +142,9 @@ audit(struct sl_tables *t, const struct push *p, const struct sl_table *tab, con
 	audit_add(t, p ? p->q.uid : -1, p ? p->q.user : "sluiced", e);
 }
 
-static void
-audit_confirmed(struct sl_tables *t, uint64_t generation, int64_t uid, const char *user,
-		const char *comment)
+void
+sl_tables_audit_confirmed(struct sl_tables *t, uint64_t generation, int64_t uid, const char *user,
+			  const char *comment)
 {
 	json_t *e =
 		json_pack("{s:s, s:s, s:I, s:s}", "verb", "confirm", "outcome", "ok", "generation",
@@ -285,10 +191,9 @@ answer(struct push *p, enum sl_push_outcome outcome, const struct sl_table *tab,
 		fn(p->ctx, &r);
 }
 
-/* The push at the head is decided. */
-static void
-finish(struct sl_tables *t, enum sl_push_outcome outcome, const struct sl_table *tab,
-       uint64_t previous, const struct sl_publish_verdict *v, const char *note)
+void
+sl_tables_push_finish(struct sl_tables *t, enum sl_push_outcome outcome, const struct sl_table *tab,
+		      uint64_t previous, const struct sl_publish_verdict *v, const char *note)
 {
 	struct push *p = t->pushes;
 
@@ -301,26 +206,26 @@ finish(struct sl_tables *t, enum sl_push_outcome outcome, const struct sl_table 
 
 /* ---- generations changing places ---- */
 
-static void
-mark(struct sl_tables *t, const struct sl_table *tab, enum sl_generation_state state,
-     const char *text)
+void
+sl_tables_mark(struct sl_tables *t, const struct sl_table *tab, enum sl_generation_state state,
+	       const char *text)
 {
 	struct sl_diag diag = {0};
 	sl_generations_mark(t->generations, tab->push->number, state, text, &diag);
-	say_diag(t, &diag);
+	sl_tables_say_diag(t, &diag);
 }
 
-static void
-replace_next(struct sl_tables *t, struct sl_table *tab)
+void
+sl_tables_replace_next(struct sl_tables *t, struct sl_table *tab)
 {
 	if (t->next && t->next->pending && t->next->push != tab->push)
-		mark(t, t->next, SL_GENERATION_SUPERSEDED, NULL);
+		sl_tables_mark(t, t->next, SL_GENERATION_SUPERSEDED, NULL);
 	sl_table_destroy(t->next);
 	t->next = tab;
 }
 
-static void
-drop_start(struct sl_tables *t)
+void
+sl_tables_slots_drop_start(struct sl_tables *t)
 {
 	if (t->start)
 		sl_slot_map_fini(t->start);
@@ -328,38 +233,36 @@ drop_start(struct sl_tables *t)
 	t->start = NULL;
 }
 
-/* What tab differs from in nothing but endpoints: what is placed; or NULL. */
-static const struct sl_conf *
-moved_from(const struct sl_tables *t, const struct sl_table *tab)
+const struct sl_conf *
+sl_tables_moved_from(const struct sl_tables *t, const struct sl_table *tab)
 {
 	return t->active && t->active != tab && t->active->push == tab->push ? t->active->conf
 									     : NULL;
 }
 
-/* tab takes the place of active, in memory, which it returns. */
-static struct sl_table *
-put_active(struct sl_tables *t, struct sl_table *tab)
+struct sl_table *
+sl_tables_put_active(struct sl_tables *t, struct sl_table *tab)
 {
 	struct sl_table *old = t->active;
-	const struct sl_conf *before = moved_from(t, tab);
+	const struct sl_conf *before = sl_tables_moved_from(t, tab);
 
 	if (sl_oper_place_moved(t->c.oper, before, tab->conf, &tab->map, uv_now(t->c.loop)))
-		say(t, "out of memory: endpoint states are those of the previous generation");
+		sl_tables_say(
+			t, "out of memory: endpoint states are those of the previous generation");
 	tab->pending = false;
 	t->active = tab;
 	t->c.activated(t->c.ctx, before);
 	return old;
 }
 
-/* next becomes active, in memory; the table before it, for settle. */
-static struct sl_table *
-activate(struct sl_tables *t)
+struct sl_table *
+sl_tables_activate(struct sl_tables *t)
 {
 	struct sl_table *tab = t->next;
 
 	t->next = NULL;
 	t->running = tab->number;
-	return put_active(t, tab);
+	return sl_tables_put_active(t, tab);
 }
 
 /* ---- confirmations ---- */
@@ -371,9 +274,8 @@ takes_back(const struct sl_table *tab, const struct sl_confirm_wait *w)
 	return tab && tab->push->uid == -1 && tab->push->rollback_of == w->back_to;
 }
 
-/* tab, of a push, is about to become active: what waited is over, and it may wait itself. */
-static void
-wait_for(struct sl_tables *t, const struct sl_table *tab)
+void
+sl_tables_confirm_wait(struct sl_tables *t, const struct sl_table *tab)
 {
 	struct sl_confirm_wait w = sl_confirm_get(t->confirm);
 	uint64_t back_to = w.generation ? w.back_to : t->active ? t->active->push->number : 0;
@@ -382,21 +284,23 @@ wait_for(struct sl_tables *t, const struct sl_table *tab)
 	if (w.generation == tab->push->number) /* of before a restart */
 		return;
 	if (w.generation)
-		say(t, "generation %" PRIu64 " %s: generation %" PRIu64 " takes its place",
-		    w.generation,
-		    takes_back(tab, &w) ? "was not confirmed" : "needs no confirmation any more",
-		    tab->push->number);
+		sl_tables_say(t,
+			      "generation %" PRIu64 " %s: generation %" PRIu64 " takes its place",
+			      w.generation,
+			      takes_back(tab, &w) ? "was not confirmed"
+						  : "needs no confirmation any more",
+			      tab->push->number);
 	if (tab->push->confirm_s && back_to) {
 		sl_confirm_begin(t->confirm, tab->push->number, back_to, tab->push->confirm_s,
 				 &diag);
-		say(t,
-		    "generation %" PRIu64 " is taken back to %" PRIu64
-		    " unless it is confirmed within %u s",
-		    tab->push->number, back_to, tab->push->confirm_s);
+		sl_tables_say(t,
+			      "generation %" PRIu64 " is taken back to %" PRIu64
+			      " unless it is confirmed within %u s",
+			      tab->push->number, back_to, tab->push->confirm_s);
 	} else if (w.generation) {
 		sl_confirm_end(t->confirm, &diag);
 	}
-	say_diag(t, &diag);
+	sl_tables_say_diag(t, &diag);
 }
 
 static void
@@ -406,11 +310,12 @@ on_taken_back(void *ctx, const struct sl_push_result *r)
 
 	t->going_back = false;
 	if (r->outcome != SL_PUSH_ACTIVE && r->outcome != SL_PUSH_PENDING)
-		say(t, "generation %" PRIu64 " could not be taken back: %s; it is tried again",
-		    sl_confirm_get(t->confirm).generation,
-		    r->verdict && r->verdict->reason_cnt ? r->verdict->reasons[0]
-		    : r->diag && r->diag->cnt            ? r->diag->items[0].text
-							 : "it took too long");
+		sl_tables_say(
+			t, "generation %" PRIu64 " could not be taken back: %s; it is tried again",
+			sl_confirm_get(t->confirm).generation,
+			r->verdict && r->verdict->reason_cnt ? r->verdict->reasons[0]
+			: r->diag && r->diag->cnt            ? r->diag->items[0].text
+							     : "it took too long");
 }
 
 /* Its time is over. */
@@ -425,7 +330,7 @@ on_due(void *ctx, const struct sl_confirm_wait *w)
 		return;
 	snprintf(comment, sizeof(comment), "generation %" PRIu64 " was not confirmed within %u s",
 		 w->generation, w->given_s);
-	say(t, "%s", comment);
+	sl_tables_say(t, "%s", comment);
 	const struct sl_push_request q = {
 		.uid = -1,
 		.user = "sluiced",
@@ -455,15 +360,13 @@ sl_tables_confirm(struct sl_tables *t, uint64_t generation, int64_t uid, const c
 	if (t->going_back || takes_back(t->next, &w))
 		return -EALREADY;
 	sl_confirm_end(t->confirm, &diag);
-	say_diag(t, &diag);
-	say(t, "generation %" PRIu64 " is confirmed", w.generation);
-	audit_confirmed(t, w.generation, uid, user, comment);
+	sl_tables_say_diag(t, &diag);
+	sl_tables_say(t, "generation %" PRIu64 " is confirmed", w.generation);
+	sl_tables_audit_confirmed(t, w.generation, uid, user, comment);
 	return 0;
 }
 
 /* ---- bases made anew ---- */
-
-static void start_compaction(struct sl_tables *t);
 
 static void
 compact(uv_work_t *w)
@@ -481,22 +384,22 @@ compacted(uv_work_t *w, int status)
 	struct sl_tables *t = c->tables;
 
 	if (!status && !c->diag.cnt && !t->stopping)
-		say(t, "%u base%s of regexes made anew in %.0f ms; the next push uses %s",
-		    c->want_cnt, c->want_cnt == 1 ? "" : "s",
-		    (double)(uv_hrtime() - c->start_ns) / 1e6, c->want_cnt == 1 ? "it" : "them");
+		sl_tables_say(t, "%u base%s of regexes made anew in %.0f ms; the next push uses %s",
+			      c->want_cnt, c->want_cnt == 1 ? "" : "s",
+			      (double)(uv_hrtime() - c->start_ns) / 1e6,
+			      c->want_cnt == 1 ? "it" : "them");
 	if (t->stopping)
 		sl_diag_fini(&c->diag);
 	else
-		say_diag(t, &c->diag);
+		sl_tables_say_diag(t, &c->diag);
 	sl_scan_wants_free(c->wants, c->want_cnt);
 	free(c);
 	t->compaction = NULL;
-	start_compaction(t); /* what an activation meanwhile has wished for */
+	sl_tables_bases_start(t); /* what an activation meanwhile has wished for */
 }
 
-/* The wishes of the active table, unless others are being granted. */
-static void
-start_compaction(struct sl_tables *t)
+void
+sl_tables_bases_start(struct sl_tables *t)
 {
 	struct sl_compiled *from = t->active ? t->active->compiled : NULL;
 
@@ -520,26 +423,25 @@ start_compaction(struct sl_tables *t)
 		compacted(&c->work, err);
 }
 
-/* After an activation: databases that nobody needs go, poor ones are made anew. */
-static void
-tend_shards(struct sl_tables *t)
+void
+sl_tables_bases_tend(struct sl_tables *t)
 {
 	struct sl_shards_stats n;
 
 	sl_shards_trim(t->shards, &t->active->map);
 	sl_shards_count(t->shards, &n);
 	if (n.unkept > t->unkept_said)
-		say(t,
-		    "%" PRIu64 " databases for regexes could not be kept in %s/shards: they are "
-		    "compiled again after a restart",
-		    n.unkept - t->unkept_said, t->c.state_dir);
+		sl_tables_say(t,
+			      "%" PRIu64
+			      " databases for regexes could not be kept in %s/shards: they are "
+			      "compiled again after a restart",
+			      n.unkept - t->unkept_said, t->c.state_dir);
 	t->unkept_said = n.unkept;
-	start_compaction(t);
+	sl_tables_bases_start(t);
 }
 
-/* The map of active becomes slots.json, and the journal begins anew. */
-static int
-save_slots(struct sl_tables *t, struct sl_diag *diag)
+int
+sl_tables_slots_save(struct sl_tables *t, struct sl_diag *diag)
 {
 	const struct sl_table *a = t->active;
 	int err = sl_table_save_slots(t->c.state_dir, a->number, a->map_id, &a->map, diag);
@@ -549,22 +451,22 @@ save_slots(struct sl_tables *t, struct sl_diag *diag)
 	return err;
 }
 
-/* The same on disk.  Slots first, then the mark; whoever waits has been answered before, because a cut
+/* Slots first, then the mark; whoever waits has been answered before, because a cut
  * anywhere in here only means that a pending generation is offered again, with the same bytes. */
-static void
-settle(struct sl_tables *t, struct sl_table *old)
+void
+sl_tables_settle(struct sl_tables *t, struct sl_table *old)
 {
 	struct sl_diag diag = {0};
 
-	save_slots(t, &diag);
+	sl_tables_slots_save(t, &diag);
 	sl_generations_mark(t->generations, t->active->push->number, SL_GENERATION_ACTIVE, NULL,
 			    &diag);
-	say_diag(t, &diag);
-	drop_start(t);
+	sl_tables_say_diag(t, &diag);
+	sl_tables_slots_drop_start(t);
 	sl_table_destroy(old);
 	sl_generations_prune(t->generations, t->active->push->number,
 			     sl_confirm_get(t->confirm).back_to);
-	tend_shards(t);
+	sl_tables_bases_tend(t);
 }
 
 /* A dataplane whose generation is not below ours wants a larger number: the same table, written again; where numbers are those of
@@ -586,27 +488,27 @@ renumber(struct sl_tables *t, struct sl_table *tab, uint64_t above)
 	if (!err && !tab->push->discovers && tab == t->active)
 		err = sl_generations_mark(t->generations, tab->number, SL_GENERATION_ACTIVE, NULL,
 					  &diag);
-	say_diag(t, &diag);
-	say(t,
-	    "generation %" PRIu64 " is offered as %" PRIu64 ": the dataplane has seen numbers up "
-	    "to %" PRIu64,
-	    old, tab->number, above);
+	sl_tables_say_diag(t, &diag);
+	sl_tables_say(t,
+		      "generation %" PRIu64 " is offered as %" PRIu64
+		      ": the dataplane has seen numbers up "
+		      "to %" PRIu64,
+		      old, tab->number, above);
 	return err;
 }
 
-/* Words, baselines and names of what is new in it. */
-static void
-introduce(struct sl_tables *t, const struct sl_table *tab)
+void
+sl_tables_offer_introduce(struct sl_tables *t, const struct sl_table *tab)
 {
-	const struct sl_conf *before = moved_from(t, tab);
+	const struct sl_conf *before = sl_tables_moved_from(t, tab);
 
 	sl_oper_prepare_moved(t->c.oper, before, tab->conf, &tab->map);
 	sl_counters_prepare_moved(t->c.counters, before, tab->conf, &tab->map);
 	t->c.offering(t->c.ctx, tab);
 }
 
-static int
-offer(struct sl_tables *t, struct sl_table *tab)
+int
+sl_tables_offer(struct sl_tables *t, struct sl_table *tab)
 {
 	const struct sl_publish_link *l = sl_publish_link(t->publish);
 
@@ -614,8 +516,8 @@ offer(struct sl_tables *t, struct sl_table *tab)
 	    renumber(t, tab, SL_MAX(l->generation, t->running)))
 		return -EIO;
 	if (tab == t->next) {
-		introduce(t, tab);
-		write_map(t, tab);
+		sl_tables_offer_introduce(t, tab);
+		sl_tables_slots_write(t, tab);
 	}
 	int err = sl_publish_offer(t->publish, tab->number, tab->compiled);
 	t->offered = err ? NULL : tab;
@@ -636,9 +538,8 @@ runs(const struct sl_tables *t, const struct sl_publish_link *l, struct sl_table
 
 static void on_settle(uv_timer_t *timer);
 
-/* After a restart: sources have not spoken yet. */
-static bool
-unsettled(const struct sl_tables *t)
+bool
+sl_tables_offer_unsettled(const struct sl_tables *t)
 {
 	const struct sl_table *tab = t->next ? t->next : t->active;
 
@@ -646,13 +547,12 @@ unsettled(const struct sl_tables *t)
 	       tab->push->discovers && t->c.settled && (!t->c.settled(t->c.ctx) || t->stirred);
 }
 
-/* And the dataplane has what they said before. */
-static bool
-waits(struct sl_tables *t)
+bool
+sl_tables_offer_waits(struct sl_tables *t)
 {
 	const struct sl_publish_link *l = sl_publish_link(t->publish);
 
-	if (l && l->generation && unsettled(t)) {
+	if (l && l->generation && sl_tables_offer_unsettled(t)) {
 		uv_timer_start(t->settle_timer, on_settle, SL_TABLES_REVISE_MS, 0);
 		return true;
 	}
@@ -660,9 +560,8 @@ waits(struct sl_tables *t)
 	return false;
 }
 
-/* What a dataplane that has just come, or has just refused, should run. */
-static void
-offer_current(struct sl_tables *t)
+void
+sl_tables_offer_current(struct sl_tables *t)
 {
 	const struct sl_publish_link *l = t->linked ? sl_publish_link(t->publish) : NULL;
 	struct sl_table *tab = t->next ? t->next : t->active;
@@ -670,19 +569,19 @@ offer_current(struct sl_tables *t)
 	if (!l || t->offered || t->job || !tab)
 		return;
 	if (!runs(t, l, tab)) {
-		if (!waits(t))
-			offer(t, tab);
+		if (!sl_tables_offer_waits(t))
+			sl_tables_offer(t, tab);
 		return;
 	}
-	say(t, "the dataplane already runs generation %" PRIu64, tab->number);
+	sl_tables_say(t, "the dataplane already runs generation %" PRIu64, tab->number);
 	if (tab == t->next) { /* its verdict was lost with the previous link */
 		if (!tab->pending) {
-			sl_table_destroy(activate(t));
+			sl_table_destroy(sl_tables_activate(t));
 			return;
 		}
-		wait_for(t, tab);
-		audit(t, NULL, tab, "active", NULL);
-		settle(t, activate(t));
+		sl_tables_confirm_wait(t, tab);
+		sl_tables_audit_push(t, NULL, tab, "active", NULL);
+		sl_tables_settle(t, sl_tables_activate(t));
 	}
 }
 
@@ -693,15 +592,14 @@ on_settle(uv_timer_t *timer)
 	const struct sl_table *tab = t->next ? t->next : t->active;
 
 	if (tab && t->running != tab->number)
-		offer_current(t);
+		sl_tables_offer_current(t);
 }
 
-/* A dataplane that came while a job was under way. */
-static void
-catch_up(struct sl_tables *t)
+void
+sl_tables_offer_catch_up(struct sl_tables *t)
 {
 	if (t->next || (t->active && t->running != t->active->number))
-		offer_current(t);
+		sl_tables_offer_current(t);
 }
 
 /* ---- a push, step by step ---- */
@@ -764,8 +662,8 @@ compile_push(uv_work_t *w)
 
 	p->conf = NULL;
 	p->outcome = SL_PUSH_CONFIG;
-	int err = sl_table_create(p->pushed, conf, t->active, map_now(t), t->shards, &p->diag,
-				  &p->table);
+	int err = sl_table_create(p->pushed, conf, t->active, sl_tables_slots_now(t), t->shards,
+				  &p->diag, &p->table);
 	if (err == -EINVAL)
 		return;
 	p->outcome = SL_PUSH_INTERNAL;
@@ -779,7 +677,7 @@ compile_push(uv_work_t *w)
 		p->outcome = SL_PUSH_PENDING;
 		return;
 	}
-	note_map(t, p->table, p->map_id);
+	sl_tables_slots_note(t, p->table, p->map_id);
 	if (sl_table_write(p->table, t->generations, &p->diag) == 0)
 		p->outcome = SL_PUSH_PENDING;
 }
@@ -824,19 +722,19 @@ turn_away(struct sl_tables *t, struct sl_table *tab, uint64_t previous)
 	const struct sl_diag *diag = &t->pushes->diag;
 
 	t->count_refused++;
-	mark(t, tab, SL_GENERATION_REFUSED, diag->cnt ? diag->items[0].text : "");
-	audit(t, t->pushes, tab, "config", NULL);
-	finish(t, SL_PUSH_CONFIG, NULL, previous, NULL, NULL);
+	sl_tables_mark(t, tab, SL_GENERATION_REFUSED, diag->cnt ? diag->items[0].text : "");
+	sl_tables_audit_push(t, t->pushes, tab, "config", NULL);
+	sl_tables_push_finish(t, SL_PUSH_CONFIG, NULL, previous, NULL, NULL);
 	sl_table_destroy(tab);
-	catch_up(t);
-	run_next(t);
+	sl_tables_offer_catch_up(t);
+	sl_tables_push_run(t);
 }
 
 /* ---- a table that is tried ---- */
 
-static void
-audit_trial(struct sl_tables *t, const struct sl_table *tab, const char *outcome,
-	    const struct sl_publish_verdict *v)
+void
+sl_tables_audit_trial(struct sl_tables *t, const struct sl_table *tab, const char *outcome,
+		      const struct sl_publish_verdict *v)
 {
 	const struct sl_push_request *q = &t->pushes->q;
 	json_t *e = json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:I}", "verb", "shadow", "outcome",
@@ -852,20 +750,19 @@ static void
 end_try(struct sl_tables *t, enum sl_push_outcome outcome, struct sl_table *tab,
 	const struct sl_publish_verdict *v)
 {
-	finish(t, outcome, tab, t->active ? t->active->number : 0, v, NULL);
+	sl_tables_push_finish(t, outcome, tab, t->active ? t->active->number : 0, v, NULL);
 	sl_table_destroy(tab);
-	catch_up(t);
-	run_next(t);
+	sl_tables_offer_catch_up(t);
+	sl_tables_push_run(t);
 }
 
-/* tab, the push at the head, was compiled. */
-static void
-try_it(struct sl_tables *t, struct sl_table *tab)
+void
+sl_tables_try(struct sl_tables *t, struct sl_table *tab)
 {
 	struct push *p = t->pushes;
 
 	if (t->c.admit && t->c.admit(t->c.ctx, tab, &p->diag)) {
-		audit_trial(t, tab, "config", NULL);
+		sl_tables_audit_trial(t, tab, "config", NULL);
 		end_try(t, SL_PUSH_CONFIG, tab, NULL);
 		return;
 	}
@@ -877,29 +774,28 @@ try_it(struct sl_tables *t, struct sl_table *tab)
 	t->offered = t->trying = tab;
 }
 
-static void
-tried(struct sl_tables *t, const struct sl_publish_verdict *v)
+void
+sl_tables_try_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
 {
 	struct sl_table *tab = t->trying;
 
 	t->trying = NULL;
 	if (v->outcome != SL_CTL_TRIED) {
-		audit_trial(t, tab, "refused", v);
+		sl_tables_audit_trial(t, tab, "refused", v);
 		end_try(t, SL_PUSH_REFUSED, tab, v);
 		return;
 	}
-	audit_trial(t, tab, "begun", NULL);
-	say(t, "generation %" PRIu64 " is tried beside generation %" PRIu64, tab->number,
-	    t->active->number);
+	sl_tables_audit_trial(t, tab, "begun", NULL);
+	sl_tables_say(t, "generation %" PRIu64 " is tried beside generation %" PRIu64, tab->number,
+		      t->active->number);
 	t->c.tried(t->c.ctx, tab, &t->pushes->q);
-	finish(t, SL_PUSH_TRIED, tab, t->active->number, v, NULL);
-	catch_up(t);
-	run_next(t);
+	sl_tables_push_finish(t, SL_PUSH_TRIED, tab, t->active->number, v, NULL);
+	sl_tables_offer_catch_up(t);
+	sl_tables_push_run(t);
 }
 
-/* The link went away.  false: nothing was being tried. */
-static bool
-try_lost(struct sl_tables *t)
+bool
+sl_tables_try_lost(struct sl_tables *t)
 {
 	struct sl_table *tab = t->trying;
 
@@ -939,43 +835,45 @@ job_done(uv_work_t *w, int status)
 	t->job = false;
 	if (status || p->outcome != SL_PUSH_PENDING) {
 		t->count_refused++;
-		finish(t, status ? SL_PUSH_INTERNAL : p->outcome, NULL, previous, NULL, NULL);
-		catch_up(t);
-		run_next(t);
+		sl_tables_push_finish(t, status ? SL_PUSH_INTERNAL : p->outcome, NULL, previous,
+				      NULL, NULL);
+		sl_tables_offer_catch_up(t);
+		sl_tables_push_run(t);
 		return;
 	}
 	p->table = NULL;
 	t->last = SL_MAX(t->last, tab->number);
 	if (p->q.sample_ppm) {
-		try_it(t, tab);
+		sl_tables_try(t, tab);
 		return;
 	}
 	if (t->c.admit && t->c.admit(t->c.ctx, tab, &p->diag)) {
 		turn_away(t, tab, previous);
 		return;
 	}
-	replace_next(t, tab);
-	if (t->linked && offer(t, tab) == 0)
+	sl_tables_replace_next(t, tab);
+	if (t->linked && sl_tables_offer(t, tab) == 0)
 		return; /* the verdict goes on */
-	say(t, "generation %" PRIu64 " is kept; no dataplane is connected", tab->number);
-	audit(t, p, tab, "pending", NULL);
-	finish(t, SL_PUSH_PENDING, tab, previous, NULL,
-	       "kept; the dataplane is not connected, it is offered as soon as it comes");
-	run_next(t);
+	sl_tables_say(t, "generation %" PRIu64 " is kept; no dataplane is connected", tab->number);
+	sl_tables_audit_push(t, p, tab, "pending", NULL);
+	sl_tables_push_finish(
+		t, SL_PUSH_PENDING, tab, previous, NULL,
+		"kept; the dataplane is not connected, it is offered as soon as it comes");
+	sl_tables_push_run(t);
 }
 
-static void
-run_next(struct sl_tables *t)
+void
+sl_tables_push_run(struct sl_tables *t)
 {
 	struct push *p = t->pushes;
 
 	if (!p)
-		revise(t);
+		sl_tables_revision_run(t);
 	if (!p || p->working || t->job || t->offered)
 		return;
 	p->working = true;
 	p->number = t->last + 1;
-	p->map_id = next_map_id(t);
+	p->map_id = sl_tables_slots_next_id(t);
 	p->work.data = p;
 	t->job = true;
 	int err = uv_queue_work(t->c.loop, &p->work, job, job_done);
@@ -1004,11 +902,11 @@ compile_revision(uv_work_t *w)
 	uint64_t begun = thread_cpu_ms();
 
 	v->conf = NULL;
-	v->err = sl_table_create(v->base->push, conf, t->active, map_now(t), t->shards, &v->diag,
-				 &v->table);
+	v->err = sl_table_create(v->base->push, conf, t->active, sl_tables_slots_now(t), t->shards,
+				 &v->diag, &v->table);
 	if (!v->err) {
 		v->table->begun_ns = v->begun_ns;
-		note_map(t, v->table, v->map_id);
+		sl_tables_slots_note(t, v->table, v->map_id);
 	}
 	v->cpu_ms = thread_cpu_ms() - begun;
 }
@@ -1020,39 +918,38 @@ replace(struct sl_tables *t, struct sl_table *tab)
 	if (t->next) {
 		tab->number = t->next->number;
 		tab->pending = t->next->pending;
-		replace_next(t, tab);
+		sl_tables_replace_next(t, tab);
 		return;
 	}
 	tab->number = t->active->number;
-	introduce(t, tab);
-	write_map(t, tab);
-	sl_table_destroy(put_active(t, tab));
+	sl_tables_offer_introduce(t, tab);
+	sl_tables_slots_write(t, tab);
+	sl_table_destroy(sl_tables_put_active(t, tab));
 }
 
-/* Until all sources have spoken nobody loses a slot: who is missing may only not have been said yet. */
-static void
-retain(struct sl_tables *t, struct sl_table *tab)
+void
+sl_tables_slots_retain(struct sl_tables *t, struct sl_table *tab)
 {
-	if (sl_slot_map_retain(&tab->map, map_now(t)))
-		say(t, "out of memory: some endpoints may get other slots than before the restart");
+	if (sl_slot_map_retain(&tab->map, sl_tables_slots_now(t)))
+		sl_tables_say(t, "out of memory: some endpoints may get other slots than before "
+				 "the restart");
 	free(tab->journal);
-	note_map(t, tab, next_map_id(t));
+	sl_tables_slots_note(t, tab, sl_tables_slots_next_id(t));
 }
 
-/* tab, which is next, to the dataplane; after a restart it may be what that runs. */
-static void
-give(struct sl_tables *t, struct sl_table *tab)
+void
+sl_tables_offer_revision(struct sl_tables *t, struct sl_table *tab)
 {
 	const struct sl_publish_link *l = sl_publish_link(t->publish);
 
 	if (l && runs(t, l, tab)) {
-		introduce(t, tab);
-		write_map(t, tab);
-		offer_current(t);
+		sl_tables_offer_introduce(t, tab);
+		sl_tables_slots_write(t, tab);
+		sl_tables_offer_current(t);
 		return;
 	}
 	tab->number = ++t->last;
-	offer(t, tab);
+	sl_tables_offer(t, tab);
 }
 
 static void
@@ -1071,29 +968,30 @@ revised(uv_work_t *w, int status)
 		t->revised.refused++;
 		if (v->diag.cnt == 0)
 			sl_diag_add(&v->diag, NULL, 0, NULL, NULL, "out of memory");
-		say(t, "generation %" PRIu64 " cannot take its endpoints as they are now:",
-		    v->base->number);
-		say_diag(t, &v->diag);
-		catch_up(t);
-		run_next(t);
+		sl_tables_say(t,
+			      "generation %" PRIu64 " cannot take its endpoints as they are now:",
+			      v->base->number);
+		sl_tables_say_diag(t, &v->diag);
+		sl_tables_offer_catch_up(t);
+		sl_tables_push_run(t);
 		return;
 	}
 	sl_diag_fini(&v->diag);
 	t->revised.compile_ms = tab->compile_ms;
 	bool same = memcmp(&tab->compiled->root.id, &v->base->compiled->root.id,
 			   sizeof(struct sl_obj_id)) == 0;
-	if (unsettled(t))
-		retain(t, tab);
-	bool waiting = t->linked && waits(t);
+	if (sl_tables_offer_unsettled(t))
+		sl_tables_slots_retain(t, tab);
+	bool waiting = t->linked && sl_tables_offer_waits(t);
 	if (same || !t->linked || waiting) {
 		replace(t, tab);
-		catch_up(t);
+		sl_tables_offer_catch_up(t);
 	} else {
 		tab->pending = t->next && t->next->pending;
-		replace_next(t, tab);
-		give(t, tab);
+		sl_tables_replace_next(t, tab);
+		sl_tables_offer_revision(t, tab);
 	}
-	run_next(t);
+	sl_tables_push_run(t);
 }
 
 /* [pool] */
@@ -1114,18 +1012,17 @@ rewritten(uv_work_t *w, int status)
 	struct sl_tables *t = r->tables;
 
 	t->job = false;
-	say_diag(t, &r->diag);
+	sl_tables_say_diag(t, &r->diag);
 	if (!status && !r->err)
 		sl_slot_journal_turn(t->journal);
-	catch_up(t);
-	run_next(t);
+	sl_tables_offer_catch_up(t);
+	sl_tables_push_run(t);
 }
 
 #define SHORTEN_MS 1000 /* a disk that is full stays so for a while */
 
-/* The journal has become long. */
-static bool
-shorten(struct sl_tables *t)
+bool
+sl_tables_slots_shorten(struct sl_tables *t)
 {
 	struct rewriting *r = &t->rewriting;
 
@@ -1146,11 +1043,11 @@ shorten(struct sl_tables *t)
 static void
 on_revise(uv_timer_t *timer)
 {
-	revise(timer->data);
+	sl_tables_revision_run(timer->data);
 }
 
-static void
-revise(struct sl_tables *t)
+void
+sl_tables_revision_run(struct sl_tables *t)
 {
 	struct sl_table *base = t->next ? t->next : t->active;
 	struct revision *v = &t->revision;
@@ -1162,14 +1059,16 @@ revise(struct sl_tables *t)
 		uv_timer_start(t->revise_timer, on_revise, t->revise_after - now, 0);
 		return;
 	}
-	if (shorten(t))
+	if (sl_tables_slots_shorten(t))
 		return;
 	t->stirred = false;
 	if (!base->push->discovers || !t->c.endpoints)
 		return;
 	t->revise_after = now + SL_TABLES_REVISE_MS;
-	*v = (struct revision){
-		.tables = t, .base = base, .map_id = next_map_id(t), .begun_ns = uv_hrtime()};
+	*v = (struct revision){.tables = t,
+			       .base = base,
+			       .map_id = sl_tables_slots_next_id(t),
+			       .begun_ns = uv_hrtime()};
 	v->conf = t->c.endpoints(t->c.ctx, base->push->conf);
 	v->work.data = v;
 	t->job = true;
@@ -1182,7 +1081,7 @@ void
 sl_tables_revise(struct sl_tables *t)
 {
 	t->stirred = true;
-	revise(t);
+	sl_tables_revision_run(t);
 }
 
 void
@@ -1193,35 +1092,34 @@ sl_tables_revisions(const struct sl_tables *t, struct sl_tables_revisions *ret)
 
 #define SAY_MS 10000
 
-/* The first one, then how many there were. */
-static void
-say_revised(struct sl_tables *t)
+void
+sl_tables_revision_say(struct sl_tables *t)
 {
 	uint64_t now = uv_now(t->c.loop);
 
 	if (!t->said_cnt || (t->revised_said_ms && now < t->revised_said_ms + SAY_MS))
 		return;
-	say(t, "generation %" PRIu64 " is active: push %" PRIu64 " with endpoints of now%s",
-	    t->active->number, t->active->push->number,
-	    t->said_cnt > 1 ? ", as those before it that were not said" : "");
+	sl_tables_say(t,
+		      "generation %" PRIu64 " is active: push %" PRIu64 " with endpoints of now%s",
+		      t->active->number, t->active->push->number,
+		      t->said_cnt > 1 ? ", as those before it that were not said" : "");
 	t->revised_said_ms = now;
 	t->said_cnt = 0;
 }
 
-/* The dataplane took the revision that is active now. */
-static void
-revision_taken(struct sl_tables *t, const struct sl_publish_verdict *v)
+void
+sl_tables_revision_taken(struct sl_tables *t, const struct sl_publish_verdict *v)
 {
 	t->revised.active++;
 	t->revised.check_ms = (double)v->check_ns / 1e6;
 	t->revised.build_ms = (double)v->build_ns / 1e6;
 	t->revised.swap_ms = (double)v->swap_ns / 1e6;
 	t->said_cnt++;
-	say_revised(t);
+	sl_tables_revision_say(t);
 }
 
-static void
-revision_refused(struct sl_tables *t)
+void
+sl_tables_revision_refused(struct sl_tables *t)
 {
 	t->revised.refused++;
 }
@@ -1238,25 +1136,25 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	t->running = tab->number;
 	t->retry_at = t->retry_ms = 0;
 	if (!fresh || push)
-		say(t,
-		    "generation %" PRIu64
-		    " is active (%.1f ms to check, %.1f to build, %.1f to swap)",
-		    tab->number, (double)v->check_ns / 1e6, (double)v->build_ns / 1e6,
-		    (double)v->swap_ns / 1e6);
+		sl_tables_say(t,
+			      "generation %" PRIu64
+			      " is active (%.1f ms to check, %.1f to build, %.1f to swap)",
+			      tab->number, (double)v->check_ns / 1e6, (double)v->build_ns / 1e6,
+			      (double)v->swap_ns / 1e6);
 	if (fresh && push) {
 		t->count_active++;
-		wait_for(t, tab);
-		audit(t, p, tab, "active", NULL);
+		sl_tables_confirm_wait(t, tab);
+		sl_tables_audit_push(t, p, tab, "active", NULL);
 	}
 	if (fresh)
-		old = activate(t);
+		old = sl_tables_activate(t);
 	if (p)
-		finish(t, SL_PUSH_ACTIVE, tab, previous, v, NULL);
+		sl_tables_push_finish(t, SL_PUSH_ACTIVE, tab, previous, v, NULL);
 	if (fresh && push) {
-		settle(t, old);
+		sl_tables_settle(t, old);
 	} else if (fresh) {
 		sl_table_destroy(old);
-		revision_taken(t, v);
+		sl_tables_revision_taken(t, v);
 	}
 }
 
@@ -1274,13 +1172,13 @@ refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 {
 	uint64_t previous = t->active ? t->active->number : 0;
 
-	say(t, "generation %" PRIu64 " was refused: %s", tab->number,
-	    v->reason_cnt ? v->reasons[0] : "no reason given");
+	sl_tables_say(t, "generation %" PRIu64 " was refused: %s", tab->number,
+		      v->reason_cnt ? v->reasons[0] : "no reason given");
 	if (tab != t->next || tab->pending) {
 		t->count_refused++;
-		audit(t, p, tab, "refused", v);
+		sl_tables_audit_push(t, p, tab, "refused", v);
 	} else {
-		revision_refused(t);
+		sl_tables_revision_refused(t);
 	}
 	if (tab != t->next) {
 		retry_later(t); /* it is what runs elsewhere, or ran before */
@@ -1288,16 +1186,16 @@ refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 	}
 	t->next = NULL;
 	if (tab->pending) {
-		mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
+		sl_tables_mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
 		t->stirred = true; /* what moved went into it alone */
 	} else {
 		retry_later(t);
 	}
 	if (p)
-		finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
+		sl_tables_push_finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
 	sl_table_destroy(tab);
 	if (t->active && t->running != t->active->number)
-		offer_current(t); /* a dataplane that has nothing yet */
+		sl_tables_offer_current(t); /* a dataplane that has nothing yet */
 }
 
 void
@@ -1310,14 +1208,14 @@ sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
 		return;
 	t->offered = NULL;
 	if (tab == t->trying) {
-		tried(t, v);
+		sl_tables_try_verdict(t, v);
 		return;
 	}
 	if (v->outcome == SL_CTL_ACTIVE)
 		taken(t, tab, p, v);
 	else
 		refused(t, tab, p, v);
-	run_next(t);
+	sl_tables_push_run(t);
 }
 
 void
@@ -1326,8 +1224,8 @@ sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l)
 	t->linked = true;
 	t->running = l->generation;
 	t->last = SL_MAX(t->last, l->generation);
-	offer_current(t);
-	run_next(t);
+	sl_tables_offer_current(t);
+	sl_tables_push_run(t);
 }
 
 void
@@ -1338,34 +1236,34 @@ sl_tables_down(struct sl_tables *t)
 	t->linked = false;
 	t->running = 0;
 	t->offered = NULL;
-	if (try_lost(t))
+	if (sl_tables_try_lost(t))
 		return;
 	if (!t->pushes || !t->pushes->working || t->job || !tab)
 		return;
-	audit(t, t->pushes, tab, "pending", NULL);
-	finish(t, SL_PUSH_PENDING, tab, t->active ? t->active->number : 0, NULL,
-	       "the dataplane went away before it answered; it is offered again when it comes "
-	       "back");
-	run_next(t);
+	sl_tables_audit_push(t, t->pushes, tab, "pending", NULL);
+	sl_tables_push_finish(
+		t, SL_PUSH_PENDING, tab, t->active ? t->active->number : 0, NULL,
+		"the dataplane went away before it answered; it is offered again when it comes "
+		"back");
+	sl_tables_push_run(t);
 }
 
 /* ---- waiting too long ---- */
 
-static void
-retry(struct sl_tables *t)
+void
+sl_tables_offer_retry(struct sl_tables *t)
 {
 	if (!t->retry_at || uv_now(t->c.loop) < t->retry_at || t->offered || t->job)
 		return;
 	t->retry_at = 0;
 	if (t->active && !t->next && t->running != t->active->number)
-		offer_current(t);
+		sl_tables_offer_current(t);
 	else
 		sl_tables_revise(t);
 }
 
-/* Who has waited too long is told; what is not begun is let go. */
-static void
-answer_late(struct sl_tables *t)
+void
+sl_tables_push_answer_late(struct sl_tables *t)
 {
 	uint64_t now = uv_hrtime();
 
@@ -1387,8 +1285,8 @@ answer_late(struct sl_tables *t)
 	}
 }
 
-static void
-drop_pushes(struct sl_tables *t)
+void
+sl_tables_push_drop(struct sl_tables *t)
 {
 	while (t->pushes) {
 		struct push *p = t->pushes;
@@ -1403,9 +1301,9 @@ on_timer(uv_timer_t *timer)
 	struct sl_tables *t = timer->data;
 
 	if (t->active)
-		say_revised(t);
-	retry(t);
-	answer_late(t);
+		sl_tables_revision_say(t);
+	sl_tables_offer_retry(t);
+	sl_tables_push_answer_late(t);
 }
 
 void
@@ -1437,7 +1335,7 @@ sl_tables_push(struct sl_tables *t, const struct sl_push_request *q, sl_push_fn 
 	}
 	*t->tail = p;
 	t->tail = &p->next;
-	run_next(t);
+	sl_tables_push_run(t);
 }
 
 /* ---- loading ---- */
@@ -1466,9 +1364,9 @@ load_one(struct sl_tables *t, const struct sl_generation_meta *m, const struct s
 	    compile_read(t, p, map, &diag, &tab) == 0) {
 		tab->pending = m->state != SL_GENERATION_ACTIVE;
 		if (p->discovers && t->c.settled)
-			retain(t, tab);
+			sl_tables_slots_retain(t, tab);
 		else
-			note_map(t, tab, next_map_id(t));
+			sl_tables_slots_note(t, tab, sl_tables_slots_next_id(t));
 		*(m->state == SL_GENERATION_ACTIVE ? &t->active : &t->next) = tab;
 	} else {
 		if (diag.cnt)
@@ -1496,7 +1394,7 @@ load(struct sl_tables *t, struct sl_diag *notes)
 				    m->number, m->text);
 		else if (m->state == SL_GENERATION_ACTIVE ||
 			 (m->state == SL_GENERATION_PENDING && !t->next))
-			load_one(t, m, map_now(t), notes);
+			load_one(t, m, sl_tables_slots_now(t), notes);
 	}
 	sl_generations_list_free(list, cnt);
 	/* compiled before the active one was known: again, from its slots */
@@ -1509,9 +1407,8 @@ load(struct sl_tables *t, struct sl_diag *notes)
 	}
 }
 
-/* What waits must be there to be taken back. */
-static void
-check_wait(struct sl_tables *t, struct sl_diag *notes)
+void
+sl_tables_confirm_check(struct sl_tables *t, struct sl_diag *notes)
 {
 	struct sl_confirm_wait w = sl_confirm_get(t->confirm);
 
@@ -1525,9 +1422,8 @@ check_wait(struct sl_tables *t, struct sl_diag *notes)
 	sl_confirm_end(t->confirm, notes);
 }
 
-/* What slots.json says, and the journal after it. */
-static int
-open_slots(struct sl_tables *t, struct sl_diag *notes)
+int
+sl_tables_slots_open(struct sl_tables *t, struct sl_diag *notes)
 {
 	sl_slot_map_init(&t->empty);
 	int err = sl_slot_journal_load(t->c.state_dir, notes, notes, &t->journal);
@@ -1540,25 +1436,24 @@ open_slots(struct sl_tables *t, struct sl_diag *notes)
 	return 0;
 }
 
-/* There is an active table: its map counts, and is on disk. */
-static void
-begin_slots(struct sl_tables *t, struct sl_diag *notes)
+void
+sl_tables_slots_begin(struct sl_tables *t, struct sl_diag *notes)
 {
-	write_map(t, t->active);
-	if (t->start && save_slots(t, notes) == 0)
-		drop_start(t);
+	sl_tables_slots_write(t, t->active);
+	if (t->start && sl_tables_slots_save(t, notes) == 0)
+		sl_tables_slots_drop_start(t);
 }
 
-static void
-close_slots(struct sl_tables *t)
+void
+sl_tables_slots_close(struct sl_tables *t)
 {
-	drop_start(t);
+	sl_tables_slots_drop_start(t);
 	sl_slot_journal_destroy(t->journal);
 	sl_slot_map_fini(&t->empty);
 }
 
-static int
-open_confirm(struct sl_tables *t, struct sl_diag *notes)
+int
+sl_tables_confirm_open(struct sl_tables *t, struct sl_diag *notes)
 {
 	return sl_confirm_create(t->c.loop, t->c.state_dir, on_due, t, notes, &t->confirm);
 }
@@ -1613,9 +1508,9 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	settle->data = t;
 	t->settle_until = uv_now(conf->loop) + SL_TABLES_SETTLE_MS;
 	t->last = sl_generations_last(dir);
-	err = open_confirm(t, notes);
+	err = sl_tables_confirm_open(t, notes);
 	if (!err)
-		err = open_slots(t, notes);
+		err = sl_tables_slots_open(t, notes);
 	if (!err)
 		err = open_shards(t, notes);
 	if (err) {
@@ -1623,11 +1518,11 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 		return err;
 	}
 	load(t, notes);
-	check_wait(t, notes);
+	sl_tables_confirm_check(t, notes);
 	if (t->active) {
-		begin_slots(t, notes);
+		sl_tables_slots_begin(t, notes);
 		sl_oper_place(t->c.oper, t->active->conf, &t->active->map, uv_now(conf->loop));
-		start_compaction(t);
+		sl_tables_bases_start(t);
 	}
 	*ret_tables = t;
 	return 0;
@@ -1644,11 +1539,11 @@ sl_tables_destroy(struct sl_tables *t)
 {
 	if (!t)
 		return;
-	drop_pushes(t);
+	sl_tables_push_drop(t);
 	sl_table_destroy(t->active);
 	sl_table_destroy(t->next);
 	sl_table_destroy(t->trying);
-	close_slots(t);
+	sl_tables_slots_close(t);
 	sl_shards_destroy(t->shards);
 	sl_confirm_destroy(t->confirm);
 	uv_timer_stop(t->timer);
