@@ -230,13 +230,13 @@ sl_tables_create(const struct sl_tables_conf *conf, struct sl_diag *notes,
 	uv_timer_init(conf->loop, timer);
 	timer->data = t;
 	uv_timer_start(timer, on_timer, 1000, 1000);
-	t->revise_timer = again;
+	t->revising.timer = again;
 	uv_timer_init(conf->loop, again);
 	again->data = t;
-	t->settle_timer = settle;
+	t->later.settle_timer = settle;
 	uv_timer_init(conf->loop, settle);
 	settle->data = t;
-	t->settle_until = uv_now(conf->loop) + SL_TABLES_SETTLE_MS;
+	t->later.settle_until = uv_now(conf->loop) + SL_TABLES_SETTLE_MS;
 	t->last = sl_generations_last(dir);
 	err = sl_tables_confirm_open(t, notes);
 	if (!err)
@@ -278,10 +278,10 @@ sl_tables_destroy(struct sl_tables *t)
 	sl_confirm_destroy(t->confirm);
 	uv_timer_stop(t->timer);
 	uv_close((uv_handle_t *)t->timer, on_freed);
-	uv_timer_stop(t->revise_timer);
-	uv_close((uv_handle_t *)t->revise_timer, on_freed);
-	uv_timer_stop(t->settle_timer);
-	uv_close((uv_handle_t *)t->settle_timer, on_freed);
+	uv_timer_stop(t->revising.timer);
+	uv_close((uv_handle_t *)t->revising.timer, on_freed);
+	uv_timer_stop(t->later.settle_timer);
+	uv_close((uv_handle_t *)t->later.settle_timer, on_freed);
 	free(t->generations);
 	free(t);
 }
@@ -289,7 +289,7 @@ sl_tables_destroy(struct sl_tables *t)
 bool
 sl_tables_busy(const struct sl_tables *t)
 {
-	return t->job || t->compaction;
+	return t->job || t->bases.compaction;
 }
 
 void

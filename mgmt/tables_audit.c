@@ -1,4 +1,4 @@
-/* One line for what became of a table that was pushed, tried or confirmed; revisions have none. */
+/* One line for what became of a table that was pushed, tried or confirmed; none for a revision that became active. */
 #include "mgmt/tables_priv.h"
 
 #include <jansson.h>

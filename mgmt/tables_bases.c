@@ -42,7 +42,7 @@ compacted(uv_work_t *w, int status)
 		sl_tables_say_diag(t, &c->diag);
 	sl_scan_wants_free(c->wants, c->want_cnt);
 	free(c);
-	t->compaction = NULL;
+	t->bases.compaction = NULL;
 	sl_tables_bases_start(t); /* what an activation meanwhile has wished for */
 }
 
@@ -51,7 +51,7 @@ sl_tables_bases_start(struct sl_tables *t)
 {
 	struct sl_compiled *from = t->active ? t->active->compiled : NULL;
 
-	if (t->compaction || t->stopping || !from || from->want_cnt == 0)
+	if (t->bases.compaction || t->stopping || !from || from->want_cnt == 0)
 		return;
 	struct compaction *c = calloc(1, sizeof(*c));
 	if (!c)
@@ -65,7 +65,7 @@ sl_tables_bases_start(struct sl_tables *t)
 	from->wants = NULL;
 	from->want_cnt = 0;
 	c->work.data = c;
-	t->compaction = c;
+	t->bases.compaction = c;
 	int err = uv_queue_work(t->c.loop, &c->work, compact, compacted);
 	if (err)
 		compacted(&c->work, err);
@@ -78,12 +78,12 @@ sl_tables_bases_tend(struct sl_tables *t)
 
 	sl_shards_trim(t->shards, &t->active->map);
 	sl_shards_count(t->shards, &n);
-	if (n.unkept > t->unkept_said)
+	if (n.unkept > t->bases.unkept_said)
 		sl_tables_say(t,
 			      "%" PRIu64
 			      " databases for regexes could not be kept in %s/shards: they are "
 			      "compiled again after a restart",
-			      n.unkept - t->unkept_said, t->c.state_dir);
-	t->unkept_said = n.unkept;
+			      n.unkept - t->bases.unkept_said, t->c.state_dir);
+	t->bases.unkept_said = n.unkept;
 	sl_tables_bases_start(t);
 }

@@ -78,7 +78,7 @@ sl_tables_offer_unsettled(const struct sl_tables *t)
 {
 	const struct sl_table *tab = t->next ? t->next : t->active;
 
-	return t->settle_until && uv_now(t->c.loop) < t->settle_until && tab &&
+	return t->later.settle_until && uv_now(t->c.loop) < t->later.settle_until && tab &&
 	       tab->push->discovers && t->c.settled && (!t->c.settled(t->c.ctx) || t->stirred);
 }
 
@@ -88,10 +88,10 @@ sl_tables_offer_waits(struct sl_tables *t)
 	const struct sl_publish_link *l = sl_publish_link(t->publish);
 
 	if (l && l->generation && sl_tables_offer_unsettled(t)) {
-		uv_timer_start(t->settle_timer, on_settle, SL_TABLES_REVISE_MS, 0);
+		uv_timer_start(t->later.settle_timer, on_settle, SL_TABLES_REVISE_MS, 0);
 		return true;
 	}
-	t->settle_until = l ? 0 : t->settle_until;
+	t->later.settle_until = l ? 0 : t->later.settle_until;
 	return false;
 }
 
@@ -162,7 +162,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	struct sl_table *old = NULL;
 
 	t->running = tab->number;
-	t->retry_at = t->retry_ms = 0;
+	t->later.retry_at = t->later.retry_ms = 0;
 	if (!fresh || push)
 		sl_tables_say(t,
 			      "generation %" PRIu64
@@ -190,8 +190,9 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 static void
 retry_later(struct sl_tables *t)
 {
-	t->retry_ms = SL_MIN(SL_MAX(2 * t->retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
-	t->retry_at = uv_now(t->c.loop) + t->retry_ms;
+	t->later.retry_ms =
+		SL_MIN(SL_MAX(2 * t->later.retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
+	t->later.retry_at = uv_now(t->c.loop) + t->later.retry_ms;
 }
 
 static void
@@ -249,9 +250,9 @@ sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
 void
 sl_tables_offer_retry(struct sl_tables *t)
 {
-	if (!t->retry_at || uv_now(t->c.loop) < t->retry_at || t->offered || t->job)
+	if (!t->later.retry_at || uv_now(t->c.loop) < t->later.retry_at || t->offered || t->job)
 		return;
-	t->retry_at = 0;
+	t->later.retry_at = 0;
 	if (t->active && !t->next && t->running != t->active->number)
 		sl_tables_offer_current(t);
 	else

@@ -12,8 +12,9 @@
  *
  * Two things exclude each other: a job in the thread pool, which reads `active`, and an open offer, whose
  * verdict may replace `active`.  So a push waits for an open offer, and an offer that a new link asks for waits
- * for a job; a revision waits for both, and for pushes.  Whoever ends a job calls sl_tables_offer_catch_up, then, as whoever ends an
- * offer, sl_tables_push_run: it begins what waited.
+ * for a job; a revision waits for both, and for pushes.  At the end of a job that offers nothing
+ * sl_tables_offer_catch_up is called, for a dataplane that came meanwhile; then, as at the end of an offer, sl_tables_push_run
+ * begins what waited.
  * Threads: [loop] unless tagged [pool]: in a job.
  */
 #ifndef SL_MGMT_TABLES_PRIV_H
@@ -23,6 +24,7 @@
 #include "mgmt/table.h"
 #include "mgmt/tables.h"
 
+/* tables_push.c */
 struct push {
 	struct push *next;
 	struct sl_tables *tables;
@@ -42,7 +44,7 @@ struct push {
 	uint64_t number, map_id;
 };
 
-/* The table being compiled with other endpoints. */
+/* tables_revision.c: the table being compiled with other endpoints. */
 struct revision {
 	uv_work_t work;
 	struct sl_tables *tables;
@@ -55,7 +57,24 @@ struct revision {
 	int err;
 };
 
-/* slots.json being written anew, because the journal is long. */
+/* tables_revision.c */
+struct sl_tables_revising {
+	struct revision now;
+	uv_timer_t *timer;
+	uint64_t after;             /* ms of the loop: not before */
+	uint64_t said_ms, said_cnt; /* they are said now and then: since when, how many */
+	struct sl_tables_revisions counts;
+};
+
+/* tables_offer.c: what is offered later.  Times in ms of the loop; 0: nothing is. */
+struct sl_tables_later {
+	uint64_t settle_until; /* after a restart sources are waited for; 0: no more */
+	uv_timer_t *settle_timer;
+	uint64_t retry_at; /* what was refused again */
+	uint64_t retry_ms; /* how long the last one waits, or did */
+};
+
+/* tables_slots.c: slots.json being written anew, because the journal is long. */
 struct rewriting {
 	uv_work_t work;
 	struct sl_tables *tables;
@@ -63,53 +82,57 @@ struct rewriting {
 	int err;
 };
 
+/* tables_slots.c */
+struct sl_tables_slots {
+	struct sl_slot_map empty;
+	/* of the first compilation: what was on disk, until there is an active one */
+	struct sl_slot_map *start;
+	uint64_t start_id; /* of the map `start`, or of the empty one */
+	uint64_t last_id;  /* largest of a map */
+	struct sl_slot_journal *journal;
+	bool journal_said; /* that it cannot be written */
+	struct rewriting rewriting;
+	uint64_t shorten_after; /* ms of the loop */
+};
+
+/* tables_bases.c */
+struct sl_tables_bases {
+	struct compaction *compaction; /* under way, or NULL */
+	uint64_t unkept_said;
+};
+
+/* Below a file's name stands what it alone changes, and others look at. */
 struct sl_tables {
 	struct sl_tables_conf c;
 	char *generations; /* directory */
 	struct sl_shards *shards;
 	uv_timer_t *timer;
+	/* changed by tables.c; a refusal takes next away */
 	struct sl_table *active, *next;
-	uint64_t last; /* number */
+	/* the open offer: next, active or trying; NULL: none is.  tables_offer.c, tables_try.c */
+	struct sl_table *offered;
+	bool job; /* one is in the pool: of tables_push.c, tables_revision.c or tables_slots.c */
+	bool stirred;     /* endpoints moved since the last compilation began, or it was in vain */
+	uint64_t last;    /* number: the largest that was given, or that a dataplane had */
+	uint64_t running; /* by the dataplane, as last known; 0: nothing, or not connected */
 	uint64_t count_active, count_refused;
-	bool job;
+	/* tables.c */
 	bool stopping;
-	/* tables_push.c; all others only look at the head */
-	struct push *pushes, **tail;
+	/* tables_push.c */
+	struct push *pushes, **tail; /* only the head is `working` */
 	/* tables_try.c */
 	struct sl_table *trying; /* offered to be tried; NULL: none is */
-	/* tables_offer.c; of tables_try.c, too, is offered, of sl_tables_activate running */
+	/* tables_offer.c */
 	struct sl_publish *publish;
 	bool linked;
-	struct sl_table *offered;
-	uint64_t running;
-	uint64_t settle_until; /* ms of the loop; 0: no more */
-	uv_timer_t *settle_timer;
-	uint64_t retry_at; /* likewise: what was refused again; 0: nothing */
-	uint64_t retry_ms; /* how long the last one waits, or did */
-	/* tables_revision.c */
-	struct revision revision;
-	uv_timer_t *revise_timer;
-	uint64_t revise_after; /* ms of the loop: not before */
-	uint64_t revised_said_ms,
-		said_cnt; /* revisions are said now and then: since when, how many */
-	struct sl_tables_revisions revised;
-	bool stirred; /* endpoints moved since the last compilation began */
-	/* tables_slots.c */
-	struct sl_slot_map empty;
-	struct sl_slot_map *
-		start; /* of the first compilation: what was on disk, until there is an active one */
-	struct sl_slot_journal *journal;
-	uint64_t start_id; /* of the map `start`, or of the empty one */
-	uint64_t map_last; /* largest id of a map */
-	bool journal_said; /* that it cannot be written */
-	struct rewriting rewriting;
-	uint64_t shorten_after; /* ms of the loop */
 	/* tables_confirm.c */
-	struct sl_confirm *confirm;
-	bool going_back; /* a rollback of what was not confirmed is under way */
-	/* tables_bases.c */
-	struct compaction *compaction; /* under way, or NULL */
-	uint64_t unkept_said;
+	struct sl_confirm *confirm; /* tables_offer.c gives what waits another number */
+	bool going_back;            /* a rollback of what was not confirmed is under way */
+	/* nobody else's; but tables.c makes and closes their timers, and says whether we are busy */
+	struct sl_tables_later later;
+	struct sl_tables_revising revising;
+	struct sl_tables_slots slots;
+	struct sl_tables_bases bases;
 };
 
 /* ---- tables.c ---- */
@@ -224,7 +247,7 @@ void sl_tables_bases_start(struct sl_tables *t);
 
 /* ---- tables_audit.c ---- */
 
-/* What became of tab: of p's push; NULL: of one whose client is gone. */
+/* What became of tab.  p: the push at the head; NULL: tab was pushed before, and offered by itself. */
 void sl_tables_audit_push(struct sl_tables *t, const struct push *p, const struct sl_table *tab,
 			  const char *outcome, const struct sl_publish_verdict *v);
 /* Of the push at the head, which is tried. */

@@ -1,4 +1,4 @@
-/* The head of the queue is worked on, or waits for its verdict; it is there until it is decided, whether its client still waits or not.
+/* The head of the queue is worked on, or waits for its verdict.  It leaves once it is decided, whether somebody still waits or not.
  *
  * A push that discovers is two jobs: the text is read in the first, the roster is asked on the loop, the second compiles. */
 #include "mgmt/tables_priv.h"

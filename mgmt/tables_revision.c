@@ -62,12 +62,12 @@ revised(uv_work_t *w, int status)
 	struct sl_table *tab = v->table;
 
 	t->job = false;
-	t->revise_after = SL_MAX(t->revise_after, uv_now(t->c.loop) + v->cpu_ms);
+	t->revising.after = SL_MAX(t->revising.after, uv_now(t->c.loop) + v->cpu_ms);
 	v->table = NULL;
 	sl_roster_conf_free(v->conf); /* the job did not run */
 	v->conf = NULL;
 	if (status || v->err) {
-		t->revised.refused++;
+		t->revising.counts.refused++;
 		if (v->diag.cnt == 0)
 			sl_diag_add(&v->diag, NULL, 0, NULL, NULL, "out of memory");
 		sl_tables_say(t,
@@ -79,7 +79,7 @@ revised(uv_work_t *w, int status)
 		return;
 	}
 	sl_diag_fini(&v->diag);
-	t->revised.compile_ms = tab->compile_ms;
+	t->revising.counts.compile_ms = tab->compile_ms;
 	bool same = memcmp(&tab->compiled->root.id, &v->base->compiled->root.id,
 			   sizeof(struct sl_obj_id)) == 0;
 	if (sl_tables_offer_unsettled(t))
@@ -106,13 +106,13 @@ void
 sl_tables_revision_run(struct sl_tables *t)
 {
 	struct sl_table *base = t->next ? t->next : t->active;
-	struct revision *v = &t->revision;
+	struct revision *v = &t->revising.now;
 	uint64_t now = uv_now(t->c.loop);
 
 	if (!t->stirred || t->job || t->offered || t->pushes || t->stopping || !base)
 		return;
-	if (now < t->revise_after) {
-		uv_timer_start(t->revise_timer, on_revise, t->revise_after - now, 0);
+	if (now < t->revising.after) {
+		uv_timer_start(t->revising.timer, on_revise, t->revising.after - now, 0);
 		return;
 	}
 	if (sl_tables_slots_shorten(t))
@@ -120,7 +120,7 @@ sl_tables_revision_run(struct sl_tables *t)
 	t->stirred = false;
 	if (!base->push->discovers || !t->c.endpoints)
 		return;
-	t->revise_after = now + SL_TABLES_REVISE_MS;
+	t->revising.after = now + SL_TABLES_REVISE_MS;
 	*v = (struct revision){.tables = t,
 			       .base = base,
 			       .map_id = sl_tables_slots_next_id(t),
@@ -143,7 +143,7 @@ sl_tables_revise(struct sl_tables *t)
 void
 sl_tables_revisions(const struct sl_tables *t, struct sl_tables_revisions *ret)
 {
-	*ret = t->revised;
+	*ret = t->revising.counts;
 }
 
 #define SAY_MS 10000
@@ -153,29 +153,29 @@ sl_tables_revision_say(struct sl_tables *t)
 {
 	uint64_t now = uv_now(t->c.loop);
 
-	if (!t->said_cnt || (t->revised_said_ms && now < t->revised_said_ms + SAY_MS))
+	if (!t->revising.said_cnt || (t->revising.said_ms && now < t->revising.said_ms + SAY_MS))
 		return;
 	sl_tables_say(t,
 		      "generation %" PRIu64 " is active: push %" PRIu64 " with endpoints of now%s",
 		      t->active->number, t->active->push->number,
-		      t->said_cnt > 1 ? ", as those before it that were not said" : "");
-	t->revised_said_ms = now;
-	t->said_cnt = 0;
+		      t->revising.said_cnt > 1 ? ", as those before it that were not said" : "");
+	t->revising.said_ms = now;
+	t->revising.said_cnt = 0;
 }
 
 void
 sl_tables_revision_taken(struct sl_tables *t, const struct sl_publish_verdict *v)
 {
-	t->revised.active++;
-	t->revised.check_ms = (double)v->check_ns / 1e6;
-	t->revised.build_ms = (double)v->build_ns / 1e6;
-	t->revised.swap_ms = (double)v->swap_ns / 1e6;
-	t->said_cnt++;
+	t->revising.counts.active++;
+	t->revising.counts.check_ms = (double)v->check_ns / 1e6;
+	t->revising.counts.build_ms = (double)v->build_ns / 1e6;
+	t->revising.counts.swap_ms = (double)v->swap_ns / 1e6;
+	t->revising.said_cnt++;
 	sl_tables_revision_say(t);
 }
 
 void
 sl_tables_revision_refused(struct sl_tables *t)
 {
-	t->revised.refused++;
+	t->revising.counts.refused++;
 }

@@ -12,19 +12,19 @@
 const struct sl_slot_map *
 sl_tables_slots_now(const struct sl_tables *t)
 {
-	return t->active ? &t->active->map : t->start ? t->start : &t->empty;
+	return t->active ? &t->active->map : t->slots.start ? t->slots.start : &t->slots.empty;
 }
 
 static uint64_t
 map_id_now(const struct sl_tables *t)
 {
-	return t->active ? t->active->map_id : t->start_id;
+	return t->active ? t->active->map_id : t->slots.start_id;
 }
 
 uint64_t
 sl_tables_slots_next_id(struct sl_tables *t)
 {
-	return ++t->map_last;
+	return ++t->slots.last_id;
 }
 
 void
@@ -52,17 +52,17 @@ sl_tables_slots_retain(struct sl_tables *t, struct sl_table *tab)
 void
 sl_tables_slots_write(struct sl_tables *t, struct sl_table *tab)
 {
-	int err = tab->journal ? sl_slot_journal_add(t->journal, tab->journal) : 0;
+	int err = tab->journal ? sl_slot_journal_add(t->slots.journal, tab->journal) : 0;
 
 	free(tab->journal);
 	tab->journal = NULL;
-	if (err && !t->journal_said)
+	if (err && !t->slots.journal_said)
 		sl_tables_say(
 			t,
 			"%s/slots.journal: cannot write: %s: after a crash flows of new endpoints "
 			"would end",
 			t->c.state_dir, strerror(-err));
-	t->journal_said = err != 0;
+	t->slots.journal_said = err != 0;
 }
 
 int
@@ -72,17 +72,17 @@ sl_tables_slots_save(struct sl_tables *t, struct sl_diag *diag)
 	int err = sl_table_save_slots(t->c.state_dir, a->number, a->map_id, &a->map, diag);
 
 	if (!err)
-		err = sl_slot_journal_turn(t->journal);
+		err = sl_slot_journal_turn(t->slots.journal);
 	return err;
 }
 
 void
 sl_tables_slots_drop_start(struct sl_tables *t)
 {
-	if (t->start)
-		sl_slot_map_fini(t->start);
-	free(t->start);
-	t->start = NULL;
+	if (t->slots.start)
+		sl_slot_map_fini(t->slots.start);
+	free(t->slots.start);
+	t->slots.start = NULL;
 }
 
 /* [pool] */
@@ -105,7 +105,7 @@ rewritten(uv_work_t *w, int status)
 	t->job = false;
 	sl_tables_say_diag(t, &r->diag);
 	if (!status && !r->err)
-		sl_slot_journal_turn(t->journal);
+		sl_slot_journal_turn(t->slots.journal);
 	sl_tables_offer_catch_up(t);
 	sl_tables_push_run(t);
 }
@@ -115,14 +115,14 @@ rewritten(uv_work_t *w, int status)
 bool
 sl_tables_slots_shorten(struct sl_tables *t)
 {
-	struct rewriting *r = &t->rewriting;
+	struct rewriting *r = &t->slots.rewriting;
 
 	uint64_t most = t->c.journal_bytes ? t->c.journal_bytes : SL_SLOT_JOURNAL_MAX;
 
-	if (!t->active || sl_slot_journal_bytes(t->journal) <= most ||
-	    uv_now(t->c.loop) < t->shorten_after)
+	if (!t->active || sl_slot_journal_bytes(t->slots.journal) <= most ||
+	    uv_now(t->c.loop) < t->slots.shorten_after)
 		return false;
-	t->shorten_after = uv_now(t->c.loop) + SHORTEN_MS;
+	t->slots.shorten_after = uv_now(t->c.loop) + SHORTEN_MS;
 	*r = (struct rewriting){.tables = t, .work.data = r};
 	t->job = true;
 	if (uv_queue_work(t->c.loop, &r->work, rewrite, rewritten) == 0)
@@ -134,14 +134,15 @@ sl_tables_slots_shorten(struct sl_tables *t)
 int
 sl_tables_slots_open(struct sl_tables *t, struct sl_diag *notes)
 {
-	sl_slot_map_init(&t->empty);
-	int err = sl_slot_journal_load(t->c.state_dir, notes, notes, &t->journal);
-	t->start = err ? NULL : calloc(1, sizeof(*t->start));
-	if (!t->start)
+	sl_slot_map_init(&t->slots.empty);
+	int err = sl_slot_journal_load(t->c.state_dir, notes, notes, &t->slots.journal);
+	t->slots.start = err ? NULL : calloc(1, sizeof(*t->slots.start));
+	if (!t->slots.start)
 		return err ? err : -ENOMEM;
-	sl_table_load_slots(t->c.state_dir, notes, &t->start_id, t->start);
-	t->map_last = SL_MAX(t->start_id, sl_slot_journal_last(t->journal));
-	t->start_id = sl_slot_journal_replay(t->journal, t->start_id, t->start, notes);
+	sl_table_load_slots(t->c.state_dir, notes, &t->slots.start_id, t->slots.start);
+	t->slots.last_id = SL_MAX(t->slots.start_id, sl_slot_journal_last(t->slots.journal));
+	t->slots.start_id =
+		sl_slot_journal_replay(t->slots.journal, t->slots.start_id, t->slots.start, notes);
 	return 0;
 }
 
@@ -149,7 +150,7 @@ void
 sl_tables_slots_begin(struct sl_tables *t, struct sl_diag *notes)
 {
 	sl_tables_slots_write(t, t->active);
-	if (t->start && sl_tables_slots_save(t, notes) == 0)
+	if (t->slots.start && sl_tables_slots_save(t, notes) == 0)
 		sl_tables_slots_drop_start(t);
 }
 
@@ -157,6 +158,6 @@ void
 sl_tables_slots_close(struct sl_tables *t)
 {
 	sl_tables_slots_drop_start(t);
-	sl_slot_journal_destroy(t->journal);
-	sl_slot_map_fini(&t->empty);
+	sl_slot_journal_destroy(t->slots.journal);
+	sl_slot_map_fini(&t->slots.empty);
 }
