@@ -226,7 +226,7 @@ home_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, st
 
 /* ---- by key ---- */
 
-/* Whether the key has a bucket of its own. */
+/* Whether it was of a bucket of the key's own. */
 static bool
 key_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, uint64_t hash,
 	 const struct rate_now *n, struct rate_taken *ret)
@@ -239,6 +239,8 @@ key_take(struct sl_rates *r, const struct sl_img_rate *rate, struct home *h, uin
 		.tokens = rate->tokens,
 		.keys = rate->keys,
 		.cnt = &h->keys,
+		.rest = &h->ring,
+		.rest_slot = h->slot,
 	};
 
 	return rate_set_take(set_of(r, hash), &k, n, &counts, ret);
@@ -269,12 +271,13 @@ static void
 look(struct sl_rates *r, struct home *h, const struct rate_now *n, struct sl_rate_verdict *v)
 {
 	uint64_t back = 0;
+	enum rate_found found = RATE_REST;
 
 	v->remaining = n->tokens;
-	if (v->bucket == BUCKET_HOME)
+	if (v->bucket != BUCKET_HOME)
+		found = rate_set_look(set_of(r, v->bucket), v->bucket, n, &v->remaining, &back);
+	if (found == RATE_REST)
 		v->remaining = rate_ring_look(h->slot, SL_RATE_GRAINS, n, &back);
-	else
-		(void)rate_set_look(set_of(r, v->bucket), v->bucket, n, &v->remaining, &back);
 	v->reset_ms = back ? ms_until(back, n->now) : 0;
 }
 
@@ -288,14 +291,12 @@ sl_rate_take(struct sl_rates *r, const struct sl_img_rate *rate, uint32_t tokens
 
 	*ret = (struct sl_rate_verdict){.bucket = BUCKET_HOME};
 	if (rate->key != SL_RATE_ALL && n.tokens) {
-		ret->bucket = hash_of(r, rate, key, len);
-		if (!key_take(r, rate, h, ret->bucket, &n, &t)) {
-			ret->bucket = BUCKET_HOME;
-			ret->overflow = true;
-		}
-	}
-	if (ret->bucket == BUCKET_HOME)
+		uint64_t hash = hash_of(r, rate, key, len);
+		ret->overflow = !key_take(r, rate, h, hash, &n, &t);
+		ret->bucket = ret->overflow ? BUCKET_HOME : hash;
+	} else {
 		t = home_take(r, rate, h, &n);
+	}
 	ret->allowed = t.cnt != 0;
 	ret->place = t.slot;
 	if (ret->allowed)

@@ -3,7 +3,8 @@
  * A limit has `tokens`; one that is taken is back per_ms after it was taken.  So in any window of per_ms at most `tokens` are
  * taken, over all workers, exactly; a burst of all of them passes at once; and under steady demand at least 99 % of them are used.
  * Keyed limits have a bucket of their own for each key.  A key that finds no room, or is one over `keys`, shares one bucket of
- * the limit with others like it (`overflow`): never more than `tokens` for all of them together.
+ * the limit with others like it (`overflow`): never more than `tokens` for all of them together, nor for a key that had some of them and
+ * then got a bucket.
  * A limit whose number changes keeps what was taken: no window holds more than the larger of both numbers.
  *
  * Leases:  where several workers run, a worker takes up to tokens / (SL_RATE_EXACT × workers) tokens, at most SL_RATE_LEASE, at

@@ -1,9 +1,14 @@
 /* A set: buckets of keys whose hash leads here, with their rings, all in one piece of memory.
  *
- *   lock · time · used ── map of units ── hash[] ── entry[] ── units of 16 slots
+ *   lock · time · used ── map of units ── rested[] ── hash[] ── entry[] ── units of 16 slots
  *
  * Entries are dense: the last one takes the place of one that goes.  A ring has as many units as its limit had tokens for when it was
  * made.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and may go at any time.
+ *
+ * A key without a bucket takes from the rest's, under the lock of its set, too, and rested[] keeps when, by some bits of its hash.  What
+ * others took there may have been this key's for all that is known: so when it gets a bucket within per of that, it begins as a copy of the
+ * rest's, and no window has more of the key than tokens, whichever it took from.  Both have as many slots in use, as they go by the same
+ * number.  Of a limit no more than `tokens` of rested[] can be within per, whoever comes.
  *
  * Time of a set never goes back: a worker that is behind another one must not find a bucket idle no more that the other has let go.
  * Under the lock nothing waits and nothing is called, so it is held for about 100 ns, longer only for the first key in a while.
@@ -13,7 +18,8 @@
 #include <immintrin.h>
 
 #define UNIT 16 /* slots */
-#define UNITS 194
+#define UNITS 190
+#define RESTED 64
 
 struct entry {
 	uint64_t idle; /* units of time: from then on */
@@ -28,7 +34,8 @@ struct rate_set {
 	_Atomic uint32_t lock;
 	uint32_t cnt;
 	uint64_t time;
-	uint64_t map[4]; /* units in use */
+	uint64_t map[4];         /* units in use */
+	uint64_t rested[RESTED]; /* by hash: when the rest's bucket gave something last */
 	uint64_t hash[UNITS];
 	struct entry entry[UNITS];
 	SL_ALIGNED _Atomic uint64_t slot[UNITS][UNIT];
@@ -136,6 +143,29 @@ insert(struct rate_set *s, const struct rate_key *k)
 	return e;
 }
 
+static uint64_t *
+rested(struct rate_set *s, uint64_t hash)
+{
+	return &s->rested[hash % RESTED];
+}
+
+/* The key's new bucket begins with what the rest has taken. */
+static void
+inherit(struct rate_set *s, struct entry *e, const struct rate_key *k, uint64_t per)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < e->units * UNIT; i++) {
+		uint64_t word = atomic_load_explicit(&k->rest_slot[i], memory_order_relaxed);
+		atomic_store_explicit(&s->slot[e->first][i], word, memory_order_relaxed);
+		last = SL_MAX(last, word >> RATE_USED);
+	}
+	e->ring.at = atomic_load_explicit(&k->rest->at, memory_order_relaxed);
+	e->ring.mixed = atomic_load_explicit(&k->rest->mixed, memory_order_relaxed);
+	e->ring.grains = atomic_load_explicit(&k->rest->grains, memory_order_relaxed);
+	e->idle = last + per;
+}
+
 static void
 let_go(struct rate_set *s, const struct rate_counts *counts)
 {
@@ -148,6 +178,20 @@ let_go(struct rate_set *s, const struct rate_counts *counts)
 			drop(s, i);
 		}
 	}
+}
+
+static struct entry *
+make(struct rate_set *s, const struct rate_key *k, const struct rate_counts *counts, uint64_t per)
+{
+	struct entry *e = insert(s, k);
+
+	if (!e) {
+		let_go(s, counts);
+		e = insert(s, k);
+	}
+	if (e && sl_unlikely(s->time < *rested(s, k->hash) + per))
+		inherit(s, e, k, per);
+	return e;
 }
 
 static void
@@ -166,15 +210,15 @@ rate_set_take(struct rate_set *s, const struct rate_key *k, const struct rate_no
 	at.now = s->time;
 	struct entry *e = find(s, k->hash);
 	if (!e)
-		e = insert(s, k);
-	if (!e) {
-		let_go(s, counts);
-		e = insert(s, k);
-	}
+		e = make(s, k, counts, at.per);
 	if (e) {
 		*ret = rate_ring_take(&e->ring, s->slot[e->first], e->units * UNIT, &at);
 		if (ret->cnt)
 			e->idle = SL_MAX(e->idle, at.now + at.per);
+	} else {
+		*ret = rate_ring_take(k->rest, k->rest_slot, SL_RATE_GRAINS, &at);
+		if (ret->cnt)
+			*rested(s, k->hash) = SL_MAX(*rested(s, k->hash), ret->time);
 	}
 	unlock(s);
 	return e != NULL;
@@ -190,16 +234,22 @@ rate_set_give(struct rate_set *s, uint64_t hash, uint32_t slot, uint64_t time, u
 	unlock(s);
 }
 
-bool
+enum rate_found
 rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n, uint32_t *ret_remaining,
 	      uint64_t *ret_back)
 {
+	enum rate_found found = RATE_NEW;
+
 	lock(s);
 	const struct entry *e = find(s, hash);
-	if (e)
+	if (e) {
 		*ret_remaining = rate_ring_look(s->slot[e->first], e->units * UNIT, n, ret_back);
+		found = RATE_OWN;
+	} else if (n->now < *rested(s, hash) + n->per) {
+		found = RATE_REST;
+	}
 	unlock(s);
-	return e != NULL;
+	return found;
 }
 
 void

@@ -55,9 +55,11 @@ struct rate_key {
 	uint64_t hash; /* not 0 */
 	uint32_t slot; /* of the limit */
 	uint32_t incarnation;
-	uint32_t tokens;       /* of the limit, the most that n->tokens can become */
-	uint32_t keys;         /* buckets that the limit may have */
-	_Atomic uint32_t *cnt; /* and has */
+	uint32_t tokens;             /* of the limit, the most that n->tokens can become */
+	uint32_t keys;               /* buckets that the limit may have */
+	_Atomic uint32_t *cnt;       /* and has */
+	struct rate_ring *rest;      /* the bucket of keys without one */
+	_Atomic uint64_t *rest_slot; /* [SL_RATE_GRAINS] */
 };
 
 /* The number of buckets that the limit of a slot has, for who lets go of some; *ret_old: this one's limit is no more. */
@@ -66,13 +68,15 @@ struct rate_counts {
 	void *ctx;
 };
 
-/* All of them lock the set.  rate_set_take: false: no room for a bucket, nothing was taken. */
+/* All of them lock the set.  rate_set_take: false: no room for a bucket, it was asked of the rest's. */
 bool rate_set_take(struct rate_set *s, const struct rate_key *k, const struct rate_now *n,
 		   const struct rate_counts *counts, struct rate_taken *ret);
 void rate_set_give(struct rate_set *s, uint64_t hash, uint32_t slot, uint64_t time, uint64_t per);
-/* rate_set_look: false: there is no bucket of the key. */
-bool rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n,
-		   uint32_t *ret_remaining, uint64_t *ret_back);
+/* rate_set_look: RATE_OWN: what remains in the key's bucket; RATE_REST, RATE_NEW: it has none, and would begin with what the rest has taken,
+ * or whole. */
+enum rate_found { RATE_NEW, RATE_REST, RATE_OWN };
+enum rate_found rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n,
+			      uint32_t *ret_remaining, uint64_t *ret_back);
 /* rate_set_sweep lets go of buckets that are idle at `now`. */
 void rate_set_sweep(struct rate_set *s, uint64_t now, const struct rate_counts *counts);
 
