@@ -10,14 +10,14 @@
  * Revisions: the text of a push with endpoints that are discovered now (roster.h).  One takes the next number, and stands nowhere on
  * disk: `generations` are pushes, and rollback and diff go by them.  The first change is compiled at once, then at most one in
  * SL_TABLES_REVISE_MS, and none before the last compilation's CPU time has passed again: large Maglev tables are slower, not
- * more than half a core.  What changes meanwhile goes into the next.  What was refused is tried again when something changes, and
- * after SL_TABLES_RETRY_MS, with twice as long each time, up to SL_TABLES_RETRY_MAX_MS.  While no dataplane is connected a revision
- * takes the place of what it revises.
+ * more than half a core.  What changes meanwhile goes into the next.  What was refused, or could not be made, is tried again when
+ * something changes, when a dataplane comes, and after SL_TABLES_RETRY_MS, with twice as long each time, up to
+ * SL_TABLES_RETRY_MAX_MS.  While no dataplane is connected a revision takes the place of what it revises.
  * Restart: a dataplane that goes on with a table that discovers is offered another one once all sources have spoken, or after
  * SL_TABLES_SETTLE_MS: what it has is newer than what was on disk.
  * A refusal drops `next` and leaves `active` as it is; a dataplane that has just come and refuses `active` is offered it again
- * likewise.  Without a dataplane a push is kept as `next`, and a later push replaces it.  Pushes are worked on one at a time, in
- * order of arrival.
+ * likewise: the audit log has the first refusal, and when it was taken.  Without a dataplane a push is kept as `next`, and a later push
+ * replaces it.  Pushes are worked on one at a time, in order of arrival.
  * Confirm: a push may take itself back (confirm.h): the wait begins when it becomes active, and ends when another push does; that one goes
  *          back as far as the first would have, if it waits, too.  While a later push is undecided nothing is taken back.
  * Disk:    DIR/generations (generations.h); DIR/slots.json, the map of `active` when it was pushed, with its predecessor in

@@ -42,20 +42,44 @@ sl_tables_offer_introduce(struct sl_tables *t, const struct sl_table *tab)
 	t->c.offering(t->c.ctx, tab);
 }
 
-int
-sl_tables_offer(struct sl_tables *t, struct sl_table *tab)
+/* Once for all that goes wrong before it is tried again.  held_ms: so long the dataplane had the offer that it refused: so long, at least,
+ * others have the way free. */
+static void
+retry_later(struct sl_tables *t, uint64_t held_ms)
+{
+	struct sl_tables_later *l = &t->later;
+
+	if (l->retry_at)
+		return;
+	l->retry_ms = SL_MIN(SL_MAX(2 * l->retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
+	l->retry_at = uv_now(t->c.loop) + SL_MAX(l->retry_ms, held_ms);
+}
+
+static int
+offer(struct sl_tables *t, struct sl_table *tab)
 {
 	const struct sl_publish_link *l = sl_publish_link(t->publish);
 
-	if (l && tab->number <= SL_MAX(l->generation, t->running) &&
+	if (!l)
+		return -ENOTCONN;
+	if (tab->number <= SL_MAX(l->generation, t->running) &&
 	    renumber(t, tab, SL_MAX(l->generation, t->running)))
 		return -EIO;
 	if (tab == t->next) {
 		sl_tables_offer_introduce(t, tab);
 		sl_tables_slots_write(t, tab);
 	}
-	int err = sl_publish_offer(t->publish, tab->number, tab->compiled);
+	return sl_publish_offer(t->publish, tab->number, tab->compiled);
+}
+
+int
+sl_tables_offer(struct sl_tables *t, struct sl_table *tab)
+{
+	t->later.opened_ms = uv_now(t->c.loop);
+	int err = offer(t, tab);
 	t->offered = err ? NULL : tab;
+	if (err)
+		retry_later(t, 0);
 	return err;
 }
 
@@ -154,6 +178,25 @@ sl_tables_offer_revision(struct sl_tables *t, struct sl_table *tab)
 
 /* ---- verdicts ---- */
 
+/* What is owed is made as soon as nothing is in the way. */
+static void
+ask_owed(struct sl_tables *t)
+{
+	t->stirred = t->stirred || t->later.owed;
+	t->later.owed = false;
+}
+
+/* What is next has the endpoints of now; a dataplane that took what there was before may take them, too. */
+static void
+eased(struct sl_tables *t, bool fresh)
+{
+	t->later.retry_at = 0;
+	t->later.owed = t->later.owed && !fresh;
+	if (!t->later.owed)
+		t->later.retry_ms = 0;
+	ask_owed(t);
+}
+
 static void
 taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl_publish_verdict *v)
 {
@@ -162,7 +205,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	struct sl_table *old = NULL;
 
 	t->running = tab->number;
-	t->later.retry_at = t->later.retry_ms = 0;
+	eased(t, fresh);
 	if (!fresh || push)
 		sl_tables_say(t,
 			      "generation %" PRIu64
@@ -174,6 +217,9 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 		sl_tables_confirm_wait(t, tab);
 		sl_tables_audit_push(t, p, tab, "active", NULL);
 	}
+	if (!fresh && t->later.said)
+		sl_tables_audit_push(t, NULL, tab, "active", NULL);
+	t->later.said = false;
 	if (fresh)
 		old = sl_tables_activate(t);
 	if (p)
@@ -186,13 +232,23 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	}
 }
 
-/* What a dataplane refuses now, for lack of memory or of time, it may take later. */
-static void
-retry_later(struct sl_tables *t)
+static uint64_t
+held_ms(const struct sl_tables *t)
 {
-	t->later.retry_ms =
-		SL_MIN(SL_MAX(2 * t->later.retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
-	t->later.retry_at = uv_now(t->c.loop) + t->later.retry_ms;
+	return uv_now(t->c.loop) - t->later.opened_ms;
+}
+
+/* What runs elsewhere, or ran before.  A row of refusals is told once. */
+static void
+active_refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
+	       const struct sl_publish_verdict *v)
+{
+	if (!t->later.said) {
+		t->count_refused++;
+		sl_tables_audit_push(t, p, tab, "refused", v);
+	}
+	t->later.said = true;
+	retry_later(t, held_ms(t));
 }
 
 static void
@@ -203,22 +259,20 @@ refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 
 	sl_tables_say(t, "generation %" PRIu64 " was refused: %s", tab->number,
 		      v->reason_cnt ? v->reasons[0] : "no reason given");
-	if (tab != t->next || tab->pending) {
-		t->count_refused++;
-		sl_tables_audit_push(t, p, tab, "refused", v);
-	} else {
-		sl_tables_revision_refused(t);
-	}
 	if (tab != t->next) {
-		retry_later(t); /* it is what runs elsewhere, or ran before */
+		active_refused(t, tab, p, v);
 		return;
 	}
 	t->next = NULL;
 	if (tab->pending) {
+		t->count_refused++;
+		sl_tables_audit_push(t, p, tab, "refused", v);
 		sl_tables_mark(t, tab, SL_GENERATION_REFUSED, v->reason_cnt ? v->reasons[0] : "");
 		t->stirred = true; /* what moved went into it alone */
 	} else {
-		retry_later(t);
+		sl_tables_revision_refused(t);
+		t->later.owed = true;
+		retry_later(t, held_ms(t));
 	}
 	if (p)
 		sl_tables_push_finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
@@ -248,15 +302,34 @@ sl_tables_verdict(struct sl_tables *t, const struct sl_publish_verdict *v)
 }
 
 void
+sl_tables_offer_owe(struct sl_tables *t)
+{
+	t->later.owed = true;
+	retry_later(t, 0);
+}
+
+void
+sl_tables_offer_paid(struct sl_tables *t)
+{
+	t->later.owed = false;
+	if (t->active && !t->next && t->running == t->active->number)
+		t->later.retry_at = t->later.retry_ms = 0;
+}
+
+void
 sl_tables_offer_retry(struct sl_tables *t)
 {
-	if (!t->later.retry_at || uv_now(t->c.loop) < t->later.retry_at || t->offered || t->job)
+	struct sl_tables_later *l = &t->later;
+	const struct sl_table *tab = t->next ? t->next : t->active;
+
+	if (!l->retry_at || uv_now(t->c.loop) < l->retry_at || t->offered || t->job || !t->linked ||
+	    t->stopping)
 		return;
-	t->later.retry_at = 0;
-	if (t->active && !t->next && t->running != t->active->number)
+	l->retry_at = 0;
+	if (tab && t->running != tab->number)
 		sl_tables_offer_current(t);
-	else
-		sl_tables_revise(t);
+	ask_owed(t);
+	sl_tables_revision_run(t);
 }
 
 /* ---- the link ---- */
@@ -273,7 +346,10 @@ sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l)
 	t->linked = true;
 	t->running = l->generation;
 	t->last = SL_MAX(t->last, l->generation);
+	t->later.retry_at = t->later.retry_ms = 0; /* of the dataplane of before */
+	t->later.said = false;
 	sl_tables_offer_current(t);
+	ask_owed(t);
 	sl_tables_push_run(t);
 }
 

@@ -70,8 +70,11 @@ struct sl_tables_revising {
 struct sl_tables_later {
 	uint64_t settle_until; /* after a restart sources are waited for; 0: no more */
 	uv_timer_t *settle_timer;
-	uint64_t retry_at; /* what was refused again */
-	uint64_t retry_ms; /* how long the last one waits, or did */
+	uint64_t retry_at;  /* again what was refused, or could not be offered */
+	uint64_t retry_ms;  /* how long the last one waits, or did; 0: the last offer was taken */
+	uint64_t opened_ms; /* when the last offer was made */
+	bool owed; /* a revision was refused, or could not be made: its endpoints are nowhere */
+	bool said; /* that active was refused */
 };
 
 /* tables_slots.c: slots.json being written anew, because the journal is long. */
@@ -112,7 +115,7 @@ struct sl_tables {
 	/* the open offer: next, active or trying; NULL: none is.  tables_offer.c, tables_try.c */
 	struct sl_table *offered;
 	bool job; /* one is in the pool: of tables_push.c, tables_revision.c or tables_slots.c */
-	bool stirred;     /* endpoints moved since the last compilation began, or it was in vain */
+	bool stirred;     /* endpoints moved since the last compilation began, or are owed */
 	uint64_t last;    /* number: the largest that was given, or that a dataplane had */
 	uint64_t running; /* by the dataplane, as last known; 0: nothing, or not connected */
 	uint64_t count_active, count_refused;
@@ -179,7 +182,7 @@ bool sl_tables_try_lost(struct sl_tables *t);
 
 /* ---- tables_offer.c ---- */
 
-/* tab is next or active, and no offer is open.  0: the verdict goes on; else nothing is on its way: -errno. */
+/* tab is next or active, and no offer is open.  0: the verdict goes on; else nothing is on its way yet: -errno. */
 int sl_tables_offer(struct sl_tables *t, struct sl_table *tab);
 /* What a dataplane that has just come, or has just refused, should run, if nothing is in the way. */
 void sl_tables_offer_current(struct sl_tables *t);
@@ -193,7 +196,11 @@ void sl_tables_offer_introduce(struct sl_tables *t, const struct sl_table *tab);
  * what is current later on. */
 bool sl_tables_offer_unsettled(const struct sl_tables *t);
 bool sl_tables_offer_waits(struct sl_tables *t);
-/* What was refused is offered again, or made anew, when its time has come. */
+/* A revision was refused, or could not be made: it is made again later. */
+void sl_tables_offer_owe(struct sl_tables *t);
+/* What there is has the endpoints of now. */
+void sl_tables_offer_paid(struct sl_tables *t);
+/* What was refused is offered again, or made anew, when its time has come: called now and then. */
 void sl_tables_offer_retry(struct sl_tables *t);
 
 /* ---- tables_revision.c ---- */

@@ -74,6 +74,7 @@ revised(uv_work_t *w, int status)
 			      "generation %" PRIu64 " cannot take its endpoints as they are now:",
 			      v->base->number);
 		sl_tables_say_diag(t, &v->diag);
+		sl_tables_offer_owe(t);
 		sl_tables_offer_catch_up(t);
 		sl_tables_push_run(t);
 		return;
@@ -87,6 +88,7 @@ revised(uv_work_t *w, int status)
 	bool waiting = t->linked && sl_tables_offer_waits(t);
 	if (same || !t->linked || waiting) {
 		replace(t, tab);
+		sl_tables_offer_paid(t);
 		sl_tables_offer_catch_up(t);
 	} else {
 		tab->pending = t->next && t->next->pending;

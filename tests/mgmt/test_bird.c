@@ -633,7 +633,7 @@ a_bird_that_refuses_is_said_and_asked_again(void)
 	answers[0][1] = "0002-Reading configuration\n8002 bird.conf:7:1 syntax error\n";
 	link_up();
 	CU_ASSERT_TRUE(wait_ms(PATIENCE_MS, refusal_logged));
-	CU_ASSERT_FALSE(told());
+	CU_ASSERT_FALSE(wait_ms(400, told));
 	CU_ASSERT_TRUE(wait_ms(PATIENCE_MS, said_twice));
 	CU_ASSERT_PTR_NULL(strstr(strstr(logged, "8002") + 4, "8002")); /* said once */
 	answers[0][1] = "0002-Reading configuration\n0004 Reconfiguration in progress\n";
@@ -661,7 +661,7 @@ a_bird_that_does_not_include_the_file_is_told(void)
 	answers[1][1] = "8003 No protocols match\n";
 	link_up();
 	CU_ASSERT_TRUE(wait_ms(PATIENCE_MS, missing_logged));
-	CU_ASSERT_FALSE(told());
+	CU_ASSERT_FALSE(wait_ms(300, told));
 	sl_announce_wait(a, 100, on_waited, NULL);
 	CU_ASSERT_TRUE(wait_ms(PATIENCE_MS, is_waited));
 	CU_ASSERT(waited && strstr(waited, "does bird.conf say include"));

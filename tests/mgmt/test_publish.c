@@ -100,7 +100,22 @@ a_refusal_keeps_the_old_table(void)
 	fixture_close(&f);
 }
 
-/* It has nothing to serve: what it has no room or time for now it may take later. */
+/* Whether lines i and j from the end of the audit log have these outcomes. */
+static bool
+audited(unsigned i, const char *first, unsigned j, const char *second)
+{
+	json_t *a = fixture_ask(&f, json_pack("{s:s, s:s}", "verb", "show", "what", "audit"));
+	json_t *lines = json_object_get(a, "audit");
+	size_t n = json_array_size(lines);
+	bool good = n > i && n > j &&
+		    strcmp(answer_text(json_array_get(lines, n - 1 - i), "outcome"), first) == 0 &&
+		    strcmp(answer_text(json_array_get(lines, n - 1 - j), "outcome"), second) == 0;
+
+	json_decref(a);
+	return good;
+}
+
+/* It has nothing to serve: what it has no room or time for now it may take later.  The audit log says when that began and ended. */
 static void
 a_new_dataplane_that_refuses_is_offered_the_table_again(void)
 {
@@ -108,11 +123,14 @@ a_new_dataplane_that_refuses_is_offered_the_table_again(void)
 	link_up(1);
 	json_decref(fixture_push(&f, 2));
 	fixture_dp_stop(&f);
+	uint64_t begun = uv_hrtime();
 	fixture_dp_start(&f, 2);
 	f.dp.refuse = "not now";
-	f.dp.refuse_cnt = 1;
+	f.dp.refuse_cnt = 2;
 	CU_ASSERT(fixture_wait(&f, active_again));
-	CU_ASSERT(f.dp.offers == 2 && f.dp.bad == 0 && !f.dp.refuse);
+	CU_ASSERT(uv_hrtime() - begun >= 2900000000u);
+	CU_ASSERT(f.dp.offers == 3 && f.dp.bad == 0 && !f.dp.refuse);
+	CU_ASSERT(audited(0, "active", 1, "refused") && audited(1, "refused", 2, "active"));
 	fixture_close(&f);
 }
 
