@@ -275,7 +275,8 @@ look(struct sl_rates *r, struct home *h, const struct rate_now *n, struct sl_rat
 
 	v->remaining = n->tokens;
 	if (v->bucket != BUCKET_HOME)
-		found = rate_set_look(set_of(r, v->bucket), v->bucket, n, &v->remaining, &back);
+		found = rate_set_look(set_of(r, v->bucket), v->bucket,
+				      (uint32_t)(h - r->shared->home), n, &v->remaining, &back);
 	if (found == RATE_REST)
 		v->remaining = rate_ring_look(h->slot, SL_RATE_GRAINS, n, &back);
 	v->reset_ms = back ? ms_until(back, n->now) : 0;

@@ -5,10 +5,10 @@
  * Entries are dense: the last one takes the place of one that goes.  A ring has as many units as its limit had tokens for when it was
  * made.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and may go at any time.
  *
- * A key without a bucket takes from the rest's, under the lock of its set, too, and rested[] keeps when, by some bits of its hash.  What
- * others took there may have been this key's for all that is known: so when it gets a bucket within per of that, it begins as a copy of the
- * rest's, and no window has more of the key than tokens, whichever it took from.  Both have as many slots in use, as they go by the same
- * number.  Of a limit no more than `tokens` of rested[] can be within per, whoever comes.
+ * A key without a bucket takes from the rest's, under the lock of its set, too, and rested[] keeps when, and of which limit, by some bits of
+ * its hash.  What others took there may have been this key's for all that is known: so when it gets a bucket within per of that, it begins
+ * with what the rest has taken, and no window has more of the key than tokens, whichever it took from.  A ring made for fewer tokens than
+ * the rest had counts several slots as one: as many tokens as the one has, should the number rise again.
  *
  * Time of a set never goes back: a worker that is behind another one must not find a bucket idle no more that the other has let go.
  * Under the lock nothing waits and nothing is called, so it is held for about 100 ns, longer only for the first key in a while.
@@ -20,6 +20,8 @@
 #define UNIT 16 /* slots */
 #define UNITS 190
 #define RESTED 64
+#define SEVERAL RATE_USED_MAX /* limits, in a cell of rested[] */
+#define PER_MAX ((24 * 3600ull * 1000000000 >> RATE_UNIT) + 2)
 
 struct entry {
 	uint64_t idle; /* units of time: from then on */
@@ -35,7 +37,7 @@ struct rate_set {
 	uint32_t cnt;
 	uint64_t time;
 	uint64_t map[4];         /* units in use */
-	uint64_t rested[RESTED]; /* by hash: when the rest's bucket gave something last */
+	uint64_t rested[RESTED]; /* by hash: time · the limit's slot + 1, or SEVERAL; 0: never */
 	uint64_t hash[UNITS];
 	struct entry entry[UNITS];
 	SL_ALIGNED _Atomic uint64_t slot[UNITS][UNIT];
@@ -143,27 +145,52 @@ insert(struct rate_set *s, const struct rate_key *k)
 	return e;
 }
 
-static uint64_t *
-rested(struct rate_set *s, uint64_t hash)
+/* ---- what the rest's buckets gave ---- */
+
+/* A key of that limit had something at that time. */
+static void
+rest_mark(struct rate_set *s, const struct rate_key *k, uint64_t time)
 {
-	return &s->rested[hash % RESTED];
+	uint64_t *cell = &s->rested[k->hash % RESTED];
+	uint64_t before = *cell >> RATE_USED, tag = *cell & RATE_USED_MAX;
+
+	if (tag == 0 || before + PER_MAX <= s->time)
+		tag = k->slot + 1;
+	else if (tag != k->slot + 1)
+		tag = SEVERAL;
+	*cell = SL_MAX(before, time) << RATE_USED | tag;
 }
 
-/* The key's new bucket begins with what the rest has taken. */
+/* Whether the key may have had something within per. */
+static bool
+rested(const struct rate_set *s, uint64_t hash, uint32_t slot, uint64_t now, uint64_t per)
+{
+	uint64_t cell = s->rested[hash % RESTED], tag = cell & RATE_USED_MAX;
+
+	return (tag == slot + 1 || tag == SEVERAL) && now < (cell >> RATE_USED) + per;
+}
+
+/* The key's new bucket begins with what the rest has taken.  Others may be taking meanwhile: of them this key had nothing. */
 static void
 inherit(struct rate_set *s, struct entry *e, const struct rate_key *k, uint64_t per)
 {
-	uint64_t last = 0;
+	_Atomic uint64_t *own = s->slot[e->first];
+	unsigned slots = e->units * UNIT;
+	uint64_t last = s->time;
 
-	for (unsigned i = 0; i < e->units * UNIT; i++) {
+	for (unsigned i = 0; i < SL_RATE_GRAINS; i++) {
 		uint64_t word = atomic_load_explicit(&k->rest_slot[i], memory_order_relaxed);
-		atomic_store_explicit(&s->slot[e->first][i], word, memory_order_relaxed);
-		last = SL_MAX(last, word >> RATE_USED);
+		uint64_t had = atomic_load_explicit(&own[i % slots], memory_order_relaxed);
+		uint64_t time = word >> RATE_USED;
+		if (time + per <= s->time) /* all of it is back */
+			continue;
+		uint64_t used = (word & RATE_USED_MAX) + (had & RATE_USED_MAX);
+		word = SL_MAX(time, had >> RATE_USED) << RATE_USED |
+		       SL_MIN(used, (uint64_t)RATE_USED_MAX);
+		atomic_store_explicit(&own[i % slots], word, memory_order_relaxed);
+		last = SL_MAX(last, time);
 	}
-	e->ring.at = atomic_load_explicit(&k->rest->at, memory_order_relaxed);
-	e->ring.mixed = atomic_load_explicit(&k->rest->mixed, memory_order_relaxed);
-	e->ring.grains = atomic_load_explicit(&k->rest->grains, memory_order_relaxed);
-	e->idle = last + per;
+	e->idle = e->ring.mixed = last + per;
 }
 
 static void
@@ -189,7 +216,7 @@ make(struct rate_set *s, const struct rate_key *k, const struct rate_counts *cou
 		let_go(s, counts);
 		e = insert(s, k);
 	}
-	if (e && sl_unlikely(s->time < *rested(s, k->hash) + per))
+	if (e && sl_unlikely(rested(s, k->hash, k->slot, s->time, per)))
 		inherit(s, e, k, per);
 	return e;
 }
@@ -218,7 +245,7 @@ rate_set_take(struct rate_set *s, const struct rate_key *k, const struct rate_no
 	} else {
 		*ret = rate_ring_take(k->rest, k->rest_slot, SL_RATE_GRAINS, &at);
 		if (ret->cnt)
-			*rested(s, k->hash) = SL_MAX(*rested(s, k->hash), ret->time);
+			rest_mark(s, k, ret->time);
 	}
 	unlock(s);
 	return e != NULL;
@@ -230,13 +257,13 @@ rate_set_give(struct rate_set *s, uint64_t hash, uint32_t slot, uint64_t time, u
 	lock(s);
 	struct entry *e = find(s, hash);
 	if (e && slot < e->units * UNIT)
-		rate_ring_give(&s->slot[e->first][slot], time, per);
+		rate_ring_give(s->slot[e->first] + slot, time, per);
 	unlock(s);
 }
 
 enum rate_found
-rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n, uint32_t *ret_remaining,
-	      uint64_t *ret_back)
+rate_set_look(struct rate_set *s, uint64_t hash, uint32_t rate_slot, const struct rate_now *n,
+	      uint32_t *ret_remaining, uint64_t *ret_back)
 {
 	enum rate_found found = RATE_NEW;
 
@@ -245,7 +272,7 @@ rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n, uint3
 	if (e) {
 		*ret_remaining = rate_ring_look(s->slot[e->first], e->units * UNIT, n, ret_back);
 		found = RATE_OWN;
-	} else if (n->now < *rested(s, hash) + n->per) {
+	} else if (rested(s, hash, rate_slot, n->now, n->per)) {
 		found = RATE_REST;
 	}
 	unlock(s);

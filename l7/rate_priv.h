@@ -75,8 +75,9 @@ void rate_set_give(struct rate_set *s, uint64_t hash, uint32_t slot, uint64_t ti
 /* rate_set_look: RATE_OWN: what remains in the key's bucket; RATE_REST, RATE_NEW: it has none, and would begin with what the rest has taken,
  * or whole. */
 enum rate_found { RATE_NEW, RATE_REST, RATE_OWN };
-enum rate_found rate_set_look(struct rate_set *s, uint64_t hash, const struct rate_now *n,
-			      uint32_t *ret_remaining, uint64_t *ret_back);
+enum rate_found rate_set_look(struct rate_set *s, uint64_t hash, uint32_t rate_slot,
+			      const struct rate_now *n, uint32_t *ret_remaining,
+			      uint64_t *ret_back);
 /* rate_set_sweep lets go of buckets that are idle at `now`. */
 void rate_set_sweep(struct rate_set *s, uint64_t now, const struct rate_counts *counts);
 
