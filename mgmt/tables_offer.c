@@ -10,17 +10,24 @@ static int
 renumber(struct sl_tables *t, struct sl_table *tab, uint64_t above)
 {
 	struct sl_diag diag = {0};
-	uint64_t old = tab->number;
+	uint64_t old = tab->number, push = tab->push->number;
 	int err = 0;
 
 	t->last = SL_MAX(t->last, above);
 	tab->number = ++t->last;
 	if (!tab->push->discovers) {
-		sl_confirm_renumber(t->confirm, tab->push->number, tab->number, &diag);
 		tab->push->number = tab->number;
 		err = sl_table_write(tab, t->generations, &diag);
 	}
-	if (!err && !tab->push->discovers && tab == t->active)
+	if (err) { /* nothing is offered that is not on disk */
+		tab->number = old;
+		tab->push->number = push;
+		sl_tables_say_diag(t, &diag);
+		return err;
+	}
+	if (!tab->push->discovers)
+		sl_confirm_renumber(t->confirm, push, tab->number, &diag);
+	if (!tab->push->discovers && tab == t->active)
 		err = sl_generations_mark(t->generations, tab->number, SL_GENERATION_ACTIVE, NULL,
 					  &diag);
 	sl_tables_say_diag(t, &diag);
@@ -42,17 +49,17 @@ sl_tables_offer_introduce(struct sl_tables *t, const struct sl_table *tab)
 	t->c.offering(t->c.ctx, tab);
 }
 
-/* Once for all that goes wrong before it is tried again.  held_ms: so long the dataplane had the offer that it refused: so long, at least,
+/* Twice as long as the last time, once for all that goes wrong before it is tried again.  held_ms: so long the dataplane had the offer that it refused: so long, at least,
  * others have the way free. */
 static void
 retry_later(struct sl_tables *t, uint64_t held_ms)
 {
 	struct sl_tables_later *l = &t->later;
 
-	if (l->retry_at)
-		return;
-	l->retry_ms = SL_MIN(SL_MAX(2 * l->retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
-	l->retry_at = uv_now(t->c.loop) + SL_MAX(l->retry_ms, held_ms);
+	if (!l->retry_at)
+		l->retry_ms =
+			SL_MIN(SL_MAX(2 * l->retry_ms, SL_TABLES_RETRY_MS), SL_TABLES_RETRY_MAX_MS);
+	l->retry_at = SL_MAX(l->retry_at, uv_now(t->c.loop) + SL_MAX(l->retry_ms, held_ms));
 }
 
 static int
@@ -186,12 +193,11 @@ ask_owed(struct sl_tables *t)
 	t->later.owed = false;
 }
 
-/* What is next has the endpoints of now; a dataplane that took what there was before may take them, too. */
+/* A dataplane that took one may take what is owed, too. */
 static void
-eased(struct sl_tables *t, bool fresh)
+eased(struct sl_tables *t)
 {
 	t->later.retry_at = 0;
-	t->later.owed = t->later.owed && !fresh;
 	if (!t->later.owed)
 		t->later.retry_ms = 0;
 	ask_owed(t);
@@ -205,7 +211,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 	struct sl_table *old = NULL;
 
 	t->running = tab->number;
-	eased(t, fresh);
+	eased(t);
 	if (!fresh || push)
 		sl_tables_say(t,
 			      "generation %" PRIu64
@@ -217,7 +223,7 @@ taken(struct sl_tables *t, struct sl_table *tab, struct push *p, const struct sl
 		sl_tables_confirm_wait(t, tab);
 		sl_tables_audit_push(t, p, tab, "active", NULL);
 	}
-	if (!fresh && t->later.said)
+	if (t->later.said && !(fresh && push))
 		sl_tables_audit_push(t, NULL, tab, "active", NULL);
 	t->later.said = false;
 	if (fresh)
@@ -277,7 +283,7 @@ refused(struct sl_tables *t, struct sl_table *tab, struct push *p,
 	if (p)
 		sl_tables_push_finish(t, SL_PUSH_REFUSED, tab, previous, v, NULL);
 	sl_table_destroy(tab);
-	if (t->active && t->running != t->active->number)
+	if (t->active && t->running != t->active->number && !t->pushes)
 		sl_tables_offer_current(t); /* a dataplane that has nothing yet */
 }
 
@@ -328,6 +334,8 @@ sl_tables_offer_retry(struct sl_tables *t)
 	l->retry_at = 0;
 	if (tab && t->running != tab->number)
 		sl_tables_offer_current(t);
+	if (t->offered) /* what is owed comes behind it */
+		return;
 	ask_owed(t);
 	sl_tables_revision_run(t);
 }
@@ -347,9 +355,9 @@ sl_tables_up(struct sl_tables *t, const struct sl_publish_link *l)
 	t->running = l->generation;
 	t->last = SL_MAX(t->last, l->generation);
 	t->later.retry_at = t->later.retry_ms = 0; /* of the dataplane of before */
-	t->later.said = false;
 	sl_tables_offer_current(t);
-	ask_owed(t);
+	if (!t->offered)
+		ask_owed(t);
 	sl_tables_push_run(t);
 }
 

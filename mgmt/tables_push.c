@@ -239,11 +239,15 @@ job_done(uv_work_t *w, int status)
 	sl_tables_replace_next(t, tab);
 	if (t->linked && sl_tables_offer(t, tab) == 0)
 		return; /* the verdict goes on */
-	sl_tables_say(t, "generation %" PRIu64 " is kept; no dataplane is connected", tab->number);
+	sl_tables_say(t, "generation %" PRIu64 " is kept; %s", tab->number,
+		      t->linked ? "it could not be offered, and is offered again"
+				: "no dataplane is connected");
 	sl_tables_audit_push(t, p, tab, "pending", NULL);
 	sl_tables_push_finish(
 		t, SL_PUSH_PENDING, tab, previous, NULL,
-		"kept; the dataplane is not connected, it is offered as soon as it comes");
+		t->linked ? "kept; it could not be offered now, it is offered again soon"
+			  : "kept; the dataplane is not connected, it is offered as soon as it "
+			    "comes");
 	sl_tables_push_run(t);
 }
 

@@ -100,6 +100,15 @@ a_refusal_keeps_the_old_table(void)
 	fixture_close(&f);
 }
 
+static bool
+refused_something(struct fixture *fx)
+{
+	uint64_t active, refused;
+
+	sl_tables_count(fx->daemon.tables, &active, &refused);
+	return refused > 0;
+}
+
 /* Whether lines i and j from the end of the audit log have these outcomes. */
 static bool
 audited(unsigned i, const char *first, unsigned j, const char *second)
@@ -113,6 +122,24 @@ audited(unsigned i, const char *first, unsigned j, const char *second)
 
 	json_decref(a);
 	return good;
+}
+
+/* The first one refuses, the next one takes it: the audit log has both. */
+static void
+a_table_that_one_dataplane_refused_is_taken_by_the_next(void)
+{
+	fixture_open(&f);
+	link_up(1);
+	json_decref(fixture_push(&f, 2));
+	fixture_dp_stop(&f);
+	fixture_dp_start(&f, 2);
+	f.dp.refuse = "not now";
+	CU_ASSERT(fixture_wait(&f, refused_something));
+	fixture_dp_stop(&f);
+	fixture_dp_start(&f, 3);
+	CU_ASSERT(fixture_wait(&f, active_again));
+	CU_ASSERT(audited(0, "active", 1, "refused") && audited(1, "refused", 2, "active"));
+	fixture_close(&f);
 }
 
 /* It has nothing to serve: what it has no room or time for now it may take later.  The audit log says when that began and ended. */
@@ -762,6 +789,7 @@ a_dataplane_that_stops_is_let_go_when_nothing_is_announced(void)
 SL_SUITE("publish", SL_TEST(a_socket_that_appears_is_found_within_100_ms),
 	 SL_TEST(a_push_sends_only_what_is_wanted), SL_TEST(a_refusal_keeps_the_old_table),
 	 SL_TEST(a_new_dataplane_that_refuses_is_offered_the_table_again),
+	 SL_TEST(a_table_that_one_dataplane_refused_is_taken_by_the_next),
 	 SL_TEST(without_a_dataplane_a_push_waits_for_it),
 	 SL_TEST(a_pending_table_is_offered_after_a_push_that_fails_meanwhile),
 	 SL_TEST(a_new_dataplane_gets_table_and_words_again),

@@ -283,10 +283,13 @@ a_revision_that_one_dataplane_refused_is_offered_to_the_next(void)
 	f.dp.refuse = "no";
 	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
 	CU_ASSERT(fixture_wait(&f, refused_twice));
+	uint64_t begun = uv_hrtime();
 	fixture_dp_stop(&f);
 	fixture_dp_start(&f, 2);
 	CU_ASSERT(becomes("a b"));
-	CU_ASSERT(f.dp.offers == 2 && f.dp.bad == 0);
+	/* where the machine stood still, it may have been time to try again before anybody came */
+	bool late = uv_hrtime() - begun > 1500 * 1000000ull;
+	CU_ASSERT((late || f.dp.offers == 2) && f.dp.bad == 0);
 	fixture_close(&f);
 }
 
