@@ -272,9 +272,9 @@ a_refused_revision_is_tried_again_later(void)
 	fixture_close(&f);
 }
 
-/* The new one is offered what ran, which it takes; what the old one refused comes behind it, and does not wait. */
+/* a runs, and the dataplane refuses everything from then on: b, until so. */
 static void
-a_revision_that_one_dataplane_refused_is_offered_to_the_next(void)
+b_is_refused(bool (*so)(struct fixture *x))
 {
 	open_all();
 	push_ok("", "");
@@ -282,7 +282,14 @@ a_revision_that_one_dataplane_refused_is_offered_to_the_next(void)
 	CU_ASSERT(becomes("a"));
 	f.dp.refuse = "no";
 	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
-	CU_ASSERT(fixture_wait(&f, refused_twice));
+	CU_ASSERT(fixture_wait(&f, so));
+}
+
+/* The new one is offered what ran, which it takes; what the old one refused comes behind it, and does not wait. */
+static void
+a_revision_that_one_dataplane_refused_is_offered_to_the_next(void)
+{
+	b_is_refused(refused_twice);
 	uint64_t begun = uv_hrtime();
 	fixture_dp_stop(&f);
 	fixture_dp_start(&f, 2);
@@ -297,13 +304,7 @@ a_revision_that_one_dataplane_refused_is_offered_to_the_next(void)
 static void
 a_refused_revision_outlives_a_while_without_a_dataplane(void)
 {
-	open_all();
-	push_ok("", "");
-	told_answer(&told, "web", "a=192.0.2.11/80");
-	CU_ASSERT(becomes("a"));
-	f.dp.refuse = "no";
-	told_answer(&told, "web", "a=192.0.2.11/80 b=192.0.2.12/80");
-	CU_ASSERT(fixture_wait(&f, refused_once));
+	b_is_refused(refused_once);
 	fixture_dp_stop(&f);
 	turn_for(3200);
 	fixture_dp_start(&f, 1);
