@@ -3,12 +3,13 @@
  *   lock · time · used ── map of units ── rested[] ── hash[] ── entry[] ── units of 16 slots
  *
  * Entries are dense: the last one takes the place of one that goes.  A ring has as many units as its limit had tokens for when it was
- * made.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and may go at any time.
+ * made, or up to twice as many.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and may go at any time.
  *
  * A key without a bucket takes from the rest's, under the lock of its set, too, and rested[] keeps when, and of which limit, by some bits of
  * its hash.  What others took there may have been this key's for all that is known: so when it gets a bucket within per of that, it begins
  * with what the rest has taken, and no window has more of the key than tokens, whichever it took from.  A ring made for fewer tokens than
- * the rest had counts several slots as one: as many tokens as the one has, should the number rise again.
+ * the rest had counts several slots as one: as many tokens as the one has, should the number rise again; for
+ * its slots divide SL_RATE_GRAINS.
  *
  * Time of a set never goes back: a worker that is behind another one must not find a bucket idle no more that the other has let go.
  * Under the lock nothing waits and nothing is called, so it is held for about 100 ns, longer only for the first key in a while.
@@ -124,11 +125,22 @@ count(const struct rate_key *k)
 	return false;
 }
 
+/* A power of two: so many slots divide SL_RATE_GRAINS, as inherit wants. */
+static unsigned
+units_for(uint32_t tokens)
+{
+	unsigned units = 1;
+
+	while (units * UNIT < SL_MIN(tokens, (uint32_t)SL_RATE_GRAINS))
+		units *= 2;
+	return units;
+}
+
 static struct entry *
 insert(struct rate_set *s, const struct rate_key *k)
 {
-	unsigned units = (SL_MIN(k->tokens, (uint32_t)SL_RATE_GRAINS) + UNIT - 1) / UNIT;
-	unsigned first = units_find(s, SL_MAX(units, 1u));
+	unsigned units = units_for(k->tokens);
+	unsigned first = units_find(s, units);
 
 	if (first == UNITS || !count(k))
 		return NULL;
@@ -137,7 +149,7 @@ insert(struct rate_set *s, const struct rate_key *k)
 		.slot = (uint16_t)k->slot,
 		.incarnation = (uint16_t)k->incarnation,
 		.first = (uint8_t)first,
-		.units = (uint8_t)SL_MAX(units, 1u),
+		.units = (uint8_t)units,
 	};
 	s->hash[s->cnt++] = k->hash;
 	units_mark(s, first, e->units);

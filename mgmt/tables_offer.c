@@ -140,6 +140,9 @@ sl_tables_offer_current(struct sl_tables *t)
 		return;
 	}
 	sl_tables_say(t, "the dataplane already runs generation %" PRIu64, tab->number);
+	if (t->later.said && !(tab == t->next && tab->pending))
+		sl_tables_audit_push(t, NULL, tab, "active", NULL);
+	t->later.said = false;
 	if (tab == t->next) { /* its verdict was lost with the previous link */
 		if (!tab->pending) {
 			sl_table_destroy(sl_tables_activate(t));
@@ -326,13 +329,21 @@ void
 sl_tables_offer_retry(struct sl_tables *t)
 {
 	struct sl_tables_later *l = &t->later;
-	const struct sl_table *tab = t->next ? t->next : t->active;
+	const struct sl_publish_link *at = t->linked ? sl_publish_link(t->publish) : NULL;
+	struct sl_table *tab = t->next ? t->next : t->active;
 
-	if (!l->retry_at || uv_now(t->c.loop) < l->retry_at || t->offered || t->job || !t->linked ||
+	if (!l->retry_at || uv_now(t->c.loop) < l->retry_at || t->offered || t->job || !at ||
 	    t->stopping)
 		return;
 	l->retry_at = 0;
-	if (tab && t->running != tab->number)
+	/* with other endpoints it may be taken; a refusal of that offers active again */
+	if (l->owed && l->said) {
+		ask_owed(t);
+		sl_tables_revision_run(t);
+	}
+	if (t->job)
+		return;
+	if (tab && (t->running != tab->number || !runs(t, at, tab)))
 		sl_tables_offer_current(t);
 	if (t->offered) /* what is owed comes behind it */
 		return;

@@ -120,8 +120,10 @@ sl_tables_revision_run(struct sl_tables *t)
 	if (sl_tables_slots_shorten(t))
 		return;
 	t->stirred = false;
-	if (!base->push->discovers || !t->c.endpoints)
+	if (!base->push->discovers || !t->c.endpoints) {
+		sl_tables_offer_paid(t);
 		return;
+	}
 	t->revising.after = now + SL_TABLES_REVISE_MS;
 	*v = (struct revision){.tables = t,
 			       .base = base,

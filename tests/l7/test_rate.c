@@ -348,16 +348,16 @@ a_key_that_gets_a_bucket_of_its_own_never_has_both(void)
 static void
 nor_does_one_whose_number_falls_and_rises(void)
 {
-	static const uint32_t tokens[] = {200, 1000, 17};
+	static const uint32_t tokens[] = {200, 1000, 17, 336, 512}, fewer[] = {10, 10, 10, 170, 40};
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		struct gate g = gate_of(1);
 		struct sl_img_rate r = by_header(tokens[i], 1000, 1), few = r;
-		few.tokens = 10;
+		few.tokens = fewer[i];
 		CU_ASSERT_EQUAL(takes(&g, 0, &r, "first", start, 1), 1);
 		CU_ASSERT_EQUAL(takes(&g, 0, &r, "k", start, 2 * tokens[i]), tokens[i]);
 		few.keys = r.keys = 2;
-		CU_ASSERT_EQUAL(takes(&g, 0, &few, "k", start + 1, 20), 0);
+		CU_ASSERT_EQUAL(takes(&g, 0, &few, "k", start + 1, 400), 0);
 		CU_ASSERT_EQUAL(sl_rates_keys(g.shared, SLOT), 2);
 		CU_ASSERT_EQUAL(takes(&g, 0, &r, "k", start + 2, 2 * tokens[i]), 0);
 		CU_ASSERT_EQUAL(takes(&g, 0, &r, "k", start + 1001 * ms, 2 * tokens[i]), tokens[i]);

@@ -300,6 +300,24 @@ a_revision_that_one_dataplane_refused_is_offered_to_the_next(void)
 	fixture_close(&f);
 }
 
+/* Though the next one refuses what ran: with b it might run. */
+static void
+what_is_owed_is_tried_where_the_table_before_it_is_refused(void)
+{
+	struct sl_tables_revisions n;
+
+	b_is_refused(refused_once);
+	fixture_dp_stop(&f);
+	fixture_dp_start(&f, 2);
+	f.dp.refuse = "no";
+	CU_ASSERT(fixture_wait(&f, refused_twice));
+	f.dp.refuse = NULL;
+	CU_ASSERT(becomes("a b"));
+	sl_tables_revisions(f.daemon.tables, &n);
+	CU_ASSERT(n.refused == 2 || n.refused == 3);
+	fixture_close(&f);
+}
+
 /* Of its retries those that come while no dataplane is there are none. */
 static void
 a_refused_revision_outlives_a_while_without_a_dataplane(void)
@@ -821,6 +839,7 @@ SL_SUITE("revisions", SL_TEST(of_a_thousand_services_those_that_moved_are_sent),
 	 SL_TEST(a_refused_revision_leaves_the_active_one_and_a_change_goes_at_once),
 	 SL_TEST(a_refused_revision_is_tried_again_later),
 	 SL_TEST(a_revision_that_one_dataplane_refused_is_offered_to_the_next),
+	 SL_TEST(what_is_owed_is_tried_where_the_table_before_it_is_refused),
 	 SL_TEST(a_refused_revision_outlives_a_while_without_a_dataplane),
 	 SL_TEST(a_source_that_sluiced_does_not_have_is_refused_by_name),
 	 SL_TEST(drain_down_and_percent_go_to_the_state_word_without_a_generation),
