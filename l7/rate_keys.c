@@ -202,7 +202,8 @@ inherit(struct rate_set *s, struct entry *e, const struct rate_key *k, uint64_t 
 		atomic_store_explicit(&own[i % slots], word, memory_order_relaxed);
 		last = SL_MAX(last, time);
 	}
-	e->idle = e->ring.mixed = last + per;
+	e->idle = last + per;
+	e->ring.mixed = e->idle;
 }
 
 static void
