@@ -3,16 +3,18 @@
  *   lock · time · used ── map of units ── rested[] ── hash[] ── entry[] ── units of 16 slots
  *
  * Entries are dense: the last one takes the place of one that goes.  A ring has as many units as its limit had tokens for when it was
- * made, or up to twice as many.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and may go at any time.
+ * made, or up to twice as many.  A bucket is idle when all its tokens are back; then it says nothing that a new one would not say, and
+ * may go at any time.
  *
  * A key without a bucket takes from the rest's, under the lock of its set, too, and rested[] keeps when, and of which limit, by some bits of
  * its hash.  What others took there may have been this key's for all that is known: so when it gets a bucket within per of that, it begins
  * with what the rest has taken, and no window has more of the key than tokens, whichever it took from.  A ring made for fewer tokens than
- * the rest had counts several slots as one: as many tokens as the one has, should the number rise again; for
- * its slots divide SL_RATE_GRAINS.
+ * the rest had counts several slots as one: as many tokens as the one has, should the number rise again, for its
+ * slots divide SL_RATE_GRAINS.
  *
  * Time of a set never goes back: a worker that is behind another one must not find a bucket idle no more that the other has let go.
- * Under the lock nothing waits and nothing is called, so it is held for about 100 ns, longer only for the first key in a while.
+ * Under the lock nothing waits and nothing is called, so it is held for about 100 ns, longer only for the first key in a while, and
+ * for a new bucket that begins with what the rest has taken.
  */
 #include "l7/rate_priv.h"
 

@@ -1,4 +1,5 @@
-/* One line for what became of a table that was pushed, tried or confirmed; none for a revision that became active. */
+/* One line for what became of a table that was pushed, tried or confirmed; none for a revision that became active, but for one
+ * that ends a row of refusals. */
 #include "mgmt/tables_priv.h"
 
 #include <jansson.h>
